@@ -1,0 +1,95 @@
+"""Random variation of training scans, a whole batch at once: other positions, other exposures, hidden patches."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+MAX_TURN = math.radians(10)
+MAX_SHIFT = 0.08
+MAX_ZOOM = 0.15
+MAX_GAMMA = 0.35
+MAX_CONTRAST = 0.25
+MAX_BRIGHTNESS = 0.1
+PATCH = (0.15, 0.4)
+
+
+def augment(
+    greys: Tensor, generator: torch.Generator, *, strength: float = 1.0, erase: float = 0.25, flip: bool = False
+) -> Tensor:
+    """A batch as the network sees it while training; every scan gets changes of its own.
+
+    Args:
+        greys: float (N, 1, H, W), grey values in 0 to 1.
+        generator: source of all chance, on the processor; the same state gives the same changes.
+        strength: 0 is off; 1 turns by up to 10°, shifts by up to 8 % of the side, scales by up to 15 %,
+            changes gamma by up to e^±0.35, contrast by up to 25 % and brightness by up to 0.1; 2 is twice that.
+        erase: the share of scans that get a rectangle, 15 to 40 % of the side, filled with the scan's mean
+            (random erasing, Zhong et al. 2020).
+        flip: also mirror half of the scans left to right.
+
+    Returns:
+        float (N, 1, H, W), grey values in 0 to 1. What moves in from outside is air, 0.
+    """
+    if strength > 0 or flip:
+        greys = _move(greys, generator, strength, flip)
+    if strength > 0:
+        greys = _expose(greys, generator, strength)
+    return _hide(greys, generator, erase) if erase > 0 else greys
+
+
+def mix(greys: Tensor, targets: Tensor, generator: torch.Generator, alpha: float) -> tuple[Tensor, Tensor]:
+    """Each scan blended with another of the batch, and the targets with it (mixup, Zhang et al. 2018).
+
+    Args:
+        greys: float (N, 1, H, W).
+        targets: class probabilities, float (N, C).
+        generator: source of all chance, on the processor.
+        alpha: of the Beta(alpha, alpha) distribution that the share of the other scan comes from; above 0.
+    """
+    others = torch.randperm(len(greys), generator=generator).to(greys.device)
+    gammas = torch._standard_gamma(torch.full((2,), alpha), generator=generator)
+    share = float(gammas[0] / gammas.sum().clamp_min(1e-12))
+    return share * greys + (1 - share) * greys[others], share * targets + (1 - share) * targets[others]
+
+
+def _move(greys: Tensor, generator: torch.Generator, strength: float, flip: bool) -> Tensor:
+    n = len(greys)
+    turn = _spread(n, MAX_TURN * strength, generator)
+    zoom = 1 + _spread(n, min(MAX_ZOOM * strength, 0.5), generator)
+    mirror = torch.where(torch.rand(n, generator=generator) < 0.5, -1.0, 1.0) if flip else torch.ones(n)
+    cos, sin = torch.cos(turn) / zoom, torch.sin(turn) / zoom
+    shift = torch.stack([_spread(n, 2 * MAX_SHIFT * strength, generator) for _ in range(2)])  # sides are 2 wide here
+    theta = torch.stack([cos * mirror, -sin, shift[0], sin * mirror, cos, shift[1]], dim=1).view(n, 2, 3)
+    grid = functional.affine_grid(theta.to(greys.device), list(greys.shape), align_corners=False)
+    return functional.grid_sample(greys, grid, align_corners=False)
+
+
+def _expose(greys: Tensor, generator: torch.Generator, strength: float) -> Tensor:
+    n = len(greys)
+    gamma = torch.exp(_spread(n, MAX_GAMMA * strength, generator))
+    contrast = 1 + _spread(n, min(MAX_CONTRAST * strength, 0.9), generator)
+    brightness = _spread(n, MAX_BRIGHTNESS * strength, generator)
+    gamma, contrast, brightness = (item.to(greys.device)[:, None, None, None] for item in (gamma, contrast, brightness))
+    mean = greys.mean(dim=(2, 3), keepdim=True)
+    return (((greys - mean) * contrast + mean + brightness).clamp(0, 1) ** gamma).clamp(0, 1)
+
+
+def _hide(greys: Tensor, generator: torch.Generator, share: float) -> Tensor:
+    n, _, height, width = greys.shape
+    sides = PATCH[0] + (PATCH[1] - PATCH[0]) * torch.rand(2, n, generator=generator)
+    corners = torch.rand(2, n, generator=generator) * (1 - sides)
+    chosen = torch.rand(n, generator=generator) < share
+    rows, columns = (torch.arange(size)[None] / size for size in (height, width))
+    in_rows = (rows >= corners[0][:, None]) & (rows < (corners[0] + sides[0])[:, None])  # (N, H)
+    in_columns = (columns >= corners[1][:, None]) & (columns < (corners[1] + sides[1])[:, None])  # (N, W)
+    patch = (in_rows[:, None, :, None] & in_columns[:, None, None, :] & chosen[:, None, None, None]).to(greys.device)
+    return torch.where(patch, greys.mean(dim=(2, 3), keepdim=True), greys)
+
+
+def _spread(n: int, reach: float, generator: torch.Generator) -> Tensor:
+    """Evenly between -reach and reach, float32 (n,)."""
+    return (2 * torch.rand(n, generator=generator) - 1) * reach

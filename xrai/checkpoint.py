@@ -1,0 +1,230 @@
+"""A model's folder: its card, its weights, the record of its training. It describes itself."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from xrai.config import TrainConfig
+from xrai.errors import CheckpointError, SettingsError
+from xrai.preprocessing import Preprocessing
+from xrai.records import write_json
+from xrai.settings import checkpoints_dir
+
+if TYPE_CHECKING:  # torch takes seconds to import, and listing models does not need it
+    from xrai.networks import Network
+
+CONFIG, HISTORY, WEIGHTS, CARD, STATE = "config.json", "history.jsonl", "model.safetensors", "card.json", "state"
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a model is, what it learned from, and how good it was found to be.
+
+    Attributes:
+        name: of the model's folder when it was trained.
+        created: ISO time.
+        classes: class names in the order of the network's outputs.
+        config: everything that was asked of the training.
+        preprocessing: what is done to a scan first.
+        dataset: what `Dataset.describe` gave.
+        threshold: {"class", "value", "chosen"}: two classes only; at least this probability of that class
+            is called that class. `chosen` says how the value was come by.
+        training: epochs run, the best one, seconds, why it ended, and the command that repeats it.
+        validation: metrics on the validation split with their 95 % intervals.
+        heatmap: {method: {class: anchor}}: the evidence that is drawn in full colour.
+        versions: of the software.
+        evaluations: every measurement on a dataset since, oldest first.
+        notes: sentences for people: attribution, warnings, intended population.
+    """
+
+    name: str
+    created: str
+    classes: tuple[str, ...]
+    config: TrainConfig
+    preprocessing: Preprocessing
+    dataset: dict[str, Any]
+    threshold: dict[str, Any] | None
+    training: dict[str, Any]
+    validation: dict[str, Any]
+    heatmap: dict[str, dict[str, float]]
+    versions: dict[str, str]
+    evaluations: list[dict[str, Any]] = field(default_factory=list)
+    notes: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """The card as plain JSON-able values."""
+        return {"format": "xrai-model", "version": VERSION, **asdict(self)}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Card:
+        """The card read back.
+
+        Raises:
+            KeyError, TypeError, ValueError, SettingsError: it is not a card.
+        """
+        known = {name: values[name] for name in cls.__dataclass_fields__}
+        card = cls(
+            **known
+            | {
+                "classes": tuple(known["classes"]),
+                "config": TrainConfig.from_dict(known["config"]),
+                "preprocessing": Preprocessing.from_dict(known["preprocessing"]),
+                "notes": tuple(known["notes"]),
+            }
+        )
+        if len(card.classes) < 2 or not all(isinstance(name, str) for name in card.classes):
+            raise ValueError("classes")
+        if card.threshold is not None and not 0 <= float(card.threshold["value"]) <= 1:
+            raise ValueError("threshold")
+        return card
+
+    @property
+    def threshold_value(self) -> float | None:
+        """Probability from which the second of two classes is called; None where the likeliest class is."""
+        return float(self.threshold["value"]) if self.threshold else None
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A folder below `checkpoints/`; it need not hold a finished model."""
+
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        """The folder's name, which is the model's."""
+        return self.folder.name
+
+    @property
+    def is_model(self) -> bool:
+        """Whether there is a trained model to read scans with."""
+        return (self.folder / CARD).is_file() and (self.folder / WEIGHTS).is_file()
+
+    def card(self) -> Card:
+        """The model's card.
+
+        Raises:
+            CheckpointError: it is missing, damaged, or of another make.
+        """
+        text = self._text(CARD)
+        try:
+            values = json.loads(text)
+            if values.get("format") != "xrai-model" or int(values["version"]) > VERSION:
+                raise CheckpointError(
+                    f"The card of the model “{self.name}” was made by another version of XRAI: update XRAI, or train it again."
+                )
+            return Card.from_dict(values)
+        except (ValueError, KeyError, TypeError, AttributeError, SettingsError) as error:
+            raise CheckpointError(self._damaged(CARD)) from error
+
+    def config(self) -> dict[str, Any]:
+        """What was asked for: {"dataset": path, "train": settings}.
+
+        Raises:
+            CheckpointError: it is missing or damaged.
+        """
+        try:
+            values = json.loads(self._text(CONFIG))
+            return {"dataset": str(values["dataset"]), "train": dict(values["train"])}
+        except (ValueError, KeyError, TypeError) as error:
+            raise CheckpointError(self._damaged(CONFIG)) from error
+
+    def write_card(self, card: Card) -> None:
+        """Save the card, all or nothing."""
+        write_json(self.folder / CARD, card.to_dict())
+
+    def load_network(self, card: Card) -> Network:
+        """The trained network, in evaluation mode on the processor.
+
+        Raises:
+            CheckpointError: the weights are missing, damaged, or belong to another network.
+        """
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        from xrai.networks import build_network
+
+        file = self.folder / WEIGHTS
+        if not file.is_file():
+            raise CheckpointError(self._missing(WEIGHTS))
+        network = build_network(
+            TrainConfig.from_dict({**card.config.to_dict(), "weights": "scratch"}), len(card.classes)
+        )
+        try:
+            network.load_state_dict(load_file(file))
+        except (SafetensorError, OSError, RuntimeError, ValueError) as error:
+            raise CheckpointError(self._damaged(WEIGHTS)) from error
+        return network.float().eval()
+
+    def save_network(self, network: Network) -> None:
+        """Save the weights, all or nothing: filters in half precision, single numbers a channel in full.
+
+        Raises:
+            OSError: the disk is full.
+        """
+        from safetensors.torch import save_file
+
+        tensors = {
+            name: (value.half() if value.is_floating_point() and value.ndim > 1 else value).detach().cpu().contiguous()
+            for name, value in network.state_dict().items()
+        }
+        partial = self.folder / f"{WEIGHTS}.partial"
+        save_file(tensors, partial, metadata={"format": "pt"})
+        partial.replace(self.folder / WEIGHTS)
+
+    def _text(self, name: str) -> str:
+        try:
+            return (self.folder / name).read_text(encoding="utf-8")
+        except FileNotFoundError as error:
+            raise CheckpointError(self._missing(name)) from error
+        except (OSError, UnicodeDecodeError) as error:
+            raise CheckpointError(self._damaged(name)) from error
+
+    def _missing(self, file: str) -> str:
+        if not self.folder.is_dir():
+            known = ", ".join(item.name for item in list_models()) or "none yet"
+            return f"There is no model “{self.name}” in {self.folder.parent}: the models here are: {known}."
+        return (
+            f"The model “{self.name}” has no {file}, probably because its training has not finished its first epoch "
+            "or a copy broke off: let the training finish, or copy the whole folder again."
+        )
+
+    def _damaged(self, file: str) -> str:
+        return (
+            f"The file {file} of the model “{self.name}” is damaged or comes from something else: "
+            "copy the whole folder again, or train the model again."
+        )
+
+
+def open_checkpoint(name: str) -> Checkpoint:
+    """The folder of that name below `checkpoints/`.
+
+    Raises:
+        CheckpointError: the name is none that a folder can have here.
+    """
+    if not re.fullmatch(r"[\w][\w .+-]{0,79}", name) or name != name.strip(" ."):
+        raise CheckpointError(
+            f"“{name}” cannot be a model's name: use up to 80 letters, digits, spaces, and - _ + . in between."
+        )
+    return Checkpoint(checkpoints_dir() / name)
+
+
+def list_checkpoints() -> list[Checkpoint]:
+    """Every folder below `checkpoints/` that holds a run or a model, newest first."""
+    folders = [item for item in checkpoints_dir().iterdir() if (item / CONFIG).is_file() or (item / CARD).is_file()]
+    return [Checkpoint(item) for item in sorted(folders, key=_last_change, reverse=True)]
+
+
+def list_models() -> list[Checkpoint]:
+    """Every folder that holds a trained model, newest first."""
+    return [item for item in list_checkpoints() if item.is_model]
+
+
+def _last_change(folder: Path) -> float:
+    return max((item.stat().st_mtime for item in folder.glob("*.json*")), default=0.0)

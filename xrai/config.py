@@ -1,0 +1,172 @@
+"""What can be asked of a training run: one frozen, validated dataclass that the command line and the page share.
+
+Each field carries its own help text and limits in its metadata, so that a flag of `python -m xrai train`
+and a control of the Train page are the same thing said twice by the machine, not by us.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import MISSING, Field, asdict, dataclass, field, fields
+from typing import Any
+
+from xrai.errors import SettingsError
+
+NETWORKS: dict[str, str] = {
+    "convnet": "Plain network of convolution and max-pooling blocks: small, and the one that the manual teaches",
+    "resnet18": "ResNet-18: a good first choice on an ordinary computer",
+    "resnet50": "ResNet-50: deeper, wants a graphics card",
+    "resnet101": "ResNet-101: deeper still, wants a graphics card",
+    "densenet121": "DenseNet-121: the classic of chest X-ray research, slow without a graphics card",
+    "mobilenet_v3_small": "MobileNetV3 small: the fastest",
+    "efficientnet_b0": "EfficientNet-B0: small, slow to train",
+}
+"""Every network that can be trained, and a line for who has to choose."""
+
+
+def _option(
+    default: Any,
+    help: str,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    choices: tuple[str, ...] | None = None,
+) -> Any:
+    return field(default=default, metadata={"help": help, "low": low, "high": high, "choices": choices})
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Everything that decides a training run, apart from the dataset and the model's name.
+
+    Raises:
+        SettingsError: a value is outside its limits; the message names the field, the value and the limits.
+    """
+
+    network: str = _option("resnet18", "which network to train", choices=tuple(NETWORKS))
+    weights: str = _option(
+        "scratch",
+        "where it starts: from nothing, or from ImageNet weights, downloaded once",
+        choices=("scratch", "imagenet"),
+    )
+    image_size: int = _option(128, "side in pixels of what the network sees; finer is slower", low=32, high=512)
+    epochs: int = _option(10, "how often the run goes through the whole training split", low=1, high=1000)
+    batch_size: int = _option(32, "scans looked at before each small correction", low=2, high=1024)
+    learning_rate: float = _option(
+        1e-3, "size of each correction: too small learns slowly, too large never settles", low=1e-7, high=10.0
+    )
+    optimizer: str = _option("adamw", "rule that turns errors into corrections", choices=("adamw", "adam", "sgd"))
+    schedule: str = _option(
+        "one-cycle",
+        "how the learning rate moves over the run: up then down, only down, or not at all",
+        choices=("one-cycle", "cosine", "constant"),
+    )
+    weight_decay: float = _option(0.05, "pull towards simple solutions, against learning by heart", low=0.0, high=1.0)
+    label_smoothing: float = _option(0.0, "keeps the model from being too sure of itself", low=0.0, high=0.5)
+    balance: str = _option(
+        "sampling",
+        "how a rarer class gets its due: shown more often, counted more, or not at all",
+        choices=("sampling", "loss", "none"),
+    )
+    augment: float = _option(
+        1.0, "how much scans are turned, shifted, scaled and changed in contrast; 0 is off", low=0.0, high=2.0
+    )
+    erase: float = _option(
+        0.25, "how often a random patch is blanked out, so that no single spot decides", low=0, high=1
+    )
+    flip: bool = _option(False, "also show scans mirrored left to right (the heart then lies on the wrong side)")
+    mixup: float = _option(0.0, "blends pairs of scans and their labels; 0 is off, 0.2 is usual", low=0.0, high=1.0)
+    ema: float = _option(0.0, "keeps a running average of the weights and uses that; 0 is off", low=0.0, high=0.9999)
+    patience: int = _option(
+        0, "stop early after so many epochs without a better validation AUC; 0 is off", low=0, high=999
+    )
+    seed: int = _option(0, "start of all chance: the same seed gives the same run", low=0, high=2**31 - 1)
+    precision: str = _option(
+        "auto",
+        "number format of the calculation; auto takes bf16 where the machine is fast at it",
+        choices=("auto", "32", "bf16"),
+    )
+    devices: int = _option(1, "how many processors or graphics cards share each batch", low=1, high=64)
+    blocks: int = _option(4, "convnet only: convolution + pooling blocks", low=1, high=7)
+    filters: int = _option(16, "convnet only: filters of the first block, doubled in each next one", low=2, high=128)
+    dense_layers: int = _option(1, "convnet only: hidden dense layers behind the blocks", low=0, high=4)
+    dense_units: int = _option(64, "convnet only: units of each hidden dense layer", low=2, high=2048)
+    activation: str = _option(
+        "relu", "convnet only: activation function", choices=("relu", "leaky_relu", "elu", "gelu", "silu")
+    )
+    dropout: float = _option(
+        0.2, "share of the last layer's inputs silenced at random while training", low=0.0, high=0.9
+    )
+
+    def __post_init__(self) -> None:
+        for item in fields(self):
+            object.__setattr__(self, item.name, _checked(item, getattr(self, item.name)))
+        if self.batch_size % self.devices:
+            raise SettingsError(
+                f"A batch of {self.batch_size} cannot be shared equally by {self.devices} devices: "
+                f"choose a batch size that is a multiple of {self.devices}."
+            )
+        if self.network == "convnet":
+            if self.weights != "scratch":
+                raise SettingsError("The plain convnet has no ImageNet weights: choose scratch, or another network.")
+            if self.image_size < 2 ** (self.blocks + 1):
+                raise SettingsError(
+                    f"{self.blocks} blocks halve {self.image_size} pixels down to nothing: "
+                    f"use fewer blocks, or an image size of at least {2 ** (self.blocks + 1)}."
+                )
+
+    def to_dict(self) -> dict[str, Any]:
+        """The settings as plain JSON-able values."""
+        return asdict(self)
+
+    def flags(self) -> str:
+        """The command-line flags of the settings that differ from their defaults, each after a space."""
+        changed = {name: value for name, value in self.to_dict().items() if value != defaults()[name]}
+        return "".join(f" --{name.replace('_', '-')} {_flag(value)}" for name, value in changed.items())
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> TrainConfig:
+        """The settings read back from a run's `config.json`.
+
+        Raises:
+            SettingsError: a name is unknown or a value is outside its limits.
+        """
+        unknown = sorted(set(values) - {item.name for item in fields(cls)})
+        if unknown:
+            raise SettingsError(
+                f"Unknown training setting {unknown[0]!r}: the file was made by another version of XRAI."
+            )
+        return cls(**values)
+
+
+def defaults() -> dict[str, Any]:
+    """The default of every training setting."""
+    return {item.name: item.default for item in fields(TrainConfig) if item.default is not MISSING}
+
+
+def _flag(value: Any) -> str:
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else f"{value}"
+
+
+def _checked(item: Field[Any], value: Any) -> Any:
+    """The value in its field's type.
+
+    Raises:
+        SettingsError: it has another type, or lies outside the field's limits.
+    """
+    name, rules = item.name.replace("_", " "), item.metadata
+    wanted = type(item.default)
+    if wanted is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if type(value) is not wanted:
+        raise SettingsError(f"The setting “{name}” must be a {_WORDS[wanted]}, but it is {value!r}.")
+    if rules["choices"] and value not in rules["choices"]:
+        raise SettingsError(f"The setting “{name}” is {value!r}, but must be one of: {', '.join(rules['choices'])}.")
+    low, high = rules["low"], rules["high"]
+    if low is not None and not (math.isfinite(value) and low <= value <= high):
+        raise SettingsError(f"The setting “{name}” is {value:g}, but must lie between {low:g} and {high:g}.")
+    return value
+
+
+_WORDS = {int: "whole number", float: "number", str: "word", bool: "yes or no"}

@@ -1,0 +1,15 @@
+"""The HDF5 dataset: building one from a source of scans, and reading it."""
+
+from xrai.dataset.build import BuildConfig, build_dataset
+from xrai.dataset.reading import Dataset, Skipped, open_dataset
+from xrai.dataset.splitting import MIN_VALIDATION, assign_splits
+
+__all__ = [
+    "MIN_VALIDATION",
+    "BuildConfig",
+    "Dataset",
+    "Skipped",
+    "assign_splits",
+    "build_dataset",
+    "open_dataset",
+]

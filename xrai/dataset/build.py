@@ -1,0 +1,297 @@
+"""Building a dataset: scans are read by several workers, written as they come, and the file renamed when whole."""
+
+from __future__ import annotations
+
+import errno
+import json
+import platform
+import shutil
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from xrai import __version__
+from xrai.dataset.reading import FORMAT, VERSION
+from xrai.dataset.splitting import assign_splits
+from xrai.errors import DatasetError, ScanError, SettingsError, SourceError
+from xrai.preprocessing import to_square
+from xrai.scans import read_scan
+from xrai.sources import SPLITS, Entry, Source, patient_of
+
+AT_ONCE = 4
+"""Scans in flight per worker: bounds the memory, however many scans there are."""
+
+PROGRESS_SECONDS = 0.5
+_TEXT = h5py.string_dtype("utf-8")
+
+
+@dataclass(frozen=True)
+class BuildConfig:
+    """How a dataset is built.
+
+    Attributes:
+        size: side of the stored squares in pixels, 32 to 1024.
+        workers: threads that read scans, 1 to 64.
+        seed: of the splits, and of the drawn practice set.
+        population: who is in the scans, in words; overrides what the source says.
+        licence: of the scans, in words; overrides what the source says.
+
+    Raises:
+        SettingsError: a value is outside its limits.
+    """
+
+    size: int = 224
+    workers: int = 2
+    seed: int = 0
+    population: str = ""
+    licence: str = ""
+
+    def __post_init__(self) -> None:
+        for name, low, high in (("size", 32, 1024), ("workers", 1, 64), ("seed", 0, 2**31 - 1)):
+            if not low <= getattr(self, name) <= high:
+                raise SettingsError(
+                    f"The setting “{name}” is {getattr(self, name)}, but must lie between {low} and {high}."
+                )
+
+    def to_dict(self) -> dict[str, Any]:
+        """The settings as plain JSON-able values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class _Row:
+    entry: Entry
+    square: np.ndarray
+    sha256: str
+    patient: str | None
+    format: str
+    mode: str
+    width: int
+    height: int
+    n_bytes: int
+
+
+def build_dataset(
+    source: Source,
+    out: Path,
+    config: BuildConfig,
+    *,
+    emit: Callable[[dict[str, Any]], None] = lambda record: None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> bool:
+    """Build the dataset `out` from a source.
+
+    An unreadable file is skipped and listed in the dataset. Nothing is left at `out` unless the dataset is whole.
+
+    Args:
+        source: the class folders.
+        out: the file to make; must not exist.
+        config: size, workers, seed, and words for the card.
+        emit: takes records {kind: "progress", done, total, skipped, images_per_second, seconds_left}.
+        should_stop: asked after every scan.
+
+    Returns:
+        Whether the dataset was built; False when it was stopped.
+
+    Raises:
+        DatasetError: `out` exists, a class would be empty, or the disk is full.
+    """
+    if out.exists():
+        raise DatasetError(f"There is already a dataset {out.name}: choose another name, or delete it first.")
+    partial = out.with_name(out.name + ".partial")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        _check_space(out.parent, len(source.entries) * config.size**2)
+        with h5py.File(partial, "w") as file:
+            whole = _fill(file, source, config, emit, should_stop)
+        if whole:
+            partial.replace(out)
+        return whole
+    except (OSError, RuntimeError) as error:  # h5py says RuntimeError when a full disk shows only at closing
+        raise DatasetError(_unwritable(out, error)) from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _fill(
+    file: h5py.File,
+    source: Source,
+    config: BuildConfig,
+    emit: Callable[[dict[str, Any]], None],
+    should_stop: Callable[[], bool],
+) -> bool:
+    side = config.size
+    images = file.create_dataset(
+        "images", (0, side, side), np.uint8, chunks=(1, side, side), maxshape=(None, side, side)
+    )
+    rows: list[_Row] = []
+    skipped: list[tuple[Entry, str]] = []
+    progress = _Progress(len(source.entries), emit)
+    for entry, result in _read_all(source, config):
+        if should_stop():
+            return False
+        if isinstance(result, str):
+            skipped.append((entry, result))
+        else:
+            images.resize(len(rows) + 1, axis=0)
+            images[len(rows)] = result.square
+            rows.append(_without_pixels(result))
+        progress.step(len(rows) + len(skipped), len(skipped))
+    _check_classes(source, rows, skipped)
+    _write_columns(file, source, config, rows, skipped)
+    return True
+
+
+def _read_all(source: Source, config: BuildConfig) -> Iterator[tuple[Entry, _Row | str]]:
+    """Each entry with what was read or why not, in order, with at most `AT_ONCE` in flight per worker."""
+    waiting: deque[tuple[Entry, Future[_Row | str]]] = deque()
+    with ThreadPoolExecutor(config.workers) as pool:
+        try:
+            for entry in source.entries:
+                waiting.append((entry, pool.submit(_read_one, source, entry, config.size)))
+                if len(waiting) >= AT_ONCE * config.workers:
+                    first, future = waiting.popleft()
+                    yield first, future.result()
+            for first, future in waiting:
+                yield first, future.result()
+        finally:
+            for _, future in waiting:
+                future.cancel()
+
+
+def _read_one(source: Source, entry: Entry, size: int) -> _Row | str:
+    try:
+        # twice the size: the reduced decoding of a JPEG must not show after squeezing
+        scan = read_scan(source.read(entry), min_side=2 * size)
+    except (ScanError, SourceError) as error:
+        return str(error)
+    except OSError as error:
+        return f"The file cannot be read ({error.strerror}): check its rights and the drive."
+    patient = f"dicom/{scan.patient}" if scan.patient else patient_of(entry.path, entry.split)
+    facts = (scan.format, scan.mode, scan.width, scan.height, scan.n_bytes)
+    return _Row(entry, to_square(scan.pixels, size), scan.sha256, patient, *facts)
+
+
+def _without_pixels(row: _Row) -> _Row:
+    return replace(row, square=np.empty(0, np.uint8))
+
+
+def _check_classes(source: Source, rows: list[_Row], skipped: list[tuple[Entry, str]]) -> None:
+    filled = {row.entry.class_name for row in rows}
+    for name in source.classes:
+        if name not in filled:
+            first = next(reason for entry, reason in skipped if entry.class_name == name)
+            raise DatasetError(
+                f"None of the files of the class “{name}” could be read, so the dataset would lack it: "
+                f"check these files (the first of them: {first})"
+            )
+
+
+def _write_columns(
+    file: h5py.File, source: Source, config: BuildConfig, rows: list[_Row], skipped: list[tuple[Entry, str]]
+) -> None:
+    labels = [source.classes.index(row.entry.class_name) for row in rows]
+    patients = _pseudonyms(rows)
+    splits, notes = assign_splits([row.entry.split for row in rows], labels, patients, seed=config.seed)
+    file["label"] = np.array(labels, np.uint16)
+    file["split"] = splits
+    for name, values in {
+        "patient": patients,
+        "file": [row.entry.path for row in rows],
+        "sha256": [row.sha256 for row in rows],
+        "format": [row.format for row in rows],
+        "mode": [row.mode for row in rows],
+    }.items():
+        file.create_dataset(name, data=values, dtype=_TEXT)
+    for name in ("width", "height", "n_bytes"):
+        file[name] = np.array([getattr(row, name) for row in rows], np.int64)
+    file.create_dataset("skipped/file", data=[entry.path for entry, _ in skipped], dtype=_TEXT)
+    file.create_dataset("skipped/reason", data=[reason for _, reason in skipped], dtype=_TEXT)
+    file.attrs.update(
+        {
+            "format": FORMAT,
+            "version": VERSION,
+            "classes": json.dumps(source.classes, ensure_ascii=False),
+            "splits": json.dumps(SPLITS),
+            "size": config.size,
+            "source": source.name,
+            "population": config.population or source.population,
+            "licence": config.licence or source.licence,
+            "drawings": source.drawings,
+            "seed": config.seed,
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "notes": json.dumps([*source.notes, *notes], ensure_ascii=False),
+            "versions": json.dumps(
+                {"xrai": __version__, "python": platform.python_version()}
+                | {name: version(name) for name in ("h5py", "numpy", "pillow", "pydicom")}
+            ),
+        }
+    )
+
+
+def _pseudonyms(rows: list[_Row]) -> list[str]:
+    """A patient key per scan that names nobody; patients who share a file with equal contents count as one.
+
+    Otherwise the same picture could stand in two splits that are drawn here.
+    """
+    leader: dict[str, str] = {}
+
+    def find(key: str) -> str:
+        while leader.setdefault(key, key) != key:
+            key = leader[key]
+        return key
+
+    keys = [f"patient/{row.patient}" if row.patient else f"file/{row.entry.path}" for row in rows]
+    for key, row in zip(keys, rows, strict=True):
+        leader[find(key)] = find(f"content/{row.sha256}")
+    numbers: dict[str, int] = {}
+    return [f"p{numbers.setdefault(find(key), len(numbers) + 1):06d}" for key in keys]
+
+
+class _Progress:
+    """Emits a progress record every `PROGRESS_SECONDS`, and the last one."""
+
+    def __init__(self, total: int, emit: Callable[[dict[str, Any]], None]) -> None:
+        self.total, self.emit = total, emit
+        self.started = time.monotonic()
+        self.last = float("-inf")
+
+    def step(self, done: int, skipped: int) -> None:
+        now = time.monotonic()
+        if now - self.last < PROGRESS_SECONDS and done < self.total:
+            return
+        self.last = now
+        rate = done / max(now - self.started, 1e-6)
+        self.emit(
+            {
+                "kind": "progress",
+                "done": done,
+                "total": self.total,
+                "skipped": skipped,
+                "images_per_second": round(rate, 1),
+                "seconds_left": round((self.total - done) / max(rate, 1e-6), 1),
+            }
+        )
+
+
+def _check_space(folder: Path, needed: int) -> None:
+    if shutil.disk_usage(folder).free < needed:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def _unwritable(out: Path, error: Exception) -> str:
+    full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EFBIG) or "space" in str(error)
+    reason = "the disk is full" if full else f"the folder cannot be written to ({error})"
+    return (
+        f"The dataset {out.name} was not built because {reason}: "
+        "free some space or choose another folder; nothing was left behind."
+    )

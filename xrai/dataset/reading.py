@@ -1,0 +1,219 @@
+"""Reading a built dataset: the format's names, checks at opening, and access to scans and their labels."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import h5py
+import numpy as np
+
+from xrai.errors import DatasetError
+from xrai.sources import SPLITS
+
+FORMAT = "xrai-dataset"
+VERSION = 1
+COLUMNS = ("label", "split", "patient", "file", "sha256", "format", "mode", "width", "height", "n_bytes")
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A file that is not in the dataset, and the sentence that says why."""
+
+    file: str
+    reason: str
+
+
+class Dataset:
+    """An open HDF5 dataset. Use it in a `with`; the columns are read when first asked for.
+
+    Attributes:
+        path: the file.
+        classes: class names in label order.
+        size: side of the stored squares in pixels.
+        source, population, licence: what the builder was told.
+        drawings: whether these are drawings with no medical meaning.
+        seed: of the split.
+        created: ISO time.
+        notes: what a person should know of sources and splits.
+        versions: software versions that built it.
+    """
+
+    def __init__(self, path: Path, file: h5py.File) -> None:
+        self.path = path
+        self._file = file
+        attributes = dict(file.attrs)
+        self.classes: tuple[str, ...] = tuple(json.loads(attributes["classes"]))
+        self.size = int(attributes["size"])
+        self.seed = int(attributes["seed"])
+        self.source, self.population, self.licence, self.created = (
+            str(attributes[name]) for name in ("source", "population", "licence", "created")
+        )
+        self.drawings = bool(attributes["drawings"])
+        self.notes: tuple[str, ...] = tuple(json.loads(attributes["notes"]))
+        self.versions: dict[str, str] = json.loads(attributes["versions"])
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file; what was read stays usable."""
+        self._file.close()
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @cached_property
+    def labels(self) -> np.ndarray:
+        """Class of every scan, int64 (N,), an index into `classes`."""
+        return self._column("label").astype(np.int64)
+
+    @cached_property
+    def splits(self) -> np.ndarray:
+        """Split of every scan, uint8 (N,), an index into `SPLITS`."""
+        return self._column("split")
+
+    @cached_property
+    def patients(self) -> np.ndarray:
+        """Patient key of every scan, str (N,): equal for scans of one patient, and a pseudonym."""
+        return self._text("patient")
+
+    @cached_property
+    def files(self) -> np.ndarray:
+        """Path of every scan in its source, str (N,)."""
+        return self._text("file")
+
+    @cached_property
+    def hashes(self) -> np.ndarray:
+        """SHA-256 of every scan's file, str (N,)."""
+        return self._text("sha256")
+
+    @cached_property
+    def skipped(self) -> tuple[Skipped, ...]:
+        """The files that could not be read when the dataset was built."""
+        group = self._file["skipped"]
+        files, reasons = (_as_text(group[name][()]) for name in ("file", "reason"))  # type: ignore[index]
+        return tuple(Skipped(*pair) for pair in zip(files, reasons, strict=True))
+
+    def facts(self) -> dict[str, np.ndarray]:
+        """What the files said of themselves: format, mode, width, height and n_bytes, (N,) each."""
+        return {name: self._text(name) if name in ("format", "mode") else self._column(name) for name in COLUMNS[5:]}
+
+    def images(self, rows: Sequence[int] | np.ndarray) -> np.ndarray:
+        """The scans of some rows in that order, uint8 (n, size, size), 0 = air.
+
+        Raises:
+            DatasetError: the file is damaged there.
+        """
+        stored = self._file["images"]
+        out = np.empty((len(rows), self.size, self.size), np.uint8)
+        try:
+            for i, row in enumerate(rows):
+                stored.read_direct(out, np.s_[int(row)], np.s_[i])  # type: ignore[union-attr]
+        except OSError as error:
+            raise DatasetError(_damaged(self.path)) from error
+        return out
+
+    def rows(self, split: str, label: int | None = None) -> np.ndarray:
+        """Row numbers of a split, or of one class in it, int64 (n,)."""
+        chosen = self.splits == SPLITS.index(split)
+        return np.flatnonzero(chosen if label is None else chosen & (self.labels == label))
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Scans per class and split, `{class: {split: n}}`."""
+        return {
+            name: {split: len(self.rows(split, label)) for split in SPLITS} for label, name in enumerate(self.classes)
+        }
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 over classes, contents, labels and splits: equal for equal datasets, whatever the file's name."""
+        digest = hashlib.sha256(json.dumps([self.classes, self.size]).encode())
+        for row in zip(self.hashes.tolist(), self.labels.tolist(), self.splits.tolist(), strict=True):
+            digest.update(repr(row).encode())
+        return digest.hexdigest()
+
+    def describe(self) -> dict[str, Any]:
+        """What a model's card keeps of the dataset, JSON-able."""
+        return {
+            "name": self.path.stem,
+            "fingerprint": self.fingerprint,
+            "source": self.source,
+            "population": self.population,
+            "licence": self.licence,
+            "drawings": self.drawings,
+            "seed": self.seed,
+            "counts": self.counts(),
+            "patients": {split: len(set(self.patients[self.rows(split)])) for split in SPLITS},
+        }
+
+    def _column(self, name: str) -> np.ndarray:
+        try:
+            return self._file[name][()]  # type: ignore[index]
+        except OSError as error:
+            raise DatasetError(_damaged(self.path)) from error
+
+    def _text(self, name: str) -> np.ndarray:
+        return np.array(_as_text(self._column(name)), dtype=object)
+
+
+def open_dataset(path: Path | str) -> Dataset:
+    """Open a dataset for reading, after checking that it is whole.
+
+    Raises:
+        DatasetError: there is no such file, it is cut short or damaged, or it is no XRAI dataset.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise DatasetError(f"There is no dataset at {path}: check the name, or build it first.")
+    try:
+        file = h5py.File(path, "r")
+    except OSError as error:
+        raise DatasetError(_damaged(path)) from error
+    try:
+        _check(file, path)
+        return Dataset(path, file)
+    except (KeyError, ValueError, TypeError, OSError, RuntimeError) as error:
+        file.close()
+        raise DatasetError(_damaged(path)) from error
+    except DatasetError:
+        file.close()
+        raise
+
+
+def _check(file: h5py.File, path: Path) -> None:
+    if file.attrs.get("format") != FORMAT:
+        raise DatasetError(f"{path.name} is an HDF5 file, but not a dataset of XRAI: build one from your scans.")
+    if int(file.attrs["version"]) > VERSION:  # type: ignore[arg-type]
+        raise DatasetError(f"{path.name} was built by a newer XRAI: update this one, or build the dataset again.")
+    images: Any = file["images"]
+    size = int(file.attrs["size"])  # type: ignore[arg-type]
+    classes, labels, splits = json.loads(str(file.attrs["classes"])), file["label"][()], file["split"][()]  # type: ignore[index]
+    if images.dtype != np.uint8 or images.shape[1:] != (size, size):
+        raise ValueError("images")
+    if any(file[name].shape != images.shape[:1] for name in COLUMNS):  # type: ignore[union-attr]
+        raise ValueError("columns")
+    if len(classes) < 2 or not len(labels) or labels.max() >= len(classes) or splits.max() >= len(SPLITS):
+        raise ValueError("labels")
+
+
+def _as_text(values: np.ndarray) -> list[str]:
+    return [value.decode() if isinstance(value, bytes) else str(value) for value in values]
+
+
+def _damaged(path: Path) -> str:
+    return (
+        f"The dataset {path.name} is damaged or cut short, perhaps because a copy broke off: "
+        "copy it again, or build it again from its scans."
+    )

@@ -1,0 +1,52 @@
+"""Every error that XRAI states on purpose; the message is one sentence made for the person who reads it.
+
+    XraiError
+    ├── SettingsError     a setting or an option that cannot be used
+    ├── ScanError         a file that cannot be read as a chest X-ray
+    ├── SourceError       a folder, zip or download that holds no usable classes
+    ├── DatasetError      an HDF5 dataset that is missing, damaged, or cannot be built
+    ├── CheckpointError   a model folder that is missing, damaged or foreign
+    ├── WeightsError      pretrained weights that cannot be had
+    ├── TrainingError     a run that cannot start or go on
+    └── JobError          a job that is already running, or is not
+
+A message says what happened, the likely cause and what to do. It never holds pixels or a patient's name.
+"""
+
+from __future__ import annotations
+
+
+class XraiError(Exception):
+    """The base of all stated errors: print it as it is, with no traceback."""
+
+
+class SettingsError(XraiError):
+    """A setting or an option that cannot be used."""
+
+
+class ScanError(XraiError):
+    """A file that cannot be read as a chest X-ray."""
+
+
+class SourceError(XraiError):
+    """A folder, zip or download that holds no usable classes."""
+
+
+class DatasetError(XraiError):
+    """An HDF5 dataset that is missing, damaged, or cannot be built."""
+
+
+class CheckpointError(XraiError):
+    """A model folder that is missing, damaged or foreign."""
+
+
+class WeightsError(XraiError):
+    """Pretrained weights that cannot be had."""
+
+
+class TrainingError(XraiError):
+    """A run that cannot start or go on."""
+
+
+class JobError(XraiError):
+    """A job that is already running, or is not."""

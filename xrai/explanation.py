@@ -1,0 +1,155 @@
+"""Where in a scan a network sees evidence for a class: class activation maps in units that can be compared.
+
+A map's value at a place is the evidence found there for the class against the mean of the other classes, in
+log-odds. It is anchored: drawn in full colour is the `anchor` kept in the model's card, so that a map without
+evidence stays dark. grad-cam's own scaling, which makes every map reach full red, is not used.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from pytorch_grad_cam import GradCAM
+from pytorch_grad_cam.base_cam import BaseCAM
+from torch import Tensor
+
+from xrai.networks import Network
+
+METHODS: dict[str, str] = {
+    "CAM": "Class activation map (Zhou 2016): what each place adds to the answer, for networks that end in averaging",
+    "Grad-CAM": "Gradient-weighted class activation map (Selvaraju 2017): works for every network",
+}
+
+ANCHOR_PERCENTILE = 95
+"""Full colour is the evidence that 95 of 100 validation scans called that class stay below at their hottest place."""
+
+_LOCK = threading.Lock()
+"""grad-cam keeps its hooks on the model: two calls at once swap their maps."""
+
+
+class _RawCAM(BaseCAM):
+    """grad-cam without its scaling: maps as they come from the layer, in units of the target."""
+
+    def compute_cam_per_layer(self, input_tensor: Tensor, targets: Any, eigen_smooth: bool) -> Any:
+        activations, gradients = self.activations_and_grads.activations, self.activations_and_grads.gradients
+        grads = gradients[0].numpy() if gradients else None
+        return self.get_cam_image(
+            input_tensor,
+            self.target_layers[0],
+            targets,
+            activations[0].numpy(),
+            grads,
+            eigen_smooth,  # type: ignore[arg-type]
+        )
+
+    def aggregate_multi_layers(self, cam_per_target_layer: np.ndarray) -> np.ndarray:
+        return cam_per_target_layer
+
+
+class _RawGradCAM(_RawCAM, GradCAM):
+    """Grad-CAM times the number of places, so that, as with CAM, the map's mean is about the target's value."""
+
+    def get_cam_weights(self, input_tensor: Any, target_layer: Any, targets: Any, activations: Any, grads: Any) -> Any:
+        weights = GradCAM.get_cam_weights(self, input_tensor, target_layer, targets, activations, grads)
+        return weights * grads.shape[2] * grads.shape[3]
+
+
+class _ClassActivationMap(_RawCAM):
+    """CAM: feature maps weighted with the linear head's own weights; no backward pass."""
+
+    def __init__(self, network: Network, target_layers: list[torch.nn.Module]) -> None:
+        super().__init__(network, target_layers, uses_gradients=False)
+        self.head = network.head.weight.detach().float().cpu().numpy()  # (C, K)
+
+    def get_cam_weights(self, input_tensor: Any, target_layer: Any, targets: Any, activations: Any, grads: Any) -> Any:
+        return np.stack([_against_rest(self.head, target.label) for target in targets])  # (N, K)
+
+
+class _Evidence:
+    """grad-cam's target: the logit of a class less the mean of the others'."""
+
+    def __init__(self, label: int) -> None:
+        self.label = label
+
+    def __call__(self, logits: Tensor) -> Tensor:
+        return _against_rest(logits, self.label)
+
+
+def methods_for(network: Network) -> tuple[str, ...]:
+    """The methods that fit a network, the best one first."""
+    return ("CAM", "Grad-CAM") if network.pools_globally else ("Grad-CAM",)
+
+
+def evidence_maps(network: Network, inputs: Tensor, labels: Sequence[int], method: str) -> tuple[Tensor, np.ndarray]:
+    """Logits, and where the evidence for one class a scan lies.
+
+    Safe to call from several threads, also on one network.
+
+    Args:
+        network: in evaluation mode.
+        inputs: standardised scans, float (N, 1, H, W).
+        labels: the class to explain for each scan.
+        method: one of `methods_for(network)`.
+
+    Returns:
+        Logits float (N, C), and maps float32 (N, h, w) at the last convolution's size, in log-odds, positive where
+        a place speaks for the class. With CAM the mean of a map is the target's value less the head's bias.
+    """
+    with _LOCK, torch.enable_grad(), _explainer(method)(network, [network.features]) as explain:
+        maps = explain(inputs, [_Evidence(label) for label in labels])  # type: ignore[arg-type]
+        logits = explain.outputs.detach().float()
+        network.zero_grad(set_to_none=True)
+    return logits, np.asarray(maps, np.float32)
+
+
+def anchors(
+    network: Network, inputs_of: Callable[[np.ndarray], Tensor], rows: np.ndarray, n_classes: int, *, batch: int = 16
+) -> dict[str, dict[int, float]]:
+    """The evidence that is to be drawn in full colour, per method and class.
+
+    Args:
+        network: in evaluation mode.
+        inputs_of: gives the standardised inputs of some rows.
+        rows: validation scans to look at.
+        n_classes: number of classes.
+        batch: scans at a time.
+
+    Returns:
+        {method: {label: anchor}}, anchors above 0; for a class that no scan is called, the mean of the others.
+    """
+    found = {}
+    for method in methods_for(network):
+        peaks: dict[int, list[float]] = {label: [] for label in range(n_classes)}
+        for start in range(0, len(rows), batch):
+            inputs = inputs_of(rows[start : start + batch])
+            with torch.inference_mode():
+                called = network(inputs).argmax(dim=1).tolist()
+            _, maps = evidence_maps(network, inputs, called, method)
+            for label, peak in zip(called, maps.max(axis=(1, 2)).tolist(), strict=True):
+                peaks[label].append(max(peak, 1e-6))
+        known = {label: float(np.percentile(values, ANCHOR_PERCENTILE)) for label, values in peaks.items() if values}
+        usual = float(np.mean(list(known.values()))) if known else 1.0
+        found[method] = {label: known.get(label, usual) for label in range(n_classes)}
+    return found
+
+
+def intensity(evidence: np.ndarray, anchor: float, shape: tuple[int, int]) -> np.ndarray:
+    """A map as it is drawn, float32 of `shape` in 0 to 1, smooth: 0 is no evidence or evidence against, 1 the anchor."""
+    upsampled = torch.nn.functional.interpolate(
+        torch.from_numpy(evidence)[None, None], shape, mode="bicubic", align_corners=False
+    )
+    return (upsampled[0, 0].numpy() / anchor).clip(0, 1)
+
+
+def _explainer(method: str) -> Any:
+    return {"CAM": _ClassActivationMap, "Grad-CAM": _RawGradCAM}[method]
+
+
+def _against_rest(values: Any, label: int) -> Any:
+    """Row `label` less the mean of the other rows."""
+    n = len(values)
+    return (values[label] * n - values.sum(0)) / (n - 1)

@@ -1,0 +1,174 @@
+"""The networks that can be trained: each is feature maps, then pooling, then a head of one output per class."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from pathlib import Path
+from urllib.error import URLError
+
+import torch
+import torchvision
+from torch import Tensor, nn
+
+from xrai.config import NETWORKS, TrainConfig
+from xrai.errors import WeightsError
+
+IMAGENET_GREY = (0.449, 0.226)
+"""Mean and standard deviation of ImageNet's grey values: the average over the three channels of torchvision's."""
+
+_ACTIVATIONS: dict[str, type[nn.Module]] = {
+    "relu": nn.ReLU,
+    "leaky_relu": nn.LeakyReLU,
+    "elu": nn.ELU,
+    "gelu": nn.GELU,
+    "silu": nn.SiLU,
+}
+
+
+class Network(nn.Module):
+    """A classifier of one-channel scans.
+
+    `features` turns scans (N, 1, H, W) into feature maps (N, K, h, w), `pool` into vectors, and `head`
+    into one logit a class, (N, C). The last convolution's maps, which explanations look at, are
+    therefore always what `features` gives.
+    """
+
+    def __init__(self, features: nn.Module, pool: nn.Module, head: nn.Module, dropout: float) -> None:
+        super().__init__()
+        self.features = features
+        self.pool = pool
+        self.dropout = nn.Dropout(dropout)
+        self.head = head
+
+    @property
+    def pools_globally(self) -> bool:
+        """Whether a linear head follows global average pooling: what a class activation map (Zhou 2016) needs."""
+        return isinstance(self.pool, nn.AdaptiveAvgPool2d) and isinstance(self.head, nn.Linear)
+
+    def forward(self, scans: Tensor) -> Tensor:
+        """Standardised scans, float (N, 1, H, W), to logits (N, C)."""
+        maps = self.features(scans)  # (N, K, h, w)
+        return self.head(self.dropout(self.pool(maps).flatten(1)))
+
+
+def build_network(config: TrainConfig, n_classes: int, *, weights_dir: Path | None = None) -> Network:
+    """A new network as configured.
+
+    Args:
+        config: names the network, where its weights start, and for `convnet` its shape.
+        n_classes: outputs of the head.
+        weights_dir: where downloaded ImageNet weights are kept; needed when `config.weights` asks for them.
+
+    Raises:
+        WeightsError: the ImageNet weights are neither there nor can be downloaded.
+    """
+    if config.network == "convnet":
+        return _convnet(config, n_classes)
+    backbone = torchvision.models.get_model(config.network, weights=None)
+    if config.weights == "imagenet":
+        backbone.load_state_dict(_imagenet_weights(config.network, weights_dir or Path()))
+    _use_one_channel(backbone)
+    return _PARTS[config.network](backbone, n_classes, config.dropout)
+
+
+def n_parameters(network: nn.Module) -> int:
+    """How many numbers training can change."""
+    return sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
+
+
+def _convnet(config: TrainConfig, n_classes: int) -> Network:
+    """`blocks` x (convolution 3x3, normalisation, activation, max pooling 2x2), then dense layers."""
+    activation = _ACTIVATIONS[config.activation]
+    layers: OrderedDict[str, nn.Module] = OrderedDict()
+    channels = 1
+    for block in range(config.blocks):
+        filters = min(config.filters * 2**block, 512)
+        layers[f"block{block + 1}"] = nn.Sequential(
+            nn.Conv2d(channels, filters, kernel_size=3, padding=1, bias=False),
+            nn.BatchNorm2d(filters),
+            activation(),
+            nn.MaxPool2d(2),
+        )
+        channels = filters
+    side = config.image_size // 2**config.blocks
+    head, width = nn.Sequential(), channels * side * side
+    for _ in range(config.dense_layers):
+        head.extend([nn.Linear(width, config.dense_units), activation(), nn.Dropout(config.dropout)])
+        width = config.dense_units
+    head.append(nn.Linear(width, n_classes))
+    # with hidden layers the dropout stands before the last one; without, before the only one
+    return Network(nn.Sequential(layers), nn.Identity(), head, dropout=0.0 if config.dense_layers else config.dropout)
+
+
+def _resnet(backbone: nn.Module, n_classes: int, dropout: float) -> Network:
+    names = ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4")
+    features = nn.Sequential(OrderedDict((name, backbone.get_submodule(name)) for name in names))
+    return _pooled(features, backbone.get_submodule("fc"), n_classes, dropout)
+
+
+def _densenet(backbone: nn.Module, n_classes: int, dropout: float) -> Network:
+    features = nn.Sequential(OrderedDict(features=backbone.get_submodule("features"), relu=nn.ReLU()))
+    return _pooled(features, backbone.get_submodule("classifier"), n_classes, dropout)
+
+
+def _efficientnet(backbone: nn.Module, n_classes: int, dropout: float) -> Network:
+    return _pooled(backbone.get_submodule("features"), backbone.get_submodule("classifier.1"), n_classes, dropout)
+
+
+def _mobilenet(backbone: nn.Module, n_classes: int, dropout: float) -> Network:
+    return _pooled(backbone.get_submodule("features"), backbone.get_submodule("classifier.0"), n_classes, dropout)
+
+
+def _pooled(features: nn.Module, old_head: nn.Module, n_classes: int, dropout: float) -> Network:
+    """Global average pooling and a new linear head in place of the backbone's own classifier."""
+    assert isinstance(old_head, nn.Linear)
+    return Network(features, nn.AdaptiveAvgPool2d(1), nn.Linear(old_head.in_features, n_classes), dropout)
+
+
+_PARTS: dict[str, Callable[[nn.Module, int, float], Network]] = {
+    "resnet18": _resnet,
+    "resnet50": _resnet,
+    "resnet101": _resnet,
+    "densenet121": _densenet,
+    "mobilenet_v3_small": _mobilenet,
+    "efficientnet_b0": _efficientnet,
+}
+assert {"convnet", *_PARTS} == set(NETWORKS)
+
+
+def _use_one_channel(backbone: nn.Module) -> None:
+    """Let the first convolution take grey scans: its filters are summed over red, green and blue.
+
+    That gives exactly what the three-channel network gives on a grey picture repeated in each channel.
+    """
+    name, stem = next((name, module) for name, module in backbone.named_modules() if isinstance(module, nn.Conv2d))
+    assert stem.padding_mode == "zeros" and stem.groups == 1
+    grey = nn.Conv2d(1, stem.out_channels, stem.kernel_size, stem.stride, stem.padding, bias=stem.bias is not None)  # type: ignore[arg-type]
+    with torch.no_grad():
+        grey.weight.copy_(stem.weight.sum(dim=1, keepdim=True))
+        if stem.bias is not None and grey.bias is not None:
+            grey.bias.copy_(stem.bias)
+    backbone.set_submodule(name, grey)
+
+
+def _imagenet_weights(name: str, folder: Path) -> dict[str, Tensor]:
+    """Torchvision's default ImageNet weights, from `folder` or, the first time, from its download server."""
+    weights = torchvision.models.get_model_weights(name).DEFAULT  # type: ignore[attr-defined]
+    file = folder / weights.url.rsplit("/", 1)[-1]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        # weights_only: tensors and nothing else are read, whatever the file holds
+        return torch.hub.load_state_dict_from_url(
+            weights.url, model_dir=str(folder), map_location="cpu", progress=False, check_hash=True, weights_only=True
+        )
+    except (URLError, TimeoutError, ConnectionError) as error:
+        raise WeightsError(
+            f"The ImageNet weights of {name} cannot be downloaded, probably because this machine has no internet: "
+            f"choose “scratch”, or put the file {file.name} from another machine into {folder}."
+        ) from error
+    except Exception as error:  # a damaged file raises whatever its broken bytes lead to
+        raise WeightsError(
+            f"The ImageNet weights file {file} cannot be used, probably because it is damaged: "
+            "delete it so that it is downloaded again, or choose “scratch”."
+        ) from error

@@ -1,0 +1,71 @@
+"""From a scan's pixels to what a network sees: the same steps in training and in diagnosis, stored in the card."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+if TYPE_CHECKING:  # torch takes seconds to import, and building a dataset does not need it
+    import torch
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """The parameters of the way from pixels to a network's input.
+
+    Attributes:
+        stored_size: side in pixels of the square to which a scan is first brought, as in the dataset.
+        input_size: side in pixels of what the network sees.
+        mean: mean grey value, 0 to 1, subtracted.
+        std: standard deviation of grey values, above 0, divided by.
+    """
+
+    stored_size: int
+    input_size: int
+    mean: float
+    std: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """The parameters as plain JSON-able values."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Preprocessing:
+        """The parameters read back from a card."""
+        return cls(int(values["stored_size"]), int(values["input_size"]), float(values["mean"]), float(values["std"]))
+
+    def standardise(self, greys: torch.Tensor) -> torch.Tensor:
+        """Grey values in 0 to 1 brought to about zero mean and unit spread, shape kept."""
+        return (greys - self.mean) / self.std
+
+    def __call__(self, pixels: np.ndarray) -> torch.Tensor:
+        """One scan, uint8 (H, W), as a network's input: float32 (1, 1, input_size, input_size)."""
+        import torch
+
+        square = to_square(pixels, self.stored_size)
+        return self.standardise(to_greys(torch.from_numpy(square)[None], self.input_size))
+
+
+def to_square(pixels: np.ndarray, size: int) -> np.ndarray:
+    """A scan uint8 (H, W) squeezed to uint8 (size, size) with an antialiasing triangle filter.
+
+    The sides are not kept in proportion: public sets come squeezed like this, and a film must read
+    like its squeezed copy.
+    """
+    if pixels.shape == (size, size):
+        return pixels
+    return np.asarray(Image.fromarray(pixels).resize((size, size), Image.Resampling.BILINEAR))
+
+
+def to_greys(squares: torch.Tensor, size: int) -> torch.Tensor:
+    """Squares uint8 (N, S, S) as float32 (N, 1, size, size) in 0 to 1, antialiased."""
+    import torch
+
+    greys = squares.to(torch.float32)[:, None] / 255  # (N, 1, S, S)
+    if greys.shape[-1] == size:
+        return greys
+    return torch.nn.functional.interpolate(greys, (size, size), mode="bilinear", antialias=True).clamp_(0, 1)

@@ -1,0 +1,56 @@
+"""Small JSON files: documents that are replaced whole, and logs that grow by a line per record."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+
+def write_json(file: Path, values: Mapping[str, Any]) -> None:
+    """Write JSON to a temporary name and rename it: a reader sees the old file or the new one, never half.
+
+    Raises:
+        OSError: the disk is full.
+    """
+    partial = file.with_name(f"{file.name}.{os.getpid()}.partial")
+    try:
+        partial.write_text(json.dumps(values, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        partial.replace(file)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def append_record(file: Path, record: Mapping[str, Any]) -> None:
+    """Add one line to a log.
+
+    Raises:
+        OSError: the disk is full.
+    """
+    with file.open("a", encoding="utf-8") as log:
+        log.write(json.dumps(record, ensure_ascii=False) + "\n")
+
+
+def read_records(file: Path) -> list[dict[str, Any]]:
+    """The records of a log, oldest first, or none; a line that a killed process cut short is left out."""
+    if not file.is_file():
+        return []
+    records = []
+    for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
+        try:
+            record = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(record, dict):
+            records.append(record)
+    return records
+
+
+def keep_records(file: Path, n: int) -> None:
+    """Cut a log back to its first `n` records."""
+    kept = read_records(file)[:n]
+    partial = file.with_name(f"{file.name}.partial")
+    partial.write_text("".join(json.dumps(record, ensure_ascii=False) + "\n" for record in kept), encoding="utf-8")
+    partial.replace(file)

@@ -1,0 +1,211 @@
+"""The one gate from a file to pixels: `read_scan(path_or_bytes) -> Scan`.
+
+    __init__    what the file is, by its first bytes; who reads it; the one sentence when nobody can
+    pictures    JPEG, PNG, TIFF, WebP, BMP
+    dicom       CR, DX and other single-frame projection images
+    scan        what comes out: the fields, the limits, the grey scale
+
+Nothing else in XRAI opens a picture: not the dataset builder, not diagnosis, not a test.
+"""
+
+from __future__ import annotations
+
+import logging
+import stat
+import threading
+import warnings
+from pathlib import Path
+
+from xrai.errors import ScanError
+from xrai.scans import pictures
+from xrai.scans.scan import MAX_FILE_BYTES, MAX_PIXELS, MIN_SIDE, Scan
+
+__all__ = ["MAX_FILE_BYTES", "MAX_PIXELS", "MIN_SIDE", "Scan", "read_scan"]
+
+
+def read_scan(source: Path | str | bytes, *, min_side: int | None = None) -> Scan:
+    """Read one chest X-ray, from a file's path or a file's bytes, as upright grey pixels.
+
+    The format is decided by the content, never by the file's ending. 8-bit grey is kept exactly as stored; colour
+    becomes luma (ITU-R 601); deeper pictures are scaled from their least to their greatest value, or through the
+    window that a DICOM file brings. Safe to call from several threads at once.
+
+    Args:
+        source: a path, or the file's content.
+        min_side: decode no finer than needed: a JPEG may come at 1/2, 1/4 or 1/8 of its size, with both sides still
+            at least this long. `Scan.width` and `Scan.height` keep the file's own size.
+
+    Returns:
+        A `Scan`; its pixels are uint8 (H, W), 0 = air.
+
+    Raises:
+        ScanError: the file cannot be read as a chest X-ray. One sentence, with neither path nor patient data.
+    """
+    data = source if isinstance(source, bytes) else _content(Path(source))
+    if not data:
+        raise ScanError(
+            "The file is empty, probably because a copy or a download did not finish: copy or export it again."
+        )
+    _check_bytes(len(data))
+    form = _format(data)
+    try:
+        with _silence:
+            return _read(data, form, min_side)
+    except ScanError:
+        raise
+    # What a damaged file makes three decoding libraries raise has no end, and the file may hold anything. The cause
+    # is not chained: pydicom quotes the values it stumbled on, and those may name a patient.
+    except Exception:
+        raise ScanError(
+            f"The {form} file cannot be decoded, probably because it is damaged or was cut short while being copied: "
+            "copy or export it again."
+        ) from None
+
+
+def _read(data: bytes, form: str, min_side: int | None) -> Scan:
+    if form != "DICOM":
+        return pictures.read_picture(data, form, min_side=min_side)
+    # Imported here because pydicom takes 0.2 s, twice as long as all the rest, and most sites never send DICOM.
+    from xrai.scans import dicom  # noqa: PLC0415
+
+    return dicom.read_dicom(data)
+
+
+def _content(path: Path) -> bytes:
+    try:
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):
+            raise ScanError("This is a folder or a device rather than a file: choose the picture itself.")
+        _check_bytes(found.st_size)
+        with path.open("rb") as file:
+            return file.read(MAX_FILE_BYTES + 1)
+    except FileNotFoundError:
+        raise ScanError("The file is not there, probably because it was moved or renamed: choose it again.") from None
+    except PermissionError:
+        raise ScanError(
+            "The file may not be read by the account that runs XRAI: give that account the right to read it."
+        ) from None
+    except (OSError, ValueError):
+        raise ScanError(
+            "The file cannot be fetched from its disk or network folder, probably because that is disconnected or "
+            "faulty: copy the file to this computer and try again."
+        ) from None
+
+
+def _check_bytes(n_bytes: int) -> None:
+    if n_bytes > MAX_FILE_BYTES:
+        raise ScanError(
+            f"The file has {n_bytes / 1e6:,.0f} MB, more than the {MAX_FILE_BYTES // 1_000_000} MB that XRAI reads, "
+            "probably because it is no single X-ray: choose the picture itself or export it at a lower resolution."
+        )
+
+
+# ---------------------------------------------------------------------------------------------------- what it is
+
+_PICTURES = {
+    b"\xff\xd8\xff": "JPEG",
+    b"\x89PNG\r\n\x1a\n": "PNG",
+    b"II*\x00": "TIFF",
+    b"MM\x00*": "TIFF",
+    b"II+\x00": "TIFF",
+    b"MM\x00+": "TIFF",
+}
+
+_OTHERS = {
+    b"%PDF": "a PDF document",
+    b"PK\x03\x04": "a zip archive or an office document",
+    b"\x1f\x8b": "a gzip archive",
+    b"7z\xbc\xaf": "a 7z archive",
+    b"Rar!": "a RAR archive",
+    b"GIF8": "a GIF picture, a format with too few greys for an X-ray",
+    b"8BPS": "a Photoshop document",
+    b"\x00\x00\x00\x0cjP  ": "a bare JPEG 2000 picture",
+    b"\xff\x4f\xff\x51": "a bare JPEG 2000 picture",
+    b"\x89HDF": "an HDF5 file",
+    b"\x93NUMPY": "a NumPy array",
+    b"{\\rtf": "a text document",
+    b"\xd0\xcf\x11\xe0": "an old office document",
+    b"MZ": "a program",
+    b"\x7fELF": "a program",
+}
+
+
+def _format(data: bytes) -> str:
+    # DICOM first: its 128-byte preamble may legally be a TIFF header (PS3.10, 7.1).
+    if data[128:132] == b"DICM" or _is_bare_dicom(data):
+        return "DICOM"
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "WEBP"
+    if data[:2] == b"BM" and data[14:18] in {bytes([size, 0, 0, 0]) for size in (12, 40, 52, 56, 64, 108, 124)}:
+        return "BMP"
+    for start, form in _PICTURES.items():
+        if data.startswith(start):
+            return form
+    raise ScanError(
+        f"The file is {_look(data)}, whatever its name says: "
+        "export the X-ray itself as DICOM, PNG, JPEG, TIFF, WebP or BMP."
+    )
+
+
+def _is_bare_dicom(data: bytes) -> bool:
+    """Whether this may be DICOM without preamble: a first element of group 2 or 8, with a VR or a short length."""
+    little = data[:1] in (b"\x02", b"\x08") and data[1:2] == data[3:4] == b"\x00" and data[2:3] <= b"\x18"
+    big = data[:3] == b"\x00\x08\x00" and data[3:4] <= b"\x18"
+    named = data[4:6].isalpha() and data[4:6].isupper()
+    short = int.from_bytes(data[4:8], "little") <= 64
+    return len(data) > 8 and ((little and (named or short)) or (big and named))
+
+
+def _look(data: bytes) -> str:
+    for start, name in _OTHERS.items():
+        if data.startswith(start):
+            return name
+    if data[4:8] == b"ftyp":
+        return "a phone's HEIC or AVIF picture, or a film"
+    head = data[:1024].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if head.startswith((b"<!doctype html", b"<html")):
+        return "a web page"
+    if head.startswith((b"<?xml", b"<svg")):
+        return "an XML or SVG document"
+    return "text" if _is_text(data[:1024]) else "of a kind that XRAI does not know, or is damaged"
+
+
+def _is_text(head: bytes) -> bool:
+    printable = sum(byte >= 32 or byte in b"\t\r\n" for byte in head)
+    return b"\x00" not in head and printable >= 0.97 * len(head)
+
+
+# ---------------------------------------------------------------------------------------------------- silence
+
+
+class _Silence:
+    """Mutes warnings and pydicom's log while any thread is reading: both may quote a patient's data.
+
+    `warnings.catch_warnings` swaps filters that the whole process shares. Two threads that each swap them can restore
+    them in the wrong order and leave them wrong for ever, and one lock round each read would decode one file at a
+    time. So the first reader to enter mutes, and the last one to leave restores.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._readers = 0
+        self._filters = warnings.catch_warnings()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._readers += 1
+            if self._readers == 1:
+                self._filters = warnings.catch_warnings()
+                self._filters.__enter__()
+                warnings.simplefilter("ignore")
+                logging.getLogger("pydicom").disabled = True
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._readers -= 1
+            if self._readers == 0:
+                logging.getLogger("pydicom").disabled = False
+                self._filters.__exit__(None, None, None)
+
+
+_silence = _Silence()

@@ -1,0 +1,343 @@
+"""DICOM files of one projection X-ray (CR, DX and the like) as upright grey pixels.
+
+The order is the standard's (PS3.4 N.2): stored values -> modality transform (PS3.3 C.11.1) -> values of interest,
+by look-up table or window (C.11.2) -> black or white first (C.7.6.3.1.2). Every step is a function of the stored value
+alone, so each is computed once for every value that occurs, at most 65,536, and not once for every pixel.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import math
+import zlib
+
+import gdcm
+import numpy as np
+from PIL import Image
+from pydicom import Dataset, dcmread, uid
+from pydicom.encaps import get_frame
+from pydicom.multival import MultiValue
+from pydicom.pixels.decoders.base import get_decoder
+from pydicom.pixels.processing import apply_color_lut
+from pydicom.pixels.utils import pixel_array
+
+from xrai.errors import ScanError
+from xrai.scans.scan import MAX_FILE_BYTES, Scan, check_size, stretch, to_uint8
+
+_FACTS = (
+    "Modality",
+    "BodyPartExamined",
+    "ViewPosition",
+    "Laterality",
+    "ImageLaterality",
+    "PatientOrientation",
+    "PatientAge",
+    "PatientSex",
+    "PresentationIntentType",  # "FOR PROCESSING" is a raw picture that nobody has ever read from
+    "BurnedInAnnotation",
+    "LossyImageCompression",
+)
+
+# Modalities (PS3.3 C.7.3.1.1.1) of a single projection, and what a wrapper says of a picture from anywhere.
+_PROJECTIONS = {"CR", "DX", "DR", "RG", "RF", "OT", "SC", ""}
+
+_OTHER_MODALITIES = {
+    "CT": "a CT slice",
+    "MR": "an MRI slice",
+    "US": "an ultrasound picture",
+    "PT": "a PET slice",
+    "NM": "a nuclear medicine picture",
+    "XA": "an angiogram",
+    "MG": "a mammogram",
+    "IO": "a dental X-ray",
+    "PX": "a dental X-ray",
+    "XC": "a photograph",
+    "ES": "an endoscopy picture",
+    "SM": "a microscope slide",
+    "OP": "a photograph of an eye",
+    "ECG": "an electrocardiogram",
+    "BMD": "a bone density measurement",
+    "SEG": "a segmentation",
+    "SR": "a structured report",
+    "PR": "a presentation state",
+    "KO": "a list of chosen pictures",
+    "DOC": "a document",
+    "RTDOSE": "a radiotherapy dose",
+    "RTPLAN": "a radiotherapy plan",
+    "RTSTRUCT": "a radiotherapy contour",
+    "RTIMAGE": "a radiotherapy picture",
+}
+
+_OTHER_CLASSES = {
+    uid.MediaStorageDirectoryStorage: "the index of a disc (DICOMDIR)",
+    uid.EncapsulatedPDFStorage: "a PDF document",
+    uid.EncapsulatedCDAStorage: "a text document",
+    uid.CTImageStorage: "a CT slice",
+    uid.MRImageStorage: "an MRI slice",
+    uid.UltrasoundImageStorage: "an ultrasound picture",
+    uid.PositronEmissionTomographyImageStorage: "a PET slice",
+    uid.NuclearMedicineImageStorage: "a nuclear medicine picture",
+}
+
+_GREY = ("MONOCHROME1", "MONOCHROME2")
+_COLOUR = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
+
+
+def read_dicom(data: bytes) -> Scan:
+    """Decode a DICOM file with one projection X-ray.
+
+    Args:
+        data: the file's content, with or without preamble and file meta information (PS3.10, 7.1).
+
+    Returns:
+        A `Scan`; 0 is air whatever the photometric interpretation, and padding pixels (PS3.3 C.7.5.1.1.2) are 0.
+        With a VOI look-up table or a window, the least and the greatest value that it can give are 0 and 255;
+        of several, the first one counts, and a table before a window. With neither, 8-bit values stay as stored, as
+        in other pictures, and deeper ones go linearly from the least to the greatest. Colour becomes luma.
+
+    Raises:
+        ScanError: no picture, several, of another kind or modality, of a size or coding that XRAI does not read.
+        Exception: whatever pydicom or a decoder raises on a damaged file; `xrai.scans.read_scan` words it.
+    """
+    _check_inflated(data)
+    dataset = _parsed(data)
+    _refuse_other_kinds(dataset)
+    width, height = int(dataset.Columns), int(dataset.Rows)
+    check_size(width, height)
+    _check_coding(dataset)
+    stored = _stored(dataset)  # (H, W) or (H, W, 3)
+    mode = str(dataset.PhotometricInterpretation)
+    pixels = _grey(dataset, stored) if mode in _GREY else _luma(dataset, stored)
+    digest = hashlib.sha256(data).hexdigest()
+    return Scan(pixels, digest, "DICOM", mode, width, height, len(data), _patient(dataset), _facts(dataset))
+
+
+# ---------------------------------------------------------------------------------------------------- the file
+
+
+def _check_inflated(data: bytes) -> None:
+    """Refuse a deflated file that would fill the memory, for pydicom inflates it whole before looking at anything."""
+    if uid.DeflatedExplicitVRLittleEndian.encode() not in data[:1024]:
+        return
+    start = 144 + int.from_bytes(data[140:144], "little")  # the group length stands at a fixed place (PS3.10, 7.1)
+    if len(zlib.decompressobj(-zlib.MAX_WBITS).decompress(data[start:], MAX_FILE_BYTES + 1)) > MAX_FILE_BYTES:
+        raise ScanError(
+            "The DICOM file unpacks to more than XRAI reads, probably because it is no single X-ray: "
+            "export the X-ray itself."
+        )
+
+
+def _parsed(data: bytes) -> Dataset:
+    dataset = dcmread(io.BytesIO(data), force=True)
+    if "TransferSyntaxUID" not in dataset.file_meta:  # then it lies as it was found to parse
+        implicit, little = dataset.original_encoding
+        plain = uid.ExplicitVRLittleEndian if little else uid.ExplicitVRBigEndian
+        dataset.file_meta.TransferSyntaxUID = uid.ImplicitVRLittleEndian if implicit else plain
+    return dataset
+
+
+def _refuse_other_kinds(dataset: Dataset) -> None:
+    modality = str(dataset.get("Modality") or "").strip().upper()
+    sop_class = dataset.file_meta.get("MediaStorageSOPClassUID") or dataset.get("SOPClassUID")
+    other = _OTHER_CLASSES.get(sop_class) or _OTHER_MODALITIES.get(modality)
+    if other or modality not in _PROJECTIONS:
+        raise ScanError(
+            f"The DICOM file holds {other or 'something other than a projection X-ray'}, which XRAI does not read: "
+            "choose the chest X-ray (modality CR or DX) from the examination."
+        )
+    if "PixelData" not in dataset or "Rows" not in dataset:
+        raise ScanError(
+            "The DICOM file holds no picture, because it is a report or a note, or because it was cut short while "
+            "being copied: choose the chest X-ray from the examination, or export it again."
+        )
+    if int(dataset.get("NumberOfFrames") or 1) > 1:
+        raise ScanError(
+            f"The DICOM file holds {int(dataset.NumberOfFrames)} frames, so it is a series or a film rather than one "
+            "X-ray: export the one frame that matters."
+        )
+
+
+def _check_coding(dataset: Dataset) -> None:
+    """Refuse what no decoder takes, and a compressed picture of another size than the header says."""
+    syntax = dataset.file_meta.TransferSyntaxUID
+    try:
+        decodable = get_decoder(syntax).is_available
+    except NotImplementedError:
+        decodable = False
+    samples = {**dict.fromkeys(_GREY, 1), **dict.fromkeys(_COLOUR, 3), "PALETTE COLOR": 1}
+    usual = samples.get(dataset.PhotometricInterpretation) == dataset.SamplesPerPixel
+    if not decodable or not usual or dataset.BitsAllocated not in (1, 8, 16):
+        raise ScanError(
+            "The DICOM picture is coded in a way that XRAI cannot decode, probably a rare compression: "
+            "export it again, uncompressed and as greyscale."
+        )
+    if syntax.is_encapsulated:
+        size = _coded_size(get_frame(dataset.PixelData, 0, number_of_frames=1))
+        if size not in (None, (dataset.Columns, dataset.Rows)):
+            raise ScanError(
+                "The DICOM file's header and its picture disagree about the picture's size, so the file is probably "
+                "damaged: export it again."
+            )
+
+
+def _coded_size(frame: bytes) -> tuple[int, int] | None:
+    """(width, height) as a JPEG, JPEG-LS or JPEG 2000 stream says, from which decoders take the memory they need."""
+    if (start := frame[:256].find(b"\xff\x4f\xff\x51")) >= 0:  # SOC and SIZ (ISO 15444-1, A.5.1)
+        right, bottom, left, top = np.frombuffer(frame, ">u4", 4, offset=start + 8).tolist()
+        return right - left, bottom - top
+    at = 2
+    while frame[:2] == b"\xff\xd8" and at + 9 <= len(frame) and frame[at] == 0xFF:
+        marker = frame[at + 1]
+        if marker == 0xF7 or (0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)):  # SOFn (ISO 10918-1, B.2)
+            return int.from_bytes(frame[at + 7 : at + 9]), int.from_bytes(frame[at + 5 : at + 7])
+        at += 1 if marker == 0xFF else 2 + int.from_bytes(frame[at + 2 : at + 4])
+    return None
+
+
+def _stored(dataset: Dataset) -> np.ndarray:
+    if dataset.file_meta.TransferSyntaxUID == uid.JPEGExtended12Bit and dataset.BitsStored > 8:
+        return _jpeg_12_bit(dataset)
+    return pixel_array(dataset)
+
+
+def _jpeg_12_bit(dataset: Dataset) -> np.ndarray:
+    """Decode what pydicom does not, holding that gdcm cannot, which it can -> uint16 (H, W)."""
+    fragment = gdcm.Fragment()
+    fragment.SetByteStringValue(get_frame(dataset.PixelData, 0, number_of_frames=1))
+    fragments = gdcm.SequenceOfFragments.New()
+    fragments.AddFragment(fragment)
+    element = gdcm.DataElement(gdcm.Tag(0x7FE0, 0x0010))
+    element.SetValue(fragments.__ref__())
+    image = gdcm.Image()
+    image.SetNumberOfDimensions(2)
+    image.SetDimensions((dataset.Columns, dataset.Rows, 1))
+    image.SetDataElement(element)
+    image.SetPhotometricInterpretation(gdcm.PhotometricInterpretation(gdcm.PhotometricInterpretation.MONOCHROME2))
+    image.SetTransferSyntax(gdcm.TransferSyntax(gdcm.TransferSyntax.JPEGExtendedProcess2_4))
+    image.SetPixelFormat(gdcm.PixelFormat(1, 16, 12, 11, 0))
+    decoded = image.GetBuffer().encode("utf-8", "surrogateescape")  # gdcm hands bytes over as str
+    return np.frombuffer(decoded, "<u2").reshape(dataset.Rows, dataset.Columns)
+
+
+def _patient(dataset: Dataset) -> str | None:
+    patient, issuer = (str(dataset.get(name) or "").strip() for name in ("PatientID", "IssuerOfPatientID"))
+    return f"{patient}^^^{issuer}" if patient and issuer else patient or None
+
+
+def _facts(dataset: Dataset) -> dict[str, str]:
+    values = {name: dataset.get(name) for name in _FACTS}
+    texts = {name: "\\".join(map(str, v)) if isinstance(v, MultiValue) else str(v or "") for name, v in values.items()}
+    return {name: text.strip() for name, text in texts.items() if text.strip()}
+
+
+# ---------------------------------------------------------------------------------------------------- the pixels
+
+
+def _grey(dataset: Dataset, stored: np.ndarray) -> np.ndarray:
+    """Turn stored values (H, W) of at most 16 bits into uint8 (H, W), 0 = air."""
+    low, high = int(stored.min()), int(stored.max())
+    place = stored.astype(np.int32) - low  # (H, W), each pixel's place among the levels
+    levels = np.arange(low, high + 1)  # (L,), every value that a pixel may have
+    used = np.zeros(len(levels), dtype=bool)
+    used[place] = True
+    padding = _padding(dataset, levels, stored.dtype)
+    shown = to_uint8(_shown(dataset, levels, used & ~padding))
+    shown[padding] = 0
+    return shown[place]
+
+
+def _padding(dataset: Dataset, levels: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Which stored values only fill the frame: Pixel Padding Value, up to or down to its Range Limit, inclusive."""
+    if (first := dataset.get("PixelPaddingValue")) is None:
+        return np.zeros(len(levels), dtype=bool)
+    last = dataset.get("PixelPaddingRangeLimit")
+    # Through the pixels' own type, for writers are known to give −2000 as the unsigned 63536.
+    ends = np.array([first, first if last is None else last]).astype(dtype).astype(np.int64)
+    return (levels >= ends.min()) & (levels <= ends.max())
+
+
+def _shown(dataset: Dataset, levels: np.ndarray, used: np.ndarray) -> np.ndarray:
+    """Turn stored values (L,) into brightness 0..1 (L,); `used` ones set the scale where the file sets none."""
+    negative = dataset.PhotometricInterpretation == "MONOCHROME1"
+    values = _modality(dataset, levels)
+    shown = _of_interest(dataset, values, negative=negative)
+    if shown is None and values is levels and dataset.BitsStored == 8 and dataset.PixelRepresentation == 0:
+        shown = np.clip(levels / 255, 0, 1)
+    if shown is None:
+        return stretch(-values if negative else values, used)
+    return 1 - shown if negative else shown
+
+
+def _modality(dataset: Dataset, levels: np.ndarray) -> np.ndarray:
+    """Apply the table or the slope and intercept of C.11.1; the same array where there is nothing to do."""
+    if tables := dataset.get("ModalityLUTSequence"):
+        entries = _entries(dataset, tables[0])
+        return entries[_places(dataset, tables[0], levels, len(entries))]
+    slope, intercept = _number(dataset, "RescaleSlope"), _number(dataset, "RescaleIntercept")
+    if not slope or intercept is None or (slope, intercept) == (1, 0):
+        return levels
+    return levels * slope + intercept
+
+
+def _of_interest(dataset: Dataset, values: np.ndarray, *, negative: bool) -> np.ndarray | None:
+    """Apply the first table, else the first window of C.11.2 -> brightness 0..1; None where there is neither."""
+    if tables := dataset.get("VOILUTSequence"):
+        entries = _entries(dataset, tables[0])
+        return stretch(entries)[_places(dataset, tables[0], values, len(entries))]
+    centre, width = _number(dataset, "WindowCenter"), _number(dataset, "WindowWidth")
+    function = str(dataset.get("VOILUTFunction") or "LINEAR").upper()
+    linear = function not in ("LINEAR_EXACT", "SIGMOID")
+    if centre is None or width is None or width <= 0 or (linear and width < 1):
+        return None  # widths that the standard forbids are as good as none
+    if function == "SIGMOID":
+        return 1 / (1 + np.exp(np.clip(-4 * (values - centre) / width, -700, 700)))  # C.11.2.1.3.1
+    if linear:
+        # C.11.2.1.2.1 sets the window half a step below its centre. We set it half a step above for MONOCHROME1, so
+        # that a picture and its negative (each value v as top − v, the centre likewise) give the same pixels.
+        centre, width = centre + 0.5 if negative else centre - 0.5, width - 1
+    if width == 0:
+        return (values >= centre if negative else values > centre).astype(np.float64)
+    return np.clip((values - centre) / width + 0.5, 0, 1)  # C.11.2.1.3.2
+
+
+def _entries(dataset: Dataset, table: Dataset) -> np.ndarray:
+    """Read a table (C.11.1.1, C.11.2.1.1) that lies as numbers, as 16-bit words or two entries to a word -> int64 (n,).
+
+    Not pydicom's `apply_voi`, which loses its way in a table of more than 256 entries of 8 bits.
+    """
+    count = int(table.LUTDescriptor[0]) or 1 << 16
+    order = "<u2" if dataset.file_meta.TransferSyntaxUID.is_little_endian else ">u2"
+    data = table.LUTData
+    words = np.frombuffer(data, order) if isinstance(data, bytes) else np.asarray(data)
+    entries = words if len(words) >= count else words.astype("<u2").view(np.uint8)
+    return entries[:count].astype(np.int64)
+
+
+def _places(dataset: Dataset, table: Dataset, values: np.ndarray, count: int) -> np.ndarray:
+    """Find each value's place in a table; what lies before its first or after its last entry takes that entry."""
+    first = int(table.LUTDescriptor[1])
+    if dataset.PixelRepresentation == 1 and first >= 1 << 15:
+        first -= 1 << 16  # written as unsigned by mistake
+    return np.clip(np.rint(values) - first, 0, count - 1).astype(np.intp)
+
+
+def _number(dataset: Dataset, name: str) -> float | None:
+    """Read the first value of a decimal string; None where it is absent or not a number."""
+    value = dataset.get(name)
+    first = value if value is None or isinstance(value, (int, float, str)) else next(iter(value), None)
+    try:
+        number = float(first)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _luma(dataset: Dataset, stored: np.ndarray) -> np.ndarray:
+    """RGB, as pydicom gives all colour, or palette indices -> uint8 (H, W)."""
+    bits = int(dataset.BitsStored)
+    if dataset.PhotometricInterpretation == "PALETTE COLOR":
+        stored = apply_color_lut(stored, dataset)[..., :3]
+        bits = stored.dtype.itemsize * 8
+    rgb = (stored >> max(bits - 8, 0)).astype(np.uint8)  # (H, W, 3)
+    return np.array(Image.fromarray(rgb).convert("L"))

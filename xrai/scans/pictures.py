@@ -1,0 +1,110 @@
+"""Ordinary pictures, JPEG, PNG, TIFF, WebP and BMP, as upright grey pixels."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import struct
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from xrai.errors import ScanError
+from xrai.scans.scan import Scan, check_size, stretch, to_uint8, too_large
+
+_ORIENTATION = 0x0112  # EXIF and TIFF 6.0
+_PHOTOMETRIC = 262
+_BITS_PER_SAMPLE = 258
+_SAMPLE_FORMAT = 339
+_WHITE_IS_ZERO = 0
+_UNSIGNED = 1
+
+# How each EXIF orientation is made upright.
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+def read_picture(data: bytes, form: str, *, min_side: int | None = None) -> Scan:
+    """Decode a picture: check its header, decode, turn it upright, make it grey.
+
+    Args:
+        data: the file's content.
+        form: the only Pillow plugin that may look at it: "JPEG", "PNG", "TIFF", "WEBP" or "BMP".
+        min_side: see `xrai.scans.read_scan`.
+
+    Returns:
+        A `Scan`: 8-bit grey as stored; colour as luma; transparency on black; 16 and 32 bits and floats linearly from
+        their least to their greatest value, and a constant picture all 0.
+
+    Raises:
+        ScanError: too small, too large, or several pictures in one file.
+        Exception: whatever Pillow raises on a damaged file; `xrai.scans.read_scan` words it.
+    """
+    with _opened(data, form) as image:
+        check_size(*image.size)
+        _refuse_several(image, form)
+        (width, height), mode = image.size, image.mode
+        # "L" takes the luma that a JPEG stores as it is, at every size, instead of a way there and back through RGB.
+        image.draft("L", (min_side, min_side) if min_side else None)
+        image.load()
+        orientation = _orientation(image)
+        if orientation >= 5:
+            width, height = height, width
+        upright = image.transpose(_TURNS[orientation]) if orientation in _TURNS else image
+        pixels = _deep(upright, image) if mode[0] in "IF" else _shallow(upright)
+    return Scan(pixels, hashlib.sha256(data).hexdigest(), form, mode, width, height, len(data))
+
+
+def _opened(data: bytes, form: str) -> Image.Image:
+    try:
+        return Image.open(io.BytesIO(data), formats=(form,))
+    except Image.DecompressionBombError:  # Pillow's own limit, beyond ours, met before it tells the size
+        raise too_large("far too many pixels") from None
+
+
+def _refuse_several(image: Image.Image, form: str) -> None:
+    # A phone's JPEG may carry a preview as second picture (MPO); the first one is the picture.
+    if form != "JPEG" and getattr(image, "is_animated", False):
+        raise ScanError(
+            f"The {form} file holds several pictures, probably the pages of a document or an animation: "
+            "export the one X-ray as a file of its own."
+        )
+
+
+def _orientation(image: Image.Image) -> int:
+    """Tell the EXIF orientation, 1 to 8; 1 where it is absent or unreadable, for the pixels are fine without.
+
+    Pillow turns a TIFF upright by itself while loading it, so what is left to do there is nothing.
+    """
+    try:
+        orientation = image.getexif().get(_ORIENTATION, 1)
+    except (OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, struct.error, UnidentifiedImageError):
+        return 1
+    return orientation if orientation in _TURNS else 1
+
+
+def _shallow(image: Image.Image) -> np.ndarray:
+    """Make grey of what has at most 8 bits a channel -> uint8 (H, W)."""
+    if image.mode == "La":  # premultiplied; Pillow knows no direct way from it to RGBA
+        image = image.convert("LA")
+    if image.has_transparency_data:
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "black"), image.convert("RGBA"))
+    return np.array(image.convert("L"))
+
+
+def _deep(image: Image.Image, opened: Image.Image) -> np.ndarray:
+    """Scale 16 or 32 bits or floats from the least to the greatest value -> uint8 (H, W)."""
+    tags = getattr(opened, "tag_v2", {})
+    values = np.asarray(image)
+    if image.mode == "I" and tags.get(_BITS_PER_SAMPLE) == (32,) and tags.get(_SAMPLE_FORMAT, (1,)) == (_UNSIGNED,):
+        values = values.view(np.uint32)  # Pillow reads unsigned 32-bit numbers as signed ones
+    if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:  # Pillow inverts up to 8 bits, and leaves deeper ones to us
+        values = -values.astype(np.float64)
+    return to_uint8(stretch(values))

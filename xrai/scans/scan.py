@@ -1,0 +1,90 @@
+"""What a read scan is: its fields, its limits, and its grey scale."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from xrai.errors import ScanError
+
+MAX_FILE_BYTES = 256_000_000
+MAX_PIXELS = 100_000_000
+MIN_SIDE = 64
+
+
+@dataclass(frozen=True, eq=False)
+class Scan:
+    """One upright grey picture and what its file says of itself.
+
+    Attributes:
+        pixels: uint8 (H, W), C-contiguous; 0 = air (black), 255 = densest.
+        sha256: hexadecimal, of the file's bytes.
+        format: "JPEG", "PNG", "TIFF", "WEBP", "BMP" or "DICOM".
+        mode: what the file holds: Pillow's mode ("L", "RGB", "I;16" ...) or DICOM's photometric interpretation.
+        width: of the file's picture as it stands upright; `pixels` may be smaller when it was read with `min_side`.
+        height: likewise.
+        n_bytes: the file's size.
+        patient: DICOM's Patient ID with its issuer, only for grouping: never show or log it.
+        facts: what a DICOM file says of itself that matters to a reading, by keyword ("Modality",
+            "ViewPosition", "PatientAge" ...); only what is present. Empty for other formats.
+    """
+
+    pixels: np.ndarray = field(repr=False)
+    sha256: str
+    format: str
+    mode: str
+    width: int
+    height: int
+    n_bytes: int
+    patient: str | None = field(default=None, repr=False)
+    facts: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+def check_size(width: int, height: int) -> None:
+    """Refuse, from the header alone, a picture that is too small or too large to read.
+
+    Raises:
+        ScanError: a side is shorter than `MIN_SIDE`, or there are more than `MAX_PIXELS` pixels.
+    """
+    if min(width, height) < MIN_SIDE:
+        raise ScanError(
+            f"The picture is only {width} × {height} pixels, probably a thumbnail or an icon: "
+            f"choose the X-ray itself, with at least {MIN_SIDE} pixels on each side."
+        )
+    if width * height > MAX_PIXELS:
+        raise too_large(f"{width} × {height} pixels")
+
+
+def too_large(size: str) -> ScanError:
+    """Make the error for a picture of more than `MAX_PIXELS` pixels; `size` says how many."""
+    return ScanError(
+        f"The picture has {size}, more than the {MAX_PIXELS // 1_000_000} megapixels that XRAI reads, "
+        "probably because it is no single X-ray: export the X-ray itself at a lower resolution."
+    )
+
+
+def stretch(values: np.ndarray, used: np.ndarray | None = None) -> np.ndarray:
+    """Scale numbers linearly so that the least is 0 and the greatest 1.
+
+    Args:
+        values: any real dtype and shape. Not-a-number becomes 0, −∞ 0 and +∞ 1; none of them sets the scale.
+        used: bool, same shape: the values that set the scale (default all); the rest is clipped to it.
+
+    Returns:
+        float64, same shape, in 0..1; all 0 when the values are constant.
+    """
+    values = values.astype(np.float64)
+    counted = np.isfinite(values) if used is None else np.isfinite(values) & used
+    low, high = np.min(values, where=counted, initial=np.inf), np.max(values, where=counted, initial=-np.inf)
+    if not low < high:
+        return np.zeros_like(values)
+    # Halved first, because the span of two huge float64 numbers can be infinite.
+    scaled = (values / 2 - low / 2) / (high / 2 - low / 2)
+    return np.clip(np.nan_to_num(scaled, nan=0.0), 0.0, 1.0)
+
+
+def to_uint8(shown: np.ndarray) -> np.ndarray:
+    """Turn 0..1 (float) into 0..255 (uint8), rounding to the nearest."""
+    return np.rint(shown * 255).astype(np.uint8)

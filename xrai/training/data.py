@@ -1,0 +1,150 @@
+"""From a dataset's rows to batches on the device: drawn with a seed, read ahead, varied at random."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from xrai.augmentation import augment, mix
+from xrai.config import TrainConfig
+from xrai.dataset import Dataset
+from xrai.networks import IMAGENET_GREY
+from xrai.preprocessing import Preprocessing, to_greys
+
+STATISTICS_SCANS = 1000
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What a network sees at once, on its device.
+
+    Attributes:
+        inputs: standardised scans, float (n, 1, H, W).
+        targets: class probabilities, float (n, C); blended where the scans are.
+        labels: the true class of each scan (of the larger part where blended), int64 (n,).
+    """
+
+    inputs: Tensor
+    targets: Tensor
+    labels: Tensor
+
+
+@dataclass(frozen=True)
+class Feed:
+    """Gives the batches of an epoch; the same epoch of the same seed gives the same batches.
+
+    Attributes:
+        dataset: open.
+        preprocessing: from pixels to input.
+        config: batch size, balance, augmentation, seed.
+        device: where batches go.
+        rank, world: this process's number and how many share each batch.
+    """
+
+    dataset: Dataset
+    preprocessing: Preprocessing
+    config: TrainConfig
+    device: torch.device
+    rank: int = 0
+    world: int = 1
+
+    def train_rows(self, epoch: int) -> np.ndarray:
+        """Rows of the training split in the order of an epoch; rarer classes come more often when balanced."""
+        rng = np.random.default_rng([self.config.seed, epoch])
+        rows = self.dataset.rows("train")
+        if self.config.balance == "sampling":
+            labels = self.dataset.labels[rows]
+            share = 1 / np.bincount(labels, minlength=len(self.dataset.classes)).clip(1)[labels]
+            rows = rng.choice(rows, size=len(rows), p=share / share.sum())
+        return rng.permutation(rows)
+
+    def train_batches(self, epoch: int, first: int = 0) -> Iterator[Batch]:
+        """The batches of an epoch from number `first` on, varied at random; each process gets its part of each."""
+        rows, size = self.train_rows(epoch), self.config.batch_size
+
+        def make(number: int) -> Batch:
+            generator = torch.Generator().manual_seed(_seed(self.config.seed, epoch, number))
+            return self._varied(self._own(rows[number * size : (number + 1) * size]), generator)
+
+        return _read_ahead(make, range(first, self.n_batches(len(rows))))
+
+    def batches(self, rows: np.ndarray) -> Iterator[Batch]:
+        """The given rows in order, as they are; each process gets its part of each batch."""
+        size = self.config.batch_size
+
+        def make(number: int) -> Batch:
+            return self._plain(self._own(rows[number * size : (number + 1) * size]))
+
+        return _read_ahead(make, range(-(-len(rows) // size)))
+
+    def n_batches(self, n_rows: int) -> int:
+        """Batches in a training epoch: a last one too small for normalisation layers in every process is left out."""
+        full, rest = divmod(n_rows, self.config.batch_size)
+        return max(full + (rest >= 2 * self.world), 1)
+
+    def inputs(self, rows: np.ndarray) -> Tensor:
+        """The standardised inputs of some rows, float (n, 1, H, W), unvaried."""
+        return self.preprocessing.standardise(self._greys(rows))
+
+    def _own(self, rows: np.ndarray) -> np.ndarray:
+        """This process's part of a batch; the batch is filled up by repetition so that all parts are equal."""
+        if self.world == 1:
+            return rows
+        return np.resize(rows, -(-len(rows) // self.world) * self.world)[self.rank :: self.world]
+
+    def _greys(self, rows: np.ndarray) -> Tensor:
+        return to_greys(torch.from_numpy(self.dataset.images(rows)).to(self.device), self.preprocessing.input_size)
+
+    def _plain(self, rows: np.ndarray) -> Batch:
+        return Batch(self.inputs(rows), *self._truth(rows))
+
+    def _varied(self, rows: np.ndarray, generator: torch.Generator) -> Batch:
+        config = self.config
+        greys = augment(self._greys(rows), generator, strength=config.augment, erase=config.erase, flip=config.flip)
+        inputs, (targets, labels) = self.preprocessing.standardise(greys), self._truth(rows)
+        if config.mixup > 0:
+            inputs, targets = mix(inputs, targets, generator, config.mixup)
+            labels = targets.argmax(dim=1)
+        return Batch(inputs, targets, labels)
+
+    def _truth(self, rows: np.ndarray) -> tuple[Tensor, Tensor]:
+        labels = torch.from_numpy(self.dataset.labels[rows]).to(self.device)
+        return functional.one_hot(labels, len(self.dataset.classes)).float(), labels
+
+
+def fit_preprocessing(dataset: Dataset, config: TrainConfig) -> Preprocessing:
+    """The way from pixels to input for a run: grey statistics of ImageNet for its weights, else of the train split."""
+    if config.weights == "imagenet":
+        return Preprocessing(dataset.size, config.image_size, *IMAGENET_GREY)
+    rows = dataset.rows("train")
+    rows = rows[np.linspace(0, len(rows) - 1, min(len(rows), STATISTICS_SCANS)).astype(int)]
+    sums = np.zeros(2)
+    for start in range(0, len(rows), 100):
+        greys = dataset.images(rows[start : start + 100]) / np.float32(255)
+        sums += np.array([greys.mean(dtype=np.float64), (greys**2).mean(dtype=np.float64)]) * len(greys)
+    mean, mean_square = sums / len(rows)
+    std = float(np.sqrt(max(mean_square - mean**2, 1e-6)))
+    return Preprocessing(dataset.size, config.image_size, round(float(mean), 4), round(std, 4))
+
+
+def _seed(*parts: int) -> int:
+    return int(np.random.default_rng(parts).integers(2**31))
+
+
+def _read_ahead(make: Callable[[int], Batch], numbers: range) -> Iterator[Batch]:
+    """Make the next batch while the present one is at work."""
+    with ThreadPoolExecutor(1) as pool:
+        waiting = None
+        for number in numbers:
+            upcoming = pool.submit(make, number)
+            if waiting is not None:
+                yield waiting.result()
+            waiting = upcoming
+        if waiting is not None:
+            yield waiting.result()

@@ -1,0 +1,501 @@
+"""A training run from its start, or from where it was left, to the model and the card that it leaves."""
+
+from __future__ import annotations
+
+import math
+import platform
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from safetensors import SafetensorError
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+
+from xrai import __version__
+from xrai.checkpoint import HISTORY, STATE, Card, Checkpoint
+from xrai.config import TrainConfig
+from xrai.dataset import Dataset
+from xrai.errors import SettingsError, TrainingError, XraiError
+from xrai.explanation import anchors
+from xrai.metrics import auc, bootstrap_intervals
+from xrai.networks import Network, build_network, n_parameters
+from xrai.records import keep_records, read_records
+from xrai.settings import checkpoints_dir, shown_path
+from xrai.training.data import Feed, fit_preprocessing
+from xrai.training.loop import Outcome, learning_rate_at, make_loss, make_optimizer, run_epoch
+from xrai.training.state import as_tensor, load_state, optimizer_tensors, part, restore_optimizer, save_state
+
+RECORD_SECONDS = 1.0
+"""A step record at least so far apart: often enough to watch, rare enough to keep."""
+
+STATE_SECONDS = 120.0
+"""What a killed run loses at most, apart from the time of one batch."""
+
+ANCHOR_SCANS = 200
+EPOCH_ROUNDS = 300
+"""Bootstrap rounds of the intervals of each epoch; the final ones take `metrics`' own number."""
+
+Emit = Callable[[dict[str, Any]], None]
+
+
+def train(
+    config: TrainConfig,
+    dataset: Dataset,
+    checkpoint: Checkpoint,
+    *,
+    emit: Emit = lambda record: None,
+    should_stop: Callable[[], bool] = lambda: False,
+    resume: bool = False,
+) -> Card | None:
+    """Train, and leave weights, card and state in the checkpoint's folder.
+
+    Args:
+        config: all settings.
+        dataset: open; its train split is learned from, its validation split chooses the best epoch.
+        checkpoint: the folder, which exists and holds `config.json`.
+        emit: takes the records {"kind": "start" | "step" | "epoch" | "end", …}, all JSON-able.
+        should_stop: asked after every batch.
+        resume: go on from `state/` instead of from the start.
+
+    Returns:
+        The card; None where the run was stopped before its first epoch was done, so that there is no model yet.
+
+    Raises:
+        TrainingError: the dataset cannot be trained on, the loss is no number any more, or memory or disk are full;
+            the best weights so far are kept, with a card.
+        WeightsError: ImageNet weights were asked for and cannot be had.
+        CheckpointError: resuming, and the state is missing, damaged or of another dataset.
+    """
+    _check_dataset(dataset)
+    run = _Run.begin(config, dataset, checkpoint, emit, should_stop)
+    try:
+        if resume:
+            run.restore()
+        run.start()
+        reason = run.go()
+    except XraiError:
+        run.finish("failed")
+        raise
+    except torch.OutOfMemoryError as error:
+        raise TrainingError(_TOO_LARGE) from error
+    except (OSError, SafetensorError) as error:
+        raise TrainingError(
+            f"The training cannot write to {checkpoint.folder.name} ({error}), probably because the disk is full: "
+            "free some space and resume it; what was saved last is still there."
+        ) from error
+    except RuntimeError as error:
+        if "memory" in str(error).lower():
+            raise TrainingError(_TOO_LARGE) from error
+        raise
+    return run.finish(reason)
+
+
+@dataclass
+class _Run:
+    """The moving parts of one run; every process that shares it has its own."""
+
+    config: TrainConfig
+    dataset: Dataset
+    checkpoint: Checkpoint
+    emit: Emit
+    should_stop: Callable[[], bool]
+    fabric: Fabric
+    feed: Feed
+    network: Network
+    wrapped: nn.Module
+    average: AveragedModel | None
+    optimizer: torch.optim.Optimizer
+    loss_of: Callable[[Tensor, Tensor], Tensor]
+    epoch: int = 0
+    batch: int = 0
+    outcome: Outcome = field(default_factory=Outcome.empty)
+    best: dict[str, Any] | None = None
+    since_best: int = 0
+    seconds: float = 0.0
+
+    @classmethod
+    def begin(
+        cls, config: TrainConfig, dataset: Dataset, checkpoint: Checkpoint, emit: Emit, should_stop: Callable[[], bool]
+    ) -> _Run:
+        fabric = _make_fabric(config)
+        with torch.random.fork_rng():
+            torch.manual_seed(config.seed)
+            network = build_network(config, len(dataset.classes), weights_dir=checkpoints_dir() / ".imagenet")
+        network.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        average = AveragedModel(network, multi_avg_fn=_Averaging(config.ema), use_buffers=True) if config.ema else None
+        wrapped, optimizer = fabric.setup(network, make_optimizer(config, network))
+        feed = Feed(
+            dataset, fit_preprocessing(dataset, config), config, fabric.device, fabric.global_rank, fabric.world_size
+        )
+        counts = np.bincount(dataset.labels[dataset.rows("train")], minlength=len(dataset.classes))
+        loss_of = make_loss(config, counts, fabric.device)
+        return cls(
+            config, dataset, checkpoint, emit, should_stop, fabric, feed, network, wrapped, average, optimizer, loss_of
+        )
+
+    def start(self) -> None:
+        """Say what is about to happen; the clock starts here."""
+        self._clock = time.monotonic() - self.seconds
+        self._done_at_start = self._batches_done
+        self._started = self._saved = self._recorded = time.monotonic()
+        self._marked = (self.outcome.n, self.outcome.losses)
+        self._tell(
+            {
+                "kind": "resume" if self._batches_done else "start",
+                "epochs": self.config.epochs,
+                "batches": self._n_batches,
+                "parameters": n_parameters(self.network),
+                "device": str(self.fabric.device),
+                "precision": str(self.fabric._precision.precision),
+                "train": len(self.dataset.rows("train")),
+                "val": len(self.dataset.rows("val")),
+            }
+        )
+
+    def go(self) -> str:
+        """Run the epochs that are left; gives why it ended: "finished", "stopped" or "early"."""
+        while self.epoch < self.config.epochs:
+            began = time.monotonic()
+            if not self._train_epoch():
+                self._save()
+                return "stopped"
+            measured = self._validate(self._measured_network(), EPOCH_ROUNDS, stoppable=True)
+            if measured is None:
+                self._save()
+                return "stopped"
+            self._close_epoch(measured, time.monotonic() - began)
+            if self.config.patience and self.since_best >= self.config.patience:
+                return "early"
+        return "finished"
+
+    def finish(self, reason: str) -> Card | None:
+        """Write the card for the best weights, measured as they were saved; rank 0 only."""
+        if not self.fabric.is_global_zero:
+            return None
+        self.seconds = time.monotonic() - self._clock if hasattr(self, "_clock") else self.seconds
+        card = None
+        if self.best is not None:
+            draft = self._card(reason)
+            network = self.checkpoint.load_network(draft).to(self.fabric.device)
+            self.feed = replace(self.feed, rank=0, world=1)
+            rng = np.random.default_rng(self.config.seed)
+            rows = self.dataset.rows("val")
+            found = anchors(network, self.feed.inputs, rng.permutation(rows)[:ANCHOR_SCANS], len(self.dataset.classes))
+            heatmap = {
+                method: {self.dataset.classes[label]: round(value, 4) for label, value in values.items()}
+                for method, values in found.items()
+            }
+            validation = self._validate(network, n_rounds=1000, amp=False)
+            card = replace(draft, heatmap=heatmap, validation=validation or {})
+            self.checkpoint.write_card(card)
+        self._tell({"kind": "end", "reason": reason, "seconds": round(self.seconds, 1), "best": self.best})
+        return card
+
+    def restore(self) -> None:
+        """Go back to where the state was saved."""
+        tensors, values = load_state(self.checkpoint.folder / STATE)
+        if values["fingerprint"] != self.dataset.fingerprint:
+            raise TrainingError(
+                f"The run “{self.checkpoint.name}” cannot go on because its dataset has changed since: "
+                "train a new model on the new dataset."
+            )
+        self.network.load_state_dict(part(tensors, "network"))
+        if self.average is not None:
+            self.average.load_state_dict(part(tensors, "average"))
+        restore_optimizer(self.optimizer, tensors)
+        for name in ("epoch", "batch", "best", "since_best", "seconds"):
+            setattr(self, name, values[name])
+        if "outcome.labels" in tensors:
+            self.outcome = Outcome(
+                values["losses"], [tensors["outcome.probabilities"].numpy()], [tensors["outcome.labels"].numpy()]
+            )
+        if self.fabric.is_global_zero:
+            keep_records(self.checkpoint.folder / HISTORY, values["records"])
+
+    @property
+    def _n_batches(self) -> int:
+        return self.feed.n_batches(len(self.dataset.rows("train")))
+
+    @property
+    def _batches_done(self) -> int:
+        return self.epoch * self._n_batches + self.batch
+
+    def _train_epoch(self) -> bool:
+        """Train from the present batch to the epoch's end; False when stopped."""
+        if self.batch < self._n_batches:
+            batches = self.feed.train_batches(self.epoch, self.batch)
+            self.outcome.whole = False
+            devices = [self.fabric.device] if self.fabric.device.type == "cuda" else []
+            with torch.random.fork_rng(devices):
+                self._seed_dropout()
+                run_epoch(
+                    self.wrapped, batches, self.loss_of, self.outcome, step=self._step, on_batch=self._after_batch
+                )
+        return self.batch >= self._n_batches
+
+    def _step(self, loss: Tensor) -> None:
+        if not math.isfinite(loss.item()):
+            raise TrainingError(
+                f"The loss is no number any more in epoch {self.epoch + 1}, probably because the learning rate "
+                f"{self.config.learning_rate:g} is too high: run it again with a tenth of that; "
+                + ("the best weights so far are kept." if self.best else "there were no usable weights yet.")
+            )
+        rate = learning_rate_at(self.config, self._batches_done / (self.config.epochs * self._n_batches))
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.zero_grad(set_to_none=True)
+        self.fabric.backward(loss)
+        self.optimizer.step()
+        if self.average is not None:
+            self.average.update_parameters(self.network)
+
+    def _after_batch(self, outcome: Outcome) -> bool:
+        self.batch += 1
+        now = time.monotonic()
+        if now - self._recorded >= RECORD_SECONDS or self._batches_done == self._done_at_start + 1:
+            self._tell(self._step_record(outcome, now))
+        if now - self._saved >= STATE_SECONDS:
+            self._save()
+        self._seed_dropout()
+        return not self._stop_asked()
+
+    def _step_record(self, outcome: Outcome, now: float) -> dict[str, Any]:
+        n, losses = self._marked
+        accuracy = float((outcome.arrays()[0][n:].argmax(axis=1) == outcome.arrays()[1][n:]).mean())
+        done, total = self._batches_done, self.config.epochs * self._n_batches
+        rate = (outcome.n - n) * self.fabric.world_size / max(now - self._recorded, 1e-6)
+        left = (now - self._started) * (total - done) / max(done - self._done_at_start, 1)
+        record = {
+            "kind": "step",
+            "progress": round(done / self._n_batches, 4),
+            "epoch": self.epoch + 1,
+            "loss": round((outcome.losses - losses) / (outcome.n - n), 5),
+            "accuracy": round(accuracy, 4),
+            "images_per_second": round(rate, 1),
+            "seconds_left": round(left, 1),
+        }
+        self._recorded, self._marked = now, (outcome.n, outcome.losses)
+        return record
+
+    def _measured_network(self) -> nn.Module:
+        return self.average.module if self.average is not None else self.network
+
+    def _validate(
+        self, network: nn.Module, n_rounds: int, *, amp: bool = True, stoppable: bool = False
+    ) -> dict[str, Any] | None:
+        """Metrics on the validation split with their intervals; None when stopped."""
+        rows = self.dataset.rows("val")
+        context: AbstractContextManager[Any] = self.fabric.autocast() if amp else nullcontext()
+        with context:
+            outcome = run_epoch(
+                network,
+                self.feed.batches(rows),
+                self.loss_of,
+                Outcome.empty(),
+                on_batch=lambda outcome: not (stoppable and self._stop_asked()),
+            )
+        if not outcome.whole:
+            return None
+        probabilities, labels = (item[: len(rows)] for item in self._gathered(outcome))
+        patients = self.dataset.patients[rows]
+        intervals = bootstrap_intervals(probabilities, labels, patients, n_rounds=n_rounds, seed=self.config.seed)
+        return _rounded(
+            {
+                "loss": outcome.loss,
+                "accuracy": float((probabilities.argmax(axis=1) == labels).mean()),
+                "accuracy_interval": intervals["accuracy"],
+                "auc": auc(probabilities, labels),
+                "auc_interval": intervals["auc"],
+                "n": len(rows),
+            }
+        )
+
+    def _gathered(self, outcome: Outcome) -> tuple[np.ndarray, np.ndarray]:
+        """Probabilities and labels of all processes, in the order of the rows."""
+        probabilities, labels = outcome.arrays()
+        if self.feed.world == 1:
+            return probabilities, labels
+        both = [as_tensor(item).to(self.fabric.device) for item in (probabilities, labels)]
+        gathered = [self.fabric.all_gather(item).cpu().numpy() for item in both]  # (world, n, …)
+        shares, truths = (item.swapaxes(0, 1).reshape(-1, *item.shape[2:]) for item in gathered)
+        return shares, truths
+
+    def _close_epoch(self, validation: dict[str, Any], seconds: float) -> None:
+        probabilities, labels = self._gathered(self.outcome)
+        trained = {"loss": self.outcome.loss, "accuracy": self.outcome.accuracy, "auc": auc(probabilities, labels)}
+        score = (round(validation["auc"] or validation["accuracy"], 3), -validation["loss"])
+        is_best = self.best is None or score > tuple(self.best["score"])
+        self.since_best = 0 if is_best else self.since_best + 1
+        self.epoch, self.batch = self.epoch + 1, 0
+        record = {
+            "kind": "epoch",
+            "epoch": self.epoch,
+            "train": _rounded(trained),
+            "val": validation,
+            "learning_rate": self.optimizer.param_groups[0]["lr"],
+            "seconds": round(seconds, 2),
+            "best": is_best,
+        }
+        if is_best:
+            self.best = {"epoch": self.epoch, "score": score, **validation}
+            if self.fabric.is_global_zero:
+                self.checkpoint.save_network(self._measured_network())  # type: ignore[arg-type]
+        self._tell(record)
+        self.outcome = Outcome.empty()
+        self._marked = (0, 0.0)
+        self._save()
+
+    def _save(self) -> None:
+        """Save what resuming needs; rank 0 only."""
+        self._saved = time.monotonic()
+        if not self.fabric.is_global_zero:
+            return
+        tensors = {f"network.{name}": value for name, value in self.network.state_dict().items()}
+        if self.average is not None:
+            tensors |= {f"average.{name}": value for name, value in self.average.state_dict().items()}
+        if self.outcome.n:
+            probabilities, labels = self.outcome.arrays()
+            tensors |= {"outcome.probabilities": as_tensor(probabilities), "outcome.labels": as_tensor(labels)}
+        values = {name: getattr(self, name) for name in ("epoch", "batch", "best", "since_best")} | {
+            "losses": self.outcome.losses,
+            "seconds": round(time.monotonic() - self._clock, 2),
+            "fingerprint": self.dataset.fingerprint,
+            "records": len(read_records(self.checkpoint.folder / HISTORY)),
+        }
+        save_state(self.checkpoint.folder / STATE, tensors | optimizer_tensors(self.optimizer), values)
+
+    def _seed_dropout(self) -> None:
+        """Dropout draws from torch's global chance: bound to the batch, so that a resumed run repeats it."""
+        torch.manual_seed((self.config.seed * 1_000_003 + self._batches_done) * 64 + self.fabric.global_rank)
+
+    def _stop_asked(self) -> bool:
+        asked = self.should_stop() if self.fabric.is_global_zero else False
+        return bool(self.fabric.broadcast(asked)) if self.fabric.world_size > 1 else asked
+
+    def _tell(self, record: dict[str, Any]) -> None:
+        if self.fabric.is_global_zero:
+            self.emit(record | {"time": round(time.time(), 1)})
+
+    def _card(self, reason: str) -> Card:
+        assert self.best is not None
+        names = ("torch", "torchvision", "lightning-fabric", "numpy")
+        return Card(
+            name=self.checkpoint.name,
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            classes=self.dataset.classes,
+            config=self.config,
+            preprocessing=self.feed.preprocessing,
+            dataset=self.dataset.describe(),
+            threshold=_threshold(self.dataset.classes),
+            training={
+                "epochs_run": self.epoch,
+                "best_epoch": self.best["epoch"],
+                "ended": reason,
+                "seconds": round(self.seconds, 1),
+                "parameters": n_parameters(self.network),
+                "precision": str(self.fabric._precision.precision),
+                "command": f"python -m xrai train {shown_path(self.dataset.path)} --name {self.checkpoint.name}"
+                + self.config.flags(),
+            },
+            validation={},
+            heatmap={},
+            versions={"xrai": __version__, "python": platform.python_version()}
+            | {name: version(name) for name in names},
+            notes=_notes(self.dataset),
+        )
+
+
+class _Averaging:
+    """Exponential moving average that follows quickly at first, when there is little to average yet."""
+
+    def __init__(self, decay: float) -> None:
+        self.decay = decay
+
+    @torch.no_grad()
+    def __call__(self, averaged: list[Tensor], current: list[Tensor], n_averaged: Tensor | int) -> None:
+        n = int(n_averaged)
+        decay = min(self.decay, (1 + n) / (10 + n))
+        for mean, value in zip(averaged, current, strict=True):
+            if mean.is_floating_point():
+                mean.lerp_(value, 1 - decay)
+            else:
+                mean.copy_(value)
+
+
+_TOO_LARGE = (
+    "The training does not fit into this machine's memory: choose a smaller batch size, image size or network, "
+    "and run it again."
+)
+
+
+def _make_fabric(config: TrainConfig) -> Fabric:
+    n_cards = torch.cuda.device_count()
+    accelerator = "cuda" if n_cards else "mps" if torch.backends.mps.is_available() else "cpu"
+    if n_cards and config.devices > n_cards:
+        raise SettingsError(
+            f"The setting “devices” is {config.devices}, but this machine has {n_cards} graphics cards."
+        )
+    bf16 = config.precision == "bf16" or (config.precision == "auto" and _is_fast_at_bf16(accelerator))
+    fabric = Fabric(accelerator=accelerator, devices=config.devices, precision="bf16-mixed" if bf16 else "32-true")
+    fabric.launch()
+    return fabric
+
+
+def _is_fast_at_bf16(accelerator: str) -> bool:
+    if accelerator == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    try:  # the operator exists only in builds with oneDNN
+        return accelerator == "cpu" and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    except (AttributeError, RuntimeError):
+        return False
+
+
+def _check_dataset(dataset: Dataset) -> None:
+    for label, name in enumerate(dataset.classes):
+        if not len(dataset.rows("train", label)):
+            raise TrainingError(
+                f"The dataset {dataset.path.name} has no training scans of the class “{name}”: "
+                "add scans of that class and build the dataset again."
+            )
+    if not len(dataset.rows("val")):
+        raise TrainingError(
+            f"The dataset {dataset.path.name} has no validation scans, so the run could not tell whether it learns: "
+            "add scans of more patients and build the dataset again."
+        )
+
+
+def _threshold(classes: tuple[str, ...]) -> dict[str, Any] | None:
+    if len(classes) > 2:
+        return None
+    return {"class": classes[1], "value": 0.5, "chosen": "fixed at 0.5 beforehand, without looking at any result"}
+
+
+def _notes(dataset: Dataset) -> tuple[str, ...]:
+    notes = []
+    if dataset.drawings:
+        notes.append("Trained on drawings: its answers have no medical meaning.")
+    if dataset.population:
+        notes.append(f"Trained on: {dataset.population}. It knows nothing of other patients.")
+    if dataset.licence:
+        notes.append(f"Source of the scans: {dataset.licence}.")
+    notes.append("Research software, no medical device.")
+    return tuple(notes)
+
+
+def _rounded(values: dict[str, Any]) -> dict[str, Any]:
+    """Five decimals are more than any of these numbers means."""
+
+    def short(value: Any) -> Any:
+        if isinstance(value, float):
+            return round(value, 5)
+        return tuple(map(short, value)) if isinstance(value, tuple) else value
+
+    return {name: short(value) for name, value in values.items()}
