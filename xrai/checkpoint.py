@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,10 +18,20 @@ from xrai.records import write_json
 from xrai.settings import checkpoints_dir
 
 if TYPE_CHECKING:  # torch takes seconds to import, and listing models does not need it
+    from torch import Tensor
+
     from xrai.networks import Network
 
 CONFIG, HISTORY, WEIGHTS, CARD, STATE = "config.json", "history.jsonl", "model.safetensors", "card.json", "state"
 VERSION = 1
+
+_NAME = re.compile(r"\w[\w .+-]{0,79}")
+_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
+"""Names that Windows keeps for devices: refused everywhere, since a model's folder may move to another machine."""
+
+MAX_STORED_SIZE = 4096
+MAX_NAME_BYTES = 200
+"""File systems allow 255 a name, and files beside the folder are called after it."""
 
 
 @dataclass(frozen=True)
@@ -78,16 +90,36 @@ class Card:
                 "notes": tuple(known["notes"]),
             }
         )
-        if len(card.classes) < 2 or not all(isinstance(name, str) for name in card.classes):
-            raise ValueError("classes")
-        if card.threshold is not None and not 0 <= float(card.threshold["value"]) <= 1:
-            raise ValueError("threshold")
+        card._check()
         return card
 
     @property
     def threshold_value(self) -> float | None:
         """Probability from which the second of two classes is called; None where the likeliest class is."""
         return float(self.threshold["value"]) if self.threshold else None
+
+    def _check(self) -> None:
+        """Refuse what would break a reading later on.
+
+        Raises:
+            KeyError, TypeError, ValueError: something is missing or makes no sense.
+        """
+        steps = self.preprocessing
+        if len(set(self.classes)) < 2 or not all(isinstance(name, str) for name in self.classes):
+            raise ValueError("classes")
+        if self.threshold is not None and not 0 <= float(self.threshold["value"]) <= 1:
+            raise ValueError("threshold")
+        if steps.input_size != self.config.image_size or not 1 <= steps.stored_size <= MAX_STORED_SIZE:
+            raise ValueError("sizes")
+        if not (math.isfinite(steps.mean) and 0 < steps.std < math.inf):
+            raise ValueError("grey values")
+        if any(not 0 < anchors[name] < math.inf for anchors in self.heatmap.values() for name in self.classes):
+            raise ValueError("heatmap")
+        for name in ("dataset", "training", "validation"):
+            if not isinstance(getattr(self, name), dict):
+                raise TypeError(name)
+        for item in self.evaluations:
+            _ = item["fingerprint"], item["split"]
 
 
 @dataclass(frozen=True)
@@ -106,6 +138,11 @@ class Checkpoint:
         """Whether there is a trained model to read scans with."""
         return (self.folder / CARD).is_file() and (self.folder / WEIGHTS).is_file()
 
+    @property
+    def can_resume(self) -> bool:
+        """Whether what resuming its training needs was saved."""
+        return any((self.folder / name / "values.json").is_file() for name in (STATE, f"{STATE}.old"))
+
     def card(self) -> Card:
         """The model's card.
 
@@ -115,12 +152,15 @@ class Checkpoint:
         text = self._text(CARD)
         try:
             values = json.loads(text)
-            if values.get("format") != "xrai-model" or int(values["version"]) > VERSION:
+            if values.get("format") != "xrai-model":
+                raise ValueError("format")
+            if int(values["version"]) > VERSION:
                 raise CheckpointError(
-                    f"The card of the model “{self.name}” was made by another version of XRAI: update XRAI, or train it again."
+                    f"The card of the model “{self.name}” was made by a newer version of XRAI: "
+                    "update this one, or train the model again."
                 )
             return Card.from_dict(values)
-        except (ValueError, KeyError, TypeError, AttributeError, SettingsError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, SettingsError) as error:
             raise CheckpointError(self._damaged(CARD)) from error
 
     def config(self) -> dict[str, Any]:
@@ -132,7 +172,7 @@ class Checkpoint:
         try:
             values = json.loads(self._text(CONFIG))
             return {"dataset": str(values["dataset"]), "train": dict(values["train"])}
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise CheckpointError(self._damaged(CONFIG)) from error
 
     def write_card(self, card: Card) -> None:
@@ -166,17 +206,17 @@ class Checkpoint:
         """Save the weights, all or nothing: filters in half precision, single numbers a channel in full.
 
         Raises:
-            OSError: the disk is full.
+            OSError, SafetensorError: the disk is full; the weights saved before are still there.
         """
         from safetensors.torch import save_file
 
-        tensors = {
-            name: (value.half() if value.is_floating_point() and value.ndim > 1 else value).detach().cpu().contiguous()
-            for name, value in network.state_dict().items()
-        }
+        tensors = {name: _short(value).detach().cpu().contiguous() for name, value in network.state_dict().items()}
         partial = self.folder / f"{WEIGHTS}.partial"
-        save_file(tensors, partial, metadata={"format": "pt"})
-        partial.replace(self.folder / WEIGHTS)
+        try:
+            save_file(tensors, partial, metadata={"format": "pt"})
+            partial.replace(self.folder / WEIGHTS)
+        finally:
+            partial.unlink(missing_ok=True)
 
     def _text(self, name: str) -> str:
         try:
@@ -208,7 +248,9 @@ def open_checkpoint(name: str) -> Checkpoint:
     Raises:
         CheckpointError: the name is none that a folder can have here.
     """
-    if not re.fullmatch(r"[\w][\w .+-]{0,79}", name) or name != name.strip(" ."):
+    if _RESERVED.fullmatch(name):
+        raise CheckpointError(f"“{name}” cannot be a model's name, because Windows keeps it for itself: choose another.")
+    if not _NAME.fullmatch(name) or name != name.strip(" .") or len(name.encode()) > MAX_NAME_BYTES:
         raise CheckpointError(
             f"“{name}” cannot be a model's name: use up to 80 letters, digits, spaces, and - _ + . in between."
         )
@@ -217,7 +259,8 @@ def open_checkpoint(name: str) -> Checkpoint:
 
 def list_checkpoints() -> list[Checkpoint]:
     """Every folder below `checkpoints/` that holds a run or a model, newest first."""
-    folders = [item for item in checkpoints_dir().iterdir() if (item / CONFIG).is_file() or (item / CARD).is_file()]
+    marks = (CONFIG, CARD, "job.json")
+    folders = [item for item in checkpoints_dir().iterdir() if any((item / mark).is_file() for mark in marks)]
     return [Checkpoint(item) for item in sorted(folders, key=_last_change, reverse=True)]
 
 
@@ -227,4 +270,17 @@ def list_models() -> list[Checkpoint]:
 
 
 def _last_change(folder: Path) -> float:
-    return max((item.stat().st_mtime for item in folder.glob("*.json*")), default=0.0)
+    """When something was last written there; files may be replaced while this looks."""
+    times = [0.0]
+    for name in (CONFIG, HISTORY, CARD):
+        with suppress(OSError):
+            times.append((folder / name).stat().st_mtime)
+    return max(times)
+
+
+def _short(value: Tensor) -> Tensor:
+    """A tensor as it is kept: filters and dense weights in half precision, unless one of them is too large for it."""
+    if not value.is_floating_point() or value.ndim < 2:
+        return value
+    half = value.half()
+    return half if bool(half.isfinite().all()) else value

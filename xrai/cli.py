@@ -11,6 +11,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -44,11 +45,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
 
 
-def build_job(out: Path) -> Path:
-    """The folder of the job that builds the dataset `out`."""
-    return out.parent / ".jobs" / out.stem
-
-
 def dataset_path(given: str) -> Path:
     """A dataset's file from a path, or from its name in `data/`, with or without `.hdf5`."""
     candidates = [Path(given).expanduser(), home() / given, data_dir() / given, data_dir() / f"{given}.hdf5"]
@@ -63,7 +59,7 @@ def _build(options: argparse.Namespace) -> int:
     out = Path(options.out).expanduser().resolve()
     if out.suffix.lower() not in (".hdf5", ".h5"):
         raise DatasetError(f"The dataset's name {out.name} should end in .hdf5: write {out.with_suffix('.hdf5').name}.")
-    with jobs.running(build_job(out), title=out.stem) as job:
+    with jobs.running(jobs.build_folder(out), title=out.stem) as job:
         (job.folder / jobs.HISTORY).unlink(missing_ok=True)
         emit = _both(job, _print_progress)
         emit({"kind": "start", "source": options.source})
@@ -79,6 +75,25 @@ def _build(options: argparse.Namespace) -> int:
         print(f"{shown_path(out)}: {len(dataset):,} scans, {len(dataset.skipped):,} skipped", file=sys.stderr)
         summary = {"dataset": str(out), "n": len(dataset), "skipped": len(dataset.skipped), "counts": dataset.counts()}
         _result(options, summary)
+    return 0
+
+
+def _look(options: argparse.Namespace) -> int:
+    from xrai.sources import KAGGLE, open_source
+    from xrai.survey import survey
+
+    with ExitStack() as stack:
+        if options.source.startswith(KAGGLE):  # a long download, which a page may want to watch
+            stack.enter_context(jobs.running(jobs.download_folder(options.source), title=options.source))
+        found = survey(stack.enter_context(open_source(options.source)))
+    if options.json:
+        _result(options, found.to_dict())
+        return 0
+    print(f"{found.name}: " + ", ".join(f"{count:,} {kind}" for kind, count in found.formats.items()))
+    for name, row in found.counts.items():
+        print(f"  {name}: " + ", ".join(f"{split} {count:,}" for split, count in row.items()))
+    for line in (*found.notes, *(f"cannot be read: {file}: {reason}" for file, reason in found.unreadable)):
+        print(f"  {line}")
     return 0
 
 
@@ -221,6 +236,10 @@ def _parser() -> argparse.ArgumentParser:
     build.add_argument("--licence", default="", help="source and licence of the scans, in words")
     build.set_defaults(run=_build)
 
+    look = verbs.add_parser("look", help="show what a source of scans holds, before building")
+    look.add_argument("source", help="as for build")
+    look.set_defaults(run=_look)
+
     train = verbs.add_parser("train", help="train a model on a dataset")
     train.add_argument("dataset", nargs="?", help="the .hdf5 file")
     train.add_argument("--name", required=True, help="of the model: its folder below checkpoints/")
@@ -245,7 +264,7 @@ def _parser() -> argparse.ArgumentParser:
     diagnose.add_argument("--heatmap", metavar="DIR", help="write each scan beside its heatmap as a PNG here")
     diagnose.set_defaults(run=_diagnose)
 
-    for verb in (build, train, evaluate, diagnose):
+    for verb in (build, look, train, evaluate, diagnose):
         verb.add_argument("--json", action="store_true", help="print one JSON document on standard output")
     return parser
 

@@ -25,6 +25,22 @@ NETWORKS: dict[str, str] = {
 """Every network that can be trained, and a line for who has to choose."""
 
 
+PRESETS: dict[str, dict[str, Any]] = {
+    "Quick look": {"network": "convnet", "image_size": 96, "epochs": 8},
+    "Balanced": {"network": "resnet18", "image_size": 128, "epochs": 12},
+    "Best": {
+        "network": "resnet18",
+        "image_size": 160,
+        "epochs": 24,
+        "batch_size": 64,
+        "learning_rate": 0.0015,
+        "mixup": 0.2,
+        "ema": 0.998,
+    },
+}
+"""Settings that go well together: minutes, an hour, and as good as an ordinary computer gets."""
+
+
 def _option(
     default: Any,
     help: str,
@@ -122,8 +138,12 @@ class TrainConfig:
 
     def flags(self) -> str:
         """The command-line flags of the settings that differ from their defaults, each after a space."""
+        return "".join(f" {word}" for word in self.arguments())
+
+    def arguments(self) -> list[str]:
+        """The command-line arguments that give these settings."""
         changed = {name: value for name, value in self.to_dict().items() if value != defaults()[name]}
-        return "".join(f" --{name.replace('_', '-')} {_flag(value)}" for name, value in changed.items())
+        return [word for name, value in changed.items() for word in (f"--{name.replace('_', '-')}", _flag(value))]
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> TrainConfig:

@@ -9,7 +9,9 @@ import numpy as np
 from PIL import Image
 
 from xrai.checkpoint import Card, Checkpoint
+from xrai.errors import CheckpointError
 from xrai.explanation import evidence_maps, intensity, methods_for
+from xrai.heatmaps import side_by_side
 from xrai.metrics import predict
 from xrai.networks import Network
 from xrai.scans import Scan
@@ -50,7 +52,13 @@ class Reader:
             CheckpointError: the folder holds no whole model.
         """
         card = checkpoint.card()
-        return cls(card, checkpoint.load_network(card))
+        network = checkpoint.load_network(card)
+        if not set(methods_for(network)) <= set(card.heatmap):
+            raise CheckpointError(
+                f"The card of the model “{checkpoint.name}” does not say how strong a heatmap is to be drawn: "
+                "resume its training so that it is finished, or copy the whole folder again."
+            )
+        return cls(card, network)
 
     @property
     def methods(self) -> tuple[str, ...]:
@@ -92,24 +100,6 @@ class Reader:
         return tuple(warnings)
 
 
-def overlay(pixels: np.ndarray, heat: np.ndarray, opacity: float = 0.6) -> np.ndarray:
-    """A scan with its heatmap over it, uint8 (H, W, 3).
-
-    Args:
-        pixels: the scan, uint8 (H, W).
-        heat: float (H, W) in 0 to 1; 0 leaves the scan as it is, more is more opaque and goes from yellow to red.
-        opacity: of the hottest places, 0 to 1.
-    """
-    grey = np.repeat(pixels[..., None].astype(np.float32), 3, axis=2)
-    cover = (opacity * np.sqrt(heat))[..., None]
-    return (grey * (1 - cover) + _colours(heat) * cover).round().astype(np.uint8)
-
-
-def side_by_side(pixels: np.ndarray, heat: np.ndarray, opacity: float = 0.6) -> np.ndarray:
-    """The scan beside the scan with its heatmap, uint8 (H, 2 W, 3)."""
-    return np.concatenate([np.repeat(pixels[..., None], 3, axis=2), overlay(pixels, heat, opacity)], axis=1)
-
-
 def save_heatmap(file: Path, scan: Scan, heat: np.ndarray) -> None:
     """Write the scan beside its heatmap as a PNG.
 
@@ -117,13 +107,3 @@ def save_heatmap(file: Path, scan: Scan, heat: np.ndarray) -> None:
         OSError: the file cannot be written.
     """
     Image.fromarray(side_by_side(scan.pixels, heat)).save(file, format="PNG")
-
-
-COLOUR_STOPS = ((0.0, (255, 237, 160)), (0.5, (253, 141, 60)), (1.0, (220, 20, 20)))
-"""From pale yellow to red: brightness falls as evidence grows, so it reads without colour vision too."""
-
-
-def _colours(heat: np.ndarray) -> np.ndarray:
-    places, colours = zip(*COLOUR_STOPS, strict=True)
-    channels = [np.interp(heat, places, [colour[i] for colour in colours]) for i in range(3)]
-    return np.stack(channels, axis=-1).astype(np.float32)

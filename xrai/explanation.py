@@ -27,6 +27,9 @@ METHODS: dict[str, str] = {
 ANCHOR_PERCENTILE = 95
 """Full colour is the evidence that 95 of 100 validation scans called that class stay below at their hottest place."""
 
+MIN_ANCHOR = 0.1
+"""Full colour is never less evidence than this, in log-odds: what a network hardly sees must not glow."""
+
 _LOCK = threading.Lock()
 """grad-cam keeps its hooks on the model: two calls at once swap their maps."""
 
@@ -35,16 +38,10 @@ class _RawCAM(BaseCAM):
     """grad-cam without its scaling: maps as they come from the layer, in units of the target."""
 
     def compute_cam_per_layer(self, input_tensor: Tensor, targets: Any, eigen_smooth: bool) -> Any:
-        activations, gradients = self.activations_and_grads.activations, self.activations_and_grads.gradients
-        grads = gradients[0].numpy() if gradients else None
-        return self.get_cam_image(
-            input_tensor,
-            self.target_layers[0],
-            targets,
-            activations[0].numpy(),
-            grads,
-            eigen_smooth,  # type: ignore[arg-type]
-        )
+        kept: Any = self.activations_and_grads
+        activations, grads = (items[0].numpy() if items else None for items in (kept.activations, kept.gradients))
+        layer: Any = self.target_layers
+        return self.get_cam_image(input_tensor, layer, targets, activations, grads, eigen_smooth)  # type: ignore[arg-type]
 
     def aggregate_multi_layers(self, cam_per_target_layer: np.ndarray) -> np.ndarray:
         return cam_per_target_layer
@@ -53,8 +50,9 @@ class _RawCAM(BaseCAM):
 class _RawGradCAM(_RawCAM, GradCAM):
     """Grad-CAM times the number of places, so that, as with CAM, the map's mean is about the target's value."""
 
-    def get_cam_weights(self, input_tensor: Any, target_layer: Any, targets: Any, activations: Any, grads: Any) -> Any:
-        weights = GradCAM.get_cam_weights(self, input_tensor, target_layer, targets, activations, grads)
+    def get_cam_weights(self, input_tensor: Any, *others: Any) -> Any:
+        grads = others[-1]
+        weights = GradCAM.get_cam_weights(self, input_tensor, *others)
         return weights * grads.shape[2] * grads.shape[3]
 
 
@@ -63,9 +61,10 @@ class _ClassActivationMap(_RawCAM):
 
     def __init__(self, network: Network, target_layers: list[torch.nn.Module]) -> None:
         super().__init__(network, target_layers, uses_gradients=False)
+        assert isinstance(network.head, torch.nn.Linear)
         self.head = network.head.weight.detach().float().cpu().numpy()  # (C, K)
 
-    def get_cam_weights(self, input_tensor: Any, target_layer: Any, targets: Any, activations: Any, grads: Any) -> Any:
+    def get_cam_weights(self, input_tensor: Any, target_layers: Any, targets: Any, *others: Any) -> Any:
         return np.stack([_against_rest(self.head, target.label) for target in targets])  # (N, K)
 
 
@@ -119,7 +118,7 @@ def anchors(
         batch: scans at a time.
 
     Returns:
-        {method: {label: anchor}}, anchors above 0; for a class that no scan is called, the mean of the others.
+        {method: {label: anchor}}, at least `MIN_ANCHOR`; for a class that no scan is called, the mean of the others.
     """
     found = {}
     for method in methods_for(network):
@@ -130,19 +129,26 @@ def anchors(
                 called = network(inputs).argmax(dim=1).tolist()
             _, maps = evidence_maps(network, inputs, called, method)
             for label, peak in zip(called, maps.max(axis=(1, 2)).tolist(), strict=True):
-                peaks[label].append(max(peak, 1e-6))
-        known = {label: float(np.percentile(values, ANCHOR_PERCENTILE)) for label, values in peaks.items() if values}
+                peaks[label].append(peak)
+        known = {
+            label: max(float(np.percentile(values, ANCHOR_PERCENTILE)), MIN_ANCHOR)
+            for label, values in peaks.items()
+            if values
+        }
         usual = float(np.mean(list(known.values()))) if known else 1.0
         found[method] = {label: known.get(label, usual) for label in range(n_classes)}
     return found
 
 
 def intensity(evidence: np.ndarray, anchor: float, shape: tuple[int, int]) -> np.ndarray:
-    """A map as it is drawn, float32 of `shape` in 0 to 1, smooth: 0 is no evidence or evidence against, 1 the anchor."""
-    upsampled = torch.nn.functional.interpolate(
-        torch.from_numpy(evidence)[None, None], shape, mode="bicubic", align_corners=False
-    )
-    return (upsampled[0, 0].numpy() / anchor).clip(0, 1)
+    """A map as it is drawn, float32 of `shape` in 0 to 1, smooth: 0 is no evidence or evidence against, 1 the anchor.
+
+    Evidence against is cut off first and the curve kept below the map's highest value: a cubic curve swings beyond
+    the values that it joins, and would light up places between evidence against and none.
+    """
+    found = torch.from_numpy(evidence).clamp_min(0)
+    upsampled = torch.nn.functional.interpolate(found[None, None], shape, mode="bicubic", align_corners=False)
+    return (upsampled[0, 0].clamp(0, float(found.max())) / anchor).clamp_max(1).numpy()
 
 
 def _explainer(method: str) -> Any:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -27,7 +28,7 @@ from filelock import FileLock, Timeout
 
 from xrai.errors import JobError, XraiError
 from xrai.records import append_record, read_records, write_json
-from xrai.settings import PROJECT
+from xrai.settings import PROJECT, data_dir, home
 
 Status = Literal["none", "starting", "running", "done", "stopped", "failed", "interrupted"]
 
@@ -48,10 +49,14 @@ class Job:
         if self._is_locked():
             return "running"
         noted = self._noted()
-        status = noted.get("status", "none")
-        if status == "starting":
-            return "starting" if time.time() - float(noted.get("time", 0)) < START_SECONDS else "interrupted"
-        return "interrupted" if status == "running" else status
+        if noted.get("status") == "running":
+            if self._is_locked():  # it came to life between the two looks
+                return "running"
+            noted = self._noted()  # or to its end
+        if noted.get("status") == "starting":
+            return "starting" if _is_fresh(noted) else "interrupted"
+        known: dict[Any, Status] = {item: item for item in ("done", "stopped", "failed")} | {"running": "interrupted"}
+        return known.get(noted.get("status"), "none")
 
     @property
     def is_active(self) -> bool:
@@ -71,7 +76,8 @@ class Job:
     @property
     def details(self) -> dict[str, Any]:
         """What whoever started it noted down."""
-        return dict(self._noted().get("details", {}))
+        details = self._noted().get("details")
+        return details if isinstance(details, dict) else {}
 
     @property
     def is_stopping(self) -> bool:
@@ -90,9 +96,16 @@ class Job:
         return "\n".join(file.read_text(encoding="utf-8", errors="replace").splitlines()[-n_lines:])
 
     def stop(self) -> None:
-        """Ask it to stop at the next chance; returns at once."""
+        """Ask it to stop at the next chance; returns at once.
+
+        Raises:
+            JobError: the folder cannot be written to.
+        """
         if self.is_active:
-            (self.folder / STOP).touch()
+            try:
+                (self.folder / STOP).touch()
+            except OSError as error:
+                raise JobError(f"“{self.title}” cannot be told to stop: {_unwritable(self.folder, error)}") from error
 
     def _noted(self) -> dict[str, Any]:
         try:
@@ -123,36 +136,69 @@ def start(arguments: Sequence[str], folder: Path, *, title: str, details: Mappin
         JobError: a job is running there already, or the process cannot be started.
     """
     job = Job(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    if job.is_active:
-        raise JobError(f"“{job.title}” is already running: wait until it is done, or stop it first.")
-    (folder / STOP).unlink(missing_ok=True)
     noted = {"status": "starting", "time": time.time(), "title": title, "details": dict(details or {})}
-    write_json(folder / JOB, noted)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / LOCK, timeout=1):  # of two who start at once, the second finds what the first noted
+            before = job._noted()
+            if before.get("status") == "starting" and _is_fresh(before):
+                raise _already_running(job.title)
+            (folder / STOP).unlink(missing_ok=True)
+            write_json(folder / JOB, noted)
+    except Timeout as error:
+        raise _already_running(job.title) from error
+    except OSError as error:
+        raise JobError(f"“{title}” could not be started: {_unwritable(folder, error)}") from error
     own_group: dict[str, Any] = (
         {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}  # type: ignore[attr-defined]
         if sys.platform == "win32"
         else {"start_new_session": True}
     )
-    with (folder / LOG).open("ab") as log:
-        try:
+    environment = os.environ | {"PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8", "XRAI_HOME": str(home())}
+    try:
+        with (folder / LOG).open("ab") as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", "xrai", *arguments],
-                cwd=PROJECT, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                env=os.environ | {"PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"}, **own_group,
+                cwd=PROJECT, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, **own_group,
             )  # fmt: skip
-        except OSError as error:
-            write_json(folder / JOB, noted | {"status": "failed", "error": str(error)})
-            raise JobError(f"The work could not be started ({error}): close other programs and try again.") from error
+    except OSError as error:
+        sentence = f"The work could not be started ({error.strerror}): close other programs and try again."
+        with suppress(OSError):
+            write_json(folder / JOB, noted | {"status": "failed", "error": sentence})
+        raise JobError(sentence) from error
     threading.Thread(target=_watch, args=(process, job), daemon=True).start()
     return job
 
 
+def build_folder(dataset: Path) -> Path:
+    """The folder of the job that builds a dataset."""
+    return dataset.parent / ".jobs" / dataset.stem
+
+
+def download_folder(source: str) -> Path:
+    """The folder of the job that downloads a Kaggle set."""
+    return data_dir() / ".jobs" / source.replace(":", "-").replace("/", "-")
+
+
+def active_in(folder: Path) -> list[Job]:
+    """The jobs in the folders below `folder` that a process works on."""
+    if not folder.is_dir():
+        return []
+    return [job for job in map(Job, sorted(folder.iterdir())) if (job.folder / JOB).is_file() and job.is_active]
+
+
 class Running:
-    """The job of a folder, seen from the process that works on it."""
+    """The job of a folder, seen from the process that works on it.
+
+    Attributes:
+        asked: whether Ctrl-C or a polite kill asked for a stop.
+        told: whether the work was told to stop.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.asked = False
+        self.told = False
 
     def emit(self, record: Mapping[str, Any]) -> None:
         """Add a record to the job's history."""
@@ -160,47 +206,97 @@ class Running:
 
     def should_stop(self) -> bool:
         """Whether somebody asked for a stop."""
-        return (self.folder / STOP).exists()
+        self.told = self.told or self.asked or (self.folder / STOP).exists()
+        return self.told
 
 
 @contextmanager
 def running(folder: Path, *, title: str) -> Iterator[Running]:
     """Be the process that works on the folder's job, and leave behind how it ended.
 
-    A body that returns is done, or stopped if a stop was asked for; a stated error makes the job failed with
-    its sentence; Ctrl-C is a stop.
+    A body that returns is done, or stopped if it was told to; a stated error makes the job failed with its sentence.
+    Ctrl-C and a polite kill ask for a stop as the button does; a second Ctrl-C breaks off at once.
 
     Raises:
-        JobError: another process works on it.
+        JobError: another process works on it, or the folder cannot be written to.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / LOCK, timeout=5)
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     except Timeout as error:
-        raise JobError(f"“{title}” is already running: wait until it is done, or stop it first.") from error
-    noted = Job(folder)._noted() | {"title": title, "pid": os.getpid(), "time": time.time(), "error": ""}
+        raise _already_running(title) from error
+    except OSError as error:
+        raise JobError(f"“{title}” cannot be worked on: {_unwritable(folder, error)}") from error
+    before = Job(folder)._noted()
+    noted = before | {"title": title, "pid": os.getpid(), "time": time.time(), "error": ""}
 
     def note(status: Status, error: str = "") -> None:
         with suppress(OSError):  # on a full disk the note stays “running”, which without the lock reads as interrupted
             write_json(folder / JOB, noted | {"status": status, "error": error})
 
+    job = Running(folder)
     try:
+        if before.get("status") != "starting":  # what asked an earlier process to stop, which died, is not for us
+            (folder / STOP).unlink(missing_ok=True)
         note("running")
-        yield Running(folder)
-        note("stopped" if (folder / STOP).exists() else "done")
+        with _stopped_by_signals(job):
+            yield job
+        note("stopped" if job.told else "done")
     except KeyboardInterrupt:
         note("stopped")
         raise
     except XraiError as error:
         note("failed", str(error))
         raise
+    except MemoryError:
+        note("failed", "The work does not fit into this machine's memory: close other programs and start it again.")
+        raise
     except BaseException:
         note("failed", "The work broke off for a reason that XRAI does not know: see its log, and start it again.")
         raise
     finally:
-        (folder / STOP).unlink(missing_ok=True)
+        with suppress(OSError):
+            (folder / STOP).unlink(missing_ok=True)
         lock.release()
+
+
+@contextmanager
+def _stopped_by_signals(job: Running) -> Iterator[None]:
+    """Let Ctrl-C and a polite kill ask for a stop; only the main thread can, and only what is not handled yet."""
+
+    def ask(number: int, frame: object) -> None:
+        if job.asked:
+            raise KeyboardInterrupt
+        job.asked = True
+        with suppress(OSError):
+            (job.folder / STOP).touch()  # for whoever watches
+            os.write(2, b"stopping at the next chance; once more breaks off at once\n")  # print may be half way itself
+
+    before: dict[int, Any] = {}
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGINT, signal.SIGTERM):
+            if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
+                before[number] = signal.signal(number, ask)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _is_fresh(noted: Mapping[str, Any]) -> bool:
+    """Whether a process that is starting may still come to life."""
+    moment = noted.get("time")
+    return isinstance(moment, int | float) and time.time() - moment < START_SECONDS
+
+
+def _already_running(title: str) -> JobError:
+    return JobError(f"“{title}” is already running: wait until it is done, or stop it first.")
+
+
+def _unwritable(folder: Path, error: OSError) -> str:
+    return f"the folder {folder} cannot be written to ({error.strerror}). Free some disk space, or check its rights."
 
 
 def _watch(process: subprocess.Popen[bytes], job: Job) -> None:
@@ -208,5 +304,6 @@ def _watch(process: subprocess.Popen[bytes], job: Job) -> None:
     code = process.wait()
     noted = job._noted()
     if code and noted.get("status") == "starting":
-        lines = job.log(1).strip()
-        write_json(job.folder / JOB, noted | {"status": "failed", "error": lines or "The work could not be started."})
+        last = job.log(1).strip().removeprefix("error: ")
+        with suppress(OSError):
+            write_json(job.folder / JOB, noted | {"status": "failed", "error": last or "The work could not be started."})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import tempfile
 import zipfile
@@ -332,9 +333,9 @@ def _kaggle_set(handle: str) -> KaggleSet:
 
 
 def _download(chosen: KaggleSet) -> Path:
-    import os
-
-    os.environ.setdefault("KAGGLEHUB_CACHE", str(data_dir() / ".kaggle"))  # kagglehub takes it from nowhere else
+    if local := kaggle_folder(chosen.handle):
+        return local
+    os.environ["KAGGLEHUB_CACHE"] = str(_kaggle_cache())  # kagglehub takes it from nowhere else
     import kagglehub
 
     try:
@@ -344,6 +345,17 @@ def _download(chosen: KaggleSet) -> Path:
             f"Kaggle cannot be reached for {chosen.handle}, probably because this machine has no internet: "
             "use a folder, a zip or the practice set, or download it elsewhere and bring it here."
         ) from error
+
+
+def kaggle_folder(handle: str) -> Path | None:
+    """Where a Kaggle set lies that was downloaded before, None where it was not or not wholly."""
+    versions = sorted((_kaggle_cache() / "datasets" / handle).glob("*.complete"))
+    folders = [version.parent / "versions" / version.stem for version in versions]
+    return next((folder for folder in reversed(folders) if folder.is_dir()), None)
+
+
+def _kaggle_cache() -> Path:
+    return data_dir() / ".kaggle"
 
 
 def _too_large() -> str:

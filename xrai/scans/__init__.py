@@ -1,9 +1,10 @@
 """The one gate from a file to pixels: `read_scan(path_or_bytes) -> Scan`.
 
-    __init__    what the file is, by its first bytes; who reads it; the one sentence when nobody can
-    pictures    JPEG, PNG, TIFF, WebP, BMP
-    dicom       CR, DX and other single-frame projection images
-    scan        what comes out: the fields, the limits, the grey scale
+    __init__      what the file is, by its first bytes; who reads it; the one sentence when nobody can
+    pictures      JPEG, PNG, TIFF, WebP, BMP
+    dicom         CR, DX and other single-frame projection images
+    gdcm_process  the rare JPEGs of DICOM, decoded where a crash harms nobody
+    scan          what comes out: the fields, the limits, the grey scale
 
 Nothing else in XRAI opens a picture: not the dataset builder, not diagnosis, not a test.
 """
@@ -66,7 +67,7 @@ def _read(data: bytes, form: str, min_side: int | None) -> Scan:
     if form != "DICOM":
         return pictures.read_picture(data, form, min_side=min_side)
     # Imported here because pydicom takes 0.2 s, twice as long as all the rest, and most sites never send DICOM.
-    from xrai.scans import dicom  # noqa: PLC0415
+    from xrai.scans import dicom
 
     return dicom.read_dicom(data)
 
@@ -161,7 +162,7 @@ def _look(data: bytes) -> str:
         if data.startswith(start):
             return name
     if data[4:8] == b"ftyp":
-        return "a phone's HEIC or AVIF picture, or a film"
+        return "a phone's HEIC or AVIF picture, or a video"
     head = data[:1024].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if head.startswith((b"<!doctype html", b"<html")):
         return "a web page"

@@ -10,20 +10,35 @@ from __future__ import annotations
 import hashlib
 import io
 import math
+import subprocess
+import sys
 import zlib
+from pathlib import Path
 
-import gdcm
 import numpy as np
 from PIL import Image
 from pydicom import Dataset, dcmread, uid
 from pydicom.encaps import get_frame
 from pydicom.multival import MultiValue
-from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.processing import apply_color_lut
 from pydicom.pixels.utils import pixel_array
 
 from xrai.errors import ScanError
 from xrai.scans.scan import MAX_FILE_BYTES, Scan, check_size, stretch, to_uint8
+
+# gdcm is pydicom's first choice for all of JPEG, and on damaged data it aborts or overruns its memory, which takes the
+# whole server down. So it decodes only what nothing else here can, and in a process of its own.
+_PLUGINS = {
+    uid.JPEGBaseline8Bit: "pillow",
+    uid.JPEGExtended12Bit: "pillow",  # as long as it has only 8 bits
+    uid.JPEG2000Lossless: "pylibjpeg",
+    uid.JPEG2000: "pylibjpeg",
+    uid.HTJ2KLossless: "pylibjpeg",
+    uid.HTJ2KLosslessRPCL: "pylibjpeg",
+    uid.HTJ2K: "pylibjpeg",
+    uid.RLELossless: "pydicom",
+}
+_BY_GDCM = (uid.JPEGLossless, uid.JPEGLosslessSV1, uid.JPEGLSLossless, uid.JPEGLSNearLossless)
 
 _FACTS = (
     "Modality",
@@ -95,6 +110,8 @@ def read_dicom(data: bytes) -> Scan:
         With a VOI look-up table or a window, the least and the greatest value that it can give are 0 and 255;
         of several, the first one counts, and a table before a window. With neither, 8-bit values stay as stored, as
         in other pictures, and deeper ones go linearly from the least to the greatest. Colour becomes luma.
+        A picture and its negative (values, window and MONOCHROME1 or 2 all reversed) give the same pixels; for
+        that, a LINEAR window on MONOCHROME1 lies one stored value beside where the standard has it.
 
     Raises:
         ScanError: no picture, several, of another kind or modality, of a size or coding that XRAI does not read.
@@ -118,10 +135,13 @@ def read_dicom(data: bytes) -> Scan:
 
 def _check_inflated(data: bytes) -> None:
     """Refuse a deflated file that would fill the memory, for pydicom inflates it whole before looking at anything."""
-    if uid.DeflatedExplicitVRLittleEndian.encode() not in data[:1024]:
+    if uid.DeflatedExplicitVRLittleEndian.encode() not in data[:4096]:
         return
-    start = 144 + int.from_bytes(data[140:144], "little")  # the group length stands at a fixed place (PS3.10, 7.1)
-    if len(zlib.decompressobj(-zlib.MAX_WBITS).decompress(data[start:], MAX_FILE_BYTES + 1)) > MAX_FILE_BYTES:
+    at = 132 if data[128:132] == b"DICM" else 0
+    while data[at : at + 2] == b"\x02\x00":  # over the file meta information, always explicit and little-endian
+        long = data[at + 4 : at + 6] in (b"OB", b"UN")
+        at += 12 + int.from_bytes(data[at + 8 : at + 12], "little") if long else 8 + data[at + 6] + 256 * data[at + 7]
+    if len(zlib.decompressobj(-zlib.MAX_WBITS).decompress(data[at:], MAX_FILE_BYTES + 1)) > MAX_FILE_BYTES:
         raise ScanError(
             "The DICOM file unpacks to more than XRAI reads, probably because it is no single X-ray: "
             "export the X-ray itself."
@@ -161,24 +181,19 @@ def _refuse_other_kinds(dataset: Dataset) -> None:
 def _check_coding(dataset: Dataset) -> None:
     """Refuse what no decoder takes, and a compressed picture of another size than the header says."""
     syntax = dataset.file_meta.TransferSyntaxUID
-    try:
-        decodable = get_decoder(syntax).is_available
-    except NotImplementedError:
-        decodable = False
+    known = not syntax.is_encapsulated or syntax in _PLUGINS or syntax in _BY_GDCM
     samples = {**dict.fromkeys(_GREY, 1), **dict.fromkeys(_COLOUR, 3), "PALETTE COLOR": 1}
     usual = samples.get(dataset.PhotometricInterpretation) == dataset.SamplesPerPixel
-    if not decodable or not usual or dataset.BitsAllocated not in (1, 8, 16):
+    if not known or not usual or dataset.BitsAllocated not in (1, 8, 16):
         raise ScanError(
             "The DICOM picture is coded in a way that XRAI cannot decode, probably a rare compression: "
             "export it again, uncompressed and as greyscale."
         )
-    if syntax.is_encapsulated:
-        size = _coded_size(get_frame(dataset.PixelData, 0, number_of_frames=1))
-        if size not in (None, (dataset.Columns, dataset.Rows)):
-            raise ScanError(
-                "The DICOM file's header and its picture disagree about the picture's size, so the file is probably "
-                "damaged: export it again."
-            )
+    if syntax.is_encapsulated and _coded_size(_frame(dataset)) not in (None, (dataset.Columns, dataset.Rows)):
+        raise ScanError(
+            "The DICOM file's header and its picture disagree about the picture's size, so the file is probably "
+            "damaged: export it again."
+        )
 
 
 def _coded_size(frame: bytes) -> tuple[int, int] | None:
@@ -186,38 +201,49 @@ def _coded_size(frame: bytes) -> tuple[int, int] | None:
     if (start := frame[:256].find(b"\xff\x4f\xff\x51")) >= 0:  # SOC and SIZ (ISO 15444-1, A.5.1)
         right, bottom, left, top = np.frombuffer(frame, ">u4", 4, offset=start + 8).tolist()
         return right - left, bottom - top
+    if header := _jpeg_header(frame):
+        return int.from_bytes(header[3:5]), int.from_bytes(header[1:3])
+    return None
+
+
+def _jpeg_header(frame: bytes) -> bytes | None:
+    """Precision (1 byte), height (2) and width (2), from the frame header of JPEG or JPEG-LS (ISO 10918-1, B.2.2)."""
     at = 2
     while frame[:2] == b"\xff\xd8" and at + 9 <= len(frame) and frame[at] == 0xFF:
         marker = frame[at + 1]
-        if marker == 0xF7 or (0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)):  # SOFn (ISO 10918-1, B.2)
-            return int.from_bytes(frame[at + 7 : at + 9]), int.from_bytes(frame[at + 5 : at + 7])
+        if marker == 0xF7 or (0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)):
+            return frame[at + 4 : at + 9]
         at += 1 if marker == 0xFF else 2 + int.from_bytes(frame[at + 2 : at + 4])
     return None
 
 
+def _frame(dataset: Dataset) -> bytes:
+    return get_frame(dataset.PixelData, 0, number_of_frames=1)
+
+
 def _stored(dataset: Dataset) -> np.ndarray:
-    if dataset.file_meta.TransferSyntaxUID == uid.JPEGExtended12Bit and dataset.BitsStored > 8:
-        return _jpeg_12_bit(dataset)
-    return pixel_array(dataset)
+    """Decode the stored values -> (H, W), or (H, W, 3) for colour, which pydicom turns into RGB."""
+    syntax = dataset.file_meta.TransferSyntaxUID
+    if syntax in _BY_GDCM or (syntax == uid.JPEGExtended12Bit and dataset.BitsStored > 8):
+        _decode_with_gdcm(dataset)
+    return pixel_array(dataset, decoding_plugin=_PLUGINS.get(dataset.file_meta.TransferSyntaxUID, ""))
 
 
-def _jpeg_12_bit(dataset: Dataset) -> np.ndarray:
-    """Decode what pydicom does not, holding that gdcm cannot, which it can -> uint16 (H, W)."""
-    fragment = gdcm.Fragment()
-    fragment.SetByteStringValue(get_frame(dataset.PixelData, 0, number_of_frames=1))
-    fragments = gdcm.SequenceOfFragments.New()
-    fragments.AddFragment(fragment)
-    element = gdcm.DataElement(gdcm.Tag(0x7FE0, 0x0010))
-    element.SetValue(fragments.__ref__())
-    image = gdcm.Image()
-    image.SetNumberOfDimensions(2)
-    image.SetDimensions((dataset.Columns, dataset.Rows, 1))
-    image.SetDataElement(element)
-    image.SetPhotometricInterpretation(gdcm.PhotometricInterpretation(gdcm.PhotometricInterpretation.MONOCHROME2))
-    image.SetTransferSyntax(gdcm.TransferSyntax(gdcm.TransferSyntax.JPEGExtendedProcess2_4))
-    image.SetPixelFormat(gdcm.PixelFormat(1, 16, 12, 11, 0))
-    decoded = image.GetBuffer().encode("utf-8", "surrogateescape")  # gdcm hands bytes over as str
-    return np.frombuffer(decoded, "<u2").reshape(dataset.Rows, dataset.Columns)
+def _decode_with_gdcm(dataset: Dataset) -> None:
+    """Replace a JPEG picture by the same one uncompressed."""
+    frame, syntax = _frame(dataset), dataset.file_meta.TransferSyntaxUID
+    stored = header[0] if (header := _jpeg_header(frame)) else dataset.BitsStored
+    allocated = 8 if stored <= 8 else 16
+    size = dataset.Columns, dataset.Rows, dataset.SamplesPerPixel
+    arguments = syntax, *size, allocated, stored, dataset.PixelRepresentation
+    command = [sys.executable, "-I", str(Path(__file__).with_name("gdcm_process.py")), *map(str, arguments)]
+    run = subprocess.run(
+        command, input=frame, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=60, check=True
+    )
+    dataset.file_meta.TransferSyntaxUID = uid.ExplicitVRLittleEndian
+    dataset.PixelData = run.stdout
+    dataset.BitsAllocated = allocated
+    dataset.PlanarConfiguration = 0
 
 
 def _patient(dataset: Dataset) -> str | None:

@@ -80,11 +80,10 @@ def stretch(values: np.ndarray, used: np.ndarray | None = None) -> np.ndarray:
     low, high = np.min(values, where=counted, initial=np.inf), np.max(values, where=counted, initial=-np.inf)
     if not low < high:
         return np.zeros_like(values)
-    # Halved first, because the span of two huge float64 numbers can be infinite.
-    scaled = (values / 2 - low / 2) / (high / 2 - low / 2)
-    return np.clip(np.nan_to_num(scaled, nan=0.0), 0.0, 1.0)
+    return np.clip(np.nan_to_num((values - low) / (high - low), nan=0.0), 0.0, 1.0)
 
 
 def to_uint8(shown: np.ndarray) -> np.ndarray:
     """Turn 0..1 (float) into 0..255 (uint8), rounding to the nearest."""
-    return np.rint(shown * 255).astype(np.uint8)
+    # To a millionth first, lest noise in the last digit round halves differently in a picture and in its negative.
+    return np.rint(np.round(shown * 255, 6)).astype(np.uint8)

@@ -1,0 +1,304 @@
+"""Diagnose: upload scans, read what a model says of them, and see where in the scan it found that."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+from PIL import Image
+
+from pages.shared.page import head, nice, percent, span, stated_errors
+from pages.shared.readers import model_key, reader_for
+from xrai.checkpoint import Card, Checkpoint, list_models
+from xrai.errors import CheckpointError, ScanError
+from xrai.heatmaps import colour_bar, overlay
+from xrai.report import result_card
+from xrai.scans import Scan, read_scan
+
+if TYPE_CHECKING:
+    from xrai.diagnosis import Reader, Reading
+
+SHIPPED = "pneumonia"
+SHOWN_SIDE = 1000
+SCALE_CAPTION = (
+    "No colour: no evidence found there. Full red: evidence as strong as at the hottest place of 95 in 100 "
+    "validation scans called that. It shows where the model looked, not the outline of a disease."
+)
+DISCLAIMER = (
+    "Research software, **not a medical device**. It can be wrong, also when it sounds sure: "
+    "a radiologist decides. Scans stay in this computer's memory and are not saved."
+)
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A file that a tab is looking at: kept in that tab's memory only."""
+
+    name: str
+    content: bytes
+    sha256: str
+
+
+def main() -> None:
+    """The page."""
+    head("Diagnose", "Upload one or more chest X-rays, and see what the model says and where it looked.")
+    models = list_models()
+    if not models:
+        _no_models()
+        return
+    with stated_errors():
+        checkpoint = _choose_model(models)
+        card = checkpoint.card()
+        _about(card)
+        uploads = _choose_scans()
+        st.caption(f":material/info: {DISCLAIMER}")
+        if uploads:
+            _results(uploads, reader_for(checkpoint), model_key(checkpoint))
+
+
+def _no_models() -> None:
+    st.info("There is no model yet. Build a dataset, then train a model on it: both take a few clicks.")
+    st.page_link("pages/lab/dataset.py", label="Build a dataset", icon=":material/folder_open:")
+
+
+def _choose_model(models: list[Checkpoint]) -> Checkpoint:
+    names = [model.name for model in models]
+    shipped = names.index(SHIPPED) if SHIPPED in names else 0
+    if len(names) == 1:
+        return models[0]
+    chosen = st.selectbox("Model", names, index=shipped, key="diagnose_model", persist_state="session")
+    return models[names.index(chosen)]
+
+
+def _about(card: Card) -> None:
+    """One line on who the model is, more behind a click."""
+    population = card.dataset.get("population") or "patients that nobody described when its dataset was built"
+    st.caption(
+        f":material/neurology: Model **{card.name}** tells apart {', '.join(nice(name) for name in card.classes)}. "
+        f"It was trained on {population}; it knows nothing of other patients."
+    )
+    with st.expander("What is known of this model", icon=":material/fact_check:"):
+        rows = [("Validation, scans held out while training", card.validation)]
+        rows += [(f"{item['dataset']}, {item['split']} split, {item['when'][:10]}", item) for item in card.evaluations]
+        table = [
+            {
+                "Measured on": what,
+                "Scans": item["n"],
+                "Called right (95 % interval)": span(item["accuracy"], item["accuracy_interval"]),
+                "AUC (95 % interval)": span(item["auc"], item["auc_interval"], as_percent=False),
+            }
+            for what, item in rows
+        ]
+        st.dataframe(pd.DataFrame(table), hide_index=True)
+        st.caption(
+            "AUC: how well sick and healthy are told apart; 0.5 is guessing, 1 is perfect. "
+            "The interval says how far chance alone could have moved the number."
+        )
+        for note in card.notes:
+            st.markdown(f"- {note}")
+
+
+def _choose_scans() -> list[Upload]:
+    """The scans of this tab; they stay while the reader visits other pages."""
+    state = st.session_state
+    generation = state.setdefault("diagnose_generation", 0)
+    key = f"diagnose_upload_{generation}"
+
+    def take() -> None:
+        state["diagnose_uploads"] = [
+            Upload(file.name, content := file.getvalue(), hashlib.sha256(content).hexdigest()) for file in state[key]
+        ]
+
+    st.file_uploader(
+        "Chest X-rays, seen from the front",
+        accept_multiple_files=True,
+        key=key,
+        on_change=take,
+        help="DICOM (also without file ending), JPEG, PNG, TIFF, WebP or BMP, one or many at once.",
+    )
+    uploads: list[Upload] = state.get("diagnose_uploads", [])
+    if uploads and st.button("Clear all scans", icon=":material/close:", type="tertiary"):
+        state["diagnose_uploads"] = []
+        state["diagnose_readings"] = {}
+        state["diagnose_generation"] = generation + 1
+        st.rerun()
+    return uploads
+
+
+def _results(uploads: list[Upload], reader: Reader, key: str) -> None:
+    readings = _read_all(uploads, reader, key)
+    _table(uploads, readings)
+    read = [number for number, reading in enumerate(readings) if not isinstance(reading, str)]
+    for upload, reading in zip(uploads, readings, strict=True):
+        if isinstance(reading, str):
+            st.error(f"**{upload.name}** — {reading}", icon=":material/error:")
+    if not read:
+        return
+    number = read[0]
+    if len(read) > 1:
+        number = st.selectbox(
+            "Scan shown below", read, format_func=lambda i: f"{i + 1}. {uploads[i].name}", key="diagnose_shown"
+        )
+    reading = readings[number]
+    assert not isinstance(reading, str)
+    with st.container(border=True):
+        _card(uploads[number], reading, reader, key)
+
+
+def _read_all(uploads: list[Upload], reader: Reader, key: str) -> list[Reading | str]:
+    """A reading or the sentence of why there is none, for each scan; each is read once."""
+    memory: dict[tuple[str, str], Reading | str] = st.session_state.setdefault("diagnose_readings", {})
+    missing = [upload for upload in uploads if (upload.sha256, key) not in memory]
+    if missing:
+        bar = st.progress(0.0, text="Reading…")
+        for done, upload in enumerate(missing):
+            bar.progress(done / len(missing), text=f"Reading {upload.name} ({done + 1} of {len(missing)})")
+            try:
+                memory[upload.sha256, key] = reader.read(read_scan(upload.content))
+            except ScanError as error:
+                memory[upload.sha256, key] = str(error)
+        bar.empty()
+    return [memory[upload.sha256, key] for upload in uploads]
+
+
+def _table(uploads: list[Upload], readings: list[Reading | str]) -> None:
+    """All scans in one table, to look over and to save."""
+    if len(uploads) < 2:
+        return
+    rows = []
+    for upload, reading in zip(uploads, readings, strict=True):
+        if isinstance(reading, str):
+            rows.append({"File": upload.name, "Diagnosis": "could not be read", "Remark": reading})
+        else:
+            shares = {nice(name): round(share, 4) for name, share in reading.probabilities.items()}
+            rows.append(
+                {"File": upload.name, "Diagnosis": nice(reading.diagnosis), **shares, "Remark": " ".join(reading.warnings)}
+            )
+    table = pd.DataFrame(rows)
+    shares = [column for column in table.columns if column not in ("File", "Diagnosis", "Remark")]
+    table = table[["File", "Diagnosis", *shares, "Remark"]]
+    bars = {name: st.column_config.ProgressColumn(name, format="percent", min_value=0, max_value=1) for name in shares}
+    st.dataframe(table, hide_index=True, column_config=bars)
+    st.download_button(
+        "Save this table (CSV)", table.to_csv(index=False).encode("utf-8-sig"), "xrai-readings.csv", "text/csv",
+        icon=":material/download:", on_click="ignore",
+    )  # fmt: skip
+
+
+def _card(upload: Upload, reading: Reading, reader: Reader, key: str) -> None:
+    scan = read_scan(upload.content)
+    words, picture = st.columns([2, 3], gap="large")
+    with words:
+        st.caption(upload.name)
+        st.subheader(_in_words(reading, reader.card), anchor=False)
+        for name, share in reading.probabilities.items():
+            st.progress(share, text=f"{nice(name)}: **{percent(share)}**")
+        for warning in reading.warnings:
+            st.warning(warning, icon=":material/warning:")
+        if reader.card.threshold:
+            value, name = reader.card.threshold["value"], nice(reader.card.threshold["class"])
+            st.caption(f"Called {name} from {value:.0%} on.".replace("%", " %"))
+        st.caption(
+            f"By the model “{reader.card.name}”, trained on "
+            f"{reader.card.dataset.get('population') or 'patients that nobody described'}."
+        )
+        shown, method = _choose_map(reading, reader)
+        opacity = st.slider("Strength of the colours", 0, 100, 60, format="%d %%", key="diagnose_opacity") / 100
+    with picture:
+        view = st.segmented_control(
+            "View", ["Side by side", "Blended", "Scan only"], default="Side by side", key="diagnose_view", required=True
+        )
+        heat = _heat(upload, scan, shown, method, reader, key)
+        _pictures(view, scan, heat, opacity, nice(shown))
+        content = _saved_card(upload, scan, heat, opacity, reading, reader, shown, method)
+        st.download_button(
+            "Save this result (PNG)", content, f"xrai-{upload.sha256[:8]}.png", "image/png",
+            icon=":material/download:", on_click="ignore",
+        )  # fmt: skip
+
+
+def _choose_map(reading: Reading, reader: Reader) -> tuple[str, str]:
+    """The class whose evidence is drawn, and the method that finds it."""
+    classes = list(reader.card.classes)
+    shown = st.selectbox(
+        "Show what speaks for", classes, index=classes.index(reading.diagnosis), format_func=nice,
+        key=f"diagnose_class_{reading.diagnosis}",
+    )  # fmt: skip
+    methods = reader.methods
+    if len(methods) == 1:
+        return shown, methods[0]
+    return shown, st.selectbox(
+        "Heatmap method", methods, key="diagnose_method",
+        help="CAM adds up what each place of the scan contributes to the answer. Grad-CAM estimates the same from "
+        "the network's gradients and works for every network. For this kind of network they agree.",
+    )  # fmt: skip
+
+
+def _heat(upload: Upload, scan: Scan, shown: str, method: str, reader: Reader, key: str) -> np.ndarray:
+    """The heatmap of the scan on screen; only the last one is remembered."""
+    wanted = (upload.sha256, key, shown, method)
+    known = st.session_state.get("diagnose_heat")
+    if known is None or known[0] != wanted:
+        known = (wanted, reader.heatmap(scan, shown, method))
+        st.session_state["diagnose_heat"] = known
+    return known[1]
+
+
+def _pictures(view: str, scan: Scan, heat: np.ndarray, opacity: float, shown: str) -> None:
+    small, warm = _for_screen(scan.pixels), _for_screen(heat)
+    if view == "Side by side":
+        left, right = st.columns(2)
+        left.image(small, caption="Scan", width="stretch")
+        right.image(overlay(small, warm, opacity), caption=f"What speaks for {shown}", width="stretch")
+    elif view == "Blended":
+        st.image(overlay(small, warm, opacity), caption=f"What speaks for {shown}", width="stretch")
+    else:
+        st.image(small, caption="Scan", width="stretch")
+    if view != "Scan only":
+        if float(heat.max()) < 0.05:
+            st.caption(f":material/visibility_off: No place in this scan speaks for {shown}.")
+        st.image(colour_bar(240, 10))
+        st.caption(SCALE_CAPTION)
+
+
+def _for_screen(array: np.ndarray) -> np.ndarray:
+    """An array no larger than a screen needs."""
+    factor = SHOWN_SIDE / max(array.shape)
+    if factor >= 1:
+        return array
+    size = (max(round(array.shape[1] * factor), 1), max(round(array.shape[0] * factor), 1))
+    return np.asarray(Image.fromarray(array).resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0))
+
+
+def _in_words(reading: Reading, card: Card) -> str:
+    share = reading.probabilities[reading.diagnosis]
+    sure = "This looks like" if share >= 0.9 else "This is probably" if share >= 0.7 else "In doubt, rather"
+    return f"{sure} {nice(reading.diagnosis)}" + (" (drawing)" if card.dataset.get("drawings") else "")
+
+
+def _saved_card(
+    upload: Upload, scan: Scan, heat: np.ndarray, opacity: float, reading: Reading, reader: Reader, shown: str, method: str
+) -> bytes:
+    population = reader.card.dataset.get("population") or "patients that nobody described"
+    return result_card(
+        _for_screen(scan.pixels),
+        _for_screen(heat),
+        opacity=opacity,
+        title=_in_words(reading, reader.card),
+        shares=[(nice(name), share, percent(share)) for name, share in reading.probabilities.items()],
+        heat_caption=f"Right: what speaks for {nice(shown)} ({method}). {SCALE_CAPTION}",
+        lines=[
+            f"File {upload.name}, read on {datetime.now():%Y-%m-%d %H:%M} by the model “{reader.card.name}”.",
+            f"Trained on {population}; it knows nothing of other patients.",
+            *reading.warnings,
+            "Research software, no medical device. It can be wrong: a radiologist decides.",
+        ],
+    )
+
+
+main()

@@ -1,0 +1,356 @@
+"""Dataset: from folders of scans to one HDF5 file, and a look into it."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from pages.shared.jobs import build_progress, watch
+from pages.shared.page import head, nice, stated_errors
+from xrai import jobs
+from xrai.checkpoint import list_checkpoints
+from xrai.dataset import Dataset, open_dataset
+from xrai.errors import DatasetError, SourceError, XraiError
+from xrai.figures import SPLIT_WORDS, class_balance
+from xrai.settings import data_dir, inbox_dir, shown_path
+from xrai.sources import KAGGLE, KAGGLE_SETS, PRACTICE, SPLITS, kaggle_folder, list_local, open_source
+from xrai.survey import Survey, survey
+
+DRAWINGS, FOLDER, UPLOAD, FROM_KAGGLE = "Practice drawings", "A folder or zip on this computer", "Upload a zip", "Kaggle"
+BUILD, LOOK = "Build a new dataset", "Look into a dataset"
+PER_PAGE = 18
+COLUMNS = 6
+
+
+def main() -> None:
+    """The page."""
+    head(
+        "Dataset",
+        "A dataset is one file with many scans and what is known of each. A model learns from it and is tested on it.",
+    )
+    with stated_errors():
+        _jobs()
+        datasets = sorted(data_dir().glob("*.hdf5"), key=lambda file: file.stat().st_mtime, reverse=True)
+        view = BUILD
+        if datasets:
+            view = st.segmented_control(
+                "What to do", [LOOK, BUILD], default=LOOK, key="dataset_view", required=True,
+                label_visibility="collapsed", persist_state="session",
+            )  # fmt: skip
+        if view == BUILD:
+            _build(first=not datasets)
+        else:
+            _browse(datasets)
+
+
+# ---------------------------------------------------------------- jobs
+
+
+def _jobs() -> None:
+    """What is being built now, and builds that ended badly and were not yet put aside."""
+    folder = data_dir() / ".jobs"
+    if not folder.is_dir():
+        return
+    for job in map(jobs.Job, sorted(folder.iterdir())):
+        status = job.status
+        if status in ("starting", "running"):
+            watch(job, build_progress)
+        elif status in ("failed", "interrupted", "stopped"):
+            _ended_badly(job, status)
+
+
+def _ended_badly(job: jobs.Job, status: str) -> None:
+    words = {
+        "failed": job.error,
+        "interrupted": "It was interrupted, perhaps because the computer was switched off. Nothing half-made was left.",
+        "stopped": "It was stopped. Nothing half-made was left.",
+    }
+    (st.error if status == "failed" else st.warning)(f"**{job.title}** was not built. {words[status]}")
+    again, away, _ = st.columns([1, 1, 4])
+    arguments = job.details.get("arguments")
+    if arguments and again.button("Start it again", icon=":material/replay:", key=f"{job.folder}-again"):
+        with stated_errors():
+            jobs.start(arguments, job.folder, title=job.title, details=job.details)
+            st.rerun()
+    if away.button("Put aside", icon=":material/close:", key=f"{job.folder}-away", type="tertiary"):
+        shutil.rmtree(job.folder, ignore_errors=True)
+        st.rerun()
+
+
+# ---------------------------------------------------------------- build
+
+
+def _build(first: bool) -> None:
+    st.subheader("1. Where are the scans?", anchor=False)
+    if first:
+        st.caption("New here? The practice drawings need no data and no internet: take them for a first try.")
+    kind = st.radio(
+        "Source", [DRAWINGS, FOLDER, UPLOAD, FROM_KAGGLE], horizontal=True, label_visibility="collapsed",
+        key="dataset_kind", persist_state="session",
+    )  # fmt: skip
+    spec = {DRAWINGS: _drawings, FOLDER: _local, UPLOAD: _upload, FROM_KAGGLE: _kaggle}[kind]()
+    if spec is None:
+        return
+    with stated_errors():
+        found = _found(spec)
+        st.subheader("2. What was found", anchor=False)
+        _show_found(found)
+        st.subheader("3. Build the dataset", anchor=False)
+        _build_form(spec, found)
+
+
+def _drawings() -> str:
+    st.caption(
+        "About 300 drawn chests, half of them with a whitish patch in a lung. They are drawings with no medical "
+        "meaning: for learning how XRAI works."
+    )
+    return PRACTICE
+
+
+def _local() -> str | None:
+    found = list_local()
+    st.caption(
+        f"Put a folder into `{inbox_dir()}`: inside it one folder for each class, such as NORMAL and PNEUMONIA. "
+        "Folders named train, val and test above them are understood."
+    )
+    if not found:
+        st.info("The inbox is empty so far. Copy a folder or a zip of scans into it, then reload this page.")
+        return None
+    names = {str(path): shown_path(path) for path in found}
+    return st.selectbox("Folder or zip", list(names), format_func=names.__getitem__, key="dataset_folder")
+
+
+def _upload() -> str | None:
+    file = st.file_uploader("A zip of class folders", type=["zip"], key="dataset_zip")
+    if file is None:
+        st.caption("The zip is kept in the inbox, so that an interrupted build can be started again.")
+        return None
+    target = inbox_dir() / _safe_name(file.name)
+    if not target.exists() or target.stat().st_size != file.size:
+        partial = target.with_name(target.name + ".partial")
+        try:
+            with partial.open("wb") as out:
+                shutil.copyfileobj(file, out)
+            partial.replace(target)
+        except OSError as error:
+            partial.unlink(missing_ok=True)
+            raise SourceError(
+                f"The zip cannot be kept in {inbox_dir()} ({error.strerror}): free some disk space and upload it again."
+            ) from error
+    return str(target)
+
+
+def _kaggle() -> str | None:
+    titles = {known.handle: known for known in KAGGLE_SETS}
+    handle = st.radio("Set", list(titles), format_func=lambda item: titles[item].title, key="dataset_kaggle")
+    chosen = titles[handle]
+    st.caption(f"Patients: {chosen.population}. Licence: {chosen.licence}. It is downloaded from kaggle.com.")
+    spec = KAGGLE + handle
+    if kaggle_folder(handle) is not None:
+        return spec
+    job = jobs.Job(jobs.download_folder(spec))
+    if job.is_active:
+        st.info("The download is running; it goes on when you close this page.", icon=":material/downloading:")
+    elif st.button("Download it", icon=":material/download:"):
+        arguments = ["look", spec]
+        jobs.start(arguments, job.folder, title=f"Download of {handle}", details={"arguments": arguments})
+        st.rerun()
+    return None
+
+
+def _found(spec: str) -> Survey:
+    """What a source holds; looked at once a tab, and again on demand."""
+    memory: dict[str, Survey] = st.session_state.setdefault("dataset_found", {})
+    if spec != PRACTICE and st.button("Look again", icon=":material/refresh:", type="tertiary"):
+        memory.pop(spec, None)
+    if spec not in memory:
+        with st.spinner("Looking at the scans…"), open_source(spec) as source:
+            memory[spec] = survey(source)
+    return memory[spec]
+
+
+def _show_found(found: Survey) -> None:
+    table = pd.DataFrame(found.counts).T.rename(columns=SPLIT_WORDS)
+    table.index = [nice(name) for name in table.index]
+    left, right = st.columns([1, 1], gap="large")
+    with left:
+        st.dataframe(table, column_config={"_index": "Class"})
+    with right:
+        made = ", ".join(f"{count} × {kind}" for kind, count in found.formats.items()) or "none could be read"
+        st.markdown(f"**{sum(map(sum, (row.values() for row in found.counts.values()))):,} files.** "
+                    f"Of {found.n_sampled} that were opened: {made}.")  # fmt: skip
+        if found.smallest and found.largest:
+            sizes = " to ".join(f"{width} × {height}" for width, height in dict.fromkeys((found.smallest, found.largest)))
+            st.markdown(f"Size in pixels: {sizes}.")
+        st.markdown(
+            "File names or DICOM tell the patient, so one patient's scans stay together."
+            if found.patients_known
+            else "Neither file names nor DICOM tell the patient: each file counts as a patient of its own, "
+            "so that one patient may stand in training and test."
+        )
+        for note in found.notes:
+            st.markdown(note)
+    for path, reason in found.unreadable:
+        st.warning(f"`{path}` cannot be read and will be left out. {reason}")
+    for name, squares in found.examples.items():
+        if squares:
+            st.caption(f"Examples of {nice(name)}" + (" — drawings, no patients" if found.drawings else ""))
+            for column, square in zip(st.columns(COLUMNS), squares, strict=False):
+                column.image(square, width="stretch")
+
+
+def _build_form(spec: str, found: Survey) -> None:
+    with st.form("dataset_build"):
+        name = st.text_input("Name of the dataset", _free_name(found.name), max_chars=60, key=f"dataset_name_{spec}")
+        population = st.text_input(
+            "Who is in these scans?", found.population, key=f"dataset_population_{spec}",
+            placeholder="For example: adults, emergency department of one hospital, 2019 to 2024, PA view",
+            help="Kept with every model that learns from them, so that whoever reads its answers knows whom it knows.",
+        )  # fmt: skip
+        licence = st.text_input("Source and licence, if any", found.licence, key=f"dataset_licence_{spec}")
+        with st.expander("More settings"):
+            size = st.select_slider(
+                "Size of the stored scans in pixels", [64, 96, 128, 160, 224, 320, 448], 224,
+                help="Scans are squeezed to squares of this side. 224 is usual; more keeps finer detail and takes more disk.",
+            )  # fmt: skip
+            seed = st.number_input("Seed of the split", 0, 2**31 - 1, 0, help="The same seed draws the same split again.")
+        if st.form_submit_button("Build the dataset", type="primary", icon=":material/construction:"):
+            _start_build(spec, name, population, licence, int(size), int(seed))
+
+
+def _start_build(spec: str, name: str, population: str, licence: str, size: int, seed: int) -> None:
+    with stated_errors():
+        name = name.strip()
+        if not re.fullmatch(r"\w[\w .+-]*", name):
+            raise DatasetError("A dataset's name needs letters or digits, and - _ . + or spaces in between.")
+        out = data_dir() / f"{name}.hdf5"
+        if out.exists():
+            raise DatasetError(f"There is already a dataset “{name}”: choose another name, or delete it first.")
+        arguments = ["build", spec, str(out), "--size", str(size), "--seed", str(seed)]
+        arguments += [f"--population={population.strip()}", f"--licence={licence.strip()}"]
+        jobs.start(arguments, jobs.build_folder(out), title=name, details={"arguments": arguments})
+        st.session_state["dataset_shown"] = str(out)
+        st.rerun()
+
+
+def _free_name(source: str) -> str:
+    stem = re.sub(r"[^\w.+-]+", "-", Path(source).stem.lower()).strip("-.") or "dataset"
+    stem = "practice" if stem.startswith("practice") else stem
+    names = [stem, *(f"{stem}-{number}" for number in range(2, 1000))]
+    return next(name for name in names if not (data_dir() / f"{name}.hdf5").exists())
+
+
+def _safe_name(name: str) -> str:
+    return re.sub(r"[^\w.+-]+", "-", Path(name).stem).strip("-.")[:80] + ".zip"
+
+
+# ---------------------------------------------------------------- browse
+
+
+def _browse(datasets: list[Path]) -> None:
+    names = [str(file) for file in datasets]
+    wanted = st.session_state.get("dataset_shown")
+    chosen = st.selectbox(
+        "Dataset", names, index=names.index(wanted) if wanted in names else 0,
+        format_func=lambda item: Path(item).stem, key=f"dataset_browse_{wanted}",
+    )  # fmt: skip
+    with open_dataset(chosen) as dataset:
+        _about(dataset)
+        left, right = st.columns([3, 2], gap="large")
+        with left:
+            st.plotly_chart(class_balance(_nice_counts(dataset)), key="dataset_balance", config={"displaylogo": False})
+        with right:
+            for note in dataset.notes:
+                st.markdown(f":material/info: {note}")
+            st.page_link("pages/lab/train.py", label="Train a model on it", icon=":material/model_training:")
+            if st.button("Delete this dataset", icon=":material/delete:", type="tertiary"):
+                _delete(Path(chosen))
+        if dataset.skipped:
+            with st.expander(f"{len(dataset.skipped):,} files could not be read", icon=":material/warning:"):
+                st.dataframe(
+                    pd.DataFrame([(item.file, item.reason) for item in dataset.skipped], columns=["File", "Reason"]),
+                    hide_index=True,
+                )
+        st.subheader("Scans", anchor=False)
+        _grid(dataset)
+
+
+def _about(dataset: Dataset) -> None:
+    if dataset.drawings:
+        st.caption(":material/draw: **Drawings**, no patients: for practice only.")
+    elif dataset.population:
+        st.caption(f"Patients: {dataset.population}")
+    facts = st.columns(4)
+    facts[0].metric("Scans", f"{len(dataset):,}")
+    facts[1].metric("Patients", f"{len(set(dataset.patients)):,}")
+    facts[2].metric("Stored size", f"{dataset.size} × {dataset.size}")
+    facts[3].metric("File", f"{dataset.path.stat().st_size / 1024**2:,.0f} MB")
+
+
+def _nice_counts(dataset: Dataset) -> dict[str, dict[str, int]]:
+    return {nice(name): row for name, row in dataset.counts().items()}
+
+
+def _grid(dataset: Dataset) -> None:
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        name = st.selectbox("Class", ["All", *dataset.classes], format_func=nice, key="grid_class", width=200)
+        split = st.selectbox(
+            "Split", ["all", *SPLITS], format_func=SPLIT_WORDS.__getitem__, key="grid_split", width=200,
+            help="Training scans are learned from, validation scans choose the best moment of a run, "
+            "test scans are kept for the final measurement.",
+        )  # fmt: skip
+        search = st.text_input("File name contains", key="grid_search", width=300)
+    keep = np.ones(len(dataset), bool)
+    if name != "All":
+        keep &= dataset.labels == dataset.classes.index(name)
+    if split != "all":
+        keep &= dataset.splits == SPLITS.index(split)
+    if search:
+        keep &= np.array([search.lower() in file.lower() for file in dataset.files])
+    rows = np.flatnonzero(keep)
+    if not len(rows):
+        st.info("No scan fits. Choose another class or split, or search for less.")
+        return
+    pages = -(-len(rows) // PER_PAGE)
+    page = 1
+    if pages > 1:
+        page = int(st.number_input(f"Page, of {pages:,}", 1, pages, 1, key=f"grid_{name}_{split}_{search}", width=160))
+    shown = rows[(page - 1) * PER_PAGE : page * PER_PAGE]
+    st.caption(f"{len(rows):,} scans, {(page - 1) * PER_PAGE + 1:,} to {(page - 1) * PER_PAGE + len(shown):,} shown.")
+    for start in range(0, len(shown), COLUMNS):
+        part = shown[start : start + COLUMNS]
+        for column, row, square in zip(st.columns(COLUMNS), part, dataset.images(part), strict=False):
+            column.image(square, width="stretch")
+            label, where = dataset.classes[dataset.labels[row]], SPLITS[dataset.splits[row]]
+            column.caption(f"{nice(label)}, {SPLIT_WORDS[where].lower()}  \n`{Path(dataset.files[row]).name}`")
+
+
+@st.dialog("Delete this dataset?")
+def _delete(file: Path) -> None:
+    st.markdown(f"**{file.stem}** is deleted from this computer. The scans that it was built from stay where they are.")
+    yes, no = st.columns(2)
+    if yes.button("Delete it", type="primary", width="stretch"):
+        try:
+            _check_unused(file)
+            file.unlink(missing_ok=True)
+            st.rerun()
+        except OSError as error:
+            st.error(f"It cannot be deleted now ({error.strerror}): close whatever uses it and try again.")
+        except XraiError as error:
+            st.error(str(error))
+    if no.button("Keep it", width="stretch"):
+        st.rerun()
+
+
+def _check_unused(file: Path) -> None:
+    for checkpoint in list_checkpoints():
+        if jobs.Job(checkpoint.folder).is_active and checkpoint.config()["dataset"] == shown_path(file):
+            raise DatasetError(f"The model “{checkpoint.name}” is being trained on it: stop that first, or wait.")
+
+
+main()

@@ -1,0 +1,53 @@
+"""How a page shows work that runs as a process of its own: progress, stop, and how it ended."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import streamlit as st
+
+from pages.shared.page import duration
+from xrai.jobs import Job
+
+EVERY_SECOND = 1.0
+
+
+def watch(job: Job, draw: Callable[[Job], None]) -> None:
+    """Draw a job every second for as long as it is active, then the whole page once more."""
+    if not job.is_active:
+        draw(job)
+        return
+
+    @st.fragment(run_every=EVERY_SECOND)
+    def live() -> None:
+        if not job.is_active:
+            st.rerun()
+        draw(job)
+
+    live()
+
+
+def stop_button(job: Job, key: str) -> None:
+    """Ask a job to stop."""
+    if job.is_stopping:
+        st.button("Stopping…", disabled=True, icon=":material/hourglass:", key=f"{key}-stopping")
+    elif st.button("Stop", icon=":material/stop_circle:", key=f"{key}-stop"):
+        job.stop()
+        st.rerun(scope="fragment" if job.is_active else "app")
+
+
+def build_progress(job: Job) -> None:
+    """The progress of a build or a download, with a way to stop it."""
+    steps = [record for record in job.records() if record.get("kind") == "progress"]
+    if steps:
+        last = steps[-1]
+        words = (
+            f"Building **{job.title}**: {last['done']:,} of {last['total']:,} scans, "
+            f"{last['images_per_second']:,.0f} a second, about {duration(last['seconds_left'])} left"
+        )
+        if last["skipped"]:
+            words += f"; {last['skipped']:,} could not be read"
+        st.progress(last["done"] / max(last["total"], 1), text=words)
+    else:
+        st.progress(0.0, text=f"Starting **{job.title}**…")
+    stop_button(job, str(job.folder))

@@ -1,0 +1,55 @@
+"""What every page has: a title with one plain sentence, and stated errors shown as sentences, not as tracebacks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import streamlit as st
+
+from xrai.errors import XraiError
+
+
+def head(title: str, lead: str) -> None:
+    """The page's title, and what it is for."""
+    st.title(title, anchor=False)
+    st.markdown(lead)
+
+
+@contextmanager
+def stated_errors() -> Iterator[None]:
+    """Show an error that XRAI states on purpose as its sentence; what follows in the block is left out."""
+    try:
+        yield
+    except XraiError as error:
+        st.error(str(error), icon=":material/error:")
+
+
+def nice(name: str) -> str:
+    """A class or folder name as people write it: `PNEUMONIA` becomes Pneumonia, `COVID` stays."""
+    words = name.replace("_", " ").strip()
+    return words.capitalize() if words.isupper() and len(words) > 5 else words
+
+
+def percent(share: float) -> str:
+    """A probability without false certainty: never 0 or 100 %."""
+    if share > 0.999:
+        return "over 99.9 %"
+    return "under 0.1 %" if share < 0.001 else f"{share:.1%}".replace("%", " %")
+
+
+def span(value: float | None, interval: list[float] | tuple[float, float] | None, *, as_percent: bool = True) -> str:
+    """A measure with its 95 % interval, such as `93 % (90 to 95)`."""
+    if value is None:
+        return "not defined"
+    if as_percent:
+        return f"{value:.1%}".replace("%", " %") + (f" ({interval[0]:.0%} to {interval[1]:.0%})" if interval else "")
+    return f"{value:.3f}" + (f" ({interval[0]:.3f} to {interval[1]:.3f})" if interval else "")
+
+
+def duration(seconds: float) -> str:
+    """A time span in words: `40 s`, `12 min`, `3 h 20 min`."""
+    if seconds < 90:
+        return f"{max(round(seconds), 1)} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"

@@ -1,0 +1,23 @@
+"""The front door: page config and navigation, nothing else. Start it with `streamlit run streamlit_app.py`."""
+
+from pathlib import Path
+
+import streamlit as st
+
+HERE = Path(__file__).parent
+
+st.set_page_config(page_title="XRAI", page_icon=str(HERE / "pages/shared/icon.png"), layout="wide")
+
+page = st.navigation(
+    {
+        "Clinic": [
+            st.Page("pages/clinic/diagnose.py", title="Diagnose", icon=":material/stethoscope:",
+                    url_path="diagnose", default=True),
+        ],
+        "Lab": [
+            st.Page("pages/lab/dataset.py", title="Dataset", icon=":material/folder_open:", url_path="dataset"),
+            st.Page("pages/lab/train.py", title="Train", icon=":material/model_training:", url_path="train"),
+        ],
+    }
+)  # fmt: skip
+page.run()

@@ -1,0 +1,68 @@
+"""What several test modules share: a home of their own, a small drawn dataset, and the real scans where there are any."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from xrai.dataset import BuildConfig, build_dataset, open_dataset
+from xrai.phantoms import write_practice_set
+from xrai.sources import open_source
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """An empty XRAI_HOME: nothing of the project's own `data/` and `checkpoints/` is read or written."""
+    folder = tmp_path / "home"
+    folder.mkdir()
+    monkeypatch.setenv("XRAI_HOME", str(folder))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def drawings(tmp_path_factory):
+    """A folder of drawn films, 64 pixels wide, in `CLEAR/` and `OPACITY/`: 40 patients, one to three films each."""
+    folder = tmp_path_factory.mktemp("drawings")
+    write_practice_set(folder, n_patients=40, seed=1, size=64)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def practice(drawings, tmp_path_factory):
+    """The path of a dataset built of `drawings`, stored at 64 pixels: do not change it, copy it."""
+    out = tmp_path_factory.mktemp("practice") / "practice.hdf5"
+    with open_source(drawings) as source:
+        assert build_dataset(source, out, BuildConfig(size=64))
+    return out
+
+
+@pytest.fixture
+def dataset(practice):
+    """The practice dataset, open for reading."""
+    with open_dataset(practice) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def real_data():
+    """The folder of real scans that XRAI_REAL_DATA names, holding `datasets/` and `samples/`."""
+    if not (named := os.environ.get("XRAI_REAL_DATA")):
+        pytest.skip("XRAI_REAL_DATA is not set: no real scans to test on")
+    folder = Path(named).resolve()
+    assert (folder / "datasets").is_dir(), f"XRAI_REAL_DATA is {named}, but holds no datasets/"
+    return folder
+
+
+@pytest.fixture
+def write_scan():
+    """Writes a small grey picture, 64 pixels wide unless told, that no other seed gives, and returns its path."""
+
+    def write(file, seed=0, *, side=64, **options):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        pixels = np.random.default_rng(seed).integers(0, 256, (side, side), dtype=np.uint8)
+        Image.fromarray(pixels).save(file, **options)
+        return file
+
+    return write

@@ -1,0 +1,144 @@
+"""Plotly figures: curves of a run with their uncertainty, and what a dataset is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import plotly.graph_objects as go
+
+TRAIN, VALIDATION = "#d9822b", "#1791a3"
+"""Orange and teal: told apart with any colour vision, on white and on black."""
+
+_BAND = "rgba(23, 145, 163, 0.18)"
+
+Records = Sequence[Mapping[str, Any]]
+
+
+def loss_curves(records: Records) -> go.Figure:
+    """Loss over epochs: training within epochs and at their ends, validation at their ends; lower is better."""
+    steps, epochs = _kind(records, "step"), _kind(records, "epoch")
+    figure = _curves("Loss: lower is better")
+    _add_steps(figure, steps, "loss")
+    _add_epochs(figure, epochs, "train", "loss")
+    _add_epochs(figure, epochs, "val", "loss")
+    figure.update_yaxes(rangemode="tozero")
+    return figure
+
+
+def accuracy_curves(records: Records) -> go.Figure:
+    """Accuracy over epochs, with the 95 % interval of validation."""
+    steps, epochs = _kind(records, "step"), _kind(records, "epoch")
+    figure = _curves("Accuracy: share of scans called right")
+    _add_band(figure, epochs, "accuracy")
+    _add_steps(figure, steps, "accuracy")
+    _add_epochs(figure, epochs, "train", "accuracy")
+    _add_epochs(figure, epochs, "val", "accuracy")
+    figure.update_yaxes(tickformat=".0%", range=[min(0.4, _lowest(records, "accuracy")), 1.01])
+    return figure
+
+
+def auc_curves(records: Records) -> go.Figure:
+    """AUC over epochs, with the 95 % interval of validation."""
+    epochs = _kind(records, "epoch")
+    figure = _curves("AUC: 0.5 is guessing, 1 tells the classes apart perfectly")
+    _add_band(figure, epochs, "auc")
+    _add_epochs(figure, epochs, "train", "auc")
+    _add_epochs(figure, epochs, "val", "auc")
+    figure.update_yaxes(range=[min(0.45, _lowest(records, "auc")), 1.01])
+    return figure
+
+
+def class_balance(counts: Mapping[str, Mapping[str, int]]) -> go.Figure:
+    """Scans per class, one bar a split.
+
+    Args:
+        counts: {class: {split: number}}.
+    """
+    splits = list(dict.fromkeys(split for row in counts.values() for split in row))
+    figure = go.Figure()
+    for split in splits:
+        values = [row.get(split, 0) for row in counts.values()]
+        figure.add_bar(
+            name=SPLIT_WORDS.get(split, split), x=list(counts), y=values, text=[f"{value:,}" for value in values]
+        )
+    figure.update_layout(barmode="group", height=280, margin=_MARGIN, legend=_LEGEND, yaxis_title="Scans")
+    return figure
+
+
+def page_of(figures: Mapping[str, go.Figure], title: str) -> str:
+    """One HTML page with several figures, which opens anywhere without internet."""
+    parts = [
+        figure.to_html(full_html=False, include_plotlyjs=(number == 0)) for number, figure in enumerate(figures.values())
+    ]
+    return f"<!doctype html><meta charset='utf-8'><title>{title}</title>\n" + "\n".join(parts)
+
+
+SPLIT_WORDS = {"train": "Training", "val": "Validation", "test": "Test", "all": "All"}
+
+_MARGIN = {"l": 10, "r": 10, "t": 40, "b": 10}
+_LEGEND = {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 1, "xanchor": "right", "title": None}
+_STYLE = {"train": ("Training", TRAIN), "val": ("Validation", VALIDATION)}
+
+
+def _curves(title: str) -> go.Figure:
+    figure = go.Figure()
+    figure.update_layout(
+        title={"text": title, "font": {"size": 14}, "x": 0, "xanchor": "left", "y": 0.98, "yanchor": "top"},
+        height=320,
+        margin=_MARGIN | {"t": 64},
+        legend=_LEGEND,
+        hovermode="x unified",
+        uirevision="run",  # a zoom survives the next second's points
+    )
+    figure.update_xaxes(title="Epoch", rangemode="tozero")
+    return figure
+
+
+def _add_steps(figure: go.Figure, steps: Records, name: str) -> None:
+    figure.add_scatter(
+        x=[step["progress"] for step in steps],
+        y=[step[name] for step in steps],
+        name="Training, moment by moment",
+        mode="lines+markers" if len(steps) < 3 else "lines",
+        line={"color": TRAIN, "width": 1},
+        opacity=0.45,
+        hovertemplate="%{y:.3f}",
+    )
+
+
+def _add_epochs(figure: go.Figure, epochs: Records, split: str, name: str) -> None:
+    label, colour = _STYLE[split]
+    known = [(epoch["epoch"], epoch[split][name]) for epoch in epochs if epoch[split][name] is not None]
+    figure.add_scatter(
+        x=[at for at, _ in known],
+        y=[value for _, value in known],
+        name=label,
+        mode="lines+markers",
+        line={"color": colour, "width": 2.5},
+        hovertemplate="%{y:.3f}",
+    )
+
+
+def _add_band(figure: go.Figure, epochs: Records, name: str) -> None:
+    known = [(epoch["epoch"], epoch["val"][f"{name}_interval"]) for epoch in epochs if epoch["val"][f"{name}_interval"]]
+    figure.add_scatter(
+        x=[at for at, _ in known] + [at for at, _ in reversed(known)],
+        y=[pair[1] for _, pair in known] + [pair[0] for _, pair in reversed(known)],
+        name="Validation, 95 % interval",
+        mode="lines",
+        fill="toself",
+        fillcolor=_BAND,
+        line={"width": 0},
+        hoverinfo="skip",
+    )
+
+
+def _kind(records: Records, kind: str) -> list[Mapping[str, Any]]:
+    return [record for record in records if record.get("kind") == kind]
+
+
+def _lowest(records: Records, name: str) -> float:
+    """The lowest validation or training value, a little below it."""
+    values = [epoch[split][name] for epoch in _kind(records, "epoch") for split in ("train", "val")]
+    return min([value for value in values if value is not None], default=1.0) - 0.05

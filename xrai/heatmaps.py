@@ -1,0 +1,38 @@
+"""Drawing heat over a scan: an anchored colour scale in which no evidence has no colour."""
+
+from __future__ import annotations
+
+import numpy as np
+
+COLOUR_STOPS = ((0.0, (255, 237, 160)), (0.5, (253, 141, 60)), (1.0, (220, 20, 20)))
+"""From pale yellow to red: brightness falls as evidence grows, so it reads without colour vision too."""
+
+
+def overlay(pixels: np.ndarray, heat: np.ndarray, opacity: float = 0.6) -> np.ndarray:
+    """A scan with its heatmap over it, uint8 (H, W, 3).
+
+    Args:
+        pixels: the scan, uint8 (H, W).
+        heat: float (H, W) in 0 to 1; 0 leaves the scan as it is, more is more opaque and goes from yellow to red.
+        opacity: of the hottest places, 0 to 1.
+    """
+    grey = np.repeat(pixels[..., None].astype(np.float32), 3, axis=2)
+    cover = (opacity * np.sqrt(heat))[..., None]
+    return (grey * (1 - cover) + _colours(heat) * cover).round().astype(np.uint8)
+
+
+def side_by_side(pixels: np.ndarray, heat: np.ndarray, opacity: float = 0.6) -> np.ndarray:
+    """The scan beside the scan with its heatmap, uint8 (H, 2 W, 3)."""
+    return np.concatenate([np.repeat(pixels[..., None], 3, axis=2), overlay(pixels, heat, opacity)], axis=1)
+
+
+def colour_bar(width: int, height: int) -> np.ndarray:
+    """The colours from no evidence to full on a grey ground, uint8 (height, width, 3)."""
+    heat = np.tile(np.linspace(0, 1, width, dtype=np.float32), (height, 1))
+    return overlay(np.full((height, width), 110, np.uint8), heat, 1.0)
+
+
+def _colours(heat: np.ndarray) -> np.ndarray:
+    places, colours = zip(*COLOUR_STOPS, strict=True)
+    channels = [np.interp(heat, places, [colour[i] for colour in colours]) for i in range(3)]
+    return np.stack(channels, axis=-1).astype(np.float32)
