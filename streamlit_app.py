@@ -7,6 +7,7 @@ import streamlit as st
 HERE = Path(__file__).parent
 
 st.set_page_config(page_title="XRAI", page_icon=str(HERE / "pages/shared/icon.png"), layout="wide")
+st.logo(str(HERE / "pages/shared/logo.svg"), size="large", icon_image=str(HERE / "pages/shared/icon.png"))
 
 page = st.navigation(
     {

@@ -1,4 +1,4 @@
-"""What several test modules share: a home of their own, a small drawn dataset, and the real scans where there are any."""
+"""What several test modules share: a home of their own, a small drawn dataset, and the real scans where there are."""
 
 import os
 from pathlib import Path

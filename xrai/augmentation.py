@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+from xrai.config import TrainConfig
+from xrai.preprocessing import to_greys
 
 MAX_TURN = math.radians(10)
 MAX_SHIFT = 0.08
@@ -51,9 +55,29 @@ def mix(greys: Tensor, targets: Tensor, generator: torch.Generator, alpha: float
         alpha: of the Beta(alpha, alpha) distribution that the share of the other scan comes from; above 0.
     """
     others = torch.randperm(len(greys), generator=generator).to(greys.device)
-    gammas = torch._standard_gamma(torch.full((2,), alpha), generator=generator)
+    gammas = torch._standard_gamma(torch.full((2,), alpha), generator=generator)  # type: ignore[attr-defined]
     share = float(gammas[0] / gammas.sum().clamp_min(1e-12))
     return share * greys + (1 - share) * greys[others], share * targets + (1 - share) * targets[others]
+
+
+def preview(squares: np.ndarray, config: TrainConfig, *, varied: bool = True) -> np.ndarray:
+    """What the network of a run sees of some scans, as pictures.
+
+    Args:
+        squares: scans as a dataset stores them, uint8 (N, S, S).
+        config: image size, variation and seed.
+        varied: as while training; False is as at diagnosis.
+
+    Returns:
+        uint8 (N, image_size, image_size).
+    """
+    greys = to_greys(torch.from_numpy(squares), config.image_size)
+    if varied:
+        generator = torch.Generator().manual_seed(config.seed)
+        greys = augment(greys, generator, strength=config.augment, erase=config.erase, flip=config.flip)
+        if config.mixup > 0:
+            greys, _ = mix(greys, torch.zeros(len(greys), 1), generator, config.mixup)
+    return (greys[:, 0] * 255).round().to(torch.uint8).numpy()
 
 
 def _move(greys: Tensor, generator: torch.Generator, strength: float, flip: bool) -> Tensor:

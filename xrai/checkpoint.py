@@ -206,14 +206,15 @@ class Checkpoint:
         """Save the weights, all or nothing: filters in half precision, single numbers a channel in full.
 
         Raises:
-            OSError, SafetensorError: the disk is full; the weights saved before are still there.
+            OSError: the disk is full; the weights saved before are still there.
         """
-        from safetensors.torch import save_file
+        from safetensors.torch import save
 
         tensors = {name: _short(value).detach().cpu().contiguous() for name, value in network.state_dict().items()}
         partial = self.folder / f"{WEIGHTS}.partial"
         try:
-            save_file(tensors, partial, metadata={"format": "pt"})
+            # not its save_file, which lets nobody but the present user read the file
+            partial.write_bytes(save(tensors, metadata={"format": "pt"}))
             partial.replace(self.folder / WEIGHTS)
         finally:
             partial.unlink(missing_ok=True)
@@ -249,7 +250,7 @@ def open_checkpoint(name: str) -> Checkpoint:
         CheckpointError: the name is none that a folder can have here.
     """
     if _RESERVED.fullmatch(name):
-        raise CheckpointError(f"“{name}” cannot be a model's name, because Windows keeps it for itself: choose another.")
+        raise CheckpointError(f"“{name}” cannot be a model's name because Windows keeps it for itself: choose another.")
     if not _NAME.fullmatch(name) or name != name.strip(" .") or len(name.encode()) > MAX_NAME_BYTES:
         raise CheckpointError(
             f"“{name}” cannot be a model's name: use up to 80 letters, digits, spaces, and - _ + . in between."

@@ -7,19 +7,21 @@ Exit status: 0 done, 1 a stated error (one sentence on standard error), 2 wrong 
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
+import signal
 import sys
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext, redirect_stdout, suppress
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from xrai import __version__, jobs
-from xrai.checkpoint import CARD, CONFIG, Checkpoint, open_checkpoint
+from xrai.checkpoint import CARD, CONFIG, STATE, WEIGHTS, Checkpoint, open_checkpoint
 from xrai.config import TrainConfig
-from xrai.errors import CheckpointError, DatasetError, ScanError, XraiError
+from xrai.errors import CheckpointError, DatasetError, ScanError, SettingsError, XraiError
 from xrai.records import write_json
 from xrai.settings import data_dir, home, shown_path
 from xrai.sources import KAGGLE_SETS, PRACTICE, SPLITS
@@ -30,16 +32,26 @@ DEFAULT_MODEL = "pneumonia"
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; gives the exit status."""
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
+        if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding="utf-8", errors="replace")  # a Windows console may be of another code page
     options = _parser().parse_args(arguments)
+    options.stdout = sys.stdout
     try:
-        return options.run(options)
+        with redirect_stdout(sys.stderr) if options.json else nullcontext():  # libraries print what they like
+            return options.run(options)
     except XraiError as error:
-        print(f"error: {error}", file=sys.stderr)
+        return _say(str(error))
+    except BrokenPipeError:  # whoever read what is printed has gone, and there is nobody left to tell
+        with suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno() if sys.__stdout__ else 1)
         return 1
-    except BrokenPipeError:
-        return 1
+    except MemoryError:
+        return _say("This does not fit into the machine's memory: close other programs, or ask for less at once.")
+    except OSError as error:
+        return _say(
+            f"{error.filename or 'A file'} cannot be read or written ({error.strerror or error}): "
+            "free some disk space, or check the folder's rights."
+        )
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         return 1
@@ -47,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def dataset_path(given: str) -> Path:
     """A dataset's file from a path, or from its name in `data/`, with or without `.hdf5`."""
-    candidates = [Path(given).expanduser(), home() / given, data_dir() / given, data_dir() / f"{given}.hdf5"]
+    candidates = [_path(given), home() / given, data_dir() / given, data_dir() / f"{given}.hdf5"]
     return next((item for item in candidates if item.is_file()), candidates[0])
 
 
@@ -56,7 +68,7 @@ def _build(options: argparse.Namespace) -> int:
     from xrai.sources import open_source
 
     config = BuildConfig(options.size, options.workers, options.seed, options.population, options.licence)
-    out = Path(options.out).expanduser().resolve()
+    out = _path(options.out).resolve()
     if out.suffix.lower() not in (".hdf5", ".h5"):
         raise DatasetError(f"The dataset's name {out.name} should end in .hdf5: write {out.with_suffix('.hdf5').name}.")
     with jobs.running(jobs.build_folder(out), title=out.stem) as job:
@@ -66,6 +78,7 @@ def _build(options: argparse.Namespace) -> int:
         with open_source(options.source, practice_seed=config.seed) as source:
             if not build_dataset(source, out, config, emit=emit, should_stop=job.should_stop):
                 print("stopped; nothing was left behind", file=sys.stderr)
+                _result(options, {"dataset": None, "ended": "stopped"})
                 return 0
     with open_dataset(out) as dataset:
         for note in dataset.notes:
@@ -99,21 +112,17 @@ def _look(options: argparse.Namespace) -> int:
 
 def _train(options: argparse.Namespace) -> int:
     from xrai.dataset import open_dataset
+    from xrai.training import train
 
     checkpoint = open_checkpoint(options.name)
-    if options.resume:
-        asked = checkpoint.config()
-        config, path = TrainConfig.from_dict(asked["train"]), dataset_path(asked["dataset"])
-    else:
-        given = {item.name: getattr(options, item.name) for item in fields(TrainConfig)}
-        config = TrainConfig(**{name: value for name, value in given.items() if value is not None})
-        if options.dataset is None:
-            raise DatasetError("Which dataset to train on? Give its file, as in: train data/chest.hdf5 --name NAME.")
-        path = dataset_path(options.dataset)
+    config, path = _asked_again(options, checkpoint) if options.resume else _asked(options)
     with open_dataset(path) as dataset:
-        if _is_helper_process():
-            return _train_here(config, dataset, checkpoint, options.resume, None)
-        if not options.resume and ((checkpoint.folder / CARD).exists() or (checkpoint.folder / CONFIG).exists()):
+        if _is_helper_process():  # another process leads this run, records it and decides when to stop
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, signal.SIG_IGN)
+            train(config, dataset, checkpoint, resume=options.resume)
+            return 0
+        if not options.resume and any((checkpoint.folder / name).exists() for name in (CARD, WEIGHTS, STATE)):
             raise CheckpointError(
                 f"There is already a model or run “{options.name}”: choose another name, or go on with it by --resume."
             )
@@ -121,31 +130,47 @@ def _train(options: argparse.Namespace) -> int:
             if not options.resume:
                 (job.folder / jobs.HISTORY).unlink(missing_ok=True)
                 write_json(job.folder / CONFIG, {"dataset": shown_path(path), "train": config.to_dict()})
-            return _train_here(config, dataset, checkpoint, options.resume, job, options)
-
-
-def _train_here(
-    config: TrainConfig,
-    dataset: Any,
-    checkpoint: Checkpoint,
-    resume: bool,
-    job: jobs.Running | None,
-    options: argparse.Namespace | None = None,
-) -> int:
-    from xrai.training import train
-
-    if job is None:  # another process leads this run, records it and decides when to stop
-        train(config, dataset, checkpoint, resume=resume)
-        return 0
-    card = train(
-        config, dataset, checkpoint, emit=_both(job, _print_progress), should_stop=job.should_stop, resume=resume
-    )
-    if card is None:
-        print("stopped before the first epoch was done; go on with --resume", file=sys.stderr)
-        return 0
-    if options is not None:
-        _result(options, {"model": checkpoint.name, "classes": card.classes, "validation": card.validation})
+            emit = _both(job, _print_progress)
+            card = train(config, dataset, checkpoint, emit=emit, should_stop=job.should_stop, resume=options.resume)
+            if job.told:
+                when = "" if card else " before the first epoch was done"
+                print(f"stopped{when}; go on with --resume", file=sys.stderr)
+            _result(
+                options,
+                {
+                    "model": checkpoint.name,
+                    "classes": dataset.classes,
+                    "ended": card.training["ended"] if card else "stopped",
+                    "validation": card.validation if card else None,
+                },
+            )
     return 0
+
+
+def _asked(options: argparse.Namespace) -> tuple[TrainConfig, Path]:
+    """The settings and the dataset of a new run."""
+    if options.dataset is None:
+        raise DatasetError("Which dataset to train on? Give its file, as in: train data/chest.hdf5 --name NAME.")
+    return TrainConfig(**_given(options)), dataset_path(options.dataset)
+
+
+def _asked_again(options: argparse.Namespace, checkpoint: Checkpoint) -> tuple[TrainConfig, Path]:
+    """The settings and the dataset of a run that goes on; the dataset may have moved."""
+    asked = checkpoint.config()
+    config = TrainConfig.from_dict(asked["train"])
+    other = [name for name, value in _given(options).items() if value != getattr(config, name)]
+    if other:
+        raise SettingsError(
+            f"The run “{options.name}” goes on with the settings that it was started with: leave out "
+            f"--{other[0].replace('_', '-')}, or train another model with it."
+        )
+    return config, dataset_path(options.dataset or asked["dataset"])
+
+
+def _given(options: argparse.Namespace) -> dict[str, Any]:
+    """The training settings that were given on the command line."""
+    values = {item.name: getattr(options, item.name) for item in fields(TrainConfig)}
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _evaluate(options: argparse.Namespace) -> int:
@@ -180,48 +205,64 @@ def _diagnose(options: argparse.Namespace) -> int:
 
     reader = Reader.open(open_checkpoint(options.model))
     results: list[dict[str, Any]] = []
-    for number, file in enumerate(options.files):
+    heatmaps = _HeatmapFiles(Path(options.heatmap)) if options.heatmap else None
+    failed = False
+    for file in options.files:
         try:
             scan = read_scan(Path(file))
-            reading = reader.read(scan)
-            result: dict[str, Any] = {
-                "file": file,
-                "diagnosis": reading.diagnosis,
-                "probabilities": reading.probabilities,
-                "warnings": list(reading.warnings),
-                "model": options.model,
-            }
-            if options.heatmap:
-                target = _heatmap_file(Path(options.heatmap), number, file)
+        except ScanError as error:
+            failed = True
+            results.append({"file": file, "error": str(error)})
+            print(f"error: {file}: {error}", file=sys.stderr)
+            continue
+        reading = reader.read(scan)
+        result: dict[str, Any] = {
+            "file": file,
+            "diagnosis": reading.diagnosis,
+            "probabilities": reading.probabilities,
+            "warnings": list(reading.warnings),
+            "model": options.model,
+        }
+        results.append(result)
+        if not options.json:
+            shares = ", ".join(f"{name} {share:.1%}" for name, share in reading.probabilities.items())
+            print(f"{file}: {reading.diagnosis} ({shares})")
+            for warning in reading.warnings:
+                print(f"  warning: {warning}", file=sys.stderr)
+        if heatmaps:
+            try:
+                target = heatmaps.name(file)
                 save_heatmap(target, scan, reader.heatmap(scan, reading.diagnosis))
                 result["heatmap"] = str(target)
-        except ScanError as error:
-            result = {"file": file, "error": str(error)}
-        except OSError as error:
-            result = {
-                "file": file,
-                "error": f"The heatmap cannot be written ({error.strerror}): choose another folder.",
-            }
-        results.append(result)
-        if "error" in result:
-            print(f"error: {file}: {result['error']}", file=sys.stderr)
-        elif not options.json:
-            shares = ", ".join(f"{name} {share:.1%}" for name, share in result["probabilities"].items())
-            print(f"{file}: {result['diagnosis']} ({shares})")
-            for warning in result["warnings"]:
-                print(f"  warning: {warning}", file=sys.stderr)
+            except OSError as error:  # the reading is worth having without it
+                failed = True
+                sentence = f"Its heatmap cannot be written ({error.strerror}): choose another folder."
+                result["warnings"].append(sentence)
+                print(f"error: {file}: {sentence}", file=sys.stderr)
     _result(options, results)
-    return 1 if any("error" in item for item in results) else 0
+    return 1 if failed else 0
 
 
-def _heatmap_file(folder: Path, number: int, file: str) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    target = folder / f"{Path(file).stem}-heatmap.png"
-    return target if not target.exists() else folder / f"{Path(file).stem}-{number + 1}-heatmap.png"
+class _HeatmapFiles:
+    """Names for heatmaps: those of an earlier call are replaced, two scans of one call never share one."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.used: set[str] = set()
+
+    def name(self, file: str) -> Path:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        stem, number = Path(file).stem, 1
+        while (name := f"{stem}{f'-{number}' if number > 1 else ''}-heatmap.png").lower() in self.used:
+            number += 1
+        self.used.add(name.lower())
+        return self.folder / name
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("xrai", description="Chest X-rays: build a dataset, train a model, read scans.")
+    parser = argparse.ArgumentParser(
+        "python -m xrai", description="Chest X-rays: build a dataset, train a model, read scans."
+    )
     parser.add_argument("--version", action="version", version=f"xrai {__version__}")
     verbs = parser.add_subparsers(required=True, metavar="VERB")
 
@@ -245,7 +286,7 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--name", required=True, help="of the model: its folder below checkpoints/")
     train.add_argument("--resume", action="store_true", help="go on with a run that was stopped or broke off")
     for item in fields(TrainConfig):
-        kind = {bool: _yes_or_no}.get(type(item.default), type(item.default))
+        kind: Any = _yes_or_no if isinstance(item.default, bool) else type(item.default)
         train.add_argument(
             f"--{item.name.replace('_', '-')}", type=kind, choices=item.metadata["choices"], default=None,
             help=f"{item.metadata['help']} (default {item.default})".replace("%", "%%"),
@@ -283,7 +324,8 @@ def _is_helper_process() -> bool:
 def _both(job: jobs.Running, show: Any) -> Any:
     def emit(record: dict[str, Any]) -> None:
         job.emit(record)
-        show(record)
+        with suppress(OSError):  # the terminal may be gone; the work goes on
+            show(record)
 
     return emit
 
@@ -321,4 +363,15 @@ def _with_interval(value: float | None, interval: Sequence[float] | None) -> str
 
 def _result(options: argparse.Namespace, document: Any) -> None:
     if options.json:
-        print(json.dumps(document, indent=1, ensure_ascii=False))
+        print(json.dumps(document, indent=1, ensure_ascii=False), file=options.stdout, flush=True)
+
+
+def _path(given: str) -> Path:
+    return Path(os.path.expanduser(given))  # noqa: PTH111 -- Path raises where there is no such user
+
+
+def _say(sentence: str) -> int:
+    """State an error; gives the exit status."""
+    with suppress(OSError):
+        print(f"error: {sentence}", file=sys.stderr)
+    return 1

@@ -6,7 +6,6 @@ and a control of the Train page are the same thing said twice by the machine, no
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, asdict, dataclass, field, fields
 from typing import Any
@@ -14,7 +13,7 @@ from typing import Any
 from xrai.errors import SettingsError
 
 NETWORKS: dict[str, str] = {
-    "convnet": "Plain network of convolution and max-pooling blocks: small, and the one that the manual teaches",
+    "convnet": "Plain convnet: convolution and max-pooling blocks, then dense layers; small, and quick to train",
     "resnet18": "ResNet-18: a good first choice on an ordinary computer",
     "resnet50": "ResNet-50: deeper, wants a graphics card",
     "resnet101": "ResNet-101: deeper still, wants a graphics card",
@@ -25,8 +24,19 @@ NETWORKS: dict[str, str] = {
 """Every network that can be trained, and a line for who has to choose."""
 
 
+MAX_DENSE_WEIGHTS = 100_000_000
+
 PRESETS: dict[str, dict[str, Any]] = {
-    "Quick look": {"network": "convnet", "image_size": 96, "epochs": 8},
+    "Quick look": {
+        "network": "convnet",
+        "image_size": 96,
+        "epochs": 25,
+        "batch_size": 16,
+        "augment": 0.5,
+        "erase": 0.0,
+        "blocks": 5,
+        "dropout": 0.0,
+    },
     "Balanced": {"network": "resnet18", "image_size": 128, "epochs": 12},
     "Best": {
         "network": "resnet18",
@@ -123,6 +133,11 @@ class TrainConfig:
                 f"A batch of {self.batch_size} cannot be shared equally by {self.devices} devices: "
                 f"choose a batch size that is a multiple of {self.devices}."
             )
+        if self.batch_size < 2 * self.devices:
+            raise SettingsError(
+                f"A batch of {self.batch_size} leaves each of {self.devices} devices a single scan, from which it "
+                f"cannot learn: choose a batch size of at least {2 * self.devices}."
+            )
         if self.network == "convnet":
             if self.weights != "scratch":
                 raise SettingsError("The plain convnet has no ImageNet weights: choose scratch, or another network.")
@@ -130,6 +145,11 @@ class TrainConfig:
                 raise SettingsError(
                     f"{self.blocks} blocks halve {self.image_size} pixels down to nothing: "
                     f"use fewer blocks, or an image size of at least {2 ** (self.blocks + 1)}."
+                )
+            if (n_weights := self._first_dense_weights()) > MAX_DENSE_WEIGHTS:
+                raise SettingsError(
+                    f"The convnet's first dense layer would have {n_weights / 1e6:,.0f} million weights, more than "
+                    "fits into an ordinary memory: use more blocks, fewer filters or dense units, or a smaller image."
                 )
 
     def to_dict(self) -> dict[str, Any]:
@@ -159,6 +179,16 @@ class TrainConfig:
             )
         return cls(**values)
 
+    def _first_dense_weights(self) -> int:
+        side = self.image_size // 2**self.blocks
+        channels = convnet_filters(self.filters, self.blocks - 1)
+        return channels * side * side * (self.dense_units if self.dense_layers else 1)
+
+
+def convnet_filters(first: int, block: int) -> int:
+    """Filters of a convnet's block, counted from 0: doubled from block to block, up to 512."""
+    return min(first * 2**block, 512)
+
 
 def defaults() -> dict[str, Any]:
     """The default of every training setting."""
@@ -177,15 +207,15 @@ def _checked(item: Field[Any], value: Any) -> Any:
     """
     name, rules = item.name.replace("_", " "), item.metadata
     wanted = type(item.default)
-    if wanted is float and isinstance(value, int) and not isinstance(value, bool):
+    if wanted is float and type(value) is int and abs(value) < 2**53:
         value = float(value)
     if type(value) is not wanted:
         raise SettingsError(f"The setting “{name}” must be a {_WORDS[wanted]}, but it is {value!r}.")
     if rules["choices"] and value not in rules["choices"]:
         raise SettingsError(f"The setting “{name}” is {value!r}, but must be one of: {', '.join(rules['choices'])}.")
     low, high = rules["low"], rules["high"]
-    if low is not None and not (math.isfinite(value) and low <= value <= high):
-        raise SettingsError(f"The setting “{name}” is {value:g}, but must lie between {low:g} and {high:g}.")
+    if low is not None and not low <= value <= high:  # what is not a number lies nowhere
+        raise SettingsError(f"The setting “{name}” is {value}, but must lie between {low} and {high}.")
     return value
 
 

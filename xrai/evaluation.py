@@ -44,7 +44,7 @@ def evaluate(
         brier, expected_calibration_error, n, n_patients, split, dataset, measured_before.
 
     Raises:
-        CheckpointError: the model is damaged, or its classes are not the dataset's.
+        CheckpointError: the model is damaged, its classes are not the dataset's, or its card cannot be written.
         DatasetError: the split is empty, or the dataset is damaged.
     """
     card = checkpoint.card()
@@ -60,7 +60,13 @@ def evaluate(
         "fingerprint": dataset.fingerprint,
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    checkpoint.write_card(replace(card, evaluations=[*card.evaluations, kept]))
+    try:
+        checkpoint.write_card(replace(card, evaluations=[*card.evaluations, kept]))
+    except OSError as error:
+        raise CheckpointError(
+            f"The measurement cannot be noted in the card of the model “{checkpoint.name}” ({error.strerror}): "
+            "free some disk space, or check the folder's rights, and measure again."
+        ) from error
     return result | {"measured_before": len(before)}
 
 

@@ -50,9 +50,10 @@ class _RawCAM(BaseCAM):
 class _RawGradCAM(_RawCAM, GradCAM):
     """Grad-CAM times the number of places, so that, as with CAM, the map's mean is about the target's value."""
 
-    def get_cam_weights(self, input_tensor: Any, *others: Any) -> Any:
-        grads = others[-1]
-        weights = GradCAM.get_cam_weights(self, input_tensor, *others)
+    def get_cam_weights(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, input_tensor: Any, target_layers: Any, targets: Any, activations: Any, grads: Any
+    ) -> Any:
+        weights = GradCAM.get_cam_weights(self, input_tensor, target_layers, targets, activations, grads)
         return weights * grads.shape[2] * grads.shape[3]
 
 
@@ -64,7 +65,7 @@ class _ClassActivationMap(_RawCAM):
         assert isinstance(network.head, torch.nn.Linear)
         self.head = network.head.weight.detach().float().cpu().numpy()  # (C, K)
 
-    def get_cam_weights(self, input_tensor: Any, target_layers: Any, targets: Any, *others: Any) -> Any:
+    def get_cam_weights(self, input_tensor: Any, target_layers: Any, targets: Any, activations: Any, grads: Any) -> Any:
         return np.stack([_against_rest(self.head, target.label) for target in targets])  # (N, K)
 
 

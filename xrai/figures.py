@@ -18,7 +18,7 @@ Records = Sequence[Mapping[str, Any]]
 def loss_curves(records: Records) -> go.Figure:
     """Loss over epochs: training within epochs and at their ends, validation at their ends; lower is better."""
     steps, epochs = _kind(records, "step"), _kind(records, "epoch")
-    figure = _curves("Loss: lower is better")
+    figure = _curves("Loss")
     _add_steps(figure, steps, "loss")
     _add_epochs(figure, epochs, "train", "loss")
     _add_epochs(figure, epochs, "val", "loss")
@@ -29,7 +29,7 @@ def loss_curves(records: Records) -> go.Figure:
 def accuracy_curves(records: Records) -> go.Figure:
     """Accuracy over epochs, with the 95 % interval of validation."""
     steps, epochs = _kind(records, "step"), _kind(records, "epoch")
-    figure = _curves("Accuracy: share of scans called right")
+    figure = _curves("Accuracy")
     _add_band(figure, epochs, "accuracy")
     _add_steps(figure, steps, "accuracy")
     _add_epochs(figure, epochs, "train", "accuracy")
@@ -41,7 +41,7 @@ def accuracy_curves(records: Records) -> go.Figure:
 def auc_curves(records: Records) -> go.Figure:
     """AUC over epochs, with the 95 % interval of validation."""
     epochs = _kind(records, "epoch")
-    figure = _curves("AUC: 0.5 is guessing, 1 tells the classes apart perfectly")
+    figure = _curves("AUC")
     _add_band(figure, epochs, "auc")
     _add_epochs(figure, epochs, "train", "auc")
     _add_epochs(figure, epochs, "val", "auc")
@@ -69,7 +69,8 @@ def class_balance(counts: Mapping[str, Mapping[str, int]]) -> go.Figure:
 def page_of(figures: Mapping[str, go.Figure], title: str) -> str:
     """One HTML page with several figures, which opens anywhere without internet."""
     parts = [
-        figure.to_html(full_html=False, include_plotlyjs=(number == 0)) for number, figure in enumerate(figures.values())
+        figure.to_html(full_html=False, include_plotlyjs=(number == 0))
+        for number, figure in enumerate(figures.values())
     ]
     return f"<!doctype html><meta charset='utf-8'><title>{title}</title>\n" + "\n".join(parts)
 
@@ -84,10 +85,10 @@ _STYLE = {"train": ("Training", TRAIN), "val": ("Validation", VALIDATION)}
 def _curves(title: str) -> go.Figure:
     figure = go.Figure()
     figure.update_layout(
-        title={"text": title, "font": {"size": 14}, "x": 0, "xanchor": "left", "y": 0.98, "yanchor": "top"},
-        height=320,
-        margin=_MARGIN | {"t": 64},
-        legend=_LEGEND,
+        title={"text": title, "font": {"size": 15}, "x": 0, "xanchor": "left", "y": 0.97, "yanchor": "top"},
+        height=340,
+        margin=_MARGIN,
+        legend={"orientation": "h", "y": -0.25, "yanchor": "top", "x": 0, "title": None},
         hovermode="x unified",
         uirevision="run",  # a zoom survives the next second's points
     )
@@ -99,7 +100,7 @@ def _add_steps(figure: go.Figure, steps: Records, name: str) -> None:
     figure.add_scatter(
         x=[step["progress"] for step in steps],
         y=[step[name] for step in steps],
-        name="Training, moment by moment",
+        name="Training, live",
         mode="lines+markers" if len(steps) < 3 else "lines",
         line={"color": TRAIN, "width": 1},
         opacity=0.45,
@@ -125,7 +126,7 @@ def _add_band(figure: go.Figure, epochs: Records, name: str) -> None:
     figure.add_scatter(
         x=[at for at, _ in known] + [at for at, _ in reversed(known)],
         y=[pair[1] for _, pair in known] + [pair[0] for _, pair in reversed(known)],
-        name="Validation, 95 % interval",
+        name="95 % interval",
         mode="lines",
         fill="toself",
         fillcolor=_BAND,
@@ -139,6 +140,8 @@ def _kind(records: Records, kind: str) -> list[Mapping[str, Any]]:
 
 
 def _lowest(records: Records, name: str) -> float:
-    """The lowest validation or training value, a little below it."""
-    values = [epoch[split][name] for epoch in _kind(records, "epoch") for split in ("train", "val")]
-    return min([value for value in values if value is not None], default=1.0) - 0.05
+    """A little below the lowest value or interval of a measure."""
+    epochs = _kind(records, "epoch")
+    values = [epoch[split][name] for epoch in epochs for split in ("train", "val")]
+    values += [bounds[0] for epoch in epochs if (bounds := epoch["val"][f"{name}_interval"])]
+    return max(min([value for value in values if value is not None], default=1.0) - 0.03, 0.0)

@@ -55,8 +55,10 @@ class Job:
             noted = self._noted()  # or to its end
         if noted.get("status") == "starting":
             return "starting" if _is_fresh(noted) else "interrupted"
-        known: dict[Any, Status] = {item: item for item in ("done", "stopped", "failed")} | {"running": "interrupted"}
-        return known.get(noted.get("status"), "none")
+        known: dict[Any, Status] = {
+            "running": "interrupted", "done": "done", "stopped": "stopped", "failed": "failed",
+        }  # fmt: skip
+        return known.get(str(noted.get("status")), "none")
 
     @property
     def is_active(self) -> bool:
@@ -105,7 +107,7 @@ class Job:
             try:
                 (self.folder / STOP).touch()
             except OSError as error:
-                raise JobError(f"“{self.title}” cannot be told to stop: {_unwritable(self.folder, error)}") from error
+                raise _unwritable(f"“{self.title}” cannot be told to stop", self.folder, error) from error
 
     def _noted(self) -> dict[str, Any]:
         try:
@@ -148,7 +150,7 @@ def start(arguments: Sequence[str], folder: Path, *, title: str, details: Mappin
     except Timeout as error:
         raise _already_running(job.title) from error
     except OSError as error:
-        raise JobError(f"“{title}” could not be started: {_unwritable(folder, error)}") from error
+        raise _unwritable(f"“{title}” could not be started", folder, error) from error
     own_group: dict[str, Any] = (
         {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}  # type: ignore[attr-defined]
         if sys.platform == "win32"
@@ -227,7 +229,7 @@ def running(folder: Path, *, title: str) -> Iterator[Running]:
     except Timeout as error:
         raise _already_running(title) from error
     except OSError as error:
-        raise JobError(f"“{title}” cannot be worked on: {_unwritable(folder, error)}") from error
+        raise _unwritable(f"“{title}” could not be started", folder, error) from error
     before = Job(folder)._noted()
     noted = before | {"title": title, "pid": os.getpid(), "time": time.time(), "error": ""}
 
@@ -295,8 +297,11 @@ def _already_running(title: str) -> JobError:
     return JobError(f"“{title}” is already running: wait until it is done, or stop it first.")
 
 
-def _unwritable(folder: Path, error: OSError) -> str:
-    return f"the folder {folder} cannot be written to ({error.strerror}). Free some disk space, or check its rights."
+def _unwritable(what: str, folder: Path, error: OSError) -> JobError:
+    return JobError(
+        f"{what} because the folder {folder} cannot be written to ({error.strerror}): "
+        "free some disk space, or check its rights."
+    )
 
 
 def _watch(process: subprocess.Popen[bytes], job: Job) -> None:
@@ -305,5 +310,6 @@ def _watch(process: subprocess.Popen[bytes], job: Job) -> None:
     noted = job._noted()
     if code and noted.get("status") == "starting":
         last = job.log(1).strip().removeprefix("error: ")
+        failed = {"status": "failed", "error": last or "The work could not be started."}
         with suppress(OSError):
-            write_json(job.folder / JOB, noted | {"status": "failed", "error": last or "The work could not be started."})
+            write_json(job.folder / JOB, noted | failed)

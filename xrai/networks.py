@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import errno
+import re
+import socket
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from urllib.error import URLError
 
 import torch
 import torchvision
 from torch import Tensor, nn
 
-from xrai.config import NETWORKS, TrainConfig
+from xrai.config import NETWORKS, TrainConfig, convnet_filters
 from xrai.errors import WeightsError
 
 IMAGENET_GREY = (0.449, 0.226)
 """Mean and standard deviation of ImageNet's grey values: the average over the three channels of torchvision's."""
+
+DOWNLOAD_SECONDS = 10.0
+"""A download server that is silent for so long is taken for unreachable."""
 
 _ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,
@@ -61,13 +67,13 @@ def build_network(config: TrainConfig, n_classes: int, *, weights_dir: Path | No
         weights_dir: where downloaded ImageNet weights are kept; needed when `config.weights` asks for them.
 
     Raises:
-        WeightsError: the ImageNet weights are neither there nor can be downloaded.
+        WeightsError: the ImageNet weights are neither there nor can be downloaded, or are damaged or foreign.
     """
     if config.network == "convnet":
         return _convnet(config, n_classes)
     backbone = torchvision.models.get_model(config.network, weights=None)
     if config.weights == "imagenet":
-        backbone.load_state_dict(_imagenet_weights(config.network, weights_dir or Path()))
+        _load_imagenet(backbone, config.network, weights_dir or Path())
     _use_one_channel(backbone)
     return _PARTS[config.network](backbone, n_classes, config.dropout)
 
@@ -83,7 +89,7 @@ def _convnet(config: TrainConfig, n_classes: int) -> Network:
     layers: OrderedDict[str, nn.Module] = OrderedDict()
     channels = 1
     for block in range(config.blocks):
-        filters = min(config.filters * 2**block, 512)
+        filters = convnet_filters(config.filters, block)
         layers[f"block{block + 1}"] = nn.Sequential(
             nn.Conv2d(channels, filters, kernel_size=3, padding=1, bias=False),
             nn.BatchNorm2d(filters),
@@ -152,23 +158,51 @@ def _use_one_channel(backbone: nn.Module) -> None:
     backbone.set_submodule(name, grey)
 
 
-def _imagenet_weights(name: str, folder: Path) -> dict[str, Tensor]:
-    """Torchvision's default ImageNet weights, from `folder` or, the first time, from its download server."""
-    weights = torchvision.models.get_model_weights(name).DEFAULT  # type: ignore[attr-defined]
-    file = folder / weights.url.rsplit("/", 1)[-1]
+def _load_imagenet(backbone: nn.Module, name: str, folder: Path) -> None:
+    """Fill a backbone with torchvision's ImageNet weights, from `folder` or, the first time, from its server."""
+    url = torchvision.models.get_model_weights(name).DEFAULT.url  # type: ignore[attr-defined]
+    file = folder / url.rsplit("/", 1)[-1]
+    if not file.exists():
+        _download(url, file, name)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         # weights_only: tensors and nothing else are read, whatever the file holds
-        return torch.hub.load_state_dict_from_url(
-            weights.url, model_dir=str(folder), map_location="cpu", progress=False, check_hash=True, weights_only=True
-        )
-    except (URLError, TimeoutError, ConnectionError) as error:
-        raise WeightsError(
-            f"The ImageNet weights of {name} cannot be downloaded, probably because this machine has no internet: "
-            f"choose “scratch”, or put the file {file.name} from another machine into {folder}."
-        ) from error
+        weights = torch.load(file, map_location="cpu", weights_only=True)
+        backbone.load_state_dict({_present_name(key): value for key, value in weights.items()})
     except Exception as error:  # a damaged file raises whatever its broken bytes lead to
         raise WeightsError(
-            f"The ImageNet weights file {file} cannot be used, probably because it is damaged: "
+            f"The ImageNet weights file {file} cannot be used, probably because it is damaged or of another network: "
             "delete it so that it is downloaded again, or choose “scratch”."
         ) from error
+
+
+def _download(url: str, file: Path, name: str) -> None:
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with _patience(DOWNLOAD_SECONDS):
+            # to a temporary name first; the file's own name holds the start of its SHA-256
+            torch.hub.download_url_to_file(
+                url, str(file), re.findall(r"-([0-9a-f]{8,})\.", file.name)[0], progress=False
+            )
+    except Exception as error:  # no network, a proxy's own page, a connection that breaks off
+        full = getattr(error, "errno", None) == errno.ENOSPC
+        raise WeightsError(
+            f"The ImageNet weights of {name} cannot be downloaded, "
+            f"{'because the disk is full' if full else 'probably because this machine has no internet'}: "
+            f"choose “scratch”, or put the file {file.name} from another machine into {file.parent}."
+        ) from error
+
+
+@contextmanager
+def _patience(seconds: float) -> Iterator[None]:
+    """Limit how long any connection made inside may be silent; torch.hub waits for ever."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(seconds)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)
+
+
+def _present_name(key: str) -> str:
+    """The name that a weight has today: DenseNet's file still says `denselayer1.norm.1` for `denselayer1.norm1`."""
+    return re.sub(r"(denselayer\d+\.(?:norm|relu|conv))\.([12]\.)", r"\1\2", key)

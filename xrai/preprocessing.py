@@ -58,7 +58,7 @@ def to_square(pixels: np.ndarray, size: int) -> np.ndarray:
     """
     if pixels.shape == (size, size):
         return pixels
-    return np.asarray(Image.fromarray(pixels).resize((size, size), Image.Resampling.BILINEAR))
+    return np.array(Image.fromarray(pixels).resize((size, size), Image.Resampling.BILINEAR))
 
 
 def to_greys(squares: torch.Tensor, size: int) -> torch.Tensor:

@@ -17,20 +17,23 @@ def write_json(file: Path, values: Mapping[str, Any]) -> None:
     """
     partial = file.with_name(f"{file.name}.{os.getpid()}.partial")
     try:
-        partial.write_text(json.dumps(values, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        partial.write_bytes(_coded(json.dumps(values, indent=1, ensure_ascii=False)))
         partial.replace(file)
     finally:
         partial.unlink(missing_ok=True)
 
 
 def append_record(file: Path, record: Mapping[str, Any]) -> None:
-    """Add one line to a log.
+    """Add one line to a log, below a line that a killed process cut short.
 
     Raises:
         OSError: the disk is full.
     """
-    with file.open("a", encoding="utf-8") as log:
-        log.write(json.dumps(record, ensure_ascii=False) + "\n")
+    with file.open("a+b") as log:
+        if end := log.tell():
+            log.seek(end - 1)
+        begin = b"\n" if end and log.read(1) != b"\n" else b""
+        log.write(begin + _coded(json.dumps(record, ensure_ascii=False)))
 
 
 def read_records(file: Path) -> list[dict[str, Any]]:
@@ -38,7 +41,7 @@ def read_records(file: Path) -> list[dict[str, Any]]:
     if not file.is_file():
         return []
     records = []
-    for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
+    for line in file.read_text(encoding="utf-8", errors="replace").split("\n"):
         try:
             record = json.loads(line)
         except ValueError:
@@ -52,5 +55,10 @@ def keep_records(file: Path, n: int) -> None:
     """Cut a log back to its first `n` records."""
     kept = read_records(file)[:n]
     partial = file.with_name(f"{file.name}.partial")
-    partial.write_text("".join(json.dumps(record, ensure_ascii=False) + "\n" for record in kept), encoding="utf-8")
+    partial.write_bytes(b"".join(_coded(json.dumps(record, ensure_ascii=False)) for record in kept))
     partial.replace(file)
+
+
+def _coded(line: str) -> bytes:
+    """A line in UTF-8; the bytes of file names that are no characters become JSON's own escapes."""
+    return (line + "\n").encode("utf-8", "backslashreplace")

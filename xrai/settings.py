@@ -33,7 +33,7 @@ def checkpoints_dir() -> Path:
 
 
 def source_roots() -> list[Path]:
-    """The inbox, then every folder listed as `source_roots` in `data/settings.toml`.
+    """The inbox, then every folder listed as `source_roots` in `data/settings.toml`, relative to the home folder.
 
     Raises:
         SettingsError: the settings file is not TOML, or the list is not a list of folders' paths.
@@ -42,7 +42,7 @@ def source_roots() -> list[Path]:
     if not file.exists():
         return [inbox_dir()]
     try:
-        listed = tomllib.loads(file.read_text(encoding="utf-8")).get("source_roots", [])
+        listed = tomllib.loads(file.read_text(encoding="utf-8-sig")).get("source_roots", [])
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise SettingsError(
             f"The settings file {file} cannot be read ({error}): "
@@ -52,7 +52,7 @@ def source_roots() -> list[Path]:
         raise SettingsError(
             f"In {file}, source_roots must be a list of folders, such as source_roots = ['D:/scans']: please mend it."
         )
-    return [inbox_dir(), *(Path(item).expanduser() for item in listed)]
+    return [inbox_dir(), *(home() / Path(item).expanduser() for item in listed)]
 
 
 def shown_path(path: Path) -> str:

@@ -15,16 +15,17 @@ from PIL import Image
 from pages.shared.page import head, nice, percent, span, stated_errors
 from pages.shared.readers import model_key, reader_for
 from xrai.checkpoint import Card, Checkpoint, list_models
-from xrai.errors import CheckpointError, ScanError
+from xrai.errors import ScanError
 from xrai.heatmaps import colour_bar, overlay
 from xrai.report import result_card
-from xrai.scans import Scan, read_scan
+from xrai.scans import MAX_FILE_BYTES, Scan, read_scan
 
 if TYPE_CHECKING:
     from xrai.diagnosis import Reader, Reading
 
 SHIPPED = "pneumonia"
 SHOWN_SIDE = 1000
+SIDE_BY_SIDE, SCAN_ONLY = "Side by side", "Scan only"
 SCALE_CAPTION = (
     "No colour: no evidence found there. Full red: evidence as strong as at the hottest place of 95 in 100 "
     "validation scans called that. It shows where the model looked, not the outline of a disease."
@@ -77,10 +78,9 @@ def _choose_model(models: list[Checkpoint]) -> Checkpoint:
 
 def _about(card: Card) -> None:
     """One line on who the model is, more behind a click."""
-    population = card.dataset.get("population") or "patients that nobody described when its dataset was built"
     st.caption(
         f":material/neurology: Model **{card.name}** tells apart {', '.join(nice(name) for name in card.classes)}. "
-        f"It was trained on {population}; it knows nothing of other patients."
+        f"It was trained on {_population(card)}; it knows nothing of other patients."
     )
     with st.expander("What is known of this model", icon=":material/fact_check:"):
         rows = [("Validation, scans held out while training", card.validation)]
@@ -119,6 +119,7 @@ def _choose_scans() -> list[Upload]:
         accept_multiple_files=True,
         key=key,
         on_change=take,
+        max_upload_size=MAX_FILE_BYTES // 1024**2,
         help="DICOM (also without file ending), JPEG, PNG, TIFF, WebP or BMP, one or many at once.",
     )
     uploads: list[Upload] = state.get("diagnose_uploads", [])
@@ -177,7 +178,12 @@ def _table(uploads: list[Upload], readings: list[Reading | str]) -> None:
         else:
             shares = {nice(name): round(share, 4) for name, share in reading.probabilities.items()}
             rows.append(
-                {"File": upload.name, "Diagnosis": nice(reading.diagnosis), **shares, "Remark": " ".join(reading.warnings)}
+                {
+                    "File": upload.name,
+                    "Diagnosis": nice(reading.diagnosis),
+                    **shares,
+                    "Remark": " ".join(reading.warnings),
+                }
             )
     table = pd.DataFrame(rows)
     shares = [column for column in table.columns if column not in ("File", "Diagnosis", "Remark")]
@@ -192,34 +198,34 @@ def _table(uploads: list[Upload], readings: list[Reading | str]) -> None:
 
 def _card(upload: Upload, reading: Reading, reader: Reader, key: str) -> None:
     scan = read_scan(upload.content)
-    words, picture = st.columns([2, 3], gap="large")
+    words, shares = st.columns(2, gap="large", vertical_alignment="center")
     with words:
         st.caption(upload.name)
         st.subheader(_in_words(reading, reader.card), anchor=False)
-        for name, share in reading.probabilities.items():
-            st.progress(share, text=f"{nice(name)}: **{percent(share)}**")
-        for warning in reading.warnings:
-            st.warning(warning, icon=":material/warning:")
         if reader.card.threshold:
             value, name = reader.card.threshold["value"], nice(reader.card.threshold["class"])
-            st.caption(f"Called {name} from {value:.0%} on.".replace("%", " %"))
-        st.caption(
-            f"By the model “{reader.card.name}”, trained on "
-            f"{reader.card.dataset.get('population') or 'patients that nobody described'}."
+            st.caption(f"Called {name} from a probability of {value:.0%} on.".replace("%", " %"))
+    with shares:
+        for name, share in reading.probabilities.items():
+            st.progress(share, text=f"{nice(name)}: **{percent(share)}**")
+    for warning in reading.warnings:
+        st.warning(warning, icon=":material/warning:")
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+        view = st.segmented_control(
+            "View", [SIDE_BY_SIDE, "Blended", SCAN_ONLY], default=SIDE_BY_SIDE, key="diagnose_view", required=True
         )
         shown, method = _choose_map(reading, reader)
-        opacity = st.slider("Strength of the colours", 0, 100, 60, format="%d %%", key="diagnose_opacity") / 100
-    with picture:
-        view = st.segmented_control(
-            "View", ["Side by side", "Blended", "Scan only"], default="Side by side", key="diagnose_view", required=True
+        opacity = (
+            st.slider("Strength of the colours", 0, 100, 60, format="%d %%", key="diagnose_opacity", width=220) / 100
         )
-        heat = _heat(upload, scan, shown, method, reader, key)
-        _pictures(view, scan, heat, opacity, nice(shown))
-        content = _saved_card(upload, scan, heat, opacity, reading, reader, shown, method)
-        st.download_button(
-            "Save this result (PNG)", content, f"xrai-{upload.sha256[:8]}.png", "image/png",
-            icon=":material/download:", on_click="ignore",
-        )  # fmt: skip
+    heat = _heat(upload, scan, shown, method, reader, key)
+    _pictures(view, scan, heat, opacity, nice(shown))
+    st.caption(f"Read by the model “{reader.card.name}”, trained on {_population(reader.card)}.")
+    content = _saved_card(upload, scan, heat, opacity, reading, reader, shown, method)
+    st.download_button(
+        "Save this result (PNG)", content, f"xrai-{upload.sha256[:8]}.png", "image/png",
+        icon=":material/download:", on_click="ignore",
+    )  # fmt: skip
 
 
 def _choose_map(reading: Reading, reader: Reader) -> tuple[str, str]:
@@ -227,13 +233,13 @@ def _choose_map(reading: Reading, reader: Reader) -> tuple[str, str]:
     classes = list(reader.card.classes)
     shown = st.selectbox(
         "Show what speaks for", classes, index=classes.index(reading.diagnosis), format_func=nice,
-        key=f"diagnose_class_{reading.diagnosis}",
+        key=f"diagnose_class_{reading.diagnosis}", width=200,
     )  # fmt: skip
     methods = reader.methods
     if len(methods) == 1:
         return shown, methods[0]
     return shown, st.selectbox(
-        "Heatmap method", methods, key="diagnose_method",
+        "Heatmap method", methods, key="diagnose_method", width=140,
         help="CAM adds up what each place of the scan contributes to the answer. Grad-CAM estimates the same from "
         "the network's gradients and works for every network. For this kind of network they agree.",
     )  # fmt: skip
@@ -251,7 +257,7 @@ def _heat(upload: Upload, scan: Scan, shown: str, method: str, reader: Reader, k
 
 def _pictures(view: str, scan: Scan, heat: np.ndarray, opacity: float, shown: str) -> None:
     small, warm = _for_screen(scan.pixels), _for_screen(heat)
-    if view == "Side by side":
+    if view == SIDE_BY_SIDE:
         left, right = st.columns(2)
         left.image(small, caption="Scan", width="stretch")
         right.image(overlay(small, warm, opacity), caption=f"What speaks for {shown}", width="stretch")
@@ -259,7 +265,7 @@ def _pictures(view: str, scan: Scan, heat: np.ndarray, opacity: float, shown: st
         st.image(overlay(small, warm, opacity), caption=f"What speaks for {shown}", width="stretch")
     else:
         st.image(small, caption="Scan", width="stretch")
-    if view != "Scan only":
+    if view != SCAN_ONLY:
         if float(heat.max()) < 0.05:
             st.caption(f":material/visibility_off: No place in this scan speaks for {shown}.")
         st.image(colour_bar(240, 10))
@@ -275,6 +281,10 @@ def _for_screen(array: np.ndarray) -> np.ndarray:
     return np.asarray(Image.fromarray(array).resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0))
 
 
+def _population(card: Card) -> str:
+    return card.dataset.get("population") or "patients that nobody described when its dataset was built"
+
+
 def _in_words(reading: Reading, card: Card) -> str:
     share = reading.probabilities[reading.diagnosis]
     sure = "This looks like" if share >= 0.9 else "This is probably" if share >= 0.7 else "In doubt, rather"
@@ -282,9 +292,15 @@ def _in_words(reading: Reading, card: Card) -> str:
 
 
 def _saved_card(
-    upload: Upload, scan: Scan, heat: np.ndarray, opacity: float, reading: Reading, reader: Reader, shown: str, method: str
+    upload: Upload,
+    scan: Scan,
+    heat: np.ndarray,
+    opacity: float,
+    reading: Reading,
+    reader: Reader,
+    shown: str,
+    method: str,
 ) -> bytes:
-    population = reader.card.dataset.get("population") or "patients that nobody described"
     return result_card(
         _for_screen(scan.pixels),
         _for_screen(heat),
@@ -294,7 +310,7 @@ def _saved_card(
         heat_caption=f"Right: what speaks for {nice(shown)} ({method}). {SCALE_CAPTION}",
         lines=[
             f"File {upload.name}, read on {datetime.now():%Y-%m-%d %H:%M} by the model “{reader.card.name}”.",
-            f"Trained on {population}; it knows nothing of other patients.",
+            f"Trained on {_population(reader.card)}; it knows nothing of other patients.",
             *reading.warnings,
             "Research software, no medical device. It can be wrong: a radiologist decides.",
         ],

@@ -21,7 +21,12 @@ from xrai.settings import data_dir, inbox_dir, shown_path
 from xrai.sources import KAGGLE, KAGGLE_SETS, PRACTICE, SPLITS, kaggle_folder, list_local, open_source
 from xrai.survey import Survey, survey
 
-DRAWINGS, FOLDER, UPLOAD, FROM_KAGGLE = "Practice drawings", "A folder or zip on this computer", "Upload a zip", "Kaggle"
+DRAWINGS, FOLDER, UPLOAD, FROM_KAGGLE = (
+    "Practice drawings",
+    "A folder or zip on this computer",
+    "Upload a zip",
+    "Kaggle",
+)
 BUILD, LOOK = "Build a new dataset", "Look into a dataset"
 PER_PAGE = 18
 COLUMNS = 6
@@ -34,15 +39,20 @@ def main() -> None:
         "A dataset is one file with many scans and what is known of each. A model learns from it and is tested on it.",
     )
     with stated_errors():
-        _jobs()
+        building = _jobs()
         datasets = sorted(data_dir().glob("*.hdf5"), key=lambda file: file.stat().st_mtime, reverse=True)
         view = BUILD
         if datasets:
+            st.session_state.setdefault("dataset_view", LOOK)
             view = st.segmented_control(
-                "What to do", [LOOK, BUILD], default=LOOK, key="dataset_view", required=True,
-                label_visibility="collapsed", persist_state="session",
+                "What to do", [LOOK, BUILD], key="dataset_view", required=True, label_visibility="collapsed",
+                persist_state="session",
             )  # fmt: skip
-        if view == BUILD:
+        if view == BUILD and building:
+            st.caption(
+                "You can leave this page: the work goes on. When it is done, the dataset can be looked into here."
+            )
+        elif view == BUILD:
             _build(first=not datasets)
         else:
             _browse(datasets)
@@ -51,17 +61,20 @@ def main() -> None:
 # ---------------------------------------------------------------- jobs
 
 
-def _jobs() -> None:
-    """What is being built now, and builds that ended badly and were not yet put aside."""
+def _jobs() -> bool:
+    """Show what is being built, and builds that ended badly and were not put aside; whether anything is being built."""
     folder = data_dir() / ".jobs"
+    building = False
     if not folder.is_dir():
-        return
+        return building
     for job in map(jobs.Job, sorted(folder.iterdir())):
         status = job.status
         if status in ("starting", "running"):
+            building = True
             watch(job, build_progress)
         elif status in ("failed", "interrupted", "stopped"):
             _ended_badly(job, status)
+    return building
 
 
 def _ended_badly(job: jobs.Job, status: str) -> None:
@@ -165,8 +178,10 @@ def _kaggle() -> str | None:
 
 def _found(spec: str) -> Survey:
     """What a source holds; looked at once a tab, and again on demand."""
+    if spec == PRACTICE:
+        return _practice_found()
     memory: dict[str, Survey] = st.session_state.setdefault("dataset_found", {})
-    if spec != PRACTICE and st.button("Look again", icon=":material/refresh:", type="tertiary"):
+    if st.button("Look again", icon=":material/refresh:", type="tertiary"):
         memory.pop(spec, None)
     if spec not in memory:
         with st.spinner("Looking at the scans…"), open_source(spec) as source:
@@ -174,8 +189,14 @@ def _found(spec: str) -> Survey:
     return memory[spec]
 
 
+@st.cache_data(show_spinner="Drawing…")
+def _practice_found() -> Survey:
+    with open_source(PRACTICE) as source:
+        return survey(source)
+
+
 def _show_found(found: Survey) -> None:
-    table = pd.DataFrame(found.counts).T.rename(columns=SPLIT_WORDS)
+    table = pd.DataFrame(found.counts).T.rename(columns=SPLIT_WORDS | {"all": "Scans"})
     table.index = [nice(name) for name in table.index]
     left, right = st.columns([1, 1], gap="large")
     with left:
@@ -185,7 +206,9 @@ def _show_found(found: Survey) -> None:
         st.markdown(f"**{sum(map(sum, (row.values() for row in found.counts.values()))):,} files.** "
                     f"Of {found.n_sampled} that were opened: {made}.")  # fmt: skip
         if found.smallest and found.largest:
-            sizes = " to ".join(f"{width} × {height}" for width, height in dict.fromkeys((found.smallest, found.largest)))
+            sizes = " to ".join(
+                f"{width} × {height}" for width, height in dict.fromkeys((found.smallest, found.largest))
+            )
             st.markdown(f"Size in pixels: {sizes}.")
         st.markdown(
             "File names or DICOM tell the patient, so one patient's scans stay together."
@@ -218,7 +241,9 @@ def _build_form(spec: str, found: Survey) -> None:
                 "Size of the stored scans in pixels", [64, 96, 128, 160, 224, 320, 448], 224,
                 help="Scans are squeezed to squares of this side. 224 is usual; more keeps finer detail and takes more disk.",
             )  # fmt: skip
-            seed = st.number_input("Seed of the split", 0, 2**31 - 1, 0, help="The same seed draws the same split again.")
+            seed = st.number_input(
+                "Seed of the split", 0, 2**31 - 1, 0, help="The same seed draws the same split again."
+            )
         if st.form_submit_button("Build the dataset", type="primary", icon=":material/construction:"):
             _start_build(spec, name, population, licence, int(size), int(seed))
 
@@ -235,6 +260,7 @@ def _start_build(spec: str, name: str, population: str, licence: str, size: int,
         arguments += [f"--population={population.strip()}", f"--licence={licence.strip()}"]
         jobs.start(arguments, jobs.build_folder(out), title=name, details={"arguments": arguments})
         st.session_state["dataset_shown"] = str(out)
+        st.session_state["dataset_view_wanted"] = LOOK
         st.rerun()
 
 
@@ -353,4 +379,6 @@ def _check_unused(file: Path) -> None:
             raise DatasetError(f"The model “{checkpoint.name}” is being trained on it: stop that first, or wait.")
 
 
+if wanted := st.session_state.pop("dataset_view_wanted", None):
+    st.session_state["dataset_view"] = wanted
 main()

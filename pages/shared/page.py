@@ -9,6 +9,8 @@ import streamlit as st
 
 from xrai.errors import XraiError
 
+ACRONYMS = {"COVID", "COVID-19", "TB", "COPD", "ARDS", "SARS", "MERS", "RSV", "ILD"}
+
 
 def head(title: str, lead: str) -> None:
     """The page's title, and what it is for."""
@@ -27,8 +29,11 @@ def stated_errors() -> Iterator[None]:
 
 def nice(name: str) -> str:
     """A class or folder name as people write it: `PNEUMONIA` becomes Pneumonia, `COVID` stays."""
-    words = name.replace("_", " ").strip()
-    return words.capitalize() if words.isupper() and len(words) > 5 else words
+    words = [
+        word.lower() if word.isupper() and word not in ACRONYMS else word for word in name.replace("_", " ").split()
+    ]
+    text = " ".join(words)
+    return text[:1].upper() + text[1:]
 
 
 def percent(share: float) -> str:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import errno
+import io
 import json
+import os
 import platform
 import shutil
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -31,7 +34,7 @@ AT_ONCE = 4
 """Scans in flight per worker: bounds the memory, however many scans there are."""
 
 PROGRESS_SECONDS = 0.5
-_TEXT = h5py.string_dtype("utf-8")
+_SPLIT_WORDS = {"train": "training", "val": "validation", "test": "test"}
 
 
 @dataclass(frozen=True)
@@ -111,19 +114,75 @@ def build_dataset(
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         _check_space(out.parent, len(source.entries) * config.size**2)
-        with h5py.File(partial, "w") as file:
-            whole = _fill(file, source, config, emit, should_stop)
+        with _Disk(partial) as disk:
+            # 1.10's layout, unlike the one before, has a checksum in each of its parts
+            with h5py.File(disk, "w", libver=("v110", "v110")) as file:
+                whole = _fill(file, disk, source, config, emit, should_stop)
+            disk.check()
+            os.fsync(disk.fileno())  # some disks say only now that they are full
         if whole:
             partial.replace(out)
         return whole
-    except (OSError, RuntimeError) as error:  # h5py says RuntimeError when a full disk shows only at closing
+    except OSError as error:
         raise DatasetError(_unwritable(out, error)) from error
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+
+
+class _Disk(io.FileIO):
+    """The file below HDF5. When a write fails, it keeps the failure to itself until it is asked.
+
+    A write or read that fails inside the HDF5 library leaves it in a state in which it brings the whole process
+    down, at once or as Python ends. So the library is told that all is well and finds again what it wrote, while
+    the builder asks after each scan and at the end. Until then, what could not be written stays in memory.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, "w+b")
+        self._failure: OSError | None = None
+        self._unwritten: list[tuple[int, bytes]] = []
+
+    def check(self) -> None:
+        """Raise what went wrong, if anything did."""
+        if self._failure:
+            raise self._failure
+
+    def write(self, data: Any) -> int:
+        """Write everything, or remember it."""
+        view, start, done = memoryview(data).cast("B"), self.tell(), 0
+        try:
+            while done < len(view) and not self._failure:
+                done += super().write(view[done:]) or 0
+        except OSError as error:
+            self._failure = error
+        if self._failure:
+            self._unwritten.append((start, bytes(view)))
+        return len(view)
+
+    def readinto(self, buffer: Any) -> int:
+        """Read what was written, whether on the disk or remembered."""
+        start, view = self.tell(), memoryview(buffer).cast("B")
+        done = super().readinto(view) or 0
+        view[done:] = bytes(len(view) - done)
+        for at, data in self._unwritten:
+            low, high = max(at, start), min(at + len(data), start + len(view))
+            if low < high:
+                view[low - start : high - start] = data[low - at : high - at]
+        return len(view)
+
+    def truncate(self, size: int | None = None) -> int:
+        """Set the length, or remember why not."""
+        try:
+            return size or 0 if self._failure else super().truncate(size)
+        except OSError as error:
+            self._failure = error
+            return size or 0
 
 
 def _fill(
     file: h5py.File,
+    disk: _Disk,
     source: Source,
     config: BuildConfig,
     emit: Callable[[dict[str, Any]], None],
@@ -131,27 +190,29 @@ def _fill(
 ) -> bool:
     side = config.size
     images = file.create_dataset(
-        "images", (0, side, side), np.uint8, chunks=(1, side, side), maxshape=(None, side, side)
+        "images", (0, side, side), np.uint8, chunks=(1, side, side), maxshape=(None, side, side), fletcher32=True
     )
     rows: list[_Row] = []
     skipped: list[tuple[Entry, str]] = []
     progress = _Progress(len(source.entries), emit)
-    for entry, result in _read_all(source, config):
-        if should_stop():
-            return False
-        if isinstance(result, str):
-            skipped.append((entry, result))
-        else:
-            images.resize(len(rows) + 1, axis=0)
-            images[len(rows)] = result.square
-            rows.append(_without_pixels(result))
-        progress.step(len(rows) + len(skipped), len(skipped))
+    with closing(_read_all(source, config)) as results:
+        for entry, result in results:
+            if should_stop():
+                return False
+            if isinstance(result, str):
+                skipped.append((entry, result))
+            else:
+                images.resize(len(rows) + 1, axis=0)
+                images[len(rows)] = result.square
+                disk.check()
+                rows.append(_without_pixels(result))
+            progress.step(len(rows) + len(skipped), len(skipped))
     _check_classes(source, rows, skipped)
     _write_columns(file, source, config, rows, skipped)
     return True
 
 
-def _read_all(source: Source, config: BuildConfig) -> Iterator[tuple[Entry, _Row | str]]:
+def _read_all(source: Source, config: BuildConfig) -> Generator[tuple[Entry, _Row | str]]:
     """Each entry with what was read or why not, in order, with at most `AT_ONCE` in flight per worker."""
     waiting: deque[tuple[Entry, Future[_Row | str]]] = deque()
     with ThreadPoolExecutor(config.workers) as pool:
@@ -202,40 +263,65 @@ def _write_columns(
     labels = [source.classes.index(row.entry.class_name) for row in rows]
     patients = _pseudonyms(rows)
     splits, notes = assign_splits([row.entry.split for row in rows], labels, patients, seed=config.seed)
-    file["label"] = np.array(labels, np.uint16)
-    file["split"] = splits
-    for name, values in {
-        "patient": patients,
-        "file": [row.entry.path for row in rows],
-        "sha256": [row.sha256 for row in rows],
-        "format": [row.format for row in rows],
-        "mode": [row.mode for row in rows],
-    }.items():
-        file.create_dataset(name, data=values, dtype=_TEXT)
+    _write_column(file, "label", np.array(labels, np.uint16))
+    _write_column(file, "split", splits)
+    _write_column(file, "patient", _texts(patients))
+    _write_column(file, "file", _texts(row.entry.path for row in rows))
+    for name in ("sha256", "format", "mode"):
+        _write_column(file, name, _texts(getattr(row, name) for row in rows))
     for name in ("width", "height", "n_bytes"):
-        file[name] = np.array([getattr(row, name) for row in rows], np.int64)
-    file.create_dataset("skipped/file", data=[entry.path for entry, _ in skipped], dtype=_TEXT)
-    file.create_dataset("skipped/reason", data=[reason for _, reason in skipped], dtype=_TEXT)
-    file.attrs.update(
-        {
-            "format": FORMAT,
-            "version": VERSION,
-            "classes": json.dumps(source.classes, ensure_ascii=False),
-            "splits": json.dumps(SPLITS),
-            "size": config.size,
-            "source": source.name,
-            "population": config.population or source.population,
-            "licence": config.licence or source.licence,
-            "drawings": source.drawings,
-            "seed": config.seed,
-            "created": datetime.now(UTC).isoformat(timespec="seconds"),
-            "notes": json.dumps([*source.notes, *notes], ensure_ascii=False),
-            "versions": json.dumps(
-                {"xrai": __version__, "python": platform.python_version()}
-                | {name: version(name) for name in ("h5py", "numpy", "pillow", "pydicom")}
-            ),
-        }
-    )
+        _write_column(file, name, np.array([getattr(row, name) for row in rows], np.int64))
+    _write_column(file, "skipped/file", _texts(entry.path for entry, _ in skipped))
+    _write_column(file, "skipped/reason", _texts(reason for _, reason in skipped))
+    attributes = {
+        "format": FORMAT,
+        "version": VERSION,
+        "classes": json.dumps(source.classes, ensure_ascii=False),
+        "splits": json.dumps(SPLITS),
+        "size": config.size,
+        "source": source.name,
+        "population": config.population or source.population,
+        "licence": config.licence or source.licence,
+        "drawings": source.drawings,
+        "seed": config.seed,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "notes": json.dumps([*source.notes, *notes, *_gaps(source.classes, labels, splits)], ensure_ascii=False),
+        "versions": json.dumps(
+            {"xrai": __version__, "python": platform.python_version()}
+            | {name: version(name) for name in ("h5py", "numpy", "pillow", "pydicom")}
+        ),
+    }
+    for name, value in attributes.items():
+        file.attrs[name] = _texts([value]).reshape(()) if isinstance(value, str) else value
+
+
+def _write_column(file: h5py.File, name: str, column: np.ndarray) -> None:
+    checked: dict[str, Any] = {"compression": "gzip", "fletcher32": True} if len(column) else {}
+    file.create_dataset(name, data=column, **checked)
+
+
+def _texts(values: Iterable[str]) -> np.ndarray:
+    """Texts as UTF-8 of one length, bytes (N,): HDF5 keeps texts of any length where no checksum guards them.
+
+    File names may hold bytes that are no characters, and those are written as escapes.
+    """
+    coded = [value.replace("\0", "").encode("utf-8", "backslashreplace") for value in values]
+    length = max(map(len, coded), default=0) or 1
+    return np.array(coded, dtype=h5py.string_dtype("utf-8", length))
+
+
+def _gaps(classes: Sequence[str], labels: list[int], splits: np.ndarray) -> list[str]:
+    """A sentence for each split that lacks a class, for nothing can be measured of it there."""
+    notes = []
+    for split, name in enumerate(SPLITS):
+        present = set(np.asarray(labels)[splits == split].tolist())
+        missing = [f"“{classes[label]}”" for label in range(len(classes)) if label not in present]
+        if missing:
+            notes.append(
+                f"The {_SPLIT_WORDS[name]} split holds no scans of {', '.join(missing)}, so that nothing can be said "
+                "of that there: too few patients have it, or all its scans carry one patient's name."
+            )
+    return notes
 
 
 def _pseudonyms(rows: list[_Row]) -> list[str]:
@@ -247,6 +333,7 @@ def _pseudonyms(rows: list[_Row]) -> list[str]:
 
     def find(key: str) -> str:
         while leader.setdefault(key, key) != key:
+            leader[key] = leader[leader[key]]  # keeps the chains short: a whole hospital may go by one name
             key = leader[key]
         return key
 
@@ -288,9 +375,9 @@ def _check_space(folder: Path, needed: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
 
-def _unwritable(out: Path, error: Exception) -> str:
-    full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EFBIG) or "space" in str(error)
-    reason = "the disk is full" if full else f"the folder cannot be written to ({error})"
+def _unwritable(out: Path, error: OSError) -> str:
+    full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
+    reason = "the disk is full" if full else f"it cannot be written to {out.parent} ({error.strerror or error})"
     return (
         f"The dataset {out.name} was not built because {reason}: "
         "free some space or choose another folder; nothing was left behind."

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -48,12 +49,12 @@ class Dataset:
     def __init__(self, path: Path, file: h5py.File) -> None:
         self.path = path
         self._file = file
-        attributes = dict(file.attrs)
+        attributes = _attributes(file)
         self.classes: tuple[str, ...] = tuple(json.loads(attributes["classes"]))
         self.size = int(attributes["size"])
         self.seed = int(attributes["seed"])
         self.source, self.population, self.licence, self.created = (
-            str(attributes[name]) for name in ("source", "population", "licence", "created")
+            attributes[name] for name in ("source", "population", "licence", "created")
         )
         self.drawings = bool(attributes["drawings"])
         self.notes: tuple[str, ...] = tuple(json.loads(attributes["notes"]))
@@ -102,9 +103,9 @@ class Dataset:
     @cached_property
     def skipped(self) -> tuple[Skipped, ...]:
         """The files that could not be read when the dataset was built."""
-        group = self._file["skipped"]
-        files, reasons = (_as_text(group[name][()]) for name in ("file", "reason"))  # type: ignore[index]
-        return tuple(Skipped(*pair) for pair in zip(files, reasons, strict=True))
+        files, reasons = self._text("skipped/file"), self._text("skipped/reason")
+        with _stating_damage(self.path):
+            return tuple(Skipped(*pair) for pair in zip(files, reasons, strict=True))
 
     def facts(self) -> dict[str, np.ndarray]:
         """What the files said of themselves: format, mode, width, height and n_bytes, (N,) each."""
@@ -116,13 +117,11 @@ class Dataset:
         Raises:
             DatasetError: the file is damaged there.
         """
-        stored = self._file["images"]
+        stored: Any = self._file["images"]
         out = np.empty((len(rows), self.size, self.size), np.uint8)
-        try:
+        with _stating_damage(self.path):
             for i, row in enumerate(rows):
-                stored.read_direct(out, np.s_[int(row)], np.s_[i])  # type: ignore[union-attr]
-        except OSError as error:
-            raise DatasetError(_damaged(self.path)) from error
+                stored.read_direct(out, np.s_[int(row)], np.s_[i])
         return out
 
     def rows(self, split: str, label: int | None = None) -> np.ndarray:
@@ -159,13 +158,14 @@ class Dataset:
         }
 
     def _column(self, name: str) -> np.ndarray:
-        try:
-            return self._file[name][()]  # type: ignore[index]
-        except OSError as error:
-            raise DatasetError(_damaged(self.path)) from error
+        with _stating_damage(self.path):
+            stored: Any = self._file[name]
+            return stored[()]
 
     def _text(self, name: str) -> np.ndarray:
-        return np.array(_as_text(self._column(name)), dtype=object)
+        column = self._column(name)
+        with _stating_damage(self.path):
+            return np.array(_as_text(column), dtype=object)
 
 
 def open_dataset(path: Path | str) -> Dataset:
@@ -177,35 +177,50 @@ def open_dataset(path: Path | str) -> Dataset:
     path = Path(path)
     if not path.is_file():
         raise DatasetError(f"There is no dataset at {path}: check the name, or build it first.")
+    with _stating_damage(path):
+        # A dataset never changes once it has its name, and network drives often know no locks.
+        file = h5py.File(path, "r", locking=False)
     try:
-        file = h5py.File(path, "r")
-    except OSError as error:
-        raise DatasetError(_damaged(path)) from error
-    try:
-        _check(file, path)
-        return Dataset(path, file)
-    except (KeyError, ValueError, TypeError, OSError, RuntimeError) as error:
-        file.close()
-        raise DatasetError(_damaged(path)) from error
+        with _stating_damage(path):
+            _check(file, path)
+            return Dataset(path, file)
     except DatasetError:
         file.close()
         raise
 
 
 def _check(file: h5py.File, path: Path) -> None:
-    if file.attrs.get("format") != FORMAT:
+    attributes = _attributes(file)
+    if attributes.get("format") != FORMAT:
         raise DatasetError(f"{path.name} is an HDF5 file, but not a dataset of XRAI: build one from your scans.")
-    if int(file.attrs["version"]) > VERSION:  # type: ignore[arg-type]
+    if int(attributes["version"]) > VERSION:
         raise DatasetError(f"{path.name} was built by a newer XRAI: update this one, or build the dataset again.")
-    images: Any = file["images"]
-    size = int(file.attrs["size"])  # type: ignore[arg-type]
-    classes, labels, splits = json.loads(str(file.attrs["classes"])), file["label"][()], file["split"][()]  # type: ignore[index]
+    columns: dict[str, Any] = {name: file[name] for name in ("images", *COLUMNS)}
+    images, size, classes = columns.pop("images"), int(attributes["size"]), json.loads(attributes["classes"])
     if images.dtype != np.uint8 or images.shape[1:] != (size, size):
         raise ValueError("images")
-    if any(file[name].shape != images.shape[:1] for name in COLUMNS):  # type: ignore[union-attr]
+    if not len(images) or any(column.shape != images.shape[:1] for column in columns.values()):
         raise ValueError("columns")
-    if len(classes) < 2 or not len(labels) or labels.max() >= len(classes) or splits.max() >= len(SPLITS):
+    labels, splits = columns["label"][()], columns["split"][()]
+    if len(classes) < 2 or labels.max() >= len(classes) or splits.max() >= len(SPLITS):
         raise ValueError("labels")
+
+
+@contextmanager
+def _stating_damage(path: Path) -> Iterator[None]:
+    """Turn whatever broken bytes lead to into one sentence."""
+    try:
+        yield
+    except DatasetError:
+        raise
+    except PermissionError as error:
+        raise DatasetError(f"The dataset {path.name} may not be read by this account: check its rights.") from error
+    except Exception as error:  # HDF5 trusts what it reads, so a flipped byte may surface anywhere
+        raise DatasetError(_damaged(path)) from error
+
+
+def _attributes(file: h5py.File) -> dict[str, Any]:
+    return {name: value.decode() if isinstance(value, bytes) else value for name, value in file.attrs.items()}
 
 
 def _as_text(values: np.ndarray) -> list[str]:

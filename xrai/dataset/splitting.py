@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -32,22 +34,22 @@ def assign_splits(
         Splits as uint8 (N,), indices into `SPLITS`; and sentences for people. A validation split of at least
         `MIN_VALIDATION` scans and any test split next to a train split are kept as they are given.
     """
-    labels, patients = np.asarray(labels), np.asarray(patients, dtype=object)
-    rng = np.random.default_rng(seed)
+    draw = _Draw(np.asarray(labels), np.asarray(patients, dtype=object), np.random.default_rng(seed))
     counts = {split: sum(item == split for item in given) for split in SPLITS}
     splits = np.array([SPLITS.index(item) if item else TRAIN for item in given], dtype=np.uint8)
     if not counts["train"]:
         splits[:] = TRAIN
-        _hold_out(splits, TEST, labels, patients, rng)
-        _hold_out(splits, VAL, labels, patients, rng)
-        return splits, [_drawn("Train, validation and test", "the folders do not give them")]
+        draw.hold_out(splits, TEST)
+        draw.hold_out(splits, VAL)
+        why = "the folders hold no training split" if any(given) else "the folders do not give them"
+        return splits, [_drawn("Train, validation and test", why)]
     notes = []
     if not counts["test"]:
-        _hold_out(splits, TEST, labels, patients, rng)
+        draw.hold_out(splits, TEST)
         notes.append(_drawn("The test split", "the folders have none"))
     if counts["val"] < MIN_VALIDATION:
         splits[splits == VAL] = TRAIN
-        _hold_out(splits, VAL, labels, patients, rng)
+        draw.hold_out(splits, VAL)
         few = (
             f"the {counts['val']} scans given are too few to judge a model by"
             if counts["val"]
@@ -57,19 +59,33 @@ def assign_splits(
     return splits, notes
 
 
-def _hold_out(
-    splits: np.ndarray, split: int, labels: np.ndarray, patients: np.ndarray, rng: np.random.Generator
-) -> None:
-    """Move `HELD_OUT` of each class's patients from train to `split`, in place; a class's last patient stays."""
-    for label in np.unique(labels):
-        group = np.unique(patients[(labels == label) & (splits == TRAIN)].astype(str))
-        taken = min(max(1, round(HELD_OUT * len(group))), len(group) - 1)
-        chosen = rng.permutation(group)[: max(taken, 0)]
-        splits[np.isin(patients.astype(str), chosen) & (splits == TRAIN)] = split
+@dataclass(frozen=True)
+class _Draw:
+    """What a split is drawn from, and the chance that draws it."""
+
+    labels: np.ndarray
+    patients: np.ndarray
+    rng: np.random.Generator
+
+    def hold_out(self, splits: np.ndarray, split: int) -> None:
+        """Move `HELD_OUT` of each class's patients from train to `split`, in place; a class's last patient stays."""
+        classes_of: dict[str, set[int]] = {}
+        for patient, label in zip(self.patients[splits == TRAIN], self.labels[splits == TRAIN], strict=True):
+            classes_of.setdefault(patient, set()).add(int(label))
+        left = Counter(label for classes in classes_of.values() for label in classes)
+        taken: set[str] = set()
+        for label in sorted(left):
+            group = np.array(sorted(patient for patient in classes_of.keys() - taken if label in classes_of[patient]))
+            wanted = max(1, round(HELD_OUT * len(group)))
+            for patient in map(str, self.rng.permutation(group)):
+                if wanted and all(left[other] > 1 for other in classes_of[patient]):
+                    taken.add(patient)
+                    left.subtract(classes_of[patient])
+                    wanted -= 1
+        splits[np.array([patient in taken for patient in self.patients]) & (splits == TRAIN)] = split
 
 
 def _drawn(what: str, why: str) -> str:
     were = "were" if " and " in what else "was"
-    return (
-        f"{what} {were} drawn at random by patient, {HELD_OUT:.0%} of the patients of each class held out, because {why}."
-    )
+    share = f"{HELD_OUT:.0%} of the patients of each class"
+    return f"{what} {were} drawn at random by patient, {share} held out, because {why}."

@@ -69,7 +69,7 @@ class Feed:
         rows, size = self.train_rows(epoch), self.config.batch_size
 
         def make(number: int) -> Batch:
-            generator = torch.Generator().manual_seed(_seed(self.config.seed, epoch, number))
+            generator = torch.Generator().manual_seed(_seed(self.config.seed, epoch, number, self.rank))
             return self._varied(self._own(rows[number * size : (number + 1) * size]), generator)
 
         return _read_ahead(make, range(first, self.n_batches(len(rows))))

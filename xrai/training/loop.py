@@ -124,6 +124,24 @@ def make_optimizer(config: TrainConfig, network: nn.Module) -> torch.optim.Optim
     return kind(groups, lr=config.learning_rate)
 
 
+class Averaging:
+    """Exponential moving average that follows quickly at first, when there is little to average yet."""
+
+    def __init__(self, decay: float) -> None:
+        self.decay = decay
+
+    @torch.no_grad()
+    def __call__(self, averaged: list[Tensor], current: list[Tensor], n_averaged: Tensor | int) -> None:
+        """Move the averages, in place, towards the current weights after `n_averaged` updates."""
+        n = int(n_averaged)
+        decay = min(self.decay, (1 + n) / (10 + n))
+        for mean, value in zip(averaged, current, strict=True):
+            if mean.is_floating_point():
+                mean.lerp_(value, 1 - decay)
+            else:
+                mean.copy_(value)
+
+
 def learning_rate_at(config: TrainConfig, progress: float) -> float:
     """The learning rate at a share of the run between 0 and 1.
 

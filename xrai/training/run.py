@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import platform
+import shlex
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -15,23 +16,31 @@ from typing import Any
 import numpy as np
 import torch
 from lightning_fabric import Fabric
-from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from xrai import __version__
-from xrai.checkpoint import HISTORY, STATE, Card, Checkpoint
+from xrai.checkpoint import CARD, HISTORY, STATE, WEIGHTS, Card, Checkpoint
 from xrai.config import TrainConfig
 from xrai.dataset import Dataset
-from xrai.errors import SettingsError, TrainingError, XraiError
+from xrai.errors import CheckpointError, TrainingError
 from xrai.explanation import anchors
 from xrai.metrics import auc, bootstrap_intervals
 from xrai.networks import Network, build_network, n_parameters
 from xrai.records import keep_records, read_records
 from xrai.settings import checkpoints_dir, shown_path
 from xrai.training.data import Feed, fit_preprocessing
-from xrai.training.loop import Outcome, learning_rate_at, make_loss, make_optimizer, run_epoch
-from xrai.training.state import as_tensor, load_state, optimizer_tensors, part, restore_optimizer, save_state
+from xrai.training.loop import Averaging, Outcome, learning_rate_at, make_loss, make_optimizer, run_epoch
+from xrai.training.machine import make_fabric, stated
+from xrai.training.state import (
+    as_tensor,
+    has_state,
+    load_state,
+    optimizer_tensors,
+    part,
+    restore_optimizer,
+    save_state,
+)
 
 RECORD_SECONDS = 1.0
 """A step record at least so far apart: often enough to watch, rare enough to keep."""
@@ -63,7 +72,7 @@ def train(
         checkpoint: the folder, which exists and holds `config.json`.
         emit: takes the records {"kind": "start" | "step" | "epoch" | "end", …}, all JSON-able.
         should_stop: asked after every batch.
-        resume: go on from `state/` instead of from the start.
+        resume: go on from `state/`; a run that broke off before it saved anything starts anew.
 
     Returns:
         The card; None where the run was stopped before its first epoch was done, so that there is no model yet.
@@ -72,30 +81,24 @@ def train(
         TrainingError: the dataset cannot be trained on, the loss is no number any more, or memory or disk are full;
             the best weights so far are kept, with a card.
         WeightsError: ImageNet weights were asked for and cannot be had.
+        SettingsError: the machine does not have the devices that were asked for.
         CheckpointError: resuming, and the state is missing, damaged or of another dataset.
     """
     _check_dataset(dataset)
-    run = _Run.begin(config, dataset, checkpoint, emit, should_stop)
-    try:
+    with stated(checkpoint.name):
+        run = _Run.begin(config, dataset, checkpoint, emit, should_stop)
         if resume:
             run.restore()
         run.start()
-        reason = run.go()
-    except XraiError:
-        run.finish("failed")
-        raise
-    except torch.OutOfMemoryError as error:
-        raise TrainingError(_TOO_LARGE) from error
-    except (OSError, SafetensorError) as error:
-        raise TrainingError(
-            f"The training cannot write to {checkpoint.folder.name} ({error}), probably because the disk is full: "
-            "free some space and resume it; what was saved last is still there."
-        ) from error
-    except RuntimeError as error:
-        if "memory" in str(error).lower():
-            raise TrainingError(_TOO_LARGE) from error
-        raise
-    return run.finish(reason)
+        try:
+            reason = run.go()
+        except Exception as error:
+            if isinstance(error, TrainingError) and not run.fabric.is_global_zero:
+                return None  # all processes come to it alike, and the first one says it
+            with suppress(Exception):  # what went wrong first is what is said
+                run.finish("failed")
+            raise
+        return run.finish(reason)
 
 
 @dataclass
@@ -125,12 +128,13 @@ class _Run:
     def begin(
         cls, config: TrainConfig, dataset: Dataset, checkpoint: Checkpoint, emit: Emit, should_stop: Callable[[], bool]
     ) -> _Run:
-        fabric = _make_fabric(config)
+        fabric = make_fabric(config)
         with torch.random.fork_rng():
             torch.manual_seed(config.seed)
             network = build_network(config, len(dataset.classes), weights_dir=checkpoints_dir() / ".imagenet")
         network.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        average = AveragedModel(network, multi_avg_fn=_Averaging(config.ema), use_buffers=True) if config.ema else None
+        averaging: Any = Averaging(config.ema)
+        average = AveragedModel(network, multi_avg_fn=averaging, use_buffers=True) if config.ema else None
         wrapped, optimizer = fabric.setup(network, make_optimizer(config, network))
         feed = Feed(
             dataset, fit_preprocessing(dataset, config), config, fabric.device, fabric.global_rank, fabric.world_size
@@ -162,7 +166,7 @@ class _Run:
 
     def go(self) -> str:
         """Run the epochs that are left; gives why it ended: "finished", "stopped" or "early"."""
-        while self.epoch < self.config.epochs:
+        while not self._is_over:
             began = time.monotonic()
             if not self._train_epoch():
                 self._save()
@@ -172,9 +176,7 @@ class _Run:
                 self._save()
                 return "stopped"
             self._close_epoch(measured, time.monotonic() - began)
-            if self.config.patience and self.since_best >= self.config.patience:
-                return "early"
-        return "finished"
+        return "finished" if self.epoch >= self.config.epochs else "early"
 
     def finish(self, reason: str) -> Card | None:
         """Write the card for the best weights, measured as they were saved; rank 0 only."""
@@ -194,14 +196,21 @@ class _Run:
                 for method, values in found.items()
             }
             validation = self._validate(network, n_rounds=1000, amp=False)
-            card = replace(draft, heatmap=heatmap, validation=validation or {})
+            card = replace(
+                draft, heatmap=heatmap, validation=validation or {}, evaluations=self._evaluations_so_far(draft)
+            )
             self.checkpoint.write_card(card)
         self._tell({"kind": "end", "reason": reason, "seconds": round(self.seconds, 1), "best": self.best})
         return card
 
     def restore(self) -> None:
-        """Go back to where the state was saved."""
-        tensors, values = load_state(self.checkpoint.folder / STATE)
+        """Go back to where the state was saved; to the start where nothing was yet, not even a model."""
+        folder = self.checkpoint.folder
+        if not has_state(folder / STATE) and not any((folder / name).exists() for name in (CARD, WEIGHTS)):
+            if self.fabric.is_global_zero:
+                keep_records(folder / HISTORY, 0)
+            return
+        tensors, values = load_state(folder / STATE)
         if values["fingerprint"] != self.dataset.fingerprint:
             raise TrainingError(
                 f"The run “{self.checkpoint.name}” cannot go on because its dataset has changed since: "
@@ -218,7 +227,12 @@ class _Run:
                 values["losses"], [tensors["outcome.probabilities"].numpy()], [tensors["outcome.labels"].numpy()]
             )
         if self.fabric.is_global_zero:
-            keep_records(self.checkpoint.folder / HISTORY, values["records"])
+            keep_records(folder / HISTORY, values["records"])
+
+    @property
+    def _is_over(self) -> bool:
+        settled = bool(self.config.patience) and self.since_best >= self.config.patience
+        return settled or self.epoch >= self.config.epochs
 
     @property
     def _n_batches(self) -> int:
@@ -242,12 +256,8 @@ class _Run:
         return self.batch >= self._n_batches
 
     def _step(self, loss: Tensor) -> None:
-        if not math.isfinite(loss.item()):
-            raise TrainingError(
-                f"The loss is no number any more in epoch {self.epoch + 1}, probably because the learning rate "
-                f"{self.config.learning_rate:g} is too high: run it again with a tenth of that; "
-                + ("the best weights so far are kept." if self.best else "there were no usable weights yet.")
-            )
+        if not math.isfinite(self._mean(loss.item())):
+            raise self._diverged()
         rate = learning_rate_at(self.config, self._batches_done / (self.config.epochs * self._n_batches))
         for group in self.optimizer.param_groups:
             group["lr"] = rate
@@ -285,6 +295,20 @@ class _Run:
         self._recorded, self._marked = now, (outcome.n, outcome.losses)
         return record
 
+    def _diverged(self) -> TrainingError:
+        return TrainingError(
+            f"The loss is no number any more in epoch {self.epoch + 1}, probably because the learning rate "
+            f"{self.config.learning_rate:g} is too high: run it again with a tenth of that; "
+            + ("the best weights so far are kept." if self.best else "there were no usable weights yet.")
+        )
+
+    def _mean(self, value: float) -> float:
+        """The mean over the processes; each of them gives as many scans."""
+        if self.feed.world == 1:
+            return value
+        reduced: Any = self.fabric.all_reduce(torch.tensor(value, device=self.fabric.device), reduce_op="mean")
+        return reduced.item()
+
     def _measured_network(self) -> nn.Module:
         return self.average.module if self.average is not None else self.network
 
@@ -305,11 +329,14 @@ class _Run:
         if not outcome.whole:
             return None
         probabilities, labels = (item[: len(rows)] for item in self._gathered(outcome))
+        loss = self._mean(outcome.loss)
+        if not (math.isfinite(loss) and np.isfinite(probabilities).all()):
+            raise self._diverged()
         patients = self.dataset.patients[rows]
         intervals = bootstrap_intervals(probabilities, labels, patients, n_rounds=n_rounds, seed=self.config.seed)
         return _rounded(
             {
-                "loss": outcome.loss,
+                "loss": loss,
                 "accuracy": float((probabilities.argmax(axis=1) == labels).mean()),
                 "accuracy_interval": intervals["accuracy"],
                 "auc": auc(probabilities, labels),
@@ -323,15 +350,25 @@ class _Run:
         probabilities, labels = outcome.arrays()
         if self.feed.world == 1:
             return probabilities, labels
-        both = [as_tensor(item).to(self.fabric.device) for item in (probabilities, labels)]
-        gathered = [self.fabric.all_gather(item).cpu().numpy() for item in both]  # (world, n, …)
-        shares, truths = (item.swapaxes(0, 1).reshape(-1, *item.shape[2:]) for item in gathered)
+        shares, truths = (self._interleaved(as_tensor(item)) for item in (probabilities, labels))
         return shares, truths
+
+    def _interleaved(self, own: Tensor) -> np.ndarray:
+        """Every process's rows, (n, …) each, as `Feed` dealt them out: one to each process in turn."""
+        own = own.to(self.fabric.device)
+        parts = [torch.empty_like(own) for _ in range(self.feed.world)]
+        torch.distributed.all_gather(parts, own)
+        return torch.stack(parts, dim=1).flatten(0, 1).cpu().numpy()
 
     def _close_epoch(self, validation: dict[str, Any], seconds: float) -> None:
         probabilities, labels = self._gathered(self.outcome)
-        trained = {"loss": self.outcome.loss, "accuracy": self.outcome.accuracy, "auc": auc(probabilities, labels)}
-        score = (round(validation["auc"] or validation["accuracy"], 3), -validation["loss"])
+        trained = {
+            "loss": self._mean(self.outcome.loss),
+            "accuracy": float((probabilities.argmax(axis=1) == labels).mean()),
+            "auc": auc(probabilities, labels),
+        }
+        first = validation["accuracy"] if validation["auc"] is None else validation["auc"]
+        score = (round(first, 3), -validation["loss"])
         is_best = self.best is None or score > tuple(self.best["score"])
         self.since_best = 0 if is_best else self.since_best + 1
         self.epoch, self.batch = self.epoch + 1, 0
@@ -347,11 +384,29 @@ class _Run:
         if is_best:
             self.best = {"epoch": self.epoch, "score": score, **validation}
             if self.fabric.is_global_zero:
-                self.checkpoint.save_network(self._measured_network())  # type: ignore[arg-type]
+                self._save_best(validation)
         self._tell(record)
         self.outcome = Outcome.empty()
-        self._marked = (0, 0.0)
+        self._recorded, self._marked = time.monotonic(), (0, 0.0)
         self._save()
+
+    def _save_best(self, validation: dict[str, Any]) -> None:
+        """Save the weights; the card of a run that goes on must not tell of the weights before them."""
+        self.checkpoint.save_network(self._measured_network())  # type: ignore[arg-type]
+        if earlier := self._earlier_card():
+            self.checkpoint.write_card(replace(self._card("not yet"), heatmap=earlier.heatmap, validation=validation))
+
+    def _evaluations_so_far(self, draft: Card) -> list[dict[str, Any]]:
+        """What was measured of these very weights before; what was measured of others says nothing of them."""
+        earlier = self._earlier_card()
+        is_same = earlier is not None and earlier.training.get("best_epoch") == draft.training["best_epoch"]
+        return earlier.evaluations if earlier and is_same else []
+
+    def _earlier_card(self) -> Card | None:
+        try:
+            return self.checkpoint.card()
+        except CheckpointError:
+            return None
 
     def _save(self) -> None:
         """Save what resuming needs; rank 0 only."""
@@ -387,6 +442,7 @@ class _Run:
     def _card(self, reason: str) -> Card:
         assert self.best is not None
         names = ("torch", "torchvision", "lightning-fabric", "numpy")
+        asked = [shown_path(self.dataset.path), "--name", self.checkpoint.name, *self.config.arguments()]
         return Card(
             name=self.checkpoint.name,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -402,8 +458,7 @@ class _Run:
                 "seconds": round(self.seconds, 1),
                 "parameters": n_parameters(self.network),
                 "precision": str(self.fabric._precision.precision),
-                "command": f"python -m xrai train {shown_path(self.dataset.path)} --name {self.checkpoint.name}"
-                + self.config.flags(),
+                "command": f"python -m xrai train {shlex.join(asked)}",
             },
             validation={},
             heatmap={},
@@ -411,51 +466,6 @@ class _Run:
             | {name: version(name) for name in names},
             notes=_notes(self.dataset),
         )
-
-
-class _Averaging:
-    """Exponential moving average that follows quickly at first, when there is little to average yet."""
-
-    def __init__(self, decay: float) -> None:
-        self.decay = decay
-
-    @torch.no_grad()
-    def __call__(self, averaged: list[Tensor], current: list[Tensor], n_averaged: Tensor | int) -> None:
-        n = int(n_averaged)
-        decay = min(self.decay, (1 + n) / (10 + n))
-        for mean, value in zip(averaged, current, strict=True):
-            if mean.is_floating_point():
-                mean.lerp_(value, 1 - decay)
-            else:
-                mean.copy_(value)
-
-
-_TOO_LARGE = (
-    "The training does not fit into this machine's memory: choose a smaller batch size, image size or network, "
-    "and run it again."
-)
-
-
-def _make_fabric(config: TrainConfig) -> Fabric:
-    n_cards = torch.cuda.device_count()
-    accelerator = "cuda" if n_cards else "mps" if torch.backends.mps.is_available() else "cpu"
-    if n_cards and config.devices > n_cards:
-        raise SettingsError(
-            f"The setting “devices” is {config.devices}, but this machine has {n_cards} graphics cards."
-        )
-    bf16 = config.precision == "bf16" or (config.precision == "auto" and _is_fast_at_bf16(accelerator))
-    fabric = Fabric(accelerator=accelerator, devices=config.devices, precision="bf16-mixed" if bf16 else "32-true")
-    fabric.launch()
-    return fabric
-
-
-def _is_fast_at_bf16(accelerator: str) -> bool:
-    if accelerator == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    try:  # the operator exists only in builds with oneDNN
-        return accelerator == "cpu" and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
-    except (AttributeError, RuntimeError):
-        return False
 
 
 def _check_dataset(dataset: Dataset) -> None:
@@ -473,7 +483,7 @@ def _check_dataset(dataset: Dataset) -> None:
 
 
 def _threshold(classes: tuple[str, ...]) -> dict[str, Any] | None:
-    if len(classes) > 2:
+    if len(classes) != 2:
         return None
     return {"class": classes[1], "value": 0.5, "chosen": "fixed at 0.5 beforehand, without looking at any result"}
 

@@ -24,14 +24,20 @@ def save_state(folder: Path, tensors: Mapping[str, Tensor], values: Mapping[str,
     """Replace the state in `folder`: the new one is written whole beside it first.
 
     Raises:
-        OSError: the disk is full; the old state is still there.
+        OSError, SafetensorError: the disk is full; the old state is still there.
     """
     fresh, old = folder.with_name(folder.name + ".partial"), folder.with_name(folder.name + ".old")
     shutil.rmtree(fresh, ignore_errors=True)
-    fresh.mkdir(parents=True)
-    # clones: averaged and trained weights may share storage, which safetensors refuses
-    save_file({name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}, fresh / TENSORS)
-    write_json(fresh / VALUES, values)
+    try:
+        fresh.mkdir(parents=True)
+        # clones: averaged and trained weights may share storage, which safetensors refuses
+        copies = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
+        save_file(copies, fresh / TENSORS)
+        write_json(fresh / VALUES, values)
+        shutil.copymode(fresh / VALUES, fresh / TENSORS)  # safetensors lets nobody but the present user read it
+    except BaseException:
+        shutil.rmtree(fresh, ignore_errors=True)
+        raise
     shutil.rmtree(old, ignore_errors=True)
     if folder.exists():
         folder.rename(old)
@@ -48,7 +54,9 @@ def load_state(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     old = folder.with_name(folder.name + ".old")
     where = folder if folder.exists() else old  # killed between the two renames of saving
     try:
-        return load_file(where / TENSORS), json.loads((where / VALUES).read_text(encoding="utf-8"))
+        # clones: what is loaded looks into the file, which could then not be replaced on Windows
+        tensors = {name: tensor.clone() for name, tensor in load_file(where / TENSORS).items()}
+        return tensors, json.loads((where / VALUES).read_text(encoding="utf-8"))
     except (OSError, SafetensorError, ValueError) as error:
         raise CheckpointError(
             f"The run “{folder.parent.name}” cannot go on because what it needs for that is missing or damaged: "

@@ -1,0 +1,320 @@
+import json
+import os
+from dataclasses import asdict, replace
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from xrai.checkpoint import CARD, CONFIG, HISTORY, WEIGHTS, Card, list_checkpoints, list_models, open_checkpoint
+from xrai.config import TrainConfig
+from xrai.errors import CheckpointError
+from xrai.networks import build_network, n_parameters
+from xrai.preprocessing import Preprocessing
+
+CONFIG_OF = TrainConfig(network="convnet", blocks=2, filters=4, dense_units=8, image_size=32)
+
+
+def a_card(config=CONFIG_OF, **changes):
+    values = {
+        "name": "m",
+        "created": "2026-11-21T09:00:00+00:00",
+        "classes": ("CLEAR", "OPACITY"),
+        "config": config,
+        "preprocessing": Preprocessing(64, config.image_size, 0.5, 0.25),
+        "dataset": {"name": "d", "drawings": True},
+        "threshold": {"class": "OPACITY", "value": 0.5, "chosen": "beforehand"},
+        "training": {"best_epoch": 1},
+        "validation": {"auc": 0.9},
+        "heatmap": {"Grad-CAM": {"CLEAR": 1.0, "OPACITY": 2.0}},
+        "versions": {"xrai": "0.1.0"},
+        "notes": ("Research software, no medical device.",),
+    }
+    return Card(**values | changes)
+
+
+def a_network(config=CONFIG_OF, n_classes=2):
+    torch.manual_seed(0)
+    return build_network(config, n_classes).eval()
+
+
+@pytest.fixture
+def model(home):
+    checkpoint = open_checkpoint("m")
+    checkpoint.folder.mkdir()
+    checkpoint.save_network(a_network())
+    checkpoint.write_card(a_card())
+    return checkpoint
+
+
+def edit_card(checkpoint, **changes):
+    file = checkpoint.folder / CARD
+    file.write_text(json.dumps(json.loads(file.read_text(encoding="utf-8")) | changes), encoding="utf-8")
+
+
+def assert_one_sentence(error, *words):
+    text = str(error.value)
+    assert "\n" not in text
+    assert text.endswith(".")
+    assert text.count(". ") == 0
+    for word in words:
+        assert word in text
+
+
+def test_card_comes_back_as_it_was_written(model):
+    assert model.card() == a_card()
+    assert model.card().threshold_value == 0.5
+    assert a_card(threshold=None).threshold_value is None
+
+
+def test_card_is_json_with_its_format_and_version(model):
+    values = json.loads((model.folder / CARD).read_text(encoding="utf-8"))
+    assert (values["format"], values["version"]) == ("xrai-model", 1)
+
+
+def test_network_comes_back_in_half_precision(model):
+    scans = torch.rand(3, 1, 32, 32)
+    with torch.inference_mode():
+        assert torch.allclose(model.load_network(model.card())(scans), a_network()(scans), atol=5e-3)
+
+
+def test_loaded_network_is_ready_to_read(model):
+    network = model.load_network(model.card())
+    assert not network.training
+    assert {value.dtype for value in network.parameters()} == {torch.float32}
+
+
+def test_weights_take_two_bytes_a_number(home):
+    config = TrainConfig(network="resnet18", image_size=32)
+    checkpoint = open_checkpoint("resnet")
+    checkpoint.folder.mkdir()
+    network = a_network(config)
+    checkpoint.save_network(network)
+    size = (checkpoint.folder / WEIGHTS).stat().st_size
+    assert 2 * n_parameters(network) < size < 2.02 * n_parameters(network)
+    assert size < 25 * 1024**2
+
+
+def test_a_weight_too_large_for_half_precision_is_kept_in_full(model):
+    network = a_network()
+    with torch.no_grad():
+        network.head[0].weight[0, 0] = 1e6
+    model.save_network(network)
+    assert model.load_network(model.card()).head[0].weight[0, 0] == 1e6
+
+
+@pytest.mark.skipif(os.name == "nt", reason="rights are of another kind on Windows")
+def test_weights_can_be_read_by_whoever_can_read_the_card(model):
+    rights = {name: (model.folder / name).stat().st_mode & 0o777 for name in (CARD, WEIGHTS)}
+    assert rights[WEIGHTS] == rights[CARD]
+
+
+def test_weights_are_saved_whole_or_not_at_all(model, monkeypatch):
+    before = (model.folder / WEIGHTS).read_bytes()
+
+    def full(self, data):
+        with self.open("wb") as file:
+            file.write(data[:100])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("pathlib.Path.write_bytes", full)
+    with pytest.raises(OSError, match="No space"):
+        model.save_network(a_network())
+    assert (model.folder / WEIGHTS).read_bytes() == before
+    assert sorted(item.name for item in model.folder.iterdir()) == [CARD, WEIGHTS]
+
+
+def test_card_is_saved_whole_or_not_at_all(model):
+    before = (model.folder / CARD).read_bytes()
+    with pytest.raises(TypeError):
+        model.write_card(replace(a_card(), notes=(object(),)))
+    assert (model.folder / CARD).read_bytes() == before
+    assert sorted(item.name for item in model.folder.iterdir()) == [CARD, WEIGHTS]
+
+
+def test_no_such_model_names_those_that_there_are(model):
+    with pytest.raises(CheckpointError) as error:
+        open_checkpoint("other").card()
+    assert_one_sentence(error, "no model “other”", "are: m.")
+
+
+def test_no_model_at_all(home):
+    with pytest.raises(CheckpointError) as error:
+        open_checkpoint("other").config()
+    assert_one_sentence(error, "none yet")
+
+
+@pytest.mark.parametrize("name", [CARD, WEIGHTS])
+def test_missing_file(model, name):
+    card = model.card()
+    (model.folder / name).unlink()
+    assert not model.is_model
+    with pytest.raises(CheckpointError) as error:
+        model.card()
+        model.load_network(card)
+    assert_one_sentence(error, f"has no {name}")
+
+
+FOREIGN = {
+    "empty": b"",
+    "text": b"hello",
+    "binary": bytes(range(256)),
+    "a list": b"[1, 2]",
+    "a number": b"7",
+    "another's JSON": b'{"format": "other", "version": 1}',
+    "no version": b'{"format": "xrai-model"}',
+    "nested without end": b"[" * 100_000,
+}
+
+
+@pytest.mark.parametrize("content", FOREIGN.values(), ids=FOREIGN.keys())
+def test_foreign_card(model, content):
+    (model.folder / CARD).write_bytes(content)
+    with pytest.raises(CheckpointError) as error:
+        model.card()
+    assert_one_sentence(error, CARD, "copy the whole folder again")
+
+
+def test_card_cut_short(model):
+    whole = (model.folder / CARD).read_bytes()
+    (model.folder / CARD).write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(CheckpointError) as error:
+        model.card()
+    assert_one_sentence(error, CARD)
+
+
+STEPS = asdict(a_card().preprocessing)
+NONSENSE = {
+    "one class": {"classes": ["CLEAR"]},
+    "the same class twice": {"classes": ["CLEAR", "CLEAR"]},
+    "classes of no words": {"classes": [1, 2]},
+    "a threshold beyond 1": {"threshold": {"class": "OPACITY", "value": 1.5}},
+    "a threshold without value": {"threshold": {"class": "OPACITY"}},
+    "an unknown network": {"config": asdict(CONFIG_OF) | {"network": "alexnet"}},
+    "an unknown setting": {"config": asdict(CONFIG_OF) | {"colour": "blue"}},
+    "another size than the network's": {"preprocessing": STEPS | {"input_size": 64}},
+    "no size": {"preprocessing": STEPS | {"stored_size": 0}},
+    "a spread of nothing": {"preprocessing": STEPS | {"std": 0.0}},
+    "an anchor of nothing": {"heatmap": {"Grad-CAM": {"CLEAR": 1.0, "OPACITY": 0.0}}},
+    "an anchor missing": {"heatmap": {"Grad-CAM": {"CLEAR": 1.0}}},
+    "no dataset": {"dataset": None},
+    "evaluations of something else": {"evaluations": [{}]},
+}
+
+
+@pytest.mark.parametrize("changes", NONSENSE.values(), ids=NONSENSE.keys())
+def test_card_that_makes_no_sense(model, changes):
+    edit_card(model, **changes)
+    with pytest.raises(CheckpointError) as error:
+        model.card()
+    assert_one_sentence(error, CARD)
+
+
+def test_card_of_a_newer_version(model):
+    edit_card(model, version=2)
+    with pytest.raises(CheckpointError) as error:
+        model.card()
+    assert_one_sentence(error, "newer version", "update")
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", b"\x80\x04\x95", b"\xff" * 1000])
+def test_foreign_weights(model, content):
+    (model.folder / WEIGHTS).write_bytes(content)
+    with pytest.raises(CheckpointError) as error:
+        model.load_network(model.card())
+    assert_one_sentence(error, WEIGHTS)
+
+
+def test_pickled_weights_are_not_read(model, tmp_path):
+    """A pickle runs whatever its maker wants: it must be refused before it is opened."""
+    trace = tmp_path / "ran"
+
+    class Harm:
+        def __reduce__(self):
+            return (os.mkdir, (str(trace),))
+
+    torch.save({"head.weight": Harm()}, model.folder / WEIGHTS)
+    with pytest.raises(CheckpointError):
+        model.load_network(model.card())
+    assert not trace.exists()
+
+
+def test_weights_cut_short(model):
+    whole = (model.folder / WEIGHTS).read_bytes()
+    (model.folder / WEIGHTS).write_bytes(whole[:-10])
+    with pytest.raises(CheckpointError) as error:
+        model.load_network(model.card())
+    assert_one_sentence(error, WEIGHTS)
+
+
+@pytest.mark.parametrize("changes", [{"blocks": 3}, {"filters": 8}, {"dense_units": 16}])
+def test_weights_of_another_network(model, changes):
+    model.save_network(a_network(TrainConfig(**CONFIG_OF.to_dict() | changes)))
+    with pytest.raises(CheckpointError) as error:
+        model.load_network(model.card())
+    assert_one_sentence(error, WEIGHTS)
+
+
+def test_weights_with_a_tensor_too_few_or_too_many(model):
+    tensors = load_file(model.folder / WEIGHTS)
+    tensors = {name: value.clone() for name, value in tensors.items()}
+    fewer = {name: value for name, value in tensors.items() if name != "head.0.bias"}
+    for changed in (fewer, tensors | {"more": torch.zeros(1)}):
+        save_file(changed, model.folder / WEIGHTS)
+        with pytest.raises(CheckpointError):
+            model.load_network(model.card())
+
+
+def test_config_comes_back(model):
+    (model.folder / CONFIG).write_text(json.dumps({"dataset": "data/d.hdf5", "train": CONFIG_OF.to_dict()}))
+    assert model.config() == {"dataset": "data/d.hdf5", "train": CONFIG_OF.to_dict()}
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b"[]", b'{"dataset": "d", "train": 3}'])
+def test_foreign_config(model, content):
+    (model.folder / CONFIG).write_bytes(content)
+    with pytest.raises(CheckpointError) as error:
+        model.config()
+    assert_one_sentence(error, CONFIG)
+
+
+@pytest.mark.parametrize("name", ["pneumonia", "Röntgen 2", "a", "résumé_1.5+x", "2026-11-21", "x" * 80, "console"])
+def test_names(home, name):
+    checkpoint = open_checkpoint(name)
+    assert checkpoint.name == name
+    assert checkpoint.folder.parent == home / "checkpoints"
+    checkpoint.folder.mkdir()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "", " ", ".", "..", "../x", "a/b", "a\\b", "/etc", "C:\\x", "C:", ".hidden", "-x", " x", "x ", "x.", "x\n", "x\0",
+        "x" * 81, "𝔸" * 80, "CON", "nul", "Aux.1", "com1", "LPT9.txt", "a:b", "a*", "a?", "<x>", "~",
+    ],
+)  # fmt: skip
+def test_names_refused(home, name):
+    with pytest.raises(CheckpointError, match=r"cannot be a model's name"):
+        open_checkpoint(name)
+    assert not any((home / "checkpoints").glob("*"))
+
+
+def test_list_is_newest_first_and_knows_runs_from_models(model):
+    base = (model.folder / CARD).stat().st_mtime
+    for age, name in enumerate(["run", "older"], start=1):
+        folder = open_checkpoint(name).folder
+        folder.mkdir()
+        (folder / CONFIG).write_text("{}")
+        os.utime(folder / CONFIG, (base - age, base - age))
+    (open_checkpoint("empty").folder).mkdir()
+    assert [item.name for item in list_checkpoints()] == ["m", "run", "older"]
+    (open_checkpoint("older").folder / HISTORY).write_text("")
+    os.utime(open_checkpoint("older").folder / HISTORY, (base + 5, base + 5))
+    assert [item.name for item in list_checkpoints()] == ["older", "m", "run"]
+    assert [item.name for item in list_models()] == ["m"]
+
+
+def test_list_bears_files_that_are_just_being_replaced(model):
+    """A card's temporary file may be gone between being listed and being looked at."""
+    (model.folder / f"{CARD}.123.partial").symlink_to(model.folder / "gone")
+    assert [item.name for item in list_checkpoints()] == ["m"]

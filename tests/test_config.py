@@ -1,0 +1,164 @@
+"""The settings of a training run: their limits, their words, and their way through JSON and the command line."""
+
+import json
+from dataclasses import FrozenInstanceError, fields
+
+import pytest
+
+from xrai.cli import _parser
+from xrai.config import MAX_DENSE_WEIGHTS, NETWORKS, PRESETS, TrainConfig, convnet_filters, defaults
+from xrai.errors import SettingsError
+
+FIELDS = {item.name: item for item in fields(TrainConfig)}
+LIMITED = [name for name, item in FIELDS.items() if item.metadata["low"] is not None]
+WORDS = [name for name, item in FIELDS.items() if item.metadata["choices"]]
+
+NEEDS = {"devices": {"batch_size": 1024}, "blocks": {"image_size": 512}}
+"""What else must be set for a field to go to its limits."""
+
+CHANGED = {
+    "network": "convnet", "weights": "scratch", "image_size": 96, "epochs": 3, "batch_size": 6,
+    "learning_rate": 1.5e-07, "optimizer": "sgd", "schedule": "cosine", "weight_decay": 0.1, "label_smoothing": 0.05,
+    "balance": "loss", "augment": 0.123456789012345, "erase": 0.5, "flip": True, "mixup": 0.2, "ema": 0.998,
+    "patience": 4, "seed": 2**31 - 1, "precision": "bf16", "devices": 2, "blocks": 3, "filters": 8,
+    "dense_layers": 2, "dense_units": 32, "activation": "gelu", "dropout": 0.3,
+}  # fmt: skip
+
+
+def parsed(arguments):
+    """The settings that the command line makes of some arguments."""
+    options = _parser().parse_args(["train", "some.hdf5", "--name", "some", *arguments])
+    given = {name: getattr(options, name) for name in FIELDS}
+    return TrainConfig(**{name: value for name, value in given.items() if value is not None})
+
+
+class TestLimits:
+    def test_every_number_has_limits_and_every_word_its_choices(self):
+        for item in FIELDS.values():
+            rules = item.metadata
+            if type(item.default) in (int, float):
+                assert rules["low"] < rules["high"]
+            elif type(item.default) is str:
+                assert item.default in rules["choices"]
+            assert rules["help"]
+
+    @pytest.mark.parametrize("name", LIMITED)
+    def test_a_number_at_its_limits_is_taken_and_one_beyond_is_refused(self, name):
+        rules, kind = FIELDS[name].metadata, type(FIELDS[name].default)
+        step = 1 if kind is int else 1e-3
+        others = NEEDS.get(name, {})
+        for limit, beyond in ((rules["low"], rules["low"] - step), (rules["high"], rules["high"] + step)):
+            assert getattr(TrainConfig(**{name: kind(limit)}, **others), name) == limit
+            with pytest.raises(SettingsError, match=name.replace("_", " ")) as error:
+                TrainConfig(**{name: kind(beyond)}, **others)
+            assert f"must lie between {rules['low']} and {rules['high']}" in str(error.value)
+
+    @pytest.mark.parametrize("name", LIMITED)
+    @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf"), 10**400, -(10**400)])
+    def test_what_is_no_number_or_endless_is_refused(self, name, value):
+        with pytest.raises(SettingsError, match=name.replace("_", " ")):
+            TrainConfig(**{name: value})
+
+    @pytest.mark.parametrize("name", WORDS)
+    def test_an_unknown_word_is_refused_with_the_known_ones(self, name):
+        with pytest.raises(SettingsError, match="must be one of: ") as error:
+            TrainConfig(**{name: "nonsense"})
+        assert all(choice in str(error.value) for choice in FIELDS[name].metadata["choices"])
+
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [
+            (name, value)
+            for name, item in FIELDS.items()
+            for value in (None, [], "3.5", True, 1.5, b"x")
+            if type(value) is not type(item.default)
+        ],
+    )
+    def test_another_type_is_refused(self, name, value):
+        with pytest.raises(SettingsError, match=name.replace("_", " ")):
+            TrainConfig(**{name: value})
+
+    def test_a_whole_number_does_for_a_broken_one(self):
+        config = TrainConfig(learning_rate=1)
+        assert type(config.learning_rate) is float
+
+    def test_it_cannot_be_changed(self):
+        with pytest.raises(FrozenInstanceError):
+            TrainConfig().epochs = 3  # type: ignore[misc]
+
+
+class TestWhatGoesTogether:
+    def test_a_batch_is_shared_equally(self):
+        with pytest.raises(SettingsError, match="multiple of 3"):
+            TrainConfig(batch_size=32, devices=3)
+        assert TrainConfig(batch_size=33, devices=3).devices == 3
+
+    def test_every_device_gets_two_scans(self):
+        with pytest.raises(SettingsError, match="at least 8"):
+            TrainConfig(batch_size=4, devices=4)
+        assert TrainConfig(batch_size=8, devices=4).batch_size == 8
+
+    def test_the_convnet_has_no_imagenet_weights(self):
+        with pytest.raises(SettingsError, match="ImageNet"):
+            TrainConfig(network="convnet", weights="imagenet")
+
+    @pytest.mark.parametrize("network", set(NETWORKS) - {"convnet"})
+    def test_the_others_have(self, network):
+        assert TrainConfig(network=network, weights="imagenet").weights == "imagenet"
+
+    def test_blocks_must_leave_something_of_the_image(self):
+        assert TrainConfig(network="convnet", image_size=32, blocks=4).blocks == 4
+        with pytest.raises(SettingsError, match="at least 64"):
+            TrainConfig(network="convnet", image_size=32, blocks=5)
+        assert TrainConfig(network="resnet18", image_size=32, blocks=5).blocks == 5
+
+    def test_a_convnet_too_large_for_any_memory_is_refused(self):
+        large = {"network": "convnet", "image_size": 512, "blocks": 1, "filters": 128, "dense_units": 2048}
+        with pytest.raises(SettingsError, match="17,180 million weights"):
+            TrainConfig(**large)
+        assert TrainConfig(**large | {"dense_layers": 0}).filters == 128
+        assert 128 * 256**2 * 1 <= MAX_DENSE_WEIGHTS < 128 * 256**2 * 2048
+
+    def test_filters_double_up_to_512(self):
+        assert [convnet_filters(16, block) for block in range(7)] == [16, 32, 64, 128, 256, 512, 512]
+
+    @pytest.mark.parametrize("preset", PRESETS)
+    def test_presets_are_settings(self, preset):
+        assert TrainConfig(**PRESETS[preset]) != TrainConfig()
+
+
+class TestRoundTrips:
+    def test_all_settings_are_tried_here(self):
+        assert set(CHANGED) == set(FIELDS)
+        assert {name for name, value in CHANGED.items() if value == defaults()[name]} == {"weights"}
+
+    @pytest.mark.parametrize("values", [{}, CHANGED, {"weights": "imagenet"}, *PRESETS.values()])
+    def test_json(self, values):
+        config = TrainConfig(**values)
+        assert TrainConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+
+    @pytest.mark.parametrize("values", [{}, CHANGED, {"weights": "imagenet"}, *PRESETS.values()])
+    def test_command_line(self, values):
+        config = TrainConfig(**values)
+        assert parsed(config.arguments()) == config
+        assert parsed(config.flags().split()) == config
+
+    def test_defaults_need_no_flags(self):
+        assert TrainConfig().flags() == ""
+        assert TrainConfig(**defaults()) == TrainConfig()
+
+    @pytest.mark.parametrize(
+        "arguments", [["--flip", "maybe"], ["--epochs", "3.5"], ["--network", "vgg"], ["--depth", "3"]]
+    )
+    def test_wrong_usage_ends_with_2(self, arguments, capsys):
+        with pytest.raises(SystemExit) as ended:
+            parsed(arguments)
+        assert ended.value.code == 2
+        assert arguments[0] in capsys.readouterr().err
+
+    def test_an_unknown_setting_is_named(self):
+        with pytest.raises(SettingsError, match="'depth'"):
+            TrainConfig.from_dict({"epochs": 3, "depth": 18})
+
+    def test_a_setting_that_is_missing_takes_its_default(self):
+        assert TrainConfig.from_dict({"epochs": 3}) == TrainConfig(epochs=3)

@@ -1,0 +1,102 @@
+"""JSON files: replaced whole or grown by a line, and readable whatever a killed process left."""
+
+import json
+import threading
+from pathlib import Path
+
+import pytest
+
+from xrai.records import append_record, keep_records, read_records, write_json
+
+AWKWARD = {
+    "file": "Röntgen\udcfc\u2028\x85\u2029\x0b\r\n“1”.png",
+    "empty": "",
+    "n": 1.5,
+    "none": None,
+    "list": [1, [2]],
+}
+"""Everything that a file's name on some disk may hold, also bytes that are no characters and other line ends."""
+
+
+class TestWriteJson:
+    def test_round_trip(self, tmp_path):
+        write_json(tmp_path / "a.json", AWKWARD)
+        assert json.loads((tmp_path / "a.json").read_text(encoding="utf-8")) == AWKWARD
+        assert [item.name for item in tmp_path.iterdir()] == ["a.json"]
+
+    def test_people_can_read_it(self, tmp_path):
+        write_json(tmp_path / "a.json", {"who": "Kinder bis fünf"})
+        assert "fünf" in (tmp_path / "a.json").read_text(encoding="utf-8")
+
+    def test_what_cannot_be_written_leaves_the_old_file(self, tmp_path):
+        write_json(tmp_path / "a.json", {"old": 1})
+        with pytest.raises(TypeError):
+            write_json(tmp_path / "a.json", {"new": object()})
+        assert json.loads((tmp_path / "a.json").read_bytes()) == {"old": 1}
+
+    def test_a_full_disk_leaves_the_old_file_and_no_half_one(self, tmp_path, monkeypatch):
+        write_json(tmp_path / "a.json", {"old": 1})
+
+        def fail(path, content):
+            with path.open("wb") as file:
+                file.write(content[:3])
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(Path, "write_bytes", fail)
+        with pytest.raises(OSError, match="No space"):
+            write_json(tmp_path / "a.json", {"new": 1})
+        assert json.loads((tmp_path / "a.json").read_bytes()) == {"old": 1}
+        assert [item.name for item in tmp_path.iterdir()] == ["a.json"]
+
+    def test_a_reader_never_sees_half(self, tmp_path):
+        file, seen = tmp_path / "a.json", []
+        write_json(file, {"n": -1, "fill": "x" * 20_000})
+        done = threading.Event()
+
+        def read():
+            while not done.is_set():
+                seen.append(json.loads(file.read_bytes())["n"])
+
+        reader = threading.Thread(target=read)
+        reader.start()
+        for n in range(100):
+            write_json(file, {"n": n, "fill": "x" * 20_000})
+        done.set()
+        reader.join()
+        assert seen == sorted(seen)
+
+
+class TestLog:
+    def test_round_trip(self, tmp_path):
+        records = [AWKWARD, {"n": 2}, {}]
+        for record in records:
+            append_record(tmp_path / "log", record)
+        assert read_records(tmp_path / "log") == records
+        assert (tmp_path / "log").read_bytes().count(b"\n") == 3
+
+    def test_no_file_is_no_records(self, tmp_path):
+        assert read_records(tmp_path / "log") == []
+        assert read_records(tmp_path) == []
+
+    @pytest.mark.parametrize("cut", range(1, 12))
+    def test_a_line_cut_short_is_left_out_and_the_next_one_is_not(self, tmp_path, cut):
+        log = tmp_path / "log"
+        append_record(log, {"n": 1})
+        append_record(log, {"n": "ü" * 3})
+        log.write_bytes(log.read_bytes()[:-cut])
+        whole = 2 if cut == 1 else 1  # without its line end alone, the record is still whole
+        assert len(read_records(log)) == whole
+        append_record(log, {"n": 3})
+        assert [record["n"] for record in read_records(log)][whole:] == [3]
+
+    def test_what_is_no_record_is_left_out(self, tmp_path):
+        (tmp_path / "log").write_bytes(b'[1]\nnull\n\n\xff\xfe\n{"n": 1}\nNaN\n{"n": 2}')
+        assert read_records(tmp_path / "log") == [{"n": 1}, {"n": 2}]
+
+    @pytest.mark.parametrize(("n", "kept"), [(0, []), (2, [0, 1]), (5, [0, 1, 2])])
+    def test_keeping_the_first(self, tmp_path, n, kept):
+        for i in range(3):
+            append_record(tmp_path / "log", AWKWARD | {"i": i})
+        keep_records(tmp_path / "log", n)
+        assert read_records(tmp_path / "log") == [AWKWARD | {"i": i} for i in kept]
+        assert [item.name for item in tmp_path.iterdir()] == ["log"]

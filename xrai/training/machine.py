@@ -1,0 +1,83 @@
+"""The machine that a run works on: its devices, its number formats, and what it says when it cannot go on."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from lightning_fabric import Fabric
+from safetensors import SafetensorError
+
+from xrai.config import TrainConfig
+from xrai.errors import SettingsError, TrainingError
+
+_TOO_LARGE = (
+    "The training does not fit into this machine's memory: choose a smaller batch size, image size or network, "
+    "and run it again."
+)
+_NO_MEMORY = ("out of memory", "allocate memory", "not enough memory", "alloc_failed")
+_NO_PARTNER = ("gloo", "nccl", "connection")
+
+
+@contextmanager
+def stated(name: str) -> Iterator[None]:
+    """Turn what a machine cannot do into a sentence."""
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        raise TrainingError(_TOO_LARGE) from error
+    except (OSError, SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or "the weights cannot be written"
+        raise TrainingError(
+            f"The training cannot write to the folder of “{name}” ({reason}), probably because the disk is full: "
+            "free some space and resume it; what was saved last is still there."
+        ) from error
+    except RuntimeError as error:
+        text = str(error).lower()
+        if any(words in text for words in _NO_MEMORY):
+            raise TrainingError(_TOO_LARGE) from error
+        if torch.distributed.is_initialized() and any(words in text for words in _NO_PARTNER):
+            raise TrainingError(
+                "Another of the processes that share this training broke off, probably for want of memory: "
+                "see its log, and resume the training."
+            ) from error
+        raise
+
+
+def make_fabric(config: TrainConfig) -> Fabric:
+    """Device, precision and processes as configured; further processes are launched here.
+
+    Raises:
+        SettingsError: the machine does not have what was asked for.
+    """
+    n_cards = torch.cuda.device_count()
+    accelerator = "cuda" if n_cards else "mps" if torch.backends.mps.is_available() else "cpu"
+    if n_cards and config.devices > n_cards:
+        raise SettingsError(
+            f"The setting “devices” is {config.devices}, but this machine has {n_cards} graphics cards."
+        )
+    started = int(os.environ.get("WORLD_SIZE", "1"))
+    if started not in (1, config.devices):
+        raise SettingsError(
+            f"{started} processes were started, but the setting “devices” is {config.devices}: make both the same."
+        )
+    bf16 = config.precision == "bf16" or (config.precision == "auto" and _is_fast_at_bf16(accelerator))
+    fabric = Fabric(accelerator=accelerator, devices=config.devices, precision="bf16-mixed" if bf16 else "32-true")
+    fabric.launch()
+    return fabric
+
+
+def _is_fast_at_bf16(accelerator: str) -> bool:
+    if accelerator == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if accelerator != "cpu":
+        return False
+    try:  # what these are called and in which builds they exist varies; without an answer 32 bits are right
+        if platform.machine().lower() in ("x86_64", "amd64"):  # oneDNN says yes even where it imitates bf16 slowly
+            return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    except (AttributeError, RuntimeError):
+        return False
