@@ -289,8 +289,8 @@ def test_names(home, name):
 @pytest.mark.parametrize(
     "name",
     [
-        "", " ", ".", "..", "../x", "a/b", "a\\b", "/etc", "C:\\x", "C:", ".hidden", "-x", " x", "x ", "x.", "x\n", "x\0",
-        "x" * 81, "𝔸" * 80, "CON", "nul", "Aux.1", "com1", "LPT9.txt", "a:b", "a*", "a?", "<x>", "~",
+        "", " ", ".", "..", "../x", "a/b", "a\\b", "/etc", "C:\\x", "C:", ".hidden", "-x", " x", "x ", "x.", "x\n",
+        "x\0", "x" * 81, "𝔸" * 80, "CON", "nul", "Aux.1", "com1", "LPT9.txt", "a:b", "a*", "a?", "<x>", "~",
     ],
 )  # fmt: skip
 def test_names_refused(home, name):

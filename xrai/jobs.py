@@ -168,7 +168,7 @@ def start(arguments: Sequence[str], folder: Path, *, title: str, details: Mappin
         with suppress(OSError):
             write_json(folder / JOB, noted | {"status": "failed", "error": sentence})
         raise JobError(sentence) from error
-    threading.Thread(target=_watch, args=(process, job), daemon=True).start()
+    threading.Thread(target=_watch, args=(process, job, noted), daemon=True).start()
     return job
 
 
@@ -222,7 +222,7 @@ def running(folder: Path, *, title: str) -> Iterator[Running]:
     Raises:
         JobError: another process works on it, or the folder cannot be written to.
     """
-    lock = FileLock(folder / LOCK, timeout=5)
+    lock = FileLock(folder / LOCK, timeout=2)  # others may hold it for the blink of a look
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock.acquire()
@@ -304,12 +304,12 @@ def _unwritable(what: str, folder: Path, error: OSError) -> JobError:
     )
 
 
-def _watch(process: subprocess.Popen[bytes], job: Job) -> None:
+def _watch(process: subprocess.Popen[bytes], job: Job, started: Mapping[str, Any]) -> None:
     """Reap the process; one that died before it could say so would else look as if it were starting."""
-    code = process.wait()
-    noted = job._noted()
-    if code and noted.get("status") == "starting":
-        last = job.log(1).strip().removeprefix("error: ")
-        failed = {"status": "failed", "error": last or "The work could not be started."}
-        with suppress(OSError):
-            write_json(job.folder / JOB, noted | failed)
+    if not process.wait():
+        return
+    last = job.log(1).strip().removeprefix("error: ")
+    with suppress(OSError), FileLock(job.folder / LOCK, timeout=1):
+        if job._noted() == started:  # and not what was noted for a process after it
+            failed = {"status": "failed", "error": last or "The work could not be started."}
+            write_json(job.folder / JOB, {**started, **failed})

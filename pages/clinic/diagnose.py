@@ -124,8 +124,8 @@ def _choose_scans() -> list[Upload]:
     )
     uploads: list[Upload] = state.get("diagnose_uploads", [])
     if uploads and st.button("Clear all scans", icon=":material/close:", type="tertiary"):
-        state["diagnose_uploads"] = []
-        state["diagnose_readings"] = {}
+        for name in ("diagnose_uploads", "diagnose_readings", "diagnose_heat"):
+            state.pop(name, None)
         state["diagnose_generation"] = generation + 1
         st.rerun()
     return uploads

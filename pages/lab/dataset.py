@@ -39,6 +39,8 @@ def main() -> None:
         "A dataset is one file with many scans and what is known of each. A model learns from it and is tested on it.",
     )
     with stated_errors():
+        if trouble := st.session_state.pop("dataset_trouble", None):
+            st.error(trouble, icon=":material/error:")
         building = _jobs()
         datasets = sorted(data_dir().glob("*.hdf5"), key=lambda file: file.stat().st_mtime, reverse=True)
         view = BUILD
@@ -294,8 +296,9 @@ def _browse(datasets: list[Path]) -> None:
             for note in dataset.notes:
                 st.markdown(f":material/info: {note}")
             st.page_link("pages/lab/train.py", label="Train a model on it", icon=":material/model_training:")
-            if st.button("Delete this dataset", icon=":material/delete:", type="tertiary"):
-                _delete(Path(chosen))
+            st.button(
+                "Delete this dataset", icon=":material/delete:", type="tertiary", on_click=_delete, args=(Path(chosen),)
+            )
         if dataset.skipped:
             with st.expander(f"{len(dataset.skipped):,} files could not be read", icon=":material/warning:"):
                 st.dataframe(
@@ -360,17 +363,21 @@ def _grid(dataset: Dataset) -> None:
 def _delete(file: Path) -> None:
     st.markdown(f"**{file.stem}** is deleted from this computer. The scans that it was built from stay where they are.")
     yes, no = st.columns(2)
-    if yes.button("Delete it", type="primary", width="stretch"):
-        try:
-            _check_unused(file)
-            file.unlink(missing_ok=True)
-            st.rerun()
-        except OSError as error:
-            st.error(f"It cannot be deleted now ({error.strerror}): close whatever uses it and try again.")
-        except XraiError as error:
-            st.error(str(error))
-    if no.button("Keep it", width="stretch"):
+    deleted = yes.button("Delete it", type="primary", width="stretch", on_click=_delete_now, args=(file,))
+    if deleted or no.button("Keep it", width="stretch"):
         st.rerun()
+
+
+def _delete_now(file: Path) -> None:
+    try:
+        _check_unused(file)
+        file.unlink(missing_ok=True)
+    except OSError as error:
+        st.session_state["dataset_trouble"] = (
+            f"“{file.stem}” cannot be deleted now ({error.strerror}): close whatever uses it and try again."
+        )
+    except XraiError as error:
+        st.session_state["dataset_trouble"] = str(error)
 
 
 def _check_unused(file: Path) -> None:

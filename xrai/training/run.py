@@ -258,7 +258,7 @@ class _Run:
     def _step(self, loss: Tensor) -> None:
         if not math.isfinite(self._mean(loss.item())):
             raise self._diverged()
-        rate = learning_rate_at(self.config, self._batches_done / (self.config.epochs * self._n_batches))
+        rate = self._learning_rate(self._batches_done)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.optimizer.zero_grad(set_to_none=True)
@@ -266,6 +266,10 @@ class _Run:
         self.optimizer.step()
         if self.average is not None:
             self.average.update_parameters(self.network)
+
+    def _learning_rate(self, batch: int) -> float:
+        """That of a batch, counted from 0 over the whole run."""
+        return learning_rate_at(self.config, batch / (self.config.epochs * self._n_batches))
 
     def _after_batch(self, outcome: Outcome) -> bool:
         self.batch += 1
@@ -377,7 +381,7 @@ class _Run:
             "epoch": self.epoch,
             "train": _rounded(trained),
             "val": validation,
-            "learning_rate": self.optimizer.param_groups[0]["lr"],
+            "learning_rate": self._learning_rate(self._batches_done - 1),
             "seconds": round(seconds, 2),
             "best": is_best,
         }
@@ -506,6 +510,6 @@ def _rounded(values: dict[str, Any]) -> dict[str, Any]:
     def short(value: Any) -> Any:
         if isinstance(value, float):
             return round(value, 5)
-        return tuple(map(short, value)) if isinstance(value, tuple) else value
+        return list(map(short, value)) if isinstance(value, tuple) else value  # as it comes back from JSON
 
     return {name: short(value) for name, value in values.items()}

@@ -1,0 +1,210 @@
+"""The main journeys in a real Chromium against a real server: build, train and watch, stop, resume, diagnose."""
+
+import contextlib
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from xrai import jobs
+from xrai.phantoms import draw_thorax
+from xrai.settings import PROJECT
+
+pytestmark = pytest.mark.browser
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+PATIENCE = 120_000
+"""Milliseconds that a busy machine may take for anything."""
+
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--no-first-run"]
+
+
+class Server:
+    """`streamlit run streamlit_app.py` with a home of its own."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.process: subprocess.Popen | None = None
+
+    def start(self) -> None:
+        command = [sys.executable, "-m", "streamlit", "run", "streamlit_app.py"]
+        options = ["--server.headless", "true", "--server.port", str(self.port)]
+        self.log = (self.home.parent / "server.log").open("ab")
+        self.process = subprocess.Popen(
+            command + options, cwd=PROJECT, env=os.environ | {"XRAI_HOME": str(self.home)},
+            stdout=self.log, stderr=self.log,
+        )  # fmt: skip
+        for _ in range(300):
+            with contextlib.suppress(OSError), urllib.request.urlopen(self.url("_stcore/health"), timeout=1) as answer:
+                if answer.status == 200:
+                    return
+            time.sleep(0.2)
+        raise AssertionError("the server did not start: " + (self.home.parent / "server.log").read_text())
+
+    def stop(self) -> None:
+        assert self.process
+        self.process.terminate()
+        self.process.wait(30)
+        self.log.close()
+
+    def url(self, path: str) -> str:
+        return f"http://127.0.0.1:{self.port}/{path}"
+
+
+@pytest.fixture
+def server(tmp_path):
+    running = Server(tmp_path / "home")
+    running.home.mkdir()
+    running.start()
+    yield running
+    running.stop()
+    for job in jobs.active_in(running.home / "checkpoints"):  # a failed test must not leave a training behind
+        job.stop()
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    if CHROMIUM is None:
+        assert not os.environ.get("CI"), "CI must run the browser journeys: install chromium"
+        pytest.skip("no Chromium here: install it to run the browser journeys")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(chromium):
+    opened = chromium.new_page(viewport={"width": 1280, "height": 1600})
+    opened.set_default_timeout(PATIENCE)
+    yield opened
+    opened.close()
+
+
+def settled(page) -> None:
+    """Until the script has run to its end."""
+    page.wait_for_timeout(400)
+    page.locator("[data-testid=stApp][data-test-script-state=notRunning]").wait_for()
+
+
+def click(page, name: str) -> None:
+    settled(page)
+    page.get_by_role("button", name=name, exact=False).first.click()
+
+
+def see(page, text: str):
+    found = page.get_by_text(re.compile(text)).first
+    found.wait_for()
+    return found
+
+
+def drawing(file: Path, seed: int = 5) -> Path:
+    Image.fromarray(draw_thorax(np.random.default_rng(seed), opacity=True, size=256)).save(file)
+    return file
+
+
+def test_a_deep_link_on_a_fresh_server_opens_its_page(server, page):
+    page.goto(server.url("dataset"))
+    see(page, "Where are the scans")
+    settled(page)
+    assert page.get_by_text("Page not found").count() == 0
+
+
+def test_the_main_journey(server, page, chromium, tmp_path):
+    # a dataset is built of the practice drawings
+    page.goto(server.url("dataset"))
+    see(page, "What was found")
+    click(page, "Build the dataset")
+    see(page, "Stored size")
+    assert (server.home / "data" / "practice.hdf5").is_file()
+
+    # a training is started, and a chart point appears before the first epoch's end need be over
+    page.get_by_role("link", name="Train a model on it").click()
+    see(page, "How thorough")
+    settled(page)
+    page.get_by_label("Epochs").fill("40")
+    page.get_by_label("Epochs").press("Tab")
+    click(page, "Start training")
+    page.locator(".js-plotly-plot .scatterlayer path.js-line, .js-plotly-plot .scatterlayer .point").first.wait_for(state="attached")
+    see(page, r"images a second")
+
+    # a second tab sees the same run
+    second = chromium.new_page()
+    second.set_default_timeout(PATIENCE)
+    second.goto(server.url("train"))
+    see(second, r"images a second")
+    second.close()
+
+    # the server is stopped and started again: the run goes on, and the tab finds it
+    server.stop()
+    server.start()
+    page.goto(server.url("train"))
+    see(page, "Best epoch so far")
+
+    # stopped, it can go on
+    click(page, "Stop")
+    see(page, "^Stopped$")
+    click(page, "Go on training")
+    see(page, r"images a second")
+    click(page, "Stop")
+    see(page, r"is ready: on")
+    with page.expect_download() as download:
+        click(page, "History (CSV)")
+    assert "val_auc_low" in Path(download.value.path()).read_text()
+    with page.expect_download() as download:
+        click(page, "Charts (HTML)")
+    html = Path(download.value.path()).read_text()
+    assert html.count("plotly-graph-div") >= 3
+
+    # a scan is read, with its heatmap; a file that is no scan is one sentence
+    page.goto(server.url(""))
+    see(page, "Upload one or more chest X-rays")
+    bad = tmp_path / "letter.jpg"
+    bad.write_text("Dear colleague")
+    page.locator("input[type=file]").set_input_files([str(drawing(tmp_path / "film.png")), str(bad)])
+    see(page, r"looks like|is probably|In doubt")
+    see(page, "What speaks for")
+    see(page, r"letter\.jpg")
+    assert page.locator("[data-testid=stImage] img").count() >= 2
+    with page.expect_download() as download:
+        click(page, "Save this result (PNG)")
+    with Image.open(download.value.path()) as card:
+        assert card.format == "PNG"
+        assert card.width == 1400
+    with page.expect_download() as download:
+        click(page, "Save this table (CSV)")
+    assert "could not be read" in Path(download.value.path()).read_text(encoding="utf-8-sig")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="SIGKILL is POSIX")
+def test_a_killed_run_is_shown_as_interrupted_and_goes_on(server, page):
+    environment = os.environ | {"XRAI_HOME": str(server.home)}
+    call = [sys.executable, "-m", "xrai"]
+    subprocess.run([*call, "build", "phantoms", str(server.home / "data" / "practice.hdf5"), "--size", "64"],
+                   cwd=PROJECT, env=environment, check=True, capture_output=True)  # fmt: skip
+    arguments = "train practice --name night --network convnet --image-size 32 --blocks 2 --epochs 900".split()
+    run = subprocess.Popen([*call, *arguments], cwd=PROJECT, env=environment, stderr=subprocess.DEVNULL)
+    page.goto(server.url("train"))
+    see(page, "Best epoch so far")
+    run.send_signal(signal.SIGKILL)
+    run.wait()
+    see(page, "The run was interrupted")
+    click(page, "Go on training")
+    see(page, r"images a second")
+    click(page, "Stop")
+    see(page, r"is ready: on")

@@ -1,0 +1,366 @@
+"""Every page through Streamlit's own test runner: alone, empty, at work, and with an error from the engine."""
+
+import json
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+from streamlit.testing.v1 import AppTest
+
+from xrai import jobs
+from xrai.checkpoint import Card, Checkpoint
+from xrai.config import TrainConfig
+from xrai.phantoms import draw_thorax
+from xrai.preprocessing import Preprocessing
+from xrai.records import append_record, write_json
+from xrai.settings import PROJECT, checkpoints_dir, data_dir, inbox_dir
+
+DIAGNOSE, DATASET, TRAIN = "pages/clinic/diagnose.py", "pages/lab/dataset.py", "pages/lab/train.py"
+
+
+def opened(page: str | None = None) -> AppTest:
+    app = AppTest.from_file(str(PROJECT / "streamlit_app.py"), default_timeout=60).run()
+    if page:
+        app.switch_page(page).run()
+    assert not app.exception
+    return app
+
+
+def texts(app: AppTest) -> str:
+    kinds = (app.markdown, app.caption, app.info, app.error, app.warning, app.success, app.subheader, app.title)
+    return "\n".join(str(item.value) for kind in kinds for item in kind)
+
+
+def button(app: AppTest, label: str):
+    return next(item for item in app.button if item.label == label)
+
+
+@pytest.fixture
+def model(home):
+    """A model that never learned: its answers are chance, but it is whole."""
+    from xrai.networks import build_network
+
+    config = TrainConfig(network="resnet18", image_size=64)
+    card = Card(
+        name="chance", created="2026-01-01T00:00:00+00:00", classes=("NORMAL", "PNEUMONIA"), config=config,
+        preprocessing=Preprocessing(64, 64, 0.5, 0.25),
+        dataset={"name": "d", "population": "children of one hospital", "drawings": False},
+        threshold={"class": "PNEUMONIA", "value": 0.5, "chosen": "fixed"}, training={},
+        validation={"n": 20, "accuracy": 0.5, "accuracy_interval": (0.3, 0.7), "auc": 0.5, "auc_interval": (0.3, 0.7),
+                    "loss": 0.7},
+        heatmap={name: {"NORMAL": 1.0, "PNEUMONIA": 1.0} for name in ("CAM", "Grad-CAM")}, versions={},
+    )  # fmt: skip
+    checkpoint = Checkpoint(checkpoints_dir() / "chance")
+    checkpoint.folder.mkdir(parents=True)
+    checkpoint.write_card(card)
+    checkpoint.save_network(build_network(config, 2))
+    return checkpoint
+
+
+@pytest.fixture
+def film(tmp_path):
+    file = tmp_path / "film.png"
+    Image.fromarray(draw_thorax(np.random.default_rng(3), opacity=True, size=128)).save(file)
+    return file.read_bytes()
+
+
+@pytest.fixture
+def dataset_here(home, practice):
+    (data_dir() / "practice.hdf5").write_bytes(practice.read_bytes())
+    return data_dir() / "practice.hdf5"
+
+
+@pytest.fixture
+def started(monkeypatch):
+    """Jobs that pages would start, without starting them."""
+    calls = []
+    monkeypatch.setattr(jobs, "start", lambda arguments, folder, **more: calls.append((list(arguments), folder)))
+    return calls
+
+
+class TestDiagnose:
+    def test_is_the_page_that_opens_first(self, home):
+        assert opened().title[0].value == "Diagnose"
+
+    def test_without_a_model_says_what_to_do_next(self, home):
+        assert "There is no model yet" in texts(opened())
+
+    def test_says_whom_the_model_knows_and_that_it_is_no_medical_device(self, model):
+        said = texts(opened())
+        assert "children of one hospital" in said
+        assert "not a medical device" in said
+
+    def test_reads_an_uploaded_scan(self, model, film):
+        app = opened()
+        app.file_uploader[0].upload("film.png", film, "image/png").run()
+        assert not app.exception
+        assert any(word in app.subheader[0].value for word in ("Normal", "Pneumonia"))
+        assert "In doubt, rather" in app.subheader[0].value or "probably" in app.subheader[0].value or "looks like" in app.subheader[0].value
+        assert "No colour: no evidence found there" in texts(app)
+        assert [item.label for item in app.get("download_button")] == ["Save this result (PNG)"]
+
+    def test_a_bad_file_is_one_sentence_and_the_others_go_on(self, model, film):
+        app = opened()
+        app.file_uploader[0].set_value([("bad.jpg", b"no picture at all", "image/jpeg"), ("film.png", film, "image/png")])
+        app.run()
+        assert not app.exception
+        assert len(app.error) == 1
+        assert "bad.jpg" in app.error[0].value
+        assert len(app.subheader) == 1
+        assert app.dataframe[-1].value["Diagnosis"].tolist()[0] == "could not be read"
+
+    def test_scans_stay_when_the_reader_visits_another_page(self, model, film):
+        app = opened()
+        app.file_uploader[0].upload("film.png", film, "image/png").run()
+        app.switch_page(DATASET).run()
+        app.switch_page(DIAGNOSE).run()
+        assert len(app.subheader) == 1
+
+    def test_clear_forgets_the_scans(self, model, film):
+        app = opened()
+        app.file_uploader[0].upload("film.png", film, "image/png").run()
+        button(app, "Clear all scans").click().run()
+        assert not app.subheader
+        for name in ("diagnose_uploads", "diagnose_readings", "diagnose_heat"):
+            assert name not in app.session_state
+
+    def test_every_view_method_and_class_can_be_shown(self, model, film):
+        app = opened()
+        app.file_uploader[0].upload("film.png", film, "image/png").run()
+        for select in ("Show what speaks for", "Heatmap method"):
+            for option in next(item for item in app.selectbox if item.label == select).options:
+                next(item for item in app.selectbox if item.label == select).select(option).run()
+                assert not app.exception
+        for view in ("Blended", "Scan only", "Side by side"):
+            app.get("button_group")[0].set_value(view).run()
+            assert not app.exception
+
+    @pytest.mark.parametrize("file", ["card.json", "model.safetensors"])
+    def test_a_damaged_model_is_one_sentence(self, model, film, file):
+        (model.folder / file).write_bytes(b"{}")
+        app = opened()
+        if file == "model.safetensors":
+            app.file_uploader[0].upload("film.png", film, "image/png").run()
+        assert not app.exception
+        assert len(app.error) == 1
+        assert file in app.error[0].value
+
+
+class TestDataset:
+    def test_empty_offers_the_practice_drawings_with_what_was_found(self, home):
+        said = texts(opened(DATASET))
+        assert "New here?" in said
+        assert "drawings" in said
+        assert "files.**" in said
+
+    def test_build_starts_a_job(self, home, started):
+        app = opened(DATASET)
+        button(app, "Build the dataset").click().run()
+        assert not app.exception
+        arguments, folder = started[0]
+        assert arguments[:3] == ["build", "phantoms", str(data_dir() / "practice.hdf5")]
+        assert folder == jobs.build_folder(data_dir() / "practice.hdf5")
+
+    @pytest.mark.parametrize("name", ["", "../up", "a/b"])
+    def test_a_bad_name_is_refused(self, home, started, name):
+        app = opened(DATASET)
+        next(item for item in app.text_input if item.label == "Name of the dataset").input(name)
+        button(app, "Build the dataset").click().run()
+        assert not started
+        assert "name" in app.error[0].value
+
+    def test_a_folder_in_the_inbox_is_found_and_shown(self, home, drawings):
+        (inbox_dir() / "ward").symlink_to(drawings, target_is_directory=True)
+        app = opened(DATASET)
+        app.radio[0].set_value("A folder or zip on this computer").run()
+        assert not app.exception
+        assert "3. Build the dataset" in texts(app)
+
+    def test_an_empty_inbox_says_what_to_do(self, home):
+        app = opened(DATASET)
+        app.radio[0].set_value("A folder or zip on this computer").run()
+        assert "The inbox is empty" in texts(app)
+
+    def test_a_folder_with_one_class_is_one_sentence(self, home, write_scan):
+        write_scan(inbox_dir() / "ward" / "NORMAL" / "a.png")
+        app = opened(DATASET)
+        app.radio[0].set_value("A folder or zip on this computer").run()
+        assert not app.exception
+        assert "at least two" in app.error[0].value
+
+    def test_an_uploaded_zip_is_kept_and_looked_at(self, home, drawings, tmp_path):
+        import shutil
+
+        archive = shutil.make_archive(str(tmp_path / "my scans"), "zip", drawings)
+        app = opened(DATASET)
+        app.radio[0].set_value("Upload a zip").run()
+        with open(archive, "rb") as file:
+            app.file_uploader[0].upload("my scans.zip", file.read(), "application/zip").run()
+        assert not app.exception
+        assert (inbox_dir() / "my-scans.zip").is_file()
+        assert "3. Build the dataset" in texts(app)
+
+    def test_a_file_that_is_no_zip_is_one_sentence(self, home):
+        app = opened(DATASET)
+        app.radio[0].set_value("Upload a zip").run()
+        app.file_uploader[0].upload("x.zip", b"not a zip", "application/zip").run()
+        assert not app.exception
+        assert len(app.error) == 1
+
+    def test_kaggle_offers_its_sets_with_population_and_licence(self, home):
+        app = opened(DATASET)
+        app.radio[0].set_value("Kaggle").run()
+        assert "Licence: CC BY 4.0" in texts(app)
+        assert button(app, "Download it")
+
+    def test_a_failed_download_shows_its_sentence(self, home):
+        folder = jobs.download_folder("kaggle:a/b")
+        folder.mkdir(parents=True)
+        write_json(folder / jobs.JOB, {"status": "failed", "title": "Download", "error": "Kaggle cannot be reached."})
+        app = opened(DATASET)
+        assert "Kaggle cannot be reached." in app.error[0].value
+        button(app, "Put aside").click().run()
+        assert not app.error
+
+    def test_an_interrupted_build_can_be_started_again(self, home, started):
+        folder = jobs.build_folder(data_dir() / "x.hdf5")
+        folder.mkdir(parents=True)
+        noted = {"status": "running", "title": "x", "details": {"arguments": ["build", "phantoms", "x.hdf5"]}}
+        write_json(folder / jobs.JOB, noted)
+        app = opened(DATASET)
+        assert "interrupted" in app.warning[0].value
+        button(app, "Start it again").click().run()
+        assert started[0][0] == ["build", "phantoms", "x.hdf5"]
+
+    def test_browse_shows_counts_and_searches(self, dataset_here):
+        app = opened(DATASET)
+        assert {item.label for item in app.metric} == {"Scans", "Patients", "Stored size", "File"}
+        next(item for item in app.text_input if item.label == "File name contains").input("patient0001").run()
+        assert not app.exception
+        shown = [item.value for item in app.caption if "shown" in item.value][0]
+        assert int(shown.split()[0]) <= 3
+        next(item for item in app.text_input if item.label == "File name contains").input("no such file").run()
+        assert "No scan fits" in texts(app)
+
+    def test_a_dataset_cut_short_is_one_sentence(self, dataset_here):
+        dataset_here.write_bytes(dataset_here.read_bytes()[:3000])
+        app = opened(DATASET)
+        assert "damaged or cut short" in app.error[0].value
+
+    def test_delete_asks_first_and_then_deletes(self, dataset_here):
+        app = opened(DATASET)
+        button(app, "Delete this dataset").click().run()
+        assert dataset_here.exists()
+        button(app, "Delete it").click().run()
+        assert not dataset_here.exists()
+
+
+    def test_a_dataset_that_a_run_learns_from_is_not_deleted(self, dataset_here):
+        write_run("a", "starting")
+        app = opened(DATASET)
+        button(app, "Delete this dataset").click().run()
+        button(app, "Delete it").click().run()
+        assert dataset_here.exists()
+        assert "being trained on it" in app.error[0].value
+
+
+class TestTrain:
+    def test_without_a_dataset_says_what_to_do_next(self, home):
+        assert "There is no dataset yet" in texts(opened(TRAIN))
+
+    def test_start_hands_every_setting_to_the_command_line(self, dataset_here, started):
+        app = opened(TRAIN)
+        app.radio[0].set_value("Best").run()
+        next(item for item in app.number_input if item.label == "Epochs").set_value(7)
+        button(app, "Start training").click().run()
+        assert not app.exception
+        arguments, folder = started[0]
+        assert arguments[0] == "train"
+        assert arguments[arguments.index("--epochs") + 1] == "7"
+        assert arguments[arguments.index("--image-size") + 1] == "160"
+        assert folder == checkpoints_dir() / "model-1"
+
+    def test_settings_that_cannot_go_together_are_one_sentence(self, dataset_here, started):
+        app = opened(TRAIN)
+        next(item for item in app.selectbox if item.label == "Start from").select("imagenet")
+        button(app, "Start training").click().run()
+        assert not started
+        assert "convnet has no ImageNet weights" in app.error[0].value
+
+    def test_a_name_that_leaves_the_folder_is_refused(self, dataset_here, started):
+        app = opened(TRAIN)
+        next(item for item in app.text_input if item.label == "Name of the model").input("../evil")
+        button(app, "Start training").click().run()
+        assert not started
+        assert "cannot be a model's name" in app.error[0].value
+
+    def test_preview_shows_scans_and_their_variations(self, dataset_here):
+        app = opened(TRAIN)
+        button(app, "Show what it will see").click().run()
+        assert not app.exception
+        assert len(app.get("image")) == 12
+
+    def test_a_done_run_is_shown_with_its_curves_and_ways_on(self, dataset_here):
+        write_run("a", "done")
+        app = opened(TRAIN)
+        app.get("button_group")[0].set_value("Watch a run").run()
+        assert not app.exception
+        assert len(app.get("plotly_chart")) == 3
+        labels = {item.label for item in app.get("download_button")}
+        assert labels == {"History (CSV)", "Charts (HTML)"}
+
+    def test_an_interrupted_run_never_looks_alive(self, dataset_here):
+        write_run("a", "running")
+        app = opened(TRAIN)
+        app.get("button_group")[0].set_value("Watch a run").run()
+        assert "interrupted" in app.warning[0].value
+        assert not [item for item in app.button if item.label == "Stop"]
+
+    def test_a_failed_run_shows_its_sentence(self, dataset_here):
+        write_run("a", "failed", error="The loss is no number any more.")
+        app = opened(TRAIN)
+        app.get("button_group")[0].set_value("Watch a run").run()
+        assert "The loss is no number any more." in app.error[0].value
+
+    def test_run_again_puts_the_settings_into_the_form(self, dataset_here, started):
+        write_run("a", "done", epochs=9)
+        app = opened(TRAIN)
+        app.get("button_group")[0].set_value("Watch a run").run()
+        button(app, "Run again with other settings").click().run()
+        assert not app.exception
+        assert next(item for item in app.number_input if item.label == "Epochs").value == 9
+
+    def test_a_second_run_at_once_is_refused(self, dataset_here, started):
+        write_run("a", "starting")
+        app = opened(TRAIN)
+        app.get("button_group")[0].set_value("Start a run").run()
+        assert button(app, "Start training").disabled
+
+
+def write_run(name: str, status: str, *, error: str = "", epochs: int = 3) -> None:
+    """A run's folder as a process leaves it."""
+    folder = checkpoints_dir() / name
+    folder.mkdir(parents=True)
+    config = TrainConfig(network="convnet", image_size=64, epochs=epochs)
+    write_json(folder / "config.json", {"dataset": "data/practice.hdf5", "train": config.to_dict()})
+    write_json(folder / jobs.JOB, {"status": status, "title": name, "error": error, "time": time.time()})
+    plan = {"epochs": epochs, "batches": 3, "parameters": 10, "device": "cpu", "precision": "32", "train": 9, "val": 4}
+    append_record(folder / "history.jsonl", {"kind": "start", **plan})
+    step = {"progress": 0.5, "epoch": 1, "loss": 0.7, "accuracy": 0.5, "images_per_second": 9.0, "seconds_left": 5.0}
+    append_record(folder / "history.jsonl", {"kind": "step", **step})
+    measured = {"loss": 0.6, "accuracy": 0.7, "auc": 0.8}
+    validation = measured | {"accuracy_interval": [0.5, 0.9], "auc_interval": None, "n": 4}
+    for epoch in range(1, epochs + 1):
+        record = {"kind": "epoch", "epoch": epoch, "train": measured, "val": validation, "best": epoch == 1}
+        append_record(folder / "history.jsonl", record | {"learning_rate": 0.1, "seconds": 1.0})
+    assert json.loads((folder / "history.jsonl").read_text().splitlines()[0])
+
+
+def test_every_page_has_a_flat_file_for_deep_links_on_a_fresh_server():
+    front = (PROJECT / "streamlit_app.py").read_text(encoding="utf-8")
+    screens = [file for folder in ("clinic", "lab", "learn") for file in (PROJECT / "pages" / folder).glob("*.py")]
+    assert screens
+    for screen in screens:
+        assert f'url_path="{screen.stem}"' in front
+        assert (PROJECT / "pages" / screen.name).is_file()
