@@ -1,6 +1,8 @@
 """What several test modules share: a home of their own, a small drawn dataset, and the real scans where there are."""
 
+import errno
 import os
+import socket
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +55,17 @@ def real_data():
     folder = Path(named).resolve()
     assert (folder / "datasets").is_dir(), f"XRAI_REAL_DATA is {named}, but holds no datasets/"
     return folder
+
+
+@pytest.fixture
+def no_network(monkeypatch):
+    """A machine without internet: no name is found and nothing can be reached."""
+
+    def refuse(*args, **options):
+        raise OSError(errno.ENETUNREACH, "Network is unreachable")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
 
 
 @pytest.fixture

@@ -265,6 +265,16 @@ def test_weights_with_a_tensor_too_few_or_too_many(model):
             model.load_network(model.card())
 
 
+def test_weights_that_are_no_numbers(model):
+    """They fit in shape, and every reading with them would fail."""
+    tensors = {name: value.clone() for name, value in load_file(model.folder / WEIGHTS).items()}
+    tensors["head.0.bias"][0] = float("nan")
+    save_file(tensors, model.folder / WEIGHTS)
+    with pytest.raises(CheckpointError) as error:
+        model.load_network(model.card())
+    assert_one_sentence(error, WEIGHTS)
+
+
 def test_config_comes_back(model):
     (model.folder / CONFIG).write_text(json.dumps({"dataset": "data/d.hdf5", "train": CONFIG_OF.to_dict()}))
     assert model.config() == {"dataset": "data/d.hdf5", "train": CONFIG_OF.to_dict()}

@@ -5,7 +5,6 @@ import io
 import os
 import random
 import shutil
-import socket
 import struct
 import sys
 import unicodedata
@@ -450,14 +449,6 @@ class TestPractice:
 
 
 class TestKaggle:
-    @pytest.fixture
-    def no_network(self, monkeypatch):
-        def refuse(*args, **options):
-            raise OSError(errno.ENETUNREACH, "Network is unreachable")
-
-        monkeypatch.setattr(socket.socket, "connect", refuse)
-        monkeypatch.setattr(socket, "getaddrinfo", refuse)
-
     @pytest.mark.parametrize("known", KAGGLE_SETS, ids=lambda known: known.handle)
     def test_offline_is_one_sentence(self, home, no_network, known, capsys):
         message = refused(KAGGLE + known.handle)

@@ -197,7 +197,10 @@ class Checkpoint:
             TrainConfig.from_dict({**card.config.to_dict(), "weights": "scratch"}), len(card.classes)
         )
         try:
-            network.load_state_dict(load_file(file))
+            tensors = load_file(file)
+            if not all(bool(value.isfinite().all()) for value in tensors.values()):
+                raise ValueError("not finite")
+            network.load_state_dict(tensors)
         except (SafetensorError, OSError, RuntimeError, ValueError) as error:
             raise CheckpointError(self._damaged(WEIGHTS)) from error
         return network.float().eval()

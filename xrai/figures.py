@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from html import escape
 from typing import Any
 
 import plotly.graph_objects as go
@@ -72,7 +73,7 @@ def page_of(figures: Mapping[str, go.Figure], title: str) -> str:
         figure.to_html(full_html=False, include_plotlyjs=(number == 0))
         for number, figure in enumerate(figures.values())
     ]
-    return f"<!doctype html><meta charset='utf-8'><title>{title}</title>\n" + "\n".join(parts)
+    return f"<!doctype html><meta charset='utf-8'><title>{escape(title)}</title>\n" + "\n".join(parts)
 
 
 SPLIT_WORDS = {"train": "Training", "val": "Validation", "test": "Test", "all": "All"}

@@ -47,7 +47,7 @@ class Preprocessing:
         import torch
 
         square = to_square(pixels, self.stored_size)
-        return self.standardise(to_greys(torch.from_numpy(square)[None], self.input_size))
+        return self.standardise(to_greys(torch.tensor(square)[None], self.input_size))
 
 
 def to_square(pixels: np.ndarray, size: int) -> np.ndarray:

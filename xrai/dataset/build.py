@@ -133,15 +133,13 @@ def build_dataset(
 class _Disk(io.FileIO):
     """The file below HDF5. When a write fails, it keeps the failure to itself until it is asked.
 
-    A write or read that fails inside the HDF5 library leaves it in a state in which it brings the whole process
-    down, at once or as Python ends. So the library is told that all is well and finds again what it wrote, while
-    the builder asks after each scan and at the end. Until then, what could not be written stays in memory.
+    A write that fails inside the HDF5 library leaves it in a state in which it brings the whole process down, as
+    Python ends at the latest. So the library is told that all is well, and the builder asks after each step.
     """
 
     def __init__(self, path: Path) -> None:
         super().__init__(path, "w+b")
         self._failure: OSError | None = None
-        self._unwritten: list[tuple[int, bytes]] = []
 
     def check(self) -> None:
         """Raise what went wrong, if anything did."""
@@ -149,26 +147,13 @@ class _Disk(io.FileIO):
             raise self._failure
 
     def write(self, data: Any) -> int:
-        """Write everything, or remember it."""
-        view, start, done = memoryview(data).cast("B"), self.tell(), 0
+        """Write everything, or remember why not."""
+        view, done = memoryview(data).cast("B"), 0
         try:
             while done < len(view) and not self._failure:
                 done += super().write(view[done:]) or 0
         except OSError as error:
             self._failure = error
-        if self._failure:
-            self._unwritten.append((start, bytes(view)))
-        return len(view)
-
-    def readinto(self, buffer: Any) -> int:
-        """Read what was written, whether on the disk or remembered."""
-        start, view = self.tell(), memoryview(buffer).cast("B")
-        done = super().readinto(view) or 0
-        view[done:] = bytes(len(view) - done)
-        for at, data in self._unwritten:
-            low, high = max(at, start), min(at + len(data), start + len(view))
-            if low < high:
-                view[low - start : high - start] = data[low - at : high - at]
         return len(view)
 
     def truncate(self, size: int | None = None) -> int:
@@ -208,7 +193,7 @@ def _fill(
                 rows.append(_without_pixels(result))
             progress.step(len(rows) + len(skipped), len(skipped))
     _check_classes(source, rows, skipped)
-    _write_columns(file, source, config, rows, skipped)
+    _write_columns(file, disk, source, config, rows, skipped)
     return True
 
 
@@ -258,21 +243,30 @@ def _check_classes(source: Source, rows: list[_Row], skipped: list[tuple[Entry, 
 
 
 def _write_columns(
-    file: h5py.File, source: Source, config: BuildConfig, rows: list[_Row], skipped: list[tuple[Entry, str]]
+    file: h5py.File,
+    disk: _Disk,
+    source: Source,
+    config: BuildConfig,
+    rows: list[_Row],
+    skipped: list[tuple[Entry, str]],
 ) -> None:
     labels = [source.classes.index(row.entry.class_name) for row in rows]
     patients = _pseudonyms(rows)
     splits, notes = assign_splits([row.entry.split for row in rows], labels, patients, seed=config.seed)
-    _write_column(file, "label", np.array(labels, np.uint16))
-    _write_column(file, "split", splits)
-    _write_column(file, "patient", _texts(patients))
-    _write_column(file, "file", _texts(row.entry.path for row in rows))
-    for name in ("sha256", "format", "mode"):
-        _write_column(file, name, _texts(getattr(row, name) for row in rows))
-    for name in ("width", "height", "n_bytes"):
-        _write_column(file, name, np.array([getattr(row, name) for row in rows], np.int64))
-    _write_column(file, "skipped/file", _texts(entry.path for entry, _ in skipped))
-    _write_column(file, "skipped/reason", _texts(reason for _, reason in skipped))
+    columns = {
+        "label": np.array(labels, np.uint16),
+        "split": splits,
+        "patient": _texts(patients),
+        "file": _texts(row.entry.path for row in rows),
+        **{name: _texts(getattr(row, name) for row in rows) for name in ("sha256", "format", "mode")},
+        **{name: np.array([getattr(row, name) for row in rows], np.int64) for name in ("width", "height", "n_bytes")},
+        "skipped/file": _texts(entry.path for entry, _ in skipped),
+        "skipped/reason": _texts(reason for _, reason in skipped),
+    }
+    for name, column in columns.items():
+        checked: dict[str, Any] = {"compression": "gzip", "fletcher32": True} if len(column) else {}
+        file.create_dataset(name, data=column, **checked)
+        disk.check()
     attributes = {
         "format": FORMAT,
         "version": VERSION,
@@ -293,11 +287,6 @@ def _write_columns(
     }
     for name, value in attributes.items():
         file.attrs[name] = _texts([value]).reshape(()) if isinstance(value, str) else value
-
-
-def _write_column(file: h5py.File, name: str, column: np.ndarray) -> None:
-    checked: dict[str, Any] = {"compression": "gzip", "fletcher32": True} if len(column) else {}
-    file.create_dataset(name, data=column, **checked)
 
 
 def _texts(values: Iterable[str]) -> np.ndarray:

@@ -117,9 +117,9 @@ class Dataset:
         Raises:
             DatasetError: the file is damaged there.
         """
-        stored: Any = self._file["images"]
         out = np.empty((len(rows), self.size, self.size), np.uint8)
         with _stating_damage(self.path):
+            stored: Any = self._file["images"]
             for i, row in enumerate(rows):
                 stored.read_direct(out, np.s_[int(row)], np.s_[i])
         return out

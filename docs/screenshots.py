@@ -1,0 +1,94 @@
+"""Make the README's pictures from the real app: build the practice set, train on it, read one of its drawings.
+
+python docs/screenshots.py
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from playwright.sync_api import Page, sync_playwright
+
+PROJECT = Path(__file__).resolve().parent.parent
+PORT = 8599
+
+
+def main() -> None:
+    """Write `docs/images/*.png`."""
+    with tempfile.TemporaryDirectory() as home:
+        environment = os.environ | {"XRAI_HOME": home}
+        for words in ("build phantoms data/practice.hdf5", "train practice --name practice " + _quick_look()):
+            arguments = words.replace("data/", f"{home}/data/").split()
+            subprocess.run([sys.executable, "-m", "xrai", *arguments], cwd=PROJECT, env=environment, check=True)
+        options = ["--server.headless", "true", "--server.port", str(PORT)]
+        command = [sys.executable, "-m", "streamlit", "run", "streamlit_app.py", *options]
+        server = subprocess.Popen(command, cwd=PROJECT, env=environment)
+        try:
+            _wait_for_server()
+            _take_pictures(Path(home))
+        finally:
+            server.terminate()
+
+
+def _quick_look() -> str:
+    sys.path.insert(0, str(PROJECT))
+    from xrai.config import PRESETS, TrainConfig
+
+    return " ".join(TrainConfig(**PRESETS["Quick look"]).arguments())
+
+
+def _wait_for_server() -> None:
+    for _ in range(150):
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{PORT}/_stcore/health", timeout=1):
+                return
+        except OSError:
+            time.sleep(0.2)
+    raise SystemExit("the server did not start")
+
+
+def _take_pictures(home: Path) -> None:
+    from xrai.phantoms import draw_thorax
+
+    film = home / "drawing.png"
+    Image.fromarray(draw_thorax(np.random.default_rng(8), opacity=True, size=512)).save(film)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 1280, "height": 1180})
+        _open(page, "")
+        page.locator("input[type=file]").set_input_files(str(film))
+        page.get_by_text("What speaks for").last.wait_for()
+        _save(page, "diagnose")
+        _open(page, "dataset")
+        _save(page, "dataset")
+        _open(page, "train")
+        page.get_by_text("Watch a run").click()
+        page.locator(".js-plotly-plot").nth(2).wait_for()
+        _save(page, "train")
+        browser.close()
+
+
+def _open(page: Page, path: str) -> None:
+    page.goto(f"http://127.0.0.1:{PORT}/{path}")
+    page.locator("h1").wait_for()
+    page.wait_for_timeout(2000)
+
+
+def _save(page: Page, name: str) -> None:
+    page.wait_for_timeout(2500)
+    folder = PROJECT / "docs" / "images"
+    folder.mkdir(exist_ok=True)
+    page.screenshot(path=folder / f"{name}.png")
+
+
+if __name__ == "__main__":
+    main()

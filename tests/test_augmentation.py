@@ -1,0 +1,190 @@
+"""Random variation: off is off, the same chance gives the same, and each setting does what it says, no more."""
+
+import numpy as np
+import pytest
+import torch
+
+from xrai.augmentation import PATCH, augment, mix, preview
+from xrai.config import TrainConfig
+
+SIDE = 64
+
+
+def chance(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def blobs(n=64, side=SIDE):
+    """The same smooth film again and again: a bright blob off the middle, air around."""
+    y, x = torch.meshgrid(*(torch.linspace(-1, 1, side),) * 2, indexing="ij")
+    blob = torch.exp(-((x - 0.3) ** 2 + (y + 0.2) ** 2) / 0.08)
+    return (0.8 * blob).expand(n, 1, side, side).clone()
+
+
+def noise(n=16, side=SIDE):
+    return torch.rand(n, 1, side, side, generator=chance(9))
+
+
+def middles(greys):
+    """Centre of mass of each, (N, 2) in shares of the side."""
+    places = torch.linspace(0, 1, greys.shape[-1])
+    mass = greys.sum(dim=(1, 2, 3))
+    return (
+        torch.stack([(greys.sum(dim=3)[:, 0] * places).sum(1), (greys.sum(dim=2)[:, 0] * places).sum(1)], 1)
+        / mass[:, None]
+    )
+
+
+class TestAugment:
+    def test_off_is_the_same(self):
+        greys = noise()
+        assert torch.equal(augment(greys, chance(), strength=0, erase=0, flip=False), greys)
+
+    @pytest.mark.parametrize("options", [{}, {"strength": 2, "flip": True, "erase": 1}, {"strength": 0, "flip": True}])
+    def test_chance_alone_decides(self, options):
+        greys = noise()
+        torch.manual_seed(1)
+        first = augment(greys, chance(3), **options)
+        torch.manual_seed(2)  # no global chance
+        assert torch.equal(first, augment(greys, chance(3), **options))
+        assert not torch.equal(first, augment(greys, chance(4), **options))
+
+    def test_global_chance_is_left_alone(self):
+        torch.manual_seed(5)
+        expected = torch.rand(3)
+        torch.manual_seed(5)
+        augment(noise(), chance(), flip=True, erase=1)
+        mix(noise(), torch.eye(16), chance(), 0.2)
+        assert torch.equal(torch.rand(3), expected)
+
+    @pytest.mark.parametrize("strength", [0, 0.3, 1, 2])
+    @pytest.mark.parametrize("flip", [False, True])
+    def test_shape_and_range(self, strength, flip):
+        for seed, greys in enumerate((noise(), noise().round(), torch.zeros(4, 1, 32, 32), torch.ones(4, 1, 33, 33))):
+            varied = augment(greys, chance(seed), strength=strength, erase=0.5, flip=flip)
+            assert varied.shape == greys.shape
+            assert varied.dtype == torch.float32
+            assert 0 <= float(varied.min()) <= float(varied.max()) <= 1
+
+    def test_the_batch_itself_is_left_alone(self):
+        greys = noise()
+        before = greys.clone()
+        augment(greys, chance(), strength=1, erase=1, flip=True)
+        assert torch.equal(greys, before)
+
+    def test_each_scan_is_varied_by_itself(self):
+        varied = augment(blobs(8), chance(), strength=1, erase=0)
+        assert len({scan.numpy().tobytes() for scan in varied}) == 8
+
+    @pytest.mark.parametrize("n", [1, 2])
+    def test_the_smallest_batches(self, n):
+        assert augment(noise(n), chance(), strength=1, erase=1, flip=True).shape[0] == n
+
+    def test_more_strength_moves_more(self):
+        still = middles(blobs(1))
+        moved = [
+            (middles(augment(blobs(256), chance(), strength=s, erase=0)) - still).norm(dim=1) for s in (0.25, 1, 2)
+        ]
+        means = [float(item.mean()) for item in moved]
+        assert 0 < means[0] < 0.5 * means[1] < 0.7 * means[2]
+        assert float(moved[1].max()) < 0.25  # 8 % each way, and 10° and 15 % about the middle
+
+    def test_more_strength_changes_the_exposure_more(self):
+        flat = torch.full((256, 1, 32, 32), 0.5)
+        spread = [float(augment(flat, chance(), strength=s, erase=0)[:, :, 12:20, 12:20].std()) for s in (0.25, 1, 2)]
+        assert 0 < spread[0] < spread[1] < spread[2]
+
+    def test_what_moves_in_is_air(self):
+        bright = torch.ones(64, 1, SIDE, SIDE)
+        varied = augment(bright, chance(), strength=2, erase=0)
+        edges = torch.cat([varied[:, :, 0], varied[:, :, -1], varied[..., 0], varied[..., -1]], dim=2)
+        assert float((edges.amin(dim=(1, 2)) < 0.35).float().mean()) > 0.7
+        assert float(varied[:, :, 28:36, 28:36].min()) > 0.4
+
+    def test_flip_mirrors_half_left_to_right(self):
+        greys = blobs(200)
+        varied = augment(greys, chance(), strength=0, erase=0, flip=True)
+        same = (varied - greys).abs().amax(dim=(1, 2, 3)) < 1e-4
+        mirrored = (varied - greys.flip(3)).abs().amax(dim=(1, 2, 3)) < 1e-4
+        assert (same ^ mirrored).all()
+        assert 0.35 < float(mirrored.float().mean()) < 0.65
+
+    def test_without_flip_nothing_is_mirrored(self):
+        varied = augment(blobs(200), chance(), strength=1, erase=0, flip=False)
+        assert (middles(varied)[:, 1] > 0.5).all()  # the blob lies right of the middle, and stays there
+
+    @pytest.mark.parametrize("share", [0, 0.25, 1])
+    def test_erase_hides_a_patch_of_some(self, share):
+        greys = noise(400)
+        varied = augment(greys, chance(), strength=0, erase=share)
+        changed = (varied != greys)[:, 0]
+        hidden = changed.any(dim=(1, 2))
+        assert abs(float(hidden.float().mean()) - share) < 0.07
+        for scan, patch, before in zip(varied[hidden], changed[hidden], greys[hidden], strict=True):
+            height, width = int(patch.any(dim=1).sum()), int(patch.any(dim=0).sum())
+            assert int(patch.sum()) == height * width  # one rectangle
+            assert PATCH[0] * SIDE - 1 <= min(height, width) <= max(height, width) <= PATCH[1] * SIDE + 1
+            assert scan[0][patch].unique().tolist() == pytest.approx([float(before.mean())])
+
+    def test_any_device(self):
+        """On “meta”, which computes nothing, a tensor on the wrong device raises as it would on a graphics card."""
+        for device in ("meta", *(["cuda"] if torch.cuda.is_available() else [])):
+            greys = noise().to(device)
+            varied = augment(greys, chance(), strength=1, erase=0.5, flip=True)
+            mixed, targets = mix(greys, torch.eye(16, device=device), chance(), 0.2)
+            assert {varied.device.type, mixed.device.type, targets.device.type} == {device}
+            assert varied.shape == mixed.shape == greys.shape
+
+
+class TestMix:
+    @pytest.mark.parametrize("alpha", [0.01, 0.2, 1.0])
+    def test_targets_are_mixed_as_the_scans_are(self, alpha):
+        """Each scan is painted in its own grey, so that the mixture tells the shares."""
+        labels = torch.arange(32) % 3
+        targets = torch.nn.functional.one_hot(labels, 3).float()
+        greys = labels.float().view(-1, 1, 1, 1).expand(32, 1, 8, 8) / 2
+        for seed in range(20):
+            mixed, blended = mix(greys, targets, chance(seed), alpha)
+            assert torch.allclose(blended.sum(dim=1), torch.ones(32))
+            assert (blended >= 0).all()
+            told = blended @ torch.tensor([0, 0.5, 1.0])
+            assert torch.allclose(mixed, told.view(-1, 1, 1, 1).expand_as(mixed), atol=1e-6)
+
+    def test_chance_alone_decides(self):
+        first, again, other = (mix(noise(), torch.eye(16), chance(seed), 0.4)[1] for seed in (1, 1, 2))
+        assert torch.equal(first, again)
+        assert not torch.equal(first, other)
+
+    def test_a_small_alpha_mixes_little(self):
+        def purity(alpha):
+            return np.mean([mix(greys, torch.eye(16), chance(seed), alpha)[1].amax(1).mean() for seed in range(60)])
+
+        greys = noise(16, 4)
+        assert purity(0.05) > purity(1.0) + 0.1
+
+
+@pytest.fixture
+def squares():
+    return np.random.default_rng(0).integers(0, 256, (5, 96, 96), dtype=np.uint8)
+
+
+class TestPreview:
+    def test_unvaried_is_what_is_seen_at_diagnosis(self, squares):
+        config = TrainConfig(image_size=96, mixup=0.2)
+        assert (preview(squares, config, varied=False) == squares).all()
+        assert preview(squares, TrainConfig(image_size=48), varied=False).shape == (5, 48, 48)
+
+    def test_varied_by_seed(self, squares):
+        first, again, other = (preview(squares, TrainConfig(image_size=64, seed=seed)) for seed in (1, 1, 2))
+        assert first.shape == (5, 64, 64)
+        assert first.dtype == np.uint8
+        assert (first == again).all()
+        assert (first != other).any()
+
+    def test_everything_off_changes_nothing(self, squares):
+        config = TrainConfig(image_size=96, augment=0, erase=0)
+        assert (preview(squares, config) == squares).all()
+
+    def test_mixup_shows(self, squares):
+        off = {"image_size": 96, "augment": 0, "erase": 0}
+        assert (preview(squares, TrainConfig(**off, mixup=1.0)) != squares).any()

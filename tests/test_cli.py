@@ -1,0 +1,602 @@
+import errno
+import json
+import os
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import zipfile
+import zlib
+from collections import namedtuple
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from xrai import cli, jobs
+from xrai.checkpoint import CARD, CONFIG, HISTORY, STATE, WEIGHTS, open_checkpoint
+from xrai.errors import ScanError
+from xrai.records import read_records
+from xrai.settings import PROJECT
+
+TINY = [
+    "--network", "convnet", "--blocks", "2", "--filters", "2", "--dense-units", "4", "--image-size", "32",
+    "--epochs", "1", "--batch-size", "16",
+]  # fmt: skip
+EVALUATION = {"accuracy", "auc", "classes", "confusion_matrix", "per_class", "threshold", "n"}
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def call(capsys):
+    """Calls the command line in this process; gives its exit status and what it printed."""
+    Printed = namedtuple("Printed", "status out err")
+
+    def run(*arguments):
+        capsys.readouterr()
+        try:
+            status = cli.main([str(item) for item in arguments])
+        except SystemExit as leaving:
+            status = leaving.code
+        return Printed(status, *capsys.readouterr())
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def trained(practice, tmp_path_factory):
+    """The folder of a model trained by the command line."""
+    home = tmp_path_factory.mktemp("trained")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XRAI_HOME", str(home))
+        assert cli.main(["train", str(practice), "--name", "m", *TINY]) == 0
+    return home / "checkpoints" / "m"
+
+
+@pytest.fixture
+def model(home, trained):
+    folder = home / "checkpoints" / "m"
+    shutil.copytree(trained, folder)
+    return folder
+
+
+@pytest.fixture
+def scans(drawings):
+    return sorted(drawings.rglob("*.png"))
+
+
+def assert_one_sentence(printed, *words):
+    """A stated error: status 1, nothing on standard output, one line of error without traceback."""
+    assert printed.status == 1, printed
+    assert printed.out == ""
+    assert "Traceback" not in printed.err
+    (line,) = [line for line in printed.err.splitlines() if line.startswith("error:")]
+    assert line.rstrip(")").endswith(".")
+    for word in words:
+        assert word in line
+
+
+def shell(*arguments, **named):
+    command = [sys.executable, "-m", "xrai", *map(str, arguments)]
+    return subprocess.run(
+        command, cwd=PROJECT, capture_output=True, text=True, encoding="utf-8", timeout=120, check=False, **named
+    )
+
+
+# --- the four verbs ---------------------------------------------------------------------------------------------------
+
+
+def test_build(call, home, drawings):
+    out = home / "data" / "Übung 1.hdf5"
+    printed = call("build", drawings, out, "--size", 64, "--json")
+    assert printed.status == 0
+    found = json.loads(printed.out)
+    assert set(found) >= {"dataset", "n", "skipped", "counts"}
+    assert found["n"] == sum(sum(row.values()) for row in found["counts"].values())
+    assert set(found["counts"]) == {"CLEAR", "OPACITY"}
+    assert out.is_file()
+    job = jobs.Job(jobs.build_folder(out))
+    assert job.status == "done"
+    first, *_, last = job.records()
+    assert (first["kind"], last["kind"], last["done"]) == ("start", "progress", found["n"])
+
+
+def test_build_without_json_prints_nothing_on_standard_output(call, home, drawings):
+    printed = call("build", drawings, home / "data" / "d.hdf5", "--size", 64)
+    assert (printed.status, printed.out) == (0, "")
+    assert "data/d.hdf5: " in printed.err
+
+
+def test_look(call, home, drawings):
+    printed = call("look", drawings, "--json")
+    assert printed.status == 0
+    assert set(json.loads(printed.out)["counts"]) == {"CLEAR", "OPACITY"}
+    assert "CLEAR" in call("look", drawings).out
+
+
+def test_train(call, home, practice):
+    printed = call("train", practice, "--name", "Mein Modell", *TINY, "--flip", "yes", "--json")
+    assert printed.status == 0, printed.err
+    found = json.loads(printed.out)
+    assert found["model"] == "Mein Modell"
+    assert found["classes"] == ["CLEAR", "OPACITY"]
+    assert found["ended"] == "finished"
+    assert 0 <= found["validation"]["accuracy"] <= 1
+    assert "epoch 1: loss" in printed.err
+    checkpoint = open_checkpoint("Mein Modell")
+    assert sorted(item.name for item in checkpoint.folder.iterdir() if item.name != jobs.LOCK) == sorted(
+        [CARD, CONFIG, HISTORY, WEIGHTS, STATE, jobs.JOB]
+    )
+    assert checkpoint.config()["train"]["flip"] is True
+    assert jobs.Job(checkpoint.folder).status == "done"
+    assert [item["kind"] for item in read_records(checkpoint.folder / HISTORY)] == ["start", "step", "epoch", "end"]
+
+
+def test_train_finds_a_dataset_by_its_name(call, home, practice):
+    (home / "data").mkdir()
+    shutil.copy(practice, home / "data" / "chest.hdf5")
+    for number, given in enumerate(("chest", "chest.hdf5", "data/chest.hdf5")):
+        assert call("train", given, "--name", f"m{number}", *TINY).status == 0
+        assert open_checkpoint(f"m{number}").config()["dataset"] == "data/chest.hdf5"
+
+
+def test_evaluate(call, model, practice):
+    printed = call("evaluate", "m", practice, "--split", "val", "--json")
+    assert printed.status == 0
+    found = json.loads(printed.out)
+    assert set(found) >= EVALUATION
+    assert set(found["per_class"]["CLEAR"]) == {"precision", "recall", "f1", "support"}
+    assert sum(map(sum, found["confusion_matrix"])) == found["n"]
+    printed = call("evaluate", "m", practice, "--split", "val")
+    assert printed.status == 0
+    for word in ("accuracy", "OPACITY", "recall", "confusion matrix", "measured on this split 1 times before"):
+        assert word in printed.out
+
+
+def test_diagnose(call, model, scans, tmp_path):
+    printed = call("diagnose", *scans[:3], "--model", "m", "--heatmap", tmp_path / "maps", "--json")
+    assert printed.status == 0, printed.err
+    found = json.loads(printed.out)
+    assert [item["file"] for item in found] == [str(item) for item in scans[:3]]
+    for item in found:
+        assert set(item["probabilities"]) == {"CLEAR", "OPACITY"}
+        assert sum(item["probabilities"].values()) == pytest.approx(1, abs=1e-5)
+        assert item["diagnosis"] in item["probabilities"]
+        assert item["warnings"] == []
+        assert item["model"] == "m"
+        with Image.open(item["heatmap"]) as image:
+            assert image.size == (128, 64)
+    printed = call("diagnose", scans[0], "--model", "m")
+    assert found[0]["diagnosis"] in printed.out
+    assert "%" in printed.out
+
+
+def test_one_bad_file_does_not_hold_up_the_others(call, model, scans, tmp_path):
+    (tmp_path / "bad.jpg").write_text("no picture")
+    printed = call(
+        "diagnose", scans[0], tmp_path / "bad.jpg", tmp_path / "gone.png", scans[1], "--model", "m", "--json"
+    )
+    assert printed.status == 1
+    good, bad, gone, last = json.loads(printed.out)
+    assert "diagnosis" in good
+    assert "diagnosis" in last
+    assert set(bad) == set(gone) == {"file", "error"}
+    assert printed.err.count("error: ") == 2
+
+
+def test_heatmaps_of_files_of_one_name_and_of_a_second_call(call, model, scans, tmp_path):
+    files = []
+    for number, folder in enumerate("ab"):
+        (tmp_path / folder).mkdir()
+        files.append(shutil.copy(scans[number], tmp_path / folder / "scan.png"))
+    maps = tmp_path / "maps"
+    first = json.loads(call("diagnose", *files, "--model", "m", "--heatmap", maps, "--json").out)
+    assert len({item["heatmap"] for item in first}) == 2
+    again = json.loads(call("diagnose", *files, "--model", "m", "--heatmap", maps, "--json").out)
+    assert first == again
+    assert len(list(maps.iterdir())) == 2
+
+
+def test_a_heatmap_that_cannot_be_written_does_not_cost_the_reading(call, model, scans, tmp_path):
+    (tmp_path / "file").touch()
+    printed = call("diagnose", scans[0], "--model", "m", "--heatmap", tmp_path / "file", "--json")
+    assert printed.status == 1
+    (found,) = json.loads(printed.out)
+    assert found["diagnosis"] in ("CLEAR", "OPACITY")
+    assert any("heatmap cannot be written" in warning for warning in found["warnings"])
+    assert "Traceback" not in printed.err
+
+
+# --- usage ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("verb", [[], ["build"], ["look"], ["train"], ["evaluate"], ["diagnose"]])
+def test_help(call, verb):
+    printed = call(*verb, "--help")
+    assert printed.status == 0
+    assert printed.out.startswith("usage: python -m xrai")
+
+
+def test_version(call):
+    assert call("--version").out.startswith("xrai ")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [], ["dance"], ["build"], ["build", "x"], ["train", "x"], ["train", "x", "--name", "m", "--epochs", "many"],
+        ["train", "x", "--name", "m", "--network", "alexnet"], ["train", "x", "--name", "m", "--flip", "perhaps"],
+        ["evaluate", "m"], ["evaluate", "m", "x", "--split", "all"], ["diagnose"], ["diagnose", "x", "--what"],
+    ],
+)  # fmt: skip
+def test_wrong_usage(call, home, arguments):
+    printed = call(*arguments)
+    assert printed.status == 2
+    assert printed.out == ""
+    assert "usage:" in printed.err
+
+
+# --- bad sources ------------------------------------------------------------------------------------------------------
+
+
+def folder_of(tmp_path, **classes):
+    root = tmp_path / "source"
+    root.mkdir()
+    for name, n in classes.items():
+        (root / name).mkdir()
+        for number in range(n):
+            pixels = np.random.default_rng([len(name), number]).integers(0, 256, (64, 64), dtype=np.uint8)
+            Image.fromarray(pixels).save(root / name / f"{number}.png")
+    return root
+
+
+def zip_of(tmp_path, members):
+    file = tmp_path / "source.zip"
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return file
+
+
+BAD_SOURCES = {
+    "no folder": (lambda path: path / "nowhere", ["nowhere"]),
+    "an empty folder": (folder_of, ["no scans"]),
+    "one class": (lambda path: folder_of(path, NORMAL=3), ["NORMAL", "two"]),
+    "a zip with ..": (lambda path: zip_of(path, {"NORMAL/1.png": b"x", "../PNEUMONIA/1.png": b"x"}), ["outside"]),
+    "a zip bomb": (
+        lambda path: zip_of(path, {f"{name}/{i}.png": bytes(10**6) for name in ("A", "B") for i in range(9)}),
+        ["times its size"],
+    ),
+    "no zip": (lambda path: zip_of(path, {}).write_bytes(b"PK\3\4 hello") and path / "source.zip", ["zip"]),
+    "an unknown Kaggle set": (lambda path: "kaggle:someone/something", ["kaggle:"]),
+}
+
+
+@pytest.mark.parametrize(("source", "words"), BAD_SOURCES.values(), ids=BAD_SOURCES.keys())
+def test_bad_source(call, home, tmp_path, source, words):
+    out = home / "data" / "d.hdf5"
+    printed = call("build", source(tmp_path), out, "--json")
+    assert_one_sentence(printed, *words)
+    assert not list(home.rglob("*.hdf5*"))
+    assert jobs.Job(jobs.build_folder(out)).status == "failed"
+    assert jobs.Job(jobs.build_folder(out)).error in printed.err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["out.txt"], ["out.hdf5", "--size", 7], ["out.hdf5", "--workers", 0], ["out.hdf5", "--seed", -1]],
+    ids=lambda arguments: " ".join(map(str, arguments)),
+)
+def test_bad_wishes_for_a_build(call, home, drawings, tmp_path, arguments):
+    assert_one_sentence(call("build", drawings, tmp_path / arguments[0], *arguments[1:], "--json"))
+
+
+def test_a_dataset_is_not_built_over_another(call, home, drawings, practice, tmp_path):
+    out = shutil.copy(practice, tmp_path / "d.hdf5")
+    before = out.read_bytes()
+    assert_one_sentence(call("build", drawings, out, "--json"), "already a dataset")
+    assert out.read_bytes() == before
+
+
+def png_header(side):
+    def chunk(kind, content):
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    header = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 100)) + chunk(b"IEND", b"")
+    )
+
+
+def truncated_jpeg(tmp_path):
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (200, 200), dtype=np.uint8)).save(tmp_path / "whole.jpg")
+    return (tmp_path / "whole.jpg").read_bytes()[:4000]
+
+
+BAD_SCANS = {
+    "huge.png": lambda path: png_header(60_000),
+    "cut.jpg": truncated_jpeg,
+    "text.jpg": lambda path: b"This is a letter about a patient, and no picture.",
+    "empty.png": lambda path: b"",
+}
+
+
+@pytest.mark.parametrize("name", BAD_SCANS)
+def test_bad_scan(call, model, tmp_path, name):
+    (tmp_path / name).write_bytes(BAD_SCANS[name](tmp_path))
+    printed = call("diagnose", tmp_path / name, "--model", "m", "--json")
+    (found,) = json.loads(printed.out)
+    assert set(found) == {"file", "error"}
+    assert_one_sentence(printed._replace(out=""), name)
+
+
+def test_bad_scans_are_skipped_and_listed_in_a_build(call, home, tmp_path):
+    source = folder_of(tmp_path, NORMAL=12, PNEUMONIA=12)
+    for name, make in BAD_SCANS.items():
+        (source / "NORMAL" / name).write_bytes(make(tmp_path))
+    printed = call("build", source, home / "data" / "d.hdf5", "--size", 64, "--json")
+    assert printed.status == 0
+    found = json.loads(printed.out)
+    assert (found["n"], found["skipped"]) == (24, 4)
+    for name in BAD_SCANS:
+        assert f"skipped NORMAL/{name}: " in printed.err
+
+
+def test_class_of_bad_scans_alone(call, home, tmp_path):
+    source = folder_of(tmp_path, NORMAL=5, PNEUMONIA=1)
+    (source / "PNEUMONIA" / "0.png").write_bytes(b"no picture")
+    assert_one_sentence(call("build", source, home / "data" / "d.hdf5", "--json"), "PNEUMONIA")
+    assert not list(home.rglob("*.hdf5*"))
+
+
+def test_disk_full_while_building(call, home, drawings, monkeypatch):
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(10**9, 10**9, 0))
+    assert_one_sentence(call("build", drawings, home / "data" / "d.hdf5", "--json"), "disk is full")
+    assert not list(home.rglob("*.hdf5*"))
+
+
+def no_space(*arguments, **named):
+    raise OSError(errno.ENOSPC, "No space left on device", "somewhere")
+
+
+def test_disk_too_full_for_anything(call, home, drawings, monkeypatch):
+    monkeypatch.setattr("pathlib.Path.mkdir", no_space)
+    assert_one_sentence(call("build", drawings, home / "d.hdf5", "--json"), "No space left")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no signals of this kind")
+def test_ctrl_c_while_building_leaves_nothing_behind(call, home, drawings, monkeypatch):
+    """As the Stop button does."""
+    monkeypatch.setattr("xrai.dataset.build.PROGRESS_SECONDS", 0)
+    real = cli._print_progress
+
+    def interrupt(record):
+        real(record)
+        if record["kind"] == "progress" and record["done"] == 5:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(cli, "_print_progress", interrupt)
+    out = home / "data" / "d.hdf5"
+    printed = call("build", drawings, out, "--size", 64, "--json")
+    assert printed.status == 0
+    assert json.loads(printed.out) == {"dataset": None, "ended": "stopped"}
+    assert not list(home.rglob("*.hdf5*"))
+    assert jobs.Job(jobs.build_folder(out)).status == "stopped"
+    monkeypatch.setattr(cli, "_print_progress", real)
+    assert call("build", drawings, out, "--size", 64).status == 0
+
+
+# --- bad datasets and models ------------------------------------------------------------------------------------------
+
+
+def cut_short(practice, tmp_path, share):
+    content = practice.read_bytes()
+    (tmp_path / "cut.hdf5").write_bytes(content[: int(share * len(content))])
+    return tmp_path / "cut.hdf5"
+
+
+@pytest.mark.parametrize("share", [0, 0.01, 0.5, 0.999])
+def test_dataset_cut_short(call, model, practice, tmp_path, share):
+    file = cut_short(practice, tmp_path, share)
+    assert_one_sentence(call("train", file, "--name", "x", *TINY, "--json"), "cut.hdf5", "damaged or cut short")
+    assert_one_sentence(call("evaluate", "m", file, "--json"), "cut.hdf5", "damaged or cut short")
+    assert not (model.parent / "x").exists()
+
+
+def test_dataset_that_is_not_there(call, model):
+    assert_one_sentence(call("train", "nowhere.hdf5", "--name", "x", "--json"), "no dataset at", "nowhere.hdf5")
+    assert_one_sentence(call("evaluate", "m", "nowhere", "--json"), "no dataset at")
+    assert_one_sentence(call("train", "--name", "x", "--json"), "Which dataset")
+    assert_one_sentence(call("evaluate", "m", "~nobody-of-that-name/d.hdf5", "--json"), "no dataset at")
+
+
+def test_model_that_is_not_there(call, model, practice, scans):
+    for arguments in (["evaluate", "other", practice], ["diagnose", scans[0], "--model", "other"]):
+        assert_one_sentence(call(*arguments, "--json"), "no model “other”", "are: m")
+
+
+@pytest.mark.parametrize("name", ["../m", "/etc", "", "CON", "m\n"])
+def test_name_that_no_model_can_have(call, model, practice, scans, name):
+    for arguments in (
+        ["train", practice, "--name", name],
+        ["evaluate", name, practice],
+        ["diagnose", scans[0], "--model", name],
+    ):
+        assert "cannot be a model's name" in call(*arguments, "--json").err
+
+
+@pytest.mark.parametrize("file", [CARD, WEIGHTS])
+@pytest.mark.parametrize("content", [None, b"something else"], ids=["missing", "foreign"])
+def test_model_with_a_missing_or_foreign_file(call, model, practice, scans, file, content):
+    (model / file).unlink()
+    if content:
+        (model / file).write_bytes(content)
+    for arguments in (["evaluate", "m", practice], ["diagnose", scans[0], "--model", "m"]):
+        assert_one_sentence(call(*arguments, "--json"), "“m”", file)
+
+
+def test_dataset_of_other_classes(call, model, home, tmp_path):
+    source = folder_of(tmp_path, NORMAL=12, PNEUMONIA=12)
+    assert call("build", source, home / "data" / "d.hdf5", "--size", 64).status == 0
+    assert_one_sentence(call("evaluate", "m", "d", "--json"), "CLEAR, OPACITY", "NORMAL, PNEUMONIA")
+
+
+def test_name_already_used(call, model, practice):
+    before = {item.name: item.read_bytes() for item in model.iterdir() if item.is_file()}
+    assert_one_sentence(call("train", practice, "--name", "m", *TINY, "--json"), "already", "--resume")
+    assert {item.name: item.read_bytes() for item in model.iterdir() if item.is_file()} == before
+
+
+def test_name_of_a_run_that_left_nothing_is_free(call, home, practice, monkeypatch):
+    """ImageNet weights cannot be had: the same name with --weights scratch must do."""
+    from urllib.error import URLError
+
+    def offline(*arguments, **named):
+        raise URLError("no route to host")
+
+    monkeypatch.setattr("torch.hub.load_state_dict_from_url", offline)
+    wanted = ["train", practice, "--name", "m", "--network", "mobilenet_v3_small", "--image-size", 32, "--epochs", 1]
+    assert_one_sentence(call(*wanted, "--weights", "imagenet", "--json"), "no internet", "scratch")
+    assert jobs.Job(home / "checkpoints" / "m").status == "failed"
+    assert call(*wanted, "--weights", "scratch").status == 0
+    assert open_checkpoint("m").card().config.weights == "scratch"
+    assert jobs.Job(home / "checkpoints" / "m").error == ""
+
+
+def test_resume_of_an_unknown_run(call, home):
+    assert_one_sentence(call("train", "--name", "x", "--resume", "--json"), "no model “x”")
+    assert not (home / "checkpoints" / "x").exists()
+
+
+def test_resume_of_a_run_with_a_foreign_config(call, model):
+    (model / CONFIG).write_text("hello")
+    assert_one_sentence(call("train", "--name", "m", "--resume", "--json"), CONFIG)
+
+
+def test_resume_goes_on_with_its_own_settings(call, model, practice):
+    assert_one_sentence(call("train", "--name", "m", "--resume", "--epochs", 5, "--json"), "leave out --epochs")
+    printed = call("train", "--name", "m", "--resume", "--epochs", 1, "--json")
+    assert printed.status == 0
+    assert json.loads(printed.out)["ended"] == "finished"
+
+
+def test_resume_with_a_dataset_that_has_moved(call, model, practice, tmp_path):
+    config = json.loads((model / CONFIG).read_text())
+    (model / CONFIG).write_text(json.dumps(config | {"dataset": "data/gone.hdf5"}))
+    assert_one_sentence(call("train", "--name", "m", "--resume", "--json"), "no dataset at")
+    moved = shutil.copy(practice, tmp_path / "moved.hdf5")
+    assert call("train", moved, "--name", "m", "--resume", "--json").status == 0
+
+
+def test_a_run_that_goes_on_elsewhere_is_not_started_again(call, home, practice, monkeypatch):
+    folder = home / "checkpoints" / "m"
+    with jobs.running(folder, title="m"):
+        printed = call("train", practice, "--name", "m", *TINY, "--json")
+    assert_one_sentence(printed, "already running")
+    assert not (folder / CONFIG).exists()
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "word"),
+    [
+        ("--epochs", 0, "epochs"), ("--learning-rate", "nan", "learning rate"), ("--devices", 3, "shared equally"),
+        ("--image-size", 8, "image size"), ("--weights", "imagenet", "convnet"),
+    ],
+)  # fmt: skip
+def test_settings_out_of_their_limits(call, home, practice, flag, value, word):
+    assert_one_sentence(call("train", practice, "--name", "x", "--network", "convnet", flag, value, "--json"), word)
+    assert not (home / "checkpoints" / "x").exists()
+
+
+def test_disk_full_while_training(call, home, practice, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr("xrai.training.state.save_file", no_space)
+        assert_one_sentence(call("train", practice, "--name", "x", *TINY, "--json"), "disk is full", "resume")
+    assert jobs.Job(home / "checkpoints" / "x").status == "failed"
+
+
+def test_disk_full_while_evaluating(call, model, practice, monkeypatch):
+    monkeypatch.setattr("xrai.checkpoint.Checkpoint.write_card", no_space)
+    assert_one_sentence(call("evaluate", "m", practice, "--json"), "No space left")
+
+
+def test_loss_that_is_no_number(call, home, practice, monkeypatch):
+    monkeypatch.setattr("xrai.training.run.learning_rate_at", lambda config, progress: float("inf"))
+    assert_one_sentence(call("train", practice, "--name", "x", *TINY, "--json"), "no number any more", "a tenth")
+    assert "no number" in jobs.Job(home / "checkpoints" / "x").error
+
+
+def test_errors_that_nobody_foresaw_are_said_without_a_traceback(call, model, scans, monkeypatch):
+    for error, word in ((OSError(errno.EIO, "Input/output error", "x.png"), "Input/output"), (MemoryError(), "memory")):
+
+        def fail(*arguments, error=error, **named):
+            raise error
+
+        monkeypatch.setattr("xrai.diagnosis.Reader.read", fail)
+        assert_one_sentence(call("diagnose", scans[0], "--model", "m", "--json"), word)
+
+
+def test_ctrl_c_without_a_job(call, model, scans, monkeypatch):
+    def interrupt(*arguments, **named):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("xrai.diagnosis.Reader.read", interrupt)
+    printed = call("diagnose", scans[0], "--model", "m", "--json")
+    assert (printed.status, printed.out, printed.err) == (1, "", "stopped\n")
+
+
+def test_what_libraries_print_does_not_get_into_the_json(call, model, scans, monkeypatch):
+    def chatty(*arguments, **named):
+        print("You may want to update me!")
+        raise ScanError("A sentence.")
+
+    monkeypatch.setattr("xrai.scans.read_scan", chatty)
+    printed = call("diagnose", scans[0], "--model", "m", "--json")
+    assert json.loads(printed.out) == [{"file": str(scans[0]), "error": "A sentence."}]
+    assert "update me" in printed.err
+
+
+# --- as a process -----------------------------------------------------------------------------------------------------
+
+
+def test_the_shell_sees_one_json_document_and_status_0(home, drawings):
+    done = shell("build", drawings, home / "data" / "Übung.hdf5", "--size", 64, "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["dataset"].endswith("Übung.hdf5")
+    assert "Traceback" not in done.stderr
+
+
+def test_the_shell_sees_status_1_and_2(home):
+    stated, usage = shell("build", home / "nowhere", home / "d.hdf5"), shell("dance")
+    assert (stated.returncode, stated.stdout) == (1, "")
+    assert [line for line in stated.stderr.splitlines() if line.startswith("error: ")]
+    assert (usage.returncode, usage.stdout) == (2, "")
+    assert "Traceback" not in stated.stderr + usage.stderr
+
+
+def test_a_console_of_another_code_page_is_borne(home, tmp_path):
+    """A Windows console may not know the quotes and dashes of our sentences."""
+    done = shell("look", home / "nowhere “x”", env=os.environ | {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"})
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "“x”" in done.stderr
+
+
+def test_a_reader_who_leaves_early_sees_no_traceback(home, drawings):
+    command = [sys.executable, "-m", "xrai", "look", str(drawings)]
+    with subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        process.stdout.close()
+        told = process.stderr.read()
+    assert "Traceback" not in told
+    assert "BrokenPipe" not in told

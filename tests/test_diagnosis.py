@@ -1,0 +1,255 @@
+import io
+import json
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import numpy as np
+import pydicom
+import pytest
+import torch
+from PIL import Image
+from pydicom import uid
+from pydicom.dataset import Dataset, FileMetaDataset
+
+from xrai.checkpoint import CARD, Card, open_checkpoint
+from xrai.config import TrainConfig
+from xrai.diagnosis import Reader, save_heatmap
+from xrai.errors import CheckpointError
+from xrai.heatmaps import overlay, side_by_side
+from xrai.networks import build_network
+from xrai.phantoms import draw_thorax
+from xrai.preprocessing import Preprocessing
+from xrai.scans import read_scan
+from xrai.settings import PROJECT
+
+
+def make_model(name="m", network="resnet18", classes=("CLEAR", "OPACITY"), drawings=False):
+    """A network that has learned nothing, whose answers differ from scan to scan all the same."""
+    config = TrainConfig(network=network, blocks=3, filters=4, image_size=64)
+    torch.manual_seed(0)
+    built, steps = build_network(config, len(classes)).eval(), Preprocessing(128, 64, 0.4, 0.2)
+    head = built.head if isinstance(built.head, torch.nn.Linear) else built.head[-1]
+    with torch.no_grad():  # the answers on the drawn films are spread out round “undecided”
+        logits = built(torch.cat([steps(film(seed)) for seed in range(8)]))
+        spread = (logits[:, 1] - logits[:, 0]).std()
+        head.weight.div_(spread)
+        head.bias.copy_((head.bias - logits.mean(0)) / spread)
+    checkpoint = open_checkpoint(name)
+    checkpoint.folder.mkdir()
+    checkpoint.save_network(built)
+    methods = ("CAM", "Grad-CAM") if network != "convnet" else ("Grad-CAM",)
+    checkpoint.write_card(
+        Card(
+            name=name,
+            created="2026-11-21",
+            classes=classes,
+            config=config,
+            preprocessing=steps,
+            dataset={"name": "d", "drawings": drawings},
+            threshold={"class": classes[1], "value": 0.5, "chosen": "in a test"} if len(classes) == 2 else None,
+            training={"best_epoch": 1},
+            validation={},
+            heatmap={method: {name: 2.0 + i for i, name in enumerate(classes)} for method in methods},
+            versions={},
+        )
+    )
+    return checkpoint
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Several threads a calculation cost small networks more than they give, much more so on a busy machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def reader(home):
+    return Reader.open(make_model())
+
+
+def film(seed=0, size=256):
+    return draw_thorax(np.random.default_rng(seed), opacity=bool(seed % 2), size=size)
+
+
+def encoded(pixels, form="PNG", **options):
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, form, **options)
+    return buffer.getvalue()
+
+
+def as_dicom(pixels, photometric="MONOCHROME2"):
+    meta = FileMetaDataset()
+    meta.TransferSyntaxUID = uid.ExplicitVRLittleEndian
+    meta.MediaStorageSOPClassUID = uid.ComputedRadiographyImageStorage
+    meta.MediaStorageSOPInstanceUID = uid.generate_uid()
+    ds = Dataset()
+    ds.file_meta, ds.preamble = meta, b"\0" * 128
+    ds.SOPClassUID, ds.SOPInstanceUID, ds.Modality = meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID, "CR"
+    ds.Rows, ds.Columns, ds.SamplesPerPixel, ds.PhotometricInterpretation = *pixels.shape, 1, photometric
+    ds.BitsAllocated, ds.BitsStored, ds.HighBit, ds.PixelRepresentation = 8, 8, 7, 0
+    ds.RescaleSlope, ds.RescaleIntercept = 1, 0
+    stored = 255 - pixels if photometric == "MONOCHROME1" else pixels
+    ds.PixelData = stored.tobytes()
+    ds["PixelData"].VR = "OB"
+    buffer = io.BytesIO()
+    pydicom.dcmwrite(buffer, ds, enforce_file_format=True)
+    return buffer.getvalue()
+
+
+def test_reading_names_a_class_and_every_probability(reader):
+    calls = set()
+    for seed in range(12):
+        reading = reader.read(read_scan(encoded(film(seed))))
+        assert list(reading.probabilities) == ["CLEAR", "OPACITY"]
+        assert sum(reading.probabilities.values()) == pytest.approx(1, abs=1e-5)
+        assert reading.diagnosis == ("OPACITY" if reading.probabilities["OPACITY"] >= 0.5 else "CLEAR")
+        calls.add(reading.diagnosis)
+    assert calls == {"CLEAR", "OPACITY"}
+
+
+def test_three_classes_go_to_the_likeliest(home):
+    reader = Reader.open(make_model(classes=("NORMAL", "COVID", "VIRAL")))
+    reading = reader.read(read_scan(encoded(film())))
+    assert sum(reading.probabilities.values()) == pytest.approx(1, abs=1e-5)
+    assert reading.diagnosis == max(reading.probabilities, key=reading.probabilities.__getitem__)
+
+
+def test_threshold_decides(reader):
+    scan = read_scan(encoded(film()))
+    share = reader.read(scan).probabilities["OPACITY"]
+    for value, called in ((share - 0.01, "OPACITY"), (share + 0.01, "CLEAR")):
+        card = replace(reader.card, threshold={"class": "OPACITY", "value": value})
+        assert Reader(card, reader.network).read(scan).diagnosis == called
+
+
+def test_reading_is_that_of_the_plain_network(reader):
+    scan = read_scan(encoded(film(3)))
+    with torch.inference_mode():
+        shares = reader.network(reader.card.preprocessing(scan.pixels)).softmax(1)[0]
+    assert list(reader.read(scan).probabilities.values()) == pytest.approx(shares.tolist(), abs=1e-5)
+
+
+@pytest.mark.parametrize("network", ["resnet18", "convnet"])
+def test_heatmap_lies_over_the_scan(home, network):
+    reader = Reader.open(make_model(network=network))
+    scan = read_scan(encoded(film()[:200]))
+    for method in reader.methods:
+        heat = reader.heatmap(scan, "OPACITY", method)
+        assert heat.shape == scan.pixels.shape == (200, 256)
+        assert heat.dtype == np.float32
+        assert 0 <= heat.min() <= heat.max() <= 1
+    np.testing.assert_array_equal(reader.heatmap(scan, "OPACITY"), reader.heatmap(scan, "OPACITY", reader.methods[0]))
+
+
+def test_heatmap_is_weaker_the_more_evidence_full_colour_stands_for(reader):
+    scan = read_scan(encoded(film()))
+    name = max(reader.card.classes, key=lambda item: reader.heatmap(scan, item).max())
+    found = reader.heatmap(scan, name)
+    assert found.max() > 0
+    anchors = {method: dict.fromkeys(reader.card.classes, 1e4) for method in reader.methods}
+    weaker = Reader(replace(reader.card, heatmap=anchors), reader.network).heatmap(scan, name)
+    assert 0 < weaker.max() < 0.1 * found.max()
+
+
+def test_jpeg_and_dicom_of_one_film_agree(reader):
+    for seed in range(4):
+        pixels = film(seed)
+        exact, inverted = (read_scan(as_dicom(pixels, name)) for name in ("MONOCHROME2", "MONOCHROME1"))
+        np.testing.assert_array_equal(exact.pixels, inverted.pixels)
+        jpeg = read_scan(encoded(pixels, "JPEG", quality=97))
+        readings = [reader.read(scan) for scan in (exact, inverted, jpeg)]
+        shares = [item.probabilities["OPACITY"] for item in readings]
+        assert shares[0] == shares[1]
+        assert shares[2] == pytest.approx(shares[0], abs=0.03)
+
+
+def test_a_film_reads_like_its_smaller_copy(reader):
+    """224-pixel copies of films are what public sets hold."""
+    large = film(1, 512)
+    small = np.asarray(Image.fromarray(large).resize((128, 128), Image.Resampling.BILINEAR))
+    shares = [reader.read(read_scan(encoded(pixels))).probabilities["OPACITY"] for pixels in (large, small)]
+    assert shares[0] == pytest.approx(shares[1], abs=0.02)
+
+
+def test_one_reader_for_many_threads(reader):
+    """Two doctors at once must not swap heatmaps (NOTES)."""
+    scans = [read_scan(encoded(film(seed))) for seed in range(6)]
+
+    def read(number):
+        scan, name = scans[number % 6], ("CLEAR", "OPACITY")[number % 2]
+        return reader.read(scan), reader.heatmap(scan, name, reader.methods[number % len(reader.methods)])
+
+    alone = [read(number) for number in range(12)]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(read, range(12)))
+    for (reading, heat), (expected, expected_heat) in zip(together, alone, strict=True):
+        assert reading.probabilities == pytest.approx(expected.probabilities, abs=1e-5)
+        np.testing.assert_allclose(heat, expected_heat, atol=1e-4)
+
+
+def test_warnings(home):
+    reader = Reader.open(make_model(drawings=True))
+    (warning,) = reader.read(read_scan(encoded(film()))).warnings
+    assert "drawings" in warning
+    reader = Reader.open(make_model("small"))
+    assert reader.read(read_scan(encoded(film()))).warnings == ()
+    card = replace(reader.card, preprocessing=replace(reader.card.preprocessing, input_size=300))
+    (warning,) = Reader(card, reader.network).read(read_scan(encoded(film()))).warnings
+    assert "256 × 256" in warning
+
+
+def test_a_card_without_anchors_is_refused(home):
+    checkpoint = make_model()
+    values = json.loads((checkpoint.folder / CARD).read_text())
+    (checkpoint.folder / CARD).write_text(json.dumps(values | {"heatmap": {"CAM": values["heatmap"]["CAM"]}}))
+    with pytest.raises(CheckpointError, match="how strong a heatmap"):
+        Reader.open(checkpoint)
+
+
+def test_pixels_without_heat_stay_as_they_are(reader):
+    pixels = film()
+    heat = np.zeros(pixels.shape, np.float32)
+    np.testing.assert_array_equal(overlay(pixels, heat), np.repeat(pixels[..., None], 3, axis=2))
+    heat[:50] = 1
+    drawn = overlay(pixels, heat, 1.0)
+    np.testing.assert_array_equal(drawn[50:], np.repeat(pixels[50:, :, None], 3, axis=2))
+    assert (drawn[:50] == (220, 20, 20)).all()
+    np.testing.assert_array_equal(overlay(pixels, heat, 0.0), np.repeat(pixels[..., None], 3, axis=2))
+
+
+def test_saved_heatmap_is_the_scan_beside_itself_with_heat(reader, tmp_path):
+    scan = read_scan(encoded(film()))
+    heat = reader.heatmap(scan, "OPACITY")
+    save_heatmap(tmp_path / "x.png", scan, heat)
+    with Image.open(tmp_path / "x.png") as image:
+        assert image.size == (512, 256)
+        np.testing.assert_array_equal(np.asarray(image), side_by_side(scan.pixels, heat))
+
+
+@pytest.mark.real
+def test_the_model_in_the_box_on_real_scans(home, real_data):
+    shipped = PROJECT / "checkpoints" / "pneumonia"
+    if not (shipped / CARD).is_file():
+        pytest.skip("there is no model in checkpoints/pneumonia yet")
+    checkpoint = open_checkpoint("pneumonia")
+    shutil.copytree(shipped, checkpoint.folder, ignore=shutil.ignore_patterns("state"))
+    reader = Reader.open(checkpoint)
+    folder = real_data / "datasets" / "originals"
+    files = sorted(item for item in folder.rglob("*") if item.suffix.lower() in (".jpg", ".jpeg", ".png"))[::12]
+    assert files
+    copies = {item.name: item for item in (real_data / "datasets" / "chest_xray" / "train").rglob("*.jpeg")}
+    for file in files:
+        scan = read_scan(file)
+        reading = reader.read(scan)
+        assert set(reading.probabilities) == {"NORMAL", "PNEUMONIA"}
+        assert sum(reading.probabilities.values()) == pytest.approx(1, abs=1e-5)
+        assert reader.heatmap(scan, reading.diagnosis).shape == scan.pixels.shape
+        copy = reader.read(read_scan(copies[file.name]))
+        assert copy.probabilities["PNEUMONIA"] == pytest.approx(reading.probabilities["PNEUMONIA"], abs=0.15)
+    for file in sorted((real_data / "samples" / "dicom_chest").iterdir()):
+        if file.suffix == ".dcm":
+            assert reader.read(read_scan(file)).diagnosis in ("NORMAL", "PNEUMONIA")

@@ -1,0 +1,239 @@
+import errno
+import json
+import shutil
+
+import h5py
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import (
+    accuracy_score,
+    balanced_accuracy_score,
+    classification_report,
+    confusion_matrix,
+    roc_auc_score,
+)
+
+from xrai.checkpoint import Card, open_checkpoint
+from xrai.config import TrainConfig
+from xrai.dataset import open_dataset
+from xrai.errors import CheckpointError, DatasetError
+from xrai.evaluation import evaluate, predict_rows, report
+from xrai.networks import build_network
+from xrai.preprocessing import Preprocessing
+from xrai.settings import PROJECT
+
+KEYS = {
+    "accuracy", "accuracy_interval", "balanced_accuracy", "balanced_accuracy_interval", "auc", "auc_interval",
+    "classes", "confusion_matrix", "per_class", "threshold", "brier", "expected_calibration_error",
+    "n", "n_patients", "split", "dataset", "model", "measured_before",
+}  # fmt: skip
+
+
+def make_model(name, classes, threshold=0.5, seed=0):
+    """A network that has learned nothing, whose answers differ from scan to scan all the same."""
+    config = TrainConfig(network="convnet", blocks=3, filters=4, image_size=32)
+    torch.manual_seed(seed)
+    network = build_network(config, len(classes))
+    with torch.no_grad():
+        network.head[-1].weight.mul_(200)
+        network.head[-1].bias.zero_()
+    checkpoint = open_checkpoint(name)
+    checkpoint.folder.mkdir()
+    checkpoint.save_network(network)
+    card = Card(
+        name=name, created="2026-11-21", classes=tuple(classes), config=config,
+        preprocessing=Preprocessing(64, 32, 0.4, 0.2), dataset={"name": "d"},
+        threshold={"class": classes[1], "value": threshold, "chosen": "in a test"} if len(classes) == 2 else None,
+        training={"best_epoch": 1}, validation={}, heatmap={"Grad-CAM": dict.fromkeys(classes, 1.0)}, versions={},
+    )  # fmt: skip
+    checkpoint.write_card(card)
+    return checkpoint
+
+
+@pytest.fixture
+def model(home):
+    return make_model("m", ("CLEAR", "OPACITY"))
+
+
+def changed_copy(dataset, out, change):
+    shutil.copy(dataset, out)
+    with h5py.File(out, "r+") as file:
+        change(file)
+    return out
+
+
+def predictions(n, n_classes, seed=0):
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(n_classes, size=n)
+    scores = rng.normal(0, 1, (n, n_classes)) + 1.2 * np.eye(n_classes)[labels]
+    shares = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
+    patients = np.array([f"p{number // 2}" for number in range(n)], dtype=object)
+    return shares, labels, patients
+
+
+@pytest.mark.parametrize(("n_classes", "threshold"), [(2, 0.5), (2, 0.3), (2, None), (3, None)])
+def test_report_agrees_with_scikit_learn(n_classes, threshold):
+    classes = ("a", "b", "c")[:n_classes]
+    shares, labels, patients = predictions(200, n_classes)
+    found = report(shares, labels, patients, classes, threshold)
+    called = (shares[:, 1] >= threshold).astype(int) if threshold else shares.argmax(axis=1)
+    expected = classification_report(labels, called, target_names=classes, output_dict=True)
+    for name in classes:
+        row, theirs = found["per_class"][name], expected[name]
+        assert row["support"] == theirs["support"]
+        for ours, other in (("precision", "precision"), ("recall", "recall"), ("f1", "f1-score")):
+            assert row[ours] == pytest.approx(theirs[other])
+    assert found["confusion_matrix"] == confusion_matrix(labels, called).tolist()
+    assert found["accuracy"] == pytest.approx(accuracy_score(labels, called))
+    assert found["balanced_accuracy"] == pytest.approx(balanced_accuracy_score(labels, called))
+    scores = shares[:, 1] if n_classes == 2 else shares
+    assert found["auc"] == pytest.approx(roc_auc_score(labels, scores, multi_class="ovr"))
+    assert (found["n"], found["n_patients"]) == (200, 100)
+    for name in ("accuracy", "balanced_accuracy", "auc"):
+        low, high = found[f"{name}_interval"]
+        assert low < found[name] < high
+    json.dumps(found, allow_nan=False)
+
+
+def test_report_of_a_split_that_lacks_a_class():
+    shares, labels, patients = predictions(40, 2)
+    found = report(shares, np.zeros_like(labels), patients, ("a", "b"), 0.5)
+    assert (found["auc"], found["auc_interval"]) == (None, None)
+    assert found["balanced_accuracy"] == found["per_class"]["a"]["recall"]
+    assert found["per_class"]["b"]["support"] == 0
+
+
+def test_evaluate_gives_what_the_network_says(model, dataset):
+    seen = []
+    found = evaluate(model, dataset, "test", progress=lambda done, total: seen.append((done, total)))
+    assert set(found) == KEYS
+    json.dumps(found, allow_nan=False)
+    rows = dataset.rows("test")
+    shares = predict_rows(model.load_network(model.card()), model.card(), dataset, rows)
+    np.testing.assert_allclose(shares.sum(axis=1), 1, atol=1e-6)
+    called = (shares[:, 1] >= 0.5).astype(int)
+    assert 0 < called.mean() < 1  # else there is little to compare
+    assert found["confusion_matrix"] == confusion_matrix(dataset.labels[rows], called).tolist()
+    assert found["auc"] == pytest.approx(roc_auc_score(dataset.labels[rows], shares[:, 1]))
+    assert (found["n"], found["split"], found["dataset"], found["model"]) == (len(rows), "test", "practice", "m")
+    assert found["n_patients"] == len(set(dataset.patients[rows]))
+    assert seen[-1] == (len(rows), len(rows))
+
+
+def test_threshold_is_the_cards(home, dataset):
+    sure, easy = (make_model(name, ("CLEAR", "OPACITY"), value) for name, value in (("sure", 1.0), ("easy", 0.0)))
+    n = len(dataset.rows("train"))
+    assert [sum(row) for row in zip(*evaluate(sure, dataset, "train")["confusion_matrix"], strict=True)] == [n, 0]
+    found = evaluate(easy, dataset, "train")
+    assert [sum(row) for row in zip(*found["confusion_matrix"], strict=True)] == [0, n]
+    assert found["threshold"] == 0.0
+
+
+def test_classes_are_matched_by_name_in_any_order(model, practice, tmp_path):
+    def turn(file):
+        file["label"][...] = 1 - file["label"][()]
+        file.attrs["classes"] = json.dumps(["OPACITY", "CLEAR"])
+
+    with (
+        open_dataset(practice) as straight,
+        open_dataset(changed_copy(practice, tmp_path / "practice.hdf5", turn)) as turned,
+    ):
+        assert turned.classes == ("OPACITY", "CLEAR")
+        one, other = evaluate(model, straight), evaluate(model, turned)
+    assert one["classes"] == other["classes"] == ["CLEAR", "OPACITY"]
+    assert one == other | {"measured_before": one["measured_before"]}
+
+
+def test_other_classes_are_refused_with_both_lists(model, practice, tmp_path):
+    def rename(file):
+        file.attrs["classes"] = json.dumps(["NORMAL", "PNEUMONIA"])
+
+    with (
+        open_dataset(changed_copy(practice, tmp_path / "other.hdf5", rename)) as other,
+        pytest.raises(
+            CheckpointError, match=r"knows the classes CLEAR, OPACITY, but .* other.hdf5 has NORMAL, PNEUMONIA"
+        ),
+    ):
+        evaluate(model, other)
+    assert model.card().evaluations == []
+
+
+def test_more_classes_are_refused(model, practice, tmp_path):
+    def add(file):
+        file.attrs["classes"] = json.dumps(["CLEAR", "OPACITY", "THIRD"])
+
+    with (
+        open_dataset(changed_copy(practice, tmp_path / "other.hdf5", add)) as other,
+        pytest.raises(CheckpointError, match="THIRD"),
+    ):
+        evaluate(model, other)
+
+
+def test_empty_split(model, practice, tmp_path):
+    def empty(file):
+        splits = file["split"][()]
+        splits[splits == 2] = 0
+        file["split"][...] = splits
+
+    with (
+        open_dataset(changed_copy(practice, tmp_path / "no test.hdf5", empty)) as other,
+        pytest.raises(DatasetError, match="no scans in its test split"),
+    ):
+        evaluate(model, other)
+
+
+def test_the_card_keeps_every_measurement_and_counts_them(model, dataset):
+    first = evaluate(model, dataset, "test")
+    assert first["measured_before"] == 0
+    assert evaluate(model, dataset, "val")["measured_before"] == 0
+    assert evaluate(model, dataset, "test")["measured_before"] == 1
+    assert evaluate(model, dataset, "test")["measured_before"] == 2
+    kept = model.card().evaluations
+    assert [item["split"] for item in kept] == ["test", "val", "test", "test"]
+    assert {item["fingerprint"] for item in kept} == {dataset.fingerprint}
+    for name in ("accuracy", "auc", "threshold", "n", "n_patients", "dataset"):
+        assert kept[0][name] == first[name]
+    assert model.card().threshold_value == 0.5
+
+
+def test_a_measurement_that_cannot_be_noted_is_said(model, dataset, monkeypatch):
+    def full(self, card):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    before = (model.folder / "card.json").read_bytes()
+    monkeypatch.setattr("xrai.checkpoint.Checkpoint.write_card", full)
+    with pytest.raises(CheckpointError, match=r"cannot be noted in the card of the model “m” \(No space left"):
+        evaluate(model, dataset)
+    assert (model.folder / "card.json").read_bytes() == before
+
+
+@pytest.mark.real
+def test_the_model_in_the_box_on_real_scans(home, real_data, tmp_path):
+    from xrai.dataset import BuildConfig, build_dataset
+    from xrai.sources import open_source
+
+    shipped = PROJECT / "checkpoints" / "pneumonia"
+    if not (shipped / "card.json").is_file():
+        pytest.skip("there is no model in checkpoints/pneumonia yet")
+    checkpoint = open_checkpoint("pneumonia")
+    checkpoint.folder.mkdir()
+    for name in ("card.json", "model.safetensors"):
+        shutil.copy(shipped / name, checkpoint.folder / name)
+    scans = real_data / "datasets" / "chest_xray" / "test"
+    for folder in ("NORMAL", "PNEUMONIA"):
+        for split in ("train", "test"):
+            target = tmp_path / "few" / split / folder
+            target.mkdir(parents=True)
+            files = sorted((scans / folder).iterdir())
+            for file in files[:2] if split == "train" else files[2:42]:
+                shutil.copy(file, target / file.name)
+    out = tmp_path / "few.hdf5"
+    with open_source(tmp_path / "few") as source:
+        assert build_dataset(source, out, BuildConfig())
+    with open_dataset(out) as few:
+        found = evaluate(checkpoint, few, "test")
+    assert found["n"] == 80
+    assert found["classes"] == ["NORMAL", "PNEUMONIA"]
+    assert [sum(row) for row in found["confusion_matrix"]] == [40, 40]
+    assert found["auc"] > 0.8

@@ -1,0 +1,334 @@
+"""The networks: their shapes, what the plain one is made of, and ImageNet weights, whole, damaged, hostile or far away."""
+
+import hashlib
+import io
+import os
+import pickle
+import socket
+import time
+from types import SimpleNamespace
+
+import pytest
+import torch
+import torchvision
+from torch import nn
+
+from xrai import networks
+from xrai.config import NETWORKS, TrainConfig
+from xrai.errors import WeightsError
+from xrai.networks import Network, build_network, n_parameters
+
+PRETRAINED = [name for name in NETWORKS if name != "convnet"]
+SMALL = {"image_size": 64, "blocks": 3, "filters": 4, "dense_units": 8}
+
+
+def made(name, n_classes=2, **options):
+    torch.manual_seed(0)
+    return build_network(TrainConfig(network=name, **SMALL | options), n_classes)
+
+
+def scans(n=2, side=64):
+    return torch.randn(n, 1, side, side, generator=torch.Generator().manual_seed(1))
+
+
+def weights_file(name, folder):
+    return folder / torchvision.models.get_model_weights(name).DEFAULT.url.rsplit("/", 1)[-1]
+
+
+def trained(name, folder, **options):
+    """A three-channel backbone with weights of chance, and those weights where XRAI looks for them."""
+    torch.manual_seed(3)
+    backbone = torchvision.models.get_model(name, weights=None).eval()
+    for module in backbone.modules():
+        if isinstance(module, nn.BatchNorm2d):  # as if it had seen something
+            nn.init.normal_(module.running_mean, std=0.1)
+            nn.init.uniform_(module.running_var, 0.8, 1.2)
+    torch.save(backbone.state_dict(), weights_file(name, folder), **options)
+    return backbone
+
+
+def from_imagenet(name, folder):
+    return build_network(TrainConfig(network=name, weights="imagenet", image_size=64), 2, weights_dir=folder).eval()
+
+
+def refused(name, folder):
+    with pytest.raises(WeightsError) as error:
+        from_imagenet(name, folder)
+    assert "\n" not in str(error.value)
+    assert "choose “scratch”" in str(error.value)
+    return str(error.value)
+
+
+def linears(network):
+    return [module for module in network.head.modules() if isinstance(module, nn.Linear)]
+
+
+class TestEveryNetwork:
+    @pytest.mark.parametrize("name", NETWORKS)
+    def test_shapes(self, name):
+        for n_classes in (2, 3):
+            network = made(name, n_classes).eval()
+            with torch.inference_mode():
+                logits, maps = network(scans()), network.features(scans())
+            assert logits.shape == (2, n_classes)
+            assert maps.ndim == 4
+            assert maps.shape[2] == maps.shape[3] >= 2
+            assert logits.dtype == torch.float32
+            assert torch.isfinite(logits).all()
+
+    @pytest.mark.parametrize("name", NETWORKS)
+    def test_it_is_features_pool_and_head(self, name):
+        network = made(name).eval()
+        with torch.inference_mode():
+            maps = network.features(scans())
+            assert torch.allclose(network(scans()), network.head(network.pool(maps).flatten(1)), atol=1e-6)
+
+    @pytest.mark.parametrize("name", ["convnet", "resnet18", "densenet121", "mobilenet_v3_small", "efficientnet_b0"])
+    def test_every_parameter_is_trained(self, name):
+        network = made(name, 3).train()
+        network(scans(4)).logsumexp(dim=1).sum().backward()
+        idle = [key for key, parameter in network.named_parameters() if parameter.grad is None]
+        assert idle == []
+        assert n_parameters(network) == sum(parameter.numel() for parameter in network.parameters())
+
+    @pytest.mark.parametrize("name", PRETRAINED)
+    def test_global_average_pooling(self, name):
+        """So that the class activation map at the last convolution averages to the logit."""
+        network = made(name).eval()
+        assert network.pools_globally
+        with torch.inference_mode():
+            maps, head = network.features(scans()), network.head
+            assert isinstance(head, nn.Linear)
+            activation = torch.einsum("nkhw,ck->nchw", maps, head.weight)
+            assert torch.allclose(activation.mean(dim=(2, 3)) + head.bias, network(scans()), atol=1e-5)
+
+    @pytest.mark.parametrize("name", ["convnet", "resnet18"])
+    def test_repeatable_by_seed(self, name):
+        first, again = made(name).state_dict(), made(name).state_dict()
+        assert all(torch.equal(first[key], again[key]) for key in first)
+
+    def test_dropout_silences_only_while_training(self):
+        network = made("resnet18", dropout=0.5)
+        assert network.dropout.p == 0.5
+        network.eval()
+        assert torch.equal(network(scans()), network(scans()))
+        network.features.eval()
+        network.dropout.train()
+        assert not torch.equal(network(scans()), network(scans()))
+
+    @pytest.mark.parametrize("name", ["convnet", "resnet18", "efficientnet_b0"])
+    def test_other_sizes_of_image(self, name):
+        for side in (32, 97):
+            network = made(name, image_size=side).eval()
+            assert network(scans(1, side)).shape == (1, 2)
+
+
+class TestConvnet:
+    @pytest.mark.parametrize(("blocks", "filters", "side"), [(1, 2, 32), (3, 8, 64), (4, 16, 100), (7, 32, 256)])
+    def test_blocks(self, blocks, filters, side):
+        network = made("convnet", blocks=blocks, filters=filters, image_size=side, dense_layers=1)
+        found = list(network.features.children())
+        assert len(found) == blocks
+        channels = 1
+        for i, block in enumerate(found):
+            convolution, norm, activation, pooling = block
+            expected = min(filters * 2**i, 512)
+            assert (convolution.in_channels, convolution.out_channels) == (channels, expected)
+            assert convolution.kernel_size == (3, 3)
+            assert norm.num_features == expected
+            assert isinstance(activation, nn.ReLU)
+            assert (type(pooling), pooling.kernel_size) == (nn.MaxPool2d, 2)
+            channels = expected
+        maps = network.eval().features(scans(1, side))
+        assert maps.shape == (1, channels, side // 2**blocks, side // 2**blocks)
+        assert linears(network)[0].in_features == maps[0].numel()
+
+    @pytest.mark.parametrize("layers", [0, 1, 3])
+    def test_dense_layers(self, layers):
+        network = made("convnet", 3, dense_layers=layers, dense_units=24)
+        widths = [(layer.in_features, layer.out_features) for layer in linears(network)]
+        into = 16 * 8 * 8
+        assert widths == [*[(into, 24), *[(24, 24)] * 2][:layers], (24 if layers else into, 3)]
+
+    @pytest.mark.parametrize("layers", [0, 1, 3])
+    def test_dropout_stands_before_the_last_layer(self, layers):
+        network = made("convnet", dense_layers=layers, dropout=0.4)
+        kinds = [type(module) for module in (network.dropout, *network.head.modules()) if list(module.children()) == []]
+        silenced = [
+            network.dropout.p,
+            *(module.p for module in network.head.modules() if isinstance(module, nn.Dropout)),
+        ]
+        assert kinds[-2:] == [nn.Dropout, nn.Linear]
+        assert silenced == ([0.4] if layers == 0 else [0.0, *[0.4] * layers])
+
+    @pytest.mark.parametrize(
+        ("name", "kind"),
+        [("relu", nn.ReLU), ("leaky_relu", nn.LeakyReLU), ("elu", nn.ELU), ("gelu", nn.GELU), ("silu", nn.SiLU)],
+    )
+    def test_activation(self, name, kind):
+        network = made("convnet", activation=name, dense_layers=2)
+        assert sum(type(module) is kind for module in network.modules()) == SMALL["blocks"] + 2
+
+    def test_parameters_by_hand(self):
+        network = made("convnet", blocks=2, filters=4, image_size=32, dense_layers=1, dense_units=8)
+        blocks = (1 * 4 * 9 + 2 * 4) + (4 * 8 * 9 + 2 * 8)
+        dense = (8 * 8 * 8 * 8 + 8) + (8 * 2 + 2)
+        assert n_parameters(network) == blocks + dense
+
+    def test_it_keeps_places_apart(self):
+        """It flattens its maps, so that CAM (Zhou 2016) does not fit it."""
+        assert not made("convnet").pools_globally
+        assert not made("convnet", dense_layers=0).pools_globally
+
+    def test_it_learns(self):
+        network = made("convnet", dropout=0.0).train()
+        greys, labels = scans(8), torch.arange(8) % 2
+        optimizer = torch.optim.Adam(network.parameters(), 0.01)
+        losses = []
+        for _ in range(12):
+            loss = nn.functional.cross_entropy(network(greys), labels)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            losses.append(float(loss.detach()))
+        assert losses[-1] < 0.2 * losses[0]
+
+
+class TestImagenet:
+    FEATURES = {
+        "resnet18": lambda backbone, x: nn.Sequential(*list(backbone.children())[:-2])(x),
+        "resnet50": lambda backbone, x: nn.Sequential(*list(backbone.children())[:-2])(x),
+        "densenet121": lambda backbone, x: nn.functional.relu(backbone.features(x)),
+        "mobilenet_v3_small": lambda backbone, x: backbone.features(x),
+        "efficientnet_b0": lambda backbone, x: backbone.features(x),
+    }  # fmt: skip
+
+    @pytest.mark.parametrize("name", FEATURES)
+    def test_one_channel_sees_what_three_see_of_grey(self, name, tmp_path, no_network):
+        """And weights that are there need no network."""
+        backbone = trained(name, tmp_path)
+        network = from_imagenet(name, tmp_path)
+        with torch.inference_mode():
+            expected = self.FEATURES[name](backbone, scans().expand(-1, 3, -1, -1))
+            found = network.features(scans())
+        assert float(expected.std()) > 0
+        assert torch.allclose(found, expected, rtol=1e-3, atol=1e-4 * float(expected.abs().max()))
+
+    def test_the_names_of_the_first_densenet_file(self, tmp_path, no_network):
+        """Torchvision's file is of 2017: `denselayer1.norm.1`, no count of batches, and not a zip inside."""
+        backbone = trained("densenet121", tmp_path)
+        old = {}
+        for key, value in backbone.state_dict().items():
+            if "num_batches_tracked" in key:
+                continue
+            for part in ("norm", "conv"):
+                for number in "12":
+                    key = key.replace(f".{part}{number}.", f".{part}.{number}.") if "denselayer" in key else key
+            old[key] = value
+        assert "features.denseblock1.denselayer1.norm.1.weight" in old
+        torch.save(old, weights_file("densenet121", tmp_path), _use_new_zipfile_serialization=False)
+        network = from_imagenet("densenet121", tmp_path)
+        with torch.inference_mode():
+            expected = nn.functional.relu(backbone.features(scans().expand(-1, 3, -1, -1)))
+            assert torch.allclose(network.features(scans()), expected, rtol=1e-3, atol=1e-4 * float(expected.max()))
+
+    def test_scratch_needs_neither_file_nor_network(self, no_network, tmp_path):
+        assert isinstance(build_network(TrainConfig(), 2, weights_dir=tmp_path), Network)
+        assert list(tmp_path.iterdir()) == []
+
+    @pytest.mark.parametrize("name", PRETRAINED)
+    def test_offline_is_one_sentence(self, name, tmp_path, no_network):
+        message = refused(name, tmp_path / "new")
+        assert "probably because this machine has no internet" in message
+        assert weights_file(name, tmp_path).name in message
+        assert list((tmp_path / "new").iterdir()) == []
+
+    def test_a_silent_server_is_given_up(self, tmp_path, monkeypatch):
+        """A firewall that swallows everything: connected, but never a word."""
+        monkeypatch.setattr(networks, "DOWNLOAD_SECONDS", 0.3)
+        before = socket.getdefaulttimeout()
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            self.serve(monkeypatch, f"http://127.0.0.1:{server.getsockname()[1]}/resnet18-00000000.pth")
+            assert "no internet" in refused("resnet18", tmp_path)
+        assert socket.getdefaulttimeout() == before
+
+    def serve(self, monkeypatch, url):
+        weights = SimpleNamespace(DEFAULT=SimpleNamespace(url=url))
+        monkeypatch.setattr(torchvision.models, "get_model_weights", lambda name: weights)
+
+    def test_a_download_is_kept_for_the_next_time(self, tmp_path, monkeypatch):
+        backbone = trained("mobilenet_v3_small", tmp_path)
+        content = weights_file("mobilenet_v3_small", tmp_path).read_bytes()
+        server = tmp_path / f"small-{hashlib.sha256(content).hexdigest()[:8]}.pth"
+        server.write_bytes(content)
+        self.serve(monkeypatch, server.as_uri())
+        for _ in range(2):
+            network = from_imagenet("mobilenet_v3_small", tmp_path / "kept")
+            assert torch.equal(network.features[1].block[0][0].weight, backbone.features[1].block[0][0].weight)
+            server.unlink(missing_ok=True)
+        assert [file.name for file in (tmp_path / "kept").iterdir()] == [server.name]
+
+    def test_a_download_that_is_not_what_it_should_be_is_thrown_away(self, tmp_path, monkeypatch):
+        trained("mobilenet_v3_small", tmp_path)
+        server = tmp_path / "small-00000000.pth"
+        weights_file("mobilenet_v3_small", tmp_path).rename(server)
+        self.serve(monkeypatch, server.as_uri())
+        assert "cannot be downloaded" in refused("mobilenet_v3_small", tmp_path / "kept")
+        assert list((tmp_path / "kept").iterdir()) == []
+
+    def test_a_full_disk_is_no_missing_network(self, tmp_path, monkeypatch):
+        def full(*args, **options):
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(torch.hub, "download_url_to_file", full)
+        assert "because the disk is full" in refused("resnet18", tmp_path)
+
+    def test_a_folder_that_cannot_be_made(self, tmp_path, no_network):
+        (tmp_path / "file").touch()
+        assert "cannot be downloaded" in refused("resnet18", tmp_path / "file" / "below")
+
+    @pytest.mark.parametrize("share", [0, 0.001, 0.3, 0.9, 0.9999])
+    def test_a_file_cut_short(self, tmp_path, no_network, share):
+        trained("mobilenet_v3_small", tmp_path)
+        file = weights_file("mobilenet_v3_small", tmp_path)
+        content = file.read_bytes()
+        file.write_bytes(content[: int(share * len(content))])
+        assert "probably because it is damaged" in refused("mobilenet_v3_small", tmp_path)
+
+    @pytest.mark.parametrize(
+        "content",
+        [b"<html>Sign in to the hospital's network</html>", {"no": torch.zeros(1)}, [1, 2], torch.zeros(3), {"fc.bias": 1},
+         {1: torch.zeros(1)}],
+        ids=lambda content: type(content).__name__,
+    )  # fmt: skip
+    def test_a_foreign_file(self, tmp_path, no_network, content):
+        file = weights_file("resnet18", tmp_path)
+        if isinstance(content, bytes):
+            file.write_bytes(content)
+        else:
+            torch.save(content, file)
+        assert "damaged or of another network" in refused("resnet18", tmp_path)
+
+    def test_the_weights_of_another_network(self, tmp_path, no_network):
+        trained("resnet18", tmp_path)
+        weights_file("resnet18", tmp_path).rename(weights_file("resnet50", tmp_path))
+        assert "damaged or of another network" in refused("resnet50", tmp_path)
+
+    @pytest.mark.parametrize("form", ["zip", "legacy", "pickle"])
+    def test_code_in_a_weights_file_is_never_run(self, tmp_path, no_network, form):
+        class Payload:
+            def __reduce__(self):
+                return os.mkdir, (str(tmp_path / "payload has run"),)
+
+        weights = torchvision.models.resnet18().state_dict() | {"fc.bias": Payload()}
+        file = weights_file("resnet18", tmp_path)
+        if form == "pickle":
+            file.write_bytes(pickle.dumps(Payload()))
+        else:
+            torch.save(weights, file, _use_new_zipfile_serialization=form == "zip")
+        assert "cannot be used" in refused("resnet18", tmp_path)
+        assert not (tmp_path / "payload has run").exists()
+        torch.load(io.BytesIO(file.read_bytes()), weights_only=False) if form != "pickle" else pickle.loads(
+            file.read_bytes()
+        )
+        assert (tmp_path / "payload has run").exists()  # the payload is one
