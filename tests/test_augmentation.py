@@ -186,5 +186,4 @@ class TestPreview:
         assert (preview(squares, config) == squares).all()
 
     def test_mixup_shows(self, squares):
-        off = {"image_size": 96, "augment": 0, "erase": 0}
-        assert (preview(squares, TrainConfig(**off, mixup=1.0)) != squares).any()
+        assert (preview(squares, TrainConfig(image_size=96, augment=0, erase=0, mixup=1.0)) != squares).any()

@@ -124,6 +124,14 @@ def test_weights_are_saved_whole_or_not_at_all(model, monkeypatch):
     assert sorted(item.name for item in model.folder.iterdir()) == [CARD, WEIGHTS]
 
 
+def test_whoever_is_reading_the_weights_keeps_the_old_ones(model):
+    before = (model.folder / WEIGHTS).read_bytes()
+    os.link(model.folder / WEIGHTS, model.folder / "read")
+    torch.manual_seed(1)
+    model.save_network(build_network(CONFIG_OF, 2))
+    assert (model.folder / "read").read_bytes() == before != (model.folder / WEIGHTS).read_bytes()
+
+
 def test_card_is_saved_whole_or_not_at_all(model):
     before = (model.folder / CARD).read_bytes()
     with pytest.raises(TypeError):

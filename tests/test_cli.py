@@ -27,16 +27,6 @@ TINY = [
 EVALUATION = {"accuracy", "auc", "classes", "confusion_matrix", "per_class", "threshold", "n"}
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture
 def call(capsys):
     """Calls the command line in this process; gives its exit status and what it printed."""

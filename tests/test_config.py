@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import FrozenInstanceError, fields
+from typing import Any
 
 import pytest
 
@@ -25,11 +26,15 @@ CHANGED = {
 }  # fmt: skip
 
 
+def config_of(**values: Any) -> TrainConfig:
+    return TrainConfig(**values)
+
+
 def parsed(arguments):
     """The settings that the command line makes of some arguments."""
     options = _parser().parse_args(["train", "some.hdf5", "--name", "some", *arguments])
     given = {name: getattr(options, name) for name in FIELDS}
-    return TrainConfig(**{name: value for name, value in given.items() if value is not None})
+    return config_of(**{name: value for name, value in given.items() if value is not None})
 
 
 class TestLimits:
@@ -48,21 +53,21 @@ class TestLimits:
         step = 1 if kind is int else 1e-3
         others = NEEDS.get(name, {})
         for limit, beyond in ((rules["low"], rules["low"] - step), (rules["high"], rules["high"] + step)):
-            assert getattr(TrainConfig(**{name: kind(limit)}, **others), name) == limit
+            assert getattr(config_of(**{name: kind(limit)}, **others), name) == limit
             with pytest.raises(SettingsError, match=name.replace("_", " ")) as error:
-                TrainConfig(**{name: kind(beyond)}, **others)
+                config_of(**{name: kind(beyond)}, **others)
             assert f"must lie between {rules['low']} and {rules['high']}" in str(error.value)
 
     @pytest.mark.parametrize("name", LIMITED)
     @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf"), 10**400, -(10**400)])
     def test_what_is_no_number_or_endless_is_refused(self, name, value):
         with pytest.raises(SettingsError, match=name.replace("_", " ")):
-            TrainConfig(**{name: value})
+            config_of(**{name: value})
 
     @pytest.mark.parametrize("name", WORDS)
     def test_an_unknown_word_is_refused_with_the_known_ones(self, name):
         with pytest.raises(SettingsError, match="must be one of: ") as error:
-            TrainConfig(**{name: "nonsense"})
+            config_of(**{name: "nonsense"})
         assert all(choice in str(error.value) for choice in FIELDS[name].metadata["choices"])
 
     @pytest.mark.parametrize(
@@ -76,7 +81,7 @@ class TestLimits:
     )
     def test_another_type_is_refused(self, name, value):
         with pytest.raises(SettingsError, match=name.replace("_", " ")):
-            TrainConfig(**{name: value})
+            config_of(**{name: value})
 
     def test_a_whole_number_does_for_a_broken_one(self):
         config = TrainConfig(learning_rate=1)
@@ -115,8 +120,8 @@ class TestWhatGoesTogether:
     def test_a_convnet_too_large_for_any_memory_is_refused(self):
         large = {"network": "convnet", "image_size": 512, "blocks": 1, "filters": 128, "dense_units": 2048}
         with pytest.raises(SettingsError, match="17,180 million weights"):
-            TrainConfig(**large)
-        assert TrainConfig(**large | {"dense_layers": 0}).filters == 128
+            config_of(**large)
+        assert config_of(**large | {"dense_layers": 0}).filters == 128
         assert 128 * 256**2 * 1 <= MAX_DENSE_WEIGHTS < 128 * 256**2 * 2048
 
     def test_filters_double_up_to_512(self):
@@ -124,7 +129,7 @@ class TestWhatGoesTogether:
 
     @pytest.mark.parametrize("preset", PRESETS)
     def test_presets_are_settings(self, preset):
-        assert TrainConfig(**PRESETS[preset]) != TrainConfig()
+        assert config_of(**PRESETS[preset]) != TrainConfig()
 
 
 class TestRoundTrips:
@@ -134,18 +139,18 @@ class TestRoundTrips:
 
     @pytest.mark.parametrize("values", [{}, CHANGED, {"weights": "imagenet"}, *PRESETS.values()])
     def test_json(self, values):
-        config = TrainConfig(**values)
+        config = config_of(**values)
         assert TrainConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
 
     @pytest.mark.parametrize("values", [{}, CHANGED, {"weights": "imagenet"}, *PRESETS.values()])
     def test_command_line(self, values):
-        config = TrainConfig(**values)
+        config = config_of(**values)
         assert parsed(config.arguments()) == config
         assert parsed(config.flags().split()) == config
 
     def test_defaults_need_no_flags(self):
         assert TrainConfig().flags() == ""
-        assert TrainConfig(**defaults()) == TrainConfig()
+        assert config_of(**defaults()) == TrainConfig()
 
     @pytest.mark.parametrize(
         "arguments", [["--flip", "maybe"], ["--epochs", "3.5"], ["--network", "vgg"], ["--depth", "3"]]

@@ -11,6 +11,7 @@ import threading
 from collections import Counter, namedtuple
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -24,17 +25,18 @@ from xrai.dataset.reading import COLUMNS, FORMAT, VERSION
 from xrai.errors import DatasetError, SettingsError
 from xrai.preprocessing import to_square
 from xrai.scans import read_scan
-from xrai.sources import SPLITS, Entry, Source, find_classes, open_source
+from xrai.sources import SPLITS, Entry, find_classes, open_source
 
 SIZE = 32
 
 
-def built(folder, out, **options):
+def built(folder, out, **options: Any):
     """Build a dataset of a folder; its path."""
     emit, stop = (options.pop(name, None) for name in ("emit", "should_stop"))
     hooks = {name: hook for name, hook in (("emit", emit), ("should_stop", stop)) if hook}
+    settings: dict[str, Any] = {"size": SIZE} | options
     with open_source(folder) as source:
-        assert build_dataset(source, out, BuildConfig(**{"size": SIZE} | options), **hooks)
+        assert build_dataset(source, out, BuildConfig(**settings), **hooks)
     return out
 
 
@@ -81,7 +83,8 @@ class TestSchema:
     """As docs/dataset.md describes it."""
 
     def test_columns(self, practice):
-        with h5py.File(practice) as file:
+        with h5py.File(practice) as opened:
+            file: Any = opened
             assert set(file) == {"images", *COLUMNS, "skipped"}
             n = len(file["images"])
             assert file["images"].shape == (n, 64, 64)
@@ -146,7 +149,8 @@ class TestSchema:
     def test_words_for_the_card(self, tmp_path, drawings):
         with open_source(drawings) as found:
             source = replace(found, population="from the source", licence="likewise", drawings=True, notes=("a note",))
-            for name, config in (("a", {}), ("b", {"population": "Kinder bis fünf\n“1”", "licence": "CC BY"})):
+            words: dict[str, Any] = {"population": "Kinder bis fünf\n“1”", "licence": "CC BY"}
+            for name, config in (("a", {}), ("b", words)):
                 assert build_dataset(source, tmp_path / name, BuildConfig(size=SIZE, seed=5, **config))
         with open_dataset(tmp_path / "a") as dataset:
             assert (dataset.population, dataset.licence) == ("from the source", "likewise")
@@ -177,7 +181,7 @@ class TestSchema:
             assert dataset.labels.max() == 599
 
     @pytest.mark.parametrize("values", [{"size": 31}, {"size": 1025}, {"workers": 0}, {"workers": 65}, {"seed": -1}])
-    def test_settings_out_of_range(self, values):
+    def test_settings_out_of_range(self, values: Any):
         with pytest.raises(SettingsError, match=next(iter(values))):
             BuildConfig(**values)
 
@@ -804,7 +808,7 @@ class TestDamage:
             fcntl.flock(held, fcntl.LOCK_EX)
             with pytest.raises(OSError, match="lock"):
                 h5py.File(tmp_path / "x.hdf5").close()
-            assert use(tmp_path / "x.hdf5")
+            use(tmp_path / "x.hdf5")
 
 
 @pytest.mark.real

@@ -57,15 +57,6 @@ def make_model(name="m", network="resnet18", classes=("CLEAR", "OPACITY"), drawi
     return checkpoint
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Several threads a calculation cost small networks more than they give, much more so on a busy machine."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture
 def reader(home):
     return Reader.open(make_model())

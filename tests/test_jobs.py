@@ -279,6 +279,21 @@ def test_many_watchers_never_see_it_dead_while_it_lives(worker):
     wait_until(job, "stopped")
 
 
+@pytest.mark.parametrize(
+    ("locked", "notes", "status"),
+    [
+        ([False, True], ["running"], "running"),  # it came to life between two looks
+        ([False, False], ["running", "done"], "done"),  # it ended between two looks
+        ([False, False], ["running", "running"], "interrupted"),
+    ],
+)
+def test_a_job_that_changes_while_it_is_looked_at(tmp_path, monkeypatch, locked, notes, status):
+    locks, found = iter(locked), iter(notes)
+    monkeypatch.setattr(Job, "_is_locked", lambda self: next(locks))
+    monkeypatch.setattr(Job, "_noted", lambda self: {"status": next(found)})
+    assert Job(tmp_path).status == status
+
+
 def test_work_begins_although_others_look(worker):
     over = threading.Event()
     folder = worker("finish").folder

@@ -126,7 +126,7 @@ class TestDiagnose:
         app.file_uploader[0].upload("film.png", film, "image/png").run()
         button(app, "Clear all scans").click().run()
         assert not app.subheader
-        for name in ("diagnose_uploads", "diagnose_readings", "diagnose_heat"):
+        for name in ("diagnose_uploads", "diagnose_readings", "diagnose_scan", "diagnose_heat"):
             assert name not in app.session_state
 
     def test_every_view_method_and_class_can_be_shown(self, model, film):

@@ -40,15 +40,6 @@ DEMANDING = SMALL | {"epochs": 3, "dropout": 0.3, "mixup": 0.2, "ema": 0.9, "fli
 N_BATCHES, N_VAL_BATCHES = 4, 1
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Several threads a calculation cost small networks more than they give, much more so on a busy machine."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def build_easy(folder, classes, n=40, side=64):
     """Noise, with a bright square whose place tells the class."""
     for label, name in enumerate(classes):
@@ -415,36 +406,39 @@ def wait_for(condition, process, seconds=60):
         time.sleep(0.01)
 
 
-def start_training(dataset, name, *more):
+def start_training(dataset, name):
     flags = TrainConfig(**SMALL | {"epochs": 30, "dropout": 0.3}).arguments()
     return subprocess.Popen(
-        [sys.executable, "-m", "xrai", "train", str(dataset), "--name", name, *flags, *more],
+        [sys.executable, "-m", "xrai", "train", str(dataset), "--name", name, *flags],
         cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
     )  # fmt: skip
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no signals of this kind")
-def test_killed_run_goes_on_and_ctrl_c_stops_as_the_button_does(home, easy):
+def test_killed_run_goes_on_and_ctrl_c_stops_as_the_button_does(home, easy, monkeypatch, capsys):
     folder = home / "checkpoints" / "killed"
     with start_training(easy, "killed") as process:
         wait_for((folder / STATE / "values.json").is_file, process)
         process.kill()
     assert process.returncode == -signal.SIGKILL
     saved = json.loads((folder / STATE / "values.json").read_text())
-    assert 1 <= saved["epoch"] < 30
+    assert 1 <= saved["epoch"] <= 27
     with (folder / HISTORY).open("a") as log:
         log.write('{"kind": "epoch", "epo')  # as a kill may leave it
 
-    with start_training(easy, "killed", "--resume") as process:
-        fresh = folder / STATE / "values.json"
-        wait_for(lambda: fresh.is_file() and json.loads(fresh.read_text())["epoch"] > saved["epoch"], process)
-        process.send_signal(signal.SIGINT)
-        _, told = process.communicate(timeout=60)
-    assert process.returncode == 0
-    assert "Traceback" not in told
-    assert "go on with --resume" in told
+    real = cli._print_progress
+
+    def interrupt(record):
+        real(record)
+        if record["kind"] == "epoch" and record["epoch"] == saved["epoch"] + 2:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(cli, "_print_progress", interrupt)
+        assert cli.main(["train", "--name", "killed", "--resume"]) == 0
+    assert "go on with --resume" in capsys.readouterr().err
     assert json.loads((folder / "job.json").read_text())["status"] == "stopped"
+    assert load_state(folder / STATE)[1]["epoch"] == saved["epoch"] + 2
     assert open_checkpoint("killed").card().training["ended"] == "stopped"
 
     assert cli.main(["train", "--name", "killed", "--resume"]) == 0
@@ -460,7 +454,6 @@ def test_two_processes_share_a_run(home, easy):
     done = subprocess.run(
         [sys.executable, "-m", "xrai", "train", str(easy), "--name", "two", "--json", *flags],
         cwd=PROJECT, capture_output=True, text=True, timeout=120, check=False,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
@@ -496,10 +489,9 @@ def test_loss_that_is_no_number_in_the_first_epoch(home, easy, monkeypatch):
 
 @pytest.mark.parametrize("moment", [N_BATCHES + 1, 2 * N_BATCHES - 1], ids=["while training", "seen in validation"])
 def test_loss_that_is_no_number_later_keeps_the_best_weights(home, easy, monkeypatch, moment):
-    batches = iter(range(10**9))
     monkeypatch.setattr(
         "xrai.training.run.learning_rate_at",
-        lambda config, progress: float("inf") if next(batches) >= moment else 1e-3,
+        lambda config, progress: float("inf") if progress >= moment / (5 * N_BATCHES) else 1e-3,
     )
     with pytest.raises(TrainingError, match=r"no number any more in epoch 2.*best weights so far are kept"):
         run(easy, epochs=5, optimizer="sgd")

@@ -308,8 +308,8 @@ def _watch(process: subprocess.Popen[bytes], job: Job, started: Mapping[str, Any
     """Reap the process; one that died before it could say so would else look as if it were starting."""
     if not process.wait():
         return
-    last = job.log(1).strip().removeprefix("error: ")
     with suppress(OSError), FileLock(job.folder / LOCK, timeout=1):
         if job._noted() == started:  # and not what was noted for a process after it
+            last = job.log(1).strip().removeprefix("error: ")
             failed = {"status": "failed", "error": last or "The work could not be started."}
             write_json(job.folder / JOB, {**started, **failed})

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -124,7 +125,7 @@ def _choose_scans() -> list[Upload]:
     )
     uploads: list[Upload] = state.get("diagnose_uploads", [])
     if uploads and st.button("Clear all scans", icon=":material/close:", type="tertiary"):
-        for name in ("diagnose_uploads", "diagnose_readings", "diagnose_heat"):
+        for name in ("diagnose_uploads", "diagnose_readings", "diagnose_scan", "diagnose_heat"):
             state.pop(name, None)
         state["diagnose_generation"] = generation + 1
         st.rerun()
@@ -197,7 +198,7 @@ def _table(uploads: list[Upload], readings: list[Reading | str]) -> None:
 
 
 def _card(upload: Upload, reading: Reading, reader: Reader, key: str) -> None:
-    scan = read_scan(upload.content)
+    scan: Scan = _last("diagnose_scan", (upload.sha256,), lambda: read_scan(upload.content))
     words, shares = st.columns(2, gap="large", vertical_alignment="center")
     with words:
         st.caption(upload.name)
@@ -218,12 +219,14 @@ def _card(upload: Upload, reading: Reading, reader: Reader, key: str) -> None:
         opacity = (
             st.slider("Strength of the colours", 0, 100, 60, format="%d %%", key="diagnose_opacity", width=220) / 100
         )
-    heat = _heat(upload, scan, shown, method, reader, key)
+    heat: np.ndarray = _last(
+        "diagnose_heat", (upload.sha256, key, shown, method), lambda: reader.heatmap(scan, shown, method)
+    )
     _pictures(view, scan, heat, opacity, nice(shown))
     st.caption(f"Read by the model “{reader.card.name}”, trained on {_population(reader.card)}.")
-    content = _saved_card(upload, scan, heat, opacity, reading, reader, shown, method)
     st.download_button(
-        "Save this result (PNG)", content, f"xrai-{upload.sha256[:8]}.png", "image/png",
+        "Save this result (PNG)", lambda: _saved_card(upload, scan, heat, opacity, reading, reader, shown, method),
+        f"xrai-{upload.sha256[:8]}.png", "image/png",
         icon=":material/download:", on_click="ignore",
     )  # fmt: skip
 
@@ -245,13 +248,12 @@ def _choose_map(reading: Reading, reader: Reader) -> tuple[str, str]:
     )  # fmt: skip
 
 
-def _heat(upload: Upload, scan: Scan, shown: str, method: str, reader: Reader, key: str) -> np.ndarray:
-    """The heatmap of the scan on screen; only the last one is remembered."""
-    wanted = (upload.sha256, key, shown, method)
-    known = st.session_state.get("diagnose_heat")
+def _last(name: str, wanted: tuple[str, ...], make: Callable[[], Any]) -> Any:
+    """The value on screen, made again when another one is wanted: moving a slider must not decode a film again."""
+    known = st.session_state.get(name)
     if known is None or known[0] != wanted:
-        known = (wanted, reader.heatmap(scan, shown, method))
-        st.session_state["diagnose_heat"] = known
+        known = (wanted, make())
+        st.session_state[name] = known
     return known[1]
 
 

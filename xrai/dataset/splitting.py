@@ -20,7 +20,7 @@ TRAIN, VAL, TEST = range(len(SPLITS))
 
 
 def assign_splits(
-    given: Sequence[str | None], labels: Sequence[int], patients: Sequence[str], *, seed: int
+    given: Sequence[str | None], labels: Sequence[int] | np.ndarray, patients: Sequence[str] | np.ndarray, *, seed: int
 ) -> tuple[np.ndarray, list[str]]:
     """The split of every scan, and why it is not the one that the folders gave.
 
