@@ -17,7 +17,7 @@ def overlay(pixels: np.ndarray, heat: np.ndarray, opacity: float = 0.6) -> np.nd
         opacity: of the hottest places, 0 to 1.
     """
     grey = np.repeat(pixels[..., None].astype(np.float32), 3, axis=2)
-    cover = (opacity * np.sqrt(heat))[..., None]
+    cover = (opacity * heat)[..., None]
     return (grey * (1 - cover) + _colours(heat) * cover).round().astype(np.uint8)
 
 

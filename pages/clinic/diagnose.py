@@ -190,7 +190,7 @@ def _table(uploads: list[Upload], readings: list[Reading | str]) -> None:
     shares = [column for column in table.columns if column not in ("File", "Diagnosis", "Remark")]
     table = table[["File", "Diagnosis", *shares, "Remark"]]
     bars = {name: st.column_config.ProgressColumn(name, format="percent", min_value=0, max_value=1) for name in shares}
-    st.dataframe(table, hide_index=True, column_config=bars)
+    st.dataframe(table.drop(columns="Remark"), hide_index=True, column_config=bars)
     st.download_button(
         "Save this table (CSV)", table.to_csv(index=False).encode("utf-8-sig"), "xrai-readings.csv", "text/csv",
         icon=":material/download:", on_click="ignore",
@@ -211,13 +211,13 @@ def _card(upload: Upload, reading: Reading, reader: Reader, key: str) -> None:
             st.progress(share, text=f"{nice(name)}: **{percent(share)}**")
     for warning in reading.warnings:
         st.warning(warning, icon=":material/warning:")
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+    with st.container(horizontal=True, vertical_alignment="bottom"):
         view = st.segmented_control(
             "View", [SIDE_BY_SIDE, "Blended", SCAN_ONLY], default=SIDE_BY_SIDE, key="diagnose_view", required=True
         )
         shown, method = _choose_map(reading, reader)
         opacity = (
-            st.slider("Strength of the colours", 0, 100, 60, format="%d %%", key="diagnose_opacity", width=220) / 100
+            st.slider("Strength of colours", 0, 100, 75, format="%d %%", key="diagnose_opacity", width=160) / 100
         )
     heat: np.ndarray = _last(
         "diagnose_heat", (upload.sha256, key, shown, method), lambda: reader.heatmap(scan, shown, method)
@@ -236,13 +236,13 @@ def _choose_map(reading: Reading, reader: Reader) -> tuple[str, str]:
     classes = list(reader.card.classes)
     shown = st.selectbox(
         "Show what speaks for", classes, index=classes.index(reading.diagnosis), format_func=nice,
-        key=f"diagnose_class_{reading.diagnosis}", width=200,
+        key=f"diagnose_class_{reading.diagnosis}", width=170,
     )  # fmt: skip
     methods = reader.methods
     if len(methods) == 1:
         return shown, methods[0]
     return shown, st.selectbox(
-        "Heatmap method", methods, key="diagnose_method", width=140,
+        "Heatmap method", methods, key="diagnose_method", width=125,
         help="CAM adds up what each place of the scan contributes to the answer. Grad-CAM estimates the same from "
         "the network's gradients and works for every network. For this kind of network they agree.",
     )  # fmt: skip
