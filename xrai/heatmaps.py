@@ -33,6 +33,6 @@ def colour_bar(width: int, height: int) -> np.ndarray:
 
 
 def _colours(heat: np.ndarray) -> np.ndarray:
-    places, colours = zip(*COLOUR_STOPS, strict=True)
-    channels = [np.interp(heat, places, [colour[i] for colour in colours]) for i in range(3)]
+    places = [place for place, _ in COLOUR_STOPS]
+    channels = [np.interp(heat, places, [colour[i] for _, colour in COLOUR_STOPS]) for i in range(3)]
     return np.stack(channels, axis=-1).astype(np.float32)

@@ -33,6 +33,12 @@ from xrai.settings import PROJECT, data_dir, home
 Status = Literal["none", "starting", "running", "done", "stopped", "failed", "interrupted"]
 
 JOB, LOCK, STOP, HISTORY, LOG = "job.json", "job.lock", "stop", "history.jsonl", "log.txt"
+_WINDOWS_FLAGS = 0x0000_0200 | 0x0800_0000 | 0x0000_4000
+"""CREATE_NEW_PROCESS_GROUP, CREATE_NO_WINDOW, BELOW_NORMAL_PRIORITY_CLASS: `subprocess` names them on Windows only."""
+
+NICENESS = 10
+"""Jobs that a page starts give way to the dashboard, so that readings stay quick while a training runs."""
+
 START_SECONDS = 60
 """A process that has not come to life after so long is taken for dead."""
 
@@ -152,9 +158,7 @@ def start(arguments: Sequence[str], folder: Path, *, title: str, details: Mappin
     except OSError as error:
         raise _unwritable(f"“{title}” could not be started", folder, error) from error
     own_group: dict[str, Any] = (
-        {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}  # type: ignore[attr-defined]
-        if sys.platform == "win32"
-        else {"start_new_session": True}
+        {"creationflags": _WINDOWS_FLAGS} if sys.platform == "win32" else {"start_new_session": True}
     )
     environment = os.environ | {"PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8", "XRAI_HOME": str(home())}
     try:
@@ -163,6 +167,9 @@ def start(arguments: Sequence[str], folder: Path, *, title: str, details: Mappin
                 [sys.executable, "-m", "xrai", *arguments],
                 cwd=PROJECT, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, **own_group,
             )  # fmt: skip
+        if sys.platform != "win32":
+            with suppress(OSError):  # it may be over already
+                os.setpriority(os.PRIO_PROCESS, process.pid, NICENESS)
     except OSError as error:
         sentence = f"The work could not be started ({error.strerror}): close other programs and try again."
         with suppress(OSError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ def write_json(file: Path, values: Mapping[str, Any]) -> None:
     partial = file.with_name(f"{file.name}.{os.getpid()}.partial")
     try:
         partial.write_bytes(_coded(json.dumps(values, indent=1, ensure_ascii=False)))
-        partial.replace(file)
+        _replace(partial, file)
     finally:
         partial.unlink(missing_ok=True)
 
@@ -56,9 +57,20 @@ def keep_records(file: Path, n: int) -> None:
     kept = read_records(file)[:n]
     partial = file.with_name(f"{file.name}.partial")
     partial.write_bytes(b"".join(_coded(json.dumps(record, ensure_ascii=False)) for record in kept))
-    partial.replace(file)
+    _replace(partial, file)
 
 
 def _coded(line: str) -> bytes:
     """A line in UTF-8; the bytes of file names that are no characters become JSON's own escapes."""
     return (line + "\n").encode("utf-8", "backslashreplace")
+
+
+def _replace(fresh: Path, file: Path) -> None:
+    """Rename over `file`; on Windows that waits for a reader who has it open for a moment."""
+    for _ in range(20):
+        try:
+            fresh.replace(file)
+            return
+        except PermissionError:
+            time.sleep(0.05)
+    fresh.replace(file)

@@ -216,9 +216,7 @@ def _card(upload: Upload, reading: Reading, reader: Reader, key: str) -> None:
             "View", [SIDE_BY_SIDE, "Blended", SCAN_ONLY], default=SIDE_BY_SIDE, key="diagnose_view", required=True
         )
         shown, method = _choose_map(reading, reader)
-        opacity = (
-            st.slider("Strength of colours", 0, 100, 75, format="%d %%", key="diagnose_opacity", width=160) / 100
-        )
+        opacity = st.slider("Strength of colours", 0, 100, 75, format="%d %%", key="diagnose_opacity", width=160) / 100
     heat: np.ndarray = _last(
         "diagnose_heat", (upload.sha256, key, shown, method), lambda: reader.heatmap(scan, shown, method)
     )

@@ -356,7 +356,7 @@ def _grid(dataset: Dataset) -> None:
         for column, row, square in zip(st.columns(COLUMNS), part, dataset.images(part), strict=False):
             column.image(square, width="stretch")
             label, where = dataset.classes[dataset.labels[row]], SPLITS[dataset.splits[row]]
-            column.caption(f"{nice(label)}, {SPLIT_WORDS[where].lower()}  \n`{Path(dataset.files[row]).name}`")
+            column.caption(f"{nice(label)}, {SPLIT_WORDS[where].lower()}  \n`{Path(str(dataset.files[row])).name}`")
 
 
 @st.dialog("Delete this dataset?")

@@ -7,7 +7,7 @@ import io
 from collections.abc import Callable
 from dataclasses import Field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import streamlit as st
 
@@ -45,7 +45,8 @@ GROUPS = {
 LABELS = {"ema": "Weight averaging", "mixup": "Mixing of scans", "augment": "Strength of variation", "erase": "Hidden patches",
           "flip": "Mirror left to right", "patience": "Early stopping", "blocks": "Convolution blocks",
           "filters": "Filters of the first block", "weights": "Start from"}  # fmt: skip
-STATUS = {
+Colour = Literal["blue", "green", "orange", "red"]
+STATUS: dict[str, tuple[str, Colour, str]] = {
     "starting": ("Starting", "blue", ":material/hourglass:"),
     "running": ("Training", "blue", ":material/model_training:"),
     "done": ("Done", "green", ":material/check_circle:"),
@@ -103,16 +104,17 @@ def _new(datasets: list[Path], active: list[Checkpoint]) -> None:
         left.info(f"The settings below are those of “{taken}”. Change what you like and start.")
         if right.button("Forget them", type="tertiary"):
             _take(None, {})
+        chosen, origin = defaults() | state["train_settings"], taken
     else:
-        preset = st.radio(
+        origin = st.radio(
             "How thorough",
             list(PRESETS),
             captions=list(PRESET_WORDS.values()),
             key="train_preset",
             persist_state="session",
         )
-    chosen = defaults() | (state["train_settings"] if taken else PRESETS[preset])
-    key = f"{taken or preset}_{state.get('train_generation', 0)}"
+        chosen = defaults() | PRESETS[origin]
+    key = f"{origin}_{state.get('train_generation', 0)}"
     with st.form("train_form", border=False):
         left, right = st.columns(2)
         names = [str(file) for file in datasets]
@@ -172,9 +174,8 @@ def _control(item: Field[Any], value: Any, key: str) -> Any:
         return int(st.number_input(label, int(rules["low"]), int(rules["high"]), value, help=help_text, key=key))
     step = 0.0001 if item.name == "learning_rate" else 0.05
     digits = "%.6g" if item.name == "learning_rate" else "%.4g"
-    return float(
-        st.number_input(label, float(rules["low"]), float(rules["high"]), value, step, digits, help=help_text, key=key)
-    )
+    low, high = float(rules["low"]), float(rules["high"])
+    return float(st.number_input(label, low, high, float(value), step, digits, help=help_text, key=key))
 
 
 def _network_name(network: str) -> str:
