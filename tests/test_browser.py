@@ -113,6 +113,13 @@ def see(page, text: str):
     return found
 
 
+def until(holds) -> None:
+    deadline = time.monotonic() + PATIENCE / 1000
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
 def drawing(file: Path, seed: int = 5) -> Path:
     Image.fromarray(draw_thorax(np.random.default_rng(seed), opacity=True, size=256)).save(file)
     return file
@@ -212,6 +219,8 @@ def test_a_killed_run_is_shown_as_interrupted_and_goes_on(server, page):
     small = ["--network", "convnet", "--image-size", "32", "--blocks", "2", "--epochs", "900"]
     arguments = ["train", "practice", "--name", "night", *small]
     run = subprocess.Popen([*call, *arguments], cwd=PROJECT, env=environment, stderr=subprocess.DEVNULL)
+    job = jobs.Job(server.home / "checkpoints" / "night")
+    until(lambda: any(record["kind"] == "epoch" for record in job.records()))
     page.goto(server.url("train"))
     see(page, "Best epoch so far")
     run.send_signal(signal.SIGKILL)

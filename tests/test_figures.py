@@ -62,5 +62,5 @@ def test_class_balance_has_a_bar_for_every_class_and_split():
 def test_the_page_of_charts_needs_no_internet():
     html = page_of({"loss": loss_curves(RECORDS), "auc": auc_curves(RECORDS)}, "run <1>")
     assert html.count("Plotly.newPlot(") == 2
-    assert not re.search(r'<script[^>]+src=', html)
+    assert not re.search(r"<script[^>]+src=", html)
     assert "run &lt;1&gt;" in html

@@ -331,11 +331,21 @@ class TestTrain:
         assert not app.exception
         assert next(item for item in app.number_input if item.label == "Epochs").value == 9
 
+    def test_a_run_that_goes_on_can_be_watched_from_the_form(self, dataset_here):
+        write_run("a", "starting")
+        app = opened(TRAIN)
+        app.get("button_group")[0].set_value("Start a run").run()
+        assert "“a” is being trained now" in texts(app)
+        button(app, "Watch it").click().run()
+        assert "Stop" in [item.label for item in app.button]
+
     def test_a_second_run_at_once_is_refused(self, dataset_here, started):
         write_run("a", "starting")
         app = opened(TRAIN)
         app.get("button_group")[0].set_value("Start a run").run()
-        assert button(app, "Start training").disabled
+        button(app, "Start training").click().run()
+        assert not started
+        assert "is being trained now" in app.error[0].value
 
 
 def write_run(name: str, status: str, *, error: str = "", epochs: int = 3) -> None:

@@ -94,6 +94,8 @@ def _ended_badly(job: jobs.Job, status: str) -> None:
             st.rerun()
     if away.button("Put aside", icon=":material/close:", key=f"{job.folder}-away", type="tertiary"):
         shutil.rmtree(job.folder, ignore_errors=True)
+        if arguments and arguments[0] == "build":  # a killed process could not clear up behind itself
+            Path(f"{arguments[2]}.partial").unlink(missing_ok=True)
         st.rerun()
 
 

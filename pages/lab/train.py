@@ -83,7 +83,7 @@ def main() -> None:
         if view == WATCH:
             _watch(runs, active)
         elif datasets:
-            _new(datasets, active)
+            _new(datasets)
         else:
             st.info("There is no dataset yet to learn from. Build one first: it takes a few clicks.")
             st.page_link("pages/lab/dataset.py", label="Build a dataset", icon=":material/folder_open:")
@@ -92,12 +92,9 @@ def main() -> None:
 # ---------------------------------------------------------------- a new run
 
 
-def _new(datasets: list[Path], active: list[Checkpoint]) -> None:
+def _new(datasets: list[Path]) -> None:
     state = st.session_state
-    if active:
-        st.info(
-            f"“{active[0].name}” is being trained now. A second run at once would slow both down: wait, or stop it."
-        )
+    _notice_of_others()
     taken = state.get("train_taken")
     if taken:
         left, right = st.columns([5, 1], vertical_alignment="center")
@@ -126,9 +123,7 @@ def _new(datasets: list[Path], active: list[Checkpoint]) -> None:
         name = right.text_input("Name of the model", _free_name(), max_chars=80, key=f"train_name_{key}")
         config = _controls(chosen, key)
         start, look, _ = st.columns([1, 1.4, 2.6])
-        started = start.form_submit_button(
-            "Start training", type="primary", icon=":material/play_arrow:", disabled=bool(active)
-        )
+        started = start.form_submit_button("Start training", type="primary", icon=":material/play_arrow:")
         previewed = look.form_submit_button("Show what it will see", icon=":material/visibility:")
     if started:
         with stated_errors():
@@ -136,6 +131,19 @@ def _new(datasets: list[Path], active: list[Checkpoint]) -> None:
     if previewed:
         with stated_errors():
             _preview(Path(dataset), TrainConfig(**config))
+
+
+@st.fragment(run_every=3.0)
+def _notice_of_others() -> None:
+    """Say when a run is going on, also one that another tab or the command line has started meanwhile."""
+    active = jobs.active_in(checkpoints_dir())
+    if not active:
+        return
+    name = active[0].folder.name
+    left, right = st.columns([5, 1], vertical_alignment="center")
+    left.info(f"“{name}” is being trained now. A second run at once would slow both down: wait, or stop it.")
+    if right.button("Watch it", icon=":material/visibility:"):
+        _show(name)
 
 
 def _controls(chosen: dict[str, Any], key: str) -> dict[str, Any]:
