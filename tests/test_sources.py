@@ -576,7 +576,7 @@ class TestListLocal:
             file.touch()
         (home / "data" / "settings.toml").write_text(f"source_roots = ['{films}', '{tmp_path / 'unplugged'}']")
         inbox = home / "data" / "inbox"
-        assert list_local() == [inbox / "a.ZIP", inbox / "b", films, films / "c.zip", films / "set"]
+        assert list_local() == [inbox / "a.ZIP", inbox / "b", films / "c.zip", films / "set", films]
 
     def test_an_empty_home(self, home):
         assert list_local() == []

@@ -20,7 +20,7 @@ from typing import Protocol
 from xrai import phantoms
 from xrai.errors import SourceError
 from xrai.scans import MAX_FILE_BYTES
-from xrai.settings import data_dir
+from xrai.settings import data_dir, inbox_dir, source_roots
 
 SPLITS = ("train", "val", "test")
 _SPLIT_NAMES = {
@@ -203,10 +203,8 @@ def patient_of(path: str, split: str | None) -> str | None:
 def list_local() -> list[Path]:
     """Folders and zips that lie ready: those directly below the inbox and below each listed root, by name.
 
-    A root that itself holds class folders is listed too.
+    A listed root may itself hold the class folders: it comes last.
     """
-    from xrai.settings import inbox_dir, source_roots
-
     found: list[Path] = []
     for root in source_roots():
         try:
@@ -216,7 +214,7 @@ def list_local() -> list[Path]:
             )  # fmt: skip
         except OSError:  # not there, or not for us: a drive that is not connected must not close the whole page
             continue
-        found += inside if root == inbox_dir() else [root, *inside]
+        found += inside if root == inbox_dir() else [*inside, root]
     return found
 
 
