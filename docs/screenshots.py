@@ -60,10 +60,10 @@ def _take_pictures(home: Path) -> None:
     from xrai.phantoms import draw_thorax
 
     film = home / "drawing.png"
-    Image.fromarray(draw_thorax(np.random.default_rng(8), opacity=True, size=512)).save(film)
+    Image.fromarray(draw_thorax(np.random.default_rng(9), opacity=True, size=512)).save(film)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 1280, "height": 1180})
+        page = browser.new_page(viewport={"width": 1280, "height": 1420})
         _open(page, "")
         page.locator("input[type=file]").set_input_files(str(film))
         page.get_by_text("What speaks for").last.wait_for()

@@ -38,7 +38,7 @@ def make_model(name="m", network="resnet18", classes=("CLEAR", "OPACITY"), drawi
     checkpoint = open_checkpoint(name)
     checkpoint.folder.mkdir()
     checkpoint.save_network(built)
-    methods = ("CAM", "Grad-CAM") if network != "convnet" else ("Grad-CAM",)
+    methods = ("CAM", "Grad-CAM") if network != "convnet" else ("HiResCAM", "Grad-CAM")
     checkpoint.write_card(
         Card(
             name=name,
@@ -193,10 +193,19 @@ def test_warnings(home):
     assert "256 × 256" in warning
 
 
+def test_only_methods_whose_colours_are_anchored_are_offered(home):
+    checkpoint = make_model()
+    values = json.loads((checkpoint.folder / CARD).read_text())
+    (checkpoint.folder / CARD).write_text(json.dumps(values | {"heatmap": {"Grad-CAM": values["heatmap"]["CAM"]}}))
+    reader = Reader.open(checkpoint)
+    assert reader.methods == ("Grad-CAM",)
+    assert reader.about_methods.count("\n") == 0
+
+
 def test_a_card_without_anchors_is_refused(home):
     checkpoint = make_model()
     values = json.loads((checkpoint.folder / CARD).read_text())
-    (checkpoint.folder / CARD).write_text(json.dumps(values | {"heatmap": {"CAM": values["heatmap"]["CAM"]}}))
+    (checkpoint.folder / CARD).write_text(json.dumps(values | {"heatmap": {"another": values["heatmap"]["CAM"]}}))
     with pytest.raises(CheckpointError, match="how strong a heatmap"):
         Reader.open(checkpoint)
 

@@ -37,7 +37,7 @@ def test_methods_for_pooled_networks(name):
 
 
 def test_methods_for_a_network_with_hidden_dense_layers():
-    assert methods_for(network_of("convnet")) == ("Grad-CAM",)
+    assert methods_for(network_of("convnet")) == ("HiResCAM", "Grad-CAM")
 
 
 @pytest.mark.parametrize("n_classes", [2, 3])
@@ -49,6 +49,18 @@ def test_mean_of_a_cam_is_the_logit_difference_without_the_bias(n_classes):
         for row, found in zip(logits, maps, strict=True):
             expected = against_rest(row, label) - against_rest(network.head.bias.detach(), label)
             assert found.mean() == pytest.approx(float(expected), abs=1e-4)
+
+
+def test_mean_of_a_hirescam_is_the_answer_where_dense_layers_follow():
+    """Draelos & Carin 2020: exact up to biases, which are set to nothing here."""
+    network = network_of("convnet")
+    for name, parameter in network.head.named_parameters():
+        if name.endswith("bias"):
+            torch.nn.init.zeros_(parameter)
+    logits, maps = evidence_maps(network, scans(3), [1] * 3, "HiResCAM")
+    for row, found in zip(logits, maps, strict=True):
+        assert found.mean() == pytest.approx(float(against_rest(row, 1)), rel=1e-3, abs=1e-5)
+    assert np.abs(maps).max() > 0
 
 
 @pytest.mark.parametrize("name", POOLED)
@@ -155,7 +167,9 @@ def test_gradients_are_found_where_the_caller_wants_none():
     assert np.abs(maps).max() > 0
 
 
-@pytest.mark.parametrize(("name", "methods"), [("resnet18", {"CAM", "Grad-CAM"}), ("convnet", {"Grad-CAM"})])
+@pytest.mark.parametrize(
+    ("name", "methods"), [("resnet18", {"CAM", "Grad-CAM"}), ("convnet", {"HiResCAM", "Grad-CAM"})]
+)
 def test_anchors_are_positive_and_there_for_every_class(name, methods):
     found = anchors(network_of(name, 3), lambda rows: scans(len(rows), int(rows[0])), np.arange(20), 3, batch=8)
     assert set(found) == methods

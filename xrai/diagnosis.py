@@ -10,7 +10,7 @@ from PIL import Image
 
 from xrai.checkpoint import Card, Checkpoint
 from xrai.errors import CheckpointError
-from xrai.explanation import evidence_maps, intensity, methods_for
+from xrai.explanation import METHODS, evidence_maps, intensity, methods_for
 from xrai.heatmaps import side_by_side
 from xrai.metrics import predict
 from xrai.networks import Network
@@ -53,7 +53,7 @@ class Reader:
         """
         card = checkpoint.card()
         network = checkpoint.load_network(card)
-        if not set(methods_for(network)) <= set(card.heatmap):
+        if not set(methods_for(network)) & set(card.heatmap):
             raise CheckpointError(
                 f"The card of the model “{checkpoint.name}” does not say how strong a heatmap is to be drawn: "
                 "resume its training so that it is finished, or copy the whole folder again."
@@ -62,8 +62,13 @@ class Reader:
 
     @property
     def methods(self) -> tuple[str, ...]:
-        """The heatmap methods that fit this model, the default first."""
-        return methods_for(self.network)
+        """The heatmap methods that fit this model and whose colours its card anchors, the default first."""
+        return tuple(method for method in methods_for(self.network) if method in self.card.heatmap)
+
+    @property
+    def about_methods(self) -> str:
+        """What each of the methods is, a line each."""
+        return "\n".join(f"- **{method}**: {METHODS[method]}." for method in self.methods)
 
     def read(self, scan: Scan) -> Reading:
         """The diagnosis of a scan."""

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from pytorch_grad_cam import GradCAM
+from pytorch_grad_cam import GradCAM, HiResCAM
 from pytorch_grad_cam.base_cam import BaseCAM
 from torch import Tensor
 
@@ -21,7 +21,8 @@ from xrai.networks import Network
 
 METHODS: dict[str, str] = {
     "CAM": "Class activation map (Zhou 2016): what each place adds to the answer, for networks that end in averaging",
-    "Grad-CAM": "Gradient-weighted class activation map (Selvaraju 2017): works for every network",
+    "HiResCAM": "High-resolution class activation map (Draelos & Carin 2020): the same for networks with dense layers",
+    "Grad-CAM": "Gradient-weighted class activation map (Selvaraju 2017): well known, vague where dense layers follow",
 }
 
 ANCHOR_PERCENTILE = 95
@@ -57,6 +58,22 @@ class _RawGradCAM(_RawCAM, GradCAM):
         return weights * grads.shape[2] * grads.shape[3]
 
 
+class _RawHiResCAM(_RawCAM, HiResCAM):
+    """HiResCAM times the number of places: what each place adds to the target, wherever dense layers follow."""
+
+    def get_cam_image(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self,
+        input_tensor: Any,
+        target_layer: Any,
+        targets: Any,
+        activations: Any,
+        grads: Any,
+        eigen_smooth: bool = False,
+    ) -> Any:
+        maps = HiResCAM.get_cam_image(self, input_tensor, target_layer, targets, activations, grads, eigen_smooth)
+        return maps * grads.shape[2] * grads.shape[3]
+
+
 class _ClassActivationMap(_RawCAM):
     """CAM: feature maps weighted with the linear head's own weights; no backward pass."""
 
@@ -81,7 +98,7 @@ class _Evidence:
 
 def methods_for(network: Network) -> tuple[str, ...]:
     """The methods that fit a network, the best one first."""
-    return ("CAM", "Grad-CAM") if network.pools_globally else ("Grad-CAM",)
+    return ("CAM", "Grad-CAM") if network.pools_globally else ("HiResCAM", "Grad-CAM")
 
 
 def evidence_maps(network: Network, inputs: Tensor, labels: Sequence[int], method: str) -> tuple[Tensor, np.ndarray]:
@@ -97,7 +114,7 @@ def evidence_maps(network: Network, inputs: Tensor, labels: Sequence[int], metho
 
     Returns:
         Logits float (N, C), and maps float32 (N, h, w) at the last convolution's size, in log-odds, positive where
-        a place speaks for the class. With CAM the mean of a map is the target's value less the head's bias.
+        a place speaks for the class. With CAM and HiResCAM a map's mean is the target's value less what biases add.
     """
     with _LOCK, torch.enable_grad(), _explainer(method)(network, [network.features]) as explain:
         maps = explain(inputs, [_Evidence(label) for label in labels])  # type: ignore[arg-type]
@@ -153,7 +170,7 @@ def intensity(evidence: np.ndarray, anchor: float, shape: tuple[int, int]) -> np
 
 
 def _explainer(method: str) -> Any:
-    return {"CAM": _ClassActivationMap, "Grad-CAM": _RawGradCAM}[method]
+    return {"CAM": _ClassActivationMap, "HiResCAM": _RawHiResCAM, "Grad-CAM": _RawGradCAM}[method]
 
 
 def _against_rest(values: Any, label: int) -> Any:

@@ -241,8 +241,7 @@ def _choose_map(reading: Reading, reader: Reader) -> tuple[str, str]:
         return shown, methods[0]
     return shown, st.selectbox(
         "Heatmap method", methods, key="diagnose_method", width=125,
-        help="CAM adds up what each place of the scan contributes to the answer. Grad-CAM estimates the same from "
-        "the network's gradients and works for every network. For this kind of network they agree.",
+        help=reader.about_methods,
     )  # fmt: skip
 
 
