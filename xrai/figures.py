@@ -61,8 +61,9 @@ def class_balance(counts: Mapping[str, Mapping[str, int]]) -> go.Figure:
     for split in splits:
         values = [row.get(split, 0) for row in counts.values()]
         figure.add_bar(
-            name=SPLIT_WORDS.get(split, split), x=list(counts), y=values, text=[f"{value:,}" for value in values]
-        )
+            name=SPLIT_WORDS[split], x=list(counts), y=values, text=[f"{value:,}" for value in values],
+            marker_color=_SPLIT_COLOURS[split],
+        )  # fmt: skip
     figure.update_layout(barmode="group", height=280, margin=_MARGIN, legend=_LEGEND, yaxis_title="Scans")
     return figure
 
@@ -78,6 +79,7 @@ def page_of(figures: Mapping[str, go.Figure], title: str) -> str:
 
 SPLIT_WORDS = {"train": "Training", "val": "Validation", "test": "Test", "all": "All"}
 
+_SPLIT_COLOURS = {"train": TRAIN, "val": VALIDATION, "test": "#7a5ea8", "all": VALIDATION}
 _MARGIN = {"l": 10, "r": 10, "t": 40, "b": 10}
 _LEGEND = {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 1, "xanchor": "right", "title": None}
 _STYLE = {"train": ("Training", TRAIN), "val": ("Validation", VALIDATION)}

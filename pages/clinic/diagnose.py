@@ -199,14 +199,14 @@ def _table(uploads: list[Upload], readings: list[Reading | str]) -> None:
 
 def _card(upload: Upload, reading: Reading, reader: Reader, key: str) -> None:
     scan: Scan = _last("diagnose_scan", (upload.sha256,), lambda: read_scan(upload.content))
-    words, shares = st.columns(2, gap="large", vertical_alignment="center")
-    with words:
+    halves = st.grid(2, min_column_width=280, vertical_alignment="center")
+    with halves.cell():
         st.caption(upload.name)
         st.subheader(_in_words(reading, reader.card), anchor=False)
         if reader.card.threshold:
             value, name = reader.card.threshold["value"], nice(reader.card.threshold["class"])
             st.caption(f"Called {name} from a probability of {value:.0%} on.".replace("%", " %"))
-    with shares:
+    with halves.cell():
         for name, share in reading.probabilities.items():
             st.progress(share, text=f"{nice(name)}: **{percent(share)}**")
     for warning in reading.warnings:
@@ -257,9 +257,9 @@ def _last(name: str, wanted: tuple[str, ...], make: Callable[[], Any]) -> Any:
 def _pictures(view: str, scan: Scan, heat: np.ndarray, opacity: float, shown: str) -> None:
     small, warm = _for_screen(scan.pixels), _for_screen(heat)
     if view == SIDE_BY_SIDE:
-        left, right = st.columns(2)
-        left.image(small, caption="Scan", width="stretch")
-        right.image(overlay(small, warm, opacity), caption=f"What speaks for {shown}", width="stretch")
+        halves = st.grid(2, min_column_width=260)
+        halves.image(small, caption="Scan", width="stretch")
+        halves.image(overlay(small, warm, opacity), caption=f"What speaks for {shown}", width="stretch")
     elif view == "Blended":
         st.image(overlay(small, warm, opacity), caption=f"What speaks for {shown}", width="stretch")
     else:

@@ -202,10 +202,10 @@ def _practice_found() -> Survey:
 def _show_found(found: Survey) -> None:
     table = pd.DataFrame(found.counts).T.rename(columns=SPLIT_WORDS | {"all": "Scans"})
     table.index = [nice(name) for name in table.index]
-    left, right = st.columns([1, 1], gap="large")
-    with left:
+    halves = st.grid(2, min_column_width=320)
+    with halves.cell():
         st.dataframe(table, column_config={"_index": "Class"})
-    with right:
+    with halves.cell():
         made = ", ".join(f"{count} × {kind}" for kind, count in found.formats.items()) or "none could be read"
         st.markdown(f"**{sum(map(sum, (row.values() for row in found.counts.values()))):,} files.** "
                     f"Of {found.n_sampled} that were opened: {made}.")  # fmt: skip
@@ -227,8 +227,9 @@ def _show_found(found: Survey) -> None:
     for name, squares in found.examples.items():
         if squares:
             st.caption(f"Examples of {nice(name)}" + (" — drawings, no patients" if found.drawings else ""))
-            for column, square in zip(st.columns(COLUMNS), squares, strict=False):
-                column.image(square, width="stretch")
+            grid = st.grid(COLUMNS, min_column_width=100)
+            for square in squares:
+                grid.image(square, width="stretch")
 
 
 def _build_form(spec: str, found: Survey) -> None:
@@ -291,10 +292,10 @@ def _browse(datasets: list[Path]) -> None:
     )  # fmt: skip
     with open_dataset(chosen) as dataset:
         _about(dataset)
-        left, right = st.columns([3, 2], gap="large")
-        with left:
+        halves = st.grid(2, min_column_width=320)
+        with halves.cell():
             st.plotly_chart(class_balance(_nice_counts(dataset)), key="dataset_balance", config={"displaylogo": False})
-        with right:
+        with halves.cell():
             for note in dataset.notes:
                 st.markdown(f":material/info: {note}")
             st.page_link("pages/lab/train.py", label="Train a model on it", icon=":material/model_training:")
@@ -316,11 +317,11 @@ def _about(dataset: Dataset) -> None:
         st.caption(":material/draw: **Drawings**, no patients: for practice only.")
     elif dataset.population:
         st.caption(f"Patients: {dataset.population}")
-    facts = st.columns(4)
-    facts[0].metric("Scans", f"{len(dataset):,}")
-    facts[1].metric("Patients", f"{len(set(dataset.patients)):,}")
-    facts[2].metric("Stored size", f"{dataset.size} × {dataset.size}")
-    facts[3].metric("File", f"{dataset.path.stat().st_size / 1024**2:,.0f} MB")
+    facts = st.grid(4, min_column_width=150)
+    facts.metric("Scans", f"{len(dataset):,}")
+    facts.metric("Patients", f"{len(set(dataset.patients)):,}")
+    facts.metric("Stored size", f"{dataset.size} × {dataset.size}")
+    facts.metric("File", f"{dataset.path.stat().st_size / 1024**2:,.0f} MB")
 
 
 def _nice_counts(dataset: Dataset) -> dict[str, dict[str, int]]:
@@ -353,12 +354,12 @@ def _grid(dataset: Dataset) -> None:
         page = int(st.number_input(f"Page, of {pages:,}", 1, pages, 1, key=f"grid_{name}_{split}_{search}", width=160))
     shown = rows[(page - 1) * PER_PAGE : page * PER_PAGE]
     st.caption(f"{len(rows):,} scans, {(page - 1) * PER_PAGE + 1:,} to {(page - 1) * PER_PAGE + len(shown):,} shown.")
-    for start in range(0, len(shown), COLUMNS):
-        part = shown[start : start + COLUMNS]
-        for column, row, square in zip(st.columns(COLUMNS), part, dataset.images(part), strict=False):
-            column.image(square, width="stretch")
-            label, where = dataset.classes[dataset.labels[row]], SPLITS[dataset.splits[row]]
-            column.caption(f"{nice(label)}, {SPLIT_WORDS[where].lower()}  \n`{Path(str(dataset.files[row])).name}`")
+    grid = st.grid(COLUMNS, min_column_width=120)
+    for row, square in zip(shown, dataset.images(shown), strict=True):
+        label, where = dataset.classes[dataset.labels[row]], SPLITS[dataset.splits[row]]
+        with grid.cell():
+            st.image(square, width="stretch")
+            st.caption(f"{nice(label)}, {SPLIT_WORDS[where].lower()}  \n`{Path(str(dataset.files[row])).name}`")
 
 
 @st.dialog("Delete this dataset?")

@@ -122,9 +122,9 @@ def _new(datasets: list[Path]) -> None:
         )  # fmt: skip
         name = right.text_input("Name of the model", _free_name(), max_chars=80, key=f"train_name_{key}")
         config = _controls(chosen, key)
-        start, look, _ = st.columns([1, 1.4, 2.6])
-        started = start.form_submit_button("Start training", type="primary", icon=":material/play_arrow:")
-        previewed = look.form_submit_button("Show what it will see", icon=":material/visibility:")
+        with st.container(horizontal=True):
+            started = st.form_submit_button("Start training", type="primary", icon=":material/play_arrow:")
+            previewed = st.form_submit_button("Show what it will see", icon=":material/visibility:")
     if started:
         with stated_errors():
             _start(name.strip(), Path(dataset), TrainConfig(**config))
@@ -150,16 +150,16 @@ def _controls(chosen: dict[str, Any], key: str) -> dict[str, Any]:
     """One control for every setting; gives the settings as they stand."""
     by_name = {item.name: item for item in fields(TrainConfig)}
     values: dict[str, Any] = {}
-    row = st.columns([2, 1, 1, 1, 1])
-    for column, name in zip(row, ("network", "weights", "image_size", "epochs", "batch_size"), strict=True):
-        with column:
+    main = st.grid(5, min_column_width=140)
+    for name in ("network", "weights", "image_size", "epochs", "batch_size"):
+        with main.cell():
             values[name] = _control(by_name[name], chosen[name], key)
     with st.expander("All settings", icon=":material/tune:"):
         for group, names in GROUPS.items():
             st.markdown(f"**{group}**")
-            columns = st.columns(4)
-            for number, name in enumerate(names):
-                with columns[number % 4]:
+            grid = st.grid(4, min_column_width=150)
+            for name in names:
+                with grid.cell():
                     values[name] = _control(by_name[name], chosen[name], key)
     return values
 
@@ -220,8 +220,9 @@ def _preview(dataset: Path, config: TrainConfig) -> None:
         "Above: scans as the network sees them when it is tested. Below: one of the endless variations it learns from."
     )
     for pictures in (preview(squares, config, varied=False), varied):
-        for column, picture in zip(st.columns(6), pictures, strict=False):
-            column.image(picture, width="stretch")
+        grid = st.grid(6, min_column_width=100)
+        for picture in pictures:
+            grid.image(picture, width="stretch")
 
 
 def _free_name() -> str:
@@ -289,10 +290,10 @@ def _run(checkpoint: Checkpoint, job: jobs.Job) -> None:
 
 def _curves(checkpoint: Checkpoint, records: list[dict[str, Any]]) -> None:
     _numbers(records)
-    left, right = st.columns(2)
-    for column, (kind, figure) in zip((left, right, left), _figures(records).items(), strict=True):
-        column.plotly_chart(figure, key=f"train_{kind}_{checkpoint.name}", config=_chart(f"{checkpoint.name}-{kind}"))
-    with right:
+    grid = st.grid(2, min_column_width=340)
+    for kind, figure in _figures(records).items():
+        grid.plotly_chart(figure, key=f"train_{kind}_{checkpoint.name}", config=_chart(f"{checkpoint.name}-{kind}"))
+    with grid.cell():
         _reading_aid(records)
 
 
@@ -314,22 +315,24 @@ def _progress(records: list[dict[str, Any]], status: str) -> None:
 
 def _numbers(records: list[dict[str, Any]]) -> None:
     epochs = [record for record in records if record["kind"] == "epoch"]
-    columns = st.columns(4)
+    grid = st.grid(4, min_column_width=160)
     if not epochs:
         last = [record for record in records if record["kind"] == "step"][-1]
-        columns[0].metric("Training loss just now", f"{last['loss']:.3f}")
-        columns[1].metric("Training accuracy just now", f"{last['accuracy']:.0%}")
-        columns[2].caption("Validation comes at the end of the first epoch.")
+        grid.metric("Training loss just now", f"{last['loss']:.3f}")
+        grid.metric("Training accuracy just now", f"{last['accuracy']:.0%}")
+        grid.caption("Validation comes at the end of the first epoch.")
         return
     best = [record for record in epochs if record["best"]][-1]
     validation = best["val"]
-    columns[0].metric("Best epoch so far", f"{best['epoch']} of {len(epochs)}")
-    columns[1].metric("Validation accuracy", f"{validation['accuracy']:.1%}", help=_interval_help(validation["n"]))
-    columns[1].caption(_interval(validation["accuracy_interval"], as_percent=True))
-    columns[2].metric("Validation AUC", "–" if validation["auc"] is None else f"{validation['auc']:.3f}",
-                      help="How well the classes are told apart: 0.5 is guessing, 1 is perfect.")  # fmt: skip
-    columns[2].caption(_interval(validation["auc_interval"], as_percent=False))
-    columns[3].metric("Validation loss", f"{validation['loss']:.3f}")
+    grid.metric("Best epoch so far", f"{best['epoch']} of {len(epochs)}")
+    with grid.cell():
+        st.metric("Validation accuracy", f"{validation['accuracy']:.1%}", help=_interval_help(validation["n"]))
+        st.caption(_interval(validation["accuracy_interval"], as_percent=True))
+    with grid.cell():
+        area = "–" if validation["auc"] is None else f"{validation['auc']:.3f}"
+        st.metric("Validation AUC", area, help="How well the classes are told apart: 0.5 is guessing, 1 is perfect.")
+        st.caption(_interval(validation["auc_interval"], as_percent=False))
+    grid.metric("Validation loss", f"{validation['loss']:.3f}")
 
 
 def _interval(interval: list[float] | None, *, as_percent: bool) -> str:
