@@ -208,6 +208,17 @@ class TestDataset:
         app.file_uploader[0].upload("x.zip", b"not a zip", "application/zip").run()
         assert not app.exception
         assert len(app.error) == 1
+        assert not list(inbox_dir().glob("*.zip"))
+
+    def test_an_uploaded_zip_never_replaces_another_of_its_name(self, home, drawings, tmp_path):
+        (inbox_dir() / "scans.zip").write_bytes(b"precious")
+        archive = Path(shutil.make_archive(str(tmp_path / "scans"), "zip", drawings))
+        app = opened(DATASET)
+        app.radio[0].set_value("Upload a zip").run()
+        app.file_uploader[0].upload("scans.zip", archive.read_bytes(), "application/zip").run()
+        assert not app.exception
+        assert (inbox_dir() / "scans.zip").read_bytes() == b"precious"
+        assert (inbox_dir() / "scans-2.zip").read_bytes() == archive.read_bytes()
 
     def test_kaggle_offers_its_sets_with_population_and_licence(self, home):
         app = opened(DATASET)

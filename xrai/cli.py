@@ -97,7 +97,11 @@ def _look(options: argparse.Namespace) -> int:
 
     with ExitStack() as stack:
         if options.source.startswith(KAGGLE):  # a long download, which a page may want to watch
-            stack.enter_context(jobs.running(jobs.download_folder(options.source), title=options.source))
+            stack.enter_context(
+                jobs.running(
+                    jobs.download_folder(options.source), title=f"Download of {options.source.removeprefix(KAGGLE)}"
+                )
+            )
         found = survey(stack.enter_context(open_source(options.source)))
     if options.json:
         _result(options, found.to_dict())

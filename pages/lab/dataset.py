@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import streamlit as st
+from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from pages.shared.jobs import build_progress, watch
 from pages.shared.page import head, nice, stated_errors
@@ -85,7 +86,7 @@ def _ended_badly(job: jobs.Job, status: str) -> None:
         "interrupted": "It was interrupted, perhaps because the computer was switched off. Nothing half-made was left.",
         "stopped": "It was stopped. Nothing half-made was left.",
     }
-    (st.error if status == "failed" else st.warning)(f"**{job.title}** was not built. {words[status]}")
+    (st.error if status == "failed" else st.warning)(f"**{job.title}** did not finish. {words[status]}")
     again, away, _ = st.columns([1, 1, 4])
     arguments = job.details.get("arguments")
     if arguments and again.button("Start it again", icon=":material/replay:", key=f"{job.folder}-again"):
@@ -114,7 +115,12 @@ def _build(first: bool) -> None:
     if spec is None:
         return
     with stated_errors():
-        found = _found(spec)
+        try:
+            found = _found(spec)
+        except SourceError:
+            if kind == UPLOAD:  # a zip that cannot be used is not kept
+                Path(spec).unlink(missing_ok=True)
+            raise
         st.subheader("2. What was found", anchor=False)
         _show_found(found)
         st.subheader("3. Build the dataset", anchor=False)
@@ -147,19 +153,28 @@ def _upload() -> str | None:
     if file is None:
         st.caption("The zip is kept in the inbox, so that an interrupted build can be started again.")
         return None
-    target = inbox_dir() / _safe_name(file.name)
-    if not target.exists() or target.stat().st_size != file.size:
-        partial = target.with_name(target.name + ".partial")
-        try:
-            with partial.open("wb") as out:
-                shutil.copyfileobj(file, out)
-            partial.replace(target)
-        except OSError as error:
-            partial.unlink(missing_ok=True)
-            raise SourceError(
-                f"The zip cannot be kept in {inbox_dir()} ({error.strerror}): free some disk space and upload it again."
-            ) from error
-    return str(target)
+    kept: dict[str, str] = st.session_state.setdefault("dataset_zips", {})
+    if file.file_id not in kept:
+        kept[file.file_id] = str(_keep_zip(file))
+    return kept[file.file_id]
+
+
+def _keep_zip(file: UploadedFile) -> Path:
+    """Put an uploaded zip into the inbox, under a name that is still free."""
+    stem = re.sub(r"[^\w.+-]+", "-", Path(file.name).stem).strip("-.")[:80] or "scans"
+    names = [f"{stem}.zip", *(f"{stem}-{number}.zip" for number in range(2, 1000))]
+    target = next(inbox_dir() / name for name in names if not (inbox_dir() / name).exists())
+    partial = target.with_name(target.name + ".partial")
+    try:
+        with partial.open("wb") as out:
+            shutil.copyfileobj(file, out)
+        partial.replace(target)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise SourceError(
+            f"The zip cannot be kept in {inbox_dir()} ({error.strerror}): free some disk space and upload it again."
+        ) from error
+    return target
 
 
 def _kaggle() -> str | None:
@@ -274,10 +289,6 @@ def _free_name(source: str) -> str:
     stem = "practice" if stem.startswith("practice") else stem
     names = [stem, *(f"{stem}-{number}" for number in range(2, 1000))]
     return next(name for name in names if not (data_dir() / f"{name}.hdf5").exists())
-
-
-def _safe_name(name: str) -> str:
-    return re.sub(r"[^\w.+-]+", "-", Path(name).stem).strip("-.")[:80] + ".zip"
 
 
 # ---------------------------------------------------------------- browse
