@@ -185,6 +185,15 @@ def test_stopped_before_it_came_to_life(worker):
     wait_until(job, "stopped")
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has priority classes instead")
+def test_a_job_gives_way_to_the_dashboard(worker):
+    job = worker("work")
+    wait_for(job.records)
+    assert os.getpriority(os.PRIO_PROCESS, noted(job)["pid"]) == min(os.getpriority(os.PRIO_PROCESS, 0) + 10, 19)
+    job.stop()
+    wait_until(job, "stopped")
+
+
 def test_starting_twice_is_refused(worker):
     job = worker("work")
     with pytest.raises(JobError, match="“the work” is already running"):

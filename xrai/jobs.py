@@ -169,7 +169,7 @@ def start(arguments: Sequence[str], folder: Path, *, title: str, details: Mappin
             )  # fmt: skip
         if sys.platform != "win32":
             with suppress(OSError):  # it may be over already
-                os.setpriority(os.PRIO_PROCESS, process.pid, NICENESS)
+                os.setpriority(os.PRIO_PROCESS, process.pid, min(os.getpriority(os.PRIO_PROCESS, 0) + NICENESS, 19))
     except OSError as error:
         sentence = f"The work could not be started ({error.strerror}): close other programs and try again."
         with suppress(OSError):
