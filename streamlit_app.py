@@ -3,8 +3,12 @@
 from pathlib import Path
 
 import streamlit as st
+from starlette.formparsers import MultiPartParser
 
 HERE = Path(__file__).parent
+
+# what is uploaded stays in memory: the web server would put all above 1 MB into a temporary file
+MultiPartParser.spool_max_size = 2**40
 
 st.set_page_config(page_title="XRAI", page_icon=str(HERE / "pages/shared/icon.png"), layout="wide")
 st.logo(str(HERE / "pages/shared/logo.svg"), size="large", icon_image=str(HERE / "pages/shared/icon.png"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,11 +11,14 @@ from PIL import Image
 
 from xrai.checkpoint import Card, Checkpoint
 from xrai.errors import CheckpointError
-from xrai.explanation import METHODS, evidence_maps, intensity, methods_for
+from xrai.explanation import METHODS, answers, evidence_maps, intensity, methods_for
 from xrai.heatmaps import side_by_side
 from xrai.metrics import predict
 from xrai.networks import Network
 from xrai.scans import Scan
+
+FRONTAL_VIEWS = {"AP", "PA"}
+CHEST_WORDS = ("CHEST", "THORAX", "LUNG", "RIB")
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,26 +76,22 @@ class Reader:
 
     def read(self, scan: Scan) -> Reading:
         """The diagnosis of a scan."""
-        probabilities, _ = self._run(scan, 0, self.methods[0])
+        probabilities = answers(self.network, self.card.preprocessing(scan.pixels)).softmax(dim=1)[0].numpy()
         called = int(predict(probabilities[None], self.card.threshold_value)[0])
         shares = {name: round(float(share), 6) for name, share in zip(self.card.classes, probabilities, strict=True)}
         return Reading(self.card.classes[called], shares, self._warnings(scan))
 
-    def heatmap(self, scan: Scan, class_name: str, method: str | None = None) -> np.ndarray:
-        """Where the scan speaks for a class, float32 (H, W) like the scan's pixels, 0 none to 1 as strong as ever.
+    def heatmap(
+        self, scan: Scan, class_name: str, method: str | None = None, *, shape: tuple[int, int] | None = None
+    ) -> np.ndarray:
+        """Where the scan speaks for a class, float32 of `shape` or of the scan's own, from 0 (nowhere) to 1.
 
         1 is the evidence that 95 of 100 validation scans called that class stay below at their hottest place.
         """
         method = method or self.methods[0]
-        _, evidence = self._run(scan, self.card.classes.index(class_name), method)
-        return intensity(evidence, self._anchor(method, class_name), scan.pixels.shape)
-
-    def _run(self, scan: Scan, label: int, method: str) -> tuple[np.ndarray, np.ndarray]:
-        logits, maps = evidence_maps(self.network, self.card.preprocessing(scan.pixels), [label], method)
-        return logits.softmax(dim=1)[0].numpy(), maps[0]
-
-    def _anchor(self, method: str, class_name: str) -> float:
-        return self.card.heatmap[method][class_name]
+        label = self.card.classes.index(class_name)
+        _, maps = evidence_maps(self.network, self.card.preprocessing(scan.pixels), [label], method)
+        return intensity(maps[0], self.card.heatmap[method][class_name], shape or scan.pixels.shape)
 
     def _warnings(self, scan: Scan) -> tuple[str, ...]:
         warnings = []
@@ -102,7 +102,22 @@ class Reader:
                 f"The picture is only {scan.width} × {scan.height} pixels, less than the model looks at: "
                 "use the original film if you have it."
             )
-        return tuple(warnings)
+        return tuple(warnings + _out_of_place(scan.facts))
+
+
+def _out_of_place(facts: Mapping[str, str]) -> list[str]:
+    """What a DICOM says of itself that does not go with a frontal chest film."""
+    warnings = []
+    view, part = facts.get("ViewPosition", "").upper(), facts.get("BodyPartExamined", "").upper()
+    if view and view not in FRONTAL_VIEWS:
+        warnings.append(
+            f"The file says that it is taken from another side ({view}): the model knows frontal films only."
+        )
+    if part and not any(word in part for word in CHEST_WORDS):
+        warnings.append(f"The file says that it shows another part of the body ({part}): the model knows chests only.")
+    if facts.get("PresentationIntentType", "").upper() == "FOR PROCESSING":
+        warnings.append("The file holds the detector's raw picture, not the one for viewing: export that one instead.")
+    return warnings
 
 
 def save_heatmap(file: Path, scan: Scan, heat: np.ndarray) -> None:

@@ -50,3 +50,17 @@ class TrainingError(XraiError):
 
 class JobError(XraiError):
     """A job that is already running, or is not."""
+
+
+def in_a_sentence(error: Exception) -> str:
+    """What to tell a person: a stated error's own words, else what the machine lacks."""
+    if isinstance(error, XraiError):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return "This does not fit into the machine's memory: close other programs, or ask for less at once."
+    if isinstance(error, OSError):
+        return (
+            f"{error.filename or 'A file'} cannot be read or written ({error.strerror or error}): "
+            "free some disk space, or check the folder's rights."
+        )
+    return "Something happened that XRAI does not know: try again, and see the log if it stays."

@@ -101,6 +101,12 @@ def methods_for(network: Network) -> tuple[str, ...]:
     return ("CAM", "Grad-CAM") if network.pools_globally else ("HiResCAM", "Grad-CAM")
 
 
+def answers(network: Network, inputs: Tensor) -> Tensor:
+    """Logits float (N, C) without a map; waits its turn, since another thread's map must not see these scans."""
+    with _LOCK, torch.inference_mode():
+        return network(inputs).float()
+
+
 def evidence_maps(network: Network, inputs: Tensor, labels: Sequence[int], method: str) -> tuple[Tensor, np.ndarray]:
     """Logits, and where the evidence for one class a scan lies.
 

@@ -26,10 +26,10 @@ def side_by_side(pixels: np.ndarray, heat: np.ndarray, opacity: float = 0.6) -> 
     return np.concatenate([np.repeat(pixels[..., None], 3, axis=2), overlay(pixels, heat, opacity)], axis=1)
 
 
-def colour_bar(width: int, height: int) -> np.ndarray:
-    """The colours from no evidence to full on a grey ground, uint8 (height, width, 3)."""
+def colour_bar(width: int, height: int, opacity: float = 1.0) -> np.ndarray:
+    """The colours from no evidence to full as they look on mid-grey, uint8 (height, width, 3)."""
     heat = np.tile(np.linspace(0, 1, width, dtype=np.float32), (height, 1))
-    return overlay(np.full((height, width), 110, np.uint8), heat, 1.0)
+    return overlay(np.full((height, width), 110, np.uint8), heat, opacity)
 
 
 def _colours(heat: np.ndarray) -> np.ndarray:

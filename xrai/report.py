@@ -50,7 +50,7 @@ def result_card(
     for at, picture in enumerate(pictures):
         page.paste(picture, (_MARGIN + at * (side + _GAP), y))
     y += height + 16
-    y = _scale(page, draw, y, heat_caption)
+    y = _scale(page, draw, y, heat_caption, opacity)
     for name, share, words in shares:
         y = _bar(draw, y, name, share, words)
     y += 16
@@ -83,9 +83,9 @@ def _write(draw: ImageDraw.ImageDraw, text: str, y: int, size: int, colour: str)
     return y
 
 
-def _scale(page: Image.Image, draw: ImageDraw.ImageDraw, y: int, caption: str) -> int:
-    page.paste(Image.fromarray(colour_bar(260, 18)), (_MARGIN, y + 4))
-    draw.text((_MARGIN + 275, y), "none  →  as strong as ever", _FAINT, _font(20))
+def _scale(page: Image.Image, draw: ImageDraw.ImageDraw, y: int, caption: str, opacity: float) -> int:
+    page.paste(Image.fromarray(colour_bar(260, 18, opacity)), (_MARGIN, y + 4))
+    draw.text((_MARGIN + 275, y), "none  →  very strong", _FAINT, _font(20))
     return _write(draw, caption, y + 34, 20, _FAINT) + 16
 
 

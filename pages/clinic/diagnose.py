@@ -13,7 +13,7 @@ import pandas as pd
 import streamlit as st
 from PIL import Image
 
-from pages.shared.page import head, nice, percent, span, stated_errors
+from pages.shared.page import head, nice, percent, plain, span, stated_errors
 from pages.shared.readers import model_key, reader_for
 from xrai.checkpoint import Card, Checkpoint, list_models
 from xrai.errors import ScanError
@@ -28,8 +28,8 @@ SHIPPED = "pneumonia"
 SHOWN_SIDE = 1000
 SIDE_BY_SIDE, SCAN_ONLY = "Side by side", "Scan only"
 SCALE_CAPTION = (
-    "No colour: no evidence found there. Full red: evidence as strong as at the hottest place of 95 in 100 "
-    "validation scans called that. It shows where the model looked, not the outline of a disease."
+    "No colour: no evidence found there. Full red: evidence as strong as only 5 in 100 validation scans called that "
+    "have at their hottest place. It shows where the model looked, not the outline of a disease."
 )
 DISCLAIMER = (
     "Research software, **not a medical device**. It can be wrong, also when it sounds sure: "
@@ -80,12 +80,12 @@ def _choose_model(models: list[Checkpoint]) -> Checkpoint:
 def _about(card: Card) -> None:
     """One line on who the model is, more behind a click."""
     st.caption(
-        f":material/neurology: Model **{card.name}** tells apart {', '.join(nice(name) for name in card.classes)}. "
-        f"It was trained on {_population(card)}; it knows nothing of other patients."
+        f":material/neurology: Model **{plain(card.name)}** tells apart {plain(', '.join(nice(name) for name in card.classes))}. "
+        f"It was trained on {plain(_population(card))}; it knows nothing of other patients."
     )
     with st.expander("What is known of this model", icon=":material/fact_check:"):
-        rows = [("Validation, scans held out while training", card.validation)]
-        rows += [(f"{item['dataset']}, {item['split']} split, {item['when'][:10]}", item) for item in card.evaluations]
+        rows = [(f"{item['dataset']}, {item['split']} split, {item['when'][:10]}", item) for item in card.evaluations]
+        rows.append(("Validation: it also chose the best epoch, which flatters", card.validation))
         table = [
             {
                 "Measured on": what,
@@ -101,7 +101,7 @@ def _about(card: Card) -> None:
             "The interval says how far chance alone could have moved the number."
         )
         for note in card.notes:
-            st.markdown(f"- {note}")
+            st.markdown(f"- {plain(note)}")
 
 
 def _choose_scans() -> list[Upload]:
@@ -138,7 +138,7 @@ def _results(uploads: list[Upload], reader: Reader, key: str) -> None:
     read = [number for number, reading in enumerate(readings) if not isinstance(reading, str)]
     for upload, reading in zip(uploads, readings, strict=True):
         if isinstance(reading, str):
-            st.error(f"**{upload.name}** — {reading}", icon=":material/error:")
+            st.error(f"**{plain(upload.name)}** — {plain(reading)}", icon=":material/error:")
     if not read:
         return
     number = read[0]
@@ -159,7 +159,7 @@ def _read_all(uploads: list[Upload], reader: Reader, key: str) -> list[Reading |
     if missing:
         bar = st.progress(0.0, text="Reading…")
         for done, upload in enumerate(missing):
-            bar.progress(done / len(missing), text=f"Reading {upload.name} ({done + 1} of {len(missing)})")
+            bar.progress(done / len(missing), text=f"Reading {plain(upload.name)} ({done + 1} of {len(missing)})")
             try:
                 memory[upload.sha256, key] = reader.read(read_scan(upload.content))
             except ScanError as error:
@@ -175,12 +175,12 @@ def _table(uploads: list[Upload], readings: list[Reading | str]) -> None:
     rows = []
     for upload, reading in zip(uploads, readings, strict=True):
         if isinstance(reading, str):
-            rows.append({"File": upload.name, "Diagnosis": "could not be read", "Remark": reading})
+            rows.append({"File": _name(upload), "Diagnosis": "could not be read", "Remark": reading})
         else:
             shares = {nice(name): round(share, 4) for name, share in reading.probabilities.items()}
             rows.append(
                 {
-                    "File": upload.name,
+                    "File": _name(upload),
                     "Diagnosis": nice(reading.diagnosis),
                     **shares,
                     "Remark": " ".join(reading.warnings),
@@ -197,20 +197,25 @@ def _table(uploads: list[Upload], readings: list[Reading | str]) -> None:
     )  # fmt: skip
 
 
+def _name(upload: Upload) -> str:
+    """A file's name as a table cell that no spreadsheet takes for a formula."""
+    return f"'{upload.name}" if upload.name.startswith(("=", "+", "-", "@")) else upload.name
+
+
 def _card(upload: Upload, reading: Reading, reader: Reader, key: str) -> None:
     scan: Scan = _last("diagnose_scan", (upload.sha256,), lambda: read_scan(upload.content))
     halves = st.grid(2, min_column_width=280, vertical_alignment="center")
     with halves.cell():
-        st.caption(upload.name)
-        st.subheader(_in_words(reading, reader.card), anchor=False)
+        st.caption(plain(upload.name))
+        st.subheader(plain(_in_words(reading, reader.card)), anchor=False)
         if reader.card.threshold:
             value, name = reader.card.threshold["value"], nice(reader.card.threshold["class"])
             st.caption(f"Called {name} from a probability of {value:.0%} on.".replace("%", " %"))
     with halves.cell():
         for name, share in reading.probabilities.items():
-            st.progress(share, text=f"{nice(name)}: **{percent(share)}**")
+            st.progress(share, text=f"{plain(nice(name))}: **{percent(share)}**")
     for warning in reading.warnings:
-        st.warning(warning, icon=":material/warning:")
+        st.warning(plain(warning), icon=":material/warning:")
     with st.container(horizontal=True, vertical_alignment="bottom"):
         view = st.segmented_control(
             "View", [SIDE_BY_SIDE, "Blended", SCAN_ONLY], default=SIDE_BY_SIDE, key="diagnose_view", required=True
@@ -218,10 +223,12 @@ def _card(upload: Upload, reading: Reading, reader: Reader, key: str) -> None:
         shown, method = _choose_map(reading, reader)
         opacity = st.slider("Strength of colours", 0, 100, 75, format="%d %%", key="diagnose_opacity", width=160) / 100
     heat: np.ndarray = _last(
-        "diagnose_heat", (upload.sha256, key, shown, method), lambda: reader.heatmap(scan, shown, method)
+        "diagnose_heat",
+        (upload.sha256, key, shown, method),
+        lambda: reader.heatmap(scan, shown, method, shape=_screen_shape(scan)),
     )
     _pictures(view, scan, heat, opacity, nice(shown))
-    st.caption(f"Read by the model “{reader.card.name}”, trained on {_population(reader.card)}.")
+    st.caption(plain(f"Read by the model “{reader.card.name}”, trained on {_population(reader.card)}."))
     st.download_button(
         "Save this result (PNG)", lambda: _saved_card(upload, scan, heat, opacity, reading, reader, shown, method),
         f"xrai-{upload.sha256[:8]}.png", "image/png",
@@ -255,29 +262,34 @@ def _last(name: str, wanted: tuple[str, ...], make: Callable[[], Any]) -> Any:
 
 
 def _pictures(view: str, scan: Scan, heat: np.ndarray, opacity: float, shown: str) -> None:
-    small, warm = _for_screen(scan.pixels), _for_screen(heat)
+    small = _for_screen(scan)
     if view == SIDE_BY_SIDE:
         halves = st.grid(2, min_column_width=260)
         halves.image(small, caption="Scan", width="stretch")
-        halves.image(overlay(small, warm, opacity), caption=f"What speaks for {shown}", width="stretch")
+        halves.image(overlay(small, heat, opacity), caption=f"What speaks for {shown}", width="stretch")
     elif view == "Blended":
-        st.image(overlay(small, warm, opacity), caption=f"What speaks for {shown}", width="stretch")
+        st.image(overlay(small, heat, opacity), caption=f"What speaks for {shown}", width="stretch")
     else:
         st.image(small, caption="Scan", width="stretch")
     if view != SCAN_ONLY:
         if float(heat.max()) < 0.05:
-            st.caption(f":material/visibility_off: No place in this scan speaks for {shown}.")
-        st.image(colour_bar(240, 10))
+            st.caption(f":material/visibility_off: Hardly any place in this scan speaks for {shown}.")
+        st.image(colour_bar(240, 10, opacity))
         st.caption(SCALE_CAPTION)
 
 
-def _for_screen(array: np.ndarray) -> np.ndarray:
-    """An array no larger than a screen needs."""
-    factor = SHOWN_SIDE / max(array.shape)
-    if factor >= 1:
-        return array
-    size = (max(round(array.shape[1] * factor), 1), max(round(array.shape[0] * factor), 1))
-    return np.asarray(Image.fromarray(array).resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0))
+def _screen_shape(scan: Scan) -> tuple[int, int]:
+    """Height and width of a scan as a screen needs it, at most `SHOWN_SIDE` each."""
+    factor = min(SHOWN_SIDE / max(scan.pixels.shape), 1)
+    height, width = (max(round(side * factor), 1) for side in scan.pixels.shape)
+    return height, width
+
+
+def _for_screen(scan: Scan) -> np.ndarray:
+    height, width = _screen_shape(scan)
+    if (height, width) == scan.pixels.shape:
+        return scan.pixels
+    return np.asarray(Image.fromarray(scan.pixels).resize((width, height), Image.Resampling.BILINEAR, reducing_gap=2.0))
 
 
 def _population(card: Card) -> str:
@@ -301,8 +313,8 @@ def _saved_card(
     method: str,
 ) -> bytes:
     return result_card(
-        _for_screen(scan.pixels),
-        _for_screen(heat),
+        _for_screen(scan),
+        heat,
         opacity=opacity,
         title=_in_words(reading, reader.card),
         shares=[(nice(name), share, percent(share)) for name, share in reading.probabilities.items()],

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import streamlit as st
 
-from xrai.errors import XraiError
+from xrai.errors import XraiError, in_a_sentence
 
 ACRONYMS = {"COVID", "COVID-19", "TB", "COPD", "ARDS", "SARS", "MERS", "RSV", "ILD"}
 
@@ -20,11 +21,16 @@ def head(title: str, lead: str) -> None:
 
 @contextmanager
 def stated_errors() -> Iterator[None]:
-    """Show an error that XRAI states on purpose as its sentence; what follows in the block is left out."""
+    """Show what went wrong as a sentence; what follows in the block is left out."""
     try:
         yield
-    except XraiError as error:
-        st.error(str(error), icon=":material/error:")
+    except (XraiError, OSError, MemoryError) as error:
+        st.error(plain(in_a_sentence(error)), icon=":material/error:")
+
+
+def plain(text: str) -> str:
+    """Text from a file's name or a card, as it is: no Markdown in it, and so no pictures fetched from elsewhere."""
+    return re.sub(r"([\\`*_{}\[\]<>()#+!|~$:^-])", r"\\\1", text)
 
 
 def nice(name: str) -> str:
