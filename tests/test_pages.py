@@ -1,5 +1,6 @@
 """Every page through Streamlit's own test runner: alone, empty, at work, and with an error from the engine."""
 
+import asyncio
 import json
 import re
 import shutil
@@ -9,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from starlette.datastructures import Headers
+from starlette.formparsers import MultiPartParser
 from streamlit.testing.v1 import AppTest
 
 from xrai import jobs
@@ -114,6 +117,25 @@ class TestDiagnose:
         assert len(app.subheader) == 1
         assert app.dataframe[-1].value["Diagnosis"].tolist()[0] == "could not be read"
 
+    def test_a_file_name_is_shown_as_it_is_and_fetches_nothing(self, model):
+        app = opened()
+        app.file_uploader[0].upload("![x](http://example.org/x.png).jpg", b"no picture", "image/jpeg").run()
+        assert r"\!\[x\]\(http\:" in app.error[0].value
+
+    def test_a_name_that_a_spreadsheet_would_compute_is_made_text(self, model, film):
+        app = opened()
+        app.file_uploader[0].set_value([("=1+1.png", film, "image/png"), ("b.png", film, "image/png")])
+        app.run()
+        assert app.dataframe[-1].value["File"].tolist() == ["'=1+1.png", "b.png"]
+
+    def test_a_disk_error_is_one_sentence(self, model, monkeypatch):
+        def broken(*_):
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(Checkpoint, "card", broken)
+        app = opened()
+        assert "No space left on device" in app.error[0].value
+
     def test_scans_stay_when_the_reader_visits_another_page(self, model, film):
         app = opened()
         app.file_uploader[0].upload("film.png", film, "image/png").run()
@@ -166,7 +188,7 @@ class TestDataset:
         assert arguments[:3] == ["build", "phantoms", str(data_dir() / "practice.hdf5")]
         assert folder == jobs.build_folder(data_dir() / "practice.hdf5")
 
-    @pytest.mark.parametrize("name", ["", "../up", "a/b"])
+    @pytest.mark.parametrize("name", ["", "../up", "a/b", "CON", "dot."])
     def test_a_bad_name_is_refused(self, home, started, name):
         app = opened(DATASET)
         next(item for item in app.text_input if item.label == "Name of the dataset").input(name)
@@ -207,8 +229,10 @@ class TestDataset:
         app.radio[0].set_value("Upload a zip").run()
         app.file_uploader[0].upload("x.zip", b"not a zip", "application/zip").run()
         assert not app.exception
-        assert len(app.error) == 1
+        first = app.error[0].value
         assert not list(inbox_dir().glob("*.zip"))
+        app.run()  # a second look must not find the zip missing instead
+        assert [item.value for item in app.error] == [first]
 
     def test_an_uploaded_zip_never_replaces_another_of_its_name(self, home, drawings, tmp_path):
         (inbox_dir() / "scans.zip").write_bytes(b"precious")
@@ -385,3 +409,17 @@ def test_every_page_has_a_flat_file_for_deep_links_on_a_fresh_server():
     for screen in screens:
         assert f'url_path="{screen.stem}"' in front
         assert (PROJECT / "pages" / screen.name).is_file()
+
+
+def test_what_is_uploaded_never_touches_the_disk(home):
+    """Starlette puts uploads above 1 MB into a temporary file unless the front door says otherwise."""
+    opened()
+    boundary = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.dcm"\r\n\r\n'
+
+    async def stream():
+        yield boundary + b"0" * 3_000_000 + b"\r\n--x--\r\n"
+
+    headers = Headers({"content-type": "multipart/form-data; boundary=x"})
+    form = asyncio.run(MultiPartParser(headers, stream()).parse())
+    assert not form["file"].file._rolled
+    form["file"].file.close()

@@ -11,6 +11,9 @@ import plotly.graph_objects as go
 TRAIN, VALIDATION = "#d9822b", "#1791a3"
 """Orange and teal: told apart with any colour vision, on white and on black."""
 
+MOST_STEPS = 1000
+"""More points than a screen has pixels only make a long run's charts slow."""
+
 _BAND = "rgba(23, 145, 163, 0.18)"
 
 Records = Sequence[Mapping[str, Any]]
@@ -100,6 +103,7 @@ def _curves(title: str) -> go.Figure:
 
 
 def _add_steps(figure: go.Figure, steps: Records, name: str) -> None:
+    steps = steps[:: max(len(steps) // MOST_STEPS, 1)]
     figure.add_scatter(
         x=[step["progress"] for step in steps],
         y=[step[name] for step in steps],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +13,11 @@ import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from pages.shared.jobs import build_progress, watch
-from pages.shared.page import head, nice, stated_errors
+from pages.shared.page import head, nice, plain, stated_errors
 from xrai import jobs
-from xrai.checkpoint import list_checkpoints
+from xrai.checkpoint import list_checkpoints, open_checkpoint
 from xrai.dataset import Dataset, open_dataset
-from xrai.errors import DatasetError, SourceError, XraiError
+from xrai.errors import CheckpointError, DatasetError, SourceError, XraiError
 from xrai.figures import SPLIT_WORDS, class_balance
 from xrai.settings import data_dir, inbox_dir, shown_path
 from xrai.sources import KAGGLE, KAGGLE_SETS, PRACTICE, SPLITS, kaggle_folder, list_local, open_source
@@ -86,7 +87,7 @@ def _ended_badly(job: jobs.Job, status: str) -> None:
         "interrupted": "It was interrupted, perhaps because the computer was switched off. Nothing half-made was left.",
         "stopped": "It was stopped. Nothing half-made was left.",
     }
-    (st.error if status == "failed" else st.warning)(f"**{job.title}** did not finish. {words[status]}")
+    (st.error if status == "failed" else st.warning)(f"**{plain(job.title)}** did not finish. {plain(words[status])}")
     again, away, _ = st.columns([1, 1, 4])
     arguments = job.details.get("arguments")
     if arguments and again.button("Start it again", icon=":material/replay:", key=f"{job.folder}-again"):
@@ -111,16 +112,11 @@ def _build(first: bool) -> None:
         "Source", [DRAWINGS, FOLDER, UPLOAD, FROM_KAGGLE], horizontal=True, label_visibility="collapsed",
         key="dataset_kind", persist_state="session",
     )  # fmt: skip
-    spec = {DRAWINGS: _drawings, FOLDER: _local, UPLOAD: _upload, FROM_KAGGLE: _kaggle}[kind]()
-    if spec is None:
-        return
     with stated_errors():
-        try:
-            found = _found(spec)
-        except SourceError:
-            if kind == UPLOAD:  # a zip that cannot be used is not kept
-                Path(spec).unlink(missing_ok=True)
-            raise
+        spec = {DRAWINGS: _drawings, FOLDER: _local, UPLOAD: _upload, FROM_KAGGLE: _kaggle}[kind]()
+        if spec is None:
+            return
+        found = _found(spec)
         st.subheader("2. What was found", anchor=False)
         _show_found(found)
         st.subheader("3. Build the dataset", anchor=False)
@@ -153,28 +149,45 @@ def _upload() -> str | None:
     if file is None:
         st.caption("The zip is kept in the inbox, so that an interrupted build can be started again.")
         return None
-    kept: dict[str, str] = st.session_state.setdefault("dataset_zips", {})
+    kept: dict[str, str | SourceError] = st.session_state.setdefault("dataset_zips", {})
     if file.file_id not in kept:
-        kept[file.file_id] = str(_keep_zip(file))
-    return kept[file.file_id]
+        kept[file.file_id] = _kept_or_refused(file)
+    known = kept[file.file_id]
+    if isinstance(known, SourceError):
+        raise known
+    return known
+
+
+def _kept_or_refused(file: UploadedFile) -> str | SourceError:
+    """Where an uploaded zip was put, or why it cannot be used and was not kept."""
+    try:
+        target = _keep_zip(file)
+    except SourceError as error:
+        return error
+    try:
+        with open_source(target):
+            return str(target)
+    except SourceError as error:
+        target.unlink(missing_ok=True)
+        return error
 
 
 def _keep_zip(file: UploadedFile) -> Path:
     """Put an uploaded zip into the inbox, under a name that is still free."""
     stem = re.sub(r"[^\w.+-]+", "-", Path(file.name).stem).strip("-.")[:80] or "scans"
     names = [f"{stem}.zip", *(f"{stem}-{number}.zip" for number in range(2, 1000))]
-    target = next(inbox_dir() / name for name in names if not (inbox_dir() / name).exists())
-    partial = target.with_name(target.name + ".partial")
     try:
-        with partial.open("wb") as out:
-            shutil.copyfileobj(file, out)
-        partial.replace(target)
+        for name in names:
+            target = inbox_dir() / name
+            with suppress(FileExistsError), target.open("xb") as out:  # two tabs may upload the same name at once
+                shutil.copyfileobj(file, out)
+                return target
     except OSError as error:
-        partial.unlink(missing_ok=True)
+        target.unlink(missing_ok=True)
         raise SourceError(
             f"The zip cannot be kept in {inbox_dir()} ({error.strerror}): free some disk space and upload it again."
         ) from error
-    return target
+    raise SourceError(f"There are a thousand zips called {stem} already: give it another name.")
 
 
 def _kaggle() -> str | None:
@@ -230,18 +243,18 @@ def _show_found(found: Survey) -> None:
             )
             st.markdown(f"Size in pixels: {sizes}.")
         st.markdown(
-            "File names or DICOM tell the patient, so one patient's scans stay together."
+            "File names or DICOM tell the patient: splits that are drawn here keep each patient's scans together."
             if found.patients_known
             else "Neither file names nor DICOM tell the patient: each file counts as a patient of its own, "
             "so that one patient may stand in training and test."
         )
         for note in found.notes:
-            st.markdown(note)
+            st.markdown(plain(note))
     for path, reason in found.unreadable:
-        st.warning(f"`{path}` cannot be read and will be left out. {reason}")
+        st.warning(plain(f"{path} cannot be read and will be left out. {reason}"))
     for name, squares in found.examples.items():
         if squares:
-            st.caption(f"Examples of {nice(name)}" + (" — drawings, no patients" if found.drawings else ""))
+            st.caption(f"Examples of {plain(nice(name))}" + (" — drawings, no patients" if found.drawings else ""))
             grid = st.grid(COLUMNS, min_column_width=100)
             for square in squares:
                 grid.image(square, width="stretch")
@@ -271,8 +284,10 @@ def _build_form(spec: str, found: Survey) -> None:
 def _start_build(spec: str, name: str, population: str, licence: str, size: int, seed: int) -> None:
     with stated_errors():
         name = name.strip()
-        if not re.fullmatch(r"\w[\w .+-]*", name):
-            raise DatasetError("A dataset's name needs letters or digits, and - _ . + or spaces in between.")
+        try:
+            open_checkpoint(name)  # what is no name for a model's folder is none for a file either
+        except CheckpointError as error:
+            raise DatasetError(str(error).replace("a model's name", "a dataset's name")) from error
         out = data_dir() / f"{name}.hdf5"
         if out.exists():
             raise DatasetError(f"There is already a dataset “{name}”: choose another name, or delete it first.")
@@ -308,7 +323,7 @@ def _browse(datasets: list[Path]) -> None:
             st.plotly_chart(class_balance(_nice_counts(dataset)), key="dataset_balance", config={"displaylogo": False})
         with halves.cell():
             for note in dataset.notes:
-                st.markdown(f":material/info: {note}")
+                st.markdown(f":material/info: {plain(note)}")
             st.page_link("pages/lab/train.py", label="Train a model on it", icon=":material/model_training:")
             st.button(
                 "Delete this dataset", icon=":material/delete:", type="tertiary", on_click=_delete, args=(Path(chosen),)
@@ -327,7 +342,7 @@ def _about(dataset: Dataset) -> None:
     if dataset.drawings:
         st.caption(":material/draw: **Drawings**, no patients: for practice only.")
     elif dataset.population:
-        st.caption(f"Patients: {dataset.population}")
+        st.caption(plain(f"Patients: {dataset.population}"))
     facts = st.grid(4, min_column_width=150)
     facts.metric("Scans", f"{len(dataset):,}")
     facts.metric("Patients", f"{len(set(dataset.patients)):,}")
@@ -370,7 +385,9 @@ def _grid(dataset: Dataset) -> None:
         label, where = dataset.classes[dataset.labels[row]], SPLITS[dataset.splits[row]]
         with grid.cell():
             st.image(square, width="stretch")
-            st.caption(f"{nice(label)}, {SPLIT_WORDS[where].lower()}  \n`{Path(str(dataset.files[row])).name}`")
+            st.caption(
+                f"{plain(nice(label))}, {SPLIT_WORDS[where].lower()}  \n{plain(Path(str(dataset.files[row])).name)}"
+            )
 
 
 @st.dialog("Delete this dataset?")

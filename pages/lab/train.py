@@ -12,12 +12,12 @@ from typing import Any, Literal
 import streamlit as st
 
 from pages.shared.jobs import stop_button, watch
-from pages.shared.page import duration, head, nice, span, stated_errors
+from pages.shared.page import duration, head, nice, plain, span, stated_errors
 from xrai import jobs
 from xrai.checkpoint import CONFIG, Checkpoint, list_checkpoints, open_checkpoint
 from xrai.config import NETWORKS, PRESETS, TrainConfig, defaults
 from xrai.dataset import open_dataset
-from xrai.errors import CheckpointError, JobError, TrainingError
+from xrai.errors import CheckpointError, JobError
 from xrai.figures import accuracy_curves, auc_curves, loss_curves, page_of
 from xrai.settings import checkpoints_dir, data_dir, shown_path
 
@@ -192,14 +192,9 @@ def _network_name(network: str) -> str:
 
 def _start(name: str, dataset: Path, config: TrainConfig) -> None:
     checkpoint = open_checkpoint(name)
-    active = jobs.active_in(checkpoints_dir())
-    if active:
-        raise JobError(f"“{active[0].folder.name}” is being trained now: wait until it is done, or stop it first.")
-    if any((checkpoint.folder / mark).exists() for mark in ("config.json", "card.json")):
+    _refuse_a_second_run()
+    if checkpoint.is_taken:
         raise CheckpointError(f"There is already a model or run “{name}”: choose another name.")
-    with open_dataset(dataset) as opened:
-        if not len(opened.rows("val")):
-            raise TrainingError("This dataset has no validation scans: add scans of more patients and build it again.")
     arguments = ["train", str(dataset), "--name", name, *config.arguments()]
     jobs.start(arguments, checkpoint.folder, title=name, details={"arguments": arguments})
     _show(name)
@@ -265,17 +260,15 @@ def _run(checkpoint: Checkpoint, job: jobs.Job) -> None:
     status = job.status
     word, colour, icon = STATUS[status]
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.subheader(checkpoint.name, anchor=False, width="content")
+        st.subheader(plain(checkpoint.name), anchor=False, width="content")
         st.badge(word, color=colour, icon=icon)
         if job.is_active:
             stop_button(job, checkpoint.name)
     _progress(records, status)
     if status == "failed":
-        st.error(job.error, icon=":material/error:")
+        st.error(plain(job.error), icon=":material/error:")
     elif status == "interrupted":
-        st.warning(
-            "The run was interrupted, perhaps because the computer was switched off. It can go on where it was saved last."
-        )
+        st.warning("The run was interrupted, perhaps because the computer was switched off. It can go on.")
     if not job.is_active:
         _next_steps(checkpoint, status, records)
     if any(record["kind"] in ("step", "epoch") for record in records):
@@ -420,10 +413,14 @@ def _downloads(checkpoint: Checkpoint, records: list[dict[str, Any]]) -> None:
     )  # fmt: skip
 
 
-def _resume(checkpoint: Checkpoint) -> None:
+def _refuse_a_second_run() -> None:
     active = jobs.active_in(checkpoints_dir())
     if active:
         raise JobError(f"“{active[0].folder.name}” is being trained now: wait until it is done, or stop it first.")
+
+
+def _resume(checkpoint: Checkpoint) -> None:
+    _refuse_a_second_run()
     jobs.start(["train", "--name", checkpoint.name, "--resume"], checkpoint.folder, title=checkpoint.name)
     _show(checkpoint.name)
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from pages.shared.page import duration
+from pages.shared.page import duration, plain
 from xrai.jobs import Job
 
 EVERY_SECOND = 1.0
@@ -42,12 +42,15 @@ def build_progress(job: Job) -> None:
     if steps:
         last = steps[-1]
         words = (
-            f"Building **{job.title}**: {last['done']:,} of {last['total']:,} scans, "
+            f"Building **{plain(job.title)}**: {last['done']:,} of {last['total']:,} scans, "
             f"{last['images_per_second']:,.0f} a second, about {duration(last['seconds_left'])} left"
         )
         if last["skipped"]:
             words += f"; {last['skipped']:,} could not be read"
         st.progress(last["done"] / max(last["total"], 1), text=words)
+    elif job.details.get("arguments", [""])[0] == "look":  # kagglehub tells no progress and cannot be stopped midway
+        st.info(f"{plain(job.title)} is running. It may take long; it goes on when you close this page.")
+        return
     else:
-        st.progress(0.0, text=f"Starting **{job.title}**…")
+        st.progress(0.0, text=f"Starting **{plain(job.title)}**…")
     stop_button(job, str(job.folder))
