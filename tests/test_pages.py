@@ -116,6 +116,7 @@ class TestDiagnose:
         assert "bad.jpg" in app.error[0].value
         assert len(app.subheader) == 1
         assert app.dataframe[-1].value["Diagnosis"].tolist()[0] == "could not be read"
+        assert list(app.dataframe[-1].value) == ["File", "Diagnosis", "Pneumonia"]
 
     def test_a_file_name_is_shown_as_it_is_and_fetches_nothing(self, model):
         app = opened()
@@ -278,6 +279,17 @@ class TestDataset:
         assert int(shown.split()[0]) <= 3
         next(item for item in app.text_input if item.label == "File name contains").input("no such file").run()
         assert "No scan fits" in texts(app)
+
+    def test_the_dataset_just_built_is_the_one_that_is_shown(self, dataset_here, started, drawings):
+        """The page once showed the older dataset, beside the button that deletes it."""
+        app = opened(DATASET)
+        app.get("button_group")[0].set_value("Build a new dataset").run()
+        button(app, "Build the dataset").click().run()
+        target = Path(started[0][0][2])
+        app.run()
+        shutil.copy(dataset_here, target)
+        app.run()
+        assert next(item for item in app.selectbox if item.label == "Dataset").value == str(target)
 
     def test_a_dataset_cut_short_is_one_sentence(self, dataset_here):
         dataset_here.write_bytes(dataset_here.read_bytes()[:3000])

@@ -33,7 +33,8 @@ SCALE_CAPTION = (
 )
 DISCLAIMER = (
     "Research software, **not a medical device**. It can be wrong, also when it sounds sure: "
-    "a radiologist decides. Scans stay in this computer's memory and are not saved."
+    "a radiologist decides. It does not notice when a picture is no chest X-ray seen from the front, and reads it all the "
+    "same. Scans stay in this computer's memory and are not saved."
 )
 
 
@@ -93,6 +94,10 @@ def _about(card: Card) -> None:
                 "Called right (95 % interval)": span(item["accuracy"], item["accuracy_interval"]),
                 "AUC (95 % interval)": span(item["auc"], item["auc_interval"], as_percent=False),
             }
+            | {
+                f"{nice(name)} called right": f"{round(row['recall'] * row['support']):,} of {row['support']:,}"
+                for name, row in item.get("per_class", {}).items()
+            }
             for what, item in rows
         ]
         st.dataframe(pd.DataFrame(table), hide_index=True)
@@ -134,7 +139,7 @@ def _choose_scans() -> list[Upload]:
 
 def _results(uploads: list[Upload], reader: Reader, key: str) -> None:
     readings = _read_all(uploads, reader, key)
-    _table(uploads, readings)
+    _table(uploads, readings, reader.card)
     read = [number for number, reading in enumerate(readings) if not isinstance(reading, str)]
     for upload, reading in zip(uploads, readings, strict=True):
         if isinstance(reading, str):
@@ -168,31 +173,25 @@ def _read_all(uploads: list[Upload], reader: Reader, key: str) -> list[Reading |
     return [memory[upload.sha256, key] for upload in uploads]
 
 
-def _table(uploads: list[Upload], readings: list[Reading | str]) -> None:
+def _table(uploads: list[Upload], readings: list[Reading | str], card: Card) -> None:
     """All scans in one table, to look over and to save."""
     if len(uploads) < 2:
         return
+    shown = [nice(card.classes[1])] if card.threshold else [nice(name) for name in card.classes]
     rows = []
     for upload, reading in zip(uploads, readings, strict=True):
         if isinstance(reading, str):
             rows.append({"File": _name(upload), "Diagnosis": "could not be read", "Remark": reading})
         else:
             shares = {nice(name): round(share, 4) for name, share in reading.probabilities.items()}
-            rows.append(
-                {
-                    "File": _name(upload),
-                    "Diagnosis": nice(reading.diagnosis),
-                    **shares,
-                    "Remark": " ".join(reading.warnings),
-                }
-            )
-    table = pd.DataFrame(rows)
-    shares = [column for column in table.columns if column not in ("File", "Diagnosis", "Remark")]
-    table = table[["File", "Diagnosis", *shares, "Remark"]]
-    bars = {name: st.column_config.ProgressColumn(name, format="percent", min_value=0, max_value=1) for name in shares}
-    st.dataframe(table.drop(columns="Remark"), hide_index=True, column_config=bars)
+            words = {"Diagnosis": _in_words(reading, card), "Remark": " ".join(reading.warnings)}
+            rows.append({"File": _name(upload), **words, **shares})
+    table = pd.DataFrame(rows, columns=["File", "Diagnosis", *(nice(name) for name in card.classes), "Remark"])
+    bars = {name: st.column_config.ProgressColumn(name, format="percent", min_value=0, max_value=1) for name in shown}
+    st.dataframe(table[["File", "Diagnosis", *shown]], hide_index=True, column_config=bars)
+    whole = table.assign(Model=card.name, Read=f"{datetime.now():%Y-%m-%d %H:%M}", Note="research only, no diagnosis")
     st.download_button(
-        "Save this table (CSV)", table.to_csv(index=False).encode("utf-8-sig"), "xrai-readings.csv", "text/csv",
+        "Save this table (CSV)", whole.to_csv(index=False).encode("utf-8-sig"), "xrai-readings.csv", "text/csv",
         icon=":material/download:", on_click="ignore",
     )  # fmt: skip
 
@@ -240,7 +239,7 @@ def _choose_map(reading: Reading, reader: Reader) -> tuple[str, str]:
     """The class whose evidence is drawn, and the method that finds it."""
     classes = list(reader.card.classes)
     shown = st.selectbox(
-        "Show what speaks for", classes, index=classes.index(reading.diagnosis), format_func=nice,
+        "Show what speaks for", classes, index=classes.index(reader.shown_first(reading)), format_func=nice,
         key=f"diagnose_class_{reading.diagnosis}", width=170,
     )  # fmt: skip
     methods = reader.methods

@@ -88,13 +88,13 @@ def _ended_badly(job: jobs.Job, status: str) -> None:
         "stopped": "It was stopped. Nothing half-made was left.",
     }
     (st.error if status == "failed" else st.warning)(f"**{plain(job.title)}** did not finish. {plain(words[status])}")
-    again, away, _ = st.columns([1, 1, 4])
+    row = st.container(horizontal=True)
     arguments = job.details.get("arguments")
-    if arguments and again.button("Start it again", icon=":material/replay:", key=f"{job.folder}-again"):
+    if arguments and row.button("Start it again", icon=":material/replay:", key=f"{job.folder}-again"):
         with stated_errors():
             jobs.start(arguments, job.folder, title=job.title, details=job.details)
             st.rerun()
-    if away.button("Put aside", icon=":material/close:", key=f"{job.folder}-away", type="tertiary"):
+    if row.button("Put aside", icon=":material/close:", key=f"{job.folder}-away", type="tertiary"):
         shutil.rmtree(job.folder, ignore_errors=True)
         if arguments and arguments[0] == "build":  # a killed process could not clear up behind itself
             Path(f"{arguments[2]}.partial").unlink(missing_ok=True)
@@ -176,17 +176,17 @@ def _keep_zip(file: UploadedFile) -> Path:
     """Put an uploaded zip into the inbox, under a name that is still free."""
     stem = re.sub(r"[^\w.+-]+", "-", Path(file.name).stem).strip("-.")[:80] or "scans"
     names = [f"{stem}.zip", *(f"{stem}-{number}.zip" for number in range(2, 1000))]
-    try:
-        for name in names:
-            target = inbox_dir() / name
+    folder = inbox_dir()
+    for target in (folder / name for name in names):
+        try:
             with suppress(FileExistsError), target.open("xb") as out:  # two tabs may upload the same name at once
                 shutil.copyfileobj(file, out)
                 return target
-    except OSError as error:
-        target.unlink(missing_ok=True)
-        raise SourceError(
-            f"The zip cannot be kept in {inbox_dir()} ({error.strerror}): free some disk space and upload it again."
-        ) from error
+        except OSError as error:
+            target.unlink(missing_ok=True)
+            raise SourceError(
+                f"The zip cannot be kept in {folder} ({error.strerror}): free some disk space and upload it again."
+            ) from error
     raise SourceError(f"There are a thousand zips called {stem} already: give it another name.")
 
 
@@ -234,7 +234,9 @@ def _show_found(found: Survey) -> None:
     with halves.cell():
         st.dataframe(table, column_config={"_index": "Class"})
     with halves.cell():
-        made = ", ".join(f"{count} × {kind}" for kind, count in found.formats.items()) or "none could be read"
+        made = (
+            ", ".join(f"{count} × {_made_how(kind)}" for kind, count in found.formats.items()) or "none could be read"
+        )
         st.markdown(f"**{sum(map(sum, (row.values() for row in found.counts.values()))):,} files.** "
                     f"Of {found.n_sampled} that were opened: {made}.")  # fmt: skip
         if found.smallest and found.largest:
@@ -260,8 +262,22 @@ def _show_found(found: Survey) -> None:
                 grid.image(square, width="stretch")
 
 
+def _made_how(kind: str) -> str:
+    """A format and mode such as `JPEG, RGB` for people."""
+    file_format, mode = kind.split(", ")
+    words = {
+        "L": "grey",
+        "I;16": "grey, 16 bit",
+        "RGB": "colour",
+        "RGBA": "colour",
+        "P": "palette",
+        "1": "black and white",
+    }
+    return f"{file_format} ({words.get(mode, mode)})"
+
+
 def _build_form(spec: str, found: Survey) -> None:
-    with st.form("dataset_build"):
+    with st.form("dataset_build", enter_to_submit=False):
         name = st.text_input("Name of the dataset", _free_name(found.name), max_chars=60, key=f"dataset_name_{spec}")
         population = st.text_input(
             "Who is in these scans?", found.population, key=f"dataset_population_{spec}",
@@ -314,7 +330,7 @@ def _browse(datasets: list[Path]) -> None:
     wanted = st.session_state.get("dataset_shown")
     chosen = st.selectbox(
         "Dataset", names, index=names.index(wanted) if wanted in names else 0,
-        format_func=lambda item: Path(item).stem, key=f"dataset_browse_{wanted}",
+        format_func=lambda item: Path(item).stem, key=f"dataset_browse_{wanted in names}_{wanted}",
     )  # fmt: skip
     with open_dataset(chosen) as dataset:
         _about(dataset)
@@ -392,10 +408,13 @@ def _grid(dataset: Dataset) -> None:
 
 @st.dialog("Delete this dataset?")
 def _delete(file: Path) -> None:
-    st.markdown(f"**{file.stem}** is deleted from this computer. The scans that it was built from stay where they are.")
+    st.markdown(
+        f"**{plain(file.stem)}** is deleted from this computer. The scans that it was built from stay where they are, "
+        f"an uploaded zip in {plain(str(inbox_dir()))}."
+    )
     yes, no = st.columns(2)
-    deleted = yes.button("Delete it", type="primary", width="stretch", on_click=_delete_now, args=(file,))
-    if deleted or no.button("Keep it", width="stretch"):
+    deleted = yes.button("Delete it", width="stretch", on_click=_delete_now, args=(file,))
+    if deleted or no.button("Keep it", type="primary", width="stretch"):
         st.rerun()
 
 

@@ -75,7 +75,8 @@ def main() -> None:
         active = [run for run in runs if jobs.Job(run.folder).is_active]
         view = NEW
         if runs:
-            st.session_state.setdefault("train_view", WATCH if active or not datasets else NEW)
+            started_here = any((run.folder / jobs.JOB).is_file() for run in runs)  # the model in the box was not
+            st.session_state.setdefault("train_view", WATCH if started_here else NEW)
             view = st.segmented_control(
                 "What to do", [WATCH, NEW], key="train_view", required=True, label_visibility="collapsed",
                 persist_state="session",
@@ -112,7 +113,7 @@ def _new(datasets: list[Path]) -> None:
         )
         chosen = defaults() | PRESETS[origin]
     key = f"{origin}_{state.get('train_generation', 0)}"
-    with st.form("train_form", border=False):
+    with st.form("train_form", border=False, enter_to_submit=False):
         left, right = st.columns(2)
         names = [str(file) for file in datasets]
         known = state.get("train_dataset")
@@ -295,15 +296,14 @@ def _progress(records: list[dict[str, Any]], status: str) -> None:
     steps = [record for record in records if record["kind"] == "step"]
     if plan is None or not steps or status not in ("starting", "running"):
         return
-    last = steps[-1]
-    where = f"epoch {min(last['epoch'], plan['epochs'])} of {plan['epochs']}, {last['images_per_second']:,.0f} images a second"
-    share = min(last["progress"] / plan["epochs"], 1.0)
-    left = (
-        f"about {duration(last['seconds_left'])} left"
-        if share < 1
-        else "finishing: choosing and measuring the best weights"
-    )
-    st.progress(share, text=f"{where[0].upper()}{where[1:]}, {left}")
+    last, done = steps[-1], sum(record["kind"] == "epoch" for record in records)  # steps may be told less often
+    progress = max(last["progress"], done)
+    if progress >= plan["epochs"]:
+        st.progress(1.0, text="Finishing: choosing and measuring the best weights")
+        return
+    epoch = min(int(progress) + 1, plan["epochs"])
+    speed, left = f"{last['images_per_second']:,.0f} images a second", f"about {duration(last['seconds_left'])} left"
+    st.progress(progress / plan["epochs"], text=f"Epoch {epoch} of {plan['epochs']}, {speed}, {left}")
 
 
 def _numbers(records: list[dict[str, Any]]) -> None:
@@ -392,13 +392,18 @@ def _next_steps(checkpoint: Checkpoint, status: str, records: list[dict[str, Any
 
 def _ready(checkpoint: Checkpoint) -> None:
     card = checkpoint.card()
-    st.success(
+    interval = card.validation["auc_interval"]
+    better_than_guessing = interval is not None and interval[0] > 0.5
+    words = (
         f"The model “{card.name}” is ready: on {card.validation['n']:,} validation scans it called "
         f"{span(card.validation['accuracy'], card.validation['accuracy_interval'])} right, "
-        f"AUC {span(card.validation['auc'], card.validation['auc_interval'], as_percent=False)}. "
-        f"It tells apart {' and '.join(nice(name) for name in card.classes)}.",
-        icon=":material/check_circle:",
+        f"AUC {span(card.validation['auc'], interval, as_percent=False)}. "
+        f"It tells apart {' and '.join(nice(name) for name in card.classes)}."
     )
+    if better_than_guessing:
+        st.success(plain(words), icon=":material/check_circle:")
+    else:
+        st.warning(plain(f"{words} It may be no better than guessing: train longer, or on more scans."))
     st.page_link("pages/clinic/diagnose.py", label="Read scans with it", icon=":material/stethoscope:")
 
 
