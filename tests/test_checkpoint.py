@@ -1,6 +1,7 @@
 import json
 import os
 from dataclasses import asdict, replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -15,6 +16,10 @@ from xrai.preprocessing import Preprocessing
 CONFIG_OF = TrainConfig(network="convnet", blocks=2, filters=4, dense_units=8, image_size=32)
 
 
+MEASURED = {"n": 9, "accuracy": 0.8, "accuracy_interval": [0.7, 0.9], "auc": 0.9, "auc_interval": [0.8, 1.0]}
+EVALUATED = MEASURED | {"dataset": "d", "split": "test", "when": "2026-11-21T10:00:00+00:00", "fingerprint": "f"}
+
+
 def a_card(config=CONFIG_OF, **changes):
     values = {
         "name": "m",
@@ -25,7 +30,7 @@ def a_card(config=CONFIG_OF, **changes):
         "dataset": {"name": "d", "drawings": True},
         "threshold": {"class": "OPACITY", "value": 0.5, "chosen": "beforehand"},
         "training": {"best_epoch": 1},
-        "validation": {"auc": 0.9},
+        "validation": MEASURED,
         "heatmap": {"Grad-CAM": {"CLEAR": 1.0, "OPACITY": 2.0}},
         "versions": {"xrai": "0.1.0"},
         "notes": ("Research software, no medical device.",),
@@ -207,6 +212,23 @@ NONSENSE = {
     "an anchor missing": {"heatmap": {"Grad-CAM": {"CLEAR": 1.0}}},
     "no dataset": {"dataset": None},
     "evaluations of something else": {"evaluations": [{}]},
+    "evaluations of no list": {"evaluations": 3},
+    "a threshold of another class": {"threshold": {"class": "CLEAR", "value": 0.5}},
+    "a threshold in words": {"threshold": {"class": "OPACITY", "value": "0.5"}},
+    "no validation": {"validation": {}},
+    "a validation in words": {"validation": MEASURED | {"accuracy": "good"}},
+    "an accuracy of nothing": {"validation": MEASURED | {"accuracy": None}},
+    "an AUC that is no number": {"validation": MEASURED | {"auc": float("nan")}},
+    "half an interval": {"validation": MEASURED | {"auc_interval": [0.8]}},
+    "an interval in words": {"validation": MEASURED | {"accuracy_interval": "ab"}},
+    "half a scan": {"validation": MEASURED | {"n": 0.5}},
+    "an evaluation without a moment": {"evaluations": [{k: v for k, v in EVALUATED.items() if k != "when"}]},
+    "an evaluation on a number": {"evaluations": [EVALUATED | {"dataset": 3}]},
+    "an evaluation without measures": {"evaluations": [{k: v for k, v in EVALUATED.items() if k not in MEASURED}]},
+    "a note that is a list": {"notes": [["x"]]},
+    "a population that is a number": {"dataset": {"name": "d", "population": 3}},
+    "a licence that is nothing": {"dataset": {"name": "d", "licence": None}},
+    "a name that is a number": {"name": 3},
 }
 
 
@@ -216,6 +238,12 @@ def test_card_that_makes_no_sense(model, changes):
     with pytest.raises(CheckpointError) as error:
         model.card()
     assert_one_sentence(error, CARD)
+
+
+def test_card_with_undefined_measures_is_borne(model):
+    lacking = MEASURED | {"auc": None, "auc_interval": None}
+    edit_card(model, validation=lacking, evaluations=[EVALUATED, EVALUATED | lacking], threshold=None)
+    assert model.card().evaluations == [EVALUATED, EVALUATED | lacking]
 
 
 def test_card_of_a_newer_version(model):
@@ -288,7 +316,49 @@ def test_config_comes_back(model):
     assert model.config() == {"dataset": "data/d.hdf5", "train": CONFIG_OF.to_dict()}
 
 
-@pytest.mark.parametrize("content", [b"", b"{}", b"[]", b'{"dataset": "d", "train": 3}'])
+OTHER_VERSION = b'{"dataset": "d", "train": {"colour": "blue"}}'
+
+
+def test_config_that_leaves_out_settings_has_their_defaults(model):
+    (model.folder / CONFIG).write_text('{"dataset": "data/d.hdf5", "train": {"epochs": 3}}')
+    assert model.config()["train"] == TrainConfig(epochs=3).to_dict()
+
+
+@pytest.mark.parametrize(
+    ("files", "taken", "resumable"),
+    [
+        ([], False, False), ([CONFIG], False, True), ([CARD], True, False), ([CONFIG, WEIGHTS], True, False),
+        ([CONFIG, "state/values.json"], True, True), (["state.old/values.json"], True, True),
+        ([CONFIG, CARD, WEIGHTS, "state/values.json"], True, True), ([CONFIG, "job.json"], False, True),
+    ],
+)  # fmt: skip
+def test_a_name_is_taken_and_a_run_can_go_on(home, files, taken, resumable):
+    checkpoint = open_checkpoint("m")
+    for name in files:
+        (checkpoint.folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (checkpoint.folder / name).touch()
+    assert (checkpoint.is_taken, checkpoint.can_resume) == (taken, resumable)
+
+
+def test_weights_wait_for_a_reader_as_other_files_do(model, monkeypatch):
+    """On Windows a file that somebody reads cannot be replaced for that moment."""
+    real, refusals = Path.replace, iter([True, True])
+
+    def replace(self, target):
+        if next(refusals, False):
+            raise PermissionError(13, "in use")
+        return real(self, target)
+
+    monkeypatch.setattr(Path, "replace", replace)
+    model.save_network(a_network())
+    assert next(refusals, None) is None
+    assert model.is_model
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{}", b"[]", b'{"dataset": "d", "train": 3}', OTHER_VERSION, b'{"dataset": "d", "train": {"epochs": 0}}'],
+)
 def test_foreign_config(model, content):
     (model.folder / CONFIG).write_bytes(content)
     with pytest.raises(CheckpointError) as error:

@@ -489,6 +489,42 @@ def test_resume_with_a_dataset_that_has_moved(call, model, practice, tmp_path):
     assert call("train", moved, "--name", "m", "--resume", "--json").status == 0
 
 
+def test_resume_takes_the_dataset_of_the_home_not_one_of_the_place_it_is_called_from(
+    call, home, practice, tmp_path, monkeypatch
+):
+    (home / "data").mkdir()
+    shutil.copy(practice, home / "data" / "d.hdf5")
+    assert call("train", home / "data" / "d.hdf5", "--name", "m", *TINY).status == 0
+    elsewhere = tmp_path / "elsewhere"
+    (elsewhere / "data").mkdir(parents=True)
+    (elsewhere / "data" / "d.hdf5").write_text("another one")
+    monkeypatch.chdir(elsewhere)
+    assert call("train", "--name", "m", "--resume", "--json").status == 0
+    assert "another" not in call("train", "data/d.hdf5", "--name", "n", *TINY).err  # what is typed goes by the place
+    assert not open_checkpoint("n").is_taken
+
+
+def test_a_run_killed_while_it_saved_keeps_its_name(call, home, practice):
+    state = home / "checkpoints" / "m" / "state.old"
+    state.mkdir(parents=True)
+    (state / "values.json").write_text("{}")
+    assert_one_sentence(call("train", practice, "--name", "m", *TINY, "--json"), "already", "--resume")
+
+
+def test_a_training_is_known_to_run_before_the_slow_imports(home, practice):
+    code = (
+        "import sys; from xrai import jobs; real = jobs.running; "
+        "jobs.running = lambda *a, **k: (print('torch' in sys.modules), real(*a, **k))[1]; "
+        "from xrai import cli; cli.main(sys.argv[1:])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, "train", str(practice), "--name", "m", *TINY],
+        cwd=PROJECT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.stdout.splitlines()[0] == "False", done.stderr
+    assert open_checkpoint("m").is_model
+
+
 def test_a_run_that_goes_on_elsewhere_is_not_started_again(call, home, practice, monkeypatch):
     folder = home / "checkpoints" / "m"
     with jobs.running(folder, title="m"):

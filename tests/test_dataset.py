@@ -1,8 +1,10 @@
 """The HDF5 dataset: what is in it, how it is split, and what becomes of it when something goes wrong."""
 
 import errno
+import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -22,11 +24,12 @@ from xrai import __version__
 from xrai.dataset import MIN_VALIDATION, BuildConfig, Skipped, assign_splits, build, build_dataset, open_dataset
 from xrai.dataset.build import AT_ONCE
 from xrai.dataset.reading import COLUMNS, FORMAT, VERSION
+from xrai.dataset.splitting import count_leaks
 from xrai.errors import DatasetError, SettingsError
 from xrai.phantoms import draw_thorax
 from xrai.preprocessing import to_square
 from xrai.scans import read_scan
-from xrai.sources import SPLITS, Entry, find_classes, open_source
+from xrai.sources import SPLITS, Entry, find_classes, open_source, patient_of
 
 SIZE = 32
 
@@ -81,7 +84,7 @@ class Drawn:
 
 
 class TestSchema:
-    """As docs/dataset.md describes it."""
+    """As docs/dataset-format.md describes it."""
 
     def test_columns(self, practice):
         with h5py.File(practice) as opened:
@@ -96,6 +99,26 @@ class TestSchema:
             assert file["split"].dtype == np.uint8
             for name in ("patient", "file", "sha256", "format", "mode", "skipped/file", "skipped/reason"):
                 assert h5py.check_string_dtype(file[name].dtype).encoding == "utf-8"
+
+    def test_what_is_compressed_and_checked(self, practice, tmp_path, drawings):
+        shutil.copytree(drawings, tmp_path / "in")
+        (tmp_path / "in" / "CLEAR" / "empty.png").touch()
+        skipped = ["skipped/file", "skipped/reason"]
+        for path, empty in ((practice, skipped), (built(tmp_path / "in", tmp_path / "x.hdf5"), [])):
+            with h5py.File(path) as opened:
+                file: Any = opened
+                assert (file["images"].compression, file["images"].fletcher32) == (None, True)
+                for name in (*COLUMNS, *skipped):
+                    kept = (None, False) if name in empty else ("gzip", True)
+                    assert (file[name].compression, file[name].fletcher32) == kept, name
+                    assert file[name].dtype.kind in "uiS"  # S: text of a fixed length
+                assert {type(value) for value in file.attrs.values()} <= {np.bytes_, np.int64, np.bool_}
+
+    def test_everything_in_it_is_documented(self, practice):
+        told = (Path(__file__).parent.parent / "docs" / "dataset-format.md").read_text(encoding="utf-8")
+        told = set(re.findall(r"`([\w/]+)`", told))
+        with h5py.File(practice) as file:
+            assert told >= {"images", *COLUMNS, "skipped/file", "skipped/reason", *file.attrs}
 
     def test_attributes(self, practice):
         with h5py.File(practice) as file:
@@ -437,6 +460,83 @@ class TestPatients:
             assert any("the 1 scans given are too few" in note for note in dataset.notes)
 
 
+class TestLeaks:
+    """Given splits are kept, also where patients or equal files stand on both sides; but that is said."""
+
+    def folder(self, tmp_path, write_scan):
+        """Of 6 test scans, 5 patients: two are copies of training scans, one patient's other films are in training."""
+        for i in range(30):
+            write_scan(tmp_path / "in" / "train" / "AB"[i % 2] / f"patient{i}_1.png", i)
+        for i in range(3):
+            write_scan(tmp_path / "in" / "test" / "A" / f"patient{100 + i}_1.png", 100 + i)
+        write_scan(tmp_path / "in" / "test" / "B" / "patient1_9.png", 200)
+        for i in (1, 3):
+            shutil.copy(tmp_path / "in" / "train" / "B" / f"patient{i}_1.png", tmp_path / "in" / "test" / "B")
+        shutil.move(tmp_path / "in" / "test" / "B" / "patient3_1.png", tmp_path / "in" / "test" / "B" / "other.png")
+        return tmp_path / "in"
+
+    def test_they_are_counted_and_said(self, tmp_path, write_scan):
+        """And equal contents make one patient across given splits too: `other.png` is patient 3's."""
+        path = built(self.folder(tmp_path, write_scan), tmp_path / "x.hdf5")
+        with open_dataset(path) as dataset:
+            assert dataset.leaks() == {"val": {"patients": 0, "scans": 0}, "test": {"patients": 2, "scans": 2}}
+            assert dataset.describe()["leaks"] == dataset.leaks()
+            of = dict(zip(dataset.files, dataset.patients, strict=True))
+            assert of["test/B/other.png"] == of["train/B/patient3_1.png"]
+            assert [note for note in dataset.notes if "flatter" in note] == [
+                "2 of 6 scans of the test split are the same files as training or validation scans: "
+                "figures measured on it flatter the model.",
+                "2 of 5 patients of the test split also have scans in training or validation: "
+                "figures measured on it flatter the model.",
+            ]
+
+    def test_a_validation_split_that_is_kept(self, tmp_path, write_scan):
+        for i in range(MIN_VALIDATION):
+            write_scan(tmp_path / "in" / "val" / "AB"[i % 2] / f"patient{i}_1.png", i)
+        for i in range(90, 120):
+            write_scan(tmp_path / "in" / "train" / "AB"[i % 2] / f"patient{i}_2.png", 1000 + i)
+        with open_dataset(built(tmp_path / "in", tmp_path / "x.hdf5")) as dataset:
+            leaks, n_test = dataset.leaks(), len(dataset.rows("test"))
+            assert leaks["val"]["patients"] + leaks["test"]["patients"] == 10  # the test split is drawn from train
+            assert leaks["val"]["scans"] == leaks["test"]["scans"] == 0
+            assert n_test > 0
+            assert any(f"{leaks['val']['patients']} of 100 patients of the validation split also have scans in training"
+                       in note for note in dataset.notes)  # fmt: skip
+
+    def test_what_is_drawn_does_not_leak(self, practice):
+        with open_dataset(practice) as dataset:
+            assert dataset.leaks() == {split: {"patients": 0, "scans": 0} for split in ("val", "test")}
+            assert not any("flatter" in note for note in dataset.notes)
+
+    def test_what_is_equal_stays_within_its_split(self):
+        splits, nobody = np.array([0, 0, 1, 1, 2, 2], np.uint8), {"patients": 0, "scans": 0}
+        assert count_leaks(splits, list("aabbcc"), list("xxyyzz")) == {"val": nobody, "test": nobody}
+        assert count_leaks(splits, list("abacbb"), list("123456"))["val"] == {"patients": 1, "scans": 0}
+        assert count_leaks(splits, list("abacbb"), list("123412"))["test"] == {"patients": 1, "scans": 2}
+
+    @pytest.mark.real
+    def test_the_set_of_three_classes_is_contaminated(self, real_data, tmp_path):
+        """As counted in shared/README.md, by SHA-256: six files of its test split stand in train as well."""
+        with open_dataset(built(real_data / "datasets" / "covid19", tmp_path / "x.hdf5")) as dataset:
+            assert dataset.leaks()["test"] == {"patients": 6, "scans": 6}
+            assert any(note.startswith("6 of 66 scans of the test split are the same files") for note in dataset.notes)
+
+    @pytest.mark.real
+    def test_kermanys_official_split_keeps_patients_apart(self, real_data):
+        with open_source(real_data / "datasets" / "chest_xray") as source:
+            blank = build._Row(source.entries[0], np.empty(0), "", None, "JPEG", "L", 224, 224, 0)
+            rows = [
+                replace(
+                    blank, entry=entry, sha256=hashlib.sha256(source.read(entry)).hexdigest(),
+                    patient=patient_of(entry.path, entry.split),
+                )
+                for entry in source.entries
+            ]  # fmt: skip
+            patients, labels = build._pseudonyms(rows), [source.classes.index(row.entry.class_name) for row in rows]
+            splits, _ = assign_splits([row.entry.split for row in rows], labels, patients, seed=0)
+        assert build._leaks(splits, patients, [row.sha256 for row in rows]) == []
+
+
 class TestSkipping:
     def test_what_cannot_be_read_is_listed_with_its_reason(self, drawings, tmp_path):
         folder = tmp_path / "in"
@@ -552,6 +652,19 @@ class TestBuilding:
         before = out.read_bytes()
         assert "There is already a dataset x.hdf5" in refused(drawings, out)
         assert out.read_bytes() == before
+
+    def test_a_file_that_windows_holds_for_a_moment_is_waited_for(self, drawings, tmp_path, monkeypatch):
+        """A virus scanner or an indexer has the new file open just when it gets its name."""
+        rename, refusals = Path.replace, [PermissionError(errno.EACCES, "Access is denied") for _ in range(3)]
+
+        def replace(path, target):
+            if path.name.endswith(".hdf5.partial") and refusals:
+                raise refusals.pop()
+            return rename(path, target)
+
+        monkeypatch.setattr(Path, "replace", replace)
+        assert built(drawings, tmp_path / "x.hdf5").is_file()
+        assert refusals == []
 
     def test_folders_above_it_are_made(self, drawings, tmp_path):
         assert built(drawings, tmp_path / "a" / "b" / "x.hdf5").is_file()

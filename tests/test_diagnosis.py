@@ -23,6 +23,8 @@ from xrai.preprocessing import Preprocessing
 from xrai.scans import read_scan
 from xrai.settings import PROJECT
 
+VALIDATION = {"n": 20, "accuracy": 0.5, "accuracy_interval": [0.3, 0.7], "auc": None, "auc_interval": None}
+
 
 def make_model(name="m", network="resnet18", classes=("CLEAR", "OPACITY"), drawings=False):
     """A network that has learned nothing, whose answers differ from scan to scan all the same."""
@@ -49,7 +51,7 @@ def make_model(name="m", network="resnet18", classes=("CLEAR", "OPACITY"), drawi
             dataset={"name": "d", "drawings": drawings},
             threshold={"class": classes[1], "value": 0.5, "chosen": "in a test"} if len(classes) == 2 else None,
             training={"best_epoch": 1},
-            validation={},
+            validation=VALIDATION,
             heatmap={method: {name: 2.0 + i for i, name in enumerate(classes)} for method in methods},
             versions={},
         )
@@ -253,3 +255,43 @@ def test_the_model_in_the_box_on_real_scans(home, real_data):
     for file in sorted((real_data / "samples" / "dicom_chest").iterdir()):
         if file.suffix == ".dcm":
             assert reader.read(read_scan(file)).diagnosis in ("NORMAL", "PNEUMONIA")
+
+
+@pytest.mark.parametrize(
+    ("facts", "words"),
+    [
+        ({"ViewPosition": "LL"}, "from another side"),
+        ({"BodyPartExamined": "KNEE"}, "another part of the body"),
+        ({"PresentationIntentType": "FOR PROCESSING"}, "raw picture"),
+    ],
+)
+def test_a_dicom_that_says_it_is_no_frontal_chest_is_warned_of(reader, facts, words):
+    [warning] = reader.read(replace(read_scan(encoded(film())), facts=facts)).warnings
+    assert words in warning
+
+
+def test_an_adult_is_warned_of_where_the_model_knows_children(reader):
+    card = replace(reader.card, dataset=reader.card.dataset | {"population": "children of one to five years"})
+    scan = read_scan(encoded(film()))
+    [warning] = Reader(card, reader.network).read(replace(scan, facts={"PatientAge": "047Y"})).warnings
+    assert "47 years old" in warning
+    for age in ("004Y", "030M", "odd"):
+        assert Reader(card, reader.network).read(replace(scan, facts={"PatientAge": age})).warnings == ()
+    assert reader.read(replace(scan, facts={"PatientAge": "047Y"})).warnings == ()
+
+
+def test_of_two_classes_the_map_of_the_one_looked_for_is_shown_first(reader):
+    for seed in range(4):
+        assert reader.shown_first(reader.read(read_scan(encoded(film(seed))))) == "OPACITY"
+
+
+def test_a_dicom_of_a_frontal_chest_is_not_warned_of(reader):
+    facts = {"ViewPosition": "PA", "BodyPartExamined": "CHEST", "PresentationIntentType": "FOR PRESENTATION"}
+    assert reader.read(replace(read_scan(encoded(film())), facts=facts)).warnings == ()
+
+
+def test_a_map_can_be_made_at_the_size_of_a_screen(reader):
+    scan = read_scan(encoded(film(3)))
+    small = reader.heatmap(scan, "OPACITY", shape=(40, 50))
+    assert small.shape == (40, 50)
+    assert abs(small.mean() - reader.heatmap(scan, "OPACITY").mean()) < 0.02

@@ -1,6 +1,7 @@
 import errno
 import json
 import shutil
+from dataclasses import replace
 
 import h5py
 import numpy as np
@@ -29,6 +30,8 @@ KEYS = {
     "n", "n_patients", "split", "dataset", "model", "measured_before",
 }  # fmt: skip
 
+VALIDATION = {"n": 20, "accuracy": 0.5, "accuracy_interval": [0.3, 0.7], "auc": None, "auc_interval": None}
+
 
 def make_model(name, classes, threshold=0.5, seed=0):
     """A network that has learned nothing, whose answers differ from scan to scan all the same."""
@@ -45,7 +48,8 @@ def make_model(name, classes, threshold=0.5, seed=0):
         name=name, created="2026-11-21", classes=tuple(classes), config=config,
         preprocessing=Preprocessing(64, 32, 0.4, 0.2), dataset={"name": "d"},
         threshold={"class": classes[1], "value": threshold, "chosen": "in a test"} if len(classes) == 2 else None,
-        training={"best_epoch": 1}, validation={}, heatmap={"Grad-CAM": dict.fromkeys(classes, 1.0)}, versions={},
+        training={"best_epoch": 1}, validation=VALIDATION, versions={},
+        heatmap={"Grad-CAM": dict.fromkeys(classes, 1.0)},
     )  # fmt: skip
     checkpoint.write_card(card)
     return checkpoint
@@ -206,6 +210,26 @@ def test_a_measurement_that_cannot_be_noted_is_said(model, dataset, monkeypatch)
     with pytest.raises(CheckpointError, match=r"cannot be noted in the card of the model “m” \(No space left"):
         evaluate(model, dataset)
     assert (model.folder / "card.json").read_bytes() == before
+
+
+def test_what_others_noted_in_the_card_meanwhile_is_kept(model, dataset):
+    """Two measurements at once: the second to end must not write over the first."""
+    inner = []
+
+    def meanwhile(done, total):
+        if not inner:
+            inner.append(None)
+            evaluate(model, dataset, "val")
+
+    assert evaluate(model, dataset, "test", progress=meanwhile)["measured_before"] == 0
+    assert [item["split"] for item in model.card().evaluations] == ["val", "test"]
+
+
+def test_a_model_that_is_trained_on_meanwhile_is_to_be_measured_again(model, dataset):
+    later = replace(model.card(), training={"best_epoch": 2})
+    with pytest.raises(CheckpointError, match=r"“m” was trained on while it was measured.*measure it again"):
+        evaluate(model, dataset, "test", progress=lambda done, total: model.write_card(later))
+    assert model.card() == later
 
 
 @pytest.mark.real

@@ -30,6 +30,8 @@ what, folder, *rest = sys.argv[1:]
 if what == "die at once":
     print("error: the words of a dying process")
     sys.exit(1)
+if what == "die silently":
+    sys.exit(1)
 try:
     with jobs.running(Path(folder), title="the work") as job:
         job.emit({{"kind": "start", "home": os.environ.get("XRAI_HOME"), "rest": rest}})
@@ -380,6 +382,18 @@ def test_no_program_to_start(worker, monkeypatch):
 def test_a_log_of_many_lines_is_shown_from_its_end(tmp_path):
     (tmp_path / LOG).write_bytes(b"\n".join(b"line %d" % i for i in range(1000)) + b"\nM\xfcll\n")
     assert Job(tmp_path).log(3).splitlines() == ["line 998", "line 999", "M�ll"]
+
+
+def test_records_without_a_kind_are_left_out(tmp_path):
+    (tmp_path / HISTORY).write_text('{"kind": "a", "n": 1}\n{"n": 2}\n{"kind": 3}\n[1]\n{"kind": "b"}\n')
+    assert [record["kind"] for record in Job(tmp_path).records()] == ["a", "b"]
+
+
+def test_a_silent_death_is_not_told_in_the_words_of_an_older_run(worker):
+    wait_until(worker("die at once"), "failed")
+    job = worker("die silently")
+    wait_until(job, "failed")
+    assert job.error == "The work could not be started."
 
 
 def test_folders_of_jobs(tmp_path, monkeypatch):

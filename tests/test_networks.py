@@ -51,6 +51,20 @@ def trained(name, folder, **options) -> Any:
     return backbone
 
 
+@pytest.fixture
+def publish(monkeypatch):
+    """Makes the file that lies where XRAI looks for weights the one that torchvision publishes: by its true hash."""
+
+    def publish(name, folder):
+        file = weights_file(name, folder)
+        true = file.with_name(f"{name}-{hashlib.sha256(file.read_bytes()).hexdigest()[:8]}.pth")
+        weights = SimpleNamespace(DEFAULT=SimpleNamespace(url=f"https://nowhere.invalid/models/{true.name}"))
+        monkeypatch.setattr(torchvision.models, "get_model_weights", lambda name: weights)
+        return file.rename(true)
+
+    return publish
+
+
 def from_imagenet(name, folder) -> Any:
     return build_network(TrainConfig(network=name, weights="imagenet", image_size=64), 2, weights_dir=folder).eval()
 
@@ -204,9 +218,10 @@ THREE_CHANNELS = {
 
 class TestImagenet:
     @pytest.mark.parametrize("name", THREE_CHANNELS)
-    def test_one_channel_sees_what_three_see_of_grey(self, name, tmp_path, no_network):
+    def test_one_channel_sees_what_three_see_of_grey(self, name, tmp_path, no_network, publish):
         """And weights that are there need no network."""
         backbone = trained(name, tmp_path)
+        publish(name, tmp_path)
         network = from_imagenet(name, tmp_path)
         with torch.inference_mode():
             expected = THREE_CHANNELS[name](backbone, scans().expand(-1, 3, -1, -1))
@@ -214,13 +229,14 @@ class TestImagenet:
         assert float(expected.std()) > 0
         assert torch.allclose(found, expected, rtol=1e-3, atol=1e-4 * float(expected.abs().max()))
 
-    def test_the_names_of_the_first_densenet_file(self, tmp_path, no_network):
+    def test_the_names_of_the_first_densenet_file(self, tmp_path, no_network, publish):
         """Torchvision's file is of 2017: `denselayer1.norm.1`, no count of batches, and not a zip inside."""
         backbone = trained("densenet121", tmp_path)
         new = {key: value for key, value in backbone.state_dict().items() if "num_batches_tracked" not in key}
         old = {re.sub(r"(denselayer\d+\.(?:norm|conv))([12])", r"\1.\2", key): value for key, value in new.items()}
         assert "features.denseblock1.denselayer1.norm.1.weight" in old
         torch.save(old, weights_file("densenet121", tmp_path), _use_new_zipfile_serialization=False)
+        publish("densenet121", tmp_path)
         network = from_imagenet("densenet121", tmp_path)
         with torch.inference_mode():
             expected = nn.functional.relu(backbone.features(scans().expand(-1, 3, -1, -1)))
@@ -287,7 +303,27 @@ class TestImagenet:
         file = weights_file("mobilenet_v3_small", tmp_path)
         content = file.read_bytes()
         file.write_bytes(content[: int(share * len(content))])
-        assert "probably because it is damaged" in refused("mobilenet_v3_small", tmp_path)
+        assert "probably because it is cut short" in refused("mobilenet_v3_small", tmp_path)
+
+    @pytest.mark.parametrize("change", ["one number", "another file"])
+    def test_what_torchvision_did_not_publish_is_not_even_opened(
+        self, tmp_path, no_network, publish, monkeypatch, change
+    ):
+        """Somebody laid the file there by hand; it would load without complaint."""
+        backbone = trained("mobilenet_v3_small", tmp_path)
+        file = publish("mobilenet_v3_small", tmp_path)
+        from_imagenet("mobilenet_v3_small", tmp_path)
+        if change == "one number":
+            backbone.classifier[0].bias.data[0] += 1
+            torch.save(backbone.state_dict(), file)
+        else:
+            file.write_bytes(pickle.dumps({}))
+        monkeypatch.setattr(torch, "load", lambda *args, **options: pytest.fail("it was unpickled"))
+        assert "is not the one that torchvision publishes" in refused("mobilenet_v3_small", tmp_path)
+
+    def test_a_folder_in_its_place(self, tmp_path, no_network):
+        weights_file("resnet18", tmp_path).mkdir()
+        assert "cannot be used" in refused("resnet18", tmp_path)
 
     @pytest.mark.parametrize(
         "content",
@@ -295,21 +331,25 @@ class TestImagenet:
          {1: torch.zeros(1)}],
         ids=lambda content: type(content).__name__,
     )  # fmt: skip
-    def test_a_foreign_file(self, tmp_path, no_network, content):
+    def test_a_foreign_file(self, tmp_path, no_network, publish, content):
         file = weights_file("resnet18", tmp_path)
         if isinstance(content, bytes):
             file.write_bytes(content)
         else:
             torch.save(content, file)
+        publish("resnet18", tmp_path)
         assert "damaged or of another network" in refused("resnet18", tmp_path)
 
-    def test_the_weights_of_another_network(self, tmp_path, no_network):
+    def test_the_weights_of_another_network(self, tmp_path, no_network, publish):
         trained("resnet18", tmp_path)
         weights_file("resnet18", tmp_path).rename(weights_file("resnet50", tmp_path))
+        publish("resnet50", tmp_path)
         assert "damaged or of another network" in refused("resnet50", tmp_path)
 
     @pytest.mark.parametrize("form", ["zip", "legacy", "pickle"])
-    def test_code_in_a_weights_file_is_never_run(self, tmp_path, no_network, form):
+    def test_code_in_a_weights_file_is_never_run(self, tmp_path, no_network, publish, form):
+        """Whoever made it, even if its hash is right."""
+
         class Payload:
             def __reduce__(self):
                 return os.mkdir, (str(tmp_path / "payload has run"),)
@@ -320,6 +360,7 @@ class TestImagenet:
             file.write_bytes(pickle.dumps(Payload()))
         else:
             torch.save(weights, file, _use_new_zipfile_serialization=form == "zip")
+        file = publish("resnet18", tmp_path)
         assert "cannot be used" in refused("resnet18", tmp_path)
         assert not (tmp_path / "payload has run").exists()
         (pickle.loads if form == "pickle" else unsafe_load)(file.read_bytes())

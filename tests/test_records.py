@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from xrai.records import append_record, keep_records, read_records, write_json
+from xrai.records import append_record, keep_records, read_records, replace_file, write_json
 
 AWKWARD = {
     "file": "Röntgen\udcfc\u2028\x85\u2029\x0b\r\n“1”.png",
@@ -100,3 +100,19 @@ class TestLog:
         keep_records(tmp_path / "log", n)
         assert read_records(tmp_path / "log") == [AWKWARD | {"i": i} for i in kept]
         assert [item.name for item in tmp_path.iterdir()] == ["log"]
+
+
+class TestReplaceFile:
+    def test_a_reader_who_never_lets_go(self, tmp_path, monkeypatch):
+        def replace(path, target):
+            raise PermissionError(13, "in use")
+
+        monkeypatch.setattr(Path, "replace", replace)
+        monkeypatch.setattr("time.sleep", lambda seconds: None)
+        with pytest.raises(PermissionError):
+            replace_file(tmp_path / "fresh", tmp_path / "file")
+
+    def test_a_folder_takes_the_place_of_none(self, tmp_path):
+        (tmp_path / "fresh").mkdir()
+        replace_file(tmp_path / "fresh", tmp_path / "folder")
+        assert [item.name for item in tmp_path.iterdir()] == ["folder"]

@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from xrai import phantoms, sources
+from xrai import phantoms
 from xrai.errors import SourceError
 from xrai.settings import data_dir
 from xrai.sources import (
@@ -23,6 +23,7 @@ from xrai.sources import (
     KAGGLE_SETS,
     PRACTICE,
     Entry,
+    files,
     find_classes,
     kaggle_folder,
     list_local,
@@ -293,7 +294,7 @@ class TestFolder:
     def test_a_file_too_large_is_refused_unread(self, tmp_path):
         folder = folder_of(FLAT, tmp_path)
         with (folder / FLAT[0]).open("wb") as file:
-            file.truncate(sources.MAX_FILE_BYTES + 1)
+            file.truncate(files.MAX_FILE_BYTES + 1)
         with open_source(folder) as source, pytest.raises(SourceError, match="larger than 256 MB"):
             source.read(source.entries[0])
 
@@ -347,7 +348,7 @@ class TestZip:
         assert "times its size, which no zip of scans does" in refused(tmp_path / "bomb.zip")
 
     def test_a_bomb_of_many_empty_files_is_refused(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(sources, "MAX_ZIP_FILES", 3)
+        monkeypatch.setattr(files, "MAX_ZIP_FILES", 3)
         assert "would unpack to 4 files" in refused(zip_of(FLAT, tmp_path / "films.zip"))
 
     def test_a_bomb_that_lies_about_its_size_gives_no_more_than_it_says(self, tmp_path):
@@ -360,7 +361,7 @@ class TestZip:
             source.read(source.entries[0])
 
     def test_a_member_too_large_is_refused(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(sources, "MAX_FILE_BYTES", 10)
+        monkeypatch.setattr(files, "MAX_FILE_BYTES", 10)
         with (
             open_source(zip_of(FLAT, tmp_path / "films.zip")) as source,
             pytest.raises(SourceError, match="larger than"),
@@ -474,6 +475,10 @@ class TestKaggle:
             assert len(source.entries) == len(SPLIT)
         assert capsys.readouterr().out == ""  # standard output is for results
         assert os.environ["KAGGLEHUB_CACHE"] == str(data_dir() / ".kaggle")
+
+    def test_a_licence_that_nobody_checked_says_so_in_full(self):
+        """It stands alone in a dataset and in a model's card."""
+        assert KAGGLE_SETS[1].licence == "licence as stated on its Kaggle page (not checked by XRAI)"
 
     def test_a_full_disk_is_no_missing_network(self, home, monkeypatch):
         import kagglehub

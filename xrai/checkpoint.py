@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from xrai.config import TrainConfig
 from xrai.errors import CheckpointError, SettingsError
 from xrai.preprocessing import Preprocessing
-from xrai.records import write_json
+from xrai.records import replace_file, write_json
 from xrai.settings import checkpoints_dir
 
 if TYPE_CHECKING:  # torch takes seconds to import, and listing models does not need it
@@ -107,19 +107,26 @@ class Card:
         steps = self.preprocessing
         if len(set(self.classes)) < 2 or not all(isinstance(name, str) for name in self.classes):
             raise ValueError("classes")
-        if self.threshold is not None and not 0 <= float(self.threshold["value"]) <= 1:
-            raise ValueError("threshold")
+        if self.threshold is not None:
+            is_second = len(self.classes) == 2 and self.threshold["class"] == self.classes[1]
+            if not is_second or not _is_number(self.threshold["value"]) or not 0 <= self.threshold["value"] <= 1:
+                raise ValueError("threshold")
         if steps.input_size != self.config.image_size or not 1 <= steps.stored_size <= MAX_STORED_SIZE:
             raise ValueError("sizes")
         if not (math.isfinite(steps.mean) and 0 < steps.std < math.inf):
             raise ValueError("grey values")
         if any(not 0 < anchors[name] < math.inf for anchors in self.heatmap.values() for name in self.classes):
             raise ValueError("heatmap")
-        for name in ("dataset", "training", "validation"):
+        for name in ("dataset", "training", "validation", "versions"):
             if not isinstance(getattr(self, name), dict):
                 raise TypeError(name)
-        for item in self.evaluations:
-            _ = item["fingerprint"], item["split"]
+        told = [self.name, self.created, *self.notes]
+        told += [self.dataset[name] for name in ("population", "licence") if name in self.dataset]
+        told += [item[name] for item in self.evaluations for name in ("dataset", "split", "when", "fingerprint")]
+        if not all(isinstance(text, str) for text in told):
+            raise TypeError("words")
+        for measured in (self.validation, *self.evaluations):
+            _check_measures(measured)
 
 
 @dataclass(frozen=True)
@@ -139,9 +146,14 @@ class Checkpoint:
         return (self.folder / CARD).is_file() and (self.folder / WEIGHTS).is_file()
 
     @property
+    def is_taken(self) -> bool:
+        """Whether a run left something here that a new one of the same name would write over."""
+        return self._has_state or any((self.folder / name).exists() for name in (CARD, WEIGHTS))
+
+    @property
     def can_resume(self) -> bool:
-        """Whether what resuming its training needs was saved."""
-        return any((self.folder / name / "values.json").is_file() for name in (STATE, f"{STATE}.old"))
+        """Whether its training can go on, or start anew where it broke off before it left anything."""
+        return self._has_state or (not self.is_taken and (self.folder / CONFIG).is_file())
 
     def card(self) -> Card:
         """The model's card.
@@ -164,15 +176,15 @@ class Checkpoint:
             raise CheckpointError(self._damaged(CARD)) from error
 
     def config(self) -> dict[str, Any]:
-        """What was asked for: {"dataset": path, "train": settings}.
+        """What was asked for: {"dataset": path, "train": every setting, within its limits}.
 
         Raises:
-            CheckpointError: it is missing or damaged.
+            CheckpointError: it is missing, damaged, or of another version.
         """
         try:
             values = json.loads(self._text(CONFIG))
-            return {"dataset": str(values["dataset"]), "train": dict(values["train"])}
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            return {"dataset": str(values["dataset"]), "train": TrainConfig.from_dict(values["train"]).to_dict()}
+        except (ValueError, KeyError, TypeError, RecursionError, SettingsError) as error:
             raise CheckpointError(self._damaged(CONFIG)) from error
 
     def write_card(self, card: Card) -> None:
@@ -218,9 +230,14 @@ class Checkpoint:
         try:
             # not its save_file, which lets nobody but the present user read the file
             partial.write_bytes(save(tensors, metadata={"format": "pt"}))
-            partial.replace(self.folder / WEIGHTS)
+            replace_file(partial, self.folder / WEIGHTS)
         finally:
             partial.unlink(missing_ok=True)
+
+    @property
+    def _has_state(self) -> bool:
+        """Whether a run saved what it needs to go on; `state.old` is what a kill while saving may leave."""
+        return any((self.folder / name / "values.json").is_file() for name in (STATE, f"{STATE}.old"))
 
     def _text(self, name: str) -> str:
         try:
@@ -271,6 +288,25 @@ def list_checkpoints() -> list[Checkpoint]:
 def list_models() -> list[Checkpoint]:
     """Every folder that holds a trained model, newest first."""
     return [item for item in list_checkpoints() if item.is_model]
+
+
+def _check_measures(measured: Mapping[str, Any]) -> None:
+    """Refuse a measurement that could not be shown.
+
+    Raises:
+        KeyError, TypeError, ValueError: something is missing or makes no sense.
+    """
+    if type(measured["n"]) is not int or measured["n"] < 0:
+        raise ValueError("n")
+    if not _is_number(measured["accuracy"]) or not (measured["auc"] is None or _is_number(measured["auc"])):
+        raise ValueError("measures")
+    for interval in (measured["accuracy_interval"], measured["auc_interval"]):
+        if interval is not None and not (len(interval) == 2 and all(map(_is_number, interval))):
+            raise ValueError("interval")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _last_change(folder: Path) -> float:

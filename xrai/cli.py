@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from xrai import __version__, jobs
-from xrai.checkpoint import CARD, CONFIG, STATE, WEIGHTS, Checkpoint, open_checkpoint
+from xrai.checkpoint import CONFIG, Checkpoint, open_checkpoint
 from xrai.config import TrainConfig
 from xrai.errors import CheckpointError, DatasetError, ScanError, SettingsError, XraiError
 from xrai.records import write_json
@@ -59,8 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def dataset_path(given: str) -> Path:
     """A dataset's file from a path, or from its name in `data/`, with or without `.hdf5`."""
-    candidates = [_path(given), home() / given, data_dir() / given, data_dir() / f"{given}.hdf5"]
-    return next((item for item in candidates if item.is_file()), candidates[0])
+    return _first_file(_path(given), home() / given, data_dir() / given, data_dir() / f"{given}.hdf5")
 
 
 def _build(options: argparse.Namespace) -> int:
@@ -116,7 +115,6 @@ def _look(options: argparse.Namespace) -> int:
 
 def _train(options: argparse.Namespace) -> int:
     from xrai.dataset import open_dataset
-    from xrai.training import train
 
     checkpoint = open_checkpoint(options.name)
     config, path = _asked_again(options, checkpoint) if options.resume else _asked(options)
@@ -124,9 +122,11 @@ def _train(options: argparse.Namespace) -> int:
         if _is_helper_process():  # another process leads this run, records it and decides when to stop
             for number in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(number, signal.SIG_IGN)
+            from xrai.training import train
+
             train(config, dataset, checkpoint, resume=options.resume)
             return 0
-        if not options.resume and any((checkpoint.folder / name).exists() for name in (CARD, WEIGHTS, STATE)):
+        if not options.resume and checkpoint.is_taken:
             raise CheckpointError(
                 f"There is already a model or run “{options.name}”: choose another name, or go on with it by --resume."
             )
@@ -134,6 +134,8 @@ def _train(options: argparse.Namespace) -> int:
             if not options.resume:
                 (job.folder / jobs.HISTORY).unlink(missing_ok=True)
                 write_json(job.folder / CONFIG, {"dataset": shown_path(path), "train": config.to_dict()})
+            from xrai.training import train  # slow for the first time, and the job must not look dead meanwhile
+
             emit = _both(job, _print_progress)
             card = train(config, dataset, checkpoint, emit=emit, should_stop=job.should_stop, resume=options.resume)
             if job.told:
@@ -168,7 +170,10 @@ def _asked_again(options: argparse.Namespace, checkpoint: Checkpoint) -> tuple[T
             f"The run “{options.name}” goes on with the settings that it was started with: leave out "
             f"--{other[0].replace('_', '-')}, or train another model with it."
         )
-    return config, dataset_path(options.dataset or asked["dataset"])
+    if options.dataset:
+        return config, dataset_path(options.dataset)
+    noted = asked["dataset"]  # below the home folder where it is relative, wherever this is called from
+    return config, _first_file(home() / noted, data_dir() / noted)
 
 
 def _given(options: argparse.Namespace) -> dict[str, Any]:
@@ -368,6 +373,10 @@ def _with_interval(value: float | None, interval: Sequence[float] | None) -> str
 def _result(options: argparse.Namespace, document: Any) -> None:
     if options.json:
         print(json.dumps(document, indent=1, ensure_ascii=False), file=options.stdout, flush=True)
+
+
+def _first_file(*candidates: Path) -> Path:
+    return next((item for item in candidates if item.is_file()), candidates[0])
 
 
 def _path(given: str) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from xrai.metrics import predict
 from xrai.networks import Network
 from xrai.scans import Scan
 
+ADULT = 18
 FRONTAL_VIEWS = {"AP", "PA"}
 CHEST_WORDS = ("CHEST", "THORAX", "LUNG", "RIB")
 
@@ -74,6 +76,10 @@ class Reader:
         """What each of the methods is, a line each."""
         return "\n".join(f"- **{method}**: {METHODS[method]}." for method in self.methods)
 
+    def shown_first(self, reading: Reading) -> str:
+        """The class whose map tells most: of two, the one that is looked for, so that a normal film stays dark."""
+        return self.card.classes[1] if self.card.threshold else reading.diagnosis
+
     def read(self, scan: Scan) -> Reading:
         """The diagnosis of a scan."""
         probabilities = answers(self.network, self.card.preprocessing(scan.pixels)).softmax(dim=1)[0].numpy()
@@ -102,10 +108,10 @@ class Reader:
                 f"The picture is only {scan.width} × {scan.height} pixels, less than the model looks at: "
                 "use the original film if you have it."
             )
-        return tuple(warnings + _out_of_place(scan.facts))
+        return tuple(warnings + _out_of_place(scan.facts, str(self.card.dataset.get("population", ""))))
 
 
-def _out_of_place(facts: Mapping[str, str]) -> list[str]:
+def _out_of_place(facts: Mapping[str, str], population: str) -> list[str]:
     """What a DICOM says of itself that does not go with a frontal chest film."""
     warnings = []
     view, part = facts.get("ViewPosition", "").upper(), facts.get("BodyPartExamined", "").upper()
@@ -115,6 +121,9 @@ def _out_of_place(facts: Mapping[str, str]) -> list[str]:
         )
     if part and not any(word in part for word in CHEST_WORDS):
         warnings.append(f"The file says that it shows another part of the body ({part}): the model knows chests only.")
+    years = re.fullmatch(r"(\d{3})Y", facts.get("PatientAge", ""))
+    if years and int(years[1]) >= ADULT and "child" in population:
+        warnings.append(f"The file says that the patient is {int(years[1])} years old: the model knows {population}.")
     if facts.get("PresentationIntentType", "").upper() == "FOR PROCESSING":
         warnings.append("The file holds the detector's raw picture, not the one for viewing: export that one instead.")
     return warnings

@@ -44,7 +44,8 @@ def evaluate(
         brier, expected_calibration_error, n, n_patients, split, dataset, measured_before.
 
     Raises:
-        CheckpointError: the model is damaged, its classes are not the dataset's, or its card cannot be written.
+        CheckpointError: the model is damaged or was trained on meanwhile, its classes are not the dataset's, or its
+            card cannot be written.
         DatasetError: the split is empty, or the dataset is damaged.
     """
     card = checkpoint.card()
@@ -55,6 +56,7 @@ def evaluate(
     probabilities = predict_rows(checkpoint.load_network(card), card, dataset, rows, progress)
     result = report(probabilities, labels, dataset.patients[rows], card.classes, card.threshold_value)
     result |= {"split": split, "dataset": dataset.path.stem, "model": checkpoint.name}
+    card = _same_card(checkpoint, card)
     before = [item for item in card.evaluations if (item["fingerprint"], item["split"]) == (dataset.fingerprint, split)]
     kept = {name: result[name] for name in _KEPT} | {
         "fingerprint": dataset.fingerprint,
@@ -128,6 +130,17 @@ def predict_rows(
 
 
 _KEPT = ("dataset", "split", "n", "n_patients", "threshold", "accuracy", "accuracy_interval", "auc", "auc_interval")
+
+
+def _same_card(checkpoint: Checkpoint, measured: Card) -> Card:
+    """The card as it is now, with what others noted in it meanwhile; it must still be that of the measured weights."""
+    now = checkpoint.card()
+    if (now.created, now.training) != (measured.created, measured.training):
+        raise CheckpointError(
+            f"The model “{checkpoint.name}” was trained on while it was measured, so that the measurement is not of "
+            "its weights any more: measure it again."
+        )
+    return now
 
 
 def _labels_for(card: Card, dataset: Dataset, rows: np.ndarray) -> np.ndarray:

@@ -93,8 +93,8 @@ class Job:
         return (self.folder / STOP).exists() and self.is_active
 
     def records(self) -> list[dict[str, Any]]:
-        """Everything that it emitted so far, oldest first."""
-        return read_records(self.folder / HISTORY)
+        """Everything that it emitted so far, oldest first: each has its `kind`."""
+        return [record for record in read_records(self.folder / HISTORY) if isinstance(record.get("kind"), str)]
 
     def log(self, n_lines: int = 200) -> str:
         """The end of what it printed."""
@@ -162,7 +162,7 @@ def start(arguments: Sequence[str], folder: Path, *, title: str, details: Mappin
     )
     environment = os.environ | {"PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8", "XRAI_HOME": str(home())}
     try:
-        with (folder / LOG).open("ab") as log:
+        with (folder / LOG).open("wb") as log:  # its last line must not be that of an older run
             process = subprocess.Popen(
                 [sys.executable, "-m", "xrai", *arguments],
                 cwd=PROJECT, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, **own_group,

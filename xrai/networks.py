@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import re
 import socket
 from collections import OrderedDict
@@ -165,9 +166,19 @@ def _load_imagenet(backbone: nn.Module, name: str, folder: Path) -> None:
     if not file.exists():
         _download(url, file, name)
     try:
-        # weights_only: tensors and nothing else are read, whatever the file holds
-        weights = torch.load(file, map_location="cpu", weights_only=True)
+        with file.open("rb") as opened:  # once, so that what is read is what was checked
+            if not hashlib.file_digest(opened, "sha256").hexdigest().startswith(_hash_in(file)):
+                raise WeightsError(
+                    f"The ImageNet weights file {file} is not the one that torchvision publishes under that name, "
+                    "probably because it is cut short or was changed: "
+                    "delete it so that it is downloaded again, or choose “scratch”."
+                )
+            opened.seek(0)
+            # weights_only: tensors and nothing else are read, whatever the file holds
+            weights = torch.load(opened, map_location="cpu", weights_only=True)
         backbone.load_state_dict({_present_name(key): value for key, value in weights.items()})
+    except WeightsError:
+        raise
     except Exception as error:  # a damaged file raises whatever its broken bytes lead to
         raise WeightsError(
             f"The ImageNet weights file {file} cannot be used, probably because it is damaged or of another network: "
@@ -175,14 +186,16 @@ def _load_imagenet(backbone: nn.Module, name: str, folder: Path) -> None:
         ) from error
 
 
+def _hash_in(file: Path) -> str:
+    """The start of the SHA-256 that torchvision writes into the name of a weights file."""
+    return re.findall(r"-([0-9a-f]{8,})\.", file.name)[0]
+
+
 def _download(url: str, file: Path, name: str) -> None:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         with _patience(DOWNLOAD_SECONDS):
-            # to a temporary name first; the file's own name holds the start of its SHA-256
-            torch.hub.download_url_to_file(
-                url, str(file), re.findall(r"-([0-9a-f]{8,})\.", file.name)[0], progress=False
-            )
+            torch.hub.download_url_to_file(url, str(file), _hash_in(file), progress=False)  # to a temporary name first
     except Exception as error:  # no network, a proxy's own page, a connection that breaks off
         full = getattr(error, "errno", None) == errno.ENOSPC
         raise WeightsError(

@@ -19,7 +19,7 @@ def write_json(file: Path, values: Mapping[str, Any]) -> None:
     partial = file.with_name(f"{file.name}.{os.getpid()}.partial")
     try:
         partial.write_bytes(_coded(json.dumps(values, indent=1, ensure_ascii=False)))
-        _replace(partial, file)
+        replace_file(partial, file)
     finally:
         partial.unlink(missing_ok=True)
 
@@ -57,16 +57,17 @@ def keep_records(file: Path, n: int) -> None:
     kept = read_records(file)[:n]
     partial = file.with_name(f"{file.name}.partial")
     partial.write_bytes(b"".join(_coded(json.dumps(record, ensure_ascii=False)) for record in kept))
-    _replace(partial, file)
+    replace_file(partial, file)
 
 
-def _coded(line: str) -> bytes:
-    """A line in UTF-8; the bytes of file names that are no characters become JSON's own escapes."""
-    return (line + "\n").encode("utf-8", "backslashreplace")
+def replace_file(fresh: Path, file: Path) -> None:
+    """Rename over `file`; on Windows that waits for a reader who has it open for a moment.
 
+    Folders too, where `file` is none yet.
 
-def _replace(fresh: Path, file: Path) -> None:
-    """Rename over `file`; on Windows that waits for a reader who has it open for a moment."""
+    Raises:
+        PermissionError: the reader does not let go, or the folder's rights forbid it.
+    """
     for _ in range(20):
         try:
             fresh.replace(file)
@@ -74,3 +75,8 @@ def _replace(fresh: Path, file: Path) -> None:
         except PermissionError:
             time.sleep(0.05)
     fresh.replace(file)
+
+
+def _coded(line: str) -> bytes:
+    """A line in UTF-8; the bytes of file names that are no characters become JSON's own escapes."""
+    return (line + "\n").encode("utf-8", "backslashreplace")

@@ -188,7 +188,12 @@ def _table(uploads: list[Upload], readings: list[Reading | str], card: Card) -> 
             rows.append({"File": _name(upload), **words, **shares})
     table = pd.DataFrame(rows, columns=["File", "Diagnosis", *(nice(name) for name in card.classes), "Remark"])
     bars = {name: st.column_config.ProgressColumn(name, format="percent", min_value=0, max_value=1) for name in shown}
-    st.dataframe(table[["File", "Diagnosis", *shown]], hide_index=True, column_config=bars)
+    columns = {
+        "File": st.column_config.TextColumn(width=150),
+        "Diagnosis": st.column_config.TextColumn(width=160),
+        **bars,
+    }
+    st.dataframe(table[["File", "Diagnosis", *shown]], hide_index=True, column_config=columns)
     whole = table.assign(Model=card.name, Read=f"{datetime.now():%Y-%m-%d %H:%M}", Note="research only, no diagnosis")
     st.download_button(
         "Save this table (CSV)", whole.to_csv(index=False).encode("utf-8-sig"), "xrai-readings.csv", "text/csv",

@@ -24,9 +24,10 @@ import numpy as np
 
 from xrai import __version__
 from xrai.dataset.reading import FORMAT, VERSION
-from xrai.dataset.splitting import assign_splits
+from xrai.dataset.splitting import assign_splits, count_leaks
 from xrai.errors import DatasetError, ScanError, SettingsError, SourceError
 from xrai.preprocessing import to_square
+from xrai.records import replace_file
 from xrai.scans import read_scan
 from xrai.sources import SPLITS, Entry, Source, patient_of
 
@@ -121,7 +122,7 @@ def build_dataset(
             disk.check()
             os.fsync(disk.fileno())  # some disks say only now that they are full
         if whole:
-            partial.replace(out)
+            replace_file(partial, out)
         return whole
     except OSError as error:
         raise DatasetError(_unwritable(out, error)) from error
@@ -253,6 +254,7 @@ def _write_columns(
     labels = [source.classes.index(row.entry.class_name) for row in rows]
     patients = _pseudonyms(rows)
     splits, notes = assign_splits([row.entry.split for row in rows], labels, patients, seed=config.seed)
+    notes += [*_gaps(source.classes, labels, splits), *_leaks(splits, patients, [row.sha256 for row in rows])]
     columns = {
         "label": np.array(labels, np.uint16),
         "split": splits,
@@ -279,7 +281,7 @@ def _write_columns(
         "drawings": source.drawings,
         "seed": config.seed,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "notes": json.dumps([*source.notes, *notes, *_gaps(source.classes, labels, splits)], ensure_ascii=False),
+        "notes": json.dumps([*source.notes, *notes], ensure_ascii=False),
         "versions": json.dumps(
             {"xrai": __version__, "python": platform.python_version()}
             | {name: version(name) for name in ("h5py", "numpy", "pillow", "pydicom")}
@@ -309,6 +311,26 @@ def _gaps(classes: Sequence[str], labels: list[int], splits: np.ndarray) -> list
             notes.append(
                 f"The {_SPLIT_WORDS[name]} split holds no scans of {', '.join(missing)}, so that nothing can be said "
                 "of that there: too few patients have it, or all its scans carry one patient's name."
+            )
+    return notes
+
+
+def _leaks(splits: np.ndarray, patients: list[str], hashes: list[str]) -> list[str]:
+    """Sentences on given splits that hold what a model has seen before, for they are kept as they are given."""
+    notes = []
+    for split, leak in count_leaks(splits, patients, hashes).items():
+        own = [patient for patient, place in zip(patients, splits, strict=True) if place == SPLITS.index(split)]
+        name = f"the {_SPLIT_WORDS[split]} split"
+        before = "training" if split == "val" else "training or validation"
+        if leak["scans"]:
+            notes.append(
+                f"{leak['scans']:,} of {len(own):,} scans of {name} are the same files as {before} scans: "
+                "figures measured on it flatter the model."
+            )
+        if leak["patients"]:
+            notes.append(
+                f"{leak['patients']:,} of {len(set(own)):,} patients of {name} also have scans in {before}: "
+                "figures measured on it flatter the model."
             )
     return notes
 

@@ -15,6 +15,7 @@ from typing import Any, Self
 import h5py
 import numpy as np
 
+from xrai.dataset.splitting import count_leaks
 from xrai.errors import DatasetError
 from xrai.sources import SPLITS
 
@@ -135,6 +136,10 @@ class Dataset:
             name: {split: len(self.rows(split, label)) for split in SPLITS} for label, name in enumerate(self.classes)
         }
 
+    def leaks(self) -> dict[str, dict[str, int]]:
+        """Patients and scans of val and test that a model has seen before, as `count_leaks` counts them."""
+        return count_leaks(self.splits, self.patients.tolist(), self.hashes.tolist())
+
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256 over classes, contents, labels and splits: equal for equal datasets, whatever the file's name."""
@@ -155,6 +160,7 @@ class Dataset:
             "seed": self.seed,
             "counts": self.counts(),
             "patients": {split: len(set(self.patients[self.rows(split)])) for split in SPLITS},
+            "leaks": self.leaks(),
         }
 
     def _column(self, name: str) -> np.ndarray:

@@ -59,6 +59,32 @@ def assign_splits(
     return splits, notes
 
 
+def count_leaks(splits: np.ndarray, patients: Sequence[str], hashes: Sequence[str]) -> dict[str, dict[str, int]]:
+    """How much of validation and test stands also in a split before it, in which a model has seen it.
+
+    Only splits that folders give can leak: what is drawn here is drawn by patient, and equal files are one patient's.
+
+    Args:
+        splits: of every scan, uint8 (N,).
+        patients: a key of each scan's patient.
+        hashes: SHA-256 of each scan's file.
+
+    Returns:
+        `{"val": {"patients": n, "scans": n}, "test": ...}`: patients who also have scans in train (for test: or in
+        val), and scans whose file is the same as one there.
+    """
+    leaks = {}
+    rows = list(zip(splits.tolist(), patients, hashes, strict=True))
+    for split in (VAL, TEST):
+        known_patients = {patient for place, patient, _ in rows if place < split}
+        known_files = {content for place, _, content in rows if place < split}
+        leaks[SPLITS[split]] = {
+            "patients": len({patient for place, patient, _ in rows if place == split} & known_patients),
+            "scans": sum(place == split and content in known_files for place, _, content in rows),
+        }
+    return leaks
+
+
 @dataclass(frozen=True)
 class _Draw:
     """What a split is drawn from, and the chance that draws it."""

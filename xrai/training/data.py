@@ -14,6 +14,7 @@ from torch.nn import functional
 from xrai.augmentation import augment, mix
 from xrai.config import TrainConfig
 from xrai.dataset import Dataset
+from xrai.errors import TrainingError
 from xrai.networks import IMAGENET_GREY
 from xrai.preprocessing import Preprocessing, to_greys
 
@@ -131,6 +132,25 @@ def fit_preprocessing(dataset: Dataset, config: TrainConfig) -> Preprocessing:
     mean, mean_square = sums / len(rows)
     std = float(np.sqrt(max(mean_square - mean**2, 1e-6)))
     return Preprocessing(dataset.size, config.image_size, round(float(mean), 4), round(std, 4))
+
+
+def check_dataset(dataset: Dataset) -> None:
+    """Refuse a dataset that no run can learn from.
+
+    Raises:
+        TrainingError: a class has no training scans, or there are no validation scans.
+    """
+    for label, name in enumerate(dataset.classes):
+        if not len(dataset.rows("train", label)):
+            raise TrainingError(
+                f"The dataset {dataset.path.name} has no training scans of the class “{name}”: "
+                "add scans of that class and build the dataset again."
+            )
+    if not len(dataset.rows("val")):
+        raise TrainingError(
+            f"The dataset {dataset.path.name} has no validation scans, so the run could not tell whether it learns: "
+            "add scans of more patients and build the dataset again."
+        )
 
 
 def _seed(*parts: int) -> int:

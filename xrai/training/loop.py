@@ -55,12 +55,6 @@ class Outcome:
         """Mean loss a scan; nan when nothing was seen."""
         return self.losses / self.n if self.n else math.nan
 
-    @property
-    def accuracy(self) -> float:
-        """Share of scans whose likeliest class is the true one; nan when nothing was seen."""
-        probabilities, labels = self.arrays()
-        return float((probabilities.argmax(axis=1) == labels).mean()) if self.n else math.nan
-
     def arrays(self) -> tuple[np.ndarray, np.ndarray]:
         """All probabilities float32 (N, C) and labels int64 (N,)."""
         if not self.labels:

@@ -29,6 +29,11 @@ def stated(name: str) -> Iterator[None]:
         yield
     except (torch.OutOfMemoryError, MemoryError) as error:
         raise TrainingError(_TOO_LARGE) from error
+    except PermissionError as error:
+        raise TrainingError(
+            f"The training may not write to the folder of “{name}” ({error.strerror}), because its rights forbid it or "
+            "another program holds one of its files: free it and resume it; what was saved last is still there."
+        ) from error
     except (OSError, SafetensorError) as error:
         reason = getattr(error, "strerror", None) or "the weights cannot be written"
         raise TrainingError(

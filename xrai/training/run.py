@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import math
-import platform
-import shlex
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
-from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -19,38 +15,36 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from xrai import __version__
-from xrai.checkpoint import CARD, HISTORY, STATE, WEIGHTS, Card, Checkpoint
+from xrai.checkpoint import HISTORY, STATE, Card, Checkpoint
 from xrai.config import TrainConfig
 from xrai.dataset import Dataset
 from xrai.errors import CheckpointError, TrainingError
-from xrai.explanation import anchors
-from xrai.metrics import auc, bootstrap_intervals
 from xrai.networks import Network, build_network, n_parameters
 from xrai.records import keep_records, read_records
-from xrai.settings import checkpoints_dir, shown_path
-from xrai.training.data import Feed, fit_preprocessing
+from xrai.settings import checkpoints_dir
+from xrai.training.card import draft_card, full_colour
+from xrai.training.clock import Clock
+from xrai.training.data import Feed, check_dataset, fit_preprocessing
 from xrai.training.loop import Averaging, Outcome, learning_rate_at, make_loss, make_optimizer, run_epoch
 from xrai.training.machine import make_fabric, stated
+from xrai.training.measure import gathered, mean, measures, rounded, validate
 from xrai.training.state import (
-    as_tensor,
-    has_state,
+    check_values,
     load_state,
     optimizer_tensors,
+    outcome_tensors,
     part,
+    refused,
     restore_optimizer,
     save_state,
+    saved_outcome,
 )
 
-RECORD_SECONDS = 1.0
-"""A step record at least so far apart: often enough to watch, rare enough to keep."""
-
-STATE_SECONDS = 120.0
-"""What a killed run loses at most, apart from the time of one batch."""
-
-ANCHOR_SCANS = 200
 EPOCH_ROUNDS = 300
 """Bootstrap rounds of the intervals of each epoch; the final ones take `metrics`' own number."""
+
+_NAMES = ("epoch", "batch", "best", "since_best")
+"""What is saved of a run's counts under its own name."""
 
 Emit = Callable[[dict[str, Any]], None]
 
@@ -84,7 +78,7 @@ def train(
         SettingsError: the machine does not have the devices that were asked for.
         CheckpointError: resuming, and the state is missing, damaged or of another dataset.
     """
-    _check_dataset(dataset)
+    check_dataset(dataset)
     with stated(checkpoint.name):
         run = _Run.begin(config, dataset, checkpoint, emit, should_stop)
         if resume:
@@ -122,7 +116,7 @@ class _Run:
     outcome: Outcome = field(default_factory=Outcome.empty)
     best: dict[str, Any] | None = None
     since_best: int = 0
-    seconds: float = 0.0
+    clock: Clock = field(default_factory=Clock)
 
     @classmethod
     def begin(
@@ -147,10 +141,8 @@ class _Run:
 
     def start(self) -> None:
         """Say what is about to happen; the clock starts here."""
-        self._clock = time.monotonic() - self.seconds
-        self._done_at_start = self._batches_done
-        self._started = self._saved = self._recorded = time.monotonic()
-        self._marked = (self.outcome.n, self.outcome.losses)
+        self.clock = Clock(self.clock.before, self._batches_done)
+        self.clock.mark(self.outcome)
         self._tell(
             {
                 "kind": "resume" if self._batches_done else "start",
@@ -171,7 +163,8 @@ class _Run:
             if not self._train_epoch():
                 self._save()
                 return "stopped"
-            measured = self._validate(self._measured_network(), EPOCH_ROUNDS, stoppable=True)
+            # shared by several processes, it cannot be stopped: see _save
+            measured = self._validate(self._measured_network(), EPOCH_ROUNDS, stoppable=self._is_alone)
             if measured is None:
                 self._save()
                 return "stopped"
@@ -182,52 +175,52 @@ class _Run:
         """Write the card for the best weights, measured as they were saved; rank 0 only."""
         if not self.fabric.is_global_zero:
             return None
-        self.seconds = time.monotonic() - self._clock if hasattr(self, "_clock") else self.seconds
-        card = None
+        seconds, card = self.clock.seconds, None
         if self.best is not None:
             draft = self._card(reason)
             network = self.checkpoint.load_network(draft).to(self.fabric.device)
             self.feed = replace(self.feed, rank=0, world=1)
-            rng = np.random.default_rng(self.config.seed)
-            rows = self.dataset.rows("val")
-            found = anchors(network, self.feed.inputs, rng.permutation(rows)[:ANCHOR_SCANS], len(self.dataset.classes))
-            heatmap = {
-                method: {self.dataset.classes[label]: round(value, 4) for label, value in values.items()}
-                for method, values in found.items()
-            }
+            heatmap = full_colour(network, self.feed)
             validation = self._validate(network, n_rounds=1000, amp=False)
             card = replace(
                 draft, heatmap=heatmap, validation=validation or {}, evaluations=self._evaluations_so_far(draft)
             )
             self.checkpoint.write_card(card)
-        self._tell({"kind": "end", "reason": reason, "seconds": round(self.seconds, 1), "best": self.best})
+        self._tell({"kind": "end", "reason": reason, "seconds": round(seconds, 1), "best": self.best})
         return card
 
     def restore(self) -> None:
         """Go back to where the state was saved; to the start where nothing was yet, not even a model."""
         folder = self.checkpoint.folder
-        if not has_state(folder / STATE) and not any((folder / name).exists() for name in (CARD, WEIGHTS)):
+        if not self.checkpoint.is_taken:
             if self.fabric.is_global_zero:
                 keep_records(folder / HISTORY, 0)
             return
         tensors, values = load_state(folder / STATE)
+        with refused(self.checkpoint.name):
+            check_values(values)
         if values["fingerprint"] != self.dataset.fingerprint:
             raise TrainingError(
                 f"The run “{self.checkpoint.name}” cannot go on because its dataset has changed since: "
                 "train a new model on the new dataset."
             )
-        self.network.load_state_dict(part(tensors, "network"))
-        if self.average is not None:
-            self.average.load_state_dict(part(tensors, "average"))
-        restore_optimizer(self.optimizer, tensors)
-        for name in ("epoch", "batch", "best", "since_best", "seconds"):
-            setattr(self, name, values[name])
-        if "outcome.labels" in tensors:
-            self.outcome = Outcome(
-                values["losses"], [tensors["outcome.probabilities"].numpy()], [tensors["outcome.labels"].numpy()]
-            )
+        with refused(self.checkpoint.name):
+            self.network.load_state_dict(part(tensors, "network"))
+            if self.average is not None:
+                self.average.load_state_dict(part(tensors, "average"))
+            restore_optimizer(self.optimizer, tensors)
+            self.epoch, self.batch, self.best, self.since_best = (values[name] for name in _NAMES)
+            self.clock = Clock(values["seconds"])
+            if self._is_alone:
+                self.outcome = saved_outcome(tensors, values["losses"], len(self.dataset.classes))
+            if self.epoch > self.config.epochs or self.batch >= self._n_batches + bool(self.outcome.n):
+                raise ValueError("batch")  # an epoch that is trained through needs its outcome
         if self.fabric.is_global_zero:
             keep_records(folder / HISTORY, values["records"])
+
+    @property
+    def _is_alone(self) -> bool:
+        return self.fabric.world_size == 1
 
     @property
     def _is_over(self) -> bool:
@@ -256,7 +249,7 @@ class _Run:
         return self.batch >= self._n_batches
 
     def _step(self, loss: Tensor) -> None:
-        if not math.isfinite(self._mean(loss.item())):
+        if not math.isfinite(mean(loss.item(), self.fabric, self.feed.world)):
             raise self._diverged()
         rate = self._learning_rate(self._batches_done)
         for group in self.optimizer.param_groups:
@@ -273,31 +266,15 @@ class _Run:
 
     def _after_batch(self, outcome: Outcome) -> bool:
         self.batch += 1
-        now = time.monotonic()
-        if now - self._recorded >= RECORD_SECONDS or self._batches_done == self._done_at_start + 1:
-            self._tell(self._step_record(outcome, now))
-        if now - self._saved >= STATE_SECONDS:
+        if self.clock.is_time_to_tell or self._batches_done == self.clock.done_before + 1:
+            total = self.config.epochs * self._n_batches
+            where = {"progress": round(self._batches_done / self._n_batches, 4), "epoch": self.epoch + 1}
+            news = self.clock.step_record(outcome, self._batches_done, total, self.fabric.world_size)
+            self._tell({"kind": "step"} | where | news)
+        if self.clock.is_time_to_save and (self._is_alone or self.batch < self._n_batches):
             self._save()
         self._seed_dropout()
         return not self._stop_asked()
-
-    def _step_record(self, outcome: Outcome, now: float) -> dict[str, Any]:
-        n, losses = self._marked
-        accuracy = float((outcome.arrays()[0][n:].argmax(axis=1) == outcome.arrays()[1][n:]).mean())
-        done, total = self._batches_done, self.config.epochs * self._n_batches
-        rate = (outcome.n - n) * self.fabric.world_size / max(now - self._recorded, 1e-6)
-        left = (now - self._started) * (total - done) / max(done - self._done_at_start, 1)
-        record = {
-            "kind": "step",
-            "progress": round(done / self._n_batches, 4),
-            "epoch": self.epoch + 1,
-            "loss": round((outcome.losses - losses) / (outcome.n - n), 5),
-            "accuracy": round(accuracy, 4),
-            "images_per_second": round(rate, 1),
-            "seconds_left": round(left, 1),
-        }
-        self._recorded, self._marked = now, (outcome.n, outcome.losses)
-        return record
 
     def _diverged(self) -> TrainingError:
         return TrainingError(
@@ -306,13 +283,6 @@ class _Run:
             + ("the best weights so far are kept." if self.best else "there were no usable weights yet.")
         )
 
-    def _mean(self, value: float) -> float:
-        """The mean over the processes; each of them gives as many scans."""
-        if self.feed.world == 1:
-            return value
-        reduced: Any = self.fabric.all_reduce(torch.tensor(value, device=self.fabric.device), reduce_op="mean")
-        return reduced.item()
-
     def _measured_network(self) -> nn.Module:
         return self.average.module if self.average is not None else self.network
 
@@ -320,57 +290,17 @@ class _Run:
         self, network: nn.Module, n_rounds: int, *, amp: bool = True, stoppable: bool = False
     ) -> dict[str, Any] | None:
         """Metrics on the validation split with their intervals; None when stopped."""
-        rows = self.dataset.rows("val")
-        context: AbstractContextManager[Any] = self.fabric.autocast() if amp else nullcontext()
-        with context:
-            outcome = run_epoch(
-                network,
-                self.feed.batches(rows),
-                self.loss_of,
-                Outcome.empty(),
-                on_batch=lambda outcome: not (stoppable and self._stop_asked()),
+        should_stop = self._stop_asked if stoppable else lambda: False
+        try:
+            return validate(
+                network, self.fabric, self.feed, self.loss_of, n_rounds=n_rounds, amp=amp, should_stop=should_stop
             )
-        if not outcome.whole:
-            return None
-        probabilities, labels = (item[: len(rows)] for item in self._gathered(outcome))
-        loss = self._mean(outcome.loss)
-        if not (math.isfinite(loss) and np.isfinite(probabilities).all()):
-            raise self._diverged()
-        patients = self.dataset.patients[rows]
-        intervals = bootstrap_intervals(probabilities, labels, patients, n_rounds=n_rounds, seed=self.config.seed)
-        return _rounded(
-            {
-                "loss": loss,
-                "accuracy": float((probabilities.argmax(axis=1) == labels).mean()),
-                "accuracy_interval": intervals["accuracy"],
-                "auc": auc(probabilities, labels),
-                "auc_interval": intervals["auc"],
-                "n": len(rows),
-            }
-        )
-
-    def _gathered(self, outcome: Outcome) -> tuple[np.ndarray, np.ndarray]:
-        """Probabilities and labels of all processes, in the order of the rows."""
-        probabilities, labels = outcome.arrays()
-        if self.feed.world == 1:
-            return probabilities, labels
-        shares, truths = (self._interleaved(as_tensor(item)) for item in (probabilities, labels))
-        return shares, truths
-
-    def _interleaved(self, own: Tensor) -> np.ndarray:
-        """Every process's rows, (n, …) each, as `Feed` dealt them out: one to each process in turn."""
-        own = own.to(self.fabric.device)
-        parts = [torch.empty_like(own) for _ in range(self.feed.world)]
-        torch.distributed.all_gather(parts, own)
-        return torch.stack(parts, dim=1).flatten(0, 1).cpu().numpy()
+        except FloatingPointError as error:
+            raise self._diverged() from error
 
     def _close_epoch(self, validation: dict[str, Any], seconds: float) -> None:
-        probabilities, labels = self._gathered(self.outcome)
-        trained = {
-            "loss": self._mean(self.outcome.loss),
-            "accuracy": float((probabilities.argmax(axis=1) == labels).mean()),
-            "auc": auc(probabilities, labels),
-        }
+        world = self.feed.world
+        trained = measures(mean(self.outcome.loss, self.fabric, world), *gathered(self.outcome, self.fabric, world))
         first = validation["accuracy"] if validation["auc"] is None else validation["auc"]
         score = (round(first, 3), -validation["loss"])
         is_best = self.best is None or score > tuple(self.best["score"])
@@ -379,7 +309,7 @@ class _Run:
         record = {
             "kind": "epoch",
             "epoch": self.epoch,
-            "train": _rounded(trained),
+            "train": rounded(trained),
             "val": validation,
             "learning_rate": self._learning_rate(self._batches_done - 1),
             "seconds": round(seconds, 2),
@@ -391,7 +321,7 @@ class _Run:
                 self._save_best(validation)
         self._tell(record)
         self.outcome = Outcome.empty()
-        self._recorded, self._marked = time.monotonic(), (0, 0.0)
+        self.clock.mark(self.outcome)
         self._save()
 
     def _save_best(self, validation: dict[str, Any]) -> None:
@@ -413,19 +343,23 @@ class _Run:
             return None
 
     def _save(self) -> None:
-        """Save what resuming needs; rank 0 only."""
-        self._saved = time.monotonic()
+        """Save what resuming needs; rank 0 only.
+
+        Of several processes each has counted other scans, and what the first one counted is no other's: it is saved
+        only where it is alone. Else the training metrics of an epoch count from where it is taken up again, and
+        nothing is saved between an epoch's last batch and its end, when there would be nothing left to count.
+        """
+        self.clock.saved = time.monotonic()
         if not self.fabric.is_global_zero:
             return
         tensors = {f"network.{name}": value for name, value in self.network.state_dict().items()}
         if self.average is not None:
             tensors |= {f"average.{name}": value for name, value in self.average.state_dict().items()}
-        if self.outcome.n:
-            probabilities, labels = self.outcome.arrays()
-            tensors |= {"outcome.probabilities": as_tensor(probabilities), "outcome.labels": as_tensor(labels)}
-        values = {name: getattr(self, name) for name in ("epoch", "batch", "best", "since_best")} | {
+        if self.outcome.n and self._is_alone:
+            tensors |= outcome_tensors(self.outcome)
+        values = {name: getattr(self, name) for name in _NAMES} | {
             "losses": self.outcome.losses,
-            "seconds": round(time.monotonic() - self._clock, 2),
+            "seconds": round(self.clock.seconds, 2),
             "fingerprint": self.dataset.fingerprint,
             "records": len(read_records(self.checkpoint.folder / HISTORY)),
         }
@@ -445,71 +379,12 @@ class _Run:
 
     def _card(self, reason: str) -> Card:
         assert self.best is not None
-        names = ("torch", "torchvision", "lightning-fabric", "numpy")
-        asked = [shown_path(self.dataset.path), "--name", self.checkpoint.name, *self.config.arguments()]
-        return Card(
-            name=self.checkpoint.name,
-            created=datetime.now(UTC).isoformat(timespec="seconds"),
-            classes=self.dataset.classes,
-            config=self.config,
-            preprocessing=self.feed.preprocessing,
-            dataset=self.dataset.describe(),
-            threshold=_threshold(self.dataset.classes),
-            training={
-                "epochs_run": self.epoch,
-                "best_epoch": self.best["epoch"],
-                "ended": reason,
-                "seconds": round(self.seconds, 1),
-                "parameters": n_parameters(self.network),
-                "precision": str(self.fabric._precision.precision),
-                "command": f"python -m xrai train {shlex.join(asked)}",
-            },
-            validation={},
-            heatmap={},
-            versions={"xrai": __version__, "python": platform.python_version()}
-            | {name: version(name) for name in names},
-            notes=_notes(self.dataset),
-        )
-
-
-def _check_dataset(dataset: Dataset) -> None:
-    for label, name in enumerate(dataset.classes):
-        if not len(dataset.rows("train", label)):
-            raise TrainingError(
-                f"The dataset {dataset.path.name} has no training scans of the class “{name}”: "
-                "add scans of that class and build the dataset again."
-            )
-    if not len(dataset.rows("val")):
-        raise TrainingError(
-            f"The dataset {dataset.path.name} has no validation scans, so the run could not tell whether it learns: "
-            "add scans of more patients and build the dataset again."
-        )
-
-
-def _threshold(classes: tuple[str, ...]) -> dict[str, Any] | None:
-    if len(classes) != 2:
-        return None
-    return {"class": classes[1], "value": 0.5, "chosen": "fixed at 0.5 beforehand, without looking at any result"}
-
-
-def _notes(dataset: Dataset) -> tuple[str, ...]:
-    notes = []
-    if dataset.drawings:
-        notes.append("Trained on drawings: its answers have no medical meaning.")
-    if dataset.population:
-        notes.append(f"Trained on: {dataset.population}. It knows nothing of other patients.")
-    if dataset.licence:
-        notes.append(f"Source of the scans: {dataset.licence}.")
-    notes.append("Research software, no medical device.")
-    return tuple(notes)
-
-
-def _rounded(values: dict[str, Any]) -> dict[str, Any]:
-    """Five decimals are more than any of these numbers means."""
-
-    def short(value: Any) -> Any:
-        if isinstance(value, float):
-            return round(value, 5)
-        return list(map(short, value)) if isinstance(value, tuple) else value  # as it comes back from JSON
-
-    return {name: short(value) for name, value in values.items()}
+        training = {
+            "epochs_run": self.epoch,
+            "best_epoch": self.best["epoch"],
+            "ended": reason,
+            "seconds": round(self.clock.seconds, 1),
+            "parameters": n_parameters(self.network),
+            "precision": str(self.fabric._precision.precision),
+        }
+        return draft_card(self.checkpoint.name, self.feed, training)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from xrai.errors import CheckpointError
-from xrai.records import write_json
+from xrai.records import replace_file, write_json
+from xrai.training.loop import Outcome
 
 TENSORS, VALUES = "tensors.safetensors", "values.json"
 
@@ -40,8 +42,8 @@ def save_state(folder: Path, tensors: Mapping[str, Tensor], values: Mapping[str,
         raise
     shutil.rmtree(old, ignore_errors=True)
     if folder.exists():
-        folder.rename(old)
-    fresh.rename(folder)
+        replace_file(folder, old)
+    replace_file(fresh, folder)
     shutil.rmtree(old, ignore_errors=True)
 
 
@@ -53,20 +55,29 @@ def load_state(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """
     old = folder.with_name(folder.name + ".old")
     where = folder if folder.exists() else old  # killed between the two renames of saving
-    try:
+    with refused(folder.parent.name):
         # clones: what is loaded looks into the file, which could then not be replaced on Windows
         tensors = {name: tensor.clone() for name, tensor in load_file(where / TENSORS).items()}
-        return tensors, json.loads((where / VALUES).read_text(encoding="utf-8"))
-    except (OSError, SafetensorError, ValueError) as error:
+        values = json.loads((where / VALUES).read_text(encoding="utf-8"))
+    return tensors, values
+
+
+@contextmanager
+def refused(name: str) -> Iterator[None]:
+    """Turn what a damaged or foreign state of the run `name` leads to into a sentence.
+
+    Raises:
+        CheckpointError: something did not fit.
+    """
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise
+    except (OSError, SafetensorError, LookupError, TypeError, ValueError, RuntimeError) as error:
         raise CheckpointError(
-            f"The run “{folder.parent.name}” cannot go on because what it needs for that is missing or damaged: "
+            f"The run “{name}” cannot go on because what it needs for that is missing, damaged or of another run: "
             "run it again under another name with the same settings."
         ) from error
-
-
-def has_state(folder: Path) -> bool:
-    """Whether there is something to resume from."""
-    return any((item / VALUES).is_file() for item in (folder, folder.with_name(folder.name + ".old")))
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
@@ -81,18 +92,63 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    """Put the optimizer's memory back."""
+    """Put the optimizer's memory back.
+
+    Raises:
+        LookupError, ValueError: it is that of another optimizer or network.
+    """
     state: dict[int, dict[str, Tensor]] = {}
     for key, value in tensors.items():
         if key.startswith("optimizer."):
             _, parameter, name = key.split(".", 2)
             state.setdefault(int(parameter), {})[name] = value
+    parameters = [item for group in optimizer.param_groups for item in group["params"]]
+    names = {"momentum_buffer"} if "momentum" in optimizer.defaults else {"step", "exp_avg", "exp_avg_sq"}
+    for number, memory in state.items():
+        shapes = {value.shape for name, value in memory.items() if name != "step"}
+        if set(memory) != names or shapes != {parameters[number].shape}:
+            raise ValueError("optimizer")
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+def outcome_tensors(outcome: Outcome) -> dict[str, Tensor]:
+    """What an epoch gave so far as named tensors."""
+    probabilities, labels = outcome.arrays()
+    return {"outcome.probabilities": as_tensor(probabilities), "outcome.labels": as_tensor(labels)}
+
+
+def saved_outcome(tensors: Mapping[str, Tensor], losses: float, n_classes: int) -> Outcome:
+    """What an epoch gave so far; nothing where nothing was saved.
+
+    Raises:
+        LookupError, ValueError: it is that of something else.
+    """
+    if "outcome.labels" not in tensors:
+        return Outcome.empty()
+    probabilities, labels = tensors["outcome.probabilities"], tensors["outcome.labels"]
+    if labels.ndim != 1 or probabilities.shape != (len(labels), n_classes):
+        raise ValueError("outcome")
+    return Outcome(losses, [probabilities.numpy()], [labels.numpy()])
 
 
 def part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     """The tensors whose names start with `prefix.`, without it."""
     return {key.removeprefix(f"{prefix}."): value for key, value in tensors.items() if key.startswith(f"{prefix}.")}
+
+
+def check_values(values: Any) -> None:
+    """Refuse values that no run saved.
+
+    Raises:
+        KeyError, TypeError, ValueError: something is missing or makes no sense.
+    """
+    counts, numbers, best = ("epoch", "batch", "since_best", "records"), ("seconds", "losses"), values["best"]
+    if any(type(values[name]) is not int or values[name] < 0 for name in counts):
+        raise ValueError("counts")
+    if any(type(values[name]) not in (int, float) for name in numbers) or not isinstance(values["fingerprint"], str):
+        raise ValueError("numbers")
+    if best is not None and (type(best["epoch"]) is not int or [type(item) for item in best["score"]] != [float] * 2):
+        raise ValueError("best")
 
 
 def as_tensor(array: np.ndarray) -> Tensor:

@@ -1,0 +1,20 @@
+"""Where scans come from: a folder or zip of class folders, a Kaggle set, or the drawn practice set."""
+
+from xrai.sources.classes import SPLITS, Entry, Source, find_classes, patient_of
+from xrai.sources.kaggle import KAGGLE, KAGGLE_SETS, KaggleSet, kaggle_folder
+from xrai.sources.opening import PRACTICE, list_local, open_source
+
+__all__ = [
+    "KAGGLE",
+    "KAGGLE_SETS",
+    "PRACTICE",
+    "SPLITS",
+    "Entry",
+    "KaggleSet",
+    "Source",
+    "find_classes",
+    "kaggle_folder",
+    "list_local",
+    "open_source",
+    "patient_of",
+]

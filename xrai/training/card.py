@@ -1,0 +1,76 @@
+"""The card that a training run leaves: what the model is, what it learned from, and what to know before using it."""
+
+from __future__ import annotations
+
+import platform
+import shlex
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+
+from xrai import __version__
+from xrai.checkpoint import Card
+from xrai.dataset import Dataset
+from xrai.explanation import anchors
+from xrai.networks import Network
+from xrai.settings import shown_path
+from xrai.training.data import Feed
+
+ANCHOR_SCANS = 200
+
+
+def draft_card(name: str, feed: Feed, training: dict[str, Any]) -> Card:
+    """The card of the model `name` so far: measurements and evidence are still to come.
+
+    Args:
+        name: of the model.
+        feed: what it was trained on, and how.
+        training: how the run went; the command that repeats it is added here.
+    """
+    dataset, packages = feed.dataset, ("torch", "torchvision", "lightning-fabric", "numpy")
+    asked = [shown_path(dataset.path), "--name", name, *feed.config.arguments()]
+    return Card(
+        name=name,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        classes=dataset.classes,
+        config=feed.config,
+        preprocessing=feed.preprocessing,
+        dataset=dataset.describe(),
+        threshold=_threshold(dataset.classes),
+        training=training | {"command": f"python -m xrai train {shlex.join(asked)}"},
+        validation={},
+        heatmap={},
+        versions={"xrai": __version__, "python": platform.python_version()}
+        | {package: version(package) for package in packages},
+        notes=_notes(dataset),
+    )
+
+
+def full_colour(network: Network, feed: Feed) -> dict[str, dict[str, float]]:
+    """{method: {class: anchor}}: the evidence in some validation scans that heatmaps draw in full colour."""
+    classes = feed.dataset.classes
+    rows = np.random.default_rng(feed.config.seed).permutation(feed.dataset.rows("val"))[:ANCHOR_SCANS]
+    found = anchors(network, feed.inputs, rows, len(classes))
+    return {
+        method: {classes[label]: round(value, 4) for label, value in values.items()} for method, values in found.items()
+    }
+
+
+def _threshold(classes: tuple[str, ...]) -> dict[str, Any] | None:
+    if len(classes) != 2:
+        return None
+    return {"class": classes[1], "value": 0.5, "chosen": "fixed at 0.5 beforehand, without looking at any result"}
+
+
+def _notes(dataset: Dataset) -> tuple[str, ...]:
+    notes = []
+    if dataset.drawings:
+        notes.append("Trained on drawings: its answers have no medical meaning.")
+    if dataset.population:
+        notes.append(f"Trained on: {dataset.population}. It knows nothing of other patients.")
+    if dataset.licence:
+        notes.append(f"Source of the scans: {dataset.licence}.")
+    notes.append("Research software, no medical device.")
+    return tuple(notes)

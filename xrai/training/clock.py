@@ -1,0 +1,75 @@
+"""When a training run tells of its steps and saves its state, and how long it will take."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from xrai.training.loop import Outcome
+
+RECORD_SECONDS = 1.0
+"""A step record at least so far apart: often enough to watch, rare enough to keep."""
+
+RECORD_SHARE = 200
+"""In a long run, a step record after this part of the time so far, so that the history of days stays small."""
+
+STATE_SECONDS = 120.0
+"""What a killed run loses at most, apart from the time of one batch."""
+
+
+@dataclass
+class Clock:
+    """Moments of this process on the monotonic clock.
+
+    Attributes:
+        before, done_before: seconds that the run took, and batches that it did, before this process.
+        began, recorded, saved: when the process began to train, last told of a step, and last saved the state.
+        marked: scans and sum of losses of the epoch when a step was last told of.
+    """
+
+    before: float = 0.0
+    done_before: int = 0
+    began: float = field(default_factory=time.monotonic)
+    recorded: float = field(default_factory=time.monotonic)
+    saved: float = field(default_factory=time.monotonic)
+    marked: tuple[int, float] = (0, 0.0)
+
+    @property
+    def seconds(self) -> float:
+        """What the run took so far."""
+        return self.before + time.monotonic() - self.began
+
+    @property
+    def is_time_to_tell(self) -> bool:
+        """Whether the last step record is old enough for another."""
+        return time.monotonic() - self.recorded >= max(RECORD_SECONDS, self.seconds / RECORD_SHARE)
+
+    @property
+    def is_time_to_save(self) -> bool:
+        """Whether more would be lost than a killed run may lose."""
+        return time.monotonic() - self.saved >= STATE_SECONDS
+
+    def mark(self, outcome: Outcome) -> None:
+        """What was counted so far has been told of."""
+        self.recorded, self.marked = time.monotonic(), (outcome.n, outcome.losses)
+
+    def step_record(self, outcome: Outcome, done: int, total: int, world: int) -> dict[str, Any]:
+        """What happened since the last record, and how long the rest will take.
+
+        Args:
+            outcome: of the epoch so far, in this process.
+            done: batches of the whole run so far.
+            total: batches of the whole run.
+            world: how many processes share each batch.
+        """
+        now, (n, losses) = time.monotonic(), self.marked
+        probabilities, labels = (item[n:] for item in outcome.arrays())
+        record = {
+            "loss": round((outcome.losses - losses) / (outcome.n - n), 5),
+            "accuracy": round(float((probabilities.argmax(axis=1) == labels).mean()), 4),
+            "images_per_second": round((outcome.n - n) * world / max(now - self.recorded, 1e-6), 1),
+            "seconds_left": round((now - self.began) * (total - done) / max(done - self.done_before, 1), 1),
+        }
+        self.mark(outcome)
+        return record
