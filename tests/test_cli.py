@@ -626,3 +626,12 @@ def test_a_reader_who_leaves_early_sees_no_traceback(home, drawings):
         told = process.stderr.read()
     assert "Traceback" not in told
     assert "BrokenPipe" not in told
+
+
+def test_building_over_a_dataset_leaves_no_failed_job_behind(home, drawings, capsys):
+    """The dashboard once said in red that a dataset was not built which was there."""
+    out = home / "data" / "d.hdf5"
+    assert cli.main(["build", str(drawings), str(out), "--size", "32"]) == 0
+    assert cli.main(["build", str(drawings), str(out), "--size", "32"]) == 1
+    assert "already a dataset" in capsys.readouterr().err
+    assert jobs.Job(jobs.build_folder(out)).status == "done"

@@ -127,6 +127,9 @@ class Card:
             raise TypeError("words")
         for measured in (self.validation, *self.evaluations):
             _check_measures(measured)
+            for row in measured.get("per_class", {}).values():
+                if not (_is_number(row["recall"]) and _is_number(row["support"])):
+                    raise ValueError("per_class")
 
 
 @dataclass(frozen=True)

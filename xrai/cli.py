@@ -63,13 +63,14 @@ def dataset_path(given: str) -> Path:
 
 
 def _build(options: argparse.Namespace) -> int:
-    from xrai.dataset import BuildConfig, build_dataset, open_dataset
+    from xrai.dataset import BuildConfig, build_dataset, open_dataset, refuse_existing
     from xrai.sources import open_source
 
     config = BuildConfig(options.size, options.workers, options.seed, options.population, options.licence)
     out = _path(options.out).resolve()
     if out.suffix.lower() not in (".hdf5", ".h5"):
         raise DatasetError(f"The dataset's name {out.name} should end in .hdf5: write {out.with_suffix('.hdf5').name}.")
+    refuse_existing(out)  # before there is a job: a page would show it as a build that failed
     with jobs.running(jobs.build_folder(out), title=out.stem) as job:
         (job.folder / jobs.HISTORY).unlink(missing_ok=True)
         emit = _both(job, _print_progress)

@@ -129,7 +129,8 @@ def predict_rows(
     return np.concatenate(found)
 
 
-_KEPT = ("dataset", "split", "n", "n_patients", "threshold", "accuracy", "accuracy_interval", "auc", "auc_interval")
+_KEPT = ("dataset", "split", "n", "n_patients", "threshold", "accuracy", "accuracy_interval", "auc", "auc_interval",
+         "per_class")  # fmt: skip
 
 
 def _same_card(checkpoint: Checkpoint, measured: Card) -> Card:

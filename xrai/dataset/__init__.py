@@ -1,6 +1,6 @@
 """The HDF5 dataset: building one from a source of scans, and reading it."""
 
-from xrai.dataset.build import BuildConfig, build_dataset
+from xrai.dataset.build import BuildConfig, build_dataset, refuse_existing
 from xrai.dataset.reading import Dataset, Skipped, open_dataset
 from xrai.dataset.splitting import MIN_VALIDATION, assign_splits
 
@@ -12,4 +12,5 @@ __all__ = [
     "assign_splits",
     "build_dataset",
     "open_dataset",
+    "refuse_existing",
 ]

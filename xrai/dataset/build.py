@@ -109,8 +109,7 @@ def build_dataset(
     Raises:
         DatasetError: `out` exists, a class would be empty, or the disk is full.
     """
-    if out.exists():
-        raise DatasetError(f"There is already a dataset {out.name}: choose another name, or delete it first.")
+    refuse_existing(out)
     partial = out.with_name(out.name + ".partial")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -164,6 +163,16 @@ class _Disk(io.FileIO):
         except OSError as error:
             self._failure = error
             return size or 0
+
+
+def refuse_existing(out: Path) -> None:
+    """Never write over a dataset.
+
+    Raises:
+        DatasetError: `out` exists.
+    """
+    if out.exists():
+        raise DatasetError(f"There is already a dataset {out.name}: choose another name, or delete it first.")
 
 
 def _fill(

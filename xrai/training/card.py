@@ -72,5 +72,8 @@ def _notes(dataset: Dataset) -> tuple[str, ...]:
         notes.append(f"Trained on: {dataset.population}. It knows nothing of other patients.")
     if dataset.licence:
         notes.append(f"Source of the scans: {dataset.licence}.")
+    leaked = dataset.leaks()["test"]["scans"]
+    if leaked:
+        notes.append(f"{leaked} scans of its test split also stand in training: figures measured on it flatter.")
     notes.append("Research software, no medical device.")
     return tuple(notes)
