@@ -123,6 +123,7 @@ def test_train(call, home, practice):
     assert found["ended"] == "finished"
     assert 0 <= found["validation"]["accuracy"] <= 1
     assert "epoch 1: loss" in printed.err
+    assert "done after 1 epochs, the best one was 1: checkpoints/Mein Modell" in printed.err
     checkpoint = open_checkpoint("Mein Modell")
     assert sorted(item.name for item in checkpoint.folder.iterdir() if item.name != jobs.LOCK) == sorted(
         [CARD, CONFIG, HISTORY, WEIGHTS, STATE, jobs.JOB]

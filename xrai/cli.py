@@ -142,6 +142,12 @@ def _train(options: argparse.Namespace) -> int:
             if job.told:
                 when = "" if card else " before the first epoch was done"
                 print(f"stopped{when}; go on with --resume", file=sys.stderr)
+            elif card:
+                where, epochs = shown_path(checkpoint.folder), card.training["epochs_run"]
+                print(
+                    f"done after {epochs} epochs, the best one was {card.training['best_epoch']}: {where}",
+                    file=sys.stderr,
+                )
             _result(
                 options,
                 {
