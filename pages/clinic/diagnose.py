@@ -94,10 +94,6 @@ def _about(card: Card) -> None:
                 "Called right (95 % interval)": span(item["accuracy"], item["accuracy_interval"]),
                 "AUC (95 % interval)": span(item["auc"], item["auc_interval"], as_percent=False),
             }
-            | {
-                f"{nice(name)} called right": f"{round(row['recall'] * row['support']):,} of {row['support']:,}"
-                for name, row in item.get("per_class", {}).items()
-            }
             for what, item in rows
         ]
         st.dataframe(pd.DataFrame(table), hide_index=True)
@@ -105,6 +101,14 @@ def _about(card: Card) -> None:
             "AUC: how well sick and healthy are told apart; 0.5 is guessing, 1 is perfect. "
             "The interval says how far chance alone could have moved the number."
         )
+        for item in card.evaluations:
+            found = [
+                f"{round(row['recall'] * row['support']):,} of {row['support']:,} {nice(name)}"
+                for name, row in item.get("per_class", {}).items()
+            ]
+            if found:
+                where = f"{item['dataset']}, {item['split']} split"
+                st.markdown(f"- Called right on {plain(where)}: {plain(', '.join(found))}.")
         for note in card.notes:
             st.markdown(f"- {plain(note)}")
 
