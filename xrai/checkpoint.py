@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from xrai.config import TrainConfig
 from xrai.errors import CheckpointError, SettingsError
 from xrai.preprocessing import Preprocessing
-from xrai.records import replace_file, write_json
+from xrai.records import HISTORY, JOB, replace_file, write_json
 from xrai.settings import checkpoints_dir
 
 if TYPE_CHECKING:  # torch takes seconds to import, and listing models does not need it
@@ -22,7 +22,7 @@ if TYPE_CHECKING:  # torch takes seconds to import, and listing models does not 
 
     from xrai.networks import Network
 
-CONFIG, HISTORY, WEIGHTS, CARD, STATE = "config.json", "history.jsonl", "model.safetensors", "card.json", "state"
+CONFIG, WEIGHTS, CARD, STATE = "config.json", "model.safetensors", "card.json", "state"
 VERSION = 1
 
 _NAME = re.compile(r"\w[\w .+-]{0,79}")
@@ -283,7 +283,7 @@ def open_checkpoint(name: str) -> Checkpoint:
 
 def list_checkpoints() -> list[Checkpoint]:
     """Every folder below `checkpoints/` that holds a run or a model, newest first."""
-    marks = (CONFIG, CARD, "job.json")
+    marks = (CONFIG, CARD, JOB)
     folders = [item for item in checkpoints_dir().iterdir() if any((item / mark).is_file() for mark in marks)]
     return [Checkpoint(item) for item in sorted(folders, key=_last_change, reverse=True)]
 

@@ -21,7 +21,7 @@ from typing import Any
 from xrai import __version__, jobs
 from xrai.checkpoint import CONFIG, Checkpoint, open_checkpoint
 from xrai.config import TrainConfig
-from xrai.errors import CheckpointError, DatasetError, ScanError, SettingsError, XraiError
+from xrai.errors import CheckpointError, DatasetError, ScanError, SettingsError, XraiError, in_a_sentence
 from xrai.records import write_json
 from xrai.settings import data_dir, home, shown_path
 from xrai.sources import KAGGLE_SETS, PRACTICE, SPLITS
@@ -39,19 +39,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with redirect_stdout(sys.stderr) if options.json else nullcontext():  # libraries print what they like
             return options.run(options)
-    except XraiError as error:
-        return _say(str(error))
     except BrokenPipeError:  # whoever read what is printed has gone, and there is nobody left to tell
         with suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno() if sys.__stdout__ else 1)
         return 1
-    except MemoryError:
-        return _say("This does not fit into the machine's memory: close other programs, or ask for less at once.")
-    except OSError as error:
-        return _say(
-            f"{error.filename or 'A file'} cannot be read or written ({error.strerror or error}): "
-            "free some disk space, or check the folder's rights."
-        )
+    except (XraiError, MemoryError, OSError) as error:
+        return _say(in_a_sentence(error))
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         return 1

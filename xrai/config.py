@@ -156,10 +156,6 @@ class TrainConfig:
         """The settings as plain JSON-able values."""
         return asdict(self)
 
-    def flags(self) -> str:
-        """The command-line flags of the settings that differ from their defaults, each after a space."""
-        return "".join(f" {word}" for word in self.arguments())
-
     def arguments(self) -> list[str]:
         """The command-line arguments that give these settings."""
         changed = {name: value for name, value in self.to_dict().items() if value != defaults()[name]}

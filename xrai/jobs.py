@@ -27,17 +27,20 @@ from typing import Any, Literal
 from filelock import FileLock, Timeout
 
 from xrai.errors import JobError, XraiError
-from xrai.records import append_record, read_records, write_json
+from xrai.records import HISTORY, JOB, append_record, read_records, write_json
 from xrai.settings import PROJECT, data_dir, home
 
 Status = Literal["none", "starting", "running", "done", "stopped", "failed", "interrupted"]
 
-JOB, LOCK, STOP, HISTORY, LOG = "job.json", "job.lock", "stop", "history.jsonl", "log.txt"
+LOCK, STOP, LOG = "job.lock", "stop", "log.txt"
 _WINDOWS_FLAGS = 0x0000_0200 | 0x0800_0000 | 0x0000_4000
 """CREATE_NEW_PROCESS_GROUP, CREATE_NO_WINDOW, BELOW_NORMAL_PRIORITY_CLASS: `subprocess` names them on Windows only."""
 
 NICENESS = 10
 """Jobs that a page starts give way to the dashboard, so that readings stay quick while a training runs."""
+
+ACTIVE: tuple[Status, ...] = ("starting", "running")
+"""A process works on it, or is about to."""
 
 START_SECONDS = 60
 """A process that has not come to life after so long is taken for dead."""
@@ -69,7 +72,7 @@ class Job:
     @property
     def is_active(self) -> bool:
         """Whether a process works on it or is about to."""
-        return self.status in ("starting", "running")
+        return self.status in ACTIVE
 
     @property
     def error(self) -> str:

@@ -9,6 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+JOB, HISTORY = "job.json", "history.jsonl"
+"""How a job's folder, and so a run's, names the note of how it stands and the log of its records."""
+
 
 def write_json(file: Path, values: Mapping[str, Any]) -> None:
     """Write JSON to a temporary name and rename it: a reader sees the old file or the new one, never half.

@@ -16,7 +16,7 @@ from pages.shared.jobs import build_progress, watch
 from pages.shared.page import head, nice, plain, stated_errors
 from xrai import jobs
 from xrai.checkpoint import list_checkpoints, open_checkpoint
-from xrai.dataset import Dataset, open_dataset
+from xrai.dataset import Dataset, list_datasets, open_dataset
 from xrai.errors import CheckpointError, DatasetError, SourceError, XraiError
 from xrai.figures import SPLIT_WORDS, class_balance
 from xrai.settings import data_dir, inbox_dir, shown_path
@@ -44,7 +44,7 @@ def main() -> None:
         if trouble := st.session_state.pop("dataset_trouble", None):
             st.error(trouble, icon=":material/error:")
         building = _jobs()
-        datasets = sorted(data_dir().glob("*.hdf5"), key=lambda file: file.stat().st_mtime, reverse=True)
+        datasets = list_datasets()
         view = BUILD
         if datasets:
             st.session_state.setdefault("dataset_view", LOOK)
@@ -73,7 +73,7 @@ def _jobs() -> bool:
         return building
     for job in map(jobs.Job, sorted(folder.iterdir())):
         status = job.status
-        if status in ("starting", "running"):
+        if status in jobs.ACTIVE:
             building = True
             watch(job, build_progress)
         elif status in ("failed", "interrupted", "stopped"):

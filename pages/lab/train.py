@@ -16,10 +16,10 @@ from pages.shared.page import duration, head, nice, plain, span, stated_errors
 from xrai import jobs
 from xrai.checkpoint import CONFIG, Checkpoint, list_checkpoints, open_checkpoint
 from xrai.config import NETWORKS, PRESETS, TrainConfig, defaults
-from xrai.dataset import open_dataset
+from xrai.dataset import list_datasets, open_dataset
 from xrai.errors import CheckpointError, JobError
 from xrai.figures import accuracy_curves, auc_curves, loss_curves, page_of
-from xrai.settings import checkpoints_dir, data_dir, shown_path
+from xrai.settings import checkpoints_dir, shown_path
 
 NEW, WATCH = "Start a run", "Watch a run"
 PRESET_WORDS = {
@@ -66,13 +66,12 @@ def main() -> None:
     """The page."""
     head("Train", "A model learns from the scans of a dataset. It goes on when you close this page or this browser.")
     with stated_errors():
-        datasets = sorted(data_dir().glob("*.hdf5"), key=lambda file: file.stat().st_mtime, reverse=True)
+        datasets = list_datasets()
         runs = [
             run
             for run in list_checkpoints()
             if (run.folder / jobs.JOB).is_file() or (run.folder / jobs.HISTORY).is_file()
         ]
-        active = [run for run in runs if jobs.Job(run.folder).is_active]
         view = NEW
         if runs:
             started_here = any((run.folder / jobs.JOB).is_file() for run in runs)  # the model in the box was not
@@ -82,7 +81,7 @@ def main() -> None:
                 persist_state="session",
             )  # fmt: skip
         if view == WATCH:
-            _watch(runs, active)
+            _watch(runs)
         elif datasets:
             _new(datasets)
         else:
@@ -246,10 +245,11 @@ def _show(name: str) -> None:
 # ---------------------------------------------------------------- watching
 
 
-def _watch(runs: list[Checkpoint], active: list[Checkpoint]) -> None:
+def _watch(runs: list[Checkpoint]) -> None:
     names = [run.name for run in runs]
     wanted = st.session_state.get("train_shown")
-    first = wanted if wanted in names else (active[0].name if active else names[0])
+    active = [job.folder.name for job in jobs.active_in(checkpoints_dir())]
+    first = next(name for name in (wanted, *active, *names) if name in names)
     name = st.selectbox("Run", names, names.index(first), key=f"train_run_{first}") if len(names) > 1 else names[0]
     checkpoint = runs[names.index(name)]
     watch(jobs.Job(checkpoint.folder), lambda job: _run(checkpoint, job))
@@ -258,25 +258,26 @@ def _watch(runs: list[Checkpoint], active: list[Checkpoint]) -> None:
 def _run(checkpoint: Checkpoint, job: jobs.Job) -> None:
     """One run: how it stands, what can be done now, its curves."""
     records = job.records()
-    status = job.status
+    status = job.status  # a look at the lock that takes its time: once a drawing
+    is_active = status in jobs.ACTIVE
     word, colour, icon = STATUS[status]
     with st.container(horizontal=True, vertical_alignment="center"):
         st.subheader(plain(checkpoint.name), anchor=False, width="content")
         st.badge(word, color=colour, icon=icon)
-        if job.is_active:
+        if is_active:
             stop_button(job, checkpoint.name)
     _progress(records, status)
     if status == "failed":
         st.error(plain(job.error), icon=":material/error:")
     elif status == "interrupted":
         st.warning("The run was interrupted, perhaps because the computer was switched off. It can go on.")
-    if not job.is_active:
+    if not is_active:
         _next_steps(checkpoint, status, records)
     if any(record["kind"] in ("step", "epoch") for record in records):
         _curves(checkpoint, records)
-    elif job.is_active:
+    elif is_active:
         st.info("The first numbers come in a few seconds: Python is loading what training needs.")
-    log = "" if job.is_active else job.log()
+    log = "" if is_active else job.log()
     if log:
         with st.expander("Log, for whoever helps when something went wrong", icon=":material/article:"):
             st.code(log, language=None)
@@ -294,7 +295,7 @@ def _curves(checkpoint: Checkpoint, records: list[dict[str, Any]]) -> None:
 def _progress(records: list[dict[str, Any]], status: str) -> None:
     plan = next((record for record in reversed(records) if record["kind"] in ("start", "resume")), None)
     steps = [record for record in records if record["kind"] == "step"]
-    if plan is None or not steps or status not in ("starting", "running"):
+    if plan is None or not steps or status not in jobs.ACTIVE:
         return
     last, done = steps[-1], sum(record["kind"] == "epoch" for record in records)  # steps may be told less often
     progress = max(last["progress"], done)
@@ -384,7 +385,7 @@ def _next_steps(checkpoint: Checkpoint, status: str, records: list[dict[str, Any
         if known and st.button("Run again with other settings", icon=":material/tune:"):
             with stated_errors():
                 asked = checkpoint.config()
-                files = [str(file) for file in data_dir().glob("*.hdf5") if shown_path(file) == asked["dataset"]]
+                files = [str(file) for file in list_datasets() if shown_path(file) == asked["dataset"]]
                 _take(checkpoint.name, asked["train"], files[0] if files else None)
         if any(record["kind"] == "epoch" for record in records):
             _downloads(checkpoint, records)

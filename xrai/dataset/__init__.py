@@ -1,7 +1,7 @@
 """The HDF5 dataset: building one from a source of scans, and reading it."""
 
 from xrai.dataset.build import BuildConfig, build_dataset, refuse_existing
-from xrai.dataset.reading import Dataset, Skipped, open_dataset
+from xrai.dataset.reading import Dataset, Skipped, list_datasets, open_dataset
 from xrai.dataset.splitting import MIN_VALIDATION, assign_splits
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "Skipped",
     "assign_splits",
     "build_dataset",
+    "list_datasets",
     "open_dataset",
     "refuse_existing",
 ]

@@ -17,6 +17,7 @@ import numpy as np
 
 from xrai.dataset.splitting import count_leaks
 from xrai.errors import DatasetError
+from xrai.settings import data_dir
 from xrai.sources import SPLITS
 
 FORMAT = "xrai-dataset"
@@ -172,6 +173,11 @@ class Dataset:
         column = self._column(name)
         with _stating_damage(self.path):
             return np.array(_as_text(column), dtype=object)
+
+
+def list_datasets() -> list[Path]:
+    """The datasets in `data/`, newest first."""
+    return sorted(data_dir().glob("*.hdf5"), key=lambda file: file.stat().st_mtime, reverse=True)
 
 
 def open_dataset(path: Path | str) -> Dataset:

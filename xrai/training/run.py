@@ -15,12 +15,12 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from xrai.checkpoint import HISTORY, STATE, Card, Checkpoint
+from xrai.checkpoint import STATE, Card, Checkpoint
 from xrai.config import TrainConfig
 from xrai.dataset import Dataset
 from xrai.errors import CheckpointError, TrainingError
 from xrai.networks import Network, build_network, n_parameters
-from xrai.records import keep_records, read_records
+from xrai.records import HISTORY, keep_records, read_records
 from xrai.settings import checkpoints_dir
 from xrai.training.card import draft_card, full_colour
 from xrai.training.clock import Clock
