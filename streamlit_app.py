@@ -22,6 +22,8 @@ page = st.navigation(
         "Lab": [
             st.Page("pages/lab/dataset.py", title="Dataset", icon=":material/folder_open:", url_path="dataset"),
             st.Page("pages/lab/train.py", title="Train", icon=":material/model_training:", url_path="train"),
+            st.Page("pages/lab/evaluate.py", title="Evaluate", icon=":material/fact_check:", url_path="evaluate"),
+            st.Page("pages/lab/models.py", title="Models", icon=":material/inventory_2:", url_path="models"),
         ],
     }
 )  # fmt: skip

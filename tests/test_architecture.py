@@ -11,8 +11,8 @@ PROJECT = Path(__file__).resolve().parent.parent
 FLOORS = [
     {"errors", "settings", "config", "records"},
     {"scans", "networks", "preprocessing", "augmentation", "metrics", "figures", "heatmaps", "phantoms"},
-    {"dataset", "sources", "survey", "explanation", "checkpoint", "report"},
-    {"jobs", "diagnosis", "training", "evaluation"},
+    {"dataset", "sources", "survey", "explanation", "checkpoint", "report", "blueprint", "measurements"},
+    {"jobs", "diagnosis", "training", "evaluation", "models", "sweep"},
     {"cli", "__main__"},
 ]
 FLOOR_OF = {module: floor for floor, modules in enumerate(FLOORS) for module in modules}
@@ -20,7 +20,7 @@ ENGINE = sorted((PROJECT / "xrai").rglob("*.py"))
 SCREENS = [PROJECT / "streamlit_app.py", *sorted((PROJECT / "pages").rglob("*.py"))]
 LIGHT = {
     "checkpoint", "config", "jobs", "dataset", "sources", "settings", "scans", "figures", "heatmaps", "report",
-    "survey", "records",
+    "survey", "records", "measurements", "models", "sweep", "metrics",
 }  # fmt: skip
 
 
@@ -56,8 +56,8 @@ def module_of(file):
 def test_there_is_something_to_look_at():
     assert len(ENGINE) > 20
     assert "xrai/training/run.py" in map(name_of, ENGINE)
-    assert engine_modules(PROJECT / "xrai" / "cli.py") >= {"checkpoint", "jobs", "training", "diagnosis"}
-    assert "numpy" in set(imports_of(PROJECT / "xrai" / "metrics.py"))
+    assert engine_modules(PROJECT / "xrai" / "cli" / "runs.py") >= {"checkpoint", "jobs", "training", "config"}
+    assert "numpy" in set(imports_of(PROJECT / "xrai" / "metrics" / "measures.py"))
 
 
 def test_every_module_has_its_floor():

@@ -77,10 +77,63 @@ def test_card_is_json_with_its_format_and_version(model):
     assert (values["format"], values["version"]) == ("xrai-model", 1)
 
 
+def test_the_card_of_a_renamed_model_has_its_new_name(model):
+    model.folder.rename(model.folder.with_name("Röntgen 2"))
+    renamed = open_checkpoint("Röntgen 2")
+    assert renamed.card() == a_card(name="Röntgen 2")
+    assert json.loads((renamed.folder / CARD).read_text(encoding="utf-8"))["name"] == "m"
+    assert [item.card().name for item in list_models()] == ["Röntgen 2"]
+
+
+@pytest.mark.parametrize(
+    ("classes", "names", "order"),
+    [
+        (("NORMAL", "PNEUMONIA"), ("NORMAL", "PNEUMONIA"), [0, 1]),
+        (("NORMAL", "PNEUMONIA"), ("PNEUMONIA", "NORMAL"), [1, 0]),
+        (("Normal", "Viral Pneumonia"), ("VIRAL_PNEUMONIA", "normal"), [1, 0]),
+        (("COVID-19", "NORMAL", "Lung_Opacity"), ("lung opacity", "Covid19", "Normal"), [2, 0, 1]),
+        (("Gesund", "Größe"), ("GRÖSSE", "gesund"), [1, 0]),
+        (("健康", "肺炎"), ("肺炎", "健康"), [1, 0]),
+        (("A b", "A_b"), ("A_b", "A b"), [1, 0]),  # the spellings differ in nothing else: only the very names will do
+        (("A b", "A_b", "C"), ("C", "A b", "A_b"), [2, 0, 1]),
+        (("+", "-"), ("-", "+"), [1, 0]),
+        (("A b", "A_b"), ("A b", "a_B"), None),
+        (("A b", "A_b"), ("A-b", "C"), None),
+        (("AB", "C"), ("A b", "A_b"), None),
+        (("AB", "C"), ("A b", "A_b", "C"), None),
+        (("AB", "C"), ("AB",), None),
+        (("AB", "C"), ("AB", "C", "D"), None),
+        (("AB", "C"), ("AB", "D"), None),
+        (("AB", "C"), ("AB", "AB", "C"), None),
+        (("AB", "C"), (), None),
+    ],
+    ids=str,
+)
+def test_order_of_classes_by_their_names(classes, names, order):
+    assert a_card(classes=classes).order_of(names) == order
+
+
+def test_classes_that_differ_in_a_sign_alone_are_not_the_same():
+    """`HER2+` is not `HER2-`: what is told apart by a sign is not a spelling of one name."""
+    assert a_card(classes=("normal", "COVID+")).order_of(("normal", "COVID-")) is None
+
+
 def test_network_comes_back_in_half_precision(model):
     scans = torch.rand(3, 1, 32, 32)
     with torch.inference_mode():
         assert torch.allclose(model.load_network(model.card())(scans), a_network()(scans), atol=5e-3)
+
+
+@pytest.mark.parametrize("weights", ["imagenet", "another model", "m"])
+def test_a_network_comes_back_whatever_it_started_from(model, no_network, weights):
+    """The weights are its own: neither those that it started from nor the internet is needed."""
+    config = replace(CONFIG_OF, network="resnet18", weights=weights, head_epochs=2)
+    model.save_network(a_network(replace(config, weights="scratch", head_epochs=0)))
+    model.write_card(a_card(config))
+    network = model.load_network(model.card())
+    assert model.card().config == config
+    assert not network.only_head_learns
+    assert all(item.requires_grad for item in network.parameters())
 
 
 def test_loaded_network_is_ready_to_read(model):
@@ -364,6 +417,14 @@ def test_foreign_config(model, content):
     with pytest.raises(CheckpointError) as error:
         model.config()
     assert_one_sentence(error, CONFIG)
+
+
+@pytest.mark.parametrize("name", ["scratch", "imagenet", "Scratch", "ImageNet", "IMAGENET"])
+def test_names_that_say_where_a_run_starts_are_none_of_a_model(home, name):
+    with pytest.raises(CheckpointError) as error:
+        open_checkpoint(name)
+    assert_one_sentence(error, f"“{name}” cannot be a model's name", "where a run starts", "choose another")
+    assert open_checkpoint(f"{name} 2").name == f"{name} 2"
 
 
 @pytest.mark.parametrize("name", ["pneumonia", "Röntgen 2", "a", "résumé_1.5+x", "2026-11-21", "x" * 80, "console"])

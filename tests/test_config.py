@@ -6,24 +6,35 @@ from typing import Any
 
 import pytest
 
-from xrai.cli import _parser
-from xrai.config import MAX_DENSE_WEIGHTS, NETWORKS, PRESETS, TrainConfig, convnet_filters, defaults
+from xrai.cli.parser import make_parser
+from xrai.config import MAX_DENSE_WEIGHTS, NETWORKS, PRESETS, SHAPE, TrainConfig, convnet_filters, defaults
 from xrai.errors import SettingsError
 
 FIELDS = {item.name: item for item in fields(TrainConfig)}
 LIMITED = [name for name, item in FIELDS.items() if item.metadata["low"] is not None]
 WORDS = [name for name, item in FIELDS.items() if item.metadata["choices"]]
 
-NEEDS = {"devices": {"batch_size": 1024}, "blocks": {"image_size": 512}}
+NEEDS = {
+    "devices": {"batch_size": 1024},
+    "blocks": {"image_size": 512},
+    "head_epochs": {"weights": "some model", "epochs": 1000},
+}
 """What else must be set for a field to go to its limits."""
 
 CHANGED = {
-    "network": "convnet", "weights": "scratch", "image_size": 96, "epochs": 3, "batch_size": 6,
-    "learning_rate": 1.5e-07, "optimizer": "sgd", "schedule": "cosine", "weight_decay": 0.1, "label_smoothing": 0.05,
+    "network": "convnet", "weights": "Röntgen 2", "image_size": 96, "epochs": 3, "batch_size": 6,
+    "learning_rate": 1.5e-07, "head_epochs": 2, "fine_tune": 0.25, "optimizer": "sgd", "schedule": "cosine", "weight_decay": 0.1, "label_smoothing": 0.05,
     "balance": "loss", "augment": 0.123456789012345, "erase": 0.5, "flip": True, "mixup": 0.2, "ema": 0.998,
     "patience": 4, "seed": 2**31 - 1, "precision": "bf16", "devices": 2, "blocks": 3, "filters": 8,
     "dense_layers": 2, "dense_units": 32, "activation": "gelu", "dropout": 0.3,
 }  # fmt: skip
+
+STARTS = [
+    {"weights": "imagenet"}, {"weights": "imagenet", "head_epochs": 3, "fine_tune": 0.05}, {"weights": "pneumonia"},
+    {"weights": "my model", "network": "convnet", "head_epochs": 1, "epochs": 2},
+    {"weights": "m", "network": "densenet121", "image_size": 224, "blocks": 3},
+]  # fmt: skip
+"""Runs that start from something learned."""
 
 
 def config_of(**values: Any) -> TrainConfig:
@@ -32,7 +43,7 @@ def config_of(**values: Any) -> TrainConfig:
 
 def parsed(arguments):
     """The settings that the command line makes of some arguments."""
-    options = _parser().parse_args(["train", "some.hdf5", "--name", "some", *arguments])
+    options = make_parser().parse_args(["train", "some.hdf5", "--name", "some", *arguments])
     given = {name: getattr(options, name) for name in FIELDS}
     return config_of(**{name: value for name, value in given.items() if value is not None})
 
@@ -43,7 +54,7 @@ class TestLimits:
             rules = item.metadata
             if type(item.default) in (int, float):
                 assert rules["low"] < rules["high"]
-            elif type(item.default) is str:
+            elif type(item.default) is str and item.name != "weights":  # which may name a model
                 assert item.default in rules["choices"]
             assert rules["help"]
 
@@ -107,6 +118,10 @@ class TestWhatGoesTogether:
         with pytest.raises(SettingsError, match="ImageNet"):
             TrainConfig(network="convnet", weights="imagenet")
 
+    def test_the_convnet_has_those_of_ones_own_models(self):
+        config = TrainConfig(network="convnet", weights="my model", head_epochs=2)
+        assert (config.weights, config.starts_from_model) == ("my model", "my model")
+
     @pytest.mark.parametrize("network", sorted(set(NETWORKS) - {"convnet"}))
     def test_the_others_have(self, network):
         assert TrainConfig(network=network, weights="imagenet").weights == "imagenet"
@@ -127,6 +142,42 @@ class TestWhatGoesTogether:
     def test_filters_double_up_to_512(self):
         assert [convnet_filters(16, block) for block in range(7)] == [16, 32, 64, 128, 256, 512, 512]
 
+    @pytest.mark.parametrize("weights", ["pneumonia", "Röntgen 2", "ImageNet 2", "x" * 80])
+    def test_weights_may_be_those_of_any_model(self, weights):
+        assert TrainConfig(weights=weights).weights == weights
+
+    @pytest.mark.parametrize("weights", ["", " ", "\n"])
+    def test_weights_of_no_name_are_refused(self, weights):
+        with pytest.raises(SettingsError, match="“weights” is empty: choose scratch, imagenet, or one of your models"):
+            TrainConfig(weights=weights)
+
+    @pytest.mark.parametrize(("weights", "model"), [("scratch", None), ("imagenet", None), ("mine", "mine")])
+    def test_the_model_that_a_run_starts_from(self, weights, model):
+        assert TrainConfig(weights=weights).starts_from_model == model
+
+    def test_a_head_does_not_learn_alone_on_a_network_that_knows_nothing(self):
+        with pytest.raises(SettingsError, match="has learned nothing: set “head epochs” to 0"):
+            TrainConfig(head_epochs=1)
+        assert TrainConfig(head_epochs=0).head_epochs == 0
+
+    @pytest.mark.parametrize("weights", ["imagenet", "mine"])
+    def test_an_epoch_is_left_for_the_whole_network(self, weights):
+        assert TrainConfig(weights=weights, epochs=4, head_epochs=3).head_epochs == 3
+        for too_many in (4, 5):
+            with pytest.raises(SettingsError, match=f"Of 4 epochs, {too_many} for the last layer alone leave none"):
+                TrainConfig(weights=weights, epochs=4, head_epochs=too_many)
+
+    def test_the_shape_of_a_network(self):
+        """What a run takes over from a model: its layers, and what they see."""
+        convnet = config_of(**CHANGED)
+        assert convnet.shape == {name: CHANGED[name] for name in SHAPE}
+        assert set(SHAPE) < set(FIELDS)
+        convnet_only = {name for name, item in FIELDS.items() if item.metadata["help"].startswith("convnet only")}
+        assert set(SHAPE) == {"network", "image_size", *convnet_only}
+        for network in set(NETWORKS) - {"convnet"}:
+            config = TrainConfig(network=network, image_size=64, blocks=3)
+            assert config.shape == {"network": network, "image_size": 64}
+
     @pytest.mark.parametrize("preset", PRESETS)
     def test_presets_are_settings(self, preset):
         assert config_of(**PRESETS[preset]) != TrainConfig()
@@ -135,18 +186,31 @@ class TestWhatGoesTogether:
 class TestRoundTrips:
     def test_all_settings_are_tried_here(self):
         assert set(CHANGED) == set(FIELDS)
-        assert {name for name, value in CHANGED.items() if value == defaults()[name]} == {"weights"}
+        assert not {name for name, value in CHANGED.items() if value == defaults()[name]}
 
-    @pytest.mark.parametrize("values", [{}, CHANGED, {"weights": "imagenet"}, *PRESETS.values()])
+    @pytest.mark.parametrize("values", [{}, CHANGED, *STARTS, *PRESETS.values()])
     def test_json(self, values):
         config = config_of(**values)
         assert TrainConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
 
-    @pytest.mark.parametrize("values", [{}, CHANGED, {"weights": "imagenet"}, *PRESETS.values()])
+    @pytest.mark.parametrize("values", [{}, CHANGED, *STARTS, *PRESETS.values()])
     def test_command_line(self, values):
         config = config_of(**values)
         assert parsed(config.arguments()) == config
-        assert parsed(config.arguments()) == config
+
+    @pytest.mark.parametrize("network", ["resnet18", "convnet"])
+    def test_the_arguments_of_a_run_that_starts_from_a_model_name_its_shape(self, network):
+        """What they leave out would be taken over from that model, which may be another by then."""
+        config = TrainConfig(network=network, weights="mine")
+        arguments = config.arguments()
+        said = dict(zip(arguments[::2], arguments[1::2], strict=True))
+        shape = {f"--{name.replace('_', '-')}": str(value) for name, value in config.shape.items()}
+        assert said == {"--weights": "mine"} | shape
+        assert config.shape["image_size"] == defaults()["image_size"]
+
+    @pytest.mark.parametrize("weights", ["scratch", "imagenet"])
+    def test_the_arguments_of_others_leave_out_the_defaults(self, weights):
+        assert len(TrainConfig(weights=weights).arguments()) == (0 if weights == "scratch" else 2)
 
     def test_defaults_need_no_flags(self):
         assert TrainConfig().arguments() == []
@@ -167,3 +231,9 @@ class TestRoundTrips:
 
     def test_a_setting_that_is_missing_takes_its_default(self):
         assert TrainConfig.from_dict({"epochs": 3}) == TrainConfig(epochs=3)
+
+    def test_settings_from_before_runs_started_from_models(self):
+        values = {name: value for name, value in defaults().items() if name not in ("head_epochs", "fine_tune")}
+        config = TrainConfig.from_dict(values | {"weights": "imagenet", "epochs": 1})
+        assert (config.head_epochs, config.starts_from_model) == (0, None)
+        assert config == TrainConfig(weights="imagenet", epochs=1)

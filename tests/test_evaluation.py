@@ -100,6 +100,36 @@ def test_report_agrees_with_scikit_learn(n_classes, threshold):
     json.dumps(found, allow_nan=False)
 
 
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("n_classes", [2, 3, 5])
+def test_report_agrees_with_scikit_learn_on_what_is_hard(n_classes, seed):
+    """Classes of very different size, answers that tie, and a class that is never called."""
+    rng = np.random.default_rng(seed)
+    classes = tuple("abcde"[:n_classes])
+    weights = 4.0 ** -np.arange(n_classes)
+    labels = rng.choice(n_classes, size=150, p=weights / weights.sum())
+    labels[:n_classes] = range(n_classes)
+    scores = rng.integers(0, 5, (150, n_classes)) + 2 * np.eye(n_classes)[labels]
+    scores[:, -1] = rng.integers(0, 2, 150)
+    scores[:, 0] += 3
+    shares = scores / scores.sum(axis=1, keepdims=True)
+    found = report(shares, labels, np.arange(150), classes, None)
+    called = shares.argmax(axis=1)
+    assert n_classes - 1 not in called
+    expected = classification_report(labels, called, target_names=classes, output_dict=True, zero_division=0)
+    for name in classes:
+        theirs = [expected[name][measure] for measure in ("precision", "recall", "f1-score", "support")]
+        assert [found["per_class"][name][key] for key in ("precision", "recall", "f1", "support")] == pytest.approx(
+            theirs
+        )
+    assert found["accuracy"] == pytest.approx(expected["accuracy"])
+    assert found["balanced_accuracy"] == pytest.approx(expected["macro avg"]["recall"])
+    assert found["confusion_matrix"] == confusion_matrix(labels, called).tolist()
+    column = shares[:, 1] if n_classes == 2 else shares
+    assert found["auc"] == pytest.approx(roc_auc_score(labels, column, multi_class="ovr", average="macro"))
+    assert found["n"] == sum(row["support"] for row in found["per_class"].values()) == 150
+
+
 def test_report_of_a_split_that_lacks_a_class():
     shares, labels, patients = predictions(40, 2)
     found = report(shares, np.zeros_like(labels), patients, ("a", "b"), 0.5)
@@ -147,6 +177,50 @@ def test_classes_are_matched_by_name_in_any_order(model, practice, tmp_path):
         one, other = evaluate(model, straight), evaluate(model, turned)
     assert one["classes"] == other["classes"] == ["CLEAR", "OPACITY"]
     assert one == other | {"measured_before": one["measured_before"]}
+
+
+def test_classes_are_matched_in_any_spelling(home, practice, tmp_path):
+    """And called as the model calls them."""
+    model = make_model("m", ("CLEAR", "LUNG_OPACITY"))
+
+    def spell(*names, turned=False):
+        def change(file):
+            if turned:
+                file["label"][...] = 1 - file["label"][()]
+            file.attrs["classes"] = json.dumps(names)
+
+        return change
+
+    ways = [spell("CLEAR", "LUNG_OPACITY"), spell("Clear", "Lung opacity"), spell("lung-opacity", "cleaR", turned=True)]
+    found = []
+    for number, change in enumerate(ways):
+        with open_dataset(changed_copy(practice, tmp_path / f"{number}.hdf5", change)) as dataset:
+            found.append(evaluate(model, dataset))
+    for number, item in enumerate(found):
+        assert item["classes"] == list(item["per_class"]) == ["CLEAR", "LUNG_OPACITY"]
+        differs = {"dataset": str(number), "measured_before": item["measured_before"]}
+        assert item == found[0] | differs
+    assert len(set(map(tuple, found[0]["confusion_matrix"]))) == 2  # the order of the classes tells in it
+
+
+def test_spellings_that_could_be_either_class_are_refused(home, practice, tmp_path):
+    model = make_model("m", ("A b", "A_b"))
+
+    def same(file):
+        file.attrs["classes"] = json.dumps(["A_b", "A b"])
+
+    def other(file):
+        file.attrs["classes"] = json.dumps(["A_b", "A-b"])
+
+    with open_dataset(changed_copy(practice, tmp_path / "same.hdf5", same)) as dataset:
+        turned = dataset.labels[dataset.rows("test")]
+        supports = {name: row["support"] for name, row in evaluate(model, dataset)["per_class"].items()}
+        assert supports == {"A_b": int((turned == 0).sum()), "A b": int((turned == 1).sum())}
+    with (
+        open_dataset(changed_copy(practice, tmp_path / "other.hdf5", other)) as dataset,
+        pytest.raises(CheckpointError, match=r"knows the classes A b, A_b, but .* other.hdf5 has A_b, A-b"),
+    ):
+        evaluate(model, dataset)
 
 
 def test_other_classes_are_refused_with_both_lists(model, practice, tmp_path):

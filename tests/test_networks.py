@@ -17,7 +17,7 @@ from torch import nn
 from xrai import networks
 from xrai.config import NETWORKS, TrainConfig
 from xrai.errors import WeightsError
-from xrai.networks import Network, build_network, n_parameters
+from xrai.networks import Network, build_network, n_parameters, take_over
 
 PRETRAINED = [name for name in NETWORKS if name != "convnet"]
 SMALL: dict[str, Any] = {"image_size": 64, "blocks": 3, "filters": 4, "dense_units": 8}
@@ -206,9 +206,158 @@ class TestConvnet:
         assert losses[-1] < 0.2 * losses[0]
 
 
+def copied(network):
+    return {name: value.clone() for name, value in network.state_dict().items()}
+
+
+def unlike(network, before):
+    """The parts whose weights or statistics are not what they were."""
+    changed = {name for name, value in network.state_dict().items() if not torch.equal(value, before[name])}
+    return {name.split(".")[0] for name in changed}
+
+
+def step(network):
+    """Learn a little from some scans."""
+    optimizer = torch.optim.SGD([item for item in network.parameters() if item.requires_grad], 0.1)
+    nn.functional.cross_entropy(network.train()(scans(4)), torch.tensor([0, 1, 0, 1])).backward()
+    optimizer.step()
+
+
+class TestOnlyHeadLearns:
+    @pytest.mark.parametrize("name", ["convnet", "resnet18", "densenet121", "mobilenet_v3_small", "efficientnet_b0"])
+    def test_features_rest(self, name):
+        network = made(name)
+        network.only_head_learns = True
+        before = copied(network)
+        step(network)
+        assert {key.split(".")[0] for key, item in network.named_parameters() if item.grad is not None} == {"head"}
+        assert unlike(network, before) == {"head"}  # not even the statistics of the features' normalisation
+        assert any(isinstance(module, nn.BatchNorm2d) for module in network.features.modules())
+
+    @pytest.mark.parametrize("name", ["convnet", "resnet18"])
+    def test_and_learn_again(self, name):
+        network = made(name)
+        assert not network.only_head_learns
+        network.only_head_learns = True
+        network.train()
+        network.only_head_learns = False
+        assert not network.only_head_learns
+        assert all(item.requires_grad for item in network.parameters())
+        before = copied(network)
+        step(network)
+        assert unlike(network, before) == {"head", "features"}
+        statistics = [key for key in before if key.endswith("running_mean")]
+        assert all(not torch.equal(network.state_dict()[key], before[key]) for key in statistics)
+
+    def test_it_takes_effect_in_whichever_mode_the_network_is(self):
+        network = made("resnet18").train()
+        network.only_head_learns = True
+        assert (network.training, network.dropout.training, network.features.training) == (True, True, False)
+        network.only_head_learns = False
+        assert network.features.training
+        network.eval().only_head_learns = True
+        assert not any(module.training for module in network.modules())
+        network.train()
+        assert not any(module.training for module in network.features.modules())
+        assert network.dropout.training
+        network.eval().only_head_learns = False
+        assert not any(module.training for module in network.modules())
+
+    @pytest.mark.parametrize("name", ["convnet", "mobilenet_v3_small"])
+    def test_parameters_that_rest_are_counted(self, name):
+        network = made(name)
+        count = n_parameters(network)
+        network.only_head_learns = True
+        assert n_parameters(network) == count > sum(item.numel() for item in network.head.parameters())
+
+
+def fresh(name, n_classes=3, *, seed=9, **options: Any) -> Any:
+    """A network that knows something else than those that `made` gives."""
+    torch.manual_seed(seed)
+    network = build_network(TrainConfig(network=name, **(SMALL | options)), n_classes)
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.running_mean, -0.2, 0.2)
+            nn.init.uniform_(module.running_var, 0.8, 1.2)
+    return network.eval()
+
+
+KINDS = [("resnet18", {}), *[("convnet", {"dense_layers": layers}) for layers in (0, 1, 3)]]
+
+
+class TestTakeOver:
+    @pytest.mark.parametrize(("name", "options"), KINDS, ids=str)
+    @pytest.mark.parametrize("outputs", [[0, 1, 2], [2, 0, 1]], ids=str)
+    def test_the_same_classes_in_another_order(self, name, options, outputs):
+        learned, network = fresh(name, **options), made(name, 3, **options).eval()
+        with torch.inference_mode():
+            expected, before = learned(scans()), network(scans())
+            take_over(network, learned, outputs)
+            found = network(scans())
+            assert torch.allclose(found, expected[:, outputs], rtol=1e-5, atol=1e-6)
+            assert not torch.allclose(found, before, atol=1e-3)
+            assert torch.equal(learned(scans()), expected)
+        for key, value in learned.state_dict().items():
+            kept = network.state_dict()[key]
+            assert torch.equal(kept, value) or torch.equal(kept, value[outputs]), key
+
+    @pytest.mark.parametrize(("name", "options"), KINDS, ids=str)
+    @pytest.mark.parametrize("n_classes", [2, 3, 5])
+    def test_other_classes(self, name, options, n_classes):
+        """All but the last layer is taken over: of the convnet also the hidden dense layers."""
+        learned, network = fresh(name, 3, **options), made(name, n_classes, **options)
+        before = copied(network)
+        take_over(network, learned)
+        last = linears(network)[-1]
+        new = {key for key, value in network.state_dict().items() if torch.equal(value, before[key])}
+        taken = {
+            key for key, value in network.state_dict().items() if torch.equal(value, learned.state_dict().get(key))
+        }
+        assert len(linears(network)) == options.get("dense_layers", 0) + 1
+        prefix = next(key for key, module in network.named_modules() if module is last)
+        assert {f"{prefix}.weight", f"{prefix}.bias"} <= new
+        assert taken == set(before) - {f"{prefix}.weight", f"{prefix}.bias"}
+        assert last.out_features == n_classes
+
+    def test_what_learns_on_leaves_the_other_as_it_is(self):
+        learned, network = fresh("convnet", 2), made("convnet", 2)
+        take_over(network, learned, [0, 1])
+        before = copied(learned)
+        step(network)
+        assert unlike(learned, before) == set()
+        assert unlike(network, before) == {"features", "head"}
+
+    @pytest.mark.parametrize(
+        ("name", "options"),
+        [
+            ("resnet18", {}), ("convnet", {"blocks": 2}), ("convnet", {"filters": 8}), ("convnet", {"image_size": 96}),
+            ("convnet", {"dense_layers": 0}), ("convnet", {"dense_layers": 2}), ("convnet", {"dense_units": 16}),
+        ],
+        ids=str,
+    )  # fmt: skip
+    @pytest.mark.parametrize("outputs", [None, [2, 1, 0]], ids=["other classes", "the same classes"])
+    def test_another_network_is_one_sentence(self, name, options, outputs):
+        with pytest.raises(WeightsError) as error:
+            take_over(made("convnet", 3), fresh(name, 3, **options), outputs)
+        assert "layers of another kind or size" in str(error.value)
+        assert "\n" not in str(error.value)
+        assert str(error.value).count(". ") == 0
+
+    def test_a_convnet_with_fewer_dense_units_than_classes_is_one_sentence(self):
+        """Its hidden layer stands where the other's last one does, and has no row of that number."""
+        with pytest.raises(WeightsError, match="layers of another kind or size"):
+            take_over(made("convnet", 3, dense_layers=0), fresh("convnet", 3, dense_units=2), [2, 1, 0])
+
+    def test_a_network_of_another_activation_is_refused(self):
+        """Its weights would fit, and mean something else."""
+        with pytest.raises(WeightsError, match="layers of another kind or size"):
+            take_over(made("convnet", 3), fresh("convnet", 3, activation="silu"), [0, 1, 2])
+
+
 THREE_CHANNELS = {
     "resnet18": lambda backbone, x: nn.Sequential(*list(backbone.children())[:-2])(x),
     "resnet50": lambda backbone, x: nn.Sequential(*list(backbone.children())[:-2])(x),
+    "resnet101": lambda backbone, x: nn.Sequential(*list(backbone.children())[:-2])(x),
     "densenet121": lambda backbone, x: nn.functional.relu(backbone.features(x)),
     "mobilenet_v3_small": lambda backbone, x: backbone.features(x),
     "efficientnet_b0": lambda backbone, x: backbone.features(x),

@@ -1,7 +1,9 @@
 import errno
+import hashlib
 import json
 import math
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -10,21 +12,26 @@ import time
 import urllib.error
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import h5py
 import numpy as np
 import pytest
 import torch
+import torchvision
 from PIL import Image
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from xrai import cli
 from xrai.checkpoint import CARD, CONFIG, HISTORY, STATE, WEIGHTS, open_checkpoint
+from xrai.cli import output
 from xrai.config import TrainConfig
 from xrai.dataset import BuildConfig, build_dataset, open_dataset
 from xrai.errors import CheckpointError, SettingsError, TrainingError, WeightsError
+from xrai.evaluation import predict_rows
 from xrai.networks import build_network
+from xrai.preprocessing import Preprocessing
 from xrai.records import append_record, read_records, write_json
 from xrai.settings import PROJECT, shown_path
 from xrai.sources import open_source
@@ -174,6 +181,23 @@ def test_batch_larger_than_the_dataset(home, easy):
     card, checkpoint = run(easy, epochs=2, batch_size=512)
     assert read_records(checkpoint.folder / HISTORY)[0]["batches"] == 1
     assert card.training["epochs_run"] == 2
+
+
+@pytest.mark.parametrize("balance", ["none", "sampling", "loss"])
+def test_a_class_with_a_single_training_scan(home, easy, tmp_path, balance):
+    def change(file):
+        splits = file["split"][()]
+        rare = np.flatnonzero((file["label"][()] == 1) & (splits == 0))[1:]
+        splits[rare] = 2
+        file["split"][...] = splits
+
+    dataset = changed_copy(easy, tmp_path / "single.hdf5", change)
+    with open_dataset(dataset) as opened:
+        assert len(opened.rows("train", 1)) == 1
+    card, checkpoint = run(dataset, epochs=2, balance=balance)
+    assert card.training["epochs_run"] == 2
+    assert all(math.isfinite(item["train"]["loss"]) for item in epochs_of(checkpoint))
+    assert 0 <= card.validation["auc"] <= 1
 
 
 def test_same_seed_gives_the_same_run(home, easy, whole):
@@ -414,6 +438,17 @@ FOREIGN_VALUES = {
     "a batch beyond the last": {"batch": 99},
     "an epoch trained through of which nothing is known": {"batch": N_BATCHES},
     "a best one in words": {"best": "the first"},
+    "an origin in words": {"origin": "another model"},
+    "an origin that is a number": {"origin": {"model": 3, "created": "", "dataset": {"population": None}}},
+    "an origin that learned from nothing": {"origin": {"model": "m", "created": ""}},
+    "a preprocessing in words": {"preprocessing": "as usual"},
+    "half a preprocessing": {"preprocessing": {"stored_size": 64, "input_size": 32}},
+    "a preprocessing to another size": {
+        "preprocessing": {"stored_size": 64, "input_size": 48, "mean": 0.5, "std": 0.2}
+    },
+    "a preprocessing that divides by nothing": {
+        "preprocessing": {"stored_size": 64, "input_size": 32, "mean": 0.5, "std": 0.0}
+    },
 }
 
 
@@ -478,7 +513,7 @@ def test_killed_run_goes_on_and_ctrl_c_stops_as_the_button_does(home, easy, monk
     with (folder / HISTORY).open("a") as log:
         log.write('{"kind": "epoch", "epo')  # as a kill may leave it
 
-    real = cli._print_progress
+    real = output.print_progress
 
     def interrupt(record):
         real(record)
@@ -486,7 +521,7 @@ def test_killed_run_goes_on_and_ctrl_c_stops_as_the_button_does(home, easy, monk
             os.kill(os.getpid(), signal.SIGINT)
 
     with monkeypatch.context() as patch:
-        patch.setattr(cli, "_print_progress", interrupt)
+        patch.setattr("xrai.cli.runs.print_progress", interrupt)
         assert cli.main(["train", "--name", "killed", "--resume"]) == 0
     assert "go on with --resume" in capsys.readouterr().err
     assert json.loads((folder / "job.json").read_text())["status"] == "stopped"
@@ -559,6 +594,402 @@ def test_processes_must_be_as_many_as_devices(home, easy, monkeypatch):
         run(easy)
 
 
+# --- from learned weights ---------------------------------------------------------------------------------------------
+
+FINE = DEMANDING | {"weights": "origin", "head_epochs": 1, "fine_tune": 0.3}
+FROZEN = {"learning_rate": 1e-7, "fine_tune": 0.001, "epochs": 2, "head_epochs": 1, "dropout": 0.0}
+"""So slow that what is learned in the first phase is next to nothing."""
+
+
+@pytest.fixture
+def origin(home, easy):
+    """A model that others start from."""
+    return run(easy, "origin", epochs=4)[1]
+
+
+@pytest.fixture
+def fine(home, easy, origin):
+    """A run from that model, first its head alone, from start to end without a break."""
+    return run(easy, "fine", **FINE)[1]
+
+
+def turned(dataset, out, names=("OPACITY", "CLEAR")):
+    """The dataset with its two classes in the other order."""
+
+    def turn(file):
+        file["label"][...] = 1 - file["label"][()]
+        file.attrs["classes"] = json.dumps(names)
+
+    return changed_copy(dataset, out, turn)
+
+
+def features_of(checkpoint, prefix="network.features."):
+    """The weights and statistics before the head, as the run's state has them."""
+    tensors = load_state(checkpoint.folder / STATE)[0]
+    return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+
+
+def in_first_phase(n_epochs=1):
+    """Stops in the last validation of the epochs in which only the head learns."""
+    return stop_after(n_epochs * (N_BATCHES + N_VAL_BATCHES))
+
+
+@pytest.mark.parametrize("names", [("OPACITY", "CLEAR"), ("opacity", "Clear ")], ids=" ".join)
+def test_a_run_starts_as_the_model_that_it_starts_from(home, easy, tmp_path, origin, names):
+    """Also where the dataset has the classes in another order or spelling."""
+    other = turned(easy, tmp_path / "turned.hdf5", names)
+    card, checkpoint = run(other, weights="origin", **FROZEN, should_stop=stop_after(N_BATCHES + N_VAL_BATCHES + 1))
+    assert (card.classes, card.training["best_epoch"]) == (names, 1)
+    learned = origin.card()
+    assert epochs_of(checkpoint)[0]["val"]["loss"] == pytest.approx(learned.validation["loss"], abs=1e-3)
+    with open_dataset(easy) as straight, open_dataset(other) as dataset:
+        rows = straight.rows("val")
+        expected = predict_rows(origin.load_network(learned), learned, straight, rows)
+        found = predict_rows(checkpoint.load_network(card), card, dataset, rows)
+    assert np.ptp(expected, axis=0).min() > 0.1
+    np.testing.assert_allclose(found, expected[:, ::-1], atol=2e-3)
+
+
+@pytest.mark.parametrize("head_epochs", [0, 1])
+def test_a_run_on_other_classes_takes_all_but_the_last_layer(home, three, origin, head_epochs):
+    settings = FROZEN | {"head_epochs": head_epochs}
+    card, checkpoint = run(three, weights="origin", **settings)
+    assert card.classes == ("Normal", "COVID", "Viral")
+    learned = origin.load_network(origin.card()).state_dict()
+    found = checkpoint.load_network(card).state_dict()
+    weights = [key for key in learned if not key.startswith("head.3.") and "running" not in key and "num_" not in key]
+    assert {"features.block1.0.weight", "head.0.weight"} < set(weights)
+    for key in weights:
+        torch.testing.assert_close(found[key], learned[key], atol=1e-3, rtol=1e-3)
+    assert found["head.3.weight"].shape == (3, 16)
+    _, anew = run(three, "anew", **settings | {"head_epochs": 0})
+    assert not torch.allclose(anew.load_network(anew.card()).state_dict()["head.0.weight"], found["head.0.weight"])
+
+
+def test_a_run_learns_on(home, easy, origin):
+    card, checkpoint = run(easy, weights="origin", epochs=3, head_epochs=1)
+    epochs = epochs_of(checkpoint)
+    assert epochs[0]["train"]["loss"] < 0.9 * epochs_of(origin)[0]["train"]["loss"]
+    assert card.validation["auc"] >= origin.card().validation["auc"] - 0.02
+
+
+@pytest.mark.parametrize("head_epochs", [0, 1])
+def test_a_run_sees_scans_as_the_model_that_it_starts_from(home, three, origin, head_epochs):
+    origin.write_card(replace(origin.card(), preprocessing=Preprocessing(96, 32, 0.125, 0.375)))
+    card, checkpoint = run(three, weights="origin", epochs=2, head_epochs=head_epochs)
+    assert card.preprocessing == Preprocessing(64, 32, 0.125, 0.375)
+    saved = json.loads((checkpoint.folder / STATE / "values.json").read_text())
+    assert saved["preprocessing"] == card.preprocessing.to_dict()
+
+
+def test_the_card_tells_where_a_run_started(home, easy, origin):
+    described = origin.card().dataset | {"population": "children of one hospital"}
+    origin.write_card(replace(origin.card(), dataset=described))
+    origin.folder.rename(origin.folder.with_name("children"))  # its name is the folder's
+    card, checkpoint = run(easy, weights="children", epochs=1)
+    assert card.training["started_from"] == {
+        "model": "children",
+        "created": origin_created(home, "children"),
+        "dataset": {
+            "name": described["name"], "fingerprint": described["fingerprint"], "population": "children of one hospital"
+        },
+    }  # fmt: skip
+    told = [note for note in card.notes if "children" in note]
+    assert told == ["It started from the model “children”, which had learned from: children of one hospital."]
+    assert checkpoint.card() == card
+
+
+def origin_created(home, name):
+    return json.loads((home / "checkpoints" / name / CARD).read_text(encoding="utf-8"))["created"]
+
+
+def test_the_card_tells_that_nobody_described_whom_the_model_knew(home, easy, origin):
+    card, _ = run(easy, weights="origin", epochs=1)
+    assert card.training["started_from"]["dataset"]["population"] in (None, "")
+    assert any("“origin”, which had learned from: patients that nobody described." in note for note in card.notes)
+    assert "started_from" not in origin.card().training
+    assert not any("started from" in note for note in origin.card().notes)
+
+
+def test_the_command_in_the_card_repeats_a_run_from_a_model(home, easy, capsys):
+    """Also one whose settings that are the defaults differ from that model's."""
+    (home / "data").mkdir()
+    dataset = shutil.copy(easy, home / "data" / "easy set.hdf5")
+    run(dataset, "the origin", epochs=1, network="resnet18", image_size=48)
+    card, one = run(dataset, "one", weights="the origin", epochs=2, head_epochs=1, network="resnet18", image_size=128)
+    words = shlex.split(card.training["command"])
+    assert words[:6] == ["python", "-m", "xrai", "train", "data/easy set.hdf5", "--name"]
+    assert cli.main([*words[3:5], "--name", "again", *words[7:]]) == 0
+    capsys.readouterr()
+    assert open_checkpoint("again").card().config == card.config
+    assert_same_run(one, open_checkpoint("again"))
+
+
+# --- first the head alone, then the whole network ---------------------------------------------------------------------
+
+
+def test_the_history_tells_both_phases(home, easy, origin):
+    card, checkpoint = run(
+        easy, weights="origin", epochs=5, head_epochs=2, fine_tune=0.25, schedule="constant", learning_rate=1e-3
+    )
+    start = read_records(checkpoint.folder / HISTORY)[0]
+    assert (start["kind"], start["epochs"], start["head_epochs"]) == ("start", 5, 2)
+    assert start["parameters"] == card.training["parameters"] == origin.card().training["parameters"]
+    rates = [item["learning_rate"] for item in epochs_of(checkpoint)]
+    assert rates == pytest.approx([1e-3, 1e-3, 2.5e-4, 2.5e-4, 2.5e-4])
+    assert read_records(origin.folder / HISTORY)[0]["head_epochs"] == 0
+
+
+@pytest.mark.parametrize("schedule", ["one-cycle", "cosine"])
+def test_each_phase_goes_through_its_schedule(home, easy, origin, monkeypatch, schedule):
+    """Not only what is told: what the optimizer is given."""
+    given = []
+    real = torch.optim.AdamW.step
+
+    def step(self, *arguments, **named):
+        given.extend({group["lr"] for group in self.param_groups})
+        return real(self, *arguments, **named)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", step)
+    _, checkpoint = run(easy, weights="origin", epochs=3, head_epochs=1, fine_tune=0.25, schedule=schedule)
+    phases = [TrainConfig(learning_rate=peak, schedule=schedule) for peak in (3e-3, 7.5e-4)]
+    expected = [
+        learning_rate_at(phase, step / (n * N_BATCHES))
+        for phase, n in zip(phases, (1, 2), strict=True)
+        for step in range(n * N_BATCHES)
+    ]
+    assert given == pytest.approx(expected)
+    assert [item["learning_rate"] for item in epochs_of(checkpoint)] == pytest.approx(given[N_BATCHES - 1 :: N_BATCHES])
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+@pytest.mark.parametrize("ema", [0.0, 0.9])
+def test_features_rest_in_the_first_phase_and_learn_in_the_second(home, easy, origin, ema, optimizer):
+    """To the bit, with the statistics of their normalisation, whatever pulls at weights and averages them."""
+    settings = FINE | {"epochs": 4, "head_epochs": 2, "ema": ema, "optimizer": optimizer, "weight_decay": 0.5}
+    _, checkpoint = run(easy, **settings, should_stop=in_first_phase(2))
+    learned = origin.load_network(origin.card())
+    before = learned.features.state_dict()
+    kept = [features_of(checkpoint)]
+    kept += [features_of(checkpoint, "average.module.features.")] if ema else []
+    tensors = load_state(checkpoint.folder / STATE)[0]
+    for found in kept:
+        assert found.keys() == before.keys()
+        assert all(torch.equal(found[key], value) for key, value in before.items())
+    for key in ("head.0.weight", "head.3.weight", "head.3.bias"):
+        assert not torch.equal(tensors[f"network.{key}"], learned.state_dict()[key])
+    _, checkpoint = run(easy, **settings, resume=True)
+    for found in [features_of(checkpoint), *([features_of(checkpoint, "average.module.features.")] if ema else [])]:
+        assert all(not torch.equal(found[key], value) for key, value in before.items())
+
+
+def test_scans_are_dropped_out_of_the_head_while_it_learns_alone(home, easy, origin, monkeypatch):
+    """The features are in evaluation mode, but the run is in training."""
+    seen = []
+    real = torch.nn.Dropout.forward
+
+    def forward(self, inputs):
+        seen.append((self.training, self.p))
+        return real(self, inputs)
+
+    monkeypatch.setattr(torch.nn.Dropout, "forward", forward)
+    run(easy, weights="origin", epochs=2, head_epochs=1, dropout=0.4, should_stop=stop_after(2))
+    assert (True, 0.4) in seen
+    assert (False, 0.4) not in seen
+
+
+def test_patience_begins_with_the_second_phase(home, easy, origin, monkeypatch):
+    import xrai.training.run as module
+
+    real = module._Run._validate
+
+    def never_better(self, *arguments, **named):
+        found = real(self, *arguments, **named)
+        return found and found | {"auc": 0.5, "loss": 1.0}
+
+    monkeypatch.setattr(module._Run, "_validate", never_better)
+    card, checkpoint = run(easy, weights="origin", epochs=20, head_epochs=4, patience=2)
+    assert card.training["ended"] == "early"
+    assert card.training["best_epoch"] == 1
+    assert len(epochs_of(checkpoint)) == 6
+
+
+BORDER = N_BATCHES + N_VAL_BATCHES
+
+
+@pytest.mark.parametrize(
+    "questions",
+    [1, N_BATCHES, BORDER, BORDER + 1, BORDER + N_BATCHES, 3 * BORDER],
+    ids=["first batch", "last batch of the head", "its validation", "first batch of all", "its last", "at the end"],
+)
+def test_a_run_of_two_phases_goes_on_as_if_nothing_had_been(home, easy, fine, questions):
+    run(easy, "broken", **FINE, should_stop=stop_after(questions))
+    card, broken = run(easy, "broken", **FINE, resume=True)
+    assert card.training["ended"] == "finished"
+    assert_same_run(fine, broken)
+    assert card.training["started_from"] == fine.card().training["started_from"]
+    assert card.notes == fine.card().notes
+    assert card.preprocessing == fine.card().preprocessing
+
+
+def test_a_run_killed_between_its_phases_goes_on(home, easy, fine, monkeypatch):
+    import xrai.training.run as module
+
+    real = module._Run._enter_phase
+
+    def killed(self):
+        if self.epoch == 1:
+            raise KeyboardInterrupt
+        real(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module._Run, "_enter_phase", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run(easy, "broken", **FINE)
+    broken = open_checkpoint("broken")
+    assert load_state(broken.folder / STATE)[1]["epoch"] == 1
+    run(easy, "broken", **FINE, resume=True)
+    assert_same_run(fine, broken)
+
+
+def test_a_run_of_two_phases_can_be_stopped_again_and_again(home, easy, fine):
+    run(easy, "broken", **FINE, should_stop=stop_after(1))
+    for _ in range(30):
+        card, broken = run(easy, "broken", **FINE, resume=True, should_stop=stop_after(2))
+        if card and card.training["ended"] == "finished":
+            break
+    assert_same_run(fine, broken)
+
+
+@pytest.mark.parametrize("questions", [2, BORDER + 2], ids=["in the first phase", "in the second"])
+def test_a_run_goes_on_without_the_model_that_it_started_from(home, easy, fine, origin, questions):
+    run(easy, "broken", **FINE, should_stop=stop_after(questions))
+    shutil.rmtree(origin.folder)
+    card, broken = run(easy, "broken", **FINE, resume=True)
+    assert_same_run(fine, broken)
+    assert card.training["started_from"]["model"] == "origin"
+    assert card.notes == fine.card().notes
+    assert card.preprocessing == fine.card().preprocessing
+
+
+def test_a_run_that_saved_nothing_needs_the_model_that_it_starts_from(home, easy, fine, origin):
+    checkpoint = checkpoint_of("killed", easy, TrainConfig(**FINE))
+    append_record(checkpoint.folder / HISTORY, {"kind": "start"})
+    run(easy, "killed", **FINE, resume=True)
+    assert_same_run(fine, checkpoint)
+    checkpoint = checkpoint_of("later", easy, TrainConfig(**FINE))
+    shutil.rmtree(origin.folder)
+    with pytest.raises(CheckpointError, match="no model “origin”"):
+        run(easy, "later", **FINE, resume=True)
+
+
+@pytest.mark.parametrize("damage", ["missing", "damaged", "without weights", "damaged weights"])
+def test_a_model_to_start_from_that_is_not_there_is_one_sentence(home, easy, request, damage):
+    if damage != "missing":
+        origin = request.getfixturevalue("origin")
+        if damage == "without weights":
+            (origin.folder / WEIGHTS).unlink()
+        else:
+            (origin.folder / (CARD if damage == "damaged" else WEIGHTS)).write_bytes(b"hello")
+    with pytest.raises(CheckpointError, match="“origin”") as error:
+        run(easy, "m", weights="origin", epochs=2, head_epochs=1)
+    assert "\n" not in str(error.value)
+    assert [item.name for item in open_checkpoint("m").folder.iterdir()] == [CONFIG]
+
+
+@pytest.mark.parametrize("other", [{"filters": 8}, {"dense_layers": 2}, {"network": "resnet18"}], ids=str)
+def test_a_model_of_another_shape_is_one_sentence(home, easy, origin, other, capsys):
+    with pytest.raises(WeightsError, match="leave network, image size and convnet settings as that model has them"):
+        run(easy, "m", weights="origin", **other)
+    assert [item.name for item in open_checkpoint("m").folder.iterdir()] == [CONFIG]
+    config = TrainConfig(**SMALL | {"weights": "origin", "epochs": 1} | other)
+    assert cli.main(["train", str(easy), "--name", "from the shell", *config.arguments()]) == 1
+    said = capsys.readouterr().err.strip()
+    assert "as that model has them" in said
+    assert "Traceback" not in said
+    checkpoint = open_checkpoint("from the shell")
+    assert {item.name for item in checkpoint.folder.iterdir()} <= {CONFIG, "job.json", "job.lock", "log.txt"}
+    assert not checkpoint.is_taken
+
+
+def published(name, folder, monkeypatch):
+    """Weights of chance where XRAI looks for those of ImageNet, by their true hash."""
+    torch.manual_seed(5)
+    folder.mkdir(parents=True)
+    file = folder / "weights.pth"
+    torch.save(torchvision.models.get_model(name, weights=None).state_dict(), file)
+    file = file.rename(folder / f"{name}-{hashlib.sha256(file.read_bytes()).hexdigest()[:8]}.pth")
+    weights = SimpleNamespace(DEFAULT=SimpleNamespace(url=f"https://nowhere.invalid/models/{file.name}"))
+    monkeypatch.setattr(torchvision.models, "get_model_weights", lambda name: weights)
+    return file
+
+
+def test_an_imagenet_run_goes_on_without_the_file_of_its_weights(home, easy, monkeypatch, no_network):
+    settings = {"network": "mobilenet_v3_small", "weights": "imagenet", "epochs": 2, "head_epochs": 1}
+    file = published("mobilenet_v3_small", home / "checkpoints" / ".imagenet", monkeypatch)
+    card, one = run(easy, "one", **settings)
+    assert (card.preprocessing.mean, card.preprocessing.std) == (0.449, 0.226)
+    assert "started_from" not in card.training
+    run(easy, "two", **settings, should_stop=stop_after(BORDER + 2))
+    file.unlink()
+    _, two = run(easy, "two", **settings, resume=True)
+    assert_same_run(one, two)
+    with pytest.raises(WeightsError, match="no internet"):
+        run(easy, "three", **settings)
+
+
+SHARED = """
+import os, sys, torch
+from xrai import cli, jobs
+from xrai.training.run import _Run
+
+real, asked = _Run.go, iter(range(99))
+
+def go(self):
+    reason = real(self)
+    own = torch.cat([item.detach().flatten() for item in self.network.parameters()])
+    parts = [torch.empty_like(own) for _ in range(2)]
+    torch.distributed.all_gather(parts, own)
+    if not torch.equal(*parts):
+        sys.exit("the processes have learned each something else")
+    return reason
+
+_Run.go = go
+if stop := int(os.environ["STOP"]):
+    jobs.Running.should_stop = lambda self: setattr(self, "told", next(asked) >= stop - 1) or self.told
+sys.exit(cli.main(sys.argv[1:]))
+"""
+
+
+def test_two_processes_share_a_run_of_two_phases(home, easy, origin):
+    """What shares gradients between processes must share those of the features too once these learn."""
+    script = home / "share.py"
+    script.write_text(SHARED)
+
+    def shell(stop, *arguments):
+        done = subprocess.run(
+            [sys.executable, script, "train", *arguments],
+            cwd=PROJECT, capture_output=True, text=True, timeout=120, check=False,
+            env=os.environ | {"PYTHONPATH": str(PROJECT), "STOP": str(stop)},
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert "Traceback" not in done.stderr
+
+    settings = SMALL | {"weights": "origin", "epochs": 3, "head_epochs": 1, "devices": 2}
+    # stopped in the second phase, so that the run enters it once by itself and once by going on
+    shell(N_BATCHES + 2, easy, "--name", "two", *TrainConfig(**settings).arguments())
+    two = open_checkpoint("two")
+    assert load_state(two.folder / STATE)[1]["epoch"] == 1
+    shell(0, "--name", "two", "--resume")
+    assert [item["epoch"] for item in epochs_of(two)] == [1, 2, 3]
+    card = two.card()
+    assert card.training["ended"] == "finished"
+    assert card.training["started_from"]["model"] == "origin"
+    assert card.preprocessing == origin.card().preprocessing
+    before = origin.load_network(origin.card()).features.state_dict()
+    assert all(not torch.equal(value, before[key]) for key, value in features_of(two).items())
+
+
 # --- what goes wrong --------------------------------------------------------------------------------------------------
 
 
@@ -586,6 +1017,19 @@ def test_loss_that_is_no_number_later_keeps_the_best_weights(home, easy, monkeyp
     weights = load_file(checkpoint.folder / WEIGHTS)
     assert all(bool(value.isfinite().all()) for value in weights.values())
     json.loads((checkpoint.folder / CARD).read_text(), parse_constant=pytest.fail)
+
+
+def test_a_learning_rate_that_is_truly_too_high_keeps_the_best_weights(home, easy, monkeypatch):
+    """The loss grows beyond all numbers by itself."""
+    settings = {"epochs": 40, "optimizer": "sgd", "schedule": "constant", "learning_rate": 10.0, "batch_size": 512}
+    with pytest.raises(TrainingError, match=r"no number any more.*learning rate 10 .*best weights so far are kept"):
+        run(easy, **settings)
+    checkpoint = open_checkpoint("m")
+    card = checkpoint.card()
+    assert card.training["ended"] == "failed"
+    assert card.training["best_epoch"] in [item["epoch"] for item in epochs_of(checkpoint)]
+    assert all(bool(value.isfinite().all()) for value in checkpoint.load_network(card).state_dict().values())
+    assert math.isfinite(card.validation["loss"])
 
 
 FULL = {
@@ -713,6 +1157,35 @@ def test_other_schedules():
     cosine, constant = (TrainConfig(schedule=name) for name in ("cosine", "constant"))
     assert [learning_rate_at(cosine, share) for share in (0, 0.5, 1)] == pytest.approx([1e-3, 5e-4, 0])
     assert {learning_rate_at(constant, share) for share in (0, 0.5, 1)} == {1e-3}
+
+
+@pytest.mark.parametrize("schedule", ["one-cycle", "cosine", "constant"])
+def test_each_of_two_phases_is_a_schedule_of_its_own(schedule):
+    config = TrainConfig(schedule=schedule, learning_rate=1e-2, weights="m", epochs=8, head_epochs=2, fine_tune=0.05)
+    head, whole = (TrainConfig(schedule=schedule, learning_rate=peak) for peak in (1e-2, 5e-4))
+    for share in np.linspace(0, 0.999, 37):
+        assert learning_rate_at(config, 0.25 * share) == pytest.approx(learning_rate_at(head, share))
+    for share in np.linspace(0, 1, 37):
+        assert learning_rate_at(config, 0.25 + 0.75 * share) == pytest.approx(learning_rate_at(whole, share))
+
+
+@pytest.mark.parametrize("schedule", ["one-cycle", "cosine", "constant"])
+def test_without_a_first_phase_the_share_for_the_second_means_nothing(schedule):
+    one, other = (TrainConfig(schedule=schedule, weights="m", fine_tune=share) for share in (0.001, 1.0))
+    for progress in np.linspace(0, 1, 37):
+        assert learning_rate_at(one, progress) == learning_rate_at(other, progress)
+
+
+@pytest.mark.parametrize(("epochs", "head_epochs"), [(15, 3), (47, 3), (49, 1), (49, 2), (77, 5)], ids=str)
+@pytest.mark.parametrize("n_batches", [1, 4, 100])
+def test_the_second_phase_begins_with_its_first_batch(epochs, head_epochs, n_batches):
+    """The share of the run that is done, times its epochs, may fall short of a whole number by rounding."""
+    config = TrainConfig(schedule="constant", weights="m", epochs=epochs, head_epochs=head_epochs)
+    total = epochs * n_batches
+    rates = [learning_rate_at(config, batch / total) for batch in range(total)]
+    border = head_epochs * n_batches
+    assert set(rates[:border]) == {1e-3}
+    assert {round(rate, 9) for rate in rates[border:]} == {1e-4}
 
 
 @pytest.mark.parametrize("kind", ["adamw", "adam", "sgd"])
@@ -887,6 +1360,18 @@ def test_statistics_are_those_of_the_training_scans(easy):
         greys = dataset.images(dataset.rows("train")) / 255
     assert steps.mean == pytest.approx(greys.mean(), abs=1e-3)
     assert steps.std == pytest.approx(greys.std(), abs=1e-3)
+
+
+def test_statistics_are_those_that_the_weights_have_learned_with(easy):
+    learned = Preprocessing(224, 32, 0.3, 0.15)
+    with open_dataset(easy) as dataset:
+        ways = {
+            weights: fit_preprocessing(dataset, TrainConfig(**SMALL | {"network": "resnet18", "weights": weights}), way)
+            for weights, way in (("scratch", None), ("imagenet", None), ("m", learned))
+        }
+    assert ways["imagenet"] == Preprocessing(64, 32, 0.449, 0.226)
+    assert ways["m"] == Preprocessing(64, 32, 0.3, 0.15)
+    assert len({(way.mean, way.std) for way in ways.values()}) == 3
 
 
 def test_averaging_follows_quickly_then_slowly():

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from xrai.config import TrainConfig
+from xrai.config import IMAGENET, SCRATCH, TrainConfig
 from xrai.errors import CheckpointError, SettingsError
 from xrai.preprocessing import Preprocessing
 from xrai.records import HISTORY, JOB, replace_file, write_json
@@ -39,7 +39,7 @@ class Card:
     """What a model is, what it learned from, and how good it was found to be.
 
     Attributes:
-        name: of the model's folder when it was trained.
+        name: of the model, which is its folder's.
         created: ISO time.
         classes: class names in the order of the network's outputs.
         config: everything that was asked of the training.
@@ -92,6 +92,17 @@ class Card:
         )
         card._check()
         return card
+
+    def order_of(self, names: Sequence[str]) -> list[int] | None:
+        """For each of the class names its number among the model's; None where they are not the same classes.
+
+        Upper and lower case, spaces and punctuation make no difference: `Viral Pneumonia` is `VIRAL_PNEUMONIA`.
+        """
+        known = {_spelled(name): number for number, name in enumerate(self.classes)}
+        wanted = [_spelled(name) for name in names]
+        if len(known) != len(self.classes) or len(set(wanted)) != len(wanted) or set(wanted) != set(known):
+            return list(map(self.classes.index, names)) if sorted(names) == sorted(self.classes) else None
+        return [known[name] for name in wanted]
 
     @property
     def threshold_value(self) -> float | None:
@@ -174,7 +185,7 @@ class Checkpoint:
                     f"The card of the model “{self.name}” was made by a newer version of XRAI: "
                     "update this one, or train the model again."
                 )
-            return Card.from_dict(values)
+            return replace(Card.from_dict(values), name=self.name)  # the folder may have been renamed since
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError, SettingsError) as error:
             raise CheckpointError(self._damaged(CARD)) from error
 
@@ -208,9 +219,7 @@ class Checkpoint:
         file = self.folder / WEIGHTS
         if not file.is_file():
             raise CheckpointError(self._missing(WEIGHTS))
-        network = build_network(
-            TrainConfig.from_dict({**card.config.to_dict(), "weights": "scratch"}), len(card.classes)
-        )
+        network = build_network(replace(card.config, weights=SCRATCH, head_epochs=0), len(card.classes))
         try:
             tensors = load_file(file)
             if not all(bool(value.isfinite().all()) for value in tensors.values()):
@@ -272,6 +281,8 @@ def open_checkpoint(name: str) -> Checkpoint:
     Raises:
         CheckpointError: the name is none that a folder can have here.
     """
+    if name.lower() in (SCRATCH, IMAGENET):
+        raise CheckpointError(f"“{name}” cannot be a model's name because it says where a run starts: choose another.")
     if _RESERVED.fullmatch(name):
         raise CheckpointError(f"“{name}” cannot be a model's name because Windows keeps it for itself: choose another.")
     if not _NAME.fullmatch(name) or name != name.strip(" .") or len(name.encode()) > MAX_NAME_BYTES:
@@ -306,6 +317,11 @@ def _check_measures(measured: Mapping[str, Any]) -> None:
     for interval in (measured["accuracy_interval"], measured["auc_interval"]):
         if interval is not None and not (len(interval) == 2 and all(map(_is_number, interval))):
             raise ValueError("interval")
+
+
+def _spelled(name: str) -> str:
+    """A class name's letters and digits alone, so that spellings of one name are equal."""
+    return "".join(letter for letter in name.casefold() if letter.isalnum())
 
 
 def _is_number(value: object) -> bool:

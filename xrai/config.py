@@ -24,6 +24,12 @@ NETWORKS: dict[str, str] = {
 """Every network that can be trained, and a line for who has to choose."""
 
 
+SCRATCH, IMAGENET = "scratch", "imagenet"
+"""Where weights start when it is not a model of one's own."""
+
+SHAPE = ("network", "image_size", "blocks", "filters", "dense_layers", "dense_units", "activation")
+"""What a run takes over from the model that it starts from, unless it says otherwise."""
+
 MAX_DENSE_WEIGHTS = 100_000_000
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -47,8 +53,16 @@ PRESETS: dict[str, dict[str, Any]] = {
         "mixup": 0.2,
         "ema": 0.998,
     },
+    "Transfer learning": {
+        "network": "resnet101",
+        "weights": IMAGENET,
+        "image_size": 224,
+        "epochs": 15,
+        "head_epochs": 3,
+        "fine_tune": 0.1,
+    },
 }
-"""Settings that go well together: minutes, an hour, and as good as an ordinary computer gets."""
+"""Settings that go well together: minutes, an hour, as good as an ordinary computer gets, and for a graphics card."""
 
 
 def _option(
@@ -72,15 +86,27 @@ class TrainConfig:
 
     network: str = _option("resnet18", "which network to train", choices=tuple(NETWORKS))
     weights: str = _option(
-        "scratch",
-        "where it starts: from nothing, or from ImageNet weights, downloaded once",
-        choices=("scratch", "imagenet"),
+        SCRATCH,
+        "where it starts: from nothing (scratch), from what a network learned on a million photos (imagenet, "
+        "downloaded once), or from one of your models, by its name",
     )
     image_size: int = _option(128, "side in pixels of what the network sees; finer is slower", low=32, high=512)
     epochs: int = _option(10, "how often the run goes through the whole training split", low=1, high=1000)
     batch_size: int = _option(32, "scans looked at before each small correction", low=2, high=1024)
     learning_rate: float = _option(
         1e-3, "size of each correction: too small learns slowly, too large never settles", low=1e-7, high=10.0
+    )
+    head_epochs: int = _option(
+        0,
+        "when it starts from learned weights: epochs at first in which only the new last layer learns; 0 is off",
+        low=0,
+        high=999,
+    )
+    fine_tune: float = _option(
+        0.1,
+        "after those epochs the whole network learns, with this share of the learning rate, so as not to forget",
+        low=0.001,
+        high=1.0,
     )
     optimizer: str = _option("adamw", "rule that turns errors into corrections", choices=("adamw", "adam", "sgd"))
     schedule: str = _option(
@@ -138,8 +164,20 @@ class TrainConfig:
                 f"A batch of {self.batch_size} leaves each of {self.devices} devices a single scan, from which it "
                 f"cannot learn: choose a batch size of at least {2 * self.devices}."
             )
+        if not self.weights.strip():
+            raise SettingsError("The setting “weights” is empty: choose scratch, imagenet, or one of your models.")
+        if self.head_epochs and self.weights == SCRATCH:
+            raise SettingsError(
+                "The last layer alone cannot learn from a network that has learned nothing: "
+                "set “head epochs” to 0, or start from ImageNet weights or one of your models."
+            )
+        if self.head_epochs >= self.epochs:
+            raise SettingsError(
+                f"Of {self.epochs} epochs, {self.head_epochs} for the last layer alone leave none for the whole "
+                "network: choose more epochs, or fewer head epochs."
+            )
         if self.network == "convnet":
-            if self.weights != "scratch":
+            if self.weights == IMAGENET:
                 raise SettingsError("The plain convnet has no ImageNet weights: choose scratch, or another network.")
             if self.image_size < 2 ** (self.blocks + 1):
                 raise SettingsError(
@@ -152,13 +190,25 @@ class TrainConfig:
                     "fits into an ordinary memory: use more blocks, fewer filters or dense units, or a smaller image."
                 )
 
+    @property
+    def starts_from_model(self) -> str | None:
+        """The name of the model whose weights it starts from, if that is where it starts."""
+        return None if self.weights in (SCRATCH, IMAGENET) else self.weights
+
+    @property
+    def shape(self) -> dict[str, Any]:
+        """The settings that decide the network's layers and what they see."""
+        names = SHAPE if self.network == "convnet" else SHAPE[:2]
+        return {name: getattr(self, name) for name in names}
+
     def to_dict(self) -> dict[str, Any]:
         """The settings as plain JSON-able values."""
         return asdict(self)
 
     def arguments(self) -> list[str]:
         """The command-line arguments that give these settings."""
-        changed = {name: value for name, value in self.to_dict().items() if value != defaults()[name]}
+        said = self.shape if self.starts_from_model else {}  # what is left out is taken over from that model
+        changed = {name: value for name, value in self.to_dict().items() if name in said or value != defaults()[name]}
         return [word for name, value in changed.items() for word in (f"--{name.replace('_', '-')}", _flag(value))]
 
     @classmethod

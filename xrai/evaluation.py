@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -13,16 +13,24 @@ import torch
 from xrai.checkpoint import Card, Checkpoint
 from xrai.dataset import Dataset
 from xrai.errors import CheckpointError, DatasetError
+from xrai.measurements import Measurement, Predictions, measurement_folder, save_measurement, weights_mark
 from xrai.metrics import (
     auc,
+    average_precision,
     bootstrap_intervals,
     brier,
+    class_aucs,
+    class_intervals,
     confusion_matrix,
     expected_calibration_error,
     per_class_report,
+    precision_recall_curve,
     predict,
+    roc_curve,
+    thinned,
 )
 from xrai.networks import Network
+from xrai.sources import SPLITS
 
 BATCH = 32
 
@@ -32,44 +40,53 @@ def evaluate(
     dataset: Dataset,
     split: str = "test",
     *,
+    left_out: Collection[str] = (),
     progress: Callable[[int, int], None] = lambda done, total: None,
-) -> dict[str, Any]:
-    """Measure a model on a split, and note the measurement in the model's card.
+) -> Measurement:
+    """Measure a model on a split, keep the measurement in its folder and note it in its card.
 
-    The classes are matched by name, in whatever order the dataset has them.
+    The classes are matched by name, in whatever order and spelling the dataset has them.
+
+    Args:
+        checkpoint: the model.
+        dataset: open.
+        split: train, val or test.
+        left_out: files of the dataset that are not to count, as the dataset names them or by their last part alone.
+        progress: told how many scans of how many are done.
 
     Returns:
-        JSON-able: accuracy, balanced_accuracy, auc and their `…_interval` (95 %, bootstrap by patient), classes,
-        confusion_matrix (rows are the truth), per_class (precision, recall, f1, support), threshold,
-        brier, expected_calibration_error, n, n_patients, split, dataset, measured_before.
+        The predictions, and a report that is JSON-able: what `report` gives, and split, dataset, model, fingerprint,
+        when, weights, left_out (scans), measured_before, seen (scans that the model learned from or was chosen by) and
+        unseen (the main measures without these, where there are such).
 
     Raises:
         CheckpointError: the model is damaged or was trained on meanwhile, its classes are not the dataset's, or its
             card cannot be written.
-        DatasetError: the split is empty, or the dataset is damaged.
+        DatasetError: the split is empty, a file to leave out is not in it, or the dataset is damaged.
     """
     card = checkpoint.card()
-    rows = dataset.rows(split)
-    if not len(rows):
-        raise DatasetError(f"The dataset {dataset.path.name} has no scans in its {split} split: choose another split.")
+    rows = _rows(dataset, split, left_out)
     labels = _labels_for(card, dataset, rows)
     probabilities = predict_rows(checkpoint.load_network(card), card, dataset, rows, progress)
-    result = report(probabilities, labels, dataset.patients[rows], card.classes, card.threshold_value)
-    result |= {"split": split, "dataset": dataset.path.stem, "model": checkpoint.name}
-    card = _same_card(checkpoint, card)
-    before = [item for item in card.evaluations if (item["fingerprint"], item["split"]) == (dataset.fingerprint, split)]
-    kept = {name: result[name] for name in _KEPT} | {
+    patients, threshold = dataset.patients[rows], card.threshold_value
+    result = report(probabilities, labels, patients, card.classes, threshold)
+    seen = _seen(card, dataset, split, rows)
+    result |= {
+        "split": split,
+        "dataset": dataset.path.stem,
+        "model": checkpoint.name,
         "fingerprint": dataset.fingerprint,
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
-    try:
-        checkpoint.write_card(replace(card, evaluations=[*card.evaluations, kept]))
-    except OSError as error:
-        raise CheckpointError(
-            f"The measurement cannot be noted in the card of the model “{checkpoint.name}” ({error.strerror}): "
-            "free some disk space, or check the folder's rights, and measure again."
-        ) from error
-    return result | {"measured_before": len(before)}
+        "weights": weights_mark(card),
+        "left_out": len(dataset.rows(split)) - len(rows),
+        "seen": int(seen.sum()),
+        "unseen": None if not seen.any() or seen.all() else _main_measures(
+            report(probabilities[~seen], labels[~seen], patients[~seen], card.classes, threshold)
+        ),
+    }  # fmt: skip
+    called = predict(probabilities, threshold)
+    predictions = Predictions(rows, dataset.files[rows], patients, labels, called, probabilities)
+    return _kept(checkpoint, dataset, card, Measurement(result, predictions))
 
 
 def report(
@@ -81,6 +98,11 @@ def report(
 ) -> dict[str, Any]:
     """All measures of predictions, JSON-able.
 
+    accuracy, balanced_accuracy, auc and their `…_interval` (95 %, bootstrap by patient); classes; confusion_matrix
+    (rows are the truth); per_class (precision, recall, f1, each with `…_interval`, support, auc against the rest and
+    its interval); curves (of each class against the rest: roc, precision_recall, average_precision, or None where they
+    are not defined); threshold; brier; expected_calibration_error; n; n_patients.
+
     Args:
         probabilities: float (N, C).
         labels: true classes, int (N,).
@@ -90,9 +112,12 @@ def report(
     """
     predicted = predict(probabilities, threshold)
     matrix = confusion_matrix(predicted, labels, len(classes))
-    per_class = per_class_report(matrix, classes)
+    per_class: dict[str, dict[str, Any]] = dict(per_class_report(matrix, classes))
     present = [row["recall"] for row in per_class.values() if row["support"]]
     intervals = bootstrap_intervals(probabilities, labels, patients, threshold=threshold)
+    of_classes = class_intervals(probabilities, labels, patients, threshold=threshold)
+    for name, area, bounds in zip(classes, class_aucs(probabilities, labels), of_classes, strict=True):
+        per_class[name] |= {"auc": area} | {f"{measure}_interval": bounds[measure] for measure in bounds}
     return {
         "accuracy": float((predicted == labels).mean()),
         "accuracy_interval": intervals["accuracy"],
@@ -103,6 +128,7 @@ def report(
         "classes": list(classes),
         "confusion_matrix": matrix.tolist(),
         "per_class": per_class,
+        "curves": {name: _curves(probabilities[:, k], labels == k) for k, name in enumerate(classes)},
         "threshold": threshold,
         "brier": brier(probabilities, labels),
         "expected_calibration_error": expected_calibration_error(probabilities, labels),
@@ -129,8 +155,78 @@ def predict_rows(
     return np.concatenate(found)
 
 
-_KEPT = ("dataset", "split", "n", "n_patients", "threshold", "accuracy", "accuracy_interval", "auc", "auc_interval",
-         "per_class")  # fmt: skip
+_MAIN = ("n", "n_patients", "accuracy", "accuracy_interval", "auc", "auc_interval", "per_class")
+_IN_CARD = ("dataset", "split", "left_out", "fingerprint", "when", "threshold", "seen", *_MAIN)
+_IN_CARD_PER_CLASS = ("precision", "recall", "f1", "support")
+
+
+def _rows(dataset: Dataset, split: str, left_out: Collection[str]) -> np.ndarray:
+    """The rows of a split without the files that are to be left out."""
+    rows = dataset.rows(split)
+    if not len(rows):
+        raise DatasetError(f"The dataset {dataset.path.name} has no scans in its {split} split: choose another split.")
+    wanted = set(left_out)
+    names = [{str(dataset.files[row]), str(dataset.files[row]).rsplit("/", 1)[-1]} & wanted for row in rows]
+    missing = wanted - set().union(*names)
+    if missing:
+        raise DatasetError(
+            f"“{min(missing)}”, which was to be left out, is no file of the {split} split of {dataset.path.name}: "
+            "write it as the dataset names it."
+        )
+    kept = rows[[not found for found in names]]
+    if not len(kept):
+        raise DatasetError(
+            f"Nothing of the {split} split of {dataset.path.name} is left to measure: leave out fewer files."
+        )
+    return kept
+
+
+def _seen(card: Card, dataset: Dataset, split: str, rows: np.ndarray) -> np.ndarray:
+    """Which scans the model learned from or was chosen by, bool (n,), as far as the dataset it learned from tells.
+
+    In the model's own dataset these are its training and validation scans, and files that are the same as one of them.
+    """
+    if card.dataset.get("fingerprint") != dataset.fingerprint:
+        return np.zeros(len(rows), bool)
+    known = {content for used in SPLITS[:2] for content in dataset.hashes[dataset.rows(used)].tolist()}
+    return np.array([split != SPLITS[2] or content in known for content in dataset.hashes[rows].tolist()])
+
+
+def _curves(scores: np.ndarray, positive: np.ndarray) -> dict[str, Any] | None:
+    roc, trade = roc_curve(scores, positive), precision_recall_curve(scores, positive)
+    if roc is None or trade is None:
+        return None
+    return {
+        "roc": thinned(roc).as_lists(),
+        "precision_recall": thinned(trade).as_lists(),
+        "average_precision": average_precision(scores, positive),
+    }
+
+
+def _main_measures(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: values[name] for name in _MAIN} | {"per_class": _short(values["per_class"])}
+
+
+def _short(per_class: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    return {name: {measure: row[measure] for measure in _IN_CARD_PER_CLASS} for name, row in per_class.items()}
+
+
+def _kept(checkpoint: Checkpoint, dataset: Dataset, measured: Card, found: Measurement) -> Measurement:
+    """Note a measurement in the card and keep it; says how often the split was measured before."""
+    card, report = _same_card(checkpoint, measured), found.report
+    same = (report["fingerprint"], report["split"])
+    before = [item for item in card.evaluations if (item["fingerprint"], item["split"]) == same]
+    noted = {name: report[name] for name in _IN_CARD} | {"per_class": _short(report["per_class"])}
+    found = replace(found, report=report | {"measured_before": len(before)})
+    try:
+        checkpoint.write_card(replace(card, evaluations=[*card.evaluations, noted]))
+        save_measurement(measurement_folder(checkpoint, dataset.path, report["split"]), found)
+    except OSError as error:
+        raise CheckpointError(
+            f"The measurement cannot be kept in the folder of the model “{checkpoint.name}” ({error.strerror}): "
+            "free some disk space, or check the folder's rights, and measure again."
+        ) from error
+    return found
 
 
 def _same_card(checkpoint: Checkpoint, measured: Card) -> Card:
@@ -146,10 +242,10 @@ def _same_card(checkpoint: Checkpoint, measured: Card) -> Card:
 
 def _labels_for(card: Card, dataset: Dataset, rows: np.ndarray) -> np.ndarray:
     """The rows' labels in the model's class order."""
-    if set(card.classes) != set(dataset.classes):
+    order = card.order_of(dataset.classes)
+    if order is None:
         raise CheckpointError(
             f"The model knows the classes {', '.join(card.classes)}, but the dataset {dataset.path.name} has "
             f"{', '.join(dataset.classes)}: choose a dataset with the same classes."
         )
-    order = np.array([card.classes.index(name) for name in dataset.classes])
-    return order[dataset.labels[rows]]
+    return np.array(order)[dataset.labels[rows]]

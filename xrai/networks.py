@@ -7,15 +7,16 @@ import hashlib
 import re
 import socket
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Self
 
 import torch
 import torchvision
 from torch import Tensor, nn
 
-from xrai.config import NETWORKS, TrainConfig, convnet_filters
+from xrai.config import IMAGENET, NETWORKS, TrainConfig, convnet_filters
 from xrai.errors import WeightsError
 
 IMAGENET_GREY = (0.449, 0.226)
@@ -47,6 +48,25 @@ class Network(nn.Module):
         self.pool = pool
         self.dropout = nn.Dropout(dropout)
         self.head = head
+        self._only_head_learns = False
+
+    @property
+    def only_head_learns(self) -> bool:
+        """Whether training leaves `features` as they are, statistics of their normalisation layers included."""
+        return self._only_head_learns
+
+    @only_head_learns.setter
+    def only_head_learns(self, alone: bool) -> None:
+        self._only_head_learns = alone
+        self.features.requires_grad_(not alone)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> Self:
+        """Switch between training and evaluation; features that do not learn stay in evaluation."""
+        super().train(mode)
+        if self._only_head_learns:
+            self.features.eval()
+        return self
 
     @property
     def pools_globally(self) -> bool:
@@ -63,7 +83,8 @@ def build_network(config: TrainConfig, n_classes: int, *, weights_dir: Path | No
     """A new network as configured.
 
     Args:
-        config: names the network, where its weights start, and for `convnet` its shape.
+        config: names the network, whether ImageNet weights are its start, and for `convnet` its shape; the weights
+            of a model are taken over by `take_over`.
         n_classes: outputs of the head.
         weights_dir: where downloaded ImageNet weights are kept; needed when `config.weights` asks for them.
 
@@ -73,15 +94,47 @@ def build_network(config: TrainConfig, n_classes: int, *, weights_dir: Path | No
     if config.network == "convnet":
         return _convnet(config, n_classes)
     backbone = torchvision.models.get_model(config.network, weights=None)
-    if config.weights == "imagenet":
+    if config.weights == IMAGENET:
         _load_imagenet(backbone, config.network, weights_dir or Path())
     _use_one_channel(backbone)
     return _PARTS[config.network](backbone, n_classes, config.dropout)
 
 
+def take_over(network: Network, learned: Network, outputs: Sequence[int] | None = None) -> None:
+    """Give a network what another of the same shape has learned.
+
+    Args:
+        network: changed in place.
+        learned: the other one.
+        outputs: for each output of `network`, that of `learned` which stands for the same class; None where the
+            classes are others, so that the last layer starts anew.
+
+    Raises:
+        WeightsError: the two differ in more than the last layer.
+    """
+    last = _last_layer(network)
+    found = learned.state_dict()
+    if outputs is None:
+        found |= {name: value for name, value in network.state_dict().items() if name.startswith(last)}
+    else:
+        found |= {name: value[list(outputs)] for name, value in found.items() if name.startswith(last)}
+    try:
+        network.load_state_dict(found)
+    except RuntimeError as error:
+        raise WeightsError(
+            "The model to start from has layers of another kind or size than this run asks for: "
+            "leave network, image size and convnet settings as that model has them."
+        ) from error
+
+
 def n_parameters(network: nn.Module) -> int:
-    """How many numbers training can change."""
-    return sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
+    """How many numbers training can change, also those that rest while only the head learns."""
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+def _last_layer(network: Network) -> str:
+    """What the names of its weights begin with."""
+    return f"head.{len(network.head) - 1}." if isinstance(network.head, nn.Sequential) else "head."
 
 
 def _convnet(config: TrainConfig, n_classes: int) -> Network:

@@ -44,8 +44,14 @@ def draft_card(name: str, feed: Feed, training: dict[str, Any]) -> Card:
         heatmap={},
         versions={"xrai": __version__, "python": platform.python_version()}
         | {package: version(package) for package in packages},
-        notes=_notes(dataset),
+        notes=_notes(dataset, training.get("started_from")),
     )
+
+
+def origin_of(card: Card) -> dict[str, Any]:
+    """What a model's card keeps of the model whose weights its training started from."""
+    known = {name: card.dataset.get(name) for name in ("name", "fingerprint", "population")}
+    return {"model": card.name, "created": card.created, "dataset": known}
 
 
 def full_colour(network: Network, feed: Feed) -> dict[str, dict[str, float]]:
@@ -64,12 +70,15 @@ def _threshold(classes: tuple[str, ...]) -> dict[str, Any] | None:
     return {"class": classes[1], "value": 0.5, "chosen": "fixed at 0.5 beforehand, without looking at any result"}
 
 
-def _notes(dataset: Dataset) -> tuple[str, ...]:
+def _notes(dataset: Dataset, origin: dict[str, Any] | None) -> tuple[str, ...]:
     notes = []
     if dataset.drawings:
         notes.append("Trained on drawings: its answers have no medical meaning.")
     if dataset.population:
         notes.append(f"Trained on: {dataset.population}. It knows nothing of other patients.")
+    if origin:
+        whom = origin["dataset"]["population"] or "patients that nobody described"
+        notes.append(f"It started from the model “{origin['model']}”, which had learned from: {whom}.")
     if dataset.licence:
         notes.append(f"Source of the scans: {dataset.licence}.")
     leaked = dataset.leaks()["test"]["scans"]

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from xrai.augmentation import augment, mix
-from xrai.config import TrainConfig
+from xrai.config import IMAGENET, TrainConfig
 from xrai.dataset import Dataset
 from xrai.errors import TrainingError
 from xrai.networks import IMAGENET_GREY
@@ -119,9 +119,15 @@ class Feed:
         return functional.one_hot(labels, len(self.dataset.classes)).float(), labels
 
 
-def fit_preprocessing(dataset: Dataset, config: TrainConfig) -> Preprocessing:
-    """The way from pixels to input for a run: grey statistics of ImageNet for its weights, else of the train split."""
-    if config.weights == "imagenet":
+def fit_preprocessing(dataset: Dataset, config: TrainConfig, learned: Preprocessing | None = None) -> Preprocessing:
+    """The way from pixels to input for a run.
+
+    Its grey statistics are those with which the weights that it starts from have learned: of the model with the
+    preprocessing `learned`, of ImageNet, or else of the train split.
+    """
+    if learned is not None:
+        return Preprocessing(dataset.size, config.image_size, learned.mean, learned.std)
+    if config.weights == IMAGENET:
         return Preprocessing(dataset.size, config.image_size, *IMAGENET_GREY)
     rows = dataset.rows("train")
     rows = rows[np.linspace(0, len(rows) - 1, min(len(rows), STATISTICS_SCANS)).astype(int)]

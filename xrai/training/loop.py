@@ -140,12 +140,20 @@ def learning_rate_at(config: TrainConfig, progress: float) -> float:
     """The learning rate at a share of the run between 0 and 1.
 
     one-cycle: cosine from 1/25 of the peak up to it in the first 30 %, then down to 1/10,000 of the start;
-    cosine: from the peak to zero; constant: the peak throughout.
+    cosine: from the peak to zero; constant: the peak throughout. Where only the head learns at first, each of the two
+    phases goes through its schedule once, the second one with `fine_tune` times the peak.
     """
-    peak = config.learning_rate
-    if config.schedule == "constant":
+    epoch, first = progress * config.epochs, config.head_epochs
+    if epoch < first:
+        return _scheduled(config.schedule, config.learning_rate, epoch / first)
+    peak = config.learning_rate * (config.fine_tune if first else 1)
+    return _scheduled(config.schedule, peak, (epoch - first) / (config.epochs - first))
+
+
+def _scheduled(schedule: str, peak: float, progress: float) -> float:
+    if schedule == "constant":
         return peak
-    if config.schedule == "cosine":
+    if schedule == "cosine":
         return _cosine(peak, 0.0, progress)
     low = peak / 25
     if progress < WARM_UP:

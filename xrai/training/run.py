@@ -15,14 +15,15 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from xrai.checkpoint import STATE, Card, Checkpoint
-from xrai.config import TrainConfig
+from xrai.checkpoint import STATE, Card, Checkpoint, open_checkpoint
+from xrai.config import SCRATCH, TrainConfig
 from xrai.dataset import Dataset
 from xrai.errors import CheckpointError, TrainingError
-from xrai.networks import Network, build_network, n_parameters
+from xrai.networks import Network, build_network, n_parameters, take_over
+from xrai.preprocessing import Preprocessing
 from xrai.records import HISTORY, keep_records, read_records
 from xrai.settings import checkpoints_dir
-from xrai.training.card import draft_card, full_colour
+from xrai.training.card import draft_card, full_colour, origin_of
 from xrai.training.clock import Clock
 from xrai.training.data import Feed, check_dataset, fit_preprocessing
 from xrai.training.loop import Averaging, Outcome, learning_rate_at, make_loss, make_optimizer, run_epoch
@@ -74,13 +75,15 @@ def train(
     Raises:
         TrainingError: the dataset cannot be trained on, the loss is no number any more, or memory or disk are full;
             the best weights so far are kept, with a card.
-        WeightsError: ImageNet weights were asked for and cannot be had.
+        WeightsError: the weights to start from cannot be had, or are those of another network.
         SettingsError: the machine does not have the devices that were asked for.
-        CheckpointError: resuming, and the state is missing, damaged or of another dataset.
+        CheckpointError: the model to start from is missing or damaged; or, resuming, the state is missing, damaged
+            or of another dataset.
     """
     check_dataset(dataset)
     with stated(checkpoint.name):
-        run = _Run.begin(config, dataset, checkpoint, emit, should_stop)
+        goes_on = resume and checkpoint.is_taken
+        run = _Run.begin(config, dataset, checkpoint, emit, should_stop, goes_on=goes_on)
         if resume:
             run.restore()
         run.start()
@@ -111,6 +114,7 @@ class _Run:
     average: AveragedModel | None
     optimizer: torch.optim.Optimizer
     loss_of: Callable[[Tensor, Tensor], Tensor]
+    origin: dict[str, Any] | None = None
     epoch: int = 0
     batch: int = 0
     outcome: Outcome = field(default_factory=Outcome.empty)
@@ -120,24 +124,38 @@ class _Run:
 
     @classmethod
     def begin(
-        cls, config: TrainConfig, dataset: Dataset, checkpoint: Checkpoint, emit: Emit, should_stop: Callable[[], bool]
+        cls,
+        config: TrainConfig,
+        dataset: Dataset,
+        checkpoint: Checkpoint,
+        emit: Emit,
+        should_stop: Callable[[], bool],
+        *,
+        goes_on: bool,
     ) -> _Run:
+        """All parts in place; a run that goes on needs no learned weights to start from, which may be gone by now."""
         fabric = make_fabric(config)
+        origin = None if goes_on or config.starts_from_model is None else open_checkpoint(config.starts_from_model)
+        learned = origin.card() if origin else None
         with torch.random.fork_rng():
             torch.manual_seed(config.seed)
-            network = build_network(config, len(dataset.classes), weights_dir=checkpoints_dir() / ".imagenet")
+            asked = replace(config, weights=SCRATCH, head_epochs=0) if goes_on else config
+            network = build_network(asked, len(dataset.classes), weights_dir=checkpoints_dir() / ".imagenet")
+        if origin and learned:
+            take_over(network, origin.load_network(learned), learned.order_of(dataset.classes))
+        network.only_head_learns = config.head_epochs > 0
         network.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         averaging: Any = Averaging(config.ema)
         average = AveragedModel(network, multi_avg_fn=averaging, use_buffers=True) if config.ema else None
         wrapped, optimizer = fabric.setup(network, make_optimizer(config, network))
-        feed = Feed(
-            dataset, fit_preprocessing(dataset, config), config, fabric.device, fabric.global_rank, fabric.world_size
-        )
+        preprocessing = fit_preprocessing(dataset, config, learned.preprocessing if learned else None)
+        feed = Feed(dataset, preprocessing, config, fabric.device, fabric.global_rank, fabric.world_size)
         counts = np.bincount(dataset.labels[dataset.rows("train")], minlength=len(dataset.classes))
         loss_of = make_loss(config, counts, fabric.device)
         return cls(
-            config, dataset, checkpoint, emit, should_stop, fabric, feed, network, wrapped, average, optimizer, loss_of
-        )
+            config, dataset, checkpoint, emit, should_stop, fabric, feed, network, wrapped, average, optimizer, loss_of,
+            origin_of(learned) if learned else None,
+        )  # fmt: skip
 
     def start(self) -> None:
         """Say what is about to happen; the clock starts here."""
@@ -147,6 +165,7 @@ class _Run:
             {
                 "kind": "resume" if self._batches_done else "start",
                 "epochs": self.config.epochs,
+                "head_epochs": self.config.head_epochs,
                 "batches": self._n_batches,
                 "parameters": n_parameters(self.network),
                 "device": str(self.fabric.device),
@@ -160,6 +179,7 @@ class _Run:
         """Run the epochs that are left; gives why it ended: "finished", "stopped" or "early"."""
         while not self._is_over:
             began = time.monotonic()
+            self._enter_phase()
             if not self._train_epoch():
                 self._save()
                 return "stopped"
@@ -210,6 +230,9 @@ class _Run:
                 self.average.load_state_dict(part(tensors, "average"))
             restore_optimizer(self.optimizer, tensors)
             self.epoch, self.batch, self.best, self.since_best = (values[name] for name in _NAMES)
+            self.origin = values.get("origin")
+            if "preprocessing" in values:
+                self.feed = replace(self.feed, preprocessing=Preprocessing.from_dict(values["preprocessing"]))
             self.clock = Clock(values["seconds"])
             if self._is_alone:
                 self.outcome = saved_outcome(tensors, values["losses"], len(self.dataset.classes))
@@ -234,6 +257,15 @@ class _Run:
     @property
     def _batches_done(self) -> int:
         return self.epoch * self._n_batches + self.batch
+
+    def _enter_phase(self) -> None:
+        """Let the whole network learn once the epochs of the head alone are over."""
+        alone = self.epoch < self.config.head_epochs
+        if self.network.only_head_learns == alone:
+            return
+        self.network.only_head_learns = alone
+        if not self._is_alone:  # what shares gradients between processes knows only those that there were at setup
+            self.wrapped = self.fabric.setup_module(self.network)
 
     def _train_epoch(self) -> bool:
         """Train from the present batch to the epoch's end; False when stopped."""
@@ -304,7 +336,8 @@ class _Run:
         first = validation["accuracy"] if validation["auc"] is None else validation["auc"]
         score = (round(first, 3), -validation["loss"])
         is_best = self.best is None or score > tuple(self.best["score"])
-        self.since_best = 0 if is_best else self.since_best + 1
+        is_early = self.epoch < self.config.head_epochs  # patience begins when the whole network learns
+        self.since_best = 0 if is_best or is_early else self.since_best + 1
         self.epoch, self.batch = self.epoch + 1, 0
         record = {
             "kind": "epoch",
@@ -361,6 +394,8 @@ class _Run:
             "losses": self.outcome.losses,
             "seconds": round(self.clock.seconds, 2),
             "fingerprint": self.dataset.fingerprint,
+            "preprocessing": self.feed.preprocessing.to_dict(),
+            "origin": self.origin,
             "records": len(read_records(self.checkpoint.folder / HISTORY)),
         }
         save_state(self.checkpoint.folder / STATE, tensors | optimizer_tensors(self.optimizer), values)
@@ -387,4 +422,6 @@ class _Run:
             "parameters": n_parameters(self.network),
             "precision": str(self.fabric._precision.precision),
         }
+        if self.origin:
+            training["started_from"] = self.origin
         return draft_card(self.checkpoint.name, self.feed, training)

@@ -149,6 +149,11 @@ def check_values(values: Any) -> None:
         raise ValueError("numbers")
     if best is not None and (type(best["epoch"]) is not int or [type(item) for item in best["score"]] != [float] * 2):
         raise ValueError("best")
+    if (origin := values.get("origin")) is not None:
+        if not all(isinstance(origin[name], str) for name in ("model", "created")):
+            raise ValueError("origin")
+        if not isinstance(origin["dataset"]["population"], str | None):
+            raise ValueError("origin")
 
 
 def as_tensor(array: np.ndarray) -> Tensor:

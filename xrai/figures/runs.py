@@ -1,22 +1,21 @@
-"""Plotly figures: curves of a run with their uncertainty, and what a dataset is made of."""
+"""The curves of one run, with their uncertainty."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from html import escape
 from typing import Any
 
 import plotly.graph_objects as go
 
-TRAIN, VALIDATION = "#d9822b", "#1791a3"
-"""Orange and teal: told apart with any colour vision, on white and on black."""
+from xrai.figures.style import MARGIN, TRAIN, VALIDATION
 
 MOST_STEPS = 1000
 """More points than a screen has pixels only make a long run's charts slow."""
 
-_BAND = "rgba(23, 145, 163, 0.18)"
 
 Records = Sequence[Mapping[str, Any]]
+
+_BAND = "rgba(23, 145, 163, 0.18)"
 
 
 def loss_curves(records: Records) -> go.Figure:
@@ -53,38 +52,6 @@ def auc_curves(records: Records) -> go.Figure:
     return figure
 
 
-def class_balance(counts: Mapping[str, Mapping[str, int]]) -> go.Figure:
-    """Scans per class, one bar a split.
-
-    Args:
-        counts: {class: {split: number}}.
-    """
-    splits = list(dict.fromkeys(split for row in counts.values() for split in row))
-    figure = go.Figure()
-    for split in splits:
-        values = [row.get(split, 0) for row in counts.values()]
-        figure.add_bar(
-            name=SPLIT_WORDS[split], x=list(counts), y=values, text=[f"{value:,}" for value in values],
-            marker_color=_SPLIT_COLOURS[split],
-        )  # fmt: skip
-    figure.update_layout(barmode="group", height=280, margin=_MARGIN, legend=_LEGEND, yaxis_title="Scans")
-    return figure
-
-
-def page_of(figures: Mapping[str, go.Figure], title: str) -> str:
-    """One HTML page with several figures, which opens anywhere without internet."""
-    parts = [
-        figure.to_html(full_html=False, include_plotlyjs=(number == 0))
-        for number, figure in enumerate(figures.values())
-    ]
-    return f"<!doctype html><meta charset='utf-8'><title>{escape(title)}</title>\n" + "\n".join(parts)
-
-
-SPLIT_WORDS = {"train": "Training", "val": "Validation", "test": "Test", "all": "All"}
-
-_SPLIT_COLOURS = {"train": TRAIN, "val": VALIDATION, "test": "#7a5ea8", "all": VALIDATION}
-_MARGIN = {"l": 10, "r": 10, "t": 40, "b": 10}
-_LEGEND = {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 1, "xanchor": "right", "title": None}
 _STYLE = {"train": ("Training", TRAIN), "val": ("Validation", VALIDATION)}
 
 
@@ -93,7 +60,7 @@ def _curves(title: str) -> go.Figure:
     figure.update_layout(
         title={"text": title, "font": {"size": 15}, "x": 0, "xanchor": "left", "y": 0.97, "yanchor": "top"},
         height=340,
-        margin=_MARGIN,
+        margin=MARGIN,
         legend={"orientation": "h", "y": -0.25, "yanchor": "top", "x": 0, "title": None},
         hovermode="x unified",
         uirevision="run",  # a zoom survives the next second's points

@@ -1,0 +1,118 @@
+"""Repeated stratified cross-validation on the COVID set without its duplicates, with any settings of `xrai train`.
+
+python benchmarks/covid19.py data/covid19.hdf5 --weights pneumonia --epochs 20 [--part train] [--repeats 3]
+
+Every scan is predicted once a repeat by a model that has seen neither it nor a copy of it. The figures are those of
+each repeat's predictions put together, as mean and standard deviation over repeats; what is compared with what is the
+settings, never the official test split: `--part train` leaves that out altogether, to choose settings by.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from sklearn.model_selection import StratifiedKFold, train_test_split
+
+from xrai.checkpoint import Checkpoint, open_checkpoint
+from xrai.cli import dataset_path
+from xrai.config import TrainConfig
+from xrai.dataset import Dataset, open_dataset
+from xrai.evaluation import predict_rows, report
+from xrai.settings import checkpoints_dir
+from xrai.training import train
+
+COPIES = {
+    "test/Covid/COVID-00003b.jpg", "test/Covid/COVID-00012.jpg", "test/Covid/COVID-00022.jpg",
+    "test/Covid/COVID-00033.jpg", "test/Covid/COVID-00037.jpg", "test/Covid/0112.jpg",
+    "test/Covid/radiopaedia-2019-novel-coronavirus-infected-pneumonia.jpg",
+    "test/Covid/auntminnie-2020_01_31_20_24_2322_2020_01_31_x-ray_coronavirus_US.jpg",
+    "train/Normal/020.jpeg", "train/Normal/094.jpeg", "train/Viral Pneumonia/020.jpeg",
+}  # fmt: skip
+"""Files of which the same or nearly the same picture stands elsewhere in the set; eight are in its test split."""
+
+HELD_OUT = 0.15
+
+
+def main() -> None:
+    """Print the figures as JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("dataset")
+    parser.add_argument("--repeats", type=int, default=1)
+    parser.add_argument("--folds", type=int, default=5)
+    parser.add_argument("--part", choices=("train", "all"), default="all")
+    for item in fields(TrainConfig):
+        parser.add_argument(f"--{item.name.replace('_', '-')}", type=type(item.default), default=None)
+    options = parser.parse_args()
+    given = {item.name: getattr(options, item.name) for item in fields(TrainConfig)}
+    given = {name: value for name, value in given.items() if value is not None}
+    start = TrainConfig(**given).starts_from_model
+    config = TrainConfig(**(open_checkpoint(start).card().config.shape if start else {}) | given)
+    with open_dataset(dataset_path(options.dataset)) as dataset:
+        rows = without_copies(dataset, options.part)
+        repeats = [one_repeat(dataset, rows, config, options.folds, seed) for seed in range(options.repeats)]
+    print(json.dumps({"n": len(rows), "settings": given, **summary(repeats), "repeats": repeats}, indent=1))
+
+
+def without_copies(dataset: Dataset, part: str) -> np.ndarray:
+    """The rows of the set that are no copies of another row, of its train split or of all of it."""
+    assert set(dataset.files) >= COPIES, "this is not the set that the benchmark is made for"
+    left_out = set(dataset.rows("test")) if part == "train" else set()
+    return np.array([row for row, file in enumerate(dataset.files) if file not in COPIES and row not in left_out])
+
+
+def one_repeat(dataset: Dataset, rows: np.ndarray, config: TrainConfig, folds: int, seed: int) -> dict[str, Any]:
+    """The report of one repeat's predictions."""
+    labels = dataset.labels[rows]
+    probabilities = np.zeros((len(rows), len(dataset.classes)), np.float32)
+    cut = StratifiedKFold(folds, shuffle=True, random_state=seed)
+    for number, (rest, held_out) in enumerate(cut.split(rows, labels)):
+        learned, checked = train_test_split(rest, test_size=HELD_OUT, stratify=labels[rest], random_state=seed)
+        splits = np.zeros(len(rows), np.uint8)
+        splits[checked], splits[held_out] = 1, 2
+        probabilities[held_out] = predicted(dataset, rows, splits, config, learned, held_out)
+        done = report(probabilities[held_out], labels[held_out], held_out.astype(str), dataset.classes, None)
+        print(f"repeat {seed + 1}, fold {number + 1}: accuracy {done['accuracy']:.3f}", file=sys.stderr, flush=True)
+    whole = report(probabilities, labels, dataset.patients[rows], dataset.classes, None)
+    return {name: whole[name] for name in ("accuracy", "auc", "confusion_matrix", "per_class")}
+
+
+def predicted(
+    dataset: Dataset,
+    rows: np.ndarray,
+    splits: np.ndarray,
+    config: TrainConfig,
+    learned: np.ndarray,
+    held_out: np.ndarray,
+) -> np.ndarray:
+    """Probabilities of the rows held out, by a model trained on the rest in a folder that goes afterwards."""
+    assert not set(learned) & set(held_out)
+    with tempfile.TemporaryDirectory(dir=checkpoints_dir(), prefix=".fold-") as folder:
+        file = Path(folder) / "fold.hdf5"
+        with h5py.File(dataset.path, "r", locking=False) as source, h5py.File(file, "w") as target:
+            target.attrs.update(source.attrs)
+            for name, column in source.items():
+                if isinstance(column, h5py.Dataset):
+                    target[name] = splits if name == "split" else column[()][rows]
+        checkpoint = Checkpoint(Path(folder))
+        with open_dataset(file) as fold:
+            card = train(config, fold, checkpoint)
+            assert card
+            return predict_rows(checkpoint.load_network(card), card, fold, fold.rows("test"))
+
+
+def summary(repeats: list[dict[str, Any]]) -> dict[str, Any]:
+    """Mean and standard deviation over repeats."""
+    values = {name: [repeat[name] for repeat in repeats] for name in ("accuracy", "auc")}
+    return {name: {"mean": float(np.mean(item)), "sd": float(np.std(item))} for name, item in values.items()}
+
+
+if __name__ == "__main__":
+    main()

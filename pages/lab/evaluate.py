@@ -1,0 +1,5 @@
+"""Evaluate."""
+
+from pages.shared.page import head
+
+head("Evaluate", "Being built.")

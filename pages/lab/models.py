@@ -1,0 +1,5 @@
+"""Models."""
+
+from pages.shared.page import head
+
+head("Models", "Being built.")

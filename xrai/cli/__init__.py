@@ -1,0 +1,38 @@
+"""The command line: all that the pages do, without a browser.
+
+`--json` prints one JSON document on standard output and nothing else there; progress goes to standard error.
+Exit status: 0 done, 1 a stated error (one sentence on standard error), 2 wrong usage.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from collections.abc import Sequence
+from contextlib import nullcontext, redirect_stdout, suppress
+
+from xrai.cli.output import say
+from xrai.cli.parser import make_parser
+from xrai.errors import XraiError, in_a_sentence
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; gives the exit status."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors="replace")  # a Windows console may be of another code page
+    options = make_parser().parse_args(arguments)
+    options.stdout = sys.stdout
+    try:
+        with redirect_stdout(sys.stderr) if options.json else nullcontext():  # libraries print what they like
+            return options.run(options)
+    except BrokenPipeError:  # whoever read what is printed has gone, and there is nobody left to tell
+        with suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno() if sys.__stdout__ else 1)
+        return 1
+    except (XraiError, MemoryError, OSError) as error:
+        return say(in_a_sentence(error))
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return 1

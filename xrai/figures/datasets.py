@@ -1,0 +1,31 @@
+"""What a dataset is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import plotly.graph_objects as go
+
+from xrai.figures.style import LEGEND, MARGIN, TEST, TRAIN, VALIDATION
+
+SPLIT_WORDS = {"train": "Training", "val": "Validation", "test": "Test", "all": "All"}
+
+_SPLIT_COLOURS = {"train": TRAIN, "val": VALIDATION, "test": TEST, "all": VALIDATION}
+
+
+def class_balance(counts: Mapping[str, Mapping[str, int]]) -> go.Figure:
+    """Scans per class, one bar a split.
+
+    Args:
+        counts: {class: {split: number}}.
+    """
+    splits = list(dict.fromkeys(split for row in counts.values() for split in row))
+    figure = go.Figure()
+    for split in splits:
+        values = [row.get(split, 0) for row in counts.values()]
+        figure.add_bar(
+            name=SPLIT_WORDS[split], x=list(counts), y=values, text=[f"{value:,}" for value in values],
+            marker_color=_SPLIT_COLOURS[split],
+        )  # fmt: skip
+    figure.update_layout(barmode="group", height=280, margin=MARGIN, legend=LEGEND, yaxis_title="Scans")
+    return figure

@@ -1,0 +1,38 @@
+"""The numbers that say how good a model is, from its probabilities and the true labels.
+
+Throughout, N is the number of scans, C ≥ 2 the number of classes, `probabilities` is (N, C) with one column a class
+in the model's order, and `labels` is (N,) with values 0 … C − 1. Plain numpy; what comes back can go into JSON, of a
+curve its `as_lists`. Input of the wrong shape, a label outside the classes or a probability that is not a number raises
+`ValueError`.
+"""
+
+from xrai.metrics.checks import Interval
+from xrai.metrics.curves import Curve, average_precision, precision_recall_curve, roc_curve, thinned
+from xrai.metrics.intervals import bootstrap_intervals, class_intervals
+from xrai.metrics.measures import (
+    auc,
+    brier,
+    class_aucs,
+    confusion_matrix,
+    expected_calibration_error,
+    per_class_report,
+    predict,
+)
+
+__all__ = [
+    "Curve",
+    "Interval",
+    "auc",
+    "average_precision",
+    "bootstrap_intervals",
+    "brier",
+    "class_aucs",
+    "class_intervals",
+    "confusion_matrix",
+    "expected_calibration_error",
+    "per_class_report",
+    "precision_recall_curve",
+    "predict",
+    "roc_curve",
+    "thinned",
+]
