@@ -46,7 +46,8 @@ def main() -> None:
     parser.add_argument("--one", nargs=3, metavar=("NETWORK", "SIDE", "BATCH"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
-        print(measure(_config(*options.one, options)))
+        name, side, batch = options.one
+        print(measure(_config(name, side, batch, options)))
         return
     print(f"{'network':20} {'side':>5} {'batch':>6} {'estimate MB':>12} {'measured MB':>12} {'ratio':>6}")
     for name, side, batch in RUNS:

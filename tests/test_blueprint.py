@@ -60,12 +60,15 @@ class TestLayers:
         """Whatever a layer is called with, its output has the shape that was foretold."""
         network, seen = build_network(config(name), 2).eval(), []
 
-        def note(module, inputs, output, path):
-            seen.append((path, (output[0].numel(),) if path == "pool" else tuple(output.shape[1:])))
+        def noting(path):
+            def note(module, inputs, output):
+                seen.append((path, (output[0].numel(),) if path == "pool" else tuple(output.shape[1:])))
+
+            return note
 
         for path, module in network.named_modules():
             if not list(module.children()):
-                module.register_forward_hook(lambda *passed, path=path: note(*passed, path))
+                module.register_forward_hook(noting(path))
         with torch.no_grad():
             network(torch.zeros(1, 1, 64, 64))
         foretold = [(layer.name, layer.shape) for layer in layers(config(name), 2)]

@@ -151,7 +151,7 @@ def build_the_practice_set(server, page):
 
 def start_a_training(page):
     page.get_by_role("link", name="Train a model on it").click()
-    see(page, "How thorough")
+    see(page, "What kind of training")
     settled(page)
     page.get_by_role("spinbutton", name="Epochs").fill("40")
     page.get_by_role("spinbutton", name="Epochs").press("Tab")

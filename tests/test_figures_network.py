@@ -41,14 +41,18 @@ def fronts(figure: Any) -> list[Any]:
     return [shape for shape in figure.layout.shapes if shape.type == "rect"]
 
 
+def hover_of(figure: Any) -> list[str]:
+    return [*figure.data[0].text]
+
+
 def text_of(figure: Any) -> list[str]:
     return [item.text.replace("\u00a0", " ").replace("<b>", "").replace("</b>", "") for item in labels(figure)]
 
 
 @pytest.mark.parametrize("n", [2, 5, 8, 12])
 def test_every_stage_has_a_box_a_label_a_hover_text_and_an_arrow_to_the_next(n):
-    figure = network_diagram(row_of(n))
-    assert len(fronts(figure)) == len(labels(figure)) == len(figure.data[0].text) == n
+    figure: Any = network_diagram(row_of(n))
+    assert len(fronts(figure)) == len(labels(figure)) == len(hover_of(figure)) == n
     assert sum(item.showarrow for item in figure.layout.annotations) == n - 1
     assert [(box.x0 + box.x1) / 2 for box in fronts(figure)] == pytest.approx(range(n))
 
@@ -86,7 +90,7 @@ def test_a_single_map_of_a_single_pixel_can_be_drawn():
 
 def test_neighbours_labels_stand_in_two_rows_where_there_are_many():
     assert len({label.y for label in labels(network_diagram(FIVE))}) == 1
-    figure = network_diagram(row_of(12))
+    figure: Any = network_diagram(row_of(12))
     high, low = {label.y for label in labels(figure)[::2]}, {label.y for label in labels(figure)[1::2]}
     assert len(high) == len(low) == 1
     assert max(low) < min(high)
@@ -95,7 +99,7 @@ def test_neighbours_labels_stand_in_two_rows_where_there_are_many():
 
 
 def test_colours_of_text_and_page_are_the_theme_s():
-    figure = network_diagram(FIVE)
+    figure: Any = network_diagram(FIVE)
     assert figure.layout.paper_bgcolor == figure.layout.plot_bgcolor == "rgba(0, 0, 0, 0)"
     assert all(label.font.color is None and label.font.family is None for label in labels(figure))
     assert not figure.layout.xaxis.visible
@@ -103,10 +107,10 @@ def test_colours_of_text_and_page_are_the_theme_s():
 
 
 def test_what_a_stage_is_for_appears_under_the_pointer():
-    hover = [text.split("<br>") for text in network_diagram(FIVE).data[0].text]
+    hover = [text.split("<br>") for text in hover_of(network_diagram(FIVE))]
     assert hover[0] == ["<b>Input</b>", "1 × 64 × 64", "What it is for."]
     assert hover[2][:2] == ["<b>Residual stage 1 (3 blocks)</b>", "256 × 8 × 8 · 29 layers · 1,230,000 weights"]
 
 
 def test_it_travels_as_json():
-    assert json.loads(network_diagram(FIVE).to_json())["data"]
+    assert json.loads(str(network_diagram(FIVE).to_json()))["data"]

@@ -333,11 +333,11 @@ def test_the_home_is_that_of_the_starter_also_where_it_is_named_from_here(worker
 CORRUPT = [
     b"", b"{", b"[]", b"7", b'"x"', b"\xff\xfe", b'{"status": 3}', b'{"status": []}', b'{"status": "dancing"}',
     b'{"status": "starting"}', b'{"status": "starting", "time": "soon"}', b'{"status": "starting", "time": null}',
-    b'{"details": null, "title": null}', b'{"details": [1]}',
+    b'{"details": null, "title": null}', b'{"details": [1]}', b"[" * 10**5, b'{"status": ' + b"[" * 10**5,
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("content", CORRUPT)
+@pytest.mark.parametrize("content", CORRUPT, ids=lambda content: content[:50])
 def test_a_corrupt_note_is_borne(tmp_path, content):
     (tmp_path / JOB).write_bytes(content)
     job = Job(tmp_path)

@@ -157,6 +157,12 @@ class TestDefault:
         (checkpoints_dir() / models.DEFAULT).write_bytes(content)
         assert models.default_model().name == models.SHIPPED
 
+    @pytest.mark.parametrize("name", ["default.json", "DEFAULT.json", "Default.JSON"])
+    def test_no_model_is_called_as_the_file_that_names_the_default(self, home, name):
+        """A training of that name failed on a disk with a default, and took the default's place on one without."""
+        with refused(f"“{name}” cannot be a model's name because"):
+            open_checkpoint(name)
+
     def test_the_file_is_no_model(self, model):
         models.set_default(model)
         assert [item.name for item in list_checkpoints()] == ["m"]
@@ -174,7 +180,7 @@ class TestDefault:
     def test_a_full_disk_keeps_the_choice(self, model, monkeypatch):
         models.set_default(model)
         other = make_model("other")
-        monkeypatch.setattr(models, "write_json", no_space)
+        monkeypatch.setattr("xrai.models.default.write_json", no_space)
         with refused("“other” cannot be made the default", "No space left"):
             models.set_default(other)
         assert models.default_model() == model
@@ -221,7 +227,7 @@ class TestRename:
         assert models.rename(make_run("run"), "tried").name == "tried"
         assert names() == ["tried"]
 
-    @pytest.mark.parametrize("name", ["other", "OTHER", "Other", "default.json", "Default.JSON"])
+    @pytest.mark.parametrize("name", ["other", "OTHER", "Other"])
     def test_a_taken_name(self, model, name):
         make_run("other")
         with refused(f"“{name}” is already taken"):
@@ -248,7 +254,7 @@ class TestRename:
     def test_its_own_name(self, model):
         assert models.rename(model, "m") == model
 
-    @pytest.mark.parametrize("name", ["", "../x", "CON", "scratch", ".m", "x" * 81])
+    @pytest.mark.parametrize("name", ["", "../x", "CON", "scratch", ".m", "x" * 81, models.DEFAULT])
     def test_bad_names(self, model, name):
         with refused("cannot be a model's name"):
             models.rename(model, name)
@@ -273,7 +279,7 @@ class TestRename:
 
     def test_a_full_disk_says_that_only_the_default_is_lost(self, model, monkeypatch):
         models.set_default(model)
-        monkeypatch.setattr(models, "write_json", no_space)
+        monkeypatch.setattr("xrai.models.default.write_json", no_space)
         with refused("called “better” now", "default"):
             models.rename(model, "better")
         assert open_checkpoint("better").is_model
@@ -353,7 +359,7 @@ class TestDelete:
 
     def test_a_half_deleted_one_is_not_listed_and_goes_with_the_next(self, model, monkeypatch):
         with monkeypatch.context() as broken:
-            broken.setattr(models.shutil, "rmtree", in_use)
+            broken.setattr("xrai.models.deleting.shutil.rmtree", in_use)
             with refused("“m” is deleted", "next deletion"):
                 models.delete(model)
         assert list_checkpoints() == []
@@ -451,14 +457,14 @@ class TestImport:
             models.export_model(make_model(name), tmp_path / "long.zip")
             assert models.import_model(tmp_path / "long.zip").name.endswith("-2")
 
-    @pytest.mark.parametrize("name", ["m", "M", "default.json"])
+    @pytest.mark.parametrize("name", ["m", "M"])
     def test_a_given_name_that_is_taken(self, exported, name):
         before = everything()
         with refused("already taken"):
             models.import_model(exported, name)
         assert everything() == before
 
-    @pytest.mark.parametrize("name", ["", "../x", "CON", "imagenet"])
+    @pytest.mark.parametrize("name", ["", "../x", "CON", "imagenet", models.DEFAULT])
     def test_a_given_name_that_is_bad(self, exported, name):
         with refused("cannot be a model's name"):
             models.import_model(exported, name)
@@ -583,8 +589,8 @@ class TestImport:
 
     @pytest.mark.parametrize("name", [WEIGHTS, HISTORY])
     def test_too_large_by_its_header(self, inside, monkeypatch, name):
-        monkeypatch.setattr(models, "MAX_WEIGHTS_BYTES", 10)
-        monkeypatch.setattr(models, "MAX_TEXT_BYTES", 10**9 if name == WEIGHTS else 10)
+        monkeypatch.setattr("xrai.models.importing.MAX_WEIGHTS_BYTES", 10)
+        monkeypatch.setattr("xrai.models.importing.MAX_TEXT_BYTES", 10**9 if name == WEIGHTS else 10)
         before = everything()
         with refused("would unpack"):
             models.import_model(zipped(inside))
@@ -592,8 +598,8 @@ class TestImport:
 
     def test_too_large_while_it_is_read(self, inside, monkeypatch):
         """What a zip says of its sizes need not be true."""
-        monkeypatch.setattr(models, "_chunks", lambda *args: itertools.repeat(b"x" * 60))
-        monkeypatch.setattr(models, "MAX_TEXT_BYTES", 10**5)
+        monkeypatch.setattr("xrai.models.importing._chunks", lambda *args: itertools.repeat(b"x" * 60))
+        monkeypatch.setattr("xrai.models.importing.MAX_TEXT_BYTES", 10**5)
         before = everything()
         with refused("would unpack"):
             models.import_model(zipped(inside))
@@ -689,14 +695,14 @@ class TestImport:
 
     def test_a_full_disk_at_the_very_end(self, inside, monkeypatch):
         before = everything()
-        monkeypatch.setattr(models, "replace_file", no_space)
+        monkeypatch.setattr("xrai.models.importing.replace_file", no_space)
         with refused("cannot be imported", "No space left"):
             models.import_model(zipped(inside))
         assert everything() == before
 
     def test_is_not_listed_before_it_is_checked(self, inside, monkeypatch):
         listed = []
-        monkeypatch.setattr(models, "_mend", lambda draft: listed.extend(list_checkpoints()))
+        monkeypatch.setattr("xrai.models.importing._mend", lambda draft: listed.extend(list_checkpoints()))
         models.import_model(zipped(inside))
         assert [item.name for item in listed] == ["m"]
 
@@ -780,6 +786,26 @@ class TestSummaries:
         card["validation"]["accuracy"] = 10**400
         (model.folder / CARD).write_text(json.dumps(card))
         assert "card.json" in summary_of("m").problem
+
+    def test_a_card_whose_version_is_beyond_counting(self, model):
+        (model.folder / CARD).write_text('{"format": "xrai-model", "version": Infinity}')
+        with refused("card.json"):
+            model.card()
+
+    def test_a_card_with_a_whole_number_beyond_all_floats(self, model):
+        card = json.loads((model.folder / CARD).read_text())
+        for name, value in (("validation", MEASURED | {"auc": 10**400}), ("heatmap", {"CAM": {"CLEAR": 10**400}})):
+            (model.folder / CARD).write_text(json.dumps(card | {name: value}))
+            with refused("card.json"):
+                model.card()
+
+    @pytest.mark.parametrize("number", ["1e999", "-1e999", "NaN", "1" + "0" * 400, "1" + "0" * 5000])
+    def test_a_config_with_numbers_beyond_counting(self, model, number):
+        for name in TINY.to_dict():
+            asked = {"dataset": "d", "train": TINY.to_dict() | {name: "?"}}
+            (model.folder / CONFIG).write_text(json.dumps(asked).replace('"?"', number))
+            with refused("config.json"):
+                model.config()
 
     def test_a_card_with_odd_details(self, home):
         make_model("m", created="some day", training={"seconds": "long", "epochs_run": -1}, dataset={"name": ["d"]})

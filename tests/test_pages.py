@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 import time
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -14,13 +15,15 @@ from starlette.datastructures import Headers
 from starlette.formparsers import MultiPartParser
 from streamlit.testing.v1 import AppTest
 
-from xrai import jobs
+from pages.shared.settings import label_of
+from xrai import blueprint, jobs
 from xrai.checkpoint import Card, Checkpoint
 from xrai.config import TrainConfig
 from xrai.phantoms import draw_thorax
 from xrai.preprocessing import Preprocessing
 from xrai.records import append_record, write_json
 from xrai.settings import PROJECT, checkpoints_dir, data_dir, inbox_dir
+from xrai.sweep import create, open_sweep
 
 DIAGNOSE, DATASET, TRAIN = "pages/clinic/diagnose.py", "pages/lab/dataset.py", "pages/lab/train.py"
 
@@ -342,6 +345,99 @@ class TestTrain:
         assert not started
         assert "cannot be a model's name" in app.error[0].value
 
+    def test_every_setting_has_a_control_with_an_explanation(self, dataset_here):
+        app = opened(TRAIN)
+        controls = [*app.number_input, *app.selectbox, *app.checkbox]
+        labels = {item.label for item in controls}
+        assert labels >= {label_of(item.name) for item in fields(TrainConfig)}
+        assert all(item.help for item in controls if item.label not in ("Dataset", "Run"))
+
+    def test_a_run_from_a_model_takes_over_its_network(self, dataset_here, model, started):
+        app = opened(TRAIN)
+        app.radio[0].set_value("From one of your models").run()
+        network = next(item for item in app.selectbox if item.label == "Network")
+        assert (network.value, network.disabled) == ("resnet18", True)
+        assert "has learned from children of one hospital" in texts(app)
+        button(app, "Start training").click().run()
+        arguments = started[0][0]
+        assert arguments[arguments.index("--weights") + 1] == "chance"
+        assert arguments[arguments.index("--image-size") + 1] == "64"
+        assert arguments[arguments.index("--head-epochs") + 1] == "2"
+
+    def test_without_a_model_none_is_offered_as_a_start(self, dataset_here):
+        assert "From one of your models" not in opened(TRAIN).radio[0].options
+
+    def test_from_scratch_the_last_layer_never_learns_alone(self, dataset_here, model, started):
+        """Going back from a model to scratch once left two epochs of the head alone, which scratch refuses."""
+        app = opened(TRAIN)
+        app.radio[0].set_value("From one of your models").run()
+        next(item for item in app.selectbox if item.label == "Start from").select("scratch").run()
+        head = next(item for item in app.number_input if item.label == "Epochs of last layer alone")
+        assert (head.value, head.disabled) == (0, True)
+        button(app, "Start training").click().run()
+        assert started
+
+    def test_the_network_is_drawn_as_configured(self, dataset_here):
+        app = opened(TRAIN)
+        app.session_state["layers_Quick look_0"] = True
+        app.run()
+        before = app.dataframe[-1].value
+        assert len(app.get("plotly_chart")) == 1
+        next(item for item in app.number_input if item.label == "Convolution blocks").set_value(3).run()
+        assert not app.exception
+        assert len(app.dataframe[-1].value) == len(before) - 8  # two blocks of four layers less
+
+    def test_a_run_that_will_not_fit_is_said_before_and_can_be_started_all_the_same(
+        self, dataset_here, started, monkeypatch
+    ):
+        monkeypatch.setattr(blueprint, "machine_memory", lambda: blueprint.Memory(2**20, 2**20, "cpu"))
+        app = opened(TRAIN)
+        button(app, "Start training").click().run()
+        assert not started
+        assert "choose a smaller batch size" in app.warning[0].value
+        button(app, "Start all the same").click().run()
+        assert started[0][0][0] == "train"
+
+    def test_a_sweep_is_planned_and_started(self, dataset_here, started):
+        app = opened(TRAIN)
+        vary(app, learning_rate="0.001, 0.003", dropout="0, 0.2, 0.4")
+        assert "6 runs, one after another" in texts(app)
+        button(app, "Start the sweep").click().run()
+        assert not app.exception
+        assert started[0][0] == ["sweep", "--name", "model-1", "--resume"]
+        assert [run.name for run in open_sweep("model-1").runs] == [f"model-1-{number}" for number in range(1, 7)]
+
+    def test_a_sweep_of_ten_thousand_runs_is_one_sentence(self, dataset_here, started):
+        app = opened(TRAIN)
+        vary(app, seed=", ".join(map(str, range(100))), epochs=", ".join(map(str, range(1, 101))))
+        assert not app.exception
+        assert "10,000" in app.error[0].value
+        assert not [item for item in app.button if item.label == "Start the sweep"]
+
+    def test_a_sweep_shows_what_came_out_and_goes_on(self, dataset_here, started):
+        sweep = create("s", dataset_here, {"epochs": 2}, {"dropout": [0.0, 0.2]})
+        found = {"epoch": 1, "accuracy": 0.9, "accuracy_interval": [0.8, 1.0], "auc": 0.95, "auc_interval": None}
+        told = {"kind": "run", "number": 1, "runs": 2, "name": "s-1", "settings": {"dropout": 0.0}, "error": ""}
+        append_record(sweep.folder / "history.jsonl", told | {"status": "done", "val": found})
+        failed = told | {"name": "s-2", "status": "failed", "val": None, "error": "No memory is left."}
+        append_record(sweep.folder / "history.jsonl", failed)
+        write_json(sweep.folder / jobs.JOB, {"status": "stopped", "title": "s", "time": time.time()})
+        app = opened(TRAIN)
+        app.get("button_group")[0].set_value("Watch a run").run()
+        assert not app.exception
+        table = app.dataframe[0].value
+        assert table["AUC (95 % interval)"].tolist() == ["0.950", ""]
+        assert table["Status"].tolist() == ["Done", "Failed"]
+        assert "No memory is left" in texts(app)
+        button(app, "Go on with the sweep").click().run()
+        assert started[0] == (["sweep", "--name", "s", "--resume"], sweep.folder)
+
+    def test_both_phases_of_transfer_learning_are_told(self, dataset_here):
+        write_run("a", "done", head_epochs=2)
+        app = opened(TRAIN)
+        app.get("button_group")[0].set_value("Watch a run").run()
+        assert "only the last layer learns" in texts(app)
+
     def test_preview_shows_scans_and_their_variations(self, dataset_here):
         app = opened(TRAIN)
         button(app, "Show what it will see").click().run()
@@ -395,14 +491,32 @@ class TestTrain:
         assert "is being trained now" in app.error[0].value
 
 
-def write_run(name: str, status: str, *, error: str = "", epochs: int = 3) -> None:
+def vary(app: AppTest, **values: str) -> None:
+    """Ask for a sweep over some settings."""
+    next(item for item in app.multiselect if item.label == "Settings to vary").set_value(list(values)).run()
+    for name, written in values.items():
+        label = f"Values of “{label_of(name).lower()}”"
+        next(item for item in app.text_input if item.label == label).input(written)
+    app.run()
+
+
+def write_run(name: str, status: str, *, error: str = "", epochs: int = 3, head_epochs: int = 0) -> None:
     """A run's folder as a process leaves it."""
     folder = checkpoints_dir() / name
     folder.mkdir(parents=True)
     config = TrainConfig(network="convnet", image_size=64, epochs=epochs)
     write_json(folder / "config.json", {"dataset": "data/practice.hdf5", "train": config.to_dict()})
     write_json(folder / jobs.JOB, {"status": status, "title": name, "error": error, "time": time.time()})
-    plan = {"epochs": epochs, "batches": 3, "parameters": 10, "device": "cpu", "precision": "32", "train": 9, "val": 4}
+    plan = {
+        "epochs": epochs,
+        "head_epochs": head_epochs,
+        "batches": 3,
+        "parameters": 10,
+        "device": "cpu",
+        "precision": "32",
+        "train": 9,
+        "val": 4,
+    }
     append_record(folder / "history.jsonl", {"kind": "start", **plan})
     step = {"progress": 0.5, "epoch": 1, "loss": 0.7, "accuracy": 0.5, "images_per_second": 9.0, "seconds_left": 5.0}
     append_record(folder / "history.jsonl", {"kind": "step", **step})

@@ -93,6 +93,10 @@ class TestLog:
         (tmp_path / "log").write_bytes(b'[1]\nnull\n\n\xff\xfe\n{"n": 1}\nNaN\n{"n": 2}')
         assert read_records(tmp_path / "log") == [{"n": 1}, {"n": 2}]
 
+    def test_a_line_nested_without_end_is_left_out(self, tmp_path):
+        (tmp_path / "log").write_text('{"n": 1}\n' + "[" * 10**5 + '\n{"n": ' + "[" * 10**5 + '\n{"n": 2}')
+        assert read_records(tmp_path / "log") == [{"n": 1}, {"n": 2}]
+
     @pytest.mark.parametrize(("n", "kept"), [(0, []), (2, [0, 1]), (5, [0, 1, 2])])
     def test_keeping_the_first(self, tmp_path, n, kept):
         for i in range(3):

@@ -23,7 +23,7 @@ from xrai.networks import Network, build_network
 MOST_STAGES = 12
 """A diagram with more boxes than that is not taken in at a glance."""
 
-BASE_BYTES = 1_000_000_000
+BASE_BYTES = 1_100_000_000
 """What Python, torch and its libraries take by themselves; on a graphics card, about what its libraries take there."""
 
 _KEPT_FACTOR, _WEIGHTS_FACTOR, _SCAN_COPIES = 1.25, 1.5, 10

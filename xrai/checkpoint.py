@@ -23,6 +23,9 @@ if TYPE_CHECKING:  # torch takes seconds to import, and listing models does not 
     from xrai.networks import Network
 
 CONFIG, WEIGHTS, CARD, STATE = "config.json", "model.safetensors", "card.json", "state"
+DEFAULT = "default.json"
+"""The file beside the models that names the default one; see `models.default`."""
+
 VERSION = 1
 
 _NAME = re.compile(r"\w[\w .+-]{0,79}")
@@ -186,7 +189,7 @@ class Checkpoint:
                     "update this one, or train the model again."
                 )
             return replace(Card.from_dict(values), name=self.name)  # the folder may have been renamed since
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, SettingsError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError, SettingsError) as error:
             raise CheckpointError(self._damaged(CARD)) from error
 
     def config(self) -> dict[str, Any]:
@@ -283,6 +286,10 @@ def open_checkpoint(name: str) -> Checkpoint:
     """
     if name.lower() in (SCRATCH, IMAGENET):
         raise CheckpointError(f"“{name}” cannot be a model's name because it says where a run starts: choose another.")
+    if name.casefold() == DEFAULT:
+        raise CheckpointError(
+            f"“{name}” cannot be a model's name because the file that names the default model has it: choose another."
+        )
     if _RESERVED.fullmatch(name):
         raise CheckpointError(f"“{name}” cannot be a model's name because Windows keeps it for itself: choose another.")
     if not _NAME.fullmatch(name) or name != name.strip(" .") or len(name.encode()) > MAX_NAME_BYTES:

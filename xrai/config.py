@@ -64,6 +64,16 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 """Settings that go well together: minutes, an hour, as good as an ordinary computer gets, and for a graphics card."""
 
+FROM_MODEL: dict[str, Any] = {
+    "epochs": 12,
+    "batch_size": 16,
+    "learning_rate": 0.001,
+    "head_epochs": 2,
+    "fine_tune": 0.5,
+    "ema": 0.98,
+}
+"""Settings that go well with a model of one's own as the start, for few scans."""
+
 
 def _option(
     default: Any,

@@ -121,7 +121,7 @@ class Job:
     def _noted(self) -> dict[str, Any]:
         try:
             noted = json.loads((self.folder / JOB).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return {}
         return noted if isinstance(noted, dict) else {}
 

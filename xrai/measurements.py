@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,8 @@ from xrai.records import replace_file, write_json
 
 FOLDER, REPORT, PREDICTIONS = "evaluations", "report.json", "predictions.csv"
 _COLUMNS = ("row", "file", "patient", "truth", "called")
+_DAMAGE = (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError, csv.Error)
+"""What files with damaged, foreign or missing values lead to when they are read."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,19 +104,16 @@ def save_measurement(folder: Path, measured: Measurement) -> None:
         OSError: the disk is full; the earlier one is still there, or none.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    partial = folder / f"{PREDICTIONS}.partial"
-    classes, predictions = measured.classes, measured.predictions
+    predictions, report = folder / f"{PREDICTIONS}.partial", folder / f"{REPORT}.partial"
     try:
-        with partial.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow([*_COLUMNS, *(f"p {name}" for name in classes)])
-            for item in predictions.to_list(classes):
-                writer.writerow([*(item[name] for name in _COLUMNS), *item["probabilities"].values()])
+        _write_predictions(predictions, measured)
+        write_json(report, measured.report)
         (folder / REPORT).unlink(missing_ok=True)  # a report never stands beside the predictions of another
-        replace_file(partial, folder / PREDICTIONS)
-        write_json(folder / REPORT, measured.report)
+        replace_file(predictions, folder / PREDICTIONS)
+        replace_file(report, folder / REPORT)
     finally:
-        partial.unlink(missing_ok=True)
+        predictions.unlink(missing_ok=True)
+        report.unlink(missing_ok=True)
 
 
 def load_measurement(folder: Path) -> Measurement | None:
@@ -128,7 +129,7 @@ def load_measurement(folder: Path) -> Measurement | None:
         measured = Measurement(report, _read_predictions(folder / PREDICTIONS, report["classes"]))
         _check(measured)
         return measured
-    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+    except _DAMAGE as error:
         raise CheckpointError(
             f"The measurement kept in {folder.name} of the model “{folder.parent.parent.name}” is damaged: "
             "measure again."
@@ -138,6 +139,14 @@ def load_measurement(folder: Path) -> Measurement | None:
 def forget_measurements(checkpoint: Checkpoint) -> None:
     """Remove what was kept of measurements, which names scans; the card still says how they went."""
     shutil.rmtree(checkpoint.folder / FOLDER, ignore_errors=True)
+
+
+def _write_predictions(file: Path, measured: Measurement) -> None:
+    with file.open("w", encoding="utf-8", errors="surrogateescape", newline="") as opened:
+        writer = csv.writer(opened)  # with its own ends of lines it also quotes names that hold one
+        writer.writerow([*_COLUMNS, *(f"p {name}" for name in measured.classes)])
+        for item in measured.predictions.to_list(measured.classes):
+            writer.writerow([*(item[name] for name in _COLUMNS), *item["probabilities"].values()])
 
 
 def _read_predictions(file: Path, classes: list[str]) -> Predictions:
@@ -158,20 +167,61 @@ def _read_predictions(file: Path, classes: list[str]) -> Predictions:
 
 
 def _check(measured: Measurement) -> None:
-    """Refuse what could not be shown.
+    """Refuse what could not be shown, or a report that is not of these predictions.
 
     Raises:
-        KeyError, TypeError, ValueError: something is missing or makes no sense.
+        LookupError, TypeError, ValueError: something is missing or makes no sense.
     """
-    report: Mapping[str, Any] = measured.report
-    n_classes = len(measured.classes)
-    if np.shape(report["confusion_matrix"]) != (n_classes, n_classes) or report["n"] != len(measured.predictions.rows):
-        raise ValueError("sizes")
-    if set(report["per_class"]) != set(measured.classes) or set(report["curves"]) != set(measured.classes):
+    report, predictions, classes = measured.report, measured.predictions, measured.classes
+    if len(set(classes)) < 2 or not all(isinstance(name, str) for name in classes):
         raise ValueError("classes")
-    texts = ("dataset", "split", "fingerprint", "weights", "when")
-    if (
-        not all(isinstance(report[name], str) for name in texts)
-        or not np.isfinite(measured.predictions.probabilities).all()
-    ):
-        raise ValueError("words")
+    counts = np.zeros((len(classes), len(classes)), np.int64)
+    np.add.at(counts, (predictions.labels, predictions.called), 1)
+    if report["confusion_matrix"] != counts.tolist() or report["n"] != len(predictions.rows):
+        raise ValueError("not of these predictions")
+    if predictions.rows.min() < 0 or not np.isfinite(predictions.probabilities).all():
+        raise ValueError("predictions")
+    if not all(isinstance(report[name], str) for name in ("dataset", "split", "fingerprint", "weights", "when")):
+        raise TypeError("words")
+    datetime.fromisoformat(report["when"])
+    _check_counts(report, "n", "n_patients", "seen", "left_out", "measured_before")
+    _check_measures(report, "accuracy", "balanced_accuracy", "auc")
+    _check_numbers(report["brier"], report["expected_calibration_error"], report["threshold"])
+    for name in classes:
+        _check_measures(report["per_class"][name], "precision", "recall", "f1", "auc")
+        _check_counts(report["per_class"][name], "support")
+        _check_curves(report["curves"][name])
+    if report["unseen"] is not None:
+        _check_counts(report["unseen"], "n", "n_patients")
+        _check_measures(report["unseen"], "accuracy", "auc")
+
+
+def _check_counts(values: Mapping[str, Any], *names: str) -> None:
+    if any(type(values[name]) is not int or values[name] < 0 for name in names):
+        raise ValueError("counts")
+
+
+def _check_measures(values: Mapping[str, Any], *names: str) -> None:
+    for name in names:
+        interval = values[f"{name}_interval"]
+        if interval is not None and (len(interval) != 2 or None in interval):
+            raise ValueError("interval")
+        _check_numbers(values[name], *(interval or ()))
+
+
+def _check_curves(curves: Mapping[str, Any] | None) -> None:
+    if curves is None:
+        return
+    _check_numbers(curves["average_precision"])
+    for name in ("roc", "precision_recall"):
+        x, y, thresholds = (curves[name][axis] for axis in ("x", "y", "thresholds"))
+        if not len(x) == len(y) == len(thresholds) or None in x or None in y:
+            raise ValueError("curve")
+        _check_numbers(*x, *y, *thresholds)
+
+
+def _check_numbers(*values: object) -> None:
+    """Refuse what is neither a number nor None, which stands for one that is not defined."""
+    for value in values:
+        if value is not None and not (type(value) in (int, float) and math.isfinite(value)):  # type: ignore[arg-type]
+            raise TypeError("numbers")

@@ -1,65 +1,40 @@
-"""Train: start a run with a few choices or many, and watch it learn."""
+"""Train: start a run with a few choices or many, or a sweep of runs, and watch it learn."""
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Callable
-from dataclasses import Field, fields
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import streamlit as st
 
 from pages.shared.jobs import stop_button, watch
-from pages.shared.page import duration, head, nice, plain, span, stated_errors
+from pages.shared.page import head, nice, plain, span, stated_errors
+from pages.shared.runs import STATUS, downloads, show_curves, show_progress
+from pages.shared.settings import CONVNET, GROUPS, LEARNED, MAIN, control, explanation, label_of
+from pages.shared.sweeps import show_sweep
 from xrai import jobs
-from xrai.checkpoint import CONFIG, Checkpoint, list_checkpoints, open_checkpoint
-from xrai.config import NETWORKS, PRESETS, TrainConfig, defaults
+from xrai.checkpoint import CONFIG, Card, Checkpoint, list_checkpoints, list_models, open_checkpoint
+from xrai.config import FROM_MODEL, IMAGENET, PRESETS, SCRATCH, TrainConfig, defaults
 from xrai.dataset import list_datasets, open_dataset
 from xrai.errors import CheckpointError, JobError
-from xrai.figures import accuracy_curves, auc_curves, loss_curves, page_of
+from xrai.figures import network_diagram
+from xrai.models import default_model
 from xrai.settings import checkpoints_dir, shown_path
+from xrai.sweep import Sweep, active_sweeps, create, list_sweeps, parse_values, plan
 
 NEW, WATCH = "Start a run", "Watch a run"
+OWN_MODEL = "From one of your models"
 PRESET_WORDS = {
     "Quick look": "minutes: a small network on small pictures, to see that all works",
     "Balanced": "the better part of an hour for some thousand scans: a good network at a moderate size",
     "Best": "hours without a graphics card: finer pictures, more variation, more rounds",
+    OWN_MODEL: "goes on from what a model here has learned, also for other classes: the best start for few scans",
+    "Transfer learning": "ResNet-101 that has learned from a million photos: wants a graphics card, "
+    "and internet the first time",
 }
-GROUPS = {
-    "Learning": (
-        "learning_rate",
-        "optimizer",
-        "schedule",
-        "weight_decay",
-        "label_smoothing",
-        "patience",
-        "ema",
-        "dropout",
-    ),
-    "Variation of the scans": ("balance", "augment", "erase", "mixup", "flip"),
-    "Shape of the plain convnet": ("blocks", "filters", "dense_layers", "dense_units", "activation"),
-    "Machine": ("precision", "devices", "seed"),
-}
-LABELS = {"ema": "Weight averaging", "mixup": "Mixing of scans", "augment": "Strength of variation", "erase": "Hidden patches",
-          "flip": "Mirror left to right", "patience": "Early stopping", "blocks": "Convolution blocks",
-          "filters": "Filters of the first block", "weights": "Start from"}  # fmt: skip
-Colour = Literal["blue", "green", "orange", "red"]
-STATUS: dict[str, tuple[str, Colour, str]] = {
-    "starting": ("Starting", "blue", ":material/hourglass:"),
-    "running": ("Training", "blue", ":material/model_training:"),
-    "done": ("Done", "green", ":material/check_circle:"),
-    "stopped": ("Stopped", "orange", ":material/stop_circle:"),
-    "failed": ("Failed", "red", ":material/error:"),
-    "interrupted": ("Interrupted", "orange", ":material/power_off:"),
-    "none": ("Done", "green", ":material/check_circle:"),
-}
-CHART = {
-    "displaylogo": False,
-    "displayModeBar": True,
-    "modeBarButtons": [["toImage", "zoom2d", "pan2d", "resetScale2d"]],
-}
+MOST_VARIED = 4
+SWEEP = "sweep: "  # what the name of a sweep begins with among the runs; no model's name holds a colon
 
 
 def main() -> None:
@@ -72,16 +47,17 @@ def main() -> None:
             for run in list_checkpoints()
             if (run.folder / jobs.JOB).is_file() or (run.folder / jobs.HISTORY).is_file()
         ]
+        sweeps = list_sweeps()
         view = NEW
-        if runs:
-            started_here = any((run.folder / jobs.JOB).is_file() for run in runs)  # the model in the box was not
+        if runs or sweeps:
+            started_here = any((run.folder / jobs.JOB).is_file() for run in runs)  # the models in the box were not
             st.session_state.setdefault("train_view", WATCH if started_here else NEW)
             view = st.segmented_control(
                 "What to do", [WATCH, NEW], key="train_view", required=True, label_visibility="collapsed",
                 persist_state="session",
             )  # fmt: skip
         if view == WATCH:
-            _watch(runs)
+            _watch(runs, sweeps)
         elif datasets:
             _new(datasets)
         else:
@@ -98,104 +74,190 @@ def _new(datasets: list[Path]) -> None:
     taken = state.get("train_taken")
     if taken:
         left, right = st.columns([5, 1], vertical_alignment="center")
-        left.info(f"The settings below are those of “{taken}”. Change what you like and start.")
+        left.info(f"The settings below are those of “{plain(taken)}”. Change what you like and start.")
         if right.button("Forget them", type="tertiary"):
             _take(None, {})
         chosen, origin = defaults() | state["train_settings"], taken
     else:
+        offered = [name for name in PRESET_WORDS if name != OWN_MODEL or default_model()]
         origin = st.radio(
-            "How thorough",
-            list(PRESETS),
-            captions=list(PRESET_WORDS.values()),
+            "What kind of training",
+            offered,
+            captions=[PRESET_WORDS[name] for name in offered],
             key="train_preset",
             persist_state="session",
         )
-        chosen = defaults() | PRESETS[origin]
-    key = f"{origin}_{state.get('train_generation', 0)}"
-    with st.form("train_form", border=False, enter_to_submit=False):
-        left, right = st.columns(2)
-        names = [str(file) for file in datasets]
-        known = state.get("train_dataset")
-        dataset = left.selectbox(
-            "Dataset", names, index=names.index(known) if known in names else 0, format_func=lambda item: Path(item).stem,
-            key=f"train_dataset_{key}",
-        )  # fmt: skip
-        name = right.text_input("Name of the model", _free_name(), max_chars=80, key=f"train_name_{key}")
-        config = _controls(chosen, key)
+        model = default_model()
+        preset = FROM_MODEL | {"weights": model.name} if model and origin == OWN_MODEL else PRESETS[origin]
+        chosen = defaults() | preset
+    _form(datasets, chosen, f"{origin}_{state.get('train_generation', 0)}")
+
+
+@st.fragment
+def _form(datasets: list[Path], chosen: dict[str, Any], key: str) -> None:
+    """All choices of a new run. A change draws this part of the page anew, and nothing else."""
+    left, right = st.columns(2)
+    names = [str(file) for file in datasets]
+    known = st.session_state.get("train_dataset")
+    dataset = left.selectbox(
+        "Dataset", names, index=names.index(known) if known in names else 0, format_func=lambda item: Path(item).stem,
+        key=f"train_dataset_{key}",
+    )  # fmt: skip
+    name = right.text_input("Name of the model", _free_name(), max_chars=80, key=f"train_name_{key}").strip()
+    with stated_errors():
+        values = _controls(chosen, key)
+        _layers(values, Path(dataset), key)
+        grid = _variations(values, key)
         with st.container(horizontal=True):
-            started = st.form_submit_button("Start training", type="primary", icon=":material/play_arrow:")
-            previewed = st.form_submit_button("Show what it will see", icon=":material/visibility:")
-    if started:
-        with stated_errors():
-            _start(name.strip(), Path(dataset), TrainConfig(**config))
-    if previewed:
-        with stated_errors():
-            _preview(Path(dataset), TrainConfig(**config))
+            word = "Start the sweep" if grid else "Start training"
+            started = st.button(word, type="primary", icon=":material/play_arrow:", key=f"start_{key}")
+            previewed = st.button("Show what it will see", icon=":material/visibility:", key=f"preview_{key}")
+        anyway = f"anyway_{key}"
+        if started and (warning := _memory_warning(grid, values, Path(dataset))):
+            st.session_state[anyway] = (warning, values)
+        elif started:
+            _start(name, Path(dataset), values, grid)
+        known_warning = st.session_state.get(anyway)
+        if known_warning and known_warning[1] == values:
+            st.warning(plain(known_warning[0]), icon=":material/memory:")
+            if st.button("Start all the same", key=f"start_{anyway}"):
+                _start(name, Path(dataset), values, grid)
+        if previewed:
+            _preview(Path(dataset), TrainConfig(**values))
 
 
 @st.fragment(run_every=3.0)
 def _notice_of_others() -> None:
     """Say when a run is going on, also one that another tab or the command line has started meanwhile."""
-    active = jobs.active_in(checkpoints_dir())
-    if not active:
+    sweeps, runs = active_sweeps(), jobs.active_in(checkpoints_dir())
+    if not sweeps and not runs:
         return
-    name = active[0].folder.name
+    name = (runs or sweeps)[0].folder.name
     left, right = st.columns([5, 1], vertical_alignment="center")
     left.info(f"“{name}” is being trained now. A second run at once would slow both down: wait, or stop it.")
     if right.button("Watch it", icon=":material/visibility:"):
-        _show(name)
+        _show(name if runs else SWEEP + name)
 
 
 def _controls(chosen: dict[str, Any], key: str) -> dict[str, Any]:
     """One control for every setting; gives the settings as they stand."""
-    by_name = {item.name: item for item in fields(TrainConfig)}
-    values: dict[str, Any] = {}
-    main = st.grid(5, min_column_width=140)
-    for name in ("network", "weights", "image_size", "epochs", "batch_size"):
-        with main.cell():
-            values[name] = _control(by_name[name], chosen[name], key)
+    models = [model.name for model in list_models()]
+    values = {"weights": st.session_state.get(f"weights_{key}", chosen["weights"])}
+    origin = _origin(values["weights"])
+    imposed = origin.config.shape if origin else {}
+    fixed = set(imposed) if imposed.get("network") == "convnet" else set(imposed) & {"network"}
+    if values["weights"] == SCRATCH:
+        imposed, fixed = {"head_epochs": 0}, set(GROUPS[LEARNED])
+    chosen = chosen | imposed
+    key_of = {name: f"{key}_{values['weights']}" if name in imposed else key for name in defaults()}
+
+    def put(names: Iterable[str], columns: int, width: int) -> None:
+        grid = st.grid(columns, min_column_width=width)
+        for name in names:
+            with grid.cell():
+                options = (SCRATCH, IMAGENET, *models) if name == "weights" else ()
+                idle = name in GROUPS[CONVNET] and values["network"] != "convnet"
+                disabled = idle or name in fixed
+                values[name] = control(name, chosen[name], key_of[name], disabled=disabled, options=options)
+
+    put(MAIN, 5, 150)
+    if origin:
+        st.caption(
+            f"It takes over what **{plain(origin.name)}** has learned from "
+            f"{plain(origin.dataset.get('population') or 'its scans')}; the kind of network is given by that."
+        )
     with st.expander("All settings", icon=":material/tune:"):
         for group, names in GROUPS.items():
             st.markdown(f"**{group}**")
-            grid = st.grid(4, min_column_width=150)
-            for name in names:
-                with grid.cell():
-                    values[name] = _control(by_name[name], chosen[name], key)
-    return values
+            put(names, 4, 150)
+    return {name: values[name] for name in defaults()}
 
 
-def _control(item: Field[Any], value: Any, key: str) -> Any:
-    rules = item.metadata
-    label = LABELS.get(item.name, item.name.replace("_", " ").capitalize())
-    help_text = rules["help"][0].upper() + rules["help"][1:] + "."
-    key = f"train_{item.name}_{key}"
-    if rules["choices"]:
-        words: Callable[[str], str] = str
-        if item.name == "network":
-            words = _network_name
-            help_text += "".join(f"\n- {line}" for line in NETWORKS.values())
-        options = list(rules["choices"])
-        return st.selectbox(label, options, options.index(value), format_func=words, help=help_text, key=key)
-    if isinstance(value, bool):
-        return st.checkbox(label, value, help=help_text, key=key)
-    if isinstance(value, int):
-        return int(st.number_input(label, int(rules["low"]), int(rules["high"]), value, help=help_text, key=key))
-    step = 0.0001 if item.name == "learning_rate" else 0.05
-    digits = "%.6g" if item.name == "learning_rate" else "%.4g"
-    low, high = float(rules["low"]), float(rules["high"])
-    return float(st.number_input(label, low, high, float(value), step, digits, help=help_text, key=key))
+def _origin(weights: str) -> Card | None:
+    """The card of the model whose weights a run starts from, if that is where it starts."""
+    return None if weights in (SCRATCH, IMAGENET) else open_checkpoint(weights).card()
 
 
-def _network_name(network: str) -> str:
-    return NETWORKS[network].split(":")[0]
+def _layers(values: dict[str, Any], dataset: Path, key: str) -> None:
+    """The network as configured; torch is loaded when somebody wants to see it, and not before."""
+    part = st.expander(
+        "The network, layer by layer", icon=":material/account_tree:", key=f"layers_{key}", on_change="rerun"
+    )
+    if not part.open:
+        return
+    with part:
+        config = TrainConfig(**values)
+        with st.spinner("Laying out the network…"):
+            from xrai.blueprint import layers, memory_needed, stages, too_large
+        with open_dataset(dataset) as opened:
+            n_classes = len(opened.classes)
+        found = layers(config, n_classes)
+        st.plotly_chart(network_diagram(stages(found)), key=f"diagram_{key}", config={"displayModeBar": False})
+        weights, memory = sum(layer.parameters for layer in found), memory_needed(config, n_classes)
+        st.caption(
+            f"Height: the side of the picture; width: how many feature maps. {weights:,} weights in all; its training "
+            f"needs about {memory / 1e9:,.1f} GB of memory."
+        )
+        if warning := too_large(config, n_classes):
+            st.warning(plain(warning), icon=":material/memory:")
+        rows = [
+            {"Layer": layer.name, "What it is": layer.kind, "Output": " × ".join(map(str, layer.shape)),
+             "Weights": layer.parameters}
+            for layer in found
+        ]  # fmt: skip
+        st.dataframe(rows, hide_index=True, height=260)
 
 
-def _start(name: str, dataset: Path, config: TrainConfig) -> None:
-    checkpoint = open_checkpoint(name)
+def _variations(values: dict[str, Any], key: str) -> dict[str, list[Any]]:
+    """Settings of which several values are to be tried, with these values; none for a single run."""
+    part = st.expander("Try several values, one run after another", icon=":material/grid_view:")
+    varied: list[str] = part.multiselect(
+        "Settings to vary", [name for name in defaults() if name != "weights"], format_func=label_of,
+        max_selections=MOST_VARIED, key=f"varied_{key}",
+        help="Every combination is trained as a run of its own; Models then shows them side by side.",
+    )  # fmt: skip
+    grid = {}
+    for name in varied:
+        written = part.text_input(
+            f"Values of “{label_of(name).lower()}”", f"{values[name]}", key=f"values_{name}_{key}",
+            help=f"{explanation(name)} Several values with commas between them, such as {_example(name)}.",
+        )  # fmt: skip
+        grid[name] = parse_values(name, written)
+    if grid:
+        configs = plan(values, grid)
+        part.caption(f"{len(configs):,} runs, one after another: about {len(configs):,} times as long as one.")
+    return grid
+
+
+def _example(setting: str) -> str:
+    usual = defaults()[setting]
+    if choices := TrainConfig.__dataclass_fields__[setting].metadata["choices"]:
+        return ", ".join(choices[:2])
+    return "no, yes" if isinstance(usual, bool) else f"{usual}, {usual * 2 or 1}"
+
+
+def _memory_warning(grid: dict[str, list[Any]], values: dict[str, Any], dataset: Path) -> str | None:
+    """The sentence that the run, or the largest of a sweep, will probably not fit into this machine."""
+    configs = plan(values, grid) if grid else [TrainConfig(**values)]
+    with st.spinner("Checking that it fits into this machine…"), open_dataset(dataset) as opened:
+        from xrai.blueprint import memory_needed, too_large
+
+        n_classes = len(opened.classes)
+        largest = max(configs, key=lambda config: memory_needed(config, n_classes))
+        return too_large(largest, n_classes)
+
+
+def _start(name: str, dataset: Path, values: dict[str, Any], grid: dict[str, list[Any]]) -> None:
+    """Start a run, or a sweep where there is something to vary."""
     _refuse_a_second_run()
+    checkpoint = open_checkpoint(name)
     if checkpoint.is_taken:
         raise CheckpointError(f"There is already a model or run “{name}”: choose another name.")
-    arguments = ["train", str(dataset), "--name", name, *config.arguments()]
+    if grid:
+        sweep = create(name, dataset, values, grid)
+        jobs.start(["sweep", "--name", name, "--resume"], sweep.folder, title=name)
+        _show(SWEEP + name)
+    arguments = ["train", str(dataset), "--name", name, *TrainConfig(**values).arguments()]
     jobs.start(arguments, checkpoint.folder, title=name, details={"arguments": arguments})
     _show(name)
 
@@ -222,6 +284,7 @@ def _preview(dataset: Path, config: TrainConfig) -> None:
 
 def _free_name() -> str:
     taken = {item.name.lower() for item in checkpoints_dir().iterdir()}
+    taken |= {sweep.name.lower() for sweep in list_sweeps()}
     return next(name for name in (f"model-{number}" for number in range(1, 100_000)) if name not in taken)
 
 
@@ -245,14 +308,37 @@ def _show(name: str) -> None:
 # ---------------------------------------------------------------- watching
 
 
-def _watch(runs: list[Checkpoint]) -> None:
-    names = [run.name for run in runs]
+def _watch(runs: list[Checkpoint], sweeps: list[Sweep]) -> None:
+    shown: dict[str, Checkpoint | Sweep] = {SWEEP + sweep.name: sweep for sweep in sweeps}
+    shown |= {run.name: run for run in runs}
+    names = [*(run.name for run in runs), *(SWEEP + sweep.name for sweep in sweeps)]
     wanted = st.session_state.get("train_shown")
-    active = [job.folder.name for job in jobs.active_in(checkpoints_dir())]
-    first = next(name for name in (wanted, *active, *names) if name in names)
+    active = [SWEEP + job.folder.name for job in active_sweeps()]
+    active += [job.folder.name for job in jobs.active_in(checkpoints_dir())]
+    first = next(name for name in (wanted, *active, *names) if name in shown)
     name = st.selectbox("Run", names, names.index(first), key=f"train_run_{first}") if len(names) > 1 else names[0]
-    checkpoint = runs[names.index(name)]
-    watch(jobs.Job(checkpoint.folder), lambda job: _run(checkpoint, job))
+    chosen = shown[name]
+    if isinstance(chosen, Sweep):
+        watch(chosen.job, lambda job: _sweep(chosen, job))
+    else:
+        watch(jobs.Job(chosen.folder), lambda job: _run(chosen, job))
+
+
+def _sweep(sweep: Sweep, job: jobs.Job) -> None:
+    """One sweep: how it stands, and what can be done now."""
+    show_sweep(sweep, job)
+    running = next((run.name for run in sweep.runs if jobs.Job(checkpoints_dir() / run.name).is_active), None)
+    with st.container(horizontal=True):
+        if running and st.button("Watch the run", icon=":material/visibility:", key=f"watch_{sweep.name}"):
+            _show(running)
+        resumable = job.status in ("stopped", "interrupted", "failed")
+        if resumable and st.button("Go on with the sweep", type="primary", icon=":material/play_arrow:"):
+            with stated_errors():
+                _refuse_a_second_run()
+                jobs.start(["sweep", "--name", sweep.name, "--resume"], sweep.folder, title=sweep.name)
+                _show(SWEEP + sweep.name)
+    if not job.is_active:
+        st.page_link("pages/lab/models.py", label="Compare its runs", icon=":material/inventory_2:")
 
 
 def _run(checkpoint: Checkpoint, job: jobs.Job) -> None:
@@ -266,7 +352,7 @@ def _run(checkpoint: Checkpoint, job: jobs.Job) -> None:
         st.badge(word, color=colour, icon=icon)
         if is_active:
             stop_button(job, checkpoint.name)
-    _progress(records, status)
+    show_progress(records, status)
     if status == "failed":
         st.error(plain(job.error), icon=":material/error:")
     elif status == "interrupted":
@@ -274,99 +360,13 @@ def _run(checkpoint: Checkpoint, job: jobs.Job) -> None:
     if not is_active:
         _next_steps(checkpoint, status, records)
     if any(record["kind"] in ("step", "epoch") for record in records):
-        _curves(checkpoint, records)
+        show_curves(checkpoint, records)
     elif is_active:
         st.info("The first numbers come in a few seconds: Python is loading what training needs.")
     log = "" if is_active else job.log()
     if log:
         with st.expander("Log, for whoever helps when something went wrong", icon=":material/article:"):
             st.code(log, language=None)
-
-
-def _curves(checkpoint: Checkpoint, records: list[dict[str, Any]]) -> None:
-    _numbers(records)
-    grid = st.grid(2, min_column_width=340)
-    for kind, figure in _figures(records).items():
-        grid.plotly_chart(figure, key=f"train_{kind}_{checkpoint.name}", config=_chart(f"{checkpoint.name}-{kind}"))
-    with grid.cell():
-        _reading_aid(records)
-
-
-def _progress(records: list[dict[str, Any]], status: str) -> None:
-    plan = next((record for record in reversed(records) if record["kind"] in ("start", "resume")), None)
-    steps = [record for record in records if record["kind"] == "step"]
-    if plan is None or not steps or status not in jobs.ACTIVE:
-        return
-    last, done = steps[-1], sum(record["kind"] == "epoch" for record in records)  # steps may be told less often
-    progress = max(last["progress"], done)
-    if progress >= plan["epochs"]:
-        st.progress(1.0, text="Finishing: choosing and measuring the best weights")
-        return
-    epoch = min(int(progress) + 1, plan["epochs"])
-    speed, left = f"{last['images_per_second']:,.0f} images a second", f"about {duration(last['seconds_left'])} left"
-    st.progress(progress / plan["epochs"], text=f"Epoch {epoch} of {plan['epochs']}, {speed}, {left}")
-
-
-def _numbers(records: list[dict[str, Any]]) -> None:
-    epochs = [record for record in records if record["kind"] == "epoch"]
-    grid = st.grid(4, min_column_width=160)
-    if not epochs:
-        last = [record for record in records if record["kind"] == "step"][-1]
-        grid.metric("Training loss just now", f"{last['loss']:.3f}")
-        grid.metric("Training accuracy just now", f"{last['accuracy']:.0%}")
-        grid.caption("Validation comes at the end of the first epoch.")
-        return
-    best = [record for record in epochs if record["best"]][-1]
-    validation = best["val"]
-    grid.metric("Best epoch so far", f"{best['epoch']} of {len(epochs)}")
-    with grid.cell():
-        st.metric("Validation accuracy", f"{validation['accuracy']:.1%}", help=_interval_help(validation["n"]))
-        st.caption(_interval(validation["accuracy_interval"], as_percent=True))
-    with grid.cell():
-        area = "–" if validation["auc"] is None else f"{validation['auc']:.3f}"
-        st.metric("Validation AUC", area, help="How well the classes are told apart: 0.5 is guessing, 1 is perfect.")
-        st.caption(_interval(validation["auc_interval"], as_percent=False))
-    grid.metric("Validation loss", f"{validation['loss']:.3f}")
-
-
-def _interval(interval: list[float] | None, *, as_percent: bool) -> str:
-    if not interval:
-        return "not defined: a class is missing"
-    low, high = (f"{value:.1%}" if as_percent else f"{value:.3f}" for value in interval)
-    return f"95 % interval {low} to {high}"
-
-
-def _interval_help(n: int) -> str:
-    return (
-        f"Measured on {n:,} scans held out from learning. The interval says how far chance alone could have moved it."
-    )
-
-
-def _figures(records: list[dict[str, Any]]) -> dict[str, Any]:
-    return {"loss": loss_curves(records), "accuracy": accuracy_curves(records), "auc": auc_curves(records)}
-
-
-def _chart(name: str) -> dict[str, Any]:
-    return CHART | {"toImageButtonOptions": {"format": "png", "scale": 2, "filename": name}}
-
-
-def _reading_aid(records: list[dict[str, Any]]) -> None:
-    plan = next(record for record in reversed(records) if record["kind"] in ("start", "resume"))
-    st.markdown("**How to read the curves**")
-    st.markdown(
-        "- **Loss** is how wrong the answers are: lower is better. **Accuracy** is the share called right. **AUC** is how "
-        "well the classes are told apart: 0.5 is guessing, 1 is perfect.\n"
-        "- The **validation** curves count: those scans are held out from learning. "
-        "Training and validation falling together is learning; training falling while validation rises is learning by heart.\n"
-        "- The **band** is the 95 % interval: with few validation scans it is wide, and small ups and downs mean nothing.\n"
-        "- The weights of the **best epoch** on validation are kept, not the last ones.\n"
-        "- Training accuracy looks lower than it is when scans are varied, hidden in part or mixed.\n"
-        "- The camera above a chart saves it as PNG."
-    )
-    st.caption(
-        f"{plan['train']:,} training and {plan['val']:,} validation scans, {plan['parameters']:,} weights, "
-        f"{plan['device']}, {plan['precision']}."
-    )
 
 
 def _next_steps(checkpoint: Checkpoint, status: str, records: list[dict[str, Any]]) -> None:
@@ -388,7 +388,7 @@ def _next_steps(checkpoint: Checkpoint, status: str, records: list[dict[str, Any
                 files = [str(file) for file in list_datasets() if shown_path(file) == asked["dataset"]]
                 _take(checkpoint.name, asked["train"], files[0] if files else None)
         if any(record["kind"] == "epoch" for record in records):
-            _downloads(checkpoint, records)
+            downloads(checkpoint, records)
 
 
 def _ready(checkpoint: Checkpoint) -> None:
@@ -405,22 +405,14 @@ def _ready(checkpoint: Checkpoint) -> None:
         st.success(plain(words), icon=":material/check_circle:")
     else:
         st.warning(plain(f"{words} It may be no better than guessing: train longer, or on more scans."))
-    st.page_link("pages/clinic/diagnose.py", label="Read scans with it", icon=":material/stethoscope:")
-
-
-def _downloads(checkpoint: Checkpoint, records: list[dict[str, Any]]) -> None:
-    st.download_button(
-        "History (CSV)", lambda: _history_csv(records), f"{checkpoint.name}-history.csv", "text/csv",
-        icon=":material/download:", on_click="ignore",
-    )  # fmt: skip
-    st.download_button(
-        "Charts (HTML)", lambda: page_of(_figures(records), checkpoint.name), f"{checkpoint.name}-charts.html",
-        "text/html", icon=":material/download:", on_click="ignore",
-    )  # fmt: skip
+    with st.container(horizontal=True):
+        st.page_link("pages/clinic/diagnose.py", label="Read scans with it", icon=":material/stethoscope:")
+        st.page_link("pages/lab/evaluate.py", label="Measure it on test scans", icon=":material/fact_check:")
+        st.page_link("pages/lab/models.py", label="Compare it with others", icon=":material/inventory_2:")
 
 
 def _refuse_a_second_run() -> None:
-    active = jobs.active_in(checkpoints_dir())
+    active = [*active_sweeps(), *jobs.active_in(checkpoints_dir())]
     if active:
         raise JobError(f"“{active[0].folder.name}” is being trained now: wait until it is done, or stop it first.")
 
@@ -429,26 +421,6 @@ def _resume(checkpoint: Checkpoint) -> None:
     _refuse_a_second_run()
     jobs.start(["train", "--name", checkpoint.name, "--resume"], checkpoint.folder, title=checkpoint.name)
     _show(checkpoint.name)
-
-
-def _history_csv(records: list[dict[str, Any]]) -> str:
-    """The epochs of a run as a table."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    columns = ("loss", "accuracy", "auc")
-    writer.writerow(
-        ["epoch", *(f"train_{name}" for name in columns), *(f"val_{name}" for name in columns),
-         "val_accuracy_low", "val_accuracy_high", "val_auc_low", "val_auc_high", "learning_rate", "seconds", "best"]
-    )  # fmt: skip
-    for record in records:
-        if record["kind"] == "epoch":
-            train, val = record["train"], record["val"]
-            intervals = [*(val["accuracy_interval"] or ("", "")), *(val["auc_interval"] or ("", ""))]
-            writer.writerow(
-                [record["epoch"], *(train[name] for name in columns), *(val[name] for name in columns),
-                 *intervals, record["learning_rate"], record["seconds"], record["best"]]
-            )  # fmt: skip
-    return out.getvalue()
 
 
 if wanted := st.session_state.pop("train_view_wanted", None):

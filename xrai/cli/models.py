@@ -8,10 +8,13 @@ from dataclasses import asdict
 from typing import Any
 
 from xrai import models
-from xrai.checkpoint import open_checkpoint
-from xrai.cli.output import document, with_interval
+from xrai.checkpoint import Checkpoint, list_checkpoints, open_checkpoint
+from xrai.cli.output import document, validation, worded
 from xrai.cli.places import path_of
+from xrai.config import defaults
 from xrai.errors import CheckpointError
+
+_FIGURES = ("accuracy", "accuracy_interval", "auc", "auc_interval", "n_validation")
 
 
 def show(options: argparse.Namespace) -> int:
@@ -30,53 +33,45 @@ def show(options: argparse.Namespace) -> int:
 def compare(options: argparse.Namespace) -> int:
     """Show the settings in which some models differ, and how good each was found to be on validation."""
     known = {item.name: item for item in models.summaries()}
-    for name in options.names:
-        if name not in known:
-            raise CheckpointError(f"There is no run or model “{name}”: the ones here are: {', '.join(known)}.")
-    chosen = [known[name] for name in options.names]
+    chosen = [known[_there(name).name] for name in options.names]
     differing = models.differing_settings([item.config for item in chosen])
     table = [
-        {
-            "name": item.name,
-            "settings": {name: item.config.get(name) for name in differing},
-            "accuracy": item.accuracy,
-            "accuracy_interval": item.accuracy_interval,
-            "auc": item.auc,
-            "auc_interval": item.auc_interval,
-            "n_validation": item.n_validation,
-        }
+        {"name": item.name, "settings": _settings(item, differing)}
+        | {name: getattr(item, name) for name in _FIGURES}
         for item in chosen
-    ]
+    ]  # fmt: skip
     if options.json:
         document(options, table)
         return 0
     for item in chosen:
         _print_summary(item)
-        for name in differing:
-            print(f"    {name.replace('_', ' '):18} {item.config.get(name)}")
+        for name, value in _settings(item, differing).items():
+            print(f"    {name.replace('_', ' '):18} {'unknown' if value is None else worded(value)}")
+    if not differing:
+        print("they do not differ in their settings", file=sys.stderr)
     return 0
 
 
 def rename(options: argparse.Namespace) -> int:
     """Give a model another name."""
-    return _done(options, models.rename(open_checkpoint(options.name), options.new_name).name, "renamed")
+    return _done(options, models.rename(_there(options.name), options.new_name).name, "renamed")
 
 
 def note(options: argparse.Namespace) -> int:
     """Keep a note with a model."""
-    models.set_note(open_checkpoint(options.name), options.text)
+    models.set_note(_there(options.name), options.text)
     return _done(options, options.name, "noted")
 
 
 def default(options: argparse.Namespace) -> int:
     """Choose the model that reads scans when none is named."""
-    models.set_default(open_checkpoint(options.name))
+    models.set_default(_there(options.name))
     return _done(options, options.name, "chosen to read scans")
 
 
 def export(options: argparse.Namespace) -> int:
     """Write a model into a zip."""
-    models.export_model(open_checkpoint(options.name), path_of(options.zip))
+    models.export_model(_there(options.name), path_of(options.zip))
     return _done(options, options.name, f"exported to {options.zip}")
 
 
@@ -87,10 +82,27 @@ def import_(options: argparse.Namespace) -> int:
 
 def delete(options: argparse.Namespace) -> int:
     """Delete a model for good, after a question unless it was answered beforehand."""
+    checkpoint = _there(options.name)
     if not options.yes and not _agreed(f"Delete “{options.name}” for good?"):
         return _done(options, options.name, "kept")
-    models.delete(open_checkpoint(options.name))
+    models.delete(checkpoint)
     return _done(options, options.name, "deleted")
+
+
+def _there(name: str) -> Checkpoint:
+    """The run or model of that name.
+
+    Raises:
+        CheckpointError: there is none.
+    """
+    known = [item.name for item in list_checkpoints()]
+    checkpoint = open_checkpoint(name)
+    if name not in known:
+        raise CheckpointError(
+            f"There is no run or model “{name}” in {checkpoint.folder.parent}: the ones here are: "
+            f"{', '.join(known) or 'none yet'}."
+        )
+    return checkpoint
 
 
 def _agreed(question: str) -> bool:
@@ -104,12 +116,16 @@ def _done(options: argparse.Namespace, name: str, what: str) -> int:
     return 0
 
 
+def _settings(item: models.Summary, names: list[str]) -> dict[str, Any]:
+    """Some settings of a run; None for all of them where they cannot be read."""
+    return {name: item.config.get(name, defaults()[name]) if item.config else None for name in names}
+
+
 def _print_summary(item: models.Summary) -> None:
-    marks = [mark for mark, holds in (("default", item.is_default), (item.status, item.status != "none")) if holds]
-    facts: list[Any] = [item.config.get("network", "unknown network"), item.dataset, *marks]
-    print(f"{item.name}: {', '.join(map(str, facts))}")
+    marks = ["default"] * item.is_default + [item.status] * (item.status != "none")
+    facts = [item.config.get("network", "unknown network"), item.dataset, *marks]
+    print(f"{item.name}: {', '.join(filter(None, facts))}")
     if item.accuracy is not None:
-        figures = (with_interval(item.accuracy, item.accuracy_interval), with_interval(item.auc, item.auc_interval))
-        print(f"    validation accuracy {figures[0]}, AUC {figures[1]}")
-    for line in filter(None, (item.note, item.problem)):
+        print(f"    {validation(item.accuracy, item.accuracy_interval, item.auc, item.auc_interval)}")
+    for line in (*item.note.splitlines(), *filter(None, [item.problem])):
         print(f"    {line}")

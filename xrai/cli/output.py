@@ -11,11 +11,13 @@ from typing import Any
 
 from xrai import jobs
 
+Record = dict[str, Any]
 
-def both(job: jobs.Running, show: Callable[[dict[str, Any]], None]) -> Callable[[dict[str, Any]], None]:
+
+def both(job: jobs.Running, show: Callable[[Record], None]) -> Callable[[Record], None]:
     """A sink of records that keeps them in the job's history and shows them."""
 
-    def emit(record: dict[str, Any]) -> None:
+    def emit(record: Record) -> None:
         job.emit(record)
         with suppress(OSError):  # the terminal may be gone; the work goes on
             show(record)
@@ -23,40 +25,10 @@ def both(job: jobs.Running, show: Callable[[dict[str, Any]], None]) -> Callable[
     return emit
 
 
-def print_progress(record: dict[str, Any]) -> None:
-    """A line for a record that a build, a run or a sweep emits."""
-    kind = record["kind"]
-    if kind == "progress":
-        print(
-            f"{record['done']:,} of {record['total']:,} scans, {record['skipped']:,} skipped, "
-            f"{record['images_per_second']:.0f} a second, {record['seconds_left']:.0f} s left", file=sys.stderr,
-        )  # fmt: skip
-    elif kind == "run":
-        settings = ", ".join(f"{name} {value}" for name, value in record["settings"].items())
-        found = f", validation AUC {record['val']['auc']}" if record["val"] else ""
-        about = f" ({record['error']})" if record["error"] else ""
-        print(
-            f"run {record['number']} of {record['runs']}, {record['name']}, {settings}: "
-            f"{record['status']}{found}{about}",
-            file=sys.stderr,
-        )
-    elif kind == "epoch":
-        train, val = record["train"], record["val"]
-        print(
-            f"epoch {record['epoch']}: loss {train['loss']:.4f}, accuracy {train['accuracy']:.3f}; "
-            f"validation loss {val['loss']:.4f}, accuracy {with_interval(val['accuracy'], val['accuracy_interval'])}, "
-            f"AUC {with_interval(val['auc'], val['auc_interval'])}; {record['seconds']:.0f} s", file=sys.stderr,
-        )  # fmt: skip
-    elif kind == "step":
-        print(
-            f"  {record['progress']:.2f} epochs: loss {record['loss']:.4f}, "
-            f"{record['images_per_second']:.0f} images/s, {record['seconds_left']:.0f} s left", file=sys.stderr,
-        )  # fmt: skip
-
-
-def print_count(done: int, total: int) -> None:
-    """How far something is."""
-    print(f"{done:,} of {total:,}", file=sys.stderr)
+def print_progress(record: Record) -> None:
+    """A line for a record that a build, a run, a sweep or a measurement emits; some are not worth one."""
+    if line := _LINES.get(record["kind"]):
+        print(line(record), file=sys.stderr)
 
 
 def with_interval(value: float | None, interval: Sequence[float] | None) -> str:
@@ -64,6 +36,11 @@ def with_interval(value: float | None, interval: Sequence[float] | None) -> str:
     if value is None:
         return "undefined"
     return f"{value:.3f}" + (f" ({interval[0]:.3f} to {interval[1]:.3f})" if interval else "")
+
+
+def validation(accuracy: float | None, accuracy_span: Any, auc: float | None, auc_span: Any) -> str:
+    """How good a model was found to be on the validation split."""
+    return f"validation accuracy {with_interval(accuracy, accuracy_span)}, AUC {with_interval(auc, auc_span)}"
 
 
 def document(options: argparse.Namespace, values: Any) -> None:
@@ -77,3 +54,48 @@ def say(sentence: str) -> int:
     with suppress(OSError):
         print(f"error: {sentence}", file=sys.stderr)
     return 1
+
+
+def _of_scans(record: Record) -> str:
+    """Of a build, which knows how fast it is, or of a measurement."""
+    line = f"{record['done']:,} of {record['total']:,} scans"
+    if "skipped" not in record:
+        return line
+    return (
+        f"{line}, {record['skipped']:,} skipped, {record['images_per_second']:.0f} a second, "
+        f"{record['seconds_left']:.0f} s left"
+    )
+
+
+def _of_step(record: Record) -> str:
+    return (
+        f"  {record['progress']:.2f} epochs: loss {record['loss']:.4f}, "
+        f"{record['images_per_second']:.0f} images/s, {record['seconds_left']:.0f} s left"
+    )
+
+
+def _of_epoch(record: Record) -> str:
+    train, val = record["train"], record["val"]
+    return (
+        f"epoch {record['epoch']}: loss {train['loss']:.4f}, accuracy {train['accuracy']:.3f}; "
+        f"validation loss {val['loss']:.4f}, accuracy {with_interval(val['accuracy'], val['accuracy_interval'])}, "
+        f"AUC {with_interval(val['auc'], val['auc_interval'])}; {record['seconds']:.0f} s"
+    )
+
+
+def _of_run(record: Record) -> str:
+    settings = ", ".join(f"{name.replace('_', ' ')} {worded(value)}" for name, value in record["settings"].items())
+    line = f"run {record['number']} of {record['runs']}, “{record['name']}”, {settings}: {record['status']}"
+    if val := record["val"]:
+        line += "; " + validation(val["accuracy"], val["accuracy_interval"], val["auc"], val["auc_interval"])
+    return line + (f"; {record['error']}" if record["error"] else "")
+
+
+def worded(value: Any) -> str:
+    """A setting's value as it is typed."""
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
+
+
+_LINES: dict[str, Callable[[Record], str]] = {
+    "progress": _of_scans, "step": _of_step, "epoch": _of_epoch, "run": _of_run,
+}  # fmt: skip

@@ -6,16 +6,21 @@ import argparse
 import sys
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from xrai import jobs
 from xrai.checkpoint import Checkpoint, open_checkpoint
-from xrai.cli.output import document, print_count, with_interval
+from xrai.cli.output import both, document, print_progress, say, with_interval
 from xrai.cli.places import dataset_path, path_of
-from xrai.errors import CheckpointError, DatasetError, ScanError
-from xrai.measurements import measurement_folder
+from xrai.errors import CheckpointError, ScanError, SettingsError
+from xrai.measurements import Measurement, measurement_folder
 from xrai.models import default_model
 from xrai.records import read_records
+
+if TYPE_CHECKING:  # torch takes seconds to import
+    from xrai.dataset import Dataset
+    from xrai.diagnosis import Reader
+    from xrai.scans import Scan
 
 
 def evaluate(options: argparse.Namespace) -> int:
@@ -30,15 +35,11 @@ def evaluate(options: argparse.Namespace) -> int:
         title = f"Measuring {checkpoint.name} on {path.stem}, {options.split}"
         job = stack.enter_context(jobs.running(measurement_folder(checkpoint, path, options.split), title=title))
         (job.folder / jobs.HISTORY).unlink(missing_ok=True)
-
-        def progress(done: int, total: int) -> None:
-            job.emit({"kind": "progress", "done": done, "total": total})
-            print_count(done, total)
-
-        from xrai import evaluation  # slow for the first time, and the job must not look dead meanwhile
-
-        measured = evaluation.evaluate(checkpoint, dataset, options.split, left_out=left_out, progress=progress)
-    if options.json:
+        measured = _measured(checkpoint, dataset, options.split, left_out, job)
+    if measured is None:
+        print("stopped; nothing was kept", file=sys.stderr)
+        document(options, {"model": checkpoint.name, "ended": "stopped"})
+    elif options.json:
         epochs = [record for record in read_records(checkpoint.folder / jobs.HISTORY) if record.get("kind") == "epoch"]
         predictions = measured.predictions.to_list(measured.classes)
         document(options, measured.report | {"predictions": predictions, "epochs": epochs})
@@ -47,18 +48,75 @@ def evaluate(options: argparse.Namespace) -> int:
     return 0
 
 
+def diagnose(options: argparse.Namespace) -> int:
+    """Read scans with a model."""
+    from xrai.diagnosis import Reader
+    from xrai.scans import read_scan
+
+    checkpoint = _model(options.model)
+    reader = Reader.open(checkpoint)
+    heatmaps = _HeatmapFiles(path_of(options.heatmap)) if options.heatmap else None
+    results: list[dict[str, Any]] = []
+    status = 0
+    for file in options.files:
+        try:
+            scan = read_scan(Path(file))
+        except ScanError as error:
+            status = say(f"{file}: {error}")
+            results.append({"file": file, "error": str(error)})
+            continue
+        read = _read(reader, scan, file) | {"model": checkpoint.name}
+        results.append(read)
+        if not options.json:
+            _print_reading(read)
+        if heatmaps and (problem := heatmaps.write(reader, scan, read)):
+            status = say(f"{file}: {problem}")
+            read["warnings"].append(problem)  # the reading is worth having without it
+    document(options, results)
+    return status
+
+
+# ---------------------------------------------------------------- evaluate
+
+
+class _Stopped(Exception):
+    """Somebody asked a measurement to stop."""
+
+
+def _measured(
+    checkpoint: Checkpoint, dataset: Dataset, split: str, left_out: list[str], job: jobs.Running
+) -> Measurement | None:
+    """The measurement; None where it was stopped."""
+    emit = both(job, print_progress)
+
+    def progress(done: int, total: int) -> None:
+        emit({"kind": "progress", "done": done, "total": total})
+        if done < total and job.should_stop():
+            raise _Stopped
+
+    from xrai import evaluation  # slow for the first time, and the job must not look dead meanwhile
+
+    try:
+        return evaluation.evaluate(checkpoint, dataset, split, left_out=left_out, progress=progress)
+    except _Stopped:
+        return None
+
+
 def _listed(file: str | None) -> list[str]:
     """The names in a text file, one a line.
 
     Raises:
-        DatasetError: it cannot be read.
+        SettingsError: it cannot be read.
     """
     if file is None:
         return []
     try:
-        lines = path_of(file).read_text(encoding="utf-8-sig").splitlines()
+        lines = path_of(file).read_text(encoding="utf-8-sig").split("\n")  # a file's name may hold other line ends
     except (OSError, UnicodeDecodeError) as error:
-        raise DatasetError(f"The list {file} of scans to leave out cannot be read: give a text file.") from error
+        why = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise SettingsError(
+            f"The list {file} of scans to leave out cannot be read ({why}): give a text file that names one a line."
+        ) from error
     return [line.strip() for line in lines if line.strip()]
 
 
@@ -66,74 +124,44 @@ def _print_report(found: dict[str, Any]) -> None:
     print(f"{found['model']} on {found['dataset']}, {found['split']}: {found['n']:,} scans")
     for name in ("accuracy", "balanced_accuracy", "auc"):
         print(f"  {name.replace('_', ' '):18} {with_interval(found[name], found[name + '_interval'])}")
-    width = max(map(len, found["classes"]))
-    print(f"  {'':{width}}  precision              recall                 f1                     AUC, one against rest")
-    for name, row in found["per_class"].items():
-        cells = (
-            f"{with_interval(row[key], row[f'{key}_interval']):22}" for key in ("precision", "recall", "f1", "auc")
-        )
-        print(f"  {name:{width}}  {' '.join(cells)} {row['support']:,} scans")
+    _print_classes(found)
     print("  confusion matrix (rows: truth)")
+    width = max(map(len, found["classes"]))
     for name, row in zip(found["classes"], found["confusion_matrix"], strict=True):
         print(f"  {name:{width}}  " + " ".join(f"{count:7,}" for count in row))
-    if found["left_out"]:
-        print(f"  {found['left_out']:,} scans were left out")
+    for line in _remarks(found):
+        print(f"  {line}")
+
+
+def _print_classes(found: dict[str, Any]) -> None:
+    width = max(map(len, found["classes"]))
+    head = ("precision", "recall", "f1", "AUC against the rest")
+    print(f"  {'':{width}}  " + " ".join(f"{word:22}" for word in head) + " support")
+    for name, row in found["per_class"].items():
+        cells = [with_interval(row[key], row[f"{key}_interval"]) for key in ("precision", "recall", "f1", "auc")]
+        print(f"  {name:{width}}  " + " ".join(f"{cell:22}" for cell in cells) + f" {row['support']:,} scans")
+
+
+def _remarks(found: dict[str, Any]) -> list[str]:
+    """What should be known beside the figures."""
+    lines = []
+    if n := found["left_out"]:
+        lines.append(f"{n:,} scans of the split were left out")
     if found["seen"] and (rest := found["unseen"]):
         figures = with_interval(rest["accuracy"], rest["accuracy_interval"])
-        print(
-            f"  {found['seen']:,} of these scans it had seen in training; "
-            f"without them, on {rest['n']:,}: accuracy {figures}"
+        lines.append(
+            f"{found['seen']:,} of these scans it had seen in training; without them, on {rest['n']:,}: "
+            f"accuracy {figures}"
         )
     elif found["seen"]:
-        print("  it learned from these scans or was chosen by them: this says nothing of new ones")
-    if found["measured_before"]:
-        print(f"  measured on this split {found['measured_before']} times before: it is less and less a surprise")
+        lines.append("it learned from these scans or was chosen by them: this says nothing of new ones")
+    if n := found["measured_before"]:
+        often = "once" if n == 1 else f"{n:,} times"
+        lines.append(f"measured on this split {often} before: it is less and less a surprise")
+    return lines
 
 
-def diagnose(options: argparse.Namespace) -> int:
-    """Read scans with a model."""
-    from xrai.diagnosis import Reader, save_heatmap
-    from xrai.scans import read_scan
-
-    checkpoint = _model(options.model)
-    reader = Reader.open(checkpoint)
-    results: list[dict[str, Any]] = []
-    heatmaps = _HeatmapFiles(Path(options.heatmap)) if options.heatmap else None
-    failed = False
-    for file in options.files:
-        try:
-            scan = read_scan(Path(file))
-        except ScanError as error:
-            failed = True
-            results.append({"file": file, "error": str(error)})
-            print(f"error: {file}: {error}", file=sys.stderr)
-            continue
-        reading = reader.read(scan)
-        read: dict[str, Any] = {
-            "file": file,
-            "diagnosis": reading.diagnosis,
-            "probabilities": reading.probabilities,
-            "warnings": list(reading.warnings),
-            "model": checkpoint.name,
-        }
-        results.append(read)
-        if not options.json:
-            shares = ", ".join(f"{name} {share:.1%}" for name, share in reading.probabilities.items())
-            print(f"{file}: {reading.diagnosis} ({shares})")
-            for warning in reading.warnings:
-                print(f"  warning: {warning}", file=sys.stderr)
-        if heatmaps:
-            try:
-                target = heatmaps.name(file)
-                save_heatmap(target, scan, reader.heatmap(scan, reading.diagnosis))
-                read["heatmap"] = str(target)
-            except OSError as error:  # the reading is worth having without it
-                failed = True
-                sentence = f"Its heatmap cannot be written ({error.strerror}): choose another folder."
-                read["warnings"].append(sentence)
-                print(f"error: {file}: {sentence}", file=sys.stderr)
-    document(options, results)
-    return 1 if failed else 0
+# ---------------------------------------------------------------- diagnose
 
 
 def _model(name: str | None) -> Checkpoint:
@@ -144,6 +172,24 @@ def _model(name: str | None) -> Checkpoint:
     return checkpoint
 
 
+def _read(reader: Reader, scan: Scan, file: str) -> dict[str, Any]:
+    """What a model says of a scan, JSON-able."""
+    reading = reader.read(scan)
+    return {
+        "file": file,
+        "diagnosis": reading.diagnosis,
+        "probabilities": reading.probabilities,
+        "warnings": list(reading.warnings),
+    }
+
+
+def _print_reading(read: dict[str, Any]) -> None:
+    shares = ", ".join(f"{name} {share:.1%}" for name, share in read["probabilities"].items())
+    print(f"{read['file']}: {read['diagnosis']} ({shares})")
+    for warning in read["warnings"]:
+        print(f"  warning: {warning}", file=sys.stderr)
+
+
 class _HeatmapFiles:
     """Names for heatmaps: those of an earlier call are replaced, two scans of one call never share one."""
 
@@ -151,7 +197,19 @@ class _HeatmapFiles:
         self.folder = folder
         self.used: set[str] = set()
 
-    def name(self, file: str) -> Path:
+    def write(self, reader: Reader, scan: Scan, read: dict[str, Any]) -> str:
+        """Write the heatmap of what was read and note its name there; gives the sentence of why it cannot be."""
+        from xrai.diagnosis import save_heatmap
+
+        try:
+            target = self._name(read["file"])
+            save_heatmap(target, scan, reader.heatmap(scan, read["diagnosis"]))
+        except OSError as error:
+            return f"Its heatmap cannot be written ({error.strerror or error}): choose another folder."
+        read["heatmap"] = str(target)
+        return ""
+
+    def _name(self, file: str) -> Path:
         self.folder.mkdir(parents=True, exist_ok=True)
         stem, number = Path(file).stem, 1
         while (name := f"{stem}{f'-{number}' if number > 1 else ''}-heatmap.png").lower() in self.used:

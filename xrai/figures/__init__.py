@@ -1,6 +1,8 @@
-"""Plotly figures: curves of runs, what a dataset and a network are made of, how good a model is."""
+"""Plotly figures: curves of runs, what datasets and networks are made of, how good a model is, models side by side."""
 
+from xrai.figures.comparison import interval_dots, overlaid_curves, parallel_settings
 from xrai.figures.datasets import SPLIT_WORDS, class_balance
+from xrai.figures.evaluation import confusion_figure, operating_points, precision_recall_figure, roc_figure
 from xrai.figures.network import network_diagram
 from xrai.figures.runs import accuracy_curves, auc_curves, loss_curves
 from xrai.figures.style import page_of
@@ -10,7 +12,14 @@ __all__ = [
     "accuracy_curves",
     "auc_curves",
     "class_balance",
+    "confusion_figure",
+    "interval_dots",
     "loss_curves",
     "network_diagram",
+    "operating_points",
+    "overlaid_curves",
     "page_of",
+    "parallel_settings",
+    "precision_recall_figure",
+    "roc_figure",
 ]

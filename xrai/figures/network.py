@@ -172,7 +172,9 @@ def _label(stage: Box) -> list[str]:
 
 
 def _shape(shape: tuple[int, ...]) -> str:
-    return " × ".join(f"{size}" for size in shape) if len(shape) > 1 else f"{shape[0]:,} numbers"
+    if len(shape) == 1:
+        return f"{shape[0]:,} numbers"
+    return " × ".join(f"{size}" for size in shape)
 
 
 def _weights(n: int) -> str:

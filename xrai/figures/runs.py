@@ -21,7 +21,7 @@ _BAND = "rgba(23, 145, 163, 0.18)"
 def loss_curves(records: Records) -> go.Figure:
     """Loss over epochs: training within epochs and at their ends, validation at their ends; lower is better."""
     steps, epochs = _kind(records, "step"), _kind(records, "epoch")
-    figure = _curves("Loss")
+    figure = _curves("Loss", records)
     _add_steps(figure, steps, "loss")
     _add_epochs(figure, epochs, "train", "loss")
     _add_epochs(figure, epochs, "val", "loss")
@@ -32,7 +32,7 @@ def loss_curves(records: Records) -> go.Figure:
 def accuracy_curves(records: Records) -> go.Figure:
     """Accuracy over epochs, with the 95 % interval of validation."""
     steps, epochs = _kind(records, "step"), _kind(records, "epoch")
-    figure = _curves("Accuracy")
+    figure = _curves("Accuracy", records)
     _add_band(figure, epochs, "accuracy")
     _add_steps(figure, steps, "accuracy")
     _add_epochs(figure, epochs, "train", "accuracy")
@@ -44,7 +44,7 @@ def accuracy_curves(records: Records) -> go.Figure:
 def auc_curves(records: Records) -> go.Figure:
     """AUC over epochs, with the 95 % interval of validation."""
     epochs = _kind(records, "epoch")
-    figure = _curves("AUC")
+    figure = _curves("AUC", records)
     _add_band(figure, epochs, "auc")
     _add_epochs(figure, epochs, "train", "auc")
     _add_epochs(figure, epochs, "val", "auc")
@@ -55,7 +55,7 @@ def auc_curves(records: Records) -> go.Figure:
 _STYLE = {"train": ("Training", TRAIN), "val": ("Validation", VALIDATION)}
 
 
-def _curves(title: str) -> go.Figure:
+def _curves(title: str, records: Records) -> go.Figure:
     figure = go.Figure()
     figure.update_layout(
         title={"text": title, "font": {"size": 15}, "x": 0, "xanchor": "left", "y": 0.97, "yanchor": "top"},
@@ -66,7 +66,20 @@ def _curves(title: str) -> go.Figure:
         uirevision="run",  # a zoom survives the next second's points
     )
     figure.update_xaxes(title="Epoch", rangemode="tozero")
+    if head_epochs := _head_epochs(records):
+        figure.add_vrect(
+            x0=0, x1=head_epochs, fillcolor="#8a9ba8", opacity=0.18, line_width=0, layer="below",
+            annotation={"text": "last layer alone", "font": {"size": 11}, "xanchor": "left"},
+            annotation_position="bottom left",
+        )  # fmt: skip
     return figure
+
+
+def _head_epochs(records: Records) -> int:
+    """The epochs at first in which only the last layer learned."""
+    plans = [*_kind(records, "start"), *_kind(records, "resume")]
+    epochs = plans[-1].get("head_epochs", 0) if plans else 0
+    return epochs if isinstance(epochs, int) else 0
 
 
 def _add_steps(figure: go.Figure, steps: Records, name: str) -> None:

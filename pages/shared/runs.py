@@ -1,0 +1,165 @@
+"""How pages show a training run: how it stands, its numbers and its curves, and what they mean."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import Any, Literal
+
+import streamlit as st
+
+from pages.shared.page import duration
+from xrai import jobs
+from xrai.checkpoint import Checkpoint
+from xrai.figures import accuracy_curves, auc_curves, loss_curves, page_of
+
+Colour = Literal["blue", "green", "orange", "red"]
+STATUS: dict[str, tuple[str, Colour, str]] = {
+    "starting": ("Starting", "blue", ":material/hourglass:"),
+    "running": ("Training", "blue", ":material/model_training:"),
+    "done": ("Done", "green", ":material/check_circle:"),
+    "stopped": ("Stopped", "orange", ":material/stop_circle:"),
+    "failed": ("Failed", "red", ":material/error:"),
+    "interrupted": ("Interrupted", "orange", ":material/power_off:"),
+    "none": ("Done", "green", ":material/check_circle:"),
+}
+
+CHART = {
+    "displaylogo": False,
+    "displayModeBar": True,
+    "modeBarButtons": [["toImage", "zoom2d", "pan2d", "resetScale2d"]],
+}
+
+
+def show_curves(checkpoint: Checkpoint, records: list[dict[str, Any]]) -> None:
+    """The numbers of a run so far, its curves, and how to read them."""
+    _numbers(records)
+    grid = st.grid(2, min_column_width=340)
+    for kind, figure in _figures(records).items():
+        grid.plotly_chart(
+            figure, key=f"train_{kind}_{checkpoint.name}", config=chart_config(f"{checkpoint.name}-{kind}")
+        )
+    with grid.cell():
+        _reading_aid(records)
+
+
+def show_progress(records: list[dict[str, Any]], status: str) -> None:
+    """How far an active run is, and how long it will take."""
+    plan = next((record for record in reversed(records) if record["kind"] in ("start", "resume")), None)
+    steps = [record for record in records if record["kind"] == "step"]
+    if plan is None or not steps or status not in jobs.ACTIVE:
+        return
+    head_epochs = plan.get("head_epochs", 0)
+    last, done = steps[-1], sum(record["kind"] == "epoch" for record in records)  # steps may be told less often
+    progress = max(last["progress"], done)
+    if progress >= plan["epochs"]:
+        st.progress(1.0, text="Finishing: choosing and measuring the best weights")
+        return
+    epoch = min(int(progress) + 1, plan["epochs"])
+    speed, left = f"{last['images_per_second']:,.0f} images a second", f"about {duration(last['seconds_left'])} left"
+    phase = ""
+    if head_epochs:
+        phase = " (the last layer alone)" if epoch <= head_epochs else " (the whole network)"
+    st.progress(progress / plan["epochs"], text=f"Epoch {epoch} of {plan['epochs']}{phase}, {speed}, {left}")
+
+
+def _numbers(records: list[dict[str, Any]]) -> None:
+    epochs = [record for record in records if record["kind"] == "epoch"]
+    grid = st.grid(4, min_column_width=160)
+    if not epochs:
+        last = [record for record in records if record["kind"] == "step"][-1]
+        grid.metric("Training loss just now", f"{last['loss']:.3f}")
+        grid.metric("Training accuracy just now", f"{last['accuracy']:.0%}")
+        grid.caption("Validation comes at the end of the first epoch.")
+        return
+    best = ([record for record in epochs if record["best"]] or epochs)[-1]
+    validation = best["val"]
+    grid.metric("Best epoch so far", f"{best['epoch']} of {len(epochs)}")
+    with grid.cell():
+        st.metric("Validation accuracy", f"{validation['accuracy']:.1%}", help=_interval_help(validation["n"]))
+        st.caption(_interval(validation["accuracy_interval"], as_percent=True))
+    with grid.cell():
+        area = "–" if validation["auc"] is None else f"{validation['auc']:.3f}"
+        st.metric("Validation AUC", area, help="How well the classes are told apart: 0.5 is guessing, 1 is perfect.")
+        st.caption(_interval(validation["auc_interval"], as_percent=False))
+    grid.metric("Validation loss", f"{validation['loss']:.3f}")
+
+
+def _interval(interval: list[float] | None, *, as_percent: bool) -> str:
+    if not interval:
+        return "not defined: a class is missing"
+    low, high = (f"{value:.1%}" if as_percent else f"{value:.3f}" for value in interval)
+    return f"95 % interval {low} to {high}"
+
+
+def _interval_help(n: int) -> str:
+    return (
+        f"Measured on {n:,} scans held out from learning. The interval says how far chance alone could have moved it."
+    )
+
+
+def _figures(records: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"loss": loss_curves(records), "accuracy": accuracy_curves(records), "auc": auc_curves(records)}
+
+
+def chart_config(name: str) -> dict[str, Any]:
+    """Plotly's settings for a chart whose picture is saved under a name."""
+    return CHART | {"toImageButtonOptions": {"format": "png", "scale": 2, "filename": name}}
+
+
+def _reading_aid(records: list[dict[str, Any]]) -> None:
+    plan = next((record for record in reversed(records) if record["kind"] in ("start", "resume")), None)
+    st.markdown("**How to read the curves**")
+    st.markdown(
+        "- **Loss** is how wrong the answers are: lower is better. **Accuracy** is the share called right. **AUC** is how "
+        "well the classes are told apart: 0.5 is guessing, 1 is perfect.\n"
+        "- The **validation** curves count: those scans are held out from learning. "
+        "Training and validation falling together is learning; training falling while validation rises is learning by heart.\n"
+        "- The **band** is the 95 % interval: with few validation scans it is wide, and small ups and downs mean nothing.\n"
+        "- The weights of the **best epoch** on validation are kept, not the last ones.\n"
+        "- Training accuracy looks lower than it is when scans are varied, hidden in part or mixed.\n"
+        "- The camera above a chart saves it as PNG."
+        + (
+            "\n- In the **shaded** epochs only the last layer learns; after them the whole network does, in smaller steps."
+            if plan and plan.get("head_epochs")
+            else ""
+        )
+    )
+    if plan is None:
+        return
+    st.caption(
+        f"{plan['train']:,} training and {plan['val']:,} validation scans, {plan['parameters']:,} weights, "
+        f"{plan['device']}, {plan['precision']}."
+    )
+
+
+def downloads(checkpoint: Checkpoint, records: list[dict[str, Any]]) -> None:
+    """A run's history and charts as files."""
+    st.download_button(
+        "History (CSV)", lambda: _history_csv(records), f"{checkpoint.name}-history.csv", "text/csv",
+        icon=":material/download:", on_click="ignore",
+    )  # fmt: skip
+    st.download_button(
+        "Charts (HTML)", lambda: page_of(_figures(records), checkpoint.name), f"{checkpoint.name}-charts.html",
+        "text/html", icon=":material/download:", on_click="ignore",
+    )  # fmt: skip
+
+
+def _history_csv(records: list[dict[str, Any]]) -> str:
+    """The epochs of a run as a table."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    columns = ("loss", "accuracy", "auc")
+    writer.writerow(
+        ["epoch", *(f"train_{name}" for name in columns), *(f"val_{name}" for name in columns),
+         "val_accuracy_low", "val_accuracy_high", "val_auc_low", "val_auc_high", "learning_rate", "seconds", "best"]
+    )  # fmt: skip
+    for record in records:
+        if record["kind"] == "epoch":
+            train, val = record["train"], record["val"]
+            intervals = [*(val["accuracy_interval"] or ("", "")), *(val["auc_interval"] or ("", ""))]
+            writer.writerow(
+                [record["epoch"], *(train[name] for name in columns), *(val[name] for name in columns),
+                 *intervals, record["learning_rate"], record["seconds"], record["best"]]
+            )  # fmt: skip
+    return out.getvalue()

@@ -1,0 +1,219 @@
+"""Runs side by side: their curves on shared axes, their figures with intervals, and what settings led to."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
+from html import escape
+from typing import Any, Literal
+
+import plotly.graph_objects as go
+
+from xrai.figures.runs import Records
+from xrai.figures.style import SERIES
+
+Measure = Literal["loss", "accuracy", "auc"]
+
+_TITLES = {"loss": "Validation loss", "accuracy": "Validation accuracy", "auc": "Validation AUC"}
+
+MOST_RUNS = len(SERIES)
+"""More curves than colours cannot be told apart."""
+
+MOST_NAMED = 12
+"""With more runs than that, their names do not fit on an axis of their own."""
+
+_LETTERS = 26  # of a run's name in a legend
+_GREY = "#7c8891"  # to be read on white and on black
+_LOW_TO_HIGH = ((0.0, "#4c63d2"), (0.5, "#b5489a"), (1.0, "#ef8a1d"))
+"""Blue over purple to orange: told apart with any colour vision, and neither end vanishes on white or on black."""
+
+_LOGARITHMIC = 8
+"""Positive values that span so many times the smallest are drawn on a log scale."""
+
+_NEAREST = 0.07  # of an axis between two labels
+
+
+def overlaid_curves(runs: Mapping[str, Records], measure: Measure, *, with_training: bool = False) -> go.Figure:
+    """A measure on validation over epochs, a colour for each run; the epoch that was kept has a larger point.
+
+    Args:
+        runs: {name: records}; colours are given in this order.
+        measure: what is drawn.
+        with_training: also on training, thinner and dotted.
+    """
+    figure = go.Figure()
+    for number, (name, records) in enumerate(runs.items()):
+        epochs = [record for record in records if record.get("kind") == "epoch"]
+        colour = SERIES[number % len(SERIES)]
+        if with_training:
+            _add_curve(figure, name, epochs, "train", measure, colour)
+        _add_curve(figure, name, epochs, "val", measure, colour)
+    rows = sum(len(_short(name)) + 8 for name in runs) // 44 + 1  # of the legend, at the width of half a page
+    figure.update_layout(
+        title=_title(_TITLES[measure]),
+        height=320 + 20 * rows,
+        margin={"l": 10, "r": 10, "t": 40, "b": 10},
+        legend={"orientation": "h", "y": -0.22, "yanchor": "top", "x": 0, "title": None},
+        hovermode="x unified",
+        uirevision="comparison",
+    )  # fmt: skip
+    figure.update_xaxes(title="Epoch", rangemode="tozero")
+    if measure == "loss":
+        figure.update_yaxes(rangemode="tozero")
+    elif measure == "accuracy":
+        figure.update_yaxes(tickformat=".0%")
+    return figure
+
+
+def interval_dots(rows: Sequence[tuple[str, float | None, Sequence[float] | None]], title: str) -> go.Figure:
+    """A measure of several runs with its 95 % interval, one below the other, in the colours of their curves.
+
+    Args:
+        rows: (name, value, interval); what is not known is left blank.
+        title: what is measured.
+    """
+    figure = go.Figure()
+    for number, (name, value, interval) in enumerate(rows):
+        low, high = interval or (value, value)
+        known = value is not None and low is not None and high is not None
+        figure.add_scatter(
+            x=[value if known else None],
+            y=[number],
+            name=_text(name),
+            mode="markers",
+            marker={"color": SERIES[number % len(SERIES)], "size": 11},
+            error_x={"type": "data", "symmetric": False, "array": [high - value], "arrayminus": [value - low],
+                     "thickness": 2.5, "width": 5} if known else None,
+            hovertemplate=f"{_text(name)}: {value:.3f} ({low:.3f} to {high:.3f})<extra></extra>" if known else None,
+        )  # fmt: skip
+    figure.update_layout(
+        title=_title(title),
+        height=110 + 32 * max(len(rows), 2), margin={"l": 10, "r": 10, "t": 40, "b": 10}, showlegend=False,
+    )  # fmt: skip
+    figure.update_yaxes(
+        tickvals=list(range(len(rows))), ticktext=[_short(name) for name, _, _ in rows],
+        range=[len(rows) - 0.5, -0.5], automargin=True, showgrid=False, zeroline=False, fixedrange=True,
+    )  # fmt: skip
+    return figure
+
+
+def parallel_settings(
+    rows: Sequence[Mapping[str, Any]],
+    settings: Mapping[str, str],
+    shown: Callable[[str, Any], str] = lambda _, value: f"{value:g}" if isinstance(value, float) else str(value),
+) -> go.Figure:
+    """A line for each run through the values of its settings to its validation AUC, coloured by that AUC.
+
+    Args:
+        rows: {"name": …, "auc": …, "settings": {setting: value}}; those without an AUC are left out, and a value
+            that is missing or None has a place of its own below the others.
+        settings: {setting: label} of the axes, from left to right.
+        shown: a setting's value in words, given both.
+    """
+    rows = [row for row in rows if row.get("auc") is not None]
+    aucs = [float(row["auc"]) for row in rows]
+    dimensions = []
+    if len(rows) <= MOST_NAMED:
+        names = [_short(str(row["name"])) for row in rows]
+        by_auc = sorted(range(len(rows)), key=aucs.__getitem__)  # so that lines seldom cross
+        places = {index: place for place, index in enumerate(by_auc)}
+        dimensions.append(
+            _dimension("Run", [float(places[index]) for index in range(len(rows))],
+                       {float(place): names[index] for index, place in places.items()})
+        )  # fmt: skip
+    for setting, label in settings.items():
+        values = [row["settings"].get(setting) for row in rows]
+        dimensions.append(_setting_axis(label, values, lambda value, name=setting: _short(shown(name, value))))
+    dimensions.append(_dimension("Validation AUC", aucs, _spread({auc: f"{auc:.3f}" for auc in aucs})))
+    longest = max((len(text) for text in dimensions[0].get("ticktext", [""])), default=0)
+    lines = max(item["label"].count("<br>") for item in dimensions)
+    figure = go.Figure(
+        go.Parcoords(
+            dimensions=dimensions,
+            line={"color": aucs, "colorscale": _LOW_TO_HIGH},
+            labelfont={"size": 13}, tickfont={"size": 12},
+            rangefont={"size": 1, "color": "rgba(0, 0, 0, 0)"},  # the ends are ticks already
+            unselected={"line": {"opacity": 0.08}},
+        )
+    )  # fmt: skip
+    figure.update_layout(height=340 + 15 * lines, margin={"l": 40 + 6 * longest, "r": 50, "t": 50 + 15 * lines, "b": 25})
+    return figure
+
+
+# ---------------------------------------------------------------- curves
+
+
+def _add_curve(figure: go.Figure, name: str, epochs: Records, split: str, measure: str, colour: str) -> None:
+    known = [
+        (epoch["epoch"], value, bool(epoch.get("best")))
+        for epoch in epochs
+        if (value := (epoch.get(split) or {}).get(measure)) is not None
+    ]
+    is_training = split == "train"
+    kept = max((at for at, _, best in known if best), default=None)
+    figure.add_scatter(
+        x=[at for at, _, _ in known],
+        y=[value for _, value, _ in known],
+        name=f"{_short(name)}, training" if is_training else _short(name),
+        mode="lines" if is_training and len(known) > 1 else "lines+markers",
+        line={"color": colour, "width": 1.3, "dash": "dot"} if is_training else {"color": colour, "width": 2.5},
+        marker={"size": 4 if is_training else [12 if at == kept else 5 for at, _, _ in known]},
+        legendgroup=_text(name),
+        showlegend=not is_training,
+        hovertemplate="%{y:.1%}" if measure == "accuracy" else "%{y:.3f}",
+    )
+
+
+def _title(text: str) -> dict[str, Any]:
+    return {"text": text, "font": {"size": 15}, "x": 0, "xanchor": "left", "y": 0.97, "yanchor": "top"}
+
+
+def _text(name: str) -> str:
+    """A name as it is: Plotly takes tags for formatting."""
+    return escape(name, quote=False)
+
+
+def _short(name: str) -> str:
+    return _text(name if len(name) <= _LETTERS else f"{name[: _LETTERS - 1]}…")
+
+
+# ---------------------------------------------------------------- parallel axes
+
+
+def _setting_axis(label: str, values: Sequence[Any], words: Callable[[Any], str]) -> dict[str, Any]:
+    known = [value for value in values if value is not None]
+    if known and all(isinstance(value, int | float) and not isinstance(value, bool) for value in known):
+        is_log = min(known) > 0 and max(known) / min(known) >= _LOGARITHMIC
+        place_of = {value: math.log10(value) if is_log else float(value) for value in known}
+    else:
+        place_of = {value: float(place) for place, value in enumerate(sorted(set(known), key=str))}
+    low, high = min(place_of.values(), default=0.0), max(place_of.values(), default=0.0)
+    nowhere = low - max((high - low) * 0.25, 1e-9)
+    ticks = _spread({place: words(value) for value, place in place_of.items()})
+    if len(known) < len(values):
+        ticks[nowhere] = "none"
+    return _dimension(label, [nowhere if value is None else place_of[value] for value in values], ticks)
+
+
+def _dimension(label: str, places: list[float], ticks: Mapping[float, str]) -> dict[str, Any]:
+    low, high = min(places, default=0.0), max(places, default=0.0)
+    if high <= low:
+        low, high = low - 0.5, high + 0.5
+    return {
+        "label": "<br>".join(textwrap.wrap(_text(label), 14, break_long_words=False)),
+        "values": places, "range": [low, high], "tickvals": list(ticks), "ticktext": list(ticks.values()),
+    }  # fmt: skip
+
+
+def _spread(ticks: Mapping[float, str]) -> dict[float, str]:
+    """The ticks from the lowest to the highest, without those that would touch another."""
+    places = sorted(ticks)
+    if not places:
+        return {}
+    gap = (places[-1] - places[0]) * _NEAREST
+    kept = places[:1]
+    for place in places[1:-1]:
+        if place - kept[-1] >= gap and places[-1] - place >= gap:
+            kept.append(place)
+    return {place: ticks[place] for place in dict.fromkeys([*kept, places[-1]])}

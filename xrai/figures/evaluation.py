@@ -1,0 +1,222 @@
+"""How good a model was found to be: the confusion matrix, and the curves of each class against the rest."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+
+import plotly.graph_objects as go
+
+from xrai.figures.style import MARGIN, SERIES, TRAIN, VALIDATION
+
+Curves = Mapping[str, Mapping[str, Any] | None]
+Points = Mapping[str, tuple[float, float]]
+
+RIGHT, WRONG = VALIDATION, TRAIN
+"""Teal for right answers, orange for errors."""
+
+_CELL, _ABOVE = 96, 84  # pixels: the height of a row, and of what stands above the rows
+_FAINTEST, _STRONGEST = 0.07, 0.6  # fills stay so pale that the theme's own text reads on them, light or dark
+_GAP = 0.025  # of a cell
+_GREY = "#8a97a0"
+_LETTERS = 14
+
+
+def confusion_figure(
+    matrix: Sequence[Sequence[int]],
+    classes: Sequence[str],
+    *,
+    as_rates: bool = False,
+    chosen: tuple[int, int] | None = None,
+    ink: str | None = None,
+) -> go.Figure:
+    """What was called what: a row a true class, a column a called one; teal is right, orange an error.
+
+    The more of a true class lies in a cell, the stronger its colour. The one trace is a point in the middle of every
+    cell, row by row, that cannot be seen: the nearest one is what a click on the matrix selects.
+
+    Args:
+        matrix: counts, (C, C), rows are the truth.
+        classes: names of the C classes, for people.
+        as_rates: shares of the true class in large and counts in small, instead of the other way round.
+        chosen: (truth, called) of the cell with a frame.
+        ink: colour of the numbers and names; None for the theme's.
+    """
+    n, names = len(classes), [escape(name, quote=False) for name in classes]
+    figure = go.Figure()
+    texts = []
+    for truth, row in enumerate(matrix):
+        for called, count in enumerate(row):
+            rate = count / sum(row) if sum(row) else None
+            _draw_cell(figure, truth, called, count, rate, framed=(truth, called) == chosen)
+            _write_cell(figure, truth, called, count, rate, as_rates=as_rates, ink=ink)
+            share = "" if rate is None else f", {_percent(rate)} of {names[truth]}"
+            texts.append(f"{names[truth]} called {names[called]}:<br>{_scans(count)}{share}")
+    figure.add_scatter(
+        x=[called for _ in range(n) for called in range(n)],
+        y=[truth for truth in range(n) for _ in range(n)],
+        mode="markers",
+        marker={"symbol": "square", "size": _CELL // 2, "opacity": 0},
+        selected={"marker": {"opacity": 0}},
+        unselected={"marker": {"opacity": 0}},
+        text=texts,
+        hovertemplate="%{text}<extra></extra>",
+    )
+    ticks = {"tickvals": list(range(n)), "fixedrange": True, "showgrid": False, "zeroline": False, "ticks": ""}
+    ticks |= {"tickfont": {"size": 14, "color": ink}, "ticklabelstandoff": 4}
+    labels = ["<br>".join(escape(line, quote=False) for line in textwrap.wrap(name, _LETTERS)) for name in classes]
+    figure.update_xaxes(ticks, ticktext=labels, side="top", range=[-0.5, n - 0.5], title="Called by the model")
+    figure.update_yaxes(ticks, ticktext=labels, range=[n - 0.5, -0.5], title="Truth", automargin=True)
+    figure.update_layout(
+        height=_CELL * n + _ABOVE,
+        margin=MARGIN | {"t": _ABOVE - 10},
+        showlegend=False,
+        hovermode="closest",
+        hoverdistance=-1,  # wherever in a cell the pointer is
+        clickmode="event+select",
+        dragmode=False,
+        plot_bgcolor="rgba(0, 0, 0, 0)",
+    )
+    return figure
+
+
+def operating_points(matrix: Sequence[Sequence[int]], classes: Sequence[str]) -> tuple[Points, Points]:
+    """Where each class stands as it was called: (1 − specificity, sensitivity), and (recall, precision).
+
+    A class with no scans, or with all, or (for the second) that was never called, has no point.
+    """
+    total = sum(map(sum, matrix))
+    rates, trades = {}, {}
+    for k, name in enumerate(classes):
+        right, true, called = matrix[k][k], sum(matrix[k]), sum(row[k] for row in matrix)
+        if not 0 < true < total:
+            continue
+        rates[name] = ((called - right) / (total - true), right / true)
+        if called:
+            trades[name] = (right / true, right / called)
+    return rates, trades
+
+
+def roc_figure(curves: Curves, points: Points, areas: Mapping[str, float | None]) -> go.Figure:
+    """Sensitivity over 1 − specificity of each class against the rest, with the points at which it was called.
+
+    Args:
+        curves: of each class that is to be drawn, as `evaluation.report` gives them; one that is None is left out.
+        points: of each class, (1 − specificity, sensitivity) as it was called.
+        areas: of each class, its AUC.
+    """
+    figure = _empty("ROC curve", "1 − specificity (false alarms)", "Sensitivity (found)")
+    figure.add_scatter(
+        x=[0, 1], y=[0, 1], mode="lines", name="Chance", line={"color": _GREY, "width": 1.5, "dash": "dot"},
+        hoverinfo="skip",
+    )  # fmt: skip
+    for name, colour, curve in _drawn(curves):
+        _add_line(figure, name, f"AUC {_number(areas.get(name))}", colour, curve["roc"], shape="linear")
+        _add_point(figure, name, colour, points.get(name), "false alarms %{x:.1%}, found %{y:.1%}")
+    return figure
+
+
+def precision_recall_figure(curves: Curves, points: Points, shares: Mapping[str, float]) -> go.Figure:
+    """Precision over recall of each class against the rest as steps, with the points at which it was called.
+
+    Args:
+        curves: of each class that is to be drawn, as `evaluation.report` gives them; one that is None is left out.
+        points: of each class, (recall, precision) as it was called.
+        shares: of each class, its share of all scans: the precision of answers by chance.
+    """
+    figure = _empty("Precision and recall", "Recall (found)", "Precision (right when called)")
+    for name, colour, curve in _drawn(curves):
+        figure.add_scatter(
+            x=[0, 1], y=[shares[name]] * 2, mode="lines", legendgroup=name, name=f"{escape(name, quote=False)}, chance",
+            line={"color": colour, "width": 1.5, "dash": "dot"}, opacity=0.6, showlegend=False, hoverinfo="skip",
+        )  # fmt: skip
+        precise = f"average precision {_number(curve['average_precision'])}"
+        # over each step of the recall stands the precision at its end, as average precision counts it
+        _add_line(figure, name, precise, colour, curve["precision_recall"], shape="vh")
+        _add_point(figure, name, colour, points.get(name), "recall %{x:.1%}, precision %{y:.1%}")
+    return figure
+
+
+def _draw_cell(
+    figure: go.Figure, truth: int, called: int, count: int, rate: float | None, *, framed: bool = False
+) -> None:
+    colour = _GREY if not count else RIGHT if truth == called else WRONG
+    strength = _FAINTEST + (_STRONGEST - _FAINTEST) * math.sqrt(rate or 0)
+    corners = {"x0": called - 0.5 + _GAP, "x1": called + 0.5 - _GAP, "y0": truth - 0.5 + _GAP, "y1": truth + 0.5 - _GAP}
+    figure.add_shape(
+        type="rect", **corners, layer="below", fillcolor=colour, opacity=round(strength, 3), line={"width": 0},
+        name="cell",
+    )  # fmt: skip
+    if framed:
+        figure.add_shape(type="rect", **corners, line={"color": colour, "width": 3.5}, name="chosen")
+
+
+def _write_cell(
+    figure: go.Figure, truth: int, called: int, count: int, rate: float | None, *, as_rates: bool, ink: str | None
+) -> None:
+    large, small = f"{count:,}", "" if rate is None else _percent(rate)
+    if as_rates:
+        large, small = small or "–", _scans(count)
+    figure.add_annotation(
+        x=called, y=truth, showarrow=False, align="center", font={"size": 24, "color": ink},
+        text=f"<b>{large}</b>" + (f"<br><span style='font-size:13px'>{small}</span>" if small else ""),
+    )  # fmt: skip
+
+
+def _empty(title: str, x: str, y: str) -> go.Figure:
+    figure = go.Figure()
+    figure.update_layout(
+        title={"text": title, "font": {"size": 15}, "x": 0, "xanchor": "left", "y": 0.97, "yanchor": "top"},
+        height=420,
+        margin=MARGIN,
+        legend={"orientation": "h", "y": -0.2, "yanchor": "top", "x": 0, "title": None},
+        hovermode="closest",
+    )
+    axis = {"range": [-0.02, 1.02], "tickformat": ".0%", "zeroline": False}
+    figure.update_xaxes(axis, title=x)
+    figure.update_yaxes(axis, title=y)
+    return figure
+
+
+def _drawn(curves: Curves) -> list[tuple[str, str, Mapping[str, Any]]]:
+    """Name, colour and curve of every class that has one; a class keeps its colour when another has none."""
+    numbered = enumerate(curves.items())
+    return [(name, SERIES[k % len(SERIES)], curve) for k, (name, curve) in numbered if curve is not None]
+
+
+def _add_line(
+    figure: go.Figure, name: str, measure: str, colour: str, curve: Mapping[str, Any], *, shape: str
+) -> None:
+    known = [f"from a probability of {threshold:.3f} on" if threshold is not None else "never called"
+             for threshold in curve["thresholds"]]  # fmt: skip
+    figure.add_scatter(
+        x=curve["x"], y=curve["y"], text=known, mode="lines", legendgroup=name,
+        name=f"{escape(name, quote=False)}, {measure}", line={"color": colour, "width": 2.5, "shape": shape},
+        hovertemplate="%{x:.1%}, %{y:.1%}<br>%{text}<extra>" + escape(name, quote=False) + "</extra>",
+    )  # fmt: skip
+
+
+def _add_point(figure: go.Figure, name: str, colour: str, point: tuple[float, float] | None, words: str) -> None:
+    if point is None:
+        return
+    figure.add_scatter(
+        x=[point[0]], y=[point[1]], mode="markers", legendgroup=name, name=f"{escape(name, quote=False)}, as called",
+        showlegend=False,
+        marker={"symbol": "diamond", "size": 13, "color": colour, "line": {"color": "white", "width": 2}},
+        hovertemplate=f"As it was called: {words}<extra>{escape(name, quote=False)}</extra>",
+    )  # fmt: skip
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
+
+
+def _percent(rate: float) -> str:
+    return f"{100 * rate:.0f} %" if rate in (0, 1) else f"{100 * rate:.1f} %"
+
+
+def _scans(count: int) -> str:
+    return f"{count:,} scan" + ("" if count == 1 else "s")

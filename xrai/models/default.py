@@ -1,0 +1,51 @@
+"""The model that scans are read with as long as nobody names another."""
+
+from __future__ import annotations
+
+import json
+
+from xrai.checkpoint import DEFAULT, Checkpoint, list_models, open_checkpoint
+from xrai.errors import CheckpointError
+from xrai.models.folders import check_model, stated
+from xrai.records import write_json
+from xrai.settings import checkpoints_dir
+
+SHIPPED = "pneumonia"
+"""The model that comes with XRAI, and the default as long as nobody chose another."""
+
+
+def default_model() -> Checkpoint | None:
+    """The model to read scans with: the chosen one, else the shipped one, else the newest, else none."""
+    for name in (chosen_name(), SHIPPED):
+        if name and (checkpoint := open_checkpoint(name)).is_model:
+            return checkpoint
+    return next(iter(list_models()), None)
+
+
+def set_default(checkpoint: Checkpoint) -> None:
+    """Choose the model that scans are read with.
+
+    Raises:
+        CheckpointError: it is no finished model, its card is damaged, or the choice cannot be written down.
+    """
+    check_model(checkpoint)
+    with stated(f"The model “{checkpoint.name}” cannot be made the default"):
+        choose(checkpoint)
+
+
+def chosen_name() -> str | None:
+    """The model that was chosen as the default, whether or not it is still there."""
+    try:
+        name = json.loads((checkpoints_dir() / DEFAULT).read_text(encoding="utf-8"))["model"]
+        return open_checkpoint(name).name
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, CheckpointError):
+        return None
+
+
+def choose(checkpoint: Checkpoint) -> None:
+    """Note a model down as the chosen one.
+
+    Raises:
+        OSError: the disk is full; the choice before stands.
+    """
+    write_json(checkpoints_dir() / DEFAULT, {"model": checkpoint.name})

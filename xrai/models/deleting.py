@@ -1,0 +1,35 @@
+"""Deleting runs and models for good."""
+
+from __future__ import annotations
+
+import shutil
+from contextlib import suppress
+
+from xrai.checkpoint import DEFAULT, Checkpoint
+from xrai.models.default import chosen_name
+from xrai.models.folders import DELETED, check_idle, clear_leftovers, new_folder, stated
+from xrai.records import replace_file
+from xrai.settings import checkpoints_dir
+
+
+def delete(checkpoint: Checkpoint) -> None:
+    """Remove a run or model for good; it is moved aside first, so that half of one is never listed.
+
+    Raises:
+        CheckpointError: it is being trained now or gone, or a file of it is in use.
+    """
+    check_idle(checkpoint)
+    clear_leftovers()
+    was_chosen = chosen_name() == checkpoint.name
+    with stated(f"“{checkpoint.name}” cannot be deleted"):
+        aside = new_folder(DELETED)
+        try:
+            replace_file(checkpoint.folder, aside / checkpoint.name)
+        except OSError:
+            aside.rmdir()
+            raise
+    with suppress(OSError):  # a name that is noted but gone counts as none chosen
+        if was_chosen:
+            (checkpoints_dir() / DEFAULT).unlink()
+    with stated(f"“{checkpoint.name}” is deleted, but some of its files stay until the next deletion"):
+        shutil.rmtree(aside)

@@ -1,0 +1,109 @@
+"""What changes of models' folders share: whether they may be done, and what is said when the disk forbids them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from xrai.checkpoint import Card, Checkpoint
+from xrai.errors import CheckpointError
+from xrai.jobs import Job
+from xrai.records import replace_file
+from xrai.settings import checkpoints_dir
+
+DELETED, IMPORT = ".deleted-", ".import-"
+"""How folders beside the models are called, in which one lies that is on its way out or in."""
+
+_STALE_SECONDS = 24 * 3600
+"""No import takes so long: what is older was left by a process that died."""
+
+
+def check_there(checkpoint: Checkpoint) -> None:
+    """Refuse a run or model that is gone.
+
+    Raises:
+        CheckpointError: it is.
+    """
+    if not checkpoint.folder.is_dir():
+        raise CheckpointError(
+            f"There is no model or run “{checkpoint.name}” any more, probably because it was renamed or deleted "
+            "meanwhile: choose it anew from the list."
+        )
+
+
+def check_idle(checkpoint: Checkpoint) -> None:
+    """Refuse a run or model that a training is writing to.
+
+    Raises:
+        CheckpointError: it is being trained now, or gone.
+    """
+    check_there(checkpoint)
+    if Job(checkpoint.folder).is_active:
+        raise CheckpointError(f"“{checkpoint.name}” is being trained now: wait until it is done, or stop it first.")
+
+
+def check_model(checkpoint: Checkpoint) -> Card:
+    """The card of a model; anything else is refused.
+
+    Raises:
+        CheckpointError: it is no finished model, its card is damaged, or it is gone.
+    """
+    check_there(checkpoint)
+    if not checkpoint.is_model:
+        raise CheckpointError(
+            f"“{checkpoint.name}” is no finished model yet, probably because its training broke off before the end "
+            "of its first epoch: let the training go on, or choose another."
+        )
+    return checkpoint.card()
+
+
+@contextmanager
+def stated(what: str) -> Iterator[None]:
+    """Say what cannot be done when the disk or another program forbids it.
+
+    Raises:
+        CheckpointError: in place of an OSError of the body.
+    """
+    try:
+        yield
+    except PermissionError as error:
+        raise CheckpointError(
+            f"{what} because files may be in use or may not be written ({error.strerror or error}): "
+            "close other programs that use them, and check the folder's rights."
+        ) from error
+    except OSError as error:
+        raise CheckpointError(
+            f"{what} ({error.strerror or error}): free some disk space, and check that the folder is there."
+        ) from error
+
+
+@contextmanager
+def whole_file(file: Path) -> Iterator[Path]:
+    """A name to write to, which becomes `file` when all is written."""
+    partial = file.with_name(f"{file.name}.{os.getpid()}.partial")
+    try:
+        yield partial
+        replace_file(partial, file)
+    finally:
+        with suppress(OSError):
+            partial.unlink()
+
+
+def new_folder(prefix: str) -> Path:
+    """A fresh folder beside the models; what lies in a folder within it is listed nowhere."""
+    return Path(tempfile.mkdtemp(prefix=prefix, dir=checkpoints_dir()))
+
+
+def clear_leftovers() -> None:
+    """Remove what deletions and imports that broke off have left, as far as it can be."""
+    for item in checkpoints_dir().glob(f"{DELETED}*"):
+        shutil.rmtree(item, ignore_errors=True)
+    for item in checkpoints_dir().glob(f"{IMPORT}*"):
+        with suppress(OSError):
+            if time.time() - item.stat().st_mtime > _STALE_SECONDS:
+                shutil.rmtree(item, ignore_errors=True)

@@ -1,0 +1,73 @@
+"""The names of runs and models: give one another name, find one that is free."""
+
+from __future__ import annotations
+
+import unicodedata
+from contextlib import suppress
+from itertools import count
+
+from xrai.checkpoint import Checkpoint, open_checkpoint
+from xrai.errors import CheckpointError
+from xrai.models.default import choose, chosen_name, default_model
+from xrai.models.folders import check_idle, stated
+from xrai.records import replace_file
+from xrai.settings import checkpoints_dir
+
+
+def rename(checkpoint: Checkpoint, name: str) -> Checkpoint:
+    """Give a run or model another name; if it is the default, it stays that.
+
+    Raises:
+        CheckpointError: it is being trained now or gone, the name is bad or taken, or a file of it is in use.
+    """
+    renamed = open_checkpoint(name)
+    check_idle(checkpoint)
+    if name == checkpoint.name:
+        return checkpoint
+    check_free(name, own=checkpoint.name)
+    was_default, was_chosen = default_model() == checkpoint, chosen_name() == checkpoint.name
+    with stated(f"“{checkpoint.name}” cannot be renamed"):
+        replace_file(checkpoint.folder, renamed.folder)
+    if was_chosen or (was_default and default_model() != renamed):
+        with stated(f"The model is called “{name}” now, but could not be made the default again"):
+            choose(renamed)
+    return renamed
+
+
+def check_free(name: str, own: str | None = None) -> None:
+    """Refuse a name that another folder has; `own` is the name of the folder that is to get it.
+
+    Raises:
+        CheckpointError: it is taken, if only but for upper and lower case.
+    """
+    taken = _taken()
+    if own is not None:
+        taken = {folded: known for folded, known in taken.items() if known != own}
+    if other := taken.get(_folded(name)):
+        by = "" if other == name else f" by “{other}”"
+        raise CheckpointError(f"The name “{name}” is already taken{by}: choose another name.")
+
+
+def usable(*names: str) -> str:
+    """The first of some names that a model can have."""
+    for name in names:
+        with suppress(CheckpointError):
+            return open_checkpoint(name).name
+    return "imported model"
+
+
+def free_variant(name: str) -> str:
+    """The name, or where it is taken the first that is free of NAME-2, NAME-3 and so on."""
+    taken = _taken()
+    short = name if len(name.encode()) <= 70 else name[:35].strip(" .")  # so that a number fits behind it
+    names = (name if number == 1 else f"{short}-{number}" for number in count(1))
+    return next(name for name in names if _folded(name) not in taken)
+
+
+def _taken() -> dict[str, str]:
+    """The names in use, by what Windows and macOS tell apart."""
+    return {_folded(item.name): item.name for item in checkpoints_dir().iterdir()}
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()

@@ -1,0 +1,57 @@
+"""What people write about a run or model."""
+
+from __future__ import annotations
+
+import unicodedata
+
+from xrai.checkpoint import Checkpoint
+from xrai.errors import CheckpointError
+from xrai.models.folders import check_there, stated, whole_file
+
+NOTE = "note.txt"
+MAX_NOTE = 2000
+
+
+def note_of(checkpoint: Checkpoint) -> str:
+    """What people wrote about a run or model; "" where there is nothing that can be read."""
+    try:
+        with (checkpoint.folder / NOTE).open(encoding="utf-8-sig", errors="replace") as file:
+            return _printable(file.read(MAX_NOTE))
+    except OSError:
+        return ""
+
+
+def set_note(checkpoint: Checkpoint, text: str) -> None:
+    """Write about a run or model in place of what was written before; an empty text removes it.
+
+    Raises:
+        CheckpointError: the text is too long, the run or model is gone, or the disk is full.
+    """
+    text = _printable(text)
+    if len(text) > MAX_NOTE:
+        raise CheckpointError(
+            f"The note has {len(text):,} characters, more than the {MAX_NOTE:,} that are kept: shorten it."
+        )
+    check_there(checkpoint)
+    with stated(f"The note on “{checkpoint.name}” cannot be saved"):
+        write_note(checkpoint, text)
+
+
+def write_note(checkpoint: Checkpoint, text: str) -> None:
+    """Write a note, all or nothing; an empty one removes it.
+
+    Raises:
+        OSError: the disk is full; the note before is still there.
+    """
+    file = checkpoint.folder / NOTE
+    if not text:
+        file.unlink(missing_ok=True)
+        return
+    with whole_file(file) as partial:
+        partial.write_bytes(text.encode())
+
+
+def _printable(text: str) -> str:
+    """The text with plain line ends, and without control characters and halves of characters."""
+    text = "\n".join(text.splitlines())
+    return "".join(one for one in text if one in "\n\t" or unicodedata.category(one) not in ("Cc", "Cs")).strip()
