@@ -1,4 +1,4 @@
-"""Make the README's pictures from the real app: build the practice set, train on it, read one of its drawings.
+"""Make the README's pictures from the real app: build the practice set, train on it, compare, measure, read a drawing.
 
 python docs/screenshots.py
 """
@@ -13,6 +13,7 @@ import tempfile
 import time
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -26,7 +27,12 @@ def main() -> None:
     """Write `docs/images/*.png`."""
     with tempfile.TemporaryDirectory() as home:
         environment = os.environ | {"XRAI_HOME": home}
-        for words in ("build phantoms data/practice.hdf5", "train practice --name practice " + _quick_look()):
+        for words in (
+            "build phantoms data/practice.hdf5",
+            f"train practice --name small --learning-rate 0.003 {_quick_look(blocks=3, epochs=15)}",
+            f"train practice --name practice {_quick_look()}",
+            "evaluate practice practice",
+        ):
             arguments = words.replace("data/", f"{home}/data/").split()
             subprocess.run([sys.executable, "-m", "xrai", *arguments], cwd=PROJECT, env=environment, check=True)
         options = ["--server.headless", "true", "--server.port", str(PORT)]
@@ -39,11 +45,11 @@ def main() -> None:
             server.terminate()
 
 
-def _quick_look() -> str:
+def _quick_look(**changed: Any) -> str:
     sys.path.insert(0, str(PROJECT))
     from xrai.config import PRESETS, TrainConfig
 
-    return " ".join(TrainConfig(**PRESETS["Quick look"]).arguments())
+    return " ".join(TrainConfig(**PRESETS["Quick look"] | changed).arguments())
 
 
 def _wait_for_server() -> None:

@@ -1,4 +1,5 @@
 import errno
+import io
 import json
 import os
 import shutil
@@ -14,17 +15,29 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from xrai import cli, jobs
+from xrai import blueprint, cli, jobs, models
 from xrai.checkpoint import CARD, CONFIG, HISTORY, STATE, WEIGHTS, open_checkpoint
+from xrai.cli import output
+from xrai.dataset import open_dataset
 from xrai.errors import ScanError
-from xrai.records import read_records
+from xrai.measurements import PREDICTIONS, REPORT, load_measurement
+from xrai.records import read_records, write_json
 from xrai.settings import PROJECT
+from xrai.sweep import MAX_RUNS, open_sweep
 
 TINY = [
     "--network", "convnet", "--blocks", "2", "--filters", "2", "--dense-units", "4", "--image-size", "32",
     "--epochs", "1", "--batch-size", "16",
 ]  # fmt: skip
-EVALUATION = {"accuracy", "auc", "classes", "confusion_matrix", "per_class", "threshold", "n"}
+TINY_SHAPE = {
+    "network": "convnet", "image_size": 32, "blocks": 2, "filters": 2, "dense_units": 4, "dense_layers": 1,
+    "activation": "relu",
+}  # fmt: skip
+EVALUATION = {
+    "accuracy", "accuracy_interval", "balanced_accuracy", "auc", "auc_interval", "classes", "confusion_matrix",
+    "per_class", "curves", "threshold", "n", "n_patients", "brier", "split", "dataset", "model", "left_out", "seen",
+    "unseen", "measured_before", "predictions", "epochs",
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -61,6 +74,22 @@ def model(home, trained):
 
 
 @pytest.fixture
+def second(model):
+    """A second model, `n`, of other settings than `m`."""
+    folder = model.parent / "n"
+    shutil.copytree(model, folder)
+    config = json.loads((folder / CONFIG).read_text())
+    write_json(folder / CONFIG, config | {"train": config["train"] | {"seed": 7, "flip": True}})
+    return folder
+
+
+@pytest.fixture
+def answer(monkeypatch):
+    """Types a line at whatever asks for one."""
+    return lambda line: monkeypatch.setattr("sys.stdin", io.StringIO(line))
+
+
+@pytest.fixture
 def scans(drawings):
     return sorted(drawings.rglob("*.png"))
 
@@ -83,7 +112,7 @@ def shell(*arguments, **named):
     )
 
 
-# --- the four verbs ---------------------------------------------------------------------------------------------------
+# --- build, look, train, evaluate, diagnose ---------------------------------------------------------------------------------------------------
 
 
 def test_build(call, home, drawings):
@@ -141,19 +170,6 @@ def test_train_finds_a_dataset_by_its_name(call, home, practice):
         assert open_checkpoint(f"m{number}").config()["dataset"] == "data/chest.hdf5"
 
 
-def test_evaluate(call, model, practice):
-    printed = call("evaluate", "m", practice, "--split", "val", "--json")
-    assert printed.status == 0
-    found = json.loads(printed.out)
-    assert set(found) >= EVALUATION
-    assert set(found["per_class"]["CLEAR"]) == {"precision", "recall", "f1", "support"}
-    assert sum(map(sum, found["confusion_matrix"])) == found["n"]
-    printed = call("evaluate", "m", practice, "--split", "val")
-    assert printed.status == 0
-    for word in ("accuracy", "OPACITY", "recall", "confusion matrix", "measured on this split 1 times before"):
-        assert word in printed.out
-
-
 def test_diagnose(call, model, scans, tmp_path):
     printed = call("diagnose", *scans[:3], "--model", "m", "--heatmap", tmp_path / "maps", "--json")
     assert printed.status == 0, printed.err
@@ -208,14 +224,443 @@ def test_a_heatmap_that_cannot_be_written_does_not_cost_the_reading(call, model,
     assert "Traceback" not in printed.err
 
 
+# --- evaluate ---------------------------------------------------------------------------------------------------------
+
+
+def test_evaluate(call, model, practice):
+    printed = call("evaluate", "m", practice, "--split", "val", "--json")
+    assert printed.status == 0
+    assert printed.err.splitlines()[-1] == "{0} of {0} scans".format(json.loads(printed.out)["n"])
+    found = json.loads(printed.out)
+    assert set(found) >= EVALUATION
+    of_class = {"precision", "recall", "f1", "auc"}
+    assert set(found["per_class"]) == set(found["curves"]) == {"CLEAR", "OPACITY"}
+    for name, row in found["per_class"].items():
+        assert set(row) == of_class | {f"{measure}_interval" for measure in of_class} | {"support"}
+        assert set(found["curves"][name]) == {"roc", "precision_recall", "average_precision"}
+    assert sum(map(sum, found["confusion_matrix"])) == found["n"] == len(found["predictions"])
+    assert found["seen"] == found["n"]  # it was chosen by them
+    assert found["unseen"] is None
+    assert found["measured_before"] == 0
+    assert [record["epoch"] for record in found["epochs"]] == [1]
+    first = found["predictions"][0]
+    assert set(first) == {"row", "file", "patient", "truth", "called", "probabilities"}
+    assert sum(first["probabilities"].values()) == pytest.approx(1, abs=1e-5)
+    right = sum(item["truth"] == item["called"] for item in found["predictions"])
+    assert right / found["n"] == pytest.approx(found["accuracy"])
+
+
+def test_evaluate_for_people(call, model, practice):
+    call("evaluate", "m", practice, "--split", "val")
+    printed = call("evaluate", "m", practice, "--split", "val")
+    assert printed.status == 0
+    for word in (
+        "accuracy", "OPACITY", "recall", "AUC against the rest", "confusion matrix", "chosen by them",
+        "measured on this split once before",
+    ):  # fmt: skip
+        assert word in printed.out
+    assert "left out" not in printed.out
+    assert "measured on this split 2 times before" in call("evaluate", "m", practice, "--split", "val").out
+
+
+def test_evaluate_leaves_its_measurement_and_a_done_job_behind(call, model, practice):
+    for n in (1, 2):
+        found = json.loads(call("evaluate", "m", practice, "--json").out)
+        assert found["measured_before"] == n - 1
+        assert len(open_checkpoint("m").card().evaluations) == n
+    folder = model / "evaluations" / "practice-test"
+    assert [item.name for item in (model / "evaluations").iterdir()] == ["practice-test"]
+    assert {item.name for item in folder.iterdir()} - {jobs.LOCK} == {REPORT, PREDICTIONS, HISTORY, jobs.JOB}
+    job = jobs.Job(folder)
+    assert (job.status, job.title) == ("done", "Measuring m on practice, test")
+    assert [(record["kind"], record["done"]) for record in job.records()] == [("progress", found["n"])]
+    kept = load_measurement(folder)
+    assert kept.report == {name: found[name] for name in kept.report}
+    assert set(found) - set(kept.report) == {"predictions", "epochs"}
+    assert kept.predictions.to_list(kept.classes) == found["predictions"]
+
+
+def test_evaluate_without_some_scans(call, model, practice, tmp_path):
+    with open_dataset(practice) as dataset:
+        files = [str(dataset.files[row]) for row in dataset.rows("test")]
+    listed = tmp_path / "list.txt"
+    listed.write_bytes(f"\ufeff{files[0]}\r\n\r\n  {files[1].rsplit('/', 1)[-1]}  ".encode())
+    found = json.loads(call("evaluate", "m", practice, "--without", listed, "--json").out)
+    assert (found["left_out"], found["n"]) == (2, len(files) - 2)
+    assert not set(files[:2]) & {item["file"] for item in found["predictions"]}
+    assert open_checkpoint("m").card().evaluations[-1]["left_out"] == 2
+    assert "2 scans of the split were left out" in call("evaluate", "m", practice, "--without", listed).out
+
+
+def test_evaluate_without_what_is_not_there(call, model, practice, tmp_path):
+    listed = tmp_path / "list.txt"
+    listed.write_text("nobody.png")
+    assert_one_sentence(
+        call("evaluate", "m", practice, "--without", listed, "--json"), "“nobody.png”", "no file of the test split"
+    )
+    assert_one_sentence(
+        call("evaluate", "m", practice, "--without", tmp_path / "gone", "--json"), "gone", "No such file", "text file"
+    )
+    listed.write_bytes(b"\xff\xfe\0")
+    assert_one_sentence(call("evaluate", "m", practice, "--without", listed, "--json"), "it is no text")
+    assert open_checkpoint("m").card().evaluations == []
+
+
+def test_evaluate_on_classes_that_are_spelled_otherwise(call, model, home, tmp_path, drawings):
+    """Their order by name is another, too."""
+    source = tmp_path / "source"
+    for old, new in (("CLEAR", "clear"), ("OPACITY", "_Opacity")):
+        shutil.copytree(drawings / old, source / new)
+    assert call("build", source, home / "data" / "respelled.hdf5", "--size", 64).status == 0
+    with open_dataset(home / "data" / "respelled.hdf5") as dataset:
+        assert dataset.classes == ("_Opacity", "clear")
+        support = [int((dataset.labels[dataset.rows("test")] == label).sum()) for label in (1, 0)]
+    found = json.loads(call("evaluate", "m", "respelled", "--json").out)
+    assert found["classes"] == ["CLEAR", "OPACITY"]
+    assert [row["support"] for row in found["per_class"].values()] == support
+    for item in found["predictions"]:
+        assert item["truth"] == item["file"].split("/")[0].strip("_").upper()
+
+
+def test_the_same_split_is_not_measured_twice_at_once(call, model, practice):
+    with jobs.running(model / "evaluations" / "practice-test", title="x"):
+        printed = call("evaluate", "m", practice, "--json")
+        assert_one_sentence(printed, "Measuring m on practice, test", "already running")
+        assert call("evaluate", "m", practice, "--split", "val", "--json").status == 0
+    assert [item["split"] for item in open_checkpoint("m").card().evaluations] == ["val"]
+
+
+def test_a_measurement_can_be_stopped(call, model, practice, monkeypatch):
+    """It once said that it would stop, and went on to its end."""
+    monkeypatch.setattr("xrai.evaluation.BATCH", 1)
+    (model / "evaluations" / "practice-test").mkdir(parents=True)
+    real = output.print_progress
+
+    def stop(record):
+        real(record)
+        if record["done"] == 2:
+            jobs.Job(model / "evaluations" / "practice-test").stop()
+
+    monkeypatch.setattr("xrai.cli.readings.print_progress", stop)
+    printed = call("evaluate", "m", practice, "--json")
+    assert printed.status == 0
+    assert json.loads(printed.out) == {"model": "m", "ended": "stopped"}
+    job = jobs.Job(model / "evaluations" / "practice-test")
+    assert (job.status, len(job.records())) == ("stopped", 2)
+    assert not (job.folder / REPORT).exists()
+    assert open_checkpoint("m").card().evaluations == []
+
+
+# --- sweep, layers, and what a run starts from ------------------------------------------------------------------------
+
+
+def test_sweep(call, home, practice):
+    printed = call("sweep", practice, "--name", "s", "--vary", "learning-rate=0.001, 0.01", *TINY, "--json")
+    assert printed.status == 0, printed.err
+    found = json.loads(printed.out)
+    assert found["sweep"] == "s"
+    assert [item["name"] for item in found["runs"]] == ["s-1", "s-2"]
+    assert [item["settings"] for item in found["runs"]] == [{"learning_rate": 0.001}, {"learning_rate": 0.01}]
+    for item in found["runs"]:
+        assert (item["status"], item["error"]) == ("done", "")
+        config = open_checkpoint(item["name"]).card().config
+        assert config.learning_rate == item["settings"]["learning_rate"]
+        assert config.shape == TINY_SHAPE
+    for words in ("run 1 of 2, “s-1”, learning rate 0.001: running", "run 2 of 2, “s-2”, learning rate 0.01: done",
+                  "2 of 2 runs are done; the best on validation is “s-"):  # fmt: skip
+        assert words in printed.err
+    job = open_sweep("s").job
+    assert job.status == "done"
+    assert [record["kind"] for record in job.records()] == ["start", *["run"] * 4, "end"]
+    again = call("sweep", "--name", "s", "--resume", "--json")
+    assert (again.status, json.loads(again.out)) == (0, found)
+    assert_one_sentence(
+        call("sweep", "--name", "s", "--resume", "--epochs", 2, "--json"), "goes on as it was planned"
+    )
+    assert_one_sentence(
+        call("sweep", practice, "--name", "s", "--vary", "seed=1", *TINY, "--json"), "already a sweep “s”"
+    )
+
+
+def test_a_sweep_goes_on_with_the_runs_that_are_not_done(call, home, practice, monkeypatch):
+    asked = iter([False, False, True])  # before the first run, while it trains, and before the second one
+    with monkeypatch.context() as patch:
+        patch.setattr("xrai.sweep.jobs.start", lambda arguments, folder, **named: trained_here(arguments))
+        patch.setattr(
+            jobs.Running, "should_stop", lambda self: setattr(self, "told", next(asked, True)) or self.told
+        )
+        patch.setattr("xrai.cli.runs._trained", no_training)
+        printed = call("sweep", practice, "--name", "s", "--vary", "seed=1,2", *TINY)
+    assert printed.status == 0
+    assert "stopped; go on with --resume" in printed.err
+    printed = call("sweep", "--name", "s", "--resume")
+    assert printed.status == 0
+    assert "2 of 2 runs are done" in printed.err
+    assert {item.status for item in open_sweep("s").outcomes()} == {"done"}
+
+
+def test_a_sweep_of_which_one_run_fails_says_so(call, home, practice, model):
+    """Each is a network of its own, so the weights to start from fit one of them only."""
+    printed = call(
+        "sweep", practice, "--name", "s", "--weights", "m", "--epochs", 1, "--batch-size", 16, "--vary", "filters=2,3"
+    )
+    assert_one_sentence(printed, "1 of 2 runs could not be trained", "“s-2”", "“m”")
+    assert "1 of 2 runs are done; the best on validation is “s-1”: AUC" in printed.err
+    printed = call("sweep", practice, "--name", "t", "--weights", "m", "--vary", "filters=3", "--json")
+    assert_one_sentence(printed, "No run of the sweep “t” could be trained", "“t-1”")
+
+
+BAD_SWEEPS = {
+    "nothing to vary": ([], ["What shall the sweep vary?"]),
+    "no values": (["--vary", "seed"], ["“seed” is no setting with its values"]),
+    "an empty value": (["--vary", "seed="], ["no value", "“seed”"]),
+    "no such setting": (["--vary", "speed=1,2"], ["no training setting “speed”"]),
+    "no setting at all": (["--vary", "=1,2"], ["no training setting “”"]),
+    "a word for a number": (["--vary", "epochs=few"], ["“few” is no whole number", "“epochs”"]),
+    "a decimal comma": (["--vary", "dropout=0,5"], ["could be one number or two"]),
+    "twice the same": (["--vary", "seed=1", "--vary", "--seed=2"], ["told twice to vary --seed"]),
+    "given and varied": (["--vary", "epochs=1,2"], ["--epochs", "leave out one of the two"]),
+    "too many": (
+        [word for name in ("seed", "patience", "blocks", "dense-layers")
+         for word in ("--vary", f"{name}=" + ",".join(map(str, range(10))))],
+        ["10,000 runs", f"more than the {MAX_RUNS}"],
+    ),
+    "one that cannot be trained": (["--vary", "blocks=2", "--vary", "dropout=0.1,2"], ["combination", "dropout 2.0"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("arguments", "words"), BAD_SWEEPS.values(), ids=BAD_SWEEPS.keys())
+def test_bad_sweep(call, home, practice, arguments, words):
+    base = [word for word in TINY if word not in ("--blocks", "2")] if "--blocks" not in arguments else TINY
+    printed = call("sweep", practice, "--name", "s", *without(TINY, "--blocks"), *arguments, "--json")
+    assert base
+    assert_one_sentence(printed, *words)
+    assert not list(home.rglob("*.json"))
+
+
+def test_sweep_without_a_dataset_or_of_an_unknown_name(call, home, practice):
+    assert_one_sentence(call("sweep", "--name", "s", "--vary", "seed=1", "--json"), "Which dataset", "sweep data/")
+    assert_one_sentence(call("sweep", "gone", "--name", "s", "--vary", "seed=1", "--json"), "no dataset at")
+    assert_one_sentence(call("sweep", "--name", "s", "--resume", "--json"), "no sweep “s”")
+    assert_one_sentence(call("sweep", practice, "--name", "../s", "--vary", "seed=1", "--json"), "cannot be a model's")
+    assert not list(home.rglob("*.json"))
+
+
+def test_a_sweep_over_a_start_model_takes_over_its_shape(call, model, practice):
+    printed = call(
+        "sweep", practice, "--name", "s", "--weights", "m", "--epochs", 1, "--batch-size", 16, "--vary", "seed=1"
+    )
+    assert printed.status == 0, printed.err
+    config = open_checkpoint("s-1").card().config
+    assert (config.weights, config.shape) == ("m", TINY_SHAPE)
+
+
+def test_a_run_takes_over_the_network_of_the_model_it_starts_from(call, model, practice):
+    usual = ["--weights", "m", "--epochs", 1, "--batch-size", 16]
+    assert call("train", practice, "--name", "a", *usual).status == 0
+    assert open_checkpoint("a").card().config.shape == TINY_SHAPE
+    assert call("train", practice, "--name", "b", *usual, "--image-size", 64, "--json").status == 1  # dense layers
+    assert open_checkpoint("b").config()["train"]["image_size"] == 64
+    assert_one_sentence(call("train", practice, "--name", "c", "--weights", "gone", "--json"), "no model “gone”")
+    assert not open_checkpoint("c").folder.exists()
+
+
+LITTLE = blueprint.Memory(2_000_000, 1_000_000, "cpu")
+
+
+def test_train_warns_where_the_memory_will_not_do(call, home, practice, monkeypatch):
+    assert "warning" not in call("train", practice, "--name", "a", *TINY).err
+    monkeypatch.setattr("xrai.blueprint.machine_memory", lambda: LITTLE)
+    printed = call("train", practice, "--name", "b", *TINY, "--json")
+    assert printed.status == 0
+    assert json.loads(printed.out)["ended"] == "finished"
+    (line,) = [line for line in printed.err.splitlines() if line.startswith("warning: ")]
+    assert "batches of 16 at 32 pixels" in line
+    assert "choose a smaller batch size" in line
+
+
+def test_layers(call, home, monkeypatch):
+    printed = call("layers", *TINY, "--classes", 3, "--json")
+    assert printed.status == 0
+    found = json.loads(printed.out)
+    assert set(found) == {"layers", "parameters", "memory_bytes"}
+    assert found["parameters"] == sum(layer["parameters"] for layer in found["layers"])
+    assert found["memory_bytes"] > blueprint.BASE_BYTES
+    assert found["layers"][0] == {"stage": "input", "name": "input", "kind": "Input", "shape": [1, 32, 32], "parameters": 0}
+    assert found["layers"][-1]["shape"] == [3]
+    printed = call("layers", *TINY, "--classes", 3)
+    assert (printed.status, printed.err) == (0, "")
+    lines = printed.out.splitlines()
+    assert len(lines) == len(found["layers"]) + 1
+    assert "1 × 32 × 32" in lines[0]
+    assert lines[-1].startswith(f"{found['parameters']:,} weights; training needs about 1.")
+    monkeypatch.setattr("xrai.blueprint.machine_memory", lambda: LITTLE)
+    for more in ([], ["--json"]):
+        printed = call("layers", *TINY, *more)
+        assert printed.status == 0
+        assert printed.err.startswith("warning: Training this network")
+    assert json.loads(printed.out)["parameters"]
+    assert not list(home.iterdir())
+
+
+def test_layers_of_a_model_and_of_what_cannot_be_built(call, model):
+    assert json.loads(call("layers", "--weights", "m", "--json").out)["layers"][0]["shape"] == [1, 32, 32]
+    assert_one_sentence(call("layers", "--classes", 1, "--json"), "2 to 1,000 classes, not 1")
+    assert_one_sentence(call("layers", *TINY, "--dropout", 2, "--json"), "dropout")
+    assert_one_sentence(call("layers", "--weights", "gone", "--json"), "no model “gone”")
+
+
+# --- models -----------------------------------------------------------------------------------------------------------
+
+
+def test_models(call, second):
+    models.set_note(open_checkpoint("n"), "the first line\nand the second one")
+    models.set_default(open_checkpoint("n"))
+    for arguments in (["models", "--json"], ["--json"]):
+        printed = call("models", *arguments[1:] or ["--json"])
+        found = {item["name"]: item for item in json.loads(printed.out)}
+        assert set(found) == {"m", "n"}
+        assert (found["n"]["is_default"], found["m"]["is_default"]) == (True, False)
+        assert found["n"]["config"]["seed"] == 7
+        assert found["n"]["classes"] == ["CLEAR", "OPACITY"]
+    printed = call("models")
+    assert printed.status == 0
+    assert "validation accuracy 0." in printed.out
+    assert "    the first line\n    and the second one\n" in printed.out
+    (line,) = [line for line in printed.out.splitlines() if line.startswith("n: ")]
+    assert ", default, done" in line
+
+
+def test_models_where_there_is_none(call, home):
+    assert (call("models").out, call("models").err) == ("", "there is no run or model yet\n")
+    assert json.loads(call("models", "--json").out) == []
+    assert_one_sentence(call("models", "default", "m", "--json"), "no run or model “m”", "none yet")
+    assert_one_sentence(call("diagnose", "x.png", "--json"), "no model yet", "models import")
+
+
+def test_a_broken_model_is_listed_with_its_problem(call, second):
+    (second / CARD).write_text("[")
+    printed = call("models")
+    assert printed.status == 0
+    assert "card.json of the model “n” is damaged" in printed.out
+    (second / CONFIG).write_text("[")
+    printed = call("models", "compare", "n", "m")
+    assert "seed               unknown" in printed.out
+
+
+def test_compare(call, second):
+    for arguments in (["compare", "n", "m", "--json"], ["--json", "compare", "n", "m"]):
+        printed = call("models", *arguments)
+        first, other = json.loads(printed.out)
+        assert (first["name"], other["name"]) == ("n", "m")
+        assert (first["settings"], other["settings"]) == ({"flip": True, "seed": 7}, {"flip": False, "seed": 0})
+        assert set(first) == {
+            "name", "settings", "accuracy", "accuracy_interval", "auc", "auc_interval", "n_validation",
+        }  # fmt: skip
+    printed = call("models", "compare", "n", "m")
+    assert "    seed               7\n" in printed.out
+    assert "    flip               yes\n" in printed.out
+    assert "do not differ" in call("models", "compare", "m", "m").err
+    assert_one_sentence(call("models", "compare", "m", "gone", "--json"), "no run or model “gone”", "are: ")
+
+
+def test_rename_note_default(call, second, practice, scans):
+    assert json.loads(call("models", "rename", "n", "Röntgen 2", "--json").out) == {
+        "model": "Röntgen 2", "done": "renamed",
+    }  # fmt: skip
+    assert json.loads(call("models", "--json", "note", "m", "for\nchildren").out)["model"] == "m"
+    assert models.note_of(open_checkpoint("m")) == "for\nchildren"
+    assert call("models", "note", "m", "").err == "m: noted\n"
+    assert models.note_of(open_checkpoint("m")) == ""
+    for name in ("m", "Röntgen 2"):
+        assert call("models", "default", name).status == 0
+        assert json.loads(call("diagnose", scans[0], "--json").out)[0]["model"] == name
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["rename", "m", "n"], ["“n” is already taken"]),
+        (["rename", "m", "../x"], ["cannot be a model's name"]),
+        (["rename", "m", "default.json"], ["cannot be a model's name"]),
+        (["rename", "gone", "x"], ["no run or model “gone”", "are: "]),
+        (["note", "m", "x" * 2001], ["2,001 characters"]),
+        (["note", "gone", "x"], ["no run or model “gone”"]),
+        (["default", "../m"], ["cannot be a model's name"]),
+        (["default", "run"], ["“run” is no finished model"]),
+        (["export", "run", "x.zip"], ["“run” is no finished model"]),
+        (["export", "m", "nowhere/x.zip"], ["cannot be exported"]),
+        (["import", "gone.zip"], ["“gone.zip” cannot be opened"]),
+        (["import", "pyproject.toml"], ["not a zip"]),
+        (["delete", "gone", "--yes"], ["no run or model “gone”"]),
+        (["delete", "gone"], ["no run or model “gone”"]),  # and not asked about
+    ],
+)  # fmt: skip
+def test_what_models_refuses(call, second, arguments, words):
+    (second.parent / "run").mkdir()
+    (second.parent / "run" / CONFIG).write_text("{}")
+    before = sorted(item.name for item in second.parent.iterdir())
+    printed = call("models", *arguments, "--json")
+    assert_one_sentence(printed, *words)
+    assert "Type yes" not in printed.err
+    assert sorted(item.name for item in second.parent.iterdir()) == before
+
+
+def test_a_model_that_is_trained_now_is_left_alone(call, model, tmp_path):
+    with jobs.running(model, title="m"):
+        for arguments in (["rename", "m", "x"], ["delete", "m", "--yes"], ["export", "m", tmp_path / "m.zip"]):
+            assert_one_sentence(call("models", *arguments, "--json"), "“m” is being trained now")
+    assert model.is_dir()
+
+
+def test_export_and_import(call, model, tmp_path):
+    file = tmp_path / "out.zip"
+    assert json.loads(call("models", "export", "m", file, "--json").out)["done"] == f"exported to {file}"
+    assert json.loads(call("models", "import", file, "--json").out)["model"] == "m-2"
+    assert json.loads(call("models", "import", file, "--name", "theirs", "--json").out)["model"] == "theirs"
+    assert open_checkpoint("theirs").card().classes == ("CLEAR", "OPACITY")
+    assert_one_sentence(call("models", "import", file, "--name", "m", "--json"), "already taken")
+
+
+def test_delete_asks_first(call, second, answer):
+    for said in ("no\n", "y\n", "\n", ""):
+        answer(said)
+        printed = call("models", "delete", "n", "--json")
+        assert json.loads(printed.out) == {"model": "n", "done": "kept"}
+        assert "Delete “n” for good? Type yes: " in printed.err
+        assert second.is_dir()
+    answer(" Yes\n")
+    assert json.loads(call("models", "delete", "n", "--json").out)["done"] == "deleted"
+    assert not second.exists()
+    answer("no\n")
+    printed = call("models", "delete", "m", "--yes")
+    assert printed.err == "m: deleted\n"
+    assert not open_checkpoint("m").folder.exists()
+
+
 # --- usage ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("verb", [[], ["build"], ["look"], ["train"], ["evaluate"], ["diagnose"]])
+VERBS = ["build", "look", "train", "sweep", "layers", "evaluate", "diagnose", "models"]
+MODEL_VERBS = ["compare", "rename", "note", "default", "export", "import", "delete"]
+
+
+@pytest.mark.parametrize("verb", [[], *([verb] for verb in VERBS), *(["models", verb] for verb in MODEL_VERBS)])
 def test_help(call, verb):
     printed = call(*verb, "--help")
     assert printed.status == 0
-    assert printed.out.startswith("usage: python -m xrai")
+    assert printed.out.startswith(" ".join(["usage: python -m xrai", *verb, "[-h]"]))
+    named = {(): VERBS, ("models",): MODEL_VERBS}.get(tuple(verb), [])
+    assert [line.split()[0] for line in printed.out.splitlines() if line.startswith("    ") and line[4] != " "] == named
+
+
+def test_help_says_what_to_type(call):
+    """A setting that takes yes or no once said that its default is False."""
+    said = " ".join(call("train", "--help").out.split())
+    assert "--flip {yes,no} also show scans mirrored left to right (the heart then lies on the wrong side)" in said
+    assert "(default no)" in said
+    assert "False" not in said
+    assert "--weights MODEL" in said
 
 
 def test_version(call):
@@ -228,6 +673,9 @@ def test_version(call):
         [], ["dance"], ["build"], ["build", "x"], ["train", "x"], ["train", "x", "--name", "m", "--epochs", "many"],
         ["train", "x", "--name", "m", "--network", "alexnet"], ["train", "x", "--name", "m", "--flip", "perhaps"],
         ["evaluate", "m"], ["evaluate", "m", "x", "--split", "all"], ["diagnose"], ["diagnose", "x", "--what"],
+        ["sweep", "x"], ["sweep", "x", "--name", "s", "--vary"], ["layers", "--classes", "two"], ["layers", "x"],
+        ["models", "dance"], ["models", "compare"], ["models", "rename", "m"], ["models", "note", "m"],
+        ["models", "default"], ["models", "export", "m"], ["models", "import"], ["models", "delete"],
     ],
 )  # fmt: skip
 def test_wrong_usage(call, home, arguments):
@@ -285,7 +733,7 @@ def test_bad_source(call, home, tmp_path, source, words):
 
 @pytest.mark.parametrize(
     "arguments",
-    [["out.txt"], ["out.hdf5", "--size", 7], ["out.hdf5", "--workers", 0], ["out.hdf5", "--seed", -1]],
+    [["out.txt"], ["/"], ["out.hdf5", "--size", 7], ["out.hdf5", "--workers", 0], ["out.hdf5", "--seed", -1]],
     ids=lambda arguments: " ".join(map(str, arguments)),
 )
 def test_bad_wishes_for_a_build(call, home, drawings, tmp_path, arguments):
@@ -370,21 +818,21 @@ def test_disk_too_full_for_anything(call, home, drawings, monkeypatch):
 def test_ctrl_c_while_building_leaves_nothing_behind(call, home, drawings, monkeypatch):
     """As the Stop button does."""
     monkeypatch.setattr("xrai.dataset.build.PROGRESS_SECONDS", 0)
-    real = cli._print_progress
+    real = output.print_progress
 
     def interrupt(record):
         real(record)
         if record["kind"] == "progress" and record["done"] == 5:
             os.kill(os.getpid(), signal.SIGINT)
 
-    monkeypatch.setattr(cli, "_print_progress", interrupt)
+    monkeypatch.setattr("xrai.cli.datasets.print_progress", interrupt)
     out = home / "data" / "d.hdf5"
     printed = call("build", drawings, out, "--size", 64, "--json")
     assert printed.status == 0
     assert json.loads(printed.out) == {"dataset": None, "ended": "stopped"}
     assert not list(home.rglob("*.hdf5*"))
     assert jobs.Job(jobs.build_folder(out)).status == "stopped"
-    monkeypatch.setattr(cli, "_print_progress", real)
+    monkeypatch.setattr("xrai.cli.datasets.print_progress", real)
     assert call("build", drawings, out, "--size", 64).status == 0
 
 

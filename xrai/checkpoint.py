@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
@@ -327,8 +328,10 @@ def _check_measures(measured: Mapping[str, Any]) -> None:
 
 
 def _spelled(name: str) -> str:
-    """A class name's letters and digits alone, so that spellings of one name are equal."""
-    return "".join(letter for letter in name.casefold() if letter.isalnum())
+    """A class name's letters and digits, and a sign at its end: equal for spellings of one name."""
+    name = unicodedata.normalize("NFKC", name).casefold().strip()
+    sign = name[-1:] if name.endswith(("+", "-")) else ""
+    return "".join(letter for letter in name if letter.isalnum()) + sign
 
 
 def _is_number(value: object) -> bool:

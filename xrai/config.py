@@ -108,7 +108,7 @@ class TrainConfig:
     )
     head_epochs: int = _option(
         0,
-        "when it starts from learned weights: epochs at first in which only the new last layer learns; 0 is off",
+        "when it starts from learned weights: epochs at first in which only its dense end learns, and the filters rest",
         low=0,
         high=999,
     )
@@ -140,9 +140,13 @@ class TrainConfig:
     flip: bool = _option(False, "also show scans mirrored left to right (the heart then lies on the wrong side)")
     mixup: float = _option(0.0, "blends pairs of scans and their labels; 0 is off, 0.2 is usual", low=0.0, high=1.0)
     ema: float = _option(0.0, "keeps a running average of the weights and uses that; 0 is off", low=0.0, high=0.9999)
-    patience: int = _option(
-        0, "stop early after so many epochs without a better validation AUC; 0 is off", low=0, high=999
+    keep: str = _option(
+        "auc",
+        "which epoch's weights are kept: that with the best validation AUC, that with the lowest validation loss, or "
+        "the last one, which is steadier where validation scans are few",
+        choices=("auc", "loss", "last"),
     )
+    patience: int = _option(0, "stop early after so many epochs without a better one; 0 is off", low=0, high=999)
     seed: int = _option(0, "start of all chance: the same seed gives the same run", low=0, high=2**31 - 1)
     precision: str = _option(
         "auto",
@@ -185,6 +189,11 @@ class TrainConfig:
             raise SettingsError(
                 f"Of {self.epochs} epochs, {self.head_epochs} for the last layer alone leave none for the whole "
                 "network: choose more epochs, or fewer head epochs."
+            )
+        if self.patience and self.keep == "last":
+            raise SettingsError(
+                "Early stopping waits for a better epoch, but the last one is to be kept whatever it is: "
+                "set “patience” to 0, or “keep” to auc or loss."
             )
         if self.network == "convnet":
             if self.weights == IMAGENET:

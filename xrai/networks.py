@@ -112,15 +112,16 @@ def take_over(network: Network, learned: Network, outputs: Sequence[int] | None 
     Raises:
         WeightsError: the two differ in more than the last layer.
     """
-    last = _last_layer(network)
-    found = learned.state_dict()
-    if outputs is None:
-        found |= {name: value for name, value in network.state_dict().items() if name.startswith(last)}
-    else:
-        found |= {name: value[list(outputs)] for name, value in found.items() if name.startswith(last)}
+    last, found = _last_layer(network), learned.state_dict()
     try:
+        if list(map(type, network.modules())) != list(map(type, learned.modules())):
+            raise ValueError("layers")  # such as another activation, which no weight would tell of
+        if outputs is None:
+            found |= {name: value for name, value in network.state_dict().items() if name.startswith(last)}
+        else:
+            found |= {name: value[list(outputs)] for name, value in found.items() if name.startswith(last)}
         network.load_state_dict(found)
-    except RuntimeError as error:
+    except (IndexError, RuntimeError, ValueError) as error:
         raise WeightsError(
             "The model to start from has layers of another kind or size than this run asks for: "
             "leave network, image size and convnet settings as that model has them."

@@ -18,13 +18,13 @@ from pages.shared.readers import model_key, reader_for
 from xrai.checkpoint import Card, Checkpoint, list_models
 from xrai.errors import ScanError
 from xrai.heatmaps import colour_bar, overlay
+from xrai.models import default_model
 from xrai.report import result_card
 from xrai.scans import MAX_FILE_BYTES, Scan, read_scan
 
 if TYPE_CHECKING:
     from xrai.diagnosis import Reader, Reading
 
-SHIPPED = "pneumonia"
 SHOWN_SIDE = 1000
 SIDE_BY_SIDE, SCAN_ONLY = "Side by side", "Scan only"
 SCALE_CAPTION = (
@@ -71,10 +71,12 @@ def _no_models() -> None:
 
 def _choose_model(models: list[Checkpoint]) -> Checkpoint:
     names = [model.name for model in models]
-    shipped = names.index(SHIPPED) if SHIPPED in names else 0
     if len(names) == 1:
         return models[0]
-    chosen = st.selectbox("Model", names, index=shipped, key="diagnose_model", persist_state="session")
+    usual = default_model() or models[0]
+    chosen = st.selectbox(
+        "Model", names, index=names.index(usual.name), key=f"diagnose_model_{usual.name}", persist_state="session"
+    )
     return models[names.index(chosen)]
 
 

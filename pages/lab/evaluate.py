@@ -205,7 +205,10 @@ def _measured_or_not(checkpoint: Checkpoint, card: Card, path: Path, facts: Fact
     if status == "failed":
         st.error(f"Measuring failed. {plain(job.error)}", icon=":material/error:")
     elif status in ("interrupted", "stopped"):
-        st.warning("Measuring was interrupted, perhaps because the computer was switched off. Start it again.")
+        st.warning(
+            "Measuring was interrupted, perhaps because the computer was switched off. Start it again.",
+            icon=":material/power_off:",
+        )
     measured, damage = _kept(folder)
     if damage:
         st.error(plain(damage), icon=":material/error:")
@@ -258,9 +261,9 @@ def _caveats(card: Card, path: Path, facts: Facts, split: str) -> None:
     """Who is in these scans, and what makes figures on them say less than they seem to."""
     who = facts.population or "nobody described them when the dataset was built"
     if _says_nothing_of_patients(facts):
-        what = "These scans are drawings" if facts.drawings else f"The patients of {path.stem}"
         st.warning(
-            f"**Take no figure below for how good the model is on patients.** {plain(what)}: {plain(who)}.",
+            f"**Take no figure below for how good the model is on patients.** Of the scans in {plain(path.stem)} their "
+            f"description says: “{plain(who)}”.",
             icon=":material/warning:",
         )
     else:
@@ -271,18 +274,20 @@ def _caveats(card: Card, path: Path, facts: Facts, split: str) -> None:
     own = card.dataset.get("fingerprint") == facts.fingerprint
     if own and split == "train":
         st.warning(
-            "The model **learned from these very scans**: right answers show what it remembers, not how it reads new ones."
+            "The model **learned from these very scans**: right answers show what it remembers, not how it reads new ones.",
+            icon=":material/warning:",
         )
     elif own and split == "val":
         st.warning(
             "The model was **chosen by these scans**: of all moments of its training, the one that did best on them was kept. "
-            "Figures on them are a little better than on new scans."
+            "Figures on them are a little better than on new scans.",
+            icon=":material/warning:",
         )
     elif not own and card.dataset.get("name") == path.stem:
         st.warning(plain(
             f"The model learned from an earlier build of {path.stem}. Which of these scans it has seen is not known, so the "
             "figures may flatter it."
-        ))  # fmt: skip
+        ), icon=":material/warning:")  # fmt: skip
 
 
 def _says_nothing_of_patients(facts: Facts) -> bool:
@@ -324,12 +329,14 @@ def _results(checkpoint: Checkpoint, card: Card, path: Path, facts: Facts, measu
     is_of, same_scans = measured.is_of(card), report["fingerprint"] == facts.fingerprint
     if not is_of:
         st.warning(
-            "The model was **trained on since this was measured**: the figures are those of its earlier weights. Measure again."
+            "The model was **trained on since this was measured**: the figures are those of its earlier weights. Measure again.",
+            icon=":material/history:",
         )
     if not same_scans:
         st.warning(
             "The dataset was **built anew since this was measured**: the figures are those of its earlier scans, and these "
-            "cannot be opened any more. Measure again."
+            "cannot be opened any more. Measure again.",
+            icon=":material/history:",
         )
     st.divider()
     _numbers(report)
@@ -374,10 +381,10 @@ def _seen(report: Mapping[str, Any]) -> None:
     if report["seen"] and rest:
         auc = span(rest["auc"], rest["auc_interval"], as_percent=False)
         st.warning(plain(
-            f"{_scans(report['seen'])} of these {report['n']:,} the model had seen in training, which flatters the figures "
-            f"above. Without them, on {_scans(rest['n'])} of {rest['n_patients']:,} patients: accuracy "
+            f"{_scans(report['seen'])} of these {report['n']:,} the model had seen in training, which may flatter the "
+            f"figures above. Without them, on {_scans(rest['n'])} of {rest['n_patients']:,} patients: accuracy "
             f"{_value(rest['accuracy'])}, {_interval(rest['accuracy_interval'])}; AUC {auc}."
-        ))  # fmt: skip
+        ), icon=":material/warning:")  # fmt: skip
     elif report["seen"]:
         st.caption(":material/warning: All of these scans the model learned from, or was chosen by.")
 
@@ -402,7 +409,7 @@ def _class_table(measured: Measurement) -> None:
             "Precision (predictive value)": shown["precision"], "F1": shown["f1"], "AUC against the rest": shown["auc"],
             "Scans": f"{row['support']:,}",
         })  # fmt: skip
-    st.table(pd.DataFrame(rows).set_index("Class"), border="horizontal")
+    st.table(pd.DataFrame(rows), border="horizontal", hide_index=True)
     st.caption(
         "**Recall** is a class's sensitivity: of the scans that truly are of it, the share that the model called so. Of two "
         "classes, the recall of the healthy one is the specificity. **Precision** is the positive predictive value: of the "
@@ -454,11 +461,21 @@ def _cells(
         )  # fmt: skip
         truth, called = divmod(cell, len(classes))
         _cell_summary(matrix, names, truth, called)
-    with stated_errors():
+        shown = _page_of(measured, names, truth, called, f"evaluate_page_{key}_{cell}")
         if opens:
-            _scans_of(checkpoint, path, measured, truth, called, explains=explains)
-        else:
-            st.info("The scans of a cell can be opened once the model is measured on the dataset as it is now.")
+            _legend(names[called], explains=explains)
+    if not opens:
+        st.info("The scans of a cell can be opened once the model is measured on the dataset as it is now.")
+        return
+    with stated_errors():
+        pictures = _pictures_of(
+            checkpoint, path, measured.predictions.rows[shown], classes[called] if explains else None
+        )
+        grid = st.grid(COLUMNS, min_column_width=300)
+        for position, picture in zip(shown, pictures, strict=True):
+            with grid.cell(), st.container(border=True):
+                st.image(picture, width="stretch")
+                _scan_words(measured, names, int(position))
 
 
 def _click(matrix_key: str, cell_key: str, cells: list[int]) -> None:
@@ -494,45 +511,43 @@ def _cell_summary(matrix: list[list[int]], names: list[str], truth: int, called:
         st.success("No scan was called wrong.", icon=":material/check_circle:")
 
 
-def _scans_of(
-    checkpoint: Checkpoint, path: Path, measured: Measurement, truth: int, called: int, *, explains: bool
-) -> None:
-    """The scans of a cell, the worst first, some a page."""
-    names, predictions = _names(measured.classes), measured.predictions
-    found = predictions.cell(truth, called)
-    n_pages = -(-len(found) // PER_PAGE)
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        page = 1
-        if n_pages > 1:
-            page = int(st.number_input(
-                f"Page, of {n_pages:,}", 1, n_pages, 1, width=160,
-                key=f"evaluate_page_{checkpoint.name}_{path.stem}_{measured.report['when']}_{truth}_{called}",
-            ))  # fmt: skip
-        first = (page - 1) * PER_PAGE
-        shown = found[first : first + PER_PAGE]
-        st.markdown(plain(
-            f"{_scans(len(found))}, {first + 1:,} to {first + len(shown):,} shown. The worst come first: those with the lowest "
-            f"probability of {names[truth]}."
+def _page_of(measured: Measurement, names: list[str], truth: int, called: int, key: str) -> np.ndarray:
+    """The scans of a cell that are on screen, as positions among the predictions: the worst first, some a page."""
+    found = measured.predictions.cell(truth, called)
+    n_pages, page = -(-len(found) // PER_PAGE), 1
+    if n_pages > 1:
+        page = int(st.number_input(f"Page, of {n_pages:,}", 1, n_pages, 1, width=160, key=key))
+    first = (page - 1) * PER_PAGE
+    shown = found[first : first + PER_PAGE]
+    if len(found) > 1:
+        st.caption(plain(
+            f"{first + 1:,} to {first + len(shown):,} of {_scans(len(found))} are shown, the worst first: those with the "
+            f"lowest probability of {names[truth]}."
         ))  # fmt: skip
-    with open_dataset(path) as dataset:
-        rows = predictions.rows[shown]
-        if rows.max() >= len(dataset):
-            raise CheckpointError("The kept predictions are of other scans than the dataset holds: measure again.")
-        pictures = [_picture(square) for square in dataset.images(rows)]
-        if explains:
-            pictures = _explained(checkpoint, dataset, rows, measured.classes[called])
-    grid = st.grid(COLUMNS, min_column_width=300)
-    for position, picture in zip(shown, pictures, strict=True):
-        with grid.cell(), st.container(border=True):
-            st.image(picture, width="stretch")
-            _scan_words(measured, names, int(position))
+    return shown
+
+
+def _legend(called: str, *, explains: bool) -> None:
     if explains:
         st.image(colour_bar(240, 10, OPACITY))
-        st.caption(
-            plain(f"Left the scan, right what speaks in it for {names[called]}, as it was called. {SCALE_CAPTION}")
-        )
+        st.caption(plain(f"Left the scan, right what speaks in it for {called}, as it was called. {SCALE_CAPTION}"))
     else:
         st.caption("No heatmaps: the weights that gave these answers are not the model's any more.")
+
+
+def _pictures_of(checkpoint: Checkpoint, path: Path, rows: np.ndarray, class_name: str | None) -> list[np.ndarray]:
+    """The scans of some rows, beside what speaks for a class in them where one is named.
+
+    Raises:
+        CheckpointError: the rows are none of the dataset's, or the model is damaged.
+        DatasetError: the dataset is damaged.
+    """
+    with open_dataset(path) as dataset:
+        if rows.max() >= len(dataset):
+            raise CheckpointError("The kept predictions are of other scans than the dataset holds: measure again.")
+        if class_name is not None:
+            return _explained(checkpoint, dataset, rows, class_name)
+        return [_picture(square) for square in dataset.images(rows)]
 
 
 def _scan_words(measured: Measurement, names: list[str], position: int) -> None:

@@ -27,7 +27,7 @@ from xrai.settings import checkpoints_dir
 ALL = "All datasets"
 # Streamlit would draw docstrings of constants on the page.
 MANY = 8  # with more runs than that, one looks for a name rather than along the rows
-AXES = 6  # parallel axes as long as nobody chooses others: more do not fit on a narrow screen
+AXES = 3  # parallel axes as long as nobody chooses others: more do not fit on a narrow screen
 WATCH_SECONDS = 5.0
 TABLE = "models_table"
 INTERVAL = "The interval says how far chance alone could have moved it."
@@ -475,6 +475,11 @@ def _compare(picked: list[Summary]) -> None:
 
 
 def _verdict(picked: Sequence[Summary]) -> None:
+    _best(picked)
+    st.page_link("pages/lab/evaluate.py", label="Evaluate them on test scans", icon=":material/fact_check:")
+
+
+def _best(picked: Sequence[Summary]) -> None:
     """Whether one is better than the others, as far as the intervals tell."""
     known = [item for item in picked if item.auc is not None and item.auc_interval]
     if len({(_dataset(item), item.n_validation) for item in known}) > 1:
@@ -603,7 +608,7 @@ def _what_settings_led_to(shown: Sequence[Summary]) -> None:
         for item in finished
     ]
     figure = parallel_settings(rows, {name: label_of(name) for name in axes}, lambda name, value: _whole(shown_value(name, value)))  # fmt: skip
-    st.plotly_chart(figure, key="models_parallel", config=chart_config("settings"))
+    st.plotly_chart(figure, key="models_parallel", config={"displayModeBar": False})  # it would lie on the labels
     words = "Each line is a run, from its settings to its validation AUC: the more orange, the better. Drag along an axis to keep only the runs that pass there."
     if len({_dataset(item) for item in finished}) > 1:
         words += " These runs learned from different datasets, so that not only settings made the difference."

@@ -116,7 +116,7 @@ def _reading_aid(records: list[dict[str, Any]]) -> None:
         "- The **validation** curves count: those scans are held out from learning. "
         "Training and validation falling together is learning; training falling while validation rises is learning by heart.\n"
         "- The **band** is the 95 % interval: with few validation scans it is wide, and small ups and downs mean nothing.\n"
-        "- The weights of the **best epoch** on validation are kept, not the last ones.\n"
+        "- The weights of the epoch called **best** are kept: that with the best validation AUC, unless you chose otherwise.\n"
         "- Training accuracy looks lower than it is when scans are varied, hidden in part or mixed.\n"
         "- The camera above a chart saves it as PNG."
         + (

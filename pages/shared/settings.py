@@ -14,7 +14,7 @@ MAIN = ("network", "weights", "image_size", "epochs", "batch_size")
 LEARNED, CONVNET = "Start from learned weights", "Shape of the plain convnet"
 GROUPS = {
     "Learning": (
-        "learning_rate", "optimizer", "schedule", "weight_decay", "label_smoothing", "patience", "ema", "dropout",
+        "learning_rate", "optimizer", "schedule", "weight_decay", "label_smoothing", "dropout", "ema", "keep", "patience",
     ),
     LEARNED: ("head_epochs", "fine_tune"),
     "Variation of the scans": ("balance", "augment", "erase", "mixup", "flip"),
@@ -23,7 +23,7 @@ GROUPS = {
 }  # fmt: skip
 LABELS = {
     "ema": "Weight averaging", "mixup": "Mixing of scans", "augment": "Strength of variation",
-    "erase": "Hidden patches", "flip": "Mirror left to right", "patience": "Early stopping",
+    "erase": "Hidden patches", "flip": "Mirror left to right", "patience": "Early stopping", "keep": "Epoch that is kept",
     "blocks": "Convolution blocks", "filters": "Filters of the first block", "weights": "Start from",
     "head_epochs": "Epochs of last layer alone", "fine_tune": "Share of rate after that",
 }  # fmt: skip

@@ -10,8 +10,12 @@ from typing import Any
 
 from xrai import __version__
 from xrai.cli import datasets, models, readings, runs
+from xrai.cli.output import worded
 from xrai.config import TrainConfig
+from xrai.models import SHIPPED
 from xrai.sources import KAGGLE_SETS, PRACTICE, SPLITS
+
+_SHAPE = "With --weights MODEL, the network and its image size are that model's, as far as they are not given."
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -21,13 +25,23 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"xrai {__version__}")
     verbs = parser.add_subparsers(required=True, metavar="VERB")
+    _add_datasets(verbs)
+    _add_runs(verbs)
+    _add_readings(verbs)
+    _add_models(verbs)
+    return parser
 
+
+def _add_datasets(verbs: Any) -> None:
     build = _verb(verbs, "build", datasets.build, "make an HDF5 dataset from scans")
     offered = ", ".join(f"kaggle:{known.handle}" for known in KAGGLE_SETS)
     build.add_argument("source", help=f"a folder or zip of class folders, “{PRACTICE}” for drawings, or {offered}")
     build.add_argument("out", help="the .hdf5 file to make")
     build.add_argument("--size", type=int, default=224, help="side of the stored squares in pixels (default 224)")
-    build.add_argument("--workers", type=int, default=min(os.cpu_count() or 2, 8), help="scans read at once")
+    build.add_argument(
+        "--workers", type=int, default=min(os.cpu_count() or 2, 8),
+        help="scans read at once (default: as many as there are processors, at most 8)",
+    )  # fmt: skip
     build.add_argument("--seed", type=int, default=0, help="of the split by patient (default 0)")
     build.add_argument("--population", default="", help="who is in the scans, in words; kept with every model")
     build.add_argument("--licence", default="", help="source and licence of the scans, in words")
@@ -35,14 +49,16 @@ def make_parser() -> argparse.ArgumentParser:
     look = _verb(verbs, "look", datasets.look, "show what a source of scans holds, before building")
     look.add_argument("source", help="as for build")
 
+
+def _add_runs(verbs: Any) -> None:
     train = _verb(verbs, "train", runs.train, "train a model on a dataset")
-    train.add_argument("dataset", nargs="?", help="the .hdf5 file")
+    train.add_argument("dataset", nargs="?", help="the .hdf5 file; may be left out with --resume")
     train.add_argument("--name", required=True, help="of the model: its folder below checkpoints/")
     train.add_argument("--resume", action="store_true", help="go on with a run that was stopped or broke off")
     _add_settings(train)
 
     sweep = _verb(verbs, "sweep", runs.sweep, "train with every combination of a few settings, one after another")
-    sweep.add_argument("dataset", nargs="?", help="the .hdf5 file")
+    sweep.add_argument("dataset", nargs="?", help="the .hdf5 file; left out with --resume")
     sweep.add_argument("--name", required=True, help="of the sweep; its runs are called NAME-1, NAME-2 and so on")
     sweep.add_argument(
         "--vary", action="append", default=[], metavar="SETTING=VALUE,VALUE",
@@ -57,45 +73,43 @@ def make_parser() -> argparse.ArgumentParser:
     layers.add_argument("--classes", type=int, default=2, help="how many classes it tells apart (default 2)")
     _add_settings(layers)
 
+
+def _add_readings(verbs: Any) -> None:
     evaluate = _verb(verbs, "evaluate", readings.evaluate, "measure a model on a dataset")
     evaluate.add_argument("name", help="the model's name")
     evaluate.add_argument("dataset", help="the .hdf5 file")
-    evaluate.add_argument("--split", choices=SPLITS, default="test", help="(default test)")
+    evaluate.add_argument("--split", choices=SPLITS, default="test", help="what to measure it on (default test)")
     evaluate.add_argument(
         "--without", metavar="FILE", help="a text file that names scans of the split to leave out, one a line"
     )
 
     diagnose = _verb(verbs, "diagnose", readings.diagnose, "read scans with a model")
     diagnose.add_argument("files", nargs="+", metavar="FILE", help="scans: DICOM, JPEG, PNG, TIFF, WebP, BMP")
-    diagnose.add_argument("--model", help="(default: the one chosen with “models default”, else the one in the box)")
+    diagnose.add_argument(
+        "--model", help=f"its name (default: the one chosen with “models default”, else {SHIPPED}, which comes with "
+        "XRAI, else the newest)",
+    )  # fmt: skip
     diagnose.add_argument("--heatmap", metavar="DIR", help="write each scan beside its heatmap as a PNG here")
-
-    _add_models(verbs)
-    return parser
 
 
 def _add_models(verbs: Any) -> None:
     """`models` alone lists them; the words after it do something with one."""
-    listing = _verb(verbs, "models", models.show, "list, compare, rename, note, choose, export, import, delete models")
+    listing = _verb(verbs, "models", models.show, "list models, or compare, rename, note, choose, export, … them")
+    listing.description = "Without WHAT, list every run and model."
     what = listing.add_subparsers(metavar="WHAT", parser_class=_Nested)
-    rename = _verb(what, "rename", models.rename, "give a model another name")
-    rename.add_argument("name")
-    rename.add_argument("new_name")
-    note = _verb(what, "note", models.note, "keep a note with a model; an empty one removes it")
-    note.add_argument("name")
-    note.add_argument("text")
-    default = _verb(what, "default", models.default, "choose the model that reads scans when none is named")
-    default.add_argument("name")
     compare = _verb(what, "compare", models.compare, "show how the settings and figures of some models differ")
-    compare.add_argument("names", nargs="+", metavar="NAME")
-    export = _verb(what, "export", models.export, "write a model into a zip, to take it elsewhere")
-    export.add_argument("name")
-    export.add_argument("zip")
+    compare.add_argument("names", nargs="+", metavar="NAME", help="of a model")
+    rename = _of_one(what, "rename", models.rename, "give a model another name")
+    rename.add_argument("new_name", metavar="NEW_NAME", help="which no other has")
+    note = _of_one(what, "note", models.note, "keep a note with a model")
+    note.add_argument("text", metavar="TEXT", help="in place of the note before; an empty one removes it")
+    _of_one(what, "default", models.default, "choose the model that reads scans when none is named")
+    export = _of_one(what, "export", models.export, "write a model into a zip, to take it elsewhere")
+    export.add_argument("zip", metavar="ZIP", help="the file to write; one that is there is replaced")
     taken = _verb(what, "import", models.import_, "take in a model from a zip")
-    taken.add_argument("zip")
-    taken.add_argument("--name", help="(default: its own)")
-    delete = _verb(what, "delete", models.delete, "delete a model for good")
-    delete.add_argument("name")
+    taken.add_argument("zip", metavar="ZIP", help="a file that “models export” or the Models page made")
+    taken.add_argument("--name", help="of the new model (default: the one in the zip, with a number if it is taken)")
+    delete = _of_one(what, "delete", models.delete, "delete a model for good")
     delete.add_argument("--yes", action="store_true", help="do it without asking")
 
 
@@ -111,13 +125,22 @@ def _verb(verbs: Any, name: str, run: Callable[[argparse.Namespace], int], help:
     return verb
 
 
+def _of_one(verbs: Any, name: str, run: Callable[[argparse.Namespace], int], help: str) -> argparse.ArgumentParser:
+    """A verb that does something with one model."""
+    verb = _verb(verbs, name, run, help)
+    verb.add_argument("name", metavar="NAME", help="of the model")
+    return verb
+
+
 def _add_settings(verb: argparse.ArgumentParser) -> None:
     """An option for every field of `TrainConfig`; what is not given stays None."""
+    verb.epilog = _SHAPE
     for item in fields(TrainConfig):
         kind: Any = _yes_or_no if isinstance(item.default, bool) else type(item.default)
         verb.add_argument(
             f"--{item.name.replace('_', '-')}", type=kind, choices=item.metadata["choices"], default=None,
-            help=f"{item.metadata['help']} (default {item.default})".replace("%", "%%"),
+            metavar="{yes,no}" if kind is _yes_or_no else None,
+            help=f"{item.metadata['help']} (default {worded(item.default)})".replace("%", "%%"),
         )  # fmt: skip
 
 

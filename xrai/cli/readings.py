@@ -65,7 +65,7 @@ def diagnose(options: argparse.Namespace) -> int:
             status = say(f"{file}: {error}")
             results.append({"file": file, "error": str(error)})
             continue
-        read = _read(reader, scan, file) | {"model": checkpoint.name}
+        read: dict[str, Any] = _read(reader, scan, file) | {"model": checkpoint.name}
         results.append(read)
         if not options.json:
             _print_reading(read)
@@ -79,7 +79,7 @@ def diagnose(options: argparse.Namespace) -> int:
 # ---------------------------------------------------------------- evaluate
 
 
-class _Stopped(Exception):
+class _StoppedError(Exception):
     """Somebody asked a measurement to stop."""
 
 
@@ -92,13 +92,13 @@ def _measured(
     def progress(done: int, total: int) -> None:
         emit({"kind": "progress", "done": done, "total": total})
         if done < total and job.should_stop():
-            raise _Stopped
+            raise _StoppedError
 
     from xrai import evaluation  # slow for the first time, and the job must not look dead meanwhile
 
     try:
         return evaluation.evaluate(checkpoint, dataset, split, left_out=left_out, progress=progress)
-    except _Stopped:
+    except _StoppedError:
         return None
 
 

@@ -235,10 +235,10 @@ def _print_sweep(runs: Sequence[Outcome], *, was_stopped: bool) -> None:
     """How a sweep ended, and which of its runs is the best one."""
     n_done = sum(item.status == "done" for item in runs)
     line = f"{n_done} of {len(runs)} runs are done"
-    found = [(item.val["auc"], item) for item in runs if item.val and item.val["auc"] is not None]
+    found = [(item.val, item.name) for item in runs if item.val and item.val["auc"] is not None]
     if found:
-        area, best = max(found, key=lambda pair: pair[0])
-        line += f"; the best on validation is “{best.name}”: AUC {with_interval(area, best.val['auc_interval'])}"
+        val, best = max(found, key=lambda pair: pair[0]["auc"])
+        line += f"; the best on validation is “{best}”: AUC {with_interval(val['auc'], val['auc_interval'])}"
     print(line, file=sys.stderr)
     if was_stopped and n_done < len(runs):
         print("stopped; go on with --resume", file=sys.stderr)

@@ -23,13 +23,17 @@ MOST_RUNS = len(SERIES)
 MOST_NAMED = 12
 """With more runs than that, their names do not fit on an axis of their own."""
 
-_LETTERS = 26  # of a run's name in a legend
-_GREY = "#7c8891"  # to be read on white and on black
-_LOW_TO_HIGH = ((0.0, "#4c63d2"), (0.5, "#b5489a"), (1.0, "#ef8a1d"))
+_LETTERS, _TICK_LETTERS = 26, 14  # of a name in a legend and beside an axis
+_LOW_TO_HIGH = ((0.0, "#5d78f0"), (0.5, "#c850a8"), (1.0, "#f08a18"))
 """Blue over purple to orange: told apart with any colour vision, and neither end vanishes on white or on black."""
+
+_GREY = "#7c8891"  # to be seen on white and on black
 
 _LOGARITHMIC = 8
 """Positive values that span so many times the smallest are drawn on a log scale."""
+
+_STRANDS = (-0.0035, 0.0, 0.0035)
+"""Plotly draws these lines a pixel wide: three, so far apart on an axis of length 1, can be seen."""
 
 _NEAREST = 0.07  # of an axis between two labels
 
@@ -115,7 +119,7 @@ def parallel_settings(
     aucs = [float(row["auc"]) for row in rows]
     dimensions = []
     if len(rows) <= MOST_NAMED:
-        names = [_short(str(row["name"])) for row in rows]
+        names = [_short(str(row["name"]), _TICK_LETTERS) for row in rows]
         by_auc = sorted(range(len(rows)), key=aucs.__getitem__)  # so that lines seldom cross
         places = {index: place for place, index in enumerate(by_auc)}
         dimensions.append(
@@ -124,20 +128,26 @@ def parallel_settings(
         )  # fmt: skip
     for setting, label in settings.items():
         values = [row["settings"].get(setting) for row in rows]
-        dimensions.append(_setting_axis(label, values, lambda value, name=setting: _short(shown(name, value))))
+        dimensions.append(_setting_axis(label, values, lambda value, name=setting: _short(shown(name, value), _TICK_LETTERS)))
     dimensions.append(_dimension("Validation AUC", aucs, _spread({auc: f"{auc:.3f}" for auc in aucs})))
     longest = max((len(text) for text in dimensions[0].get("ticktext", [""])), default=0)
     lines = max(item["label"].count("<br>") for item in dimensions)
     figure = go.Figure(
         go.Parcoords(
             dimensions=dimensions,
-            line={"color": aucs, "colorscale": _LOW_TO_HIGH},
-            labelfont={"size": 13}, tickfont={"size": 12},
+            line={"color": [auc for auc in aucs for _ in _STRANDS], "colorscale": _LOW_TO_HIGH},
+            labelangle=-20, labelfont={"size": 13}, tickfont={"size": 12},
             rangefont={"size": 1, "color": "rgba(0, 0, 0, 0)"},  # the ends are ticks already
             unselected={"line": {"opacity": 0.08}},
         )
     )  # fmt: skip
-    figure.update_layout(height=340 + 15 * lines, margin={"l": 40 + 6 * longest, "r": 50, "t": 50 + 15 * lines, "b": 25})
+    for number in range(len(dimensions)):  # Plotly draws the axes in black, which vanishes on black
+        at = number / (len(dimensions) - 1)
+        figure.add_shape(
+            type="line", xref="paper", yref="paper", x0=at, x1=at, y0=0, y1=1, line={"color": _GREY, "width": 1.5},
+        )  # fmt: skip
+    figure.update_layout(paper_bgcolor="rgba(0, 0, 0, 0)")  # of the halo round the ticks' words, too
+    figure.update_layout(height=340 + 15 * lines, margin={"l": 20 + 6 * longest, "r": 45, "t": 55 + 15 * lines, "b": 25})
     return figure
 
 
@@ -174,8 +184,8 @@ def _text(name: str) -> str:
     return escape(name, quote=False)
 
 
-def _short(name: str) -> str:
-    return _text(name if len(name) <= _LETTERS else f"{name[: _LETTERS - 1]}…")
+def _short(name: str, letters: int = _LETTERS) -> str:
+    return _text(name if len(name) <= letters else f"{name[: letters - 1]}…")
 
 
 # ---------------------------------------------------------------- parallel axes
@@ -202,7 +212,9 @@ def _dimension(label: str, places: list[float], ticks: Mapping[float, str]) -> d
         low, high = low - 0.5, high + 0.5
     return {
         "label": "<br>".join(textwrap.wrap(_text(label), 14, break_long_words=False)),
-        "values": places, "range": [low, high], "tickvals": list(ticks), "ticktext": list(ticks.values()),
+        "values": [place + strand * (high - low) for place in places for strand in _STRANDS],
+        "range": [low - _STRANDS[-1] * (high - low), high + _STRANDS[-1] * (high - low)],
+        "tickvals": list(ticks), "ticktext": list(ticks.values()),
     }  # fmt: skip
 
 

@@ -187,9 +187,7 @@ def _drawn(curves: Curves) -> list[tuple[str, str, Mapping[str, Any]]]:
     return [(name, SERIES[k % len(SERIES)], curve) for k, (name, curve) in numbered if curve is not None]
 
 
-def _add_line(
-    figure: go.Figure, name: str, measure: str, colour: str, curve: Mapping[str, Any], *, shape: str
-) -> None:
+def _add_line(figure: go.Figure, name: str, measure: str, colour: str, curve: Mapping[str, Any], *, shape: str) -> None:
     known = [f"from a probability of {threshold:.3f} on" if threshold is not None else "never called"
              for threshold in curve["thresholds"]]  # fmt: skip
     figure.add_scatter(

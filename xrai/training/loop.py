@@ -143,7 +143,7 @@ def learning_rate_at(config: TrainConfig, progress: float) -> float:
     cosine: from the peak to zero; constant: the peak throughout. Where only the head learns at first, each of the two
     phases goes through its schedule once, the second one with `fine_tune` times the peak.
     """
-    epoch, first = progress * config.epochs, config.head_epochs
+    epoch, first = round(progress * config.epochs, 9), config.head_epochs  # 3 may come out as 2.9999999999999996
     if epoch < first:
         return _scheduled(config.schedule, config.learning_rate, epoch / first)
     peak = config.learning_rate * (config.fine_tune if first else 1)

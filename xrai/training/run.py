@@ -232,7 +232,7 @@ class _Run:
             self.epoch, self.batch, self.best, self.since_best = (values[name] for name in _NAMES)
             self.origin = values.get("origin")
             if "preprocessing" in values:
-                self.feed = replace(self.feed, preprocessing=Preprocessing.from_dict(values["preprocessing"]))
+                self._see_as(Preprocessing.from_dict(values["preprocessing"]))
             self.clock = Clock(values["seconds"])
             if self._is_alone:
                 self.outcome = saved_outcome(tensors, values["losses"], len(self.dataset.classes))
@@ -240,6 +240,13 @@ class _Run:
                 raise ValueError("batch")  # an epoch that is trained through needs its outcome
         if self.fabric.is_global_zero:
             keep_records(folder / HISTORY, values["records"])
+
+    def _see_as(self, saved: Preprocessing) -> None:
+        """Go on with the grey statistics that the run began with."""
+        mine = self.feed.preprocessing
+        if saved != replace(mine, mean=saved.mean, std=saved.std) or not 0 < saved.std < math.inf:
+            raise ValueError("preprocessing")
+        self.feed = replace(self.feed, preprocessing=saved)
 
     @property
     def _is_alone(self) -> bool:
@@ -333,8 +340,7 @@ class _Run:
     def _close_epoch(self, validation: dict[str, Any], seconds: float) -> None:
         world = self.feed.world
         trained = measures(mean(self.outcome.loss, self.fabric, world), *gathered(self.outcome, self.fabric, world))
-        first = validation["accuracy"] if validation["auc"] is None else validation["auc"]
-        score = (round(first, 3), -validation["loss"])
+        score = self._score(validation)
         is_best = self.best is None or score > tuple(self.best["score"])
         is_early = self.epoch < self.config.head_epochs  # patience begins when the whole network learns
         self.since_best = 0 if is_best or is_early else self.since_best + 1
@@ -356,6 +362,15 @@ class _Run:
         self.outcome = Outcome.empty()
         self.clock.mark(self.outcome)
         self._save()
+
+    def _score(self, validation: dict[str, Any]) -> tuple[float, float]:
+        """What makes an epoch better than another: the greater is kept."""
+        if self.config.keep == "last":
+            return float(self.epoch), 0.0
+        if self.config.keep == "loss":
+            return -validation["loss"], 0.0
+        first = validation["accuracy"] if validation["auc"] is None else validation["auc"]
+        return round(first, 3), -validation["loss"]
 
     def _save_best(self, validation: dict[str, Any]) -> None:
         """Save the weights; the card of a run that goes on must not tell of the weights before them."""
