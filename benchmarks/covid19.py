@@ -22,21 +22,16 @@ import numpy as np
 from sklearn.model_selection import StratifiedKFold, train_test_split
 
 from xrai.checkpoint import Checkpoint, open_checkpoint
-from xrai.cli import dataset_path
+from xrai.cli.places import dataset_path
 from xrai.config import TrainConfig
 from xrai.dataset import Dataset, open_dataset
 from xrai.evaluation import predict_rows, report
 from xrai.settings import checkpoints_dir
 from xrai.training import train
 
-COPIES = {
-    "test/Covid/COVID-00003b.jpg", "test/Covid/COVID-00012.jpg", "test/Covid/COVID-00022.jpg",
-    "test/Covid/COVID-00033.jpg", "test/Covid/COVID-00037.jpg", "test/Covid/0112.jpg",
-    "test/Covid/radiopaedia-2019-novel-coronavirus-infected-pneumonia.jpg",
-    "test/Covid/auntminnie-2020_01_31_20_24_2322_2020_01_31_x-ray_coronavirus_US.jpg",
-    "train/Normal/020.jpeg", "train/Normal/094.jpeg", "train/Viral Pneumonia/020.jpeg",
-}  # fmt: skip
-"""Files of which the same or nearly the same picture stands elsewhere in the set; eight are in its test split."""
+TEST_COPIES = Path(__file__).with_name("covid19-test-copies.txt").read_text(encoding="utf-8").split()
+COPIES = {*TEST_COPIES, "train/Normal/020.jpeg", "train/Normal/094.jpeg", "train/Viral Pneumonia/020.jpeg"}
+"""Files of which the same or nearly the same picture stands elsewhere in the set."""
 
 HELD_OUT = 0.15
 

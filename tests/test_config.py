@@ -184,6 +184,12 @@ class TestWhatGoesTogether:
         assert config_of(**PRESETS[preset]) != TrainConfig()
 
 
+def test_early_stopping_and_keeping_the_last_epoch_do_not_go_together():
+    with pytest.raises(SettingsError, match="Early stopping waits for a better epoch"):
+        config_of(keep="last", patience=3)
+    assert config_of(keep="loss", patience=3).patience == 3
+
+
 class TestRoundTrips:
     def test_all_settings_are_tried_here(self):
         assert set(CHANGED) == set(FIELDS)

@@ -64,3 +64,11 @@ def test_the_page_of_charts_needs_no_internet():
     assert html.count("Plotly.newPlot(") == 2
     assert not re.search(r"<script[^>]+src=", html)
     assert "run &lt;1&gt;" in html
+
+
+def test_the_epochs_of_the_last_layer_alone_are_shaded():
+    for curves in (loss_curves, accuracy_curves, auc_curves):
+        assert not curves(RECORDS).layout.shapes
+        shade = curves([{"kind": "start", "head_epochs": 2}, *RECORDS[1:]]).layout.shapes[0]
+        assert (shade.x0, shade.x1) == (0, 2)
+    assert not loss_curves([{"kind": "start", "head_epochs": "2"}]).layout.shapes

@@ -16,9 +16,10 @@ import pytest
 import torch
 
 from xrai import models
-from xrai.checkpoint import CARD, CONFIG, WEIGHTS, Card, list_checkpoints, open_checkpoint
+from xrai.checkpoint import CARD, CONFIG, WEIGHTS, Card, Checkpoint, list_checkpoints, open_checkpoint
 from xrai.config import TrainConfig
 from xrai.errors import CheckpointError
+from xrai.measurements import measurement_folder
 from xrai.networks import build_network
 from xrai.preprocessing import Preprocessing
 from xrai.records import HISTORY, JOB, append_record, read_records, write_json
@@ -873,3 +874,15 @@ class TestIsSound:
         records = read_records(PROJECT / "checkpoints" / models.SHIPPED / HISTORY)
         assert records
         assert all(map(models.is_sound, records))
+
+
+@pytest.mark.parametrize("change", [lambda model: models.rename(model, "other"), models.delete])
+def test_a_model_that_is_being_measured_stays_where_it_is(model, change):
+    """The measurement would end in a sentence about a file that cannot be written."""
+    folder = measurement_folder(model, Path("scans.hdf5"), "test")
+    folder.mkdir(parents=True)
+    be_active(Checkpoint(folder))
+    before = everything()
+    with refused("is being measured now"):
+        change(model)
+    assert everything() == before

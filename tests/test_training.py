@@ -39,6 +39,7 @@ from xrai.training import Outcome, run_epoch, train
 from xrai.training.clock import Clock
 from xrai.training.data import Batch, Feed, fit_preprocessing
 from xrai.training.loop import Averaging, learning_rate_at, make_loss, make_optimizer
+from xrai.training.run import _Run
 from xrai.training.state import load_state, optimizer_tensors, restore_optimizer, save_state
 
 SMALL = {
@@ -295,6 +296,24 @@ def test_weights_are_those_of_the_best_epoch(home, easy):
     scores = [(round(item["val"]["auc"], 3), -item["val"]["loss"]) for item in epochs]
     assert scores[best - 1] == max(scores)
     assert card.validation["loss"] == pytest.approx(epochs[best - 1]["val"]["loss"], abs=5e-3)
+
+
+@pytest.mark.parametrize(("keep", "kept"), [("auc", 1), ("loss", 2), ("last", 3)])
+def test_the_epoch_that_is_kept_can_be_chosen(home, easy, monkeypatch, keep, kept):
+    measured = iter([(0.99, 0.9), (0.9, 0.2), (0.8, 0.5)])  # AUC and loss of the epochs
+    real = _Run._validate
+
+    def validated(self, *arguments, stoppable=False, **named):
+        found = real(self, *arguments, stoppable=stoppable, **named)
+        if not stoppable:  # the last measurement, of the weights that were kept
+            return found
+        auc, loss = next(measured)
+        return found | {"auc": auc, "loss": loss}
+
+    monkeypatch.setattr(_Run, "_validate", validated)
+    card, checkpoint = run(easy, epochs=3, keep=keep)
+    assert card.training["best_epoch"] == kept
+    assert [item["epoch"] for item in epochs_of(checkpoint) if item["best"]][-1] == kept
 
 
 def test_validation_that_lacks_a_class(home, easy, tmp_path):

@@ -21,7 +21,7 @@ from pages.shared.page import head, nice, percent, plain, span, stated_errors
 from pages.shared.readers import model_key, reader_for
 from xrai import jobs
 from xrai.checkpoint import Card, Checkpoint, list_models
-from xrai.dataset import Dataset, list_datasets, open_dataset
+from xrai.dataset import list_datasets, open_dataset
 from xrai.errors import CheckpointError, DatasetError
 from xrai.figures import (
     SPLIT_WORDS,
@@ -91,7 +91,7 @@ def main() -> None:
         if not models or not datasets:
             _nothing_yet(has_datasets=bool(datasets))
             return
-        choice = st.grid(3, min_column_width=200)
+        choice = st.grid(3, min_column_width=150)
         with choice.cell():
             checkpoint = _choose_model(models)
         card = checkpoint.card()
@@ -149,9 +149,9 @@ def _first_dataset(datasets: list[Path], card: Card) -> Path:
     for file in datasets:
         try:
             facts = _facts(file)
-        except DatasetError:
-            continue
-        if facts.fingerprint == card.dataset.get("fingerprint"):
+        except (DatasetError, OSError):
+            continue  # said when it is chosen
+        if _is_own(card, facts):
             return file
         if card.order_of(facts.classes) is not None:
             fitting.append(file)
@@ -262,16 +262,15 @@ def _caveats(card: Card, path: Path, facts: Facts, split: str) -> None:
     who = facts.population or "nobody described them when the dataset was built"
     if _says_nothing_of_patients(facts):
         st.warning(
-            f"**Take no figure below for how good the model is on patients.** Of the scans in {plain(path.stem)} their "
-            f"description says: “{plain(who)}”.",
+            f"**Take no figure below for how good the model is on patients.** The dataset {plain(path.stem)} is "
+            f"described so: “{plain(who)}”.",
             icon=":material/warning:",
         )
     else:
         st.caption(f":material/groups: Patients of {plain(path.stem)}: {plain(who)}.")
-    learned = str(card.dataset.get("population") or "")
-    if learned and learned != facts.population:
+    learned, own = str(card.dataset.get("population") or ""), _is_own(card, facts)
+    if learned and not own and learned != facts.population:
         st.caption(f":material/neurology: The model “{plain(card.name)}” was trained on: {plain(learned)}.")
-    own = card.dataset.get("fingerprint") == facts.fingerprint
     if own and split == "train":
         st.warning(
             "The model **learned from these very scans**: right answers show what it remembers, not how it reads new ones.",
@@ -288,6 +287,11 @@ def _caveats(card: Card, path: Path, facts: Facts, split: str) -> None:
             f"The model learned from an earlier build of {path.stem}. Which of these scans it has seen is not known, so the "
             "figures may flatter it."
         ), icon=":material/warning:")  # fmt: skip
+
+
+def _is_own(card: Card, facts: Facts) -> bool:
+    """Whether it is the dataset that the model learned from."""
+    return card.dataset.get("fingerprint") == facts.fingerprint
 
 
 def _says_nothing_of_patients(facts: Facts) -> bool:
@@ -340,7 +344,7 @@ def _results(checkpoint: Checkpoint, card: Card, path: Path, facts: Facts, measu
         )
     st.divider()
     _numbers(report)
-    _seen(report)
+    _seen(report, told=_is_own(card, facts))
     st.subheader("Class by class", anchor=False)
     _class_table(measured)
     st.subheader("What was called what", anchor=False)
@@ -375,8 +379,8 @@ def _numbers(report: Mapping[str, Any]) -> None:
     )
 
 
-def _seen(report: Mapping[str, Any]) -> None:
-    """When some of the scans were also learned from: the figures without them."""
+def _seen(report: Mapping[str, Any], *, told: bool) -> None:
+    """When some of the scans were also learned from: the figures without them; that all were, may be told already."""
     rest = report["unseen"]
     if report["seen"] and rest:
         auc = span(rest["auc"], rest["auc_interval"], as_percent=False)
@@ -385,7 +389,7 @@ def _seen(report: Mapping[str, Any]) -> None:
             f"figures above. Without them, on {_scans(rest['n'])} of {rest['n_patients']:,} patients: accuracy "
             f"{_value(rest['accuracy'])}, {_interval(rest['accuracy_interval'])}; AUC {auc}."
         ), icon=":material/warning:")  # fmt: skip
-    elif report["seen"]:
+    elif report["seen"] and not told:
         st.caption(":material/warning: All of these scans the model learned from, or was chosen by.")
 
 
@@ -454,7 +458,7 @@ def _cells(
         )
         if card.threshold and explains:
             value, name = card.threshold["value"], nice(card.threshold["class"])
-            st.caption(plain(f"Called {name} from a probability of {_value(value)} on."))
+            st.caption(plain(f"Called {name} from a probability of {100 * value:.3g} % on."))
         cell = st.selectbox(
             "Cell", cells, key=cell_key, persist_state="session",
             format_func=lambda item: _cell_words(item, matrix, names),
@@ -468,9 +472,7 @@ def _cells(
         st.info("The scans of a cell can be opened once the model is measured on the dataset as it is now.")
         return
     with stated_errors():
-        pictures = _pictures_of(
-            checkpoint, path, measured.predictions.rows[shown], classes[called] if explains else None
-        )
+        pictures = _pictures_of(checkpoint, path, measured, shown, classes[called] if explains else None)
         grid = st.grid(COLUMNS, min_column_width=300)
         for position, picture in zip(shown, pictures, strict=True):
             with grid.cell(), st.container(border=True):
@@ -535,19 +537,24 @@ def _legend(called: str, *, explains: bool) -> None:
         st.caption("No heatmaps: the weights that gave these answers are not the model's any more.")
 
 
-def _pictures_of(checkpoint: Checkpoint, path: Path, rows: np.ndarray, class_name: str | None) -> list[np.ndarray]:
-    """The scans of some rows, beside what speaks for a class in them where one is named.
+def _pictures_of(
+    checkpoint: Checkpoint, path: Path, measured: Measurement, shown: np.ndarray, class_name: str | None
+) -> list[np.ndarray]:
+    """The scans at some positions, beside what speaks for a class in them where one is named.
 
     Raises:
-        CheckpointError: the rows are none of the dataset's, or the model is damaged.
+        CheckpointError: the predictions are of other rows than the dataset's, or the model is damaged.
         DatasetError: the dataset is damaged.
     """
+    rows = measured.predictions.rows[shown]
     with open_dataset(path) as dataset:
         if rows.max() >= len(dataset):
             raise CheckpointError("The kept predictions are of other scans than the dataset holds: measure again.")
-        if class_name is not None:
-            return _explained(checkpoint, dataset, rows, class_name)
-        return [_picture(square) for square in dataset.images(rows)]
+        squares = dataset.images(rows)
+    if class_name is None:
+        return [_picture(square) for square in squares]
+    heats = _heatmaps(checkpoint, measured.report["fingerprint"], rows, squares, class_name)
+    return [_picture(square, heat) for square, heat in zip(squares, heats, strict=True)]
 
 
 def _scan_words(measured: Measurement, names: list[str], position: int) -> None:
@@ -563,11 +570,13 @@ def _scan_words(measured: Measurement, names: list[str], position: int) -> None:
     st.caption(plain(f"{predictions.files[position]}, patient {predictions.patients[position]}"))
 
 
-def _explained(checkpoint: Checkpoint, dataset: Dataset, rows: np.ndarray, class_name: str) -> list[np.ndarray]:
-    """Scans beside what speaks for a class in them; heatmaps are remembered, so that paging back is free."""
+def _heatmaps(
+    checkpoint: Checkpoint, fingerprint: str, rows: np.ndarray, squares: np.ndarray, class_name: str
+) -> list[np.ndarray]:
+    """What speaks for a class in some scans; it is remembered, so that paging back is free."""
     memory: dict[tuple[str, str, int, str], np.ndarray] = st.session_state.setdefault("evaluate_heatmaps", {})
-    key, squares = model_key(checkpoint), dataset.images(rows)
-    wanted = [(key, dataset.fingerprint, int(row), class_name) for row in rows]
+    key = model_key(checkpoint)
+    wanted = [(key, fingerprint, int(row), class_name) for row in rows]
     if any(item not in memory for item in wanted):
         reader = reader_for(checkpoint)
         with st.spinner("Looking at where the model looked…"):
@@ -576,7 +585,7 @@ def _explained(checkpoint: Checkpoint, dataset: Dataset, rows: np.ndarray, class
                     memory[item] = reader.heatmap(_as_scan(square), class_name).astype(np.float16)
     for old in [item for item in memory if item not in wanted][: max(len(memory) - MOST_HEATMAPS, 0)]:
         del memory[old]
-    return [_picture(square, memory[item]) for square, item in zip(squares, wanted, strict=True)]
+    return [memory[item] for item in wanted]
 
 
 def _as_scan(square: np.ndarray) -> Scan:
@@ -788,7 +797,8 @@ def _with_interval(value: float | None, interval: Sequence[float] | None, *, as_
     if not interval:
         return _value(value, as_percent=as_percent)
     low, high = (f"{100 * end:.0f}" if as_percent else f"{end:.2f}" for end in interval)
-    return f"{_value(value, as_percent=as_percent)} ({low} to {high})"
+    figure = _value(value, as_percent=as_percent).replace(" ", "\u00a0")
+    return f"{figure} ({low}\u00a0to\u00a0{high})"
 
 
 main()

@@ -13,7 +13,7 @@ import streamlit as st
 
 from pages.shared.page import duration, head, nice, plain, span, stated_errors
 from pages.shared.runs import STATUS, chart_config
-from pages.shared.settings import label_of, shown_value
+from pages.shared.settings import GROUPS, label_of, shown_value
 from xrai import models
 from xrai.checkpoint import Checkpoint
 from xrai.config import SHAPE, TrainConfig, defaults
@@ -27,7 +27,7 @@ from xrai.settings import checkpoints_dir
 ALL = "All datasets"
 # Streamlit would draw docstrings of constants on the page.
 MANY = 8  # with more runs than that, one looks for a name rather than along the rows
-AXES = 3  # parallel axes as long as nobody chooses others: more do not fit on a narrow screen
+AXES = 3  # settings drawn as long as nobody chooses others: more do not fit on a narrow screen
 WATCH_SECONDS = 5.0
 TABLE = "models_table"
 INTERVAL = "The interval says how far chance alone could have moved it."
@@ -55,12 +55,13 @@ def _all(found: list[Summary]) -> None:
     chosen = [name for name in st.session_state.get("models_chosen", []) if name in names]
     st.session_state["models_chosen"] = chosen
     _table(shown)
+    _problems(shown)
     st.multiselect(
         "Chosen", names, key="models_chosen", format_func=_whole, persist_state="session",
         placeholder="Tick models in the table, or choose them here",
         help="One to see and change it, two or more to compare them.",
+        select_all=False,  # it would come first, so that Enter after a name takes all that begin alike
     )  # fmt: skip
-    _problems(shown)
     _messages()
     by_name = {item.name: item for item in found}
     picked = [by_name[name] for name in chosen]
@@ -104,8 +105,9 @@ def _look_out(found: Sequence[Summary]) -> None:
             st.rerun()
 
     live()
-    names = " and ".join(f"“{_whole(item.name)}”" for item in active)
-    st.info(plain(f"{names} is being trained now: its figures here follow epoch by epoch."))
+    names = _and([f"“{_whole(item.name)}”" for item in active])
+    verb = "is" if len(active) == 1 else "are"
+    st.info(plain(f"{names} {verb} being trained now: the figures here follow epoch by epoch."))
 
 
 # ---------------------------------------------------------------- the table
@@ -359,17 +361,17 @@ def _and(words: Sequence[str]) -> str:
 
 
 def _ways_on(item: Summary) -> None:
-    """Buttons and not links: each opens its page with this model chosen."""
+    """Buttons and not links: each opens its page on this model."""
     with st.container(horizontal=True):
         if item.is_model and not item.problem:
-            if not item.is_default:
+            if item.is_default:
+                if st.button("Read scans with it", type="primary", icon=":material/stethoscope:"):
+                    _go("pages/clinic/diagnose.py")
+            else:
                 st.button(
                     "Use it to diagnose", type="primary", icon=":material/stethoscope:", on_click=_use, args=(item,),
-                    help="Scans are then read with it as long as nobody chooses another.",
+                    help="Scans are then read with it, as long as nobody chooses another on the page Diagnose.",
                 )  # fmt: skip
-            reads = "Read scans with it" if item.is_default else "Try it on a scan"
-            if st.button(reads, icon=":material/radiology:", type="primary" if item.is_default else "secondary"):
-                _go("pages/clinic/diagnose.py", diagnose_model=item.name)
             if st.button("Evaluate it", icon=":material/fact_check:"):
                 _go("pages/lab/evaluate.py", evaluate_model=item.name)
         if item.status != "none" or item.epochs_run:
@@ -386,7 +388,6 @@ def _go(page: str, **chosen: str) -> None:
 def _use(item: Summary) -> None:
     with _stated_later():
         models.set_default(Checkpoint(checkpoints_dir() / item.name))
-        st.session_state.pop("diagnose_model", None)  # what this tab had chosen there before
         st.session_state["models_done"] = f"Scans are read with “{item.name}” from now on."
 
 
@@ -493,17 +494,25 @@ def _best(picked: Sequence[Summary]) -> None:
         st.caption("Fewer than two of them have a validation AUC with an interval: there is nothing to compare yet.")
         return
     best = max(known, key=lambda item: item.auc or 0.0)
+    equal = [item for item in known if f"{item.auc:.3f}" == f"{best.auc:.3f}"]
+    if len(equal) > 1:
+        names = _and([f"“{_whole(item.name)}”" for item in equal])
+        st.info(plain(f"{names} have the same highest validation AUC, {best.auc:.3f}."))
+        return
     low = best.auc_interval[0] if best.auc_interval else 0.0
-    close = [f"“{_whole(item.name)}”" for item in known if item is not best and (item.auc_interval or (0, 0))[1] >= low]
+    others = [item for item in known if item is not best]
+    close = [f"“{_whole(item.name)}”" for item in others if item.auc_interval and item.auc_interval[1] >= low]
     words = (
         f"“{_whole(best.name)}” has the highest validation AUC, {span(best.auc, best.auc_interval, as_percent=False)}. "
     )
     if not close:
         st.success(plain(words + "Its interval lies above the others: chance alone hardly explains the difference."))
-    elif len(close) == len(known) - 1:
-        st.info(plain(words + "The intervals overlap: chance alone could explain the difference."))
+        return
+    if len(close) == len(others):
+        words += "The intervals overlap: chance alone could explain the difference."
     else:
-        st.info(plain(f"{words}Its interval overlaps with that of {_and(close)}: there, chance alone could explain the difference."))  # fmt: skip
+        words += f"Its interval overlaps with that of {_and(close)}: there, chance alone could explain the difference."
+    st.info(plain(words))
 
 
 def _curves(picked: Sequence[Summary]) -> None:
@@ -586,7 +595,7 @@ def _side_by_side(rows: dict[str, list[str]], picked: Sequence[Summary], marked:
 
 def _what_settings_led_to(shown: Sequence[Summary]) -> None:
     st.subheader("What the settings led to", anchor=False)
-    finished = [item for item in shown if item.auc is not None and item.config]
+    finished = [item for item in shown if item.auc is not None and item.config and item.status not in ACTIVE]
     if len(finished) < 2:
         st.caption("Here, settings are drawn against validation AUC as soon as two runs have one.")
         return
@@ -596,10 +605,12 @@ def _what_settings_led_to(shown: Sequence[Summary]) -> None:
         return
     axes = differing
     if len(differing) > AXES:
-        kept = [name for name in st.session_state.get("models_axes", differing[:AXES]) if name in differing]
-        st.session_state["models_axes"] = kept or differing[:AXES]
+        key = f"models_axes_{'_'.join(differing)}"  # other runs, other axes to begin with
+        n_values = {name: len({_value(item, name) for item in finished}) for name in differing}
+        varied = sorted(differing, key=lambda name: (name in GROUPS["Machine"], -n_values[name]))[:AXES]
+        st.session_state.setdefault(key, [name for name in differing if name in varied])
         axes = st.multiselect(
-            "Settings to draw", differing, key="models_axes", format_func=label_of, persist_state="session"
+            "Settings to draw", differing, key=key, format_func=label_of, persist_state="session", select_all=False
         )
         if not axes:
             return

@@ -166,7 +166,7 @@ def _remarks(found: dict[str, Any]) -> list[str]:
 
 def _model(name: str | None) -> Checkpoint:
     """The model of that name, or the one that reads when none is named."""
-    checkpoint = open_checkpoint(name) if name else default_model()
+    checkpoint = default_model() if name is None else open_checkpoint(name)
     if checkpoint is None:
         raise CheckpointError("There is no model yet: train one, or take one in with “models import”.")
     return checkpoint

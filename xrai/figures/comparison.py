@@ -79,17 +79,20 @@ def interval_dots(rows: Sequence[tuple[str, float | None, Sequence[float] | None
     """
     figure = go.Figure()
     for number, (name, value, interval) in enumerate(rows):
+        colour = SERIES[number % len(SERIES)]
+        if value is None:
+            figure.add_scatter(x=[None], y=[number], name=_text(name))
+            continue
         low, high = interval or (value, value)
-        known = value is not None and low is not None and high is not None
         figure.add_scatter(
-            x=[value if known else None],
+            x=[value],
             y=[number],
             name=_text(name),
             mode="markers",
-            marker={"color": SERIES[number % len(SERIES)], "size": 11},
+            marker={"color": colour, "size": 11},
             error_x={"type": "data", "symmetric": False, "array": [high - value], "arrayminus": [value - low],
-                     "thickness": 2.5, "width": 5} if known else None,
-            hovertemplate=f"{_text(name)}: {value:.3f} ({low:.3f} to {high:.3f})<extra></extra>" if known else None,
+                     "thickness": 2.5, "width": 5},
+            hovertemplate=f"{_text(name)}: {value:.3f} ({low:.3f} to {high:.3f})<extra></extra>",
         )  # fmt: skip
     figure.update_layout(
         title=_title(title),
@@ -117,37 +120,35 @@ def parallel_settings(
     """
     rows = [row for row in rows if row.get("auc") is not None]
     aucs = [float(row["auc"]) for row in rows]
-    dimensions = []
-    if len(rows) <= MOST_NAMED:
-        names = [_short(str(row["name"]), _TICK_LETTERS) for row in rows]
-        by_auc = sorted(range(len(rows)), key=aucs.__getitem__)  # so that lines seldom cross
-        places = {index: place for place, index in enumerate(by_auc)}
-        dimensions.append(
-            _dimension("Run", [float(places[index]) for index in range(len(rows))],
-                       {float(place): names[index] for index, place in places.items()})
-        )  # fmt: skip
+    dimensions = [_names_axis([str(row["name"]) for row in rows], aucs)] if len(rows) <= MOST_NAMED else []
     for setting, label in settings.items():
         values = [row["settings"].get(setting) for row in rows]
-        dimensions.append(_setting_axis(label, values, lambda value, name=setting: _short(shown(name, value), _TICK_LETTERS)))
-    dimensions.append(_dimension("Validation AUC", aucs, _spread({auc: f"{auc:.3f}" for auc in aucs})))
-    longest = max((len(text) for text in dimensions[0].get("ticktext", [""])), default=0)
-    lines = max(item["label"].count("<br>") for item in dimensions)
+        words = {value: _short(shown(setting, value), _TICK_LETTERS) for value in values if value is not None}
+        dimensions.append(_setting_axis(label, values, words))
+    dimensions.append(_axis("Validation AUC", aucs, _spread({auc: f"{auc:.3f}" for auc in aucs})))
     figure = go.Figure(
         go.Parcoords(
             dimensions=dimensions,
             line={"color": [auc for auc in aucs for _ in _STRANDS], "colorscale": _LOW_TO_HIGH},
-            labelangle=-20, labelfont={"size": 13}, tickfont={"size": 12},
+            labelangle=-20,
+            labelfont={"size": 13},
+            tickfont={"size": 12},
             rangefont={"size": 1, "color": "rgba(0, 0, 0, 0)"},  # the ends are ticks already
             unselected={"line": {"opacity": 0.08}},
         )
-    )  # fmt: skip
+    )
     for number in range(len(dimensions)):  # Plotly draws the axes in black, which vanishes on black
-        at = number / (len(dimensions) - 1)
+        at = number / max(len(dimensions) - 1, 1)
         figure.add_shape(
-            type="line", xref="paper", yref="paper", x0=at, x1=at, y0=0, y1=1, line={"color": _GREY, "width": 1.5},
-        )  # fmt: skip
-    figure.update_layout(paper_bgcolor="rgba(0, 0, 0, 0)")  # of the halo round the ticks' words, too
-    figure.update_layout(height=340 + 15 * lines, margin={"l": 20 + 6 * longest, "r": 45, "t": 55 + 15 * lines, "b": 25})
+            type="line", xref="paper", yref="paper", x0=at, x1=at, y0=0, y1=1, line={"color": _GREY, "width": 1.5}
+        )
+    longest = max(map(len, dimensions[0]["ticktext"]), default=0)
+    more_lines = max(item["label"].count("<br>") for item in dimensions)
+    figure.update_layout(
+        height=340 + 15 * more_lines,
+        margin={"l": 20 + 6 * longest, "r": 45, "t": 55 + 15 * more_lines, "b": 25},
+        paper_bgcolor="rgba(0, 0, 0, 0)",  # of the halo round the ticks' words, too
+    )
     return figure
 
 
@@ -191,7 +192,15 @@ def _short(name: str, letters: int = _LETTERS) -> str:
 # ---------------------------------------------------------------- parallel axes
 
 
-def _setting_axis(label: str, values: Sequence[Any], words: Callable[[Any], str]) -> dict[str, Any]:
+def _names_axis(names: Sequence[str], aucs: Sequence[float]) -> dict[str, Any]:
+    """The runs in the order of their AUC, so that lines seldom cross."""
+    order = sorted(range(len(names)), key=aucs.__getitem__)
+    places = [float(order.index(number)) for number in range(len(names))]
+    words = [_short(name, _TICK_LETTERS) for name in names]
+    return _axis("Run", places, dict(zip(places, words, strict=True)))
+
+
+def _setting_axis(label: str, values: Sequence[Any], words: Mapping[Any, str]) -> dict[str, Any]:
     known = [value for value in values if value is not None]
     if known and all(isinstance(value, int | float) and not isinstance(value, bool) for value in known):
         is_log = min(known) > 0 and max(known) / min(known) >= _LOGARITHMIC
@@ -199,23 +208,25 @@ def _setting_axis(label: str, values: Sequence[Any], words: Callable[[Any], str]
     else:
         place_of = {value: float(place) for place, value in enumerate(sorted(set(known), key=str))}
     low, high = min(place_of.values(), default=0.0), max(place_of.values(), default=0.0)
-    nowhere = low - max((high - low) * 0.25, 1e-9)
-    ticks = _spread({place: words(value) for value, place in place_of.items()})
+    nowhere = low - ((high - low) * 0.25 or 1.0)
+    ticks = _spread({place: words[value] for value, place in place_of.items()})
     if len(known) < len(values):
         ticks[nowhere] = "none"
-    return _dimension(label, [nowhere if value is None else place_of[value] for value in values], ticks)
+    return _axis(label, [nowhere if value is None else place_of[value] for value in values], ticks)
 
 
-def _dimension(label: str, places: list[float], ticks: Mapping[float, str]) -> dict[str, Any]:
+def _axis(label: str, places: Sequence[float], ticks: Mapping[float, str]) -> dict[str, Any]:
     low, high = min(places, default=0.0), max(places, default=0.0)
     if high <= low:
         low, high = low - 0.5, high + 0.5
+    strands = [strand * (high - low) for strand in _STRANDS]
     return {
         "label": "<br>".join(textwrap.wrap(_text(label), 14, break_long_words=False)),
-        "values": [place + strand * (high - low) for place in places for strand in _STRANDS],
-        "range": [low - _STRANDS[-1] * (high - low), high + _STRANDS[-1] * (high - low)],
-        "tickvals": list(ticks), "ticktext": list(ticks.values()),
-    }  # fmt: skip
+        "values": [place + strand for place in places for strand in strands],
+        "range": [low + strands[0], high + strands[-1]],
+        "tickvals": list(ticks),
+        "ticktext": list(ticks.values()),
+    }
 
 
 def _spread(ticks: Mapping[float, str]) -> dict[float, str]:

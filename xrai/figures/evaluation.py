@@ -18,7 +18,8 @@ Points = Mapping[str, tuple[float, float]]
 RIGHT, WRONG = VALIDATION, TRAIN
 """Teal for right answers, orange for errors."""
 
-_CELL, _ABOVE = 96, 84  # pixels: the height of a row, and of what stands above the rows
+_ROWS, _LEAST, _MOST, _ABOVE = 300, 56, 130, 84  # pixels: all rows together if they may, one row, what stands above
+_MANY = 6  # classes; with more of them the cells are too narrow for a second line
 _FAINTEST, _STRONGEST = 0.07, 0.6  # fills stay so pale that the theme's own text reads on them, light or dark
 _GAP = 0.025  # of a cell
 _GREY = "#8a97a0"
@@ -46,20 +47,21 @@ def confusion_figure(
         ink: colour of the numbers and names; None for the theme's.
     """
     n, names = len(classes), [escape(name, quote=False) for name in classes]
+    side = min(max(_ROWS // n, _LEAST), _MOST)
     figure = go.Figure()
     texts = []
     for truth, row in enumerate(matrix):
         for called, count in enumerate(row):
             rate = count / sum(row) if sum(row) else None
             _draw_cell(figure, truth, called, count, rate, framed=(truth, called) == chosen)
-            _write_cell(figure, truth, called, count, rate, as_rates=as_rates, ink=ink)
+            _write_cell(figure, truth, called, _in_words(count, rate, n, as_rates=as_rates), n, ink)
             share = "" if rate is None else f", {_percent(rate)} of {names[truth]}"
             texts.append(f"{names[truth]} called {names[called]}:<br>{_scans(count)}{share}")
     figure.add_scatter(
         x=[called for _ in range(n) for called in range(n)],
         y=[truth for truth in range(n) for _ in range(n)],
         mode="markers",
-        marker={"symbol": "square", "size": _CELL // 2, "opacity": 0},
+        marker={"symbol": "square", "size": side // 2, "opacity": 0},
         selected={"marker": {"opacity": 0}},
         unselected={"marker": {"opacity": 0}},
         text=texts,
@@ -71,7 +73,7 @@ def confusion_figure(
     figure.update_xaxes(ticks, ticktext=labels, side="top", range=[-0.5, n - 0.5], title="Called by the model")
     figure.update_yaxes(ticks, ticktext=labels, range=[n - 0.5, -0.5], title="Truth", automargin=True)
     figure.update_layout(
-        height=_CELL * n + _ABOVE,
+        height=side * n + _ABOVE,
         margin=MARGIN | {"t": _ABOVE - 10},
         showlegend=False,
         hovermode="closest",
@@ -154,15 +156,19 @@ def _draw_cell(
         figure.add_shape(type="rect", **corners, line={"color": colour, "width": 3.5}, name="chosen")
 
 
-def _write_cell(
-    figure: go.Figure, truth: int, called: int, count: int, rate: float | None, *, as_rates: bool, ink: str | None
-) -> None:
-    large, small = f"{count:,}", "" if rate is None else _percent(rate)
-    if as_rates:
-        large, small = small or "–", _scans(count)
+def _in_words(count: int, rate: float | None, n: int, *, as_rates: bool) -> tuple[str, str]:
+    """What a cell of n × n says in large and in small."""
+    share = "–" if rate is None else _percent(rate)
+    large, small = (share, _scans(count)) if as_rates else (f"{count:,}", "" if rate is None else share)
+    return large, small if n <= _MANY else ""
+
+
+def _write_cell(figure: go.Figure, truth: int, called: int, words: tuple[str, str], n: int, ink: str | None) -> None:
+    large, small = words
+    size = 24 if n == 2 else 22 if n == 3 else 16 if n <= _MANY else 12
     figure.add_annotation(
-        x=called, y=truth, showarrow=False, align="center", font={"size": 24, "color": ink},
-        text=f"<b>{large}</b>" + (f"<br><span style='font-size:13px'>{small}</span>" if small else ""),
+        x=called, y=truth, showarrow=False, align="center", font={"size": size, "color": ink},
+        text=f"<b>{large}</b>" + (f"<br><span style='font-size:{max(size // 2 + 1, 11)}px'>{small}</span>" if small else ""),
     )  # fmt: skip
 
 
@@ -201,7 +207,7 @@ def _add_point(figure: go.Figure, name: str, colour: str, point: tuple[float, fl
     if point is None:
         return
     figure.add_scatter(
-        x=[point[0]], y=[point[1]], mode="markers", legendgroup=name, name=f"{escape(name, quote=False)}, as called",
+        x=[point[0]], y=[point[1]], mode="markers", cliponaxis=False, legendgroup=name, name=f"{escape(name, quote=False)}, as called",
         showlegend=False,
         marker={"symbol": "diamond", "size": 13, "color": colour, "line": {"color": "white", "width": 2}},
         hovertemplate=f"As it was called: {words}<extra>{escape(name, quote=False)}</extra>",

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from xrai.checkpoint import Card, Checkpoint
 from xrai.errors import CheckpointError
-from xrai.jobs import Job
+from xrai.jobs import Job, active_in
+from xrai.measurements import FOLDER
 from xrai.records import replace_file
 from xrai.settings import checkpoints_dir
 
@@ -37,14 +38,16 @@ def check_there(checkpoint: Checkpoint) -> None:
 
 
 def check_idle(checkpoint: Checkpoint) -> None:
-    """Refuse a run or model that a training is writing to.
+    """Refuse a run or model that a process is writing to.
 
     Raises:
-        CheckpointError: it is being trained now, or gone.
+        CheckpointError: it is being trained or measured now, or gone.
     """
     check_there(checkpoint)
     if Job(checkpoint.folder).is_active:
         raise CheckpointError(f"“{checkpoint.name}” is being trained now: wait until it is done, or stop it first.")
+    if active_in(checkpoint.folder / FOLDER):
+        raise CheckpointError(f"“{checkpoint.name}” is being measured now: wait until that is done, or stop it first.")
 
 
 def check_model(checkpoint: Checkpoint) -> Card:

@@ -1,0 +1,229 @@
+"""Tests of `xrai.measurements`."""
+
+import csv
+import errno
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from xrai import measurements
+from xrai.checkpoint import open_checkpoint
+from xrai.errors import CheckpointError
+from xrai.evaluation import report
+from xrai.measurements import (
+    FOLDER,
+    PREDICTIONS,
+    REPORT,
+    Measurement,
+    Predictions,
+    forget_measurements,
+    load_measurement,
+    measurement_folder,
+    save_measurement,
+)
+
+CLASSES = ("Normal", "Covid", "Viral, Pneumonia")
+
+
+def make(n=30, seed=0, classes=CLASSES, **more):
+    rng = np.random.default_rng(seed)
+    labels = np.arange(n) % len(classes)
+    shares = rng.dirichlet(np.ones(len(classes)), n)
+    patients = np.array([f"p{k // 2}" for k in range(n)], object)
+    files = np.array([f"test/{classes[label]}/{k}.png" for k, label in enumerate(labels)], object)
+    found = report(shares, labels, patients, classes, None)
+    found |= {"split": "test", "dataset": "d", "model": "m", "fingerprint": "f", "when": "2026-11-21T13:14:23+00:00",
+              "weights": "w", "left_out": 0, "seen": 0, "unseen": None, "measured_before": 0}  # fmt: skip
+    return Measurement(
+        found | more, Predictions(np.arange(n) + 5, files, patients, labels, shares.argmax(axis=1), shares)
+    )
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return tmp_path / "m" / FOLDER / "d-test"
+
+
+def same(one, two):
+    assert json.loads(json.dumps(one.report)) == json.loads(json.dumps(two.report))
+    for name in ("rows", "files", "patients", "labels", "called", "probabilities"):
+        assert getattr(one.predictions, name).tolist() == getattr(two.predictions, name).tolist(), name
+
+
+def change(folder, edit):
+    values = json.loads((folder / REPORT).read_text(encoding="utf-8"))
+    edit(values)
+    (folder / REPORT).write_text(json.dumps(values), encoding="utf-8")
+
+
+def test_what_is_saved_is_read_back_to_the_last_digit(folder):
+    saved = make()
+    save_measurement(folder, saved)
+    loaded = load_measurement(folder)
+    same(saved, loaded)
+    assert loaded.classes == CLASSES
+    assert sorted(item.name for item in folder.iterdir()) == [PREDICTIONS, REPORT]
+
+
+def test_a_later_one_takes_the_place_of_an_earlier(folder):
+    save_measurement(folder, make(seed=1))
+    save_measurement(folder, make(n=12, seed=2))
+    same(load_measurement(folder), make(n=12, seed=2))
+
+
+@pytest.mark.parametrize("name", ["a,b.png", 'say "x".png', "two\nlines.png", "back\rwards.png", "=1+1.png", "ä é 肺.png", "\udcff.png", "", " x "])  # fmt: skip
+def test_any_file_name_comes_back(folder, name):
+    """A carriage return in a name once made the whole measurement look damaged."""
+    saved = make()
+    saved.predictions.files[3] = name
+    save_measurement(folder, saved)
+    assert load_measurement(folder).predictions.files[3] == name
+
+
+def test_where_nothing_was_measured_there_is_none(folder):
+    assert load_measurement(folder) is None
+    folder.mkdir(parents=True)
+    (folder / PREDICTIONS).write_text("a job that died before its report", encoding="utf-8")
+    assert load_measurement(folder) is None
+
+
+def test_a_cell_gives_the_worst_first():
+    found = make(n=60).predictions
+    inside = found.cell(0, 1)
+    assert len(inside) > 2
+    assert set(found.labels[inside]) == {0}
+    assert set(found.called[inside]) == {1}
+    assert (np.diff(found.probabilities[inside, 0]) >= 0).all()
+    assert sum(len(found.cell(truth, called)) for truth in range(3) for called in range(3)) == 60
+
+
+BAD_REPORTS = {
+    "another matrix": lambda r: r["confusion_matrix"][0].__setitem__(0, 99),
+    "another number": lambda r: r.update(n=29),
+    "a class less": lambda r: r["per_class"].pop("Covid"),
+    "no curves": lambda r: r.pop("curves"),
+    "a curve cut short": lambda r: r["curves"]["Covid"]["roc"]["x"].pop(),
+    "a curve without numbers": lambda r: r["curves"]["Covid"]["roc"].update(y=[None] * len(r["curves"]["Covid"]["roc"]["y"])),
+    "words for a number": lambda r: r.update(auc="good"),
+    "no number": lambda r: r.update(accuracy=float("nan")),
+    "half an interval": lambda r: r.update(accuracy_interval=[0.5]),
+    "an open interval": lambda r: r["per_class"]["Covid"].update(recall_interval=[0.5, None]),
+    "no date": lambda r: r.update(when="yesterday"),
+    "a number for words": lambda r: r.update(fingerprint=3),
+    "no weights": lambda r: r.pop("weights"),
+    "half of the unseen": lambda r: r.update(unseen={"n": 3}),
+    "a true count": lambda r: r.update(seen=True),
+    "one class": lambda r: r.update(classes=["Normal"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("edit", BAD_REPORTS.values(), ids=BAD_REPORTS)
+def test_a_report_that_could_not_be_shown_is_one_sentence(folder, edit):
+    save_measurement(folder, make())
+    change(folder, edit)
+    with pytest.raises(CheckpointError, match="d-test of the model “m” is damaged: measure again"):
+        load_measurement(folder)
+
+
+@pytest.mark.parametrize("text", [b"", b"{}", b"[]", b"null", b"\xff\xfe", b"[" * 100_000, b'{"classes": 1}'])
+def test_a_report_that_is_none_is_one_sentence(folder, text):
+    save_measurement(folder, make())
+    (folder / REPORT).write_bytes(text)
+    with pytest.raises(CheckpointError, match="damaged"):
+        load_measurement(folder)
+
+
+def line(change_cell):
+    def edit(table):
+        lines = list(csv.reader(table.decode().splitlines()))
+        change_cell(lines)
+        return "\n".join(",".join(f'"{cell}"' for cell in row) for row in lines).encode()
+
+    return edit
+
+
+BAD_TABLES = {
+    "empty": lambda table: b"",
+    "head only": lambda table: table.splitlines(keepends=True)[0],
+    "cut short": lambda table: table[: len(table) // 2],
+    "other bytes": lambda table: b"\x00\xff" * 500,
+    "a stray return": lambda table: table.replace(b"test/", b"te\rst/", 1),
+    "a class nobody knows": line(lambda lines: lines[2].__setitem__(4, "Flu")),
+    "a row below 0": line(lambda lines: lines[2].__setitem__(0, "-1")),
+    "a row beyond counting": line(lambda lines: lines[2].__setitem__(0, "9" * 30)),
+    "a share that is none": line(lambda lines: lines[2].__setitem__(5, "nan")),
+    "of another call": line(lambda lines: lines[1].__setitem__(4, "Normal" if lines[1][4] != "Normal" else "Covid")),
+}
+
+
+@pytest.mark.parametrize("edit", BAD_TABLES.values(), ids=BAD_TABLES)
+def test_damaged_predictions_are_one_sentence(folder, edit):
+    save_measurement(folder, make())
+    (folder / PREDICTIONS).write_bytes(edit((folder / PREDICTIONS).read_bytes()))
+    with pytest.raises(CheckpointError, match="damaged"):
+        load_measurement(folder)
+
+
+def test_predictions_of_another_measurement_are_refused(folder):
+    save_measurement(folder, make(seed=1))
+    other = (folder / PREDICTIONS).read_bytes()
+    save_measurement(folder, make(seed=2))
+    (folder / PREDICTIONS).write_bytes(other)
+    with pytest.raises(CheckpointError, match="damaged"):
+        load_measurement(folder)
+
+
+def full(*_, **__):
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize("where", ["write_json", "_write_predictions"])
+def test_on_a_full_disk_the_earlier_one_stays(folder, monkeypatch, where):
+    save_measurement(folder, make(seed=1))
+    monkeypatch.setattr(measurements, where, full)
+    with pytest.raises(OSError, match="No space"):
+        save_measurement(folder, make(seed=2))
+    monkeypatch.undo()
+    same(load_measurement(folder), make(seed=1))
+    assert sorted(item.name for item in folder.iterdir()) == [PREDICTIONS, REPORT]
+
+
+@pytest.mark.parametrize("failing", [1, 2])
+def test_when_it_breaks_off_between_the_two_files_no_mixed_pair_is_left(folder, monkeypatch, failing):
+    save_measurement(folder, make(seed=1))
+    moved = []
+
+    def breaks_off(fresh: Path, file: Path):
+        moved.append(file.name)
+        if len(moved) == failing:
+            full()
+        fresh.replace(file)
+
+    monkeypatch.setattr(measurements, "replace_file", breaks_off)
+    with pytest.raises(OSError, match="No space"):
+        save_measurement(folder, make(seed=2))
+    assert load_measurement(folder) is None
+    assert not list(folder.glob("*.partial"))
+
+
+def test_a_measurement_is_of_the_weights_that_were_measured(home):
+    class Of:
+        created, training = "2026", {"best_epoch": 3}
+
+    found = make(weights="2026, epoch 3")
+    assert found.is_of(Of)
+    assert not replace(found, report=found.report | {"weights": "2026, epoch 4"}).is_of(Of)
+
+
+def test_measurements_of_one_model_lie_apart_and_can_be_forgotten(home):
+    checkpoint = open_checkpoint("m")
+    places = {measurement_folder(checkpoint, Path(f"{name}.hdf5"), split) for name in "ab" for split in ("test", "val")}
+    assert len(places) == 4
+    for place in places:
+        save_measurement(place, make())
+    forget_measurements(checkpoint)
+    assert all(load_measurement(place) is None for place in places)
+    forget_measurements(checkpoint)
