@@ -42,6 +42,7 @@ SPLITS = ("test", "val", "train")
 PER_PAGE, COLUMNS = 6, 2
 MOST_HEATMAPS = 200  # that a tab remembers; each takes about 100 kB
 OPACITY = 0.75
+MATRIX_WIDTH = 560  # pixels, where no column of the page sets it
 
 # what the description of a set's patients says where figures on it must not be taken for those of patients
 NO_MEANING = ("no clinical meaning", "no medical meaning", "no accuracy")
@@ -91,7 +92,7 @@ def main() -> None:
         if not models or not datasets:
             _nothing_yet(has_datasets=bool(datasets))
             return
-        choice = st.grid(3, min_column_width=150)
+        choice = st.grid(3, min_column_width=130)
         with choice.cell():
             checkpoint = _choose_model(models)
         card = checkpoint.card()
@@ -212,11 +213,12 @@ def _measured_or_not(checkpoint: Checkpoint, card: Card, path: Path, facts: Fact
     measured, damage = _kept(folder)
     if damage:
         st.error(plain(damage), icon=":material/error:")
+    is_fresh = measured and measured.is_of(card) and measured.report["fingerprint"] == facts.fingerprint
     _caveats(card, path, facts, split)
     with st.container(horizontal=True, vertical_alignment="center"):
         if st.button(
             "Measure again" if measured or damage else "Measure",
-            type="secondary" if measured else "primary",
+            type="secondary" if is_fresh else "primary",
             icon=":material/replay:" if measured or damage else ":material/fact_check:",
         ):
             with stated_errors():
@@ -750,7 +752,9 @@ def _charts_html(name: str, facts: Facts, measured: Measurement, figures: Mappin
         f"{_scans(report['n'])} of {report['n_patients']:,} patients, measured on {_moment(report['when'])}. "
         f"Patients: {facts.population or 'not described'}. Research software, no medical device."
     )
-    first, _, rest = page_of(figures, name).partition("\n")
+    drawn = {kind: go.Figure(figure).update_yaxes(automargin=True) for kind, figure in figures.items()}
+    drawn["confusion"].update_layout(width=MATRIX_WIDTH)
+    first, _, rest = page_of(drawn, name).partition("\n")
     return f"{first}\n<h1>{escape(name)}</h1>\n<p>{escape(said)}</p>\n{rest}".encode("utf-8", "backslashreplace")
 
 
@@ -798,7 +802,7 @@ def _with_interval(value: float | None, interval: Sequence[float] | None, *, as_
         return _value(value, as_percent=as_percent)
     low, high = (f"{100 * end:.0f}" if as_percent else f"{end:.2f}" for end in interval)
     figure = _value(value, as_percent=as_percent).replace(" ", "\u00a0")
-    return f"{figure} ({low}\u00a0to\u00a0{high})"
+    return f"{figure} ({low}–{high})"
 
 
 main()

@@ -347,7 +347,9 @@ def _facts(item: Summary) -> None:
     said += [f"Learned from the dataset {_dataset(item)}." if item.dataset else ""]
     said += [f"Measured on {item.n_validation:,} validation scans." if item.n_validation else ""]
     if item.config:
-        said += [f"{_network(item)} on pictures of {item.config['image_size']} × {item.config['image_size']} pixels."]
+        said += [
+            f"{_network(item)} on pictures of {item.config['image_size']}\u00a0×\u00a0{item.config['image_size']} pixels."
+        ]
     st.markdown(plain(" ".join(filter(None, said))))
 
 

@@ -132,7 +132,7 @@ def parallel_settings(
             line={"color": [auc for auc in aucs for _ in _STRANDS], "colorscale": _LOW_TO_HIGH},
             labelangle=-20,
             labelfont={"size": 13},
-            tickfont={"size": 12},
+            tickfont={"size": 12, "weight": 600},  # lines pass behind them
             rangefont={"size": 1, "color": "rgba(0, 0, 0, 0)"},  # the ends are ticks already
             unselected={"line": {"opacity": 0.08}},
         )

@@ -166,9 +166,10 @@ def _in_words(count: int, rate: float | None, n: int, *, as_rates: bool) -> tupl
 def _write_cell(figure: go.Figure, truth: int, called: int, words: tuple[str, str], n: int, ink: str | None) -> None:
     large, small = words
     size = 24 if n == 2 else 22 if n == 3 else 16 if n <= _MANY else 12
+    second = f"<br><span style='font-size:{max(size // 2 + 1, 11)}px'>{small}</span>" if small else ""
     figure.add_annotation(
         x=called, y=truth, showarrow=False, align="center", font={"size": size, "color": ink},
-        text=f"<b>{large}</b>" + (f"<br><span style='font-size:{max(size // 2 + 1, 11)}px'>{small}</span>" if small else ""),
+        text=f"<b>{large}</b>{second}",
     )  # fmt: skip
 
 
@@ -181,7 +182,7 @@ def _empty(title: str, x: str, y: str) -> go.Figure:
         legend={"orientation": "h", "y": -0.2, "yanchor": "top", "x": 0, "title": None},
         hovermode="closest",
     )
-    axis = {"range": [-0.02, 1.02], "tickformat": ".0%", "zeroline": False}
+    axis = {"range": [-0.02, 1.02], "tickformat": ".0%", "zeroline": False, "automargin": True}
     figure.update_xaxes(axis, title=x)
     figure.update_yaxes(axis, title=y)
     return figure
@@ -207,8 +208,8 @@ def _add_point(figure: go.Figure, name: str, colour: str, point: tuple[float, fl
     if point is None:
         return
     figure.add_scatter(
-        x=[point[0]], y=[point[1]], mode="markers", cliponaxis=False, legendgroup=name, name=f"{escape(name, quote=False)}, as called",
-        showlegend=False,
+        x=[point[0]], y=[point[1]], mode="markers", cliponaxis=False, showlegend=False, legendgroup=name,
+        name=f"{escape(name, quote=False)}, as called",
         marker={"symbol": "diamond", "size": 13, "color": colour, "line": {"color": "white", "width": 2}},
         hovertemplate=f"As it was called: {words}<extra>{escape(name, quote=False)}</extra>",
     )  # fmt: skip
