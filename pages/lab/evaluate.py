@@ -802,7 +802,7 @@ def _with_interval(value: float | None, interval: Sequence[float] | None, *, as_
         return _value(value, as_percent=as_percent)
     low, high = (f"{100 * end:.0f}" if as_percent else f"{end:.2f}" for end in interval)
     figure = _value(value, as_percent=as_percent).replace(" ", "\u00a0")
-    return f"{figure} ({low}–{high})"
+    return f"{figure} ({low}–\u2060{high})"  # with a mark that forbids a new line after the dash
 
 
 main()

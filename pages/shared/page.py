@@ -50,12 +50,12 @@ def percent(share: float) -> str:
 
 
 def span(value: float | None, interval: list[float] | tuple[float, float] | None, *, as_percent: bool = True) -> str:
-    """A measure with its 95 % interval, such as `93 % (90 to 95)`."""
+    """A measure with its 95 % interval, such as `93.1 % (90 % to 95 %)`."""
     if value is None:
         return "not defined"
-    if as_percent:
-        return f"{value:.1%}".replace("%", " %") + (f" ({interval[0]:.0%} to {interval[1]:.0%})" if interval else "")
-    return f"{value:.3f}" + (f" ({interval[0]:.3f} to {interval[1]:.3f})" if interval else "")
+    digits, range_digits = (".1%", ".0%") if as_percent else (".3f", ".3f")
+    bounds = f" ({interval[0]:{range_digits}} to {interval[1]:{range_digits}})" if interval else ""
+    return f"{value:{digits}}{bounds}".replace("%", " %")
 
 
 def duration(seconds: float) -> str:
