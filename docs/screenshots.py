@@ -80,6 +80,18 @@ def _take_pictures(home: Path) -> None:
         page.get_by_text("Watch a run").click()
         page.locator(".js-plotly-plot").nth(2).wait_for()
         _save(page, "train")
+        _open(page, "evaluate")
+        page.locator(".js-plotly-plot").nth(2).wait_for()
+        page.wait_for_timeout(8000)  # the heatmaps of the open cell
+        _save(page, "evaluate")
+        _open(page, "models")
+        for name in ("small", "practice"):
+            page.get_by_role("combobox", name="Chosen").fill(name)
+            page.get_by_role("option", name=name).first.click()
+            page.wait_for_timeout(1500)
+        page.keyboard.press("Escape")
+        page.locator(".js-plotly-plot").nth(3).wait_for()
+        _save(page, "models")
         browser.close()
 
 

@@ -22,6 +22,7 @@ from xrai.phantoms import draw_thorax
 from xrai.preprocessing import Preprocessing
 from xrai.scans import read_scan
 from xrai.settings import PROJECT
+from xrai.sources import KAGGLE_SETS
 
 VALIDATION = {"n": 20, "accuracy": 0.5, "accuracy_interval": [0.3, 0.7], "auc": None, "auc_interval": None}
 
@@ -193,6 +194,16 @@ def test_warnings(home):
     card = replace(reader.card, preprocessing=replace(reader.card.preprocessing, input_size=300))
     (warning,) = Reader(card, reader.network).read(read_scan(encoded(film()))).warnings
     assert "256 × 256" in warning
+
+
+def test_what_a_model_learned_from_may_rob_its_answers_of_meaning(home):
+    reader = Reader.open(make_model())
+    covid = next(known.population for known in KAGGLE_SETS if "covid" in known.handle)
+    card = replace(reader.card, dataset=reader.card.dataset | {"population": covid})
+    (warning,) = Reader(card, reader.network).read(read_scan(encoded(film()))).warnings
+    assert "no clinical meaning" in warning
+    card = replace(reader.card, dataset=reader.card.dataset | {"population": "adults of two hospitals"})
+    assert not Reader(card, reader.network).read(read_scan(encoded(film()))).warnings
 
 
 def test_only_methods_whose_colours_are_anchored_are_offered(home):

@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from xrai.checkpoint import Card, Checkpoint
+from xrai.dataset import says_nothing_of_patients
 from xrai.errors import CheckpointError
 from xrai.explanation import METHODS, answers, evidence_maps, intensity, methods_for
 from xrai.heatmaps import side_by_side
@@ -100,15 +101,17 @@ class Reader:
         return intensity(maps[0], self.card.heatmap[method][class_name], shape or scan.pixels.shape)
 
     def _warnings(self, scan: Scan) -> tuple[str, ...]:
-        warnings = []
+        warnings, population = [], str(self.card.dataset.get("population") or "")
         if self.card.dataset.get("drawings"):
             warnings.append("This model learned from drawings: its answer has no medical meaning.")
+        elif says_nothing_of_patients(population, drawings=False):
+            warnings.append(f"This answer has no clinical meaning: see what the model learned from ({population}).")
         if min(scan.width, scan.height) < self.card.preprocessing.input_size:
             warnings.append(
                 f"The picture is only {scan.width} × {scan.height} pixels, less than the model looks at: "
                 "use the original film if you have it."
             )
-        return tuple(warnings + _out_of_place(scan.facts, str(self.card.dataset.get("population", ""))))
+        return tuple(warnings + _out_of_place(scan.facts, population))
 
 
 def _out_of_place(facts: Mapping[str, str], population: str) -> list[str]:
@@ -122,7 +125,7 @@ def _out_of_place(facts: Mapping[str, str], population: str) -> list[str]:
     if part and not any(word in part for word in CHEST_WORDS):
         warnings.append(f"The file says that it shows another part of the body ({part}): the model knows chests only.")
     years = re.fullmatch(r"(\d{3})Y", facts.get("PatientAge", ""))
-    if years and int(years[1]) >= ADULT and "child" in population:
+    if years and int(years[1]) >= ADULT and "child" in population and "adult" not in population:
         warnings.append(f"The file says that the patient is {int(years[1])} years old: the model knows {population}.")
     if facts.get("PresentationIntentType", "").upper() == "FOR PROCESSING":
         warnings.append("The file holds the detector's raw picture, not the one for viewing: export that one instead.")

@@ -1,7 +1,7 @@
 """The HDF5 dataset: building one from a source of scans, and reading it."""
 
 from xrai.dataset.build import BuildConfig, build_dataset, refuse_existing
-from xrai.dataset.reading import Dataset, Skipped, list_datasets, open_dataset
+from xrai.dataset.reading import Dataset, Skipped, list_datasets, open_dataset, says_nothing_of_patients
 from xrai.dataset.splitting import MIN_VALIDATION, assign_splits
 
 __all__ = [
@@ -14,4 +14,5 @@ __all__ = [
     "list_datasets",
     "open_dataset",
     "refuse_existing",
+    "says_nothing_of_patients",
 ]
