@@ -101,8 +101,18 @@ class TrainConfig:
         "downloaded once), or from one of your models, by its name",
     )
     image_size: int = _option(128, "side in pixels of what the network sees; finer is slower", low=32, high=512)
-    epochs: int = _option(10, "how often the run goes through the whole training split", low=1, high=1000)
-    batch_size: int = _option(32, "scans looked at before each small correction", low=2, high=1024)
+    epochs: int = _option(
+        10,
+        "how often the run goes through the training split: more learns more, and in the end learns by heart",
+        low=1,
+        high=1000,
+    )
+    batch_size: int = _option(
+        32,
+        "scans looked at before each correction: more is steadier and takes more memory, fewer corrects more often",
+        low=2,
+        high=1024,
+    )
     learning_rate: float = _option(
         1e-3, "size of each correction: too small learns slowly, too large never settles", low=1e-7, high=10.0
     )
@@ -118,14 +128,25 @@ class TrainConfig:
         low=0.001,
         high=1.0,
     )
-    optimizer: str = _option("adamw", "rule that turns errors into corrections", choices=("adamw", "adam", "sgd"))
+    optimizer: str = _option(
+        "adamw",
+        "rule that turns errors into corrections: adamw suits most, sgd wants a higher learning rate",
+        choices=("adamw", "adam", "sgd"),
+    )
     schedule: str = _option(
         "one-cycle",
         "how the learning rate moves over the run: up then down, only down, or not at all",
         choices=("one-cycle", "cosine", "constant"),
     )
-    weight_decay: float = _option(0.05, "pull towards simple solutions, against learning by heart", low=0.0, high=1.0)
-    label_smoothing: float = _option(0.0, "keeps the model from being too sure of itself", low=0.0, high=0.5)
+    weight_decay: float = _option(
+        0.05,
+        "pull towards simple solutions: more hinders learning by heart, too much hinders learning",
+        low=0.0,
+        high=1.0,
+    )
+    label_smoothing: float = _option(
+        0.0, "keeps the model from being too sure of itself: more makes its probabilities milder", low=0.0, high=0.5
+    )
     balance: str = _option(
         "sampling",
         "how a rarer class gets its due: shown more often, counted more, or not at all",
@@ -154,15 +175,40 @@ class TrainConfig:
         choices=("auto", "32", "bf16"),
     )
     devices: int = _option(1, "how many processors or graphics cards share each batch", low=1, high=64)
-    blocks: int = _option(4, "convnet only: convolution + pooling blocks", low=1, high=7)
-    filters: int = _option(16, "convnet only: filters of the first block, doubled in each next one", low=2, high=128)
-    dense_layers: int = _option(1, "convnet only: hidden dense layers behind the blocks", low=0, high=4)
-    dense_units: int = _option(64, "convnet only: units of each hidden dense layer", low=2, high=2048)
+    blocks: int = _option(
+        4,
+        "convnet only: convolution + pooling blocks: each sees patterns twice as large, on half as fine a map",
+        low=1,
+        high=7,
+    )
+    filters: int = _option(
+        16,
+        "convnet only: filters of the first block, doubled in each next one: more tell more patterns apart",
+        low=2,
+        high=128,
+    )
+    dense_layers: int = _option(
+        1,
+        "convnet only: hidden dense layers behind the blocks, which weigh what the filters found",
+        low=0,
+        high=4,
+    )
+    dense_units: int = _option(
+        64,
+        "convnet only: units of each hidden dense layer: more can combine more findings, and learn more by heart",
+        low=2,
+        high=2048,
+    )
     activation: str = _option(
-        "relu", "convnet only: activation function", choices=("relu", "leaky_relu", "elu", "gelu", "silu")
+        "relu",
+        "convnet only: what a layer passes on: relu cuts off what is below zero, the others let some of it through",
+        choices=("relu", "leaky_relu", "elu", "gelu", "silu"),
     )
     dropout: float = _option(
-        0.2, "share of the last layer's inputs silenced at random while training", low=0.0, high=0.9
+        0.2,
+        "share of the last layer's inputs silenced at random while training: more hinders learning by heart",
+        low=0.0,
+        high=0.9,
     )
 
     def __post_init__(self) -> None:
