@@ -3,7 +3,7 @@
 import json
 import re
 
-from xrai.figures import accuracy_curves, auc_curves, class_balance, loss_curves, page_of
+from xrai.figures import accuracy_curves, auc_curves, captioned, class_balance, loss_curves, page_of
 
 
 def epoch(number: int, loss: float = 0.5, interval: tuple[float, float] | None = (0.6, 0.9)) -> dict:
@@ -64,6 +64,32 @@ def test_the_page_of_charts_needs_no_internet():
     assert html.count("Plotly.newPlot(") == 2
     assert not re.search(r"<script[^>]+src=", html)
     assert "run &lt;1&gt;" in html
+    assert "<p>" not in html
+
+
+def test_the_page_of_charts_says_first_what_they_are_of():
+    html = page_of({"loss": loss_curves(RECORDS)}, "run", "20 scans of <b>")
+    assert html.index("<h1>run</h1>") < html.index("<p>20 scans of &lt;b&gt;</p>") < html.index("Plotly.newPlot(")
+
+
+def test_the_page_of_charts_can_be_written_whatever_the_name():
+    assert page_of({}, "a\udcff").encode()
+
+
+def test_numbers_beside_an_axis_are_never_cut_off():
+    for draw in (loss_curves, accuracy_curves, auc_curves):
+        assert draw(RECORDS).layout.yaxis.automargin
+
+
+def test_a_caption_says_below_the_title_what_a_figure_is_of_and_takes_its_room():
+    bare, figure = loss_curves(RECORDS), captioned(loss_curves(RECORDS), "<b> on d", "long " * 30)
+    lines = figure.layout.title.subtitle.text.split("<br>")
+    assert lines[0] == "&lt;b&gt; on d"
+    assert len(lines) == 4
+    assert max(map(len, lines[1:])) < 55
+    assert figure.layout.title.text == "Loss"
+    more = figure.layout.height - bare.layout.height
+    assert more == figure.layout.margin.t - bare.layout.margin.t > 40
 
 
 def test_the_epochs_of_the_last_layer_alone_are_shaded():

@@ -109,6 +109,24 @@ class TestDiagnose:
         assert "No colour: no evidence found there" in texts(app)
         assert [item.label for item in app.get("download_button")] == ["Save this result (PNG)"]
 
+    def test_opens_on_the_model_that_another_page_asked_for(self, model):
+        shutil.copytree(model.folder, model.folder.with_name("other"))
+        app = opened(DATASET)
+        app.session_state["diagnose_model_wanted"] = "other"
+        app.switch_page(DIAGNOSE).run()
+        assert not app.exception
+        assert app.selectbox[0].value == "other"
+        app.selectbox[0].select("chance").run()
+        assert app.selectbox[0].value == "chance"
+
+    def test_one_that_was_asked_for_and_is_gone_changes_nothing(self, model):
+        shutil.copytree(model.folder, model.folder.with_name("other"))
+        app = opened(DATASET)
+        app.session_state["diagnose_model_wanted"] = "gone"
+        app.switch_page(DIAGNOSE).run()
+        assert not app.exception
+        assert app.selectbox[0].value == app.selectbox[0].options[0]
+
     def test_a_bad_file_is_one_sentence_and_the_others_go_on(self, model, film):
         app = opened()
         bad = ("bad.jpg", b"no picture at all", "image/jpeg")
@@ -452,6 +470,25 @@ class TestTrain:
         assert len(app.get("plotly_chart")) == 3
         labels = {item.label for item in app.get("download_button")}
         assert labels == {"History (CSV)", "Charts (HTML)"}
+
+    @pytest.mark.parametrize(
+        ("label", "title"),
+        [
+            ("Read scans with it", "Diagnose"),
+            ("Measure it on test scans", "Evaluate"),
+            ("Compare it with others", "Models"),
+        ],
+    )
+    def test_each_way_on_opens_on_the_model_just_trained(self, dataset_here, model, label, title):
+        write_run("new", "done")
+        for file in ("card.json", "model.safetensors"):
+            shutil.copy(model.folder / file, checkpoints_dir() / "new")
+        app = opened(TRAIN)
+        app.get("button_group")[0].set_value("Watch a run").run()
+        button(app, label).click().run()
+        assert not app.exception
+        assert app.title[0].value == title
+        assert "new" in [item.value for item in app.selectbox] or app.multiselect[0].value == ["new"]
 
     def test_an_interrupted_run_never_looks_alive(self, dataset_here):
         write_run("a", "running")

@@ -5,17 +5,16 @@ import io
 import json
 import re
 import shutil
-import sys
 import time
-import types
 from dataclasses import replace
-from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from pages.shared import confusion, exports
+from pages.shared.datasets import Facts
 from xrai import jobs
 from xrai.checkpoint import CARD, Card, Checkpoint
 from xrai.config import TrainConfig
@@ -290,7 +289,7 @@ class TestJob:
         folder = measurement_folder(model, dataset_here, "test")
         with jobs.running(folder, title="x") as job:
             app = opened()
-            assert not buttons(app)
+            assert buttons(app) == ["Stop"]
             assert "about ten seconds" in app.get("progress")[0].proto.text
             job.emit({"kind": "progress", "done": 32, "total": 64})
             app.run()
@@ -298,6 +297,15 @@ class TestJob:
             job.emit({"kind": "progress", "done": 64, "total": 64})
             app.run()
             assert "chance could have moved" in app.get("progress")[0].proto.text
+            assert not buttons(app), "there is nothing left to break off"
+
+    def test_a_running_one_can_be_asked_to_stop(self, model, dataset_here):
+        with jobs.running(measurement_folder(model, dataset_here, "test"), title="x") as job:
+            app = opened()
+            app.button[0].click().run()
+            assert not app.exception
+            assert job.should_stop()
+            assert buttons(app) == ["Stopping…"]
 
     def test_one_that_starts_shows_nothing_of_the_one_before(self, model, dataset_here):
         folder = measurement_folder(model, dataset_here, "test")
@@ -314,6 +322,16 @@ class TestJob:
         )
         app = opened()
         assert r"The dataset is \[damaged\]" in app.error[0].value
+        app.button[0].click().run()
+        assert started
+
+    def test_a_stopped_one_says_so_and_not_that_it_was_interrupted(self, model, dataset_here, started):
+        folder = measurement_folder(model, dataset_here, "test")
+        folder.mkdir(parents=True)
+        write_json(folder / jobs.JOB, {"status": "stopped", "title": "x"})
+        app = opened()
+        assert is_on(app, "Measuring was stopped")
+        assert "interrupted" not in texts(app)
         app.button[0].click().run()
         assert started
 
@@ -335,9 +353,9 @@ class TestResults:
         assert shown["AUC"] == f"{report['auc']:.3f}"
         assert shown["Scans"] == "40"
         low, high = report["accuracy_interval"]
-        assert is_on(app, f"95 % interval {100 * low:.1f} to {100 * high:.1f} %")
+        assert is_on(app, f"95 % interval {100 * low:.1f} % to {100 * high:.1f} %")
         assert is_on(app, "Measured on 21 November 2026")
-        assert buttons(app) == ["Measure again"]
+        assert buttons(app) == ["Measure again", "Read scans with this model", "Train another one"]
 
     def test_the_table_has_a_line_for_each_class(self, measured, measurement):
         table = opened().table[0].value
@@ -392,16 +410,16 @@ class TestResults:
         box(app, "Cell").set_value(3).run()
         assert shown_files(app) == predictions.files[predictions.cell(1, 1)].tolist()[:6]
 
-    def test_a_click_chooses_a_cell_and_a_second_one_on_it_counts_too(self, measured):
-        page = load_page()
-        state = page.st.session_state = {"m": selection(3), "c": 2}
-        page._click("m", "c", [2, 3])
+    def test_a_click_chooses_a_cell_and_a_second_one_on_it_counts_too(self, monkeypatch):
+        state = {"m": selection(3), "c": 2}
+        monkeypatch.setattr(confusion.st, "session_state", state)
+        confusion._click("m", "c", [2, 3])
         assert state["c"] == 3
         state |= {"m": selection(), "c": 2}  # what the chart still had selected is unselected by the next click on it
-        page._click("m", "c", [2, 3])
+        confusion._click("m", "c", [2, 3])
         assert state["c"] == 3
         state["m"] = selection(1)
-        page._click("m", "c", [2, 3])
+        confusion._click("m", "c", [2, 3])
         assert state["c"] == 3, "an empty cell has no scans"
 
     def test_heatmaps_are_made_once_a_scan(self, measured, monkeypatch):
@@ -481,6 +499,24 @@ class TestResults:
         append_record(model.folder / jobs.HISTORY, {"kind": "epoch", "epoch": 2})
         assert "damaged and cannot be drawn" in texts(opened())
 
+    def test_a_saved_chart_says_what_it_is_of(self, measured):
+        assert captions(opened()) == ["chance on practice, test split, 40 scans"] * 3
+
+    def test_and_that_figures_on_drawings_have_no_clinical_meaning(self, measured, dataset_here):
+        with h5py.File(dataset_here, "r+") as file:
+            file.attrs["drawings"] = True
+        for caption in captions(opened()):
+            assert caption.endswith("<br>These figures have no clinical meaning.")
+
+    def test_scans_can_be_read_with_the_model(self, measured):
+        make_model("another")
+        app = opened()
+        box(app, "Model").select("chance").run()
+        next(item for item in app.button if item.label == "Read scans with this model").click().run()
+        assert not app.exception
+        assert app.title[0].value == "Diagnose"
+        assert box(app, "Model").value == "chance"
+
     def test_everything_can_be_taken_along(self, measured):
         labels = [item.label for item in opened().get("download_button")]
         assert labels == ["Predictions (CSV)", "Report (CSV)", "Report (JSON)", "Charts (HTML)"]
@@ -490,20 +526,19 @@ class TestExports:
     """What the buttons give, which the test runner cannot press."""
 
     def test_predictions_are_the_kept_file(self, measured):
-        assert load_page()._predictions_csv(measured) == (measured / PREDICTIONS).read_bytes()
+        assert exports.predictions_csv(measured) == (measured / PREDICTIONS).read_bytes()
 
     def test_but_no_cell_is_a_formula(self, measured, measurement):
         files = measurement.predictions.files.copy()
         files[0] = "=HYPERLINK(1)"
         save_measurement(measured, replace(measurement, predictions=replace(measurement.predictions, files=files)))
-        table = list(csv.reader(io.StringIO(load_page()._predictions_csv(measured).decode())))
+        table = list(csv.reader(io.StringIO(exports.predictions_csv(measured).decode())))
         assert table[1][1] == "'=HYPERLINK(1)"
         assert load_measurement(measured).predictions.files[0] == "=HYPERLINK(1)"
 
     def test_the_report_as_a_table(self, measured, measurement):
-        page = load_page()
-        facts = page.Facts(CLASSES, "=drawings", True, "f", {}, ())
-        rows = list(csv.DictReader(io.StringIO(page._report_csv(measurement, facts).decode("utf-8-sig"))))
+        facts = Facts(CLASSES, "=drawings", True, "f", {}, ())
+        rows = list(csv.DictReader(io.StringIO(exports.report_csv(measurement, facts).decode("utf-8-sig"))))
         assert [row["class"] for row in rows] == ["all", *CLASSES]
         assert float(rows[0]["accuracy"]) == pytest.approx(measurement.report["accuracy"])
         assert float(rows[2]["recall_low"]) == pytest.approx(
@@ -512,17 +547,16 @@ class TestExports:
         assert {row["population"] for row in rows} == {"'=drawings"}
 
     def test_the_report_as_json(self, measurement):
-        told = json.loads(load_page()._report_json(measurement, {"population": "p"}))
+        told = json.loads(exports.report_json(measurement, {"population": "p"}))
         assert told["confusion_matrix"] == measurement.report["confusion_matrix"]
         assert told["population"] == "p"
 
     def test_all_charts_on_one_page_that_says_on_whom(self, measured, measurement):
         from xrai.figures import confusion_figure
 
-        page = load_page()
-        facts = page.Facts(CLASSES, "<script>", True, "f", {}, ())
+        facts = Facts(CLASSES, "<script>", True, "f", {}, ())
         figures = {"confusion": confusion_figure(measurement.report["confusion_matrix"], CLASSES)}
-        html = page._charts_html("m-practice-test", facts, measurement, figures).decode()
+        html = exports.charts_html("m-practice-test", facts, measurement, figures).decode()
         assert html.startswith("<!doctype html>")
         assert "Patients: &lt;script&gt;." in html
         assert "40 scans of" in html
@@ -533,15 +567,12 @@ def shown_files(app: AppTest) -> list[str]:
     return [match[1] for match in found if match]
 
 
+def captions(app: AppTest) -> list[str]:
+    """What stands below the titles of the charts."""
+    return [
+        json.loads(item.proto.spec)["layout"]["title"]["subtitle"]["text"] for item in app.get("plotly_chart")
+    ]  # fmt: skip
+
+
 def selection(*cells: int):
     return {"selection": {"points": [{"point_index": cell} for cell in cells]}}
-
-
-def load_page():
-    """The page's module, with a stand-in for what it draws on."""
-    source = (PROJECT / EVALUATE).read_text(encoding="utf-8").rsplit("\nmain()\n", 1)[0]
-    module = types.ModuleType("evaluate_page")
-    sys.modules[module.__name__] = module
-    exec(compile(source, str(Path(EVALUATE)), "exec"), module.__dict__)
-    module.st = types.SimpleNamespace(session_state={})
-    return module

@@ -275,13 +275,17 @@ class TestOne:
         assert words in app.error[0].value
         assert open_checkpoint("slow").folder.is_dir()
 
-    def test_it_can_be_made_the_default_and_says_so(self, three):
+    def test_it_can_be_made_the_default_and_diagnose_opens_on_it_and_says_so(self, three):
         app = opened(["fast"])
         labelled(app.button, "Use it to diagnose").click().run()
         assert not app.exception
         assert models.default_model().name == "fast"
-        assert "Use it to diagnose" not in labels(app.button)
+        assert app.title[0].value == "Diagnose"
+        assert labelled(app.selectbox, "Model").value == "fast"
         assert "Scans are read with “fast”" in app.success[0].value
+        app.switch_page(MODELS).run()
+        assert not app.success
+        assert "Use it to diagnose" not in labels(app.button)
         assert "Default: scans are read with it" in texts(app)
 
     def test_a_disk_error_is_one_sentence(self, three, monkeypatch):
@@ -310,6 +314,9 @@ class TestOne:
     def test_the_default_leads_to_reading_scans(self, three):
         models.set_default(open_checkpoint("fast"))
         app = opened(["fast"])
+        app.switch_page("pages/clinic/diagnose.py").run()
+        labelled(app.selectbox, "Model").select("slow").run()
+        app.switch_page(MODELS).run()
         labelled(app.button, "Read scans with it").click().run()
         assert app.title[0].value == "Diagnose"
         assert labelled(app.selectbox, "Model").value == "fast"

@@ -13,11 +13,14 @@ import pandas as pd
 import streamlit as st
 from PIL import Image
 
-from pages.shared.page import head, nice, percent, plain, span, stated_errors
+from pages.shared.heatmaps import SCALE_CAPTION, colour_scale
+from pages.shared.page import announcements, head, remembered, stated_errors
 from pages.shared.readers import model_key, reader_for
+from pages.shared.ways import needs_a_dataset
+from pages.shared.words import harmless, listed, nice, percent, plain, span
 from xrai.checkpoint import Card, Checkpoint, list_models
 from xrai.errors import ScanError
-from xrai.heatmaps import colour_bar, overlay
+from xrai.heatmaps import overlay
 from xrai.models import default_model
 from xrai.report import result_card
 from xrai.scans import MAX_FILE_BYTES, Scan, read_scan
@@ -27,10 +30,6 @@ if TYPE_CHECKING:
 
 SHOWN_SIDE = 1000
 SIDE_BY_SIDE, SCAN_ONLY = "Side by side", "Scan only"
-SCALE_CAPTION = (
-    "No colour: no evidence found there. Full red: evidence as strong as only 5 in 100 validation scans called that "
-    "have at their hottest place. It shows where the model looked, not the outline of a disease."
-)
 DISCLAIMER = (
     "Research software, **not a medical device**. It can be wrong, also when it sounds sure: "
     "a radiologist decides. It does not notice when a picture is no chest X-ray seen from the front, and reads it all the "
@@ -50,9 +49,10 @@ class Upload:
 def main() -> None:
     """The page."""
     head("Diagnose", "Upload one or more chest X-rays, and see what the model says and where it looked.")
+    announcements()
     models = list_models()
     if not models:
-        _no_models()
+        needs_a_dataset("There is no model yet. Build a dataset, then train a model on it: both take a few clicks.")
         return
     with stated_errors():
         checkpoint = _choose_model(models)
@@ -64,26 +64,25 @@ def main() -> None:
             _results(uploads, reader_for(checkpoint), model_key(checkpoint))
 
 
-def _no_models() -> None:
-    st.info("There is no model yet. Build a dataset, then train a model on it: both take a few clicks.")
-    st.page_link("pages/lab/dataset.py", label="Build a dataset", icon=":material/folder_open:")
-
-
 def _choose_model(models: list[Checkpoint]) -> Checkpoint:
+    """The model that another page asked for, else the one that this tab last chose, else the default."""
     names = [model.name for model in models]
+    wanted = st.session_state.pop("diagnose_model_wanted", None)
     if len(names) == 1:
         return models[0]
-    usual = default_model() or models[0]
-    chosen = st.selectbox(
-        "Model", names, index=names.index(usual.name), key=f"diagnose_model_{usual.name}", persist_state="session"
-    )
-    return models[names.index(chosen)]
+    usual = default_model()
+    first = usual.name if usual and usual.name in names else names[0]
+    key = f"diagnose_model_{first}"  # another default is another choice to begin with
+    if wanted in names:
+        st.session_state[key] = wanted
+    remembered(key, names, first)
+    return models[names.index(st.selectbox("Model", names, key=key, persist_state="session"))]
 
 
 def _about(card: Card) -> None:
     """One line on who the model is, more behind a click."""
     st.caption(
-        f":material/neurology: Model **{plain(card.name)}** tells apart {plain(', '.join(nice(name) for name in card.classes))}. "
+        f":material/neurology: Model **{plain(card.name)}** tells apart {plain(listed(list(map(nice, card.classes))))}. "
         f"It was trained on {plain(_population(card))}; it knows nothing of other patients."
     )
     with st.expander("What is known of this model", icon=":material/fact_check:"):
@@ -187,11 +186,11 @@ def _table(uploads: list[Upload], readings: list[Reading | str], card: Card) -> 
     rows = []
     for upload, reading in zip(uploads, readings, strict=True):
         if isinstance(reading, str):
-            rows.append({"File": _name(upload), "Diagnosis": "could not be read", "Remark": reading})
+            rows.append({"File": harmless(upload.name), "Diagnosis": "could not be read", "Remark": reading})
         else:
             shares = {nice(name): round(share, 4) for name, share in reading.probabilities.items()}
             words = {"Diagnosis": _in_words(reading, card), "Remark": " ".join(reading.warnings)}
-            rows.append({"File": _name(upload), **words, **shares})
+            rows.append({"File": harmless(upload.name), **words, **shares})
     table = pd.DataFrame(rows, columns=["File", "Diagnosis", *(nice(name) for name in card.classes), "Remark"])
     bars = {name: st.column_config.ProgressColumn(name, format="percent", min_value=0, max_value=1) for name in shown}
     columns = {
@@ -205,11 +204,6 @@ def _table(uploads: list[Upload], readings: list[Reading | str], card: Card) -> 
         "Save this table (CSV)", whole.to_csv(index=False).encode("utf-8-sig"), "xrai-readings.csv", "text/csv",
         icon=":material/download:", on_click="ignore",
     )  # fmt: skip
-
-
-def _name(upload: Upload) -> str:
-    """A file's name as a table cell that no spreadsheet takes for a formula."""
-    return f"'{upload.name}" if upload.name.startswith(("=", "+", "-", "@")) else upload.name
 
 
 def _card(upload: Upload, reading: Reading, reader: Reader, key: str) -> None:
@@ -284,8 +278,7 @@ def _pictures(view: str, scan: Scan, heat: np.ndarray, opacity: float, shown: st
     if view != SCAN_ONLY:
         if float(heat.max()) < 0.05:
             st.caption(f":material/visibility_off: Hardly any place in this scan speaks for {shown}.")
-        st.image(colour_bar(240, 10, opacity))
-        st.caption(SCALE_CAPTION)
+        colour_scale(opacity)
 
 
 def _screen_shape(scan: Scan) -> tuple[int, int]:

@@ -8,22 +8,30 @@ from typing import Any
 
 import streamlit as st
 
-from pages.shared.jobs import stop_button, watch
-from pages.shared.page import head, nice, plain, span, stated_errors
-from pages.shared.runs import STATUS, downloads, show_curves, show_progress
+from pages.shared.jobs import say_how_it_ended, stop_button, watch
+from pages.shared.page import head, stated_errors
+from pages.shared.previews import show_layers, show_preview
+from pages.shared.runs import downloads, heading, show_curves, show_progress
 from pages.shared.settings import CONVNET, GROUPS, LEARNED, MAIN, control, explanation, label_of
 from pages.shared.sweeps import show_sweep
+from pages.shared.ways import (
+    NEW_RUN,
+    WATCH_RUN,
+    evaluate_model,
+    needs_a_dataset,
+    read_scans_with,
+    show_among_models,
+)
+from pages.shared.words import listed, nice, plain, span
 from xrai import jobs
 from xrai.checkpoint import CONFIG, Card, Checkpoint, list_checkpoints, list_models, open_checkpoint
 from xrai.config import FROM_MODEL, IMAGENET, PRESETS, SCRATCH, TrainConfig, defaults
 from xrai.dataset import list_datasets, open_dataset
 from xrai.errors import CheckpointError, JobError
-from xrai.figures import network_diagram
 from xrai.models import default_model
 from xrai.settings import checkpoints_dir, shown_path
 from xrai.sweep import Sweep, active_sweeps, create, list_sweeps, parse_values, plan
 
-NEW, WATCH = "Start a run", "Watch a run"
 OWN_MODEL = "From one of your models"
 PRESET_WORDS = {
     "Quick look": "minutes: a small network on small pictures, to see that all works",
@@ -48,21 +56,20 @@ def main() -> None:
             if (run.folder / jobs.JOB).is_file() or (run.folder / jobs.HISTORY).is_file()
         ]
         sweeps = list_sweeps()
-        view = NEW
+        view = NEW_RUN
         if runs or sweeps:
             started_here = any((run.folder / jobs.JOB).is_file() for run in runs)  # the models in the box were not
-            st.session_state.setdefault("train_view", WATCH if started_here else NEW)
+            st.session_state.setdefault("train_view", WATCH_RUN if started_here else NEW_RUN)
             view = st.segmented_control(
-                "What to do", [WATCH, NEW], key="train_view", required=True, label_visibility="collapsed",
+                "What to do", [WATCH_RUN, NEW_RUN], key="train_view", required=True, label_visibility="collapsed",
                 persist_state="session",
             )  # fmt: skip
-        if view == WATCH:
+        if view == WATCH_RUN:
             _watch(runs, sweeps)
         elif datasets:
             _new(datasets)
         else:
-            st.info("There is no dataset yet to learn from. Build one first: it takes a few clicks.")
-            st.page_link("pages/lab/dataset.py", label="Build a dataset", icon=":material/folder_open:")
+            needs_a_dataset("There is no dataset yet to learn from. Build one first: it takes a few clicks.")
 
 
 # ---------------------------------------------------------------- a new run
@@ -106,7 +113,7 @@ def _form(datasets: list[Path], chosen: dict[str, Any], key: str) -> None:
     name = right.text_input("Name of the model", _free_name(), max_chars=80, key=f"train_name_{key}").strip()
     with stated_errors():
         values = _controls(chosen, key)
-        _layers(values, Path(dataset), key)
+        show_layers(values, Path(dataset), key)
         grid = _variations(values, key)
         with st.container(horizontal=True):
             word = "Start the sweep" if grid else "Start training"
@@ -123,7 +130,7 @@ def _form(datasets: list[Path], chosen: dict[str, Any], key: str) -> None:
             if st.button("Start all the same", key=f"start_{anyway}"):
                 _start(name, Path(dataset), values, grid)
         if previewed:
-            _preview(Path(dataset), TrainConfig(**values))
+            show_preview(Path(dataset), TrainConfig(**values))
 
 
 @st.fragment(run_every=3.0)
@@ -176,36 +183,6 @@ def _controls(chosen: dict[str, Any], key: str) -> dict[str, Any]:
 def _origin(weights: str) -> Card | None:
     """The card of the model whose weights a run starts from, if that is where it starts."""
     return None if weights in (SCRATCH, IMAGENET) else open_checkpoint(weights).card()
-
-
-def _layers(values: dict[str, Any], dataset: Path, key: str) -> None:
-    """The network as configured; torch is loaded when somebody wants to see it, and not before."""
-    part = st.expander(
-        "The network, layer by layer", icon=":material/account_tree:", key=f"layers_{key}", on_change="rerun"
-    )
-    if not part.open:
-        return
-    with part:
-        config = TrainConfig(**values)
-        with st.spinner("Laying out the network…"):
-            from xrai.blueprint import layers, memory_needed, stages, too_large
-        with open_dataset(dataset) as opened:
-            n_classes = len(opened.classes)
-        found = layers(config, n_classes)
-        st.plotly_chart(network_diagram(stages(found)), key=f"diagram_{key}", config={"displayModeBar": False})
-        weights, memory = sum(layer.parameters for layer in found), memory_needed(config, n_classes)
-        st.caption(
-            f"Height: the side of the picture; width: how many feature maps. {weights:,} weights in all; its training "
-            f"needs about {memory / 1e9:,.1f} GB of memory."
-        )
-        if warning := too_large(config, n_classes):
-            st.warning(plain(warning), icon=":material/memory:")
-        rows = [
-            {"Layer": layer.name, "What it is": layer.kind, "Output": " × ".join(map(str, layer.shape)),
-             "Weights": layer.parameters}
-            for layer in found
-        ]  # fmt: skip
-        st.dataframe(rows, hide_index=True, height=260)
 
 
 def _variations(values: dict[str, Any], key: str) -> dict[str, list[Any]]:
@@ -262,26 +239,6 @@ def _start(name: str, dataset: Path, values: dict[str, Any], grid: dict[str, lis
     _show(name)
 
 
-def _preview(dataset: Path, config: TrainConfig) -> None:
-    with st.spinner("Drawing a few scans…"), open_dataset(dataset) as opened:
-        from xrai.augmentation import preview
-
-        rows = [
-            row
-            for label in range(len(opened.classes))
-            for row in opened.rows("train", label)[: 6 // len(opened.classes) or 1]
-        ]
-        squares = opened.images(rows[:6])
-        varied = preview(squares, config)
-    st.caption(
-        "Above: scans as the network sees them when it is tested. Below: one of the endless variations it learns from."
-    )
-    for pictures in (preview(squares, config, varied=False), varied):
-        grid = st.grid(6, min_column_width=100)
-        for picture in pictures:
-            grid.image(picture, width="stretch")
-
-
 def _free_name() -> str:
     taken = {item.name.lower() for item in checkpoints_dir().iterdir()}
     taken |= {sweep.name.lower() for sweep in list_sweeps()}
@@ -294,14 +251,14 @@ def _take(name: str | None, settings: dict[str, Any], dataset: str | None = None
     state["train_taken"], state["train_settings"], state["train_dataset"] = name, settings, dataset
     state["train_generation"] = state.get("train_generation", 0) + 1
     if name:
-        state["train_view_wanted"] = NEW
+        state["train_view_wanted"] = NEW_RUN
     st.rerun()
 
 
 def _show(name: str) -> None:
     """Go to a run."""
     st.session_state["train_shown"] = name
-    st.session_state["train_view_wanted"] = WATCH
+    st.session_state["train_view_wanted"] = WATCH_RUN
     st.rerun()
 
 
@@ -346,17 +303,11 @@ def _run(checkpoint: Checkpoint, job: jobs.Job) -> None:
     records = job.records()
     status = job.status  # a look at the lock that takes its time: once a drawing
     is_active = status in jobs.ACTIVE
-    word, colour, icon = STATUS[status]
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.subheader(plain(checkpoint.name), anchor=False, width="content")
-        st.badge(word, color=colour, icon=icon)
+    with heading(checkpoint.name, status):
         if is_active:
             stop_button(job, checkpoint.name)
     show_progress(records, status)
-    if status == "failed":
-        st.error(plain(job.error), icon=":material/error:")
-    elif status == "interrupted":
-        st.warning("The run was interrupted, perhaps because the computer was switched off. It can go on.")
+    say_how_it_ended(job, status, "The run", then="It can go on.")
     if not is_active:
         _next_steps(checkpoint, status, records)
     if any(record["kind"] in ("step", "epoch") for record in records):
@@ -399,16 +350,19 @@ def _ready(checkpoint: Checkpoint) -> None:
         f"The model “{card.name}” is ready: on {card.validation['n']:,} validation scans it called "
         f"{span(card.validation['accuracy'], card.validation['accuracy_interval'])} right, "
         f"AUC {span(card.validation['auc'], interval, as_percent=False)}. "
-        f"It tells apart {' and '.join(nice(name) for name in card.classes)}."
+        f"It tells apart {listed(list(map(nice, card.classes)))}."
     )
     if better_than_guessing:
         st.success(plain(words), icon=":material/check_circle:")
     else:
         st.warning(plain(f"{words} It may be no better than guessing: train longer, or on more scans."))
     with st.container(horizontal=True):
-        st.page_link("pages/clinic/diagnose.py", label="Read scans with it", icon=":material/stethoscope:")
-        st.page_link("pages/lab/evaluate.py", label="Measure it on test scans", icon=":material/fact_check:")
-        st.page_link("pages/lab/models.py", label="Compare it with others", icon=":material/inventory_2:")
+        if st.button("Read scans with it", icon=":material/stethoscope:"):
+            read_scans_with(checkpoint.name)
+        if st.button("Measure it on test scans", icon=":material/fact_check:"):
+            evaluate_model(checkpoint.name)
+        if st.button("Compare it with others", icon=":material/inventory_2:"):
+            show_among_models(checkpoint.name)
 
 
 def _refuse_a_second_run() -> None:

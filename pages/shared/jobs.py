@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from pages.shared.page import duration, plain
-from xrai.jobs import Job
+from pages.shared.page import announcements, stated_later
+from pages.shared.words import duration, plain
+from xrai.jobs import Job, Status
 
 EVERY_SECOND = 1.0
 
@@ -31,9 +32,33 @@ def stop_button(job: Job, key: str) -> None:
     """Ask a job to stop."""
     if job.is_stopping:
         st.button("Stopping…", disabled=True, icon=":material/hourglass:", key=f"{key}-stopping")
-    elif st.button("Stop", icon=":material/stop_circle:", key=f"{key}-stop"):
+    else:
+        st.button("Stop", icon=":material/stop_circle:", key=f"{key}-stop", on_click=_stop, args=(job,))
+    announcements()
+
+
+def _stop(job: Job) -> None:
+    with stated_later():
         job.stop()
-        st.rerun(scope="fragment" if job.is_active else "app")
+
+
+def say_how_it_ended(job: Job, status: Status, what: str, then: str, stopped: str = "") -> None:
+    """Why a job that is not active came to no good end.
+
+    Args:
+        job: that ended.
+        status: how it stands: a look at that takes its time.
+        what: begins the sentence of what was interrupted.
+        then: ends it with what to do.
+        stopped: said when somebody stopped it; nothing where that says itself.
+    """
+    if status == "failed":
+        st.error(plain(job.error), icon=":material/error:")
+    elif status == "interrupted":
+        words = f"{what} was interrupted, perhaps because the computer was switched off. {then}"
+        st.warning(words, icon=":material/power_off:")
+    elif status == "stopped" and stopped:
+        st.info(stopped, icon=":material/stop_circle:")
 
 
 def build_progress(job: Job) -> None:

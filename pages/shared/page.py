@@ -1,16 +1,20 @@
-"""What every page has: a title with one plain sentence, and stated errors shown as sentences, not as tracebacks."""
+"""What every page has: a title with one plain sentence, what happened said in sentences, choices that stay."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+import numpy as np
 import streamlit as st
 
+from pages.shared.words import plain, whole
 from xrai.errors import XraiError, in_a_sentence
 
-ACRONYMS = {"COVID", "COVID-19", "TB", "COPD", "ARDS", "SARS", "MERS", "RSV", "ILD"}
+STATED = (XraiError, OSError, MemoryError)
+"""What is said in a sentence; anything else is a bug."""
+
+_DONE, _TROUBLE = "announced_done", "announced_trouble"
 
 
 def head(title: str, lead: str) -> None:
@@ -19,48 +23,54 @@ def head(title: str, lead: str) -> None:
     st.markdown(lead)
 
 
+# ---------------------------------------------------------------- what happened
+
+
 @contextmanager
 def stated_errors() -> Iterator[None]:
     """Show what went wrong as a sentence; what follows in the block is left out."""
     try:
         yield
-    except (XraiError, OSError, MemoryError) as error:
-        st.error(plain(in_a_sentence(error)), icon=":material/error:")
+    except STATED as error:
+        st.error(plain(whole(in_a_sentence(error))), icon=":material/error:")
 
 
-def plain(text: str) -> str:
-    """Text from a file's name or a card, as it is: no Markdown in it, and so no pictures fetched from elsewhere."""
-    return re.sub(r"([\\`*_{}\[\]<>()#+!|~$:^-])", r"\\\1", text)
+@contextmanager
+def stated_later() -> Iterator[None]:
+    """In a callback: keep what went wrong as a sentence for the page that is drawn next."""
+    try:
+        yield
+    except STATED as error:
+        st.session_state[_TROUBLE] = in_a_sentence(error)
 
 
-def nice(name: str) -> str:
-    """A class or folder name as people write it: `PNEUMONIA` becomes Pneumonia, `COVID` stays."""
-    words = [
-        word.lower() if word.isupper() and word not in ACRONYMS else word for word in name.replace("_", " ").split()
-    ]
-    text = " ".join(words)
-    return text[:1].upper() + text[1:]
+def announce(done: str) -> None:
+    """Keep what was done as a sentence for the page that is drawn next."""
+    st.session_state[_DONE] = done
 
 
-def percent(share: float) -> str:
-    """A probability without false certainty: never 0 or 100 %."""
-    if share > 0.999:
-        return "over 99.9 %"
-    return "under 0.1 %" if share < 0.001 else f"{share:.1%}".replace("%", " %")
+def announcements() -> None:
+    """What came of the last click."""
+    if trouble := st.session_state.pop(_TROUBLE, None):
+        st.error(plain(whole(trouble)), icon=":material/error:")
+    if done := st.session_state.pop(_DONE, None):
+        st.success(plain(whole(done)), icon=":material/check_circle:")
 
 
-def span(value: float | None, interval: list[float] | tuple[float, float] | None, *, as_percent: bool = True) -> str:
-    """A measure with its 95 % interval, such as `93.1 % (90 % to 95 %)`."""
-    if value is None:
-        return "not defined"
-    digits, range_digits = (".1%", ".0%") if as_percent else (".3f", ".3f")
-    bounds = f" ({interval[0]:{range_digits}} to {interval[1]:{range_digits}})" if interval else ""
-    return f"{value:{digits}}{bounds}".replace("%", " %")
+# ---------------------------------------------------------------- choices
 
 
-def duration(seconds: float) -> str:
-    """A time span in words: `40 s`, `12 min`, `3 h 20 min`."""
-    if seconds < 90:
-        return f"{max(round(seconds), 1)} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
+def remembered(key: str, options: Sequence[str], first: str) -> str:
+    """The key of a selectbox, whose choice may have been deleted meanwhile."""
+    if st.session_state.get(key) not in options:
+        st.session_state[key] = first
+    return key
+
+
+def one_page(found: np.ndarray, per_page: int, key: str) -> tuple[int, np.ndarray]:
+    """The part of what was found that is on screen, and how many come before it; a control to turn pages."""
+    n_pages, page = -(-len(found) // per_page), 1
+    if n_pages > 1:
+        page = int(st.number_input(f"Page, of {n_pages:,}", 1, n_pages, 1, key=key, width=160))
+    first = (page - 1) * per_page
+    return first, found[first : first + per_page]

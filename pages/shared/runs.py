@@ -7,8 +7,10 @@ import io
 from typing import Any, Literal
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
-from pages.shared.page import duration
+from pages.shared.charts import chart_config
+from pages.shared.words import AUC_HELP, duration, interval_line, measure, plain
 from xrai import jobs
 from xrai.checkpoint import Checkpoint
 from xrai.figures import accuracy_curves, auc_curves, loss_curves, page_of
@@ -24,11 +26,21 @@ STATUS: dict[str, tuple[str, Colour, str]] = {
     "none": ("Done", "green", ":material/check_circle:"),
 }
 
-CHART = {
-    "displaylogo": False,
-    "displayModeBar": True,
-    "modeBarButtons": [["toImage", "zoom2d", "pan2d", "resetScale2d"]],
-}
+
+def heading(name: str, status: str, word: str = "") -> DeltaGenerator:
+    """A run's name and how it stands; what is drawn into the row that it gives stands beside that.
+
+    Args:
+        name: of the run.
+        status: one of `STATUS`; none of them for no badge.
+        word: said instead of the status' own.
+    """
+    row = st.container(horizontal=True, vertical_alignment="center")
+    row.subheader(plain(name), anchor=False, width="content")
+    if status in STATUS:
+        usual, colour, icon = STATUS[status]
+        row.badge(word or usual, color=colour, icon=icon)
+    return row
 
 
 def show_curves(checkpoint: Checkpoint, records: list[dict[str, Any]]) -> None:
@@ -76,20 +88,12 @@ def _numbers(records: list[dict[str, Any]]) -> None:
     validation = best["val"]
     grid.metric("Best epoch so far", f"{best['epoch']} of {len(epochs)}")
     with grid.cell():
-        st.metric("Validation accuracy", f"{validation['accuracy']:.1%}", help=_interval_help(validation["n"]))
-        st.caption(_interval(validation["accuracy_interval"], as_percent=True))
+        st.metric("Validation accuracy", measure(validation["accuracy"]), help=_interval_help(validation["n"]))
+        st.caption(interval_line(validation["accuracy_interval"]))
     with grid.cell():
-        area = "–" if validation["auc"] is None else f"{validation['auc']:.3f}"
-        st.metric("Validation AUC", area, help="How well the classes are told apart: 0.5 is guessing, 1 is perfect.")
-        st.caption(_interval(validation["auc_interval"], as_percent=False))
+        st.metric("Validation AUC", measure(validation["auc"], as_percent=False), help=AUC_HELP)
+        st.caption(interval_line(validation["auc_interval"], as_percent=False))
     grid.metric("Validation loss", f"{validation['loss']:.3f}")
-
-
-def _interval(interval: list[float] | None, *, as_percent: bool) -> str:
-    if not interval:
-        return "not defined: a class is missing"
-    low, high = (f"{value:.1%}" if as_percent else f"{value:.3f}" for value in interval)
-    return f"95 % interval {low} to {high}"
 
 
 def _interval_help(n: int) -> str:
@@ -100,11 +104,6 @@ def _interval_help(n: int) -> str:
 
 def _figures(records: list[dict[str, Any]]) -> dict[str, Any]:
     return {"loss": loss_curves(records), "accuracy": accuracy_curves(records), "auc": auc_curves(records)}
-
-
-def chart_config(name: str) -> dict[str, Any]:
-    """Plotly's settings for a chart whose picture is saved under a name."""
-    return CHART | {"toImageButtonOptions": {"format": "png", "scale": 2, "filename": name}}
 
 
 def _reading_aid(records: list[dict[str, Any]]) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from pages.shared.jobs import stop_button
-from pages.shared.page import plain, span
-from pages.shared.runs import STATUS
+from pages.shared.jobs import say_how_it_ended, stop_button
+from pages.shared.runs import STATUS, heading
 from pages.shared.settings import in_words, label_of, shown_value
+from pages.shared.words import plain, span
 from xrai import jobs
 from xrai.sweep import Sweep
 
@@ -19,10 +19,7 @@ WIDTHS = {"Run": 110, AUC: 170, ACCURACY: 180}
 def show_sweep(sweep: Sweep, job: jobs.Job) -> None:
     """One sweep: how it stands, and a table of its runs."""
     status = job.status  # a look at the lock that takes its time: once a drawing
-    word, colour, icon = STATUS[status]
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.subheader(plain(f"Sweep {sweep.name}"), anchor=False, width="content")
-        st.badge(word, color=colour, icon=icon)
+    with heading(f"Sweep {sweep.name}", status):
         if status in jobs.ACTIVE:
             stop_button(job, f"sweep-{sweep.name}")
     told = {record["name"]: record for record in job.records() if record["kind"] == "run"}
@@ -33,10 +30,7 @@ def show_sweep(sweep: Sweep, job: jobs.Job) -> None:
         if now:
             words += f"; now {now['name']}: {in_words(now['settings'])}"
         st.progress(len(ended) / len(sweep.runs), text=plain(words))
-    elif status == "failed":
-        st.error(plain(job.error), icon=":material/error:")
-    elif status == "interrupted":
-        st.warning("The sweep was interrupted, perhaps because the computer was switched off. It can go on.")
+    say_how_it_ended(job, status, "The sweep", then="It can go on.")
     columns = {name: st.column_config.TextColumn(width=width) for name, width in WIDTHS.items()}
     st.dataframe(_table(sweep, told), hide_index=True, column_config=columns)
     for record in told.values():

@@ -5,12 +5,13 @@ from xrai.figures.datasets import SPLIT_WORDS, class_balance
 from xrai.figures.evaluation import confusion_figure, operating_points, precision_recall_figure, roc_figure
 from xrai.figures.network import network_diagram
 from xrai.figures.runs import accuracy_curves, auc_curves, loss_curves
-from xrai.figures.style import page_of
+from xrai.figures.style import captioned, page_of
 
 __all__ = [
     "SPLIT_WORDS",
     "accuracy_curves",
     "auc_curves",
+    "captioned",
     "class_balance",
     "confusion_figure",
     "interval_dots",

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import plotly.graph_objects as go
 
 from xrai.figures.runs import Records
-from xrai.figures.style import SERIES
+from xrai.figures.style import FONT, MARGIN, SERIES, title_of
 
 Measure = Literal["loss", "accuracy", "auc"]
 
@@ -55,14 +55,16 @@ def overlaid_curves(runs: Mapping[str, Records], measure: Measure, *, with_train
         _add_curve(figure, name, epochs, "val", measure, colour)
     rows = sum(len(_short(name)) + 8 for name in runs) // 44 + 1  # of the legend, at the width of half a page
     figure.update_layout(
-        title=_title(_TITLES[measure]),
+        font=FONT,
+        title=title_of(_TITLES[measure]),
         height=320 + 20 * rows,
-        margin={"l": 10, "r": 10, "t": 40, "b": 10},
+        margin=MARGIN,
         legend={"orientation": "h", "y": -0.22, "yanchor": "top", "x": 0, "title": None},
         hovermode="x unified",
         uirevision="comparison",
     )  # fmt: skip
     figure.update_xaxes(title="Epoch", rangemode="tozero")
+    figure.update_yaxes(automargin=True)
     if measure == "loss":
         figure.update_yaxes(rangemode="tozero")
     elif measure == "accuracy":
@@ -95,8 +97,9 @@ def interval_dots(rows: Sequence[tuple[str, float | None, Sequence[float] | None
             hovertemplate=f"{_text(name)}: {value:.3f} ({low:.3f} to {high:.3f})<extra></extra>",
         )  # fmt: skip
     figure.update_layout(
-        title=_title(title),
-        height=110 + 32 * max(len(rows), 2), margin={"l": 10, "r": 10, "t": 40, "b": 10}, showlegend=False,
+        font=FONT,
+        title=title_of(title),
+        height=110 + 32 * max(len(rows), 2), margin=MARGIN, showlegend=False,
     )  # fmt: skip
     figure.update_yaxes(
         tickvals=list(range(len(rows))), ticktext=[_short(name) for name, _, _ in rows],
@@ -174,10 +177,6 @@ def _add_curve(figure: go.Figure, name: str, epochs: Records, split: str, measur
         showlegend=not is_training,
         hovertemplate="%{y:.1%}" if measure == "accuracy" else "%{y:.3f}",
     )
-
-
-def _title(text: str) -> dict[str, Any]:
-    return {"text": text, "font": {"size": 15}, "x": 0, "xanchor": "left", "y": 0.97, "yanchor": "top"}
 
 
 def _text(name: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import plotly.graph_objects as go
 
-from xrai.figures.style import LEGEND, MARGIN, TEST, TRAIN, VALIDATION
+from xrai.figures.style import FONT, LEGEND, MARGIN, TEST, TRAIN, VALIDATION
 
 SPLIT_WORDS = {"train": "Training", "val": "Validation", "test": "Test", "all": "All"}
 
@@ -27,5 +27,5 @@ def class_balance(counts: Mapping[str, Mapping[str, int]]) -> go.Figure:
             name=SPLIT_WORDS[split], x=list(counts), y=values, text=[f"{value:,}" for value in values],
             marker_color=_SPLIT_COLOURS[split],
         )  # fmt: skip
-    figure.update_layout(barmode="group", height=280, margin=MARGIN, legend=LEGEND, yaxis_title="Scans")
+    figure.update_layout(barmode="group", font=FONT, height=280, margin=MARGIN, legend=LEGEND, yaxis_title="Scans")
     return figure

@@ -10,7 +10,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from xrai.figures.style import MARGIN, SERIES, TRAIN, VALIDATION
+from xrai.figures.style import FONT, MARGIN, SERIES, TRAIN, VALIDATION, title_of
 
 Curves = Mapping[str, Mapping[str, Any] | None]
 Points = Mapping[str, tuple[float, float]]
@@ -18,7 +18,7 @@ Points = Mapping[str, tuple[float, float]]
 RIGHT, WRONG = VALIDATION, TRAIN
 """Teal for right answers, orange for errors."""
 
-_ROWS, _LEAST, _MOST, _ABOVE = 300, 56, 130, 84  # pixels: all rows together if they may, one row, what stands above
+_ROWS, _LEAST, _MOST, _ABOVE = 300, 56, 130, 122  # pixels: all rows together if they may, one row, what stands above
 _MANY = 6  # classes; with more of them the cells are too narrow for a second line
 _FAINTEST, _STRONGEST = 0.07, 0.6  # fills stay so pale that the theme's own text reads on them, light or dark
 _GAP = 0.025  # of a cell
@@ -71,8 +71,12 @@ def confusion_figure(
     ticks |= {"tickfont": {"size": 14, "color": ink}, "ticklabelstandoff": 4}
     labels = ["<br>".join(escape(line, quote=False) for line in textwrap.wrap(name, _LETTERS)) for name in classes]
     figure.update_xaxes(ticks, ticktext=labels, side="top", range=[-0.5, n - 0.5], title="Called by the model")
-    figure.update_yaxes(ticks, ticktext=labels, range=[n - 0.5, -0.5], title="Truth", automargin=True)
+    figure.update_yaxes(
+        ticks, ticktext=labels, range=[n - 0.5, -0.5], title={"text": "Truth", "standoff": 12}, automargin=True
+    )
     figure.update_layout(
+        font=FONT,
+        title=title_of("Confusion matrix"),
         height=side * n + _ABOVE,
         margin=MARGIN | {"t": _ABOVE - 10},
         showlegend=False,
@@ -176,7 +180,8 @@ def _write_cell(figure: go.Figure, truth: int, called: int, words: tuple[str, st
 def _empty(title: str, x: str, y: str) -> go.Figure:
     figure = go.Figure()
     figure.update_layout(
-        title={"text": title, "font": {"size": 15}, "x": 0, "xanchor": "left", "y": 0.97, "yanchor": "top"},
+        font=FONT,
+        title=title_of(title),
         height=420,
         margin=MARGIN,
         legend={"orientation": "h", "y": -0.2, "yanchor": "top", "x": 0, "title": None},

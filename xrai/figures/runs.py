@@ -7,11 +7,10 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from xrai.figures.style import MARGIN, TRAIN, VALIDATION
+from xrai.figures.style import FONT, MARGIN, TRAIN, VALIDATION, title_of
 
 MOST_STEPS = 1000
 """More points than a screen has pixels only make a long run's charts slow."""
-
 
 Records = Sequence[Mapping[str, Any]]
 
@@ -58,7 +57,8 @@ _STYLE = {"train": ("Training", TRAIN), "val": ("Validation", VALIDATION)}
 def _curves(title: str, records: Records) -> go.Figure:
     figure = go.Figure()
     figure.update_layout(
-        title={"text": title, "font": {"size": 15}, "x": 0, "xanchor": "left", "y": 0.97, "yanchor": "top"},
+        font=FONT,
+        title=title_of(title),
         height=340,
         margin=MARGIN,
         legend={"orientation": "h", "y": -0.25, "yanchor": "top", "x": 0, "title": None},
@@ -66,6 +66,7 @@ def _curves(title: str, records: Records) -> go.Figure:
         uirevision="run",  # a zoom survives the next second's points
     )
     figure.update_xaxes(title="Epoch", rangemode="tozero")
+    figure.update_yaxes(automargin=True)
     if head_epochs := _head_epochs(records):
         figure.add_vrect(
             x0=0, x1=head_epochs, fillcolor="#8a9ba8", opacity=0.18, line_width=0, layer="below",

@@ -1,0 +1,24 @@
+"""How charts stand on a page: the buttons above them, the name of a saved picture, and the theme's ink."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+
+_BUTTONS, _STILL_BUTTONS = ["toImage", "zoom2d", "pan2d", "resetScale2d"], ["toImage"]
+
+
+def chart_config(name: str, *, still: bool = False) -> dict[str, Any]:
+    """Plotly's settings for a chart whose picture is saved under a name; a still one cannot be zoomed."""
+    return {
+        "displaylogo": False,
+        "displayModeBar": True,
+        "modeBarButtons": [_STILL_BUTTONS if still else _BUTTONS],
+        "toImageButtonOptions": {"format": "png", "scale": 2, "filename": name},
+    }
+
+
+def ink() -> str:
+    """The theme's colour of text, which Plotly's own notes do not take on."""
+    return "#e6edf1" if st.context.theme.type == "dark" else "#1d2a33"

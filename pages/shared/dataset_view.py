@@ -1,0 +1,134 @@
+"""A look into a dataset: what it is made of, its scans, and how it is deleted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from pages.shared.charts import chart_config
+from pages.shared.datasets import SPLIT_HELP
+from pages.shared.page import one_page, stated_later
+from pages.shared.words import nice, plain, scans
+from xrai import jobs
+from xrai.checkpoint import list_checkpoints
+from xrai.dataset import Dataset, open_dataset
+from xrai.errors import DatasetError
+from xrai.figures import SPLIT_WORDS, class_balance
+from xrai.settings import inbox_dir, shown_path
+from xrai.sources import SPLITS
+
+PER_PAGE = 18
+COLUMNS = 6
+
+
+def browse(datasets: list[Path]) -> None:
+    """Choose a dataset, see what it holds, delete it."""
+    names = [str(file) for file in datasets]
+    wanted = st.session_state.get("dataset_shown")
+    chosen = st.selectbox(
+        "Dataset", names, index=names.index(wanted) if wanted in names else 0,
+        format_func=lambda item: Path(item).stem, key=f"dataset_browse_{wanted in names}_{wanted}",
+    )  # fmt: skip
+    with open_dataset(chosen) as dataset:
+        _about(dataset)
+        halves = st.grid(2, min_column_width=320)
+        with halves.cell():
+            st.plotly_chart(
+                class_balance(_nice_counts(dataset)),
+                key="dataset_balance",
+                config=chart_config(f"{dataset.path.stem}-classes", still=True),
+            )
+        with halves.cell():
+            for note in dataset.notes:
+                st.markdown(f":material/info: {plain(note)}")
+            st.page_link("pages/lab/train.py", label="Train a model on it", icon=":material/model_training:")
+            st.button(
+                "Delete this dataset", icon=":material/delete:", type="tertiary", on_click=_delete, args=(Path(chosen),)
+            )
+        if dataset.skipped:
+            with st.expander(f"{len(dataset.skipped):,} files could not be read", icon=":material/warning:"):
+                st.dataframe(
+                    pd.DataFrame([(item.file, item.reason) for item in dataset.skipped], columns=["File", "Reason"]),
+                    hide_index=True,
+                )
+        st.subheader("Scans", anchor=False)
+        _grid(dataset)
+
+
+def _about(dataset: Dataset) -> None:
+    if dataset.drawings:
+        st.caption(":material/draw: **Drawings**, no patients: for practice only.")
+    elif dataset.population:
+        st.caption(plain(f"Patients: {dataset.population}"))
+    facts = st.grid(4, min_column_width=150)
+    facts.metric("Scans", f"{len(dataset):,}")
+    facts.metric("Patients", f"{len(set(dataset.patients)):,}")
+    facts.metric("Stored size", f"{dataset.size} × {dataset.size}")
+    facts.metric("File", f"{dataset.path.stat().st_size / 1024**2:,.0f} MB")
+
+
+def _nice_counts(dataset: Dataset) -> dict[str, dict[str, int]]:
+    return {nice(name): row for name, row in dataset.counts().items()}
+
+
+def _grid(dataset: Dataset) -> None:
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        name = st.selectbox("Class", ["All", *dataset.classes], format_func=nice, key="grid_class", width=200)
+        split = st.selectbox(
+            "Split", ["all", *SPLITS], format_func=SPLIT_WORDS.__getitem__, key="grid_split", width=200,
+            help=SPLIT_HELP,
+        )  # fmt: skip
+        search = st.text_input("File name contains", key="grid_search", width=300)
+    keep = np.ones(len(dataset), bool)
+    if name != "All":
+        keep &= dataset.labels == dataset.classes.index(name)
+    if split != "all":
+        keep &= dataset.splits == SPLITS.index(split)
+    if search:
+        keep &= np.array([search.lower() in file.lower() for file in dataset.files])
+    rows = np.flatnonzero(keep)
+    if not len(rows):
+        st.info("No scan fits. Choose another class or split, or search for less.")
+        return
+    first, shown = one_page(rows, PER_PAGE, f"grid_{name}_{split}_{search}")
+    st.caption(f"{scans(len(rows))}, {first + 1:,} to {first + len(shown):,} shown.")
+    grid = st.grid(COLUMNS, min_column_width=120)
+    for row, square in zip(shown, dataset.images(shown), strict=True):
+        label, where = dataset.classes[dataset.labels[row]], SPLITS[dataset.splits[row]]
+        with grid.cell():
+            st.image(square, width="stretch")
+            st.caption(
+                f"{plain(nice(label))}, {SPLIT_WORDS[where].lower()}  \n{plain(Path(str(dataset.files[row])).name)}"
+            )
+
+
+@st.dialog("Delete this dataset?")
+def _delete(file: Path) -> None:
+    st.markdown(
+        f"**{plain(file.stem)}** is deleted from this computer. The scans that it was built from stay where they are, "
+        f"an uploaded zip in {plain(str(inbox_dir()))}."
+    )
+    yes, no = st.columns(2)
+    deleted = yes.button("Delete it", width="stretch", on_click=_delete_now, args=(file,))
+    if deleted or no.button("Keep it", type="primary", width="stretch"):
+        st.rerun()
+
+
+def _delete_now(file: Path) -> None:
+    with stated_later():
+        _check_unused(file)
+        try:
+            file.unlink(missing_ok=True)
+        except OSError as error:
+            raise DatasetError(
+                f"“{file.stem}” cannot be deleted now ({error.strerror}): close whatever uses it and try again."
+            ) from error
+
+
+def _check_unused(file: Path) -> None:
+    for checkpoint in list_checkpoints():
+        if jobs.Job(checkpoint.folder).is_active and checkpoint.config()["dataset"] == shown_path(file):
+            raise DatasetError(f"The model “{checkpoint.name}” is being trained on it: stop that first, or wait.")

@@ -1,0 +1,101 @@
+"""What can be taken along of a measurement: every prediction, the report, and all charts on one page."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import plotly.graph_objects as go
+import streamlit as st
+
+from pages.shared.datasets import Facts
+from pages.shared.words import harmless, moment, scans
+from xrai.checkpoint import Card
+from xrai.figures import page_of
+from xrai.measurements import PREDICTIONS, Measurement
+
+MATRIX_WIDTH = 560
+"""In pixels, where no column of a page sets it."""
+
+
+def exports(
+    name: str, card: Card, facts: Facts, measured: Measurement, folder: Path, figures: Mapping[str, go.Figure]
+) -> None:
+    """Buttons that save it.
+
+    Args:
+        name: what the files' names begin with.
+        card: of the model.
+        facts: of the dataset.
+        measured: what was measured of the one on the other.
+        folder: where that is kept.
+        figures: the charts on the page; `confusion` is among them.
+    """
+    about = {"population": facts.population, "drawings": facts.drawings, "model_notes": list(card.notes)}
+    made: dict[str, tuple[Callable[[], bytes], str, str, str]] = {
+        "Predictions (CSV)": (lambda: predictions_csv(folder), "predictions.csv", "text/csv", "Every scan with its truth, what it was called and all probabilities."),
+        "Report (CSV)": (lambda: report_csv(measured, facts), "report.csv", "text/csv", "A line for each class and one for all, each figure with the ends of its interval."),
+        "Report (JSON)": (lambda: report_json(measured, about), "report.json", "application/json", "Everything on this page for another program, curves included."),
+        "Charts (HTML)": (lambda: charts_html(name, facts, measured, figures), "charts.html", "text/html", "All charts on one page that opens in any browser, without internet."),
+    }  # fmt: skip
+    with st.container(horizontal=True):
+        for label, (make, ending, mime, words) in made.items():
+            st.download_button(
+                label, make, f"{name}-{ending}", mime, icon=":material/download:", on_click="ignore", help=words,
+            )  # fmt: skip
+    st.caption("The camera above a chart saves it as a picture (PNG).")
+
+
+def predictions_csv(folder: Path) -> bytes:
+    """The kept table, with names that a spreadsheet would compute made text."""
+    out = io.StringIO(newline="")
+    writer = csv.writer(out)
+    with (folder / PREDICTIONS).open(encoding="utf-8", errors="surrogateescape", newline="") as file:
+        writer.writerows(map(harmless, line) for line in csv.reader(file))
+    return out.getvalue().encode("utf-8", "surrogateescape")
+
+
+def report_csv(measured: Measurement, facts: Facts) -> bytes:
+    """A line a class and one for all, with everything that tells what was measured."""
+    report, of_all, of_class = (
+        measured.report,
+        ("accuracy", "balanced_accuracy", "auc"),
+        ("recall", "precision", "f1", "auc"),
+    )
+    lines = [{"class": "all", "scans": report["n"]} | _columns(report, of_all)]
+    for name in measured.classes:
+        row = report["per_class"][name]
+        lines.append({"class": name, "scans": row["support"]} | _columns(row, of_class))
+    about = {name: report[name] for name in ("model", "dataset", "split", "when", "n_patients", "seen", "threshold")}
+    table = pd.DataFrame(lines).assign(**about, population=facts.population, note="research only, no diagnosis")
+    table = table.map(harmless)
+    return table.to_csv(index=False).encode("utf-8-sig", "backslashreplace")
+
+
+def _columns(values: Mapping[str, Any], names: Sequence[str]) -> dict[str, float | None]:
+    columns = {}
+    for name in names:
+        low, high = values[f"{name}_interval"] or (None, None)
+        columns |= {name: values[name], f"{name}_low": low, f"{name}_high": high}
+    return columns
+
+
+def report_json(measured: Measurement, about: Mapping[str, Any]) -> bytes:
+    """Everything that was measured, curves included, and what is known of model and dataset."""
+    return json.dumps({**measured.report, **about}, indent=1, ensure_ascii=False).encode("utf-8", "backslashreplace")
+
+
+def charts_html(name: str, facts: Facts, measured: Measurement, figures: Mapping[str, go.Figure]) -> bytes:
+    """All charts on a page that says first what was measured, on whom."""
+    report = measured.report
+    said = (
+        f"{scans(report['n'])} of {report['n_patients']:,} patients, measured on {moment(report['when'])}. "
+        f"Patients: {facts.population or 'not described'}. Research software, no medical device."
+    )
+    matrix = go.Figure(figures["confusion"]).update_layout(width=MATRIX_WIDTH)
+    return page_of({**figures, "confusion": matrix}, name, said).encode()

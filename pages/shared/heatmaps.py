@@ -1,0 +1,18 @@
+"""What stands below a heatmap: its scale, and what the colours mean."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from xrai.heatmaps import colour_bar
+
+SCALE_CAPTION = (
+    "No colour: no evidence found there. Full red: evidence as strong as only 5 in 100 validation scans called that "
+    "have at their hottest place. It shows where the model looked, not the outline of a disease."
+)
+
+
+def colour_scale(opacity: float, lead: str = "") -> None:
+    """The colours from none to the strongest evidence, and what they mean."""
+    st.image(colour_bar(240, 10, opacity))
+    st.caption(f"{lead} {SCALE_CAPTION}".strip())

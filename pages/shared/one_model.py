@@ -1,0 +1,163 @@
+"""One run or model: its figures, and what can be done with it; rename, note, choose, export and delete it."""
+
+from __future__ import annotations
+
+import io
+
+import streamlit as st
+
+from pages.shared.page import announce, stated_errors, stated_later
+from pages.shared.runs import heading
+from pages.shared.summaries import created_on, dataset_of, network_of, status_word
+from pages.shared.ways import evaluate_model, read_scans_with, show_training
+from pages.shared.words import AUC_HELP, day, duration, interval_line, listed, measure, megabytes, nice, plain, whole
+from xrai import models
+from xrai.checkpoint import Checkpoint
+from xrai.jobs import ACTIVE
+from xrai.models import Summary
+from xrai.settings import checkpoints_dir
+
+NOT_KNOWN = "no interval known"
+
+
+def one_model(item: Summary) -> None:
+    """Its figures, and what can be done with it."""
+    name, is_active = whole(item.name), item.status in ACTIVE
+    checkpoint = Checkpoint(checkpoints_dir() / item.name)
+    with st.container(border=True):
+        with heading(name, "" if item.problem else item.status, status_word(item)):
+            if item.is_default:
+                st.badge("Default: scans are read with it", color="green", icon=":material/stethoscope:")
+        _facts(item)
+        _ways_on(item)
+        halves = st.grid(2, min_column_width=320)
+        with halves.cell():
+            _note(item, checkpoint)
+        with halves.cell():
+            if is_active:
+                st.caption("It can be renamed, exported and deleted when its training is over.")
+            else:
+                _rename(name, checkpoint)
+                _files(item, name, checkpoint)
+
+
+def _facts(item: Summary) -> None:
+    grid = st.grid(4, min_column_width=150)
+    with grid.cell():
+        st.metric("Validation AUC", measure(item.auc, as_percent=False), help=AUC_HELP)
+        st.caption(interval_line(item.auc_interval, as_percent=False, missing=NOT_KNOWN))
+    with grid.cell():
+        st.metric("Validation accuracy", measure(item.accuracy), help="The share of scans that was called right.")
+        st.caption(interval_line(item.accuracy_interval, missing=NOT_KNOWN))
+    with grid.cell():
+        st.metric("Epochs run", "–" if item.epochs_run is None else f"{item.epochs_run:,}")
+        st.caption(f"in {duration(item.seconds)}" if item.seconds is not None else "time not known")
+    with grid.cell():
+        st.metric("Size", megabytes(item.size_bytes))
+        made = created_on(item)
+        st.caption(day(made) if made else "date not known")
+    said = [f"Tells apart {listed([nice(whole(name)) for name in item.classes])}." if item.classes else ""]
+    said += [f"Learned from the dataset {dataset_of(item)}." if item.dataset else ""]
+    said += [f"Measured on {item.n_validation:,} validation scans." if item.n_validation else ""]
+    if item.config:
+        said += [
+            f"{network_of(item)} on pictures of {item.config['image_size']}\u00a0×\u00a0{item.config['image_size']} pixels."
+        ]
+    st.markdown(plain(" ".join(filter(None, said))))
+
+
+def _ways_on(item: Summary) -> None:
+    """Buttons and not links: each opens its page on this model."""
+    with st.container(horizontal=True):
+        if item.is_model and not item.problem:
+            if item.is_default:
+                if st.button("Read scans with it", type="primary", icon=":material/stethoscope:"):
+                    read_scans_with(item.name)
+            elif st.button(
+                "Use it to diagnose", type="primary", icon=":material/stethoscope:",
+                help="Scans are then read with it, as long as nobody chooses another on the page Diagnose.",
+            ):  # fmt: skip
+                _use(item)
+            if st.button("Evaluate it", icon=":material/fact_check:"):
+                evaluate_model(item.name)
+        if item.status != "none" or item.epochs_run:
+            words = "Watch its training" if item.status in ACTIVE else "See its training"
+            if st.button(words, icon=":material/model_training:"):
+                show_training(item.name)
+
+
+def _use(item: Summary) -> None:
+    with stated_errors():
+        models.set_default(Checkpoint(checkpoints_dir() / item.name))
+        announce(f"Scans are read with “{item.name}” from now on.")
+        read_scans_with(item.name)
+
+
+def _note(item: Summary, checkpoint: Checkpoint) -> None:
+    key = f"models_note_{whole(item.name)}_{hash(item.note)}"
+    with st.form(f"{key}_form", border=False, enter_to_submit=False):
+        st.text_area(
+            "Note", item.note, key=key, max_chars=models.MAX_NOTE, height=120,
+            placeholder="What was tried, what came out, who may use it",
+        )  # fmt: skip
+        st.form_submit_button("Save the note", icon=":material/save:", on_click=_save_note, args=(checkpoint, key))
+
+
+def _save_note(checkpoint: Checkpoint, key: str) -> None:
+    with stated_later():
+        models.set_note(checkpoint, st.session_state[key])
+        announce(f"The note on “{checkpoint.name}” is saved.")
+
+
+def _rename(name: str, checkpoint: Checkpoint) -> None:
+    key = f"models_name_{name}"
+    with (
+        st.form(f"{key}_form", border=False, enter_to_submit=False),
+        st.container(horizontal=True, vertical_alignment="bottom"),
+    ):
+        st.text_input("Name", name, key=key, max_chars=80)
+        st.form_submit_button("Rename", icon=":material/edit:", on_click=_rename_now, args=(checkpoint, key))
+
+
+def _rename_now(checkpoint: Checkpoint, key: str) -> None:
+    state = st.session_state
+    with stated_later():
+        renamed = models.rename(checkpoint, state[key].strip())
+        if renamed != checkpoint:
+            state["models_chosen"] = [renamed.name]
+            announce(f"“{checkpoint.name}” is called “{renamed.name}” now.")
+
+
+def _files(item: Summary, name: str, checkpoint: Checkpoint) -> None:
+    with st.container(horizontal=True):
+        if item.is_model and not item.problem:
+            st.download_button(
+                "Export as zip", lambda: _zip(checkpoint), f"{name}.zip", "application/zip", on_click="ignore",
+                icon=":material/download:", help="The whole model in one file, to be imported on another machine.",
+            )  # fmt: skip
+        st.button("Delete", icon=":material/delete:", type="tertiary", on_click=_delete, args=(checkpoint,))
+
+
+def _zip(checkpoint: Checkpoint) -> io.BytesIO:
+    out = io.BytesIO()
+    models.export_model(checkpoint, out)
+    out.seek(0)
+    return out
+
+
+@st.dialog("Delete this model?")
+def _delete(checkpoint: Checkpoint) -> None:
+    words = f"**{plain(whole(checkpoint.name))}** is deleted from this computer for good, with its weights and curves."
+    if models.default_model() == checkpoint:
+        words += " It is the model that scans are read with: another takes its place."
+    st.markdown(f"{words} The dataset that it learned from stays.")
+    yes, no = st.columns(2)
+    deleted = yes.button("Delete it", width="stretch", on_click=_delete_now, args=(checkpoint,))
+    if deleted or no.button("Keep it", type="primary", width="stretch"):
+        st.rerun()
+
+
+def _delete_now(checkpoint: Checkpoint) -> None:
+    with stated_later():
+        models.delete(checkpoint)
+        announce(f"“{checkpoint.name}” is deleted.")

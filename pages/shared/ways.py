@@ -1,0 +1,53 @@
+"""Ways from one page to another, which opens with what it is to show."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+
+NEW_RUN, WATCH_RUN = "Start a run", "Watch a run"
+"""The two views of Train."""
+
+
+def go_to(page: str, **wanted: Any) -> None:
+    """Open a page, with what it is to show."""
+    st.session_state.update(wanted)
+    st.switch_page(page)
+
+
+def read_scans_with(name: str) -> None:
+    """Open Diagnose on a model."""
+    go_to("pages/clinic/diagnose.py", diagnose_model_wanted=name)
+
+
+def evaluate_model(name: str) -> None:
+    """Open Evaluate on a model."""
+    go_to("pages/lab/evaluate.py", evaluate_model=name)
+
+
+def start_a_run() -> None:
+    """Open Train on the form for a new run."""
+    go_to("pages/lab/train.py", train_view_wanted=NEW_RUN)
+
+
+def show_training(name: str) -> None:
+    """Open Train on a run."""
+    go_to("pages/lab/train.py", train_shown=name, train_view_wanted=WATCH_RUN)
+
+
+def show_among_models(name: str) -> None:
+    """Open Models with a model chosen."""
+    go_to("pages/lab/models.py", models_wanted=name)
+
+
+def needs_a_dataset(words: str) -> None:
+    """Say that there is no dataset yet, and lead to where one is built."""
+    st.info(words)
+    st.page_link("pages/lab/dataset.py", label="Build a dataset", icon=":material/folder_open:")
+
+
+def needs_a_model(words: str) -> None:
+    """Say that there is no model yet, and lead to where one is trained."""
+    st.info(words)
+    st.page_link("pages/lab/train.py", label="Train a model", icon=":material/model_training:")
