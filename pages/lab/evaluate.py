@@ -9,7 +9,7 @@ from typing import Any
 import streamlit as st
 
 from pages.shared.confusion import cells_and_scans
-from pages.shared.datasets import SPLIT_HELP, SPLITS, Facts, facts_of, has_no_meaning
+from pages.shared.datasets import SPLIT_HELP, SPLITS, Facts, facts_of
 from pages.shared.exports import exports
 from pages.shared.jobs import say_how_it_ended, stop_button, watch
 from pages.shared.page import head, remembered, stated_errors
@@ -18,7 +18,7 @@ from pages.shared.ways import needs_a_dataset, needs_a_model, read_scans_with, s
 from pages.shared.words import listed, moment, nice, nice_names, plain, scans, span
 from xrai import jobs
 from xrai.checkpoint import Card, Checkpoint, list_models
-from xrai.dataset import list_datasets
+from xrai.dataset import list_datasets, says_nothing_of_patients
 from xrai.errors import CheckpointError, DatasetError
 from xrai.figures import SPLIT_WORDS, captioned, confusion_figure
 from xrai.measurements import Measurement, load_measurement, measurement_folder
@@ -179,7 +179,7 @@ def _progress(job: jobs.Job) -> None:
 def _caveats(card: Card, path: Path, facts: Facts, split: str) -> None:
     """Who is in these scans, and what makes figures on them say less than they seem to."""
     who = facts.population or "nobody described them when the dataset was built"
-    if has_no_meaning(facts.population, drawings=facts.drawings):
+    if says_nothing_of_patients(facts.population, drawings=facts.drawings):
         st.warning(
             f"**Take no figure below for how good the model is on patients.** The dataset {plain(path.stem)} is "
             f"described so: “{plain(who)}”.",
@@ -284,14 +284,16 @@ def _about_figures(checkpoint: Checkpoint, report: Mapping[str, Any], facts: Fac
     """What a saved picture of a figure says of it."""
     split = SPLIT_WORDS.get(report["split"], str(report["split"])).lower()
     said = [f"{checkpoint.name} on {report['dataset']}, {split} split, {scans(report['n'])}"]
-    return [*said, NO_MEANING] if has_no_meaning(facts.population, drawings=facts.drawings) else said
+    return [*said, NO_MEANING] if says_nothing_of_patients(facts.population, drawings=facts.drawings) else said
 
 
 def _about_training(card: Card) -> list[str]:
     """What a saved picture of the training's curves says of it."""
     learned = card.dataset
     said = [f"{card.name}, trained on {learned.get('name') or 'a dataset that is not known'}"]
-    means_nothing = has_no_meaning(str(learned.get("population") or ""), drawings=bool(learned.get("drawings")))
+    means_nothing = says_nothing_of_patients(
+        str(learned.get("population") or ""), drawings=bool(learned.get("drawings"))
+    )
     return [*said, NO_MEANING] if means_nothing else said
 
 

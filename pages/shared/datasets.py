@@ -14,8 +14,6 @@ SPLIT_HELP = (
     "Training scans are learned from, validation scans choose the best moment of a run, test scans are kept for the "
     "final measurement."
 )
-NO_MEANING = ("no clinical meaning", "no medical meaning", "no accuracy")
-"""What the description of a set's patients says where figures on it must not be taken for those of patients."""
 
 
 class Facts(NamedTuple):
@@ -37,11 +35,6 @@ def facts_of(path: Path) -> Facts:
     """
     stamp = path.stat()
     return Facts(*_read_facts(str(path), stamp.st_mtime_ns, stamp.st_size))
-
-
-def has_no_meaning(population: str, *, drawings: bool) -> bool:
-    """Whether figures on scans have no clinical meaning: they are drawings, or their description says so (NO_MEANING)."""
-    return drawings or any(words in population.lower() for words in NO_MEANING)
 
 
 @st.cache_data(max_entries=50, show_spinner=False)
