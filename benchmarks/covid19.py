@@ -3,8 +3,8 @@
 python benchmarks/covid19.py data/covid19.hdf5 --weights pneumonia --epochs 20 [--part train] [--repeats 3]
 
 Every scan is predicted once a repeat by a model that has seen neither it nor a copy of it. The figures are those of
-each repeat's predictions put together, as mean and standard deviation over repeats; what is compared with what is the
-settings, never the official test split: `--part train` leaves that out altogether, to choose settings by.
+each repeat's predictions put together, as mean and standard deviation over repeats, which cut the set in other folds;
+the seed of the training stays. `--part train` leaves the official test split out altogether, to choose settings by.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import argparse
 import json
 import sys
 import tempfile
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +20,12 @@ import h5py
 import numpy as np
 from sklearn.model_selection import StratifiedKFold, train_test_split
 
-from xrai.checkpoint import Checkpoint, open_checkpoint
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from xrai.checkpoint import Checkpoint
+from xrai.cli.parser import add_settings
 from xrai.cli.places import dataset_path
+from xrai.cli.runs import base_settings
 from xrai.config import TrainConfig
 from xrai.dataset import Dataset, open_dataset
 from xrai.evaluation import predict_rows, report
@@ -43,17 +46,15 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=1)
     parser.add_argument("--folds", type=int, default=5)
     parser.add_argument("--part", choices=("train", "all"), default="all")
-    for item in fields(TrainConfig):
-        parser.add_argument(f"--{item.name.replace('_', '-')}", type=type(item.default), default=None)
+    add_settings(parser)
     options = parser.parse_args()
-    given = {item.name: getattr(options, item.name) for item in fields(TrainConfig)}
-    given = {name: value for name, value in given.items() if value is not None}
-    start = TrainConfig(**given).starts_from_model
-    config = TrainConfig(**(open_checkpoint(start).card().config.shape if start else {}) | given)
+    config = TrainConfig(**base_settings(options))
     with open_dataset(dataset_path(options.dataset)) as dataset:
         rows = without_copies(dataset, options.part)
         repeats = [one_repeat(dataset, rows, config, options.folds, seed) for seed in range(options.repeats)]
-    print(json.dumps({"n": len(rows), "settings": given, **summary(repeats), "repeats": repeats}, indent=1))
+    print(
+        json.dumps({"n": len(rows), "settings": config.arguments(), **summary(repeats), "repeats": repeats}, indent=1)
+    )
 
 
 def without_copies(dataset: Dataset, part: str) -> np.ndarray:
@@ -69,7 +70,8 @@ def one_repeat(dataset: Dataset, rows: np.ndarray, config: TrainConfig, folds: i
     probabilities = np.zeros((len(rows), len(dataset.classes)), np.float32)
     cut = StratifiedKFold(folds, shuffle=True, random_state=seed)
     for number, (rest, held_out) in enumerate(cut.split(rows, labels)):
-        learned, checked = train_test_split(rest, test_size=HELD_OUT, stratify=labels[rest], random_state=seed)
+        parts = train_test_split(rest, test_size=HELD_OUT, stratify=labels[rest], random_state=seed)
+        learned, checked = map(np.asarray, parts)
         splits = np.zeros(len(rows), np.uint8)
         splits[checked], splits[held_out] = 1, 2
         probabilities[held_out] = predicted(dataset, rows, splits, config, learned, held_out)

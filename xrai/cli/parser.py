@@ -55,7 +55,7 @@ def _add_runs(verbs: Any) -> None:
     train.add_argument("dataset", nargs="?", help="the .hdf5 file; may be left out with --resume")
     train.add_argument("--name", required=True, help="of the model: its folder below checkpoints/")
     train.add_argument("--resume", action="store_true", help="go on with a run that was stopped or broke off")
-    _add_settings(train)
+    add_settings(train)
 
     sweep = _verb(verbs, "sweep", runs.sweep, "train with every combination of a few settings, one after another")
     sweep.add_argument("dataset", nargs="?", help="the .hdf5 file; left out with --resume")
@@ -65,13 +65,13 @@ def _add_runs(verbs: Any) -> None:
         help="a setting with the values to try, such as learning-rate=0.001,0.0003; may be given several times",
     )  # fmt: skip
     sweep.add_argument("--resume", action="store_true", help="go on with a sweep that was stopped or broke off")
-    _add_settings(sweep)
+    add_settings(sweep)
 
     layers = _verb(
         verbs, "layers", runs.layers, "show a network layer by layer, and the memory that its training needs"
     )
     layers.add_argument("--classes", type=int, default=2, help="how many classes it tells apart (default 2)")
-    _add_settings(layers)
+    add_settings(layers)
 
 
 def _add_readings(verbs: Any) -> None:
@@ -132,7 +132,7 @@ def _of_one(verbs: Any, name: str, run: Callable[[argparse.Namespace], int], hel
     return verb
 
 
-def _add_settings(verb: argparse.ArgumentParser) -> None:
+def add_settings(verb: argparse.ArgumentParser) -> None:
     """An option for every field of `TrainConfig`; what is not given stays None."""
     verb.epilog = _SHAPE
     for item in fields(TrainConfig):

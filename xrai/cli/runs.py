@@ -73,7 +73,7 @@ def layers(options: argparse.Namespace) -> int:
     """Show a network layer by layer, and the memory that its training needs."""
     if not 2 <= options.classes <= 1000:
         raise SettingsError(f"A model tells apart 2 to 1,000 classes, not {options.classes}.")
-    config = TrainConfig(**_base(options))
+    config = TrainConfig(**base_settings(options))
     from xrai import blueprint
 
     found, needed = blueprint.layers(config, options.classes), blueprint.memory_needed(config, options.classes)
@@ -102,7 +102,7 @@ def given_settings(options: argparse.Namespace) -> dict[str, Any]:
 
 def _asked(options: argparse.Namespace) -> tuple[TrainConfig, Path]:
     """The settings and the dataset of a new run."""
-    return TrainConfig(**_base(options)), _dataset(options, "train data/chest.hdf5 --name NAME")
+    return TrainConfig(**base_settings(options)), _dataset(options, "train data/chest.hdf5 --name NAME")
 
 
 def _asked_again(options: argparse.Namespace, checkpoint: Checkpoint) -> tuple[TrainConfig, Path]:
@@ -130,7 +130,7 @@ def _planned(options: argparse.Namespace) -> Sweep:
     if both_ways := [name for name in given_settings(options) if name in grid]:
         flag = _flag(both_ways[0])
         raise SettingsError(f"The sweep varies what {flag} says is the same for all runs: leave out one of the two.")
-    return create(options.name, dataset, _base(options), grid)
+    return create(options.name, dataset, base_settings(options), grid)
 
 
 def _planned_again(options: argparse.Namespace) -> Sweep:
@@ -167,7 +167,7 @@ def _grid(words: Sequence[str]) -> dict[str, list[Any]]:
     return grid
 
 
-def _base(options: argparse.Namespace) -> dict[str, Any]:
+def base_settings(options: argparse.Namespace) -> dict[str, Any]:
     """The settings that were given, and those taken over from the model that a run starts from."""
     given = given_settings(options)
     start = TrainConfig(weights=given["weights"]).starts_from_model if "weights" in given else None
