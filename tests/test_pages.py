@@ -447,6 +447,10 @@ class TestTrain:
         assert table["AUC (95 % interval)"].tolist() == ["0.950", ""]
         assert table["Status"].tolist() == ["Done", "Failed"]
         assert "No memory is left" in texts(app)
+        (checkpoints_dir() / "s-1").mkdir()
+        button(app, "Compare its runs").click().run()
+        assert app.title[0].value == "Models"
+        app.switch_page(TRAIN).run()
         button(app, "Go on with the sweep").click().run()
         assert started[0] == (["sweep", "--name", "s", "--resume"], sweep.folder)
 

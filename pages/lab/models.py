@@ -241,13 +241,13 @@ def _import(*, is_open: bool) -> None:
                 with st.spinner("Checking the model…"):
                     taken_in = models.import_model(file, name.strip() or None)
                 state["models_import"] = generation + 1
-                state["models_wanted"] = taken_in.name
+                state["models_wanted"] = [taken_in.name]
                 announce(f"“{taken_in.name}” is imported.")
                 st.rerun()
 
 
 if wanted := st.session_state.pop("models_wanted", None):
-    st.session_state["models_chosen"] = [wanted]
+    st.session_state["models_chosen"] = wanted
     st.session_state.pop("models_search", None)
     st.session_state.pop("models_dataset", None)
 main()

@@ -294,8 +294,8 @@ def _sweep(sweep: Sweep, job: jobs.Job) -> None:
                 _refuse_a_second_run()
                 jobs.start(["sweep", "--name", sweep.name, "--resume"], sweep.folder, title=sweep.name)
                 _show(SWEEP + sweep.name)
-    if not job.is_active:
-        st.page_link("pages/lab/models.py", label="Compare its runs", icon=":material/inventory_2:")
+    if not job.is_active and st.button("Compare its runs", icon=":material/inventory_2:"):
+        show_among_models(*(run.name for run in sweep.runs if Checkpoint(checkpoints_dir() / run.name).is_model))
 
 
 def _run(checkpoint: Checkpoint, job: jobs.Job) -> None:

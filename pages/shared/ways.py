@@ -36,9 +36,9 @@ def show_training(name: str) -> None:
     go_to("pages/lab/train.py", train_shown=name, train_view_wanted=WATCH_RUN)
 
 
-def show_among_models(name: str) -> None:
-    """Open Models with a model chosen."""
-    go_to("pages/lab/models.py", models_wanted=name)
+def show_among_models(*names: str) -> None:
+    """Open Models with some models chosen."""
+    go_to("pages/lab/models.py", models_wanted=list(names))
 
 
 def needs_a_dataset(words: str) -> None:
