@@ -7,11 +7,22 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from xrai.checkpoint import CARD, CONFIG, HISTORY, WEIGHTS, Card, list_checkpoints, list_models, open_checkpoint
-from xrai.config import TrainConfig
+from xrai.checkpoint import (
+    CARD,
+    CONFIG,
+    HISTORY,
+    WEIGHTS,
+    Card,
+    Checkpoint,
+    list_checkpoints,
+    list_models,
+    open_checkpoint,
+)
+from xrai.config import NETWORKS, TrainConfig
 from xrai.errors import CheckpointError
 from xrai.networks import build_network, n_parameters
 from xrai.preprocessing import Preprocessing
+from xrai.settings import PROJECT
 
 CONFIG_OF = TrainConfig(network="convnet", blocks=2, filters=4, dense_units=8, image_size=32)
 
@@ -74,7 +85,23 @@ def test_card_comes_back_as_it_was_written(model):
 
 def test_card_is_json_with_its_format_and_version(model):
     values = json.loads((model.folder / CARD).read_text(encoding="utf-8"))
-    assert (values["format"], values["version"]) == ("xrai-model", 1)
+    assert (values["format"], values["version"]) == ("xrai-model", 2)
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_cards_of_this_version_and_the_one_before_are_read(model, version):
+    edit_card(model, version=version)
+    assert model.card() == a_card()
+    config = {name: value for name, value in asdict(CONFIG_OF).items() if name not in ("head_epochs", "fine_tune")}
+    edit_card(model, config=config)
+    assert model.card() == a_card()
+
+
+@pytest.mark.parametrize("name", ["pneumonia", "covid19"])
+def test_the_shipped_models_are_read(name):
+    """Both cards say version 1, and that of covid19 has settings which that version did not know."""
+    shipped = Checkpoint(PROJECT / "checkpoints" / name)
+    assert shipped.load_network(shipped.card()).pools_globally
 
 
 def test_the_card_of_a_renamed_model_has_its_new_name(model):
@@ -111,6 +138,36 @@ def test_the_card_of_a_renamed_model_has_its_new_name(model):
 )
 def test_order_of_classes_by_their_names(classes, names, order):
     assert a_card(classes=classes).order_of(names) == order
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("<5 mm", ">5 mm"), ("COVID (+)", "COVID (-)"), ("1.0", "10"), ("Grade 1-2", "Grade 12"), ("1,5 cm", "15 cm"),
+        ("Grade 1 2", "Grade 12"), ("CT -5", "CT 5"), ("A/B", "AB"), ("T1.0", "T10"), ("HER2+", "HER2"), ("?", ""),
+    ],
+)  # fmt: skip
+def test_signs_that_carry_meaning_are_not_dropped(one, other):
+    """`<5 mm` and `>5 mm` came out as spellings of one name, so that a model was measured against the wrong classes."""
+    assert a_card(classes=("normal", one)).order_of(("normal", other)) is None
+    assert a_card(classes=("normal", one)).order_of((one, "NORMAL")) == [1, 0]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("COVID-19", "Covid19", "covid 19", "COVID_19", "covid\u201019", "covid.19"),
+        ("Viral Pneumonia", "VIRAL_PNEUMONIA", "viral-pneumonia", " viral \u00a0 _pneumonia ", "ViralPneumonia"),
+        ("<5 mm", "< 5 MM", "<5_mm", "<5mm"),
+        ("Grade 1-2", "grade_1-2", "GRADE1-2", "grade-1-2"),
+        ("Stage 1 2", "stage_1_2", "Stage 1 _2"),
+        ("COVID (+)", "covid(+)", "Covid_(+)"),
+    ],
+    ids=str,
+)
+def test_spellings_of_one_name(names):
+    for name in names:
+        assert a_card(classes=("normal", names[0])).order_of((name, "Normal")) == [1, 0], name
 
 
 def test_classes_that_differ_in_a_sign_alone_are_not_the_same():
@@ -300,7 +357,7 @@ def test_card_with_undefined_measures_is_borne(model):
 
 
 def test_card_of_a_newer_version(model):
-    edit_card(model, version=2)
+    edit_card(model, version=3, config={"a setting": "of later on"})
     with pytest.raises(CheckpointError) as error:
         model.card()
     assert_one_sentence(error, "newer version", "update")
@@ -359,6 +416,73 @@ def test_weights_that_are_no_numbers(model):
     tensors = {name: value.clone() for name, value in load_file(model.folder / WEIGHTS).items()}
     tensors["head.0.bias"][0] = float("nan")
     save_file(tensors, model.folder / WEIGHTS)
+    with pytest.raises(CheckpointError) as error:
+        model.load_network(model.card())
+    assert_one_sentence(error, WEIGHTS)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_network_comes_back_just_as_when_it_was_built_with_numbers(home, name):
+    config = TrainConfig(network=name, image_size=64)
+    checkpoint = open_checkpoint("m")
+    checkpoint.folder.mkdir()
+    checkpoint.save_network(a_network(config, 3))
+    card = a_card(config, classes=("A", "B", "C"), threshold=None, heatmap={})
+    found, expected = checkpoint.load_network(card), build_network(config, 3)
+    expected.load_state_dict(load_file(checkpoint.folder / WEIGHTS))
+    expected.float().eval()
+    assert str(found) == str(expected)
+    for one, other in zip(found.modules(), expected.modules(), strict=True):
+        assert one.training is other.training is False
+    for items in ("named_parameters", "named_buffers"):
+        pairs = list(zip(getattr(found, items)(), getattr(expected, items)(), strict=True))
+        assert pairs
+        for (one, value), (other, wanted) in pairs:
+            assert one == other
+            assert type(value) is type(wanted)
+            assert torch.equal(value, wanted)
+            assert (value.dtype, value.requires_grad, value.stride(), value.device, value.is_leaf) == (
+                wanted.dtype, wanted.requires_grad, wanted.stride(), wanted.device, wanted.is_leaf
+            )  # fmt: skip
+    scans = torch.rand(2, 1, 64, 64)
+    with torch.inference_mode():
+        assert torch.equal(found(scans), expected(scans))
+
+
+def test_a_card_that_speaks_of_a_huge_network_fills_no_memory(model):
+    """A few kilobytes of an import made the server build 33.6 GB of weights before it looked at the weights file."""
+    resource = pytest.importorskip("resource")
+    huge = replace(CONFIG_OF, blocks=1, filters=128, image_size=512, dense_layers=0)
+    card = a_card(huge, classes=tuple(map(str, range(1000))), threshold=None, heatmap={})
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (24 * 1024**3, before[1]))
+    try:
+        with pytest.raises(CheckpointError) as error:
+            model.load_network(card)
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
+    assert_one_sentence(error, WEIGHTS)
+
+
+def test_what_is_loaded_does_not_look_into_its_file(model):
+    """A file that somebody looks into cannot be replaced on Windows."""
+    network = model.load_network(model.card())
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    file = model.folder / WEIGHTS
+    with file.open("r+b") as opened:
+        opened.write(b"\x01" * file.stat().st_size)
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [torch.ones(2, dtype=torch.int64), torch.ones(2, dtype=torch.bool), torch.ones(2, dtype=torch.complex64),
+     torch.full((2,), 1e300, dtype=torch.float64), torch.ones(1, 2), torch.ones(0)],
+    ids=lambda value: f"{value.dtype} {tuple(value.shape)}",
+)  # fmt: skip
+def test_weights_of_another_kind(model, odd):
+    tensors = {name: value.clone() for name, value in load_file(model.folder / WEIGHTS).items()}
+    save_file(tensors | {"head.3.bias": odd}, model.folder / WEIGHTS)
     with pytest.raises(CheckpointError) as error:
         model.load_network(model.card())
     assert_one_sentence(error, WEIGHTS)

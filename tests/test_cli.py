@@ -10,6 +10,7 @@ import sys
 import zipfile
 import zlib
 from collections import namedtuple
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -20,10 +21,10 @@ from xrai.checkpoint import CARD, CONFIG, HISTORY, STATE, WEIGHTS, open_checkpoi
 from xrai.cli import output
 from xrai.dataset import open_dataset
 from xrai.errors import ScanError
-from xrai.measurements import PREDICTIONS, REPORT, load_measurement
+from xrai.measurements import REPORT, load_measurement, measurement_folder
 from xrai.records import read_records, write_json
 from xrai.settings import PROJECT
-from xrai.sweep import MAX_RUNS, open_sweep
+from xrai.sweep import MAX_RUNS, create, open_sweep
 
 TINY = [
     "--network", "convnet", "--blocks", "2", "--filters", "2", "--dense-units", "4", "--image-size", "32",
@@ -268,9 +269,10 @@ def test_evaluate_leaves_its_measurement_and_a_done_job_behind(call, model, prac
         found = json.loads(call("evaluate", "m", practice, "--json").out)
         assert found["measured_before"] == n - 1
         assert len(open_checkpoint("m").card().evaluations) == n
-    folder = model / "evaluations" / "practice-test"
-    assert [item.name for item in (model / "evaluations").iterdir()] == ["practice-test"]
-    assert {item.name for item in folder.iterdir()} - {jobs.LOCK} == {REPORT, PREDICTIONS, HISTORY, jobs.JOB}
+    folder = measurement_folder(open_checkpoint("m"), practice, "test")
+    assert list((model / "evaluations").iterdir()) == [folder]
+    (table,) = folder.glob("predictions-*.csv")
+    assert {item.name for item in folder.iterdir()} - {jobs.LOCK} == {REPORT, table.name, HISTORY, jobs.JOB}
     job = jobs.Job(folder)
     assert (job.status, job.title) == ("done", "Measuring m on practice, test")
     assert [(record["kind"], record["done"]) for record in job.records()] == [("progress", found["n"])]
@@ -309,11 +311,11 @@ def test_evaluate_without_what_is_not_there(call, model, practice, tmp_path):
 def test_evaluate_on_classes_that_are_spelled_otherwise(call, model, home, tmp_path, drawings):
     """Their order by name is another, too."""
     source = tmp_path / "source"
-    for old, new in (("CLEAR", "c lear"), ("OPACITY", "(Opacity)")):
+    for old, new in (("CLEAR", "c lear"), ("OPACITY", "_Opacity")):
         shutil.copytree(drawings / old, source / new)
     assert call("build", source, home / "data" / "respelled.hdf5", "--size", 64).status == 0
     with open_dataset(home / "data" / "respelled.hdf5") as dataset:
-        assert dataset.classes == ("(Opacity)", "c lear")
+        assert dataset.classes == ("_Opacity", "c lear")
         support = [int((dataset.labels[dataset.rows("test")] == label).sum()) for label in (1, 0)]
     found = json.loads(call("evaluate", "m", "respelled", "--json").out)
     assert found["classes"] == ["CLEAR", "OPACITY"]
@@ -323,7 +325,7 @@ def test_evaluate_on_classes_that_are_spelled_otherwise(call, model, home, tmp_p
 
 
 def test_the_same_split_is_not_measured_twice_at_once(call, model, practice):
-    with jobs.running(model / "evaluations" / "practice-test", title="x"):
+    with jobs.running(measurement_folder(open_checkpoint("m"), practice, "test"), title="x"):
         printed = call("evaluate", "m", practice, "--json")
         assert_one_sentence(printed, "Measuring m on practice, test", "already running")
         assert call("evaluate", "m", practice, "--split", "val", "--json").status == 0
@@ -333,22 +335,56 @@ def test_the_same_split_is_not_measured_twice_at_once(call, model, practice):
 def test_a_measurement_can_be_stopped(call, model, practice, monkeypatch):
     """It once said that it would stop, and went on to its end."""
     monkeypatch.setattr("xrai.evaluation.BATCH", 1)
-    (model / "evaluations" / "practice-test").mkdir(parents=True)
+    folder = measurement_folder(open_checkpoint("m"), practice, "test")
+    folder.mkdir(parents=True)
     real = output.print_progress
 
     def stop(record):
         real(record)
         if record["done"] == 2:
-            jobs.Job(model / "evaluations" / "practice-test").stop()
+            jobs.Job(folder).stop()
 
     monkeypatch.setattr("xrai.cli.readings.print_progress", stop)
     printed = call("evaluate", "m", practice, "--json")
     assert printed.status == 0
     assert json.loads(printed.out) == {"model": "m", "ended": "stopped"}
-    job = jobs.Job(model / "evaluations" / "practice-test")
+    job = jobs.Job(folder)
     assert (job.status, len(job.records())) == ("stopped", 2)
     assert not (job.folder / REPORT).exists()
     assert open_checkpoint("m").card().evaluations == []
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_a_measurement_that_cannot_be_kept_is_printed_all_the_same(call, model, practice, monkeypatch, options):
+    """Else the look at the test split would be spent for nothing."""
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("xrai.evaluation.save_measurement", full)
+    printed = call("evaluate", "m", practice, *options)
+    assert printed.status == 1
+    assert "cannot be kept in the folder of the model “m” (No space left on device)" in printed.err
+    if options:
+        assert set(json.loads(printed.out)) >= EVALUATION
+    else:
+        assert "confusion matrix" in printed.out
+    assert len(open_checkpoint("m").card().evaluations) == 1
+    job = jobs.Job(measurement_folder(open_checkpoint("m"), practice, "test"))
+    assert (job.status, job.error) == ("failed", printed.err.splitlines()[-1].removeprefix("error: "))
+
+
+def test_figures_that_are_not_defined_are_dashes(call, model, practice):
+    """The precision of a class that is never called once read 0.000."""
+    card = open_checkpoint("m").card()
+    never = replace(card, threshold={"class": card.classes[1], "value": 1.0, "chosen": "in a test"})
+    open_checkpoint("m").write_card(never)
+    lines = call("evaluate", "m", practice).out.splitlines()
+    (row,) = [line.split() for line in lines if line.split()[:1] == ["OPACITY"] and line.endswith("scans")]
+    assert row[1] == "–"  # precision
+    assert row[2] == "0.000"  # recall: none of its scans was called so
+    found = json.loads(call("evaluate", "m", practice, "--json").out)["per_class"]["OPACITY"]
+    assert (found["precision"], found["precision_interval"]) == (0.0, None)
 
 
 # --- sweep, layers, and what a run starts from ------------------------------------------------------------------------
@@ -401,13 +437,15 @@ def test_a_sweep_goes_on_with_the_runs_that_are_not_done(call, home, practice, m
 
 
 def test_a_sweep_of_which_one_run_fails_says_so(call, home, practice, model):
-    """Each is a network of its own, so the weights to start from fit one of them only."""
-    printed = call(
-        "sweep", practice, "--name", "s", "--weights", "m", "--epochs", 1, "--batch-size", 16, "--vary", "filters=2,3"
-    )
-    assert_one_sentence(printed, "1 of 2 runs could not be trained", "“s-2”", "model to start from")
+    """Its name was taken by another model after the sweep was planned."""
+    settings = open_checkpoint("m").config()["train"]
+    for name, seeds, taken in (("s", [1, 2], "s-2"), ("t", [1], "t-1")):
+        create(name, practice, {key: value for key, value in settings.items() if key != "seed"}, {"seed": seeds})
+        shutil.copytree(model, model.with_name(taken))
+    printed = call("sweep", "--name", "s", "--resume")
+    assert_one_sentence(printed, "1 of 2 runs could not be trained", "“s-2”")
     assert "1 of 2 runs are done; the best on validation is “s-1”: AUC" in printed.err
-    printed = call("sweep", practice, "--name", "t", "--weights", "m", "--vary", "filters=3", "--json")
+    printed = call("sweep", "--name", "t", "--resume", "--json")
     assert_one_sentence(printed, "No run of the sweep “t” could be trained", "“t-1”")
 
 
@@ -1008,7 +1046,9 @@ def test_disk_full_while_training(call, home, practice, monkeypatch):
 
 def test_disk_full_while_evaluating(call, model, practice, monkeypatch):
     monkeypatch.setattr("xrai.checkpoint.Checkpoint.write_card", no_space)
-    assert_one_sentence(call("evaluate", "m", practice, "--json"), "No space left")
+    printed = call("evaluate", "m", practice, "--json")
+    assert set(json.loads(printed.out)) >= EVALUATION  # and the sentence says that it is not kept
+    assert_one_sentence(printed._replace(out=""), "No space left")
 
 
 def test_loss_that_is_no_number(call, home, practice, monkeypatch):

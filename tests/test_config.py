@@ -190,6 +190,11 @@ def test_early_stopping_and_keeping_the_last_epoch_do_not_go_together():
     assert config_of(keep="loss", patience=3).patience == 3
 
 
+def test_the_share_after_the_head_epochs_says_that_it_needs_them():
+    """Whoever varied it alone trained the same model several times, and nothing said so."""
+    assert "without head epochs it changes nothing" in FIELDS["fine_tune"].metadata["help"]
+
+
 class TestRoundTrips:
     def test_all_settings_are_tried_here(self):
         assert set(CHANGED) == set(FIELDS)

@@ -112,6 +112,13 @@ def test_three_classes_go_to_the_likeliest(home):
     assert reading.diagnosis == max(reading.probabilities, key=reading.probabilities.__getitem__)
 
 
+def test_an_answer_that_is_no_number_is_said_in_a_sentence(reader):
+    """Weights that are finite may still lead to what is no number: the page then showed a bare ValueError."""
+    next(item for item in reader.network.modules() if isinstance(item, torch.nn.BatchNorm2d)).running_var.fill_(-1.0)
+    with pytest.raises(CheckpointError, match=r"^The model “m” gives no number as its answer, [^\n]*\.$"):
+        reader.read(read_scan(encoded(film())))
+
+
 def test_threshold_decides(reader):
     scan = read_scan(encoded(film()))
     share = reader.read(scan).probabilities["OPACITY"]

@@ -196,6 +196,17 @@ def test_a_job_gives_way_to_the_dashboard(worker):
     wait_until(job, "stopped")
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has priority classes instead")
+@pytest.mark.parametrize(("own", "given"), [(0, 10), (10, 10), (15, 15)])
+def test_niceness_does_not_add_up_from_job_to_job(worker, monkeypatch, own, given):
+    """A sweep's runs gave way to every other program, since the sweep itself gives way already."""
+    asked = []
+    monkeypatch.setattr(os, "getpriority", lambda which, who: own)
+    monkeypatch.setattr(os, "setpriority", lambda which, who, niceness: asked.append(niceness))
+    wait_until(worker("pass"), "done")
+    assert asked == [given]
+
+
 def test_starting_twice_is_refused(worker):
     job = worker("work")
     with pytest.raises(JobError, match="“the work” is already running"):

@@ -3,7 +3,7 @@
 import csv
 import errno
 import json
-from dataclasses import replace
+import os
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,6 @@ from xrai.errors import CheckpointError
 from xrai.evaluation import report
 from xrai.measurements import (
     FOLDER,
-    PREDICTIONS,
     REPORT,
     Measurement,
     Predictions,
@@ -23,6 +22,7 @@ from xrai.measurements import (
     load_measurement,
     measurement_folder,
     save_measurement,
+    weights_mark,
 )
 
 CLASSES = ("Normal", "Covid", "Viral, Pneumonia")
@@ -53,6 +53,12 @@ def same(one, two):
         assert getattr(one.predictions, name).tolist() == getattr(two.predictions, name).tolist(), name
 
 
+def table_of(folder):
+    """The kept table of predictions; there is one."""
+    (file,) = folder.glob("predictions-*.csv")
+    return file
+
+
 def change(folder, edit):
     values = json.loads((folder / REPORT).read_text(encoding="utf-8"))
     edit(values)
@@ -65,13 +71,14 @@ def test_what_is_saved_is_read_back_to_the_last_digit(folder):
     loaded = load_measurement(folder)
     same(saved, loaded)
     assert loaded.classes == CLASSES
-    assert sorted(item.name for item in folder.iterdir()) == [PREDICTIONS, REPORT]
+    assert sorted(folder.iterdir()) == [table_of(folder), folder / REPORT]
 
 
 def test_a_later_one_takes_the_place_of_an_earlier(folder):
     save_measurement(folder, make(seed=1))
     save_measurement(folder, make(n=12, seed=2))
     same(load_measurement(folder), make(n=12, seed=2))
+    assert sorted(folder.iterdir()) == [table_of(folder), folder / REPORT]
 
 
 @pytest.mark.parametrize("name", [
@@ -88,7 +95,7 @@ def test_any_file_name_comes_back(folder, name):
 def test_where_nothing_was_measured_there_is_none(folder):
     assert load_measurement(folder) is None
     folder.mkdir(parents=True)
-    (folder / PREDICTIONS).write_text("a job that died before its report", encoding="utf-8")
+    (folder / "predictions-1.csv").write_text("a job that died before its report", encoding="utf-8")
     assert load_measurement(folder) is None
 
 
@@ -118,6 +125,8 @@ BAD_REPORTS = {
     "no weights": lambda r: r.pop("weights"),
     "half of the unseen": lambda r: r.update(unseen={"n": 3}),
     "a true count": lambda r: r.update(seen=True),
+    "no table": lambda r: r.pop("predictions_file"),
+    "a table elsewhere": lambda r: r.update(predictions_file="../d-test.csv"),
     "one class": lambda r: r.update(classes=["Normal"]),
 }  # fmt: skip
 
@@ -164,16 +173,16 @@ BAD_TABLES = {
 @pytest.mark.parametrize("edit", BAD_TABLES.values(), ids=BAD_TABLES)
 def test_damaged_predictions_are_one_sentence(folder, edit):
     save_measurement(folder, make())
-    (folder / PREDICTIONS).write_bytes(edit((folder / PREDICTIONS).read_bytes()))
+    table_of(folder).write_bytes(edit(table_of(folder).read_bytes()))
     with pytest.raises(CheckpointError, match="damaged"):
         load_measurement(folder)
 
 
 def test_predictions_of_another_measurement_are_refused(folder):
     save_measurement(folder, make(seed=1))
-    other = (folder / PREDICTIONS).read_bytes()
+    other = table_of(folder).read_bytes()
     save_measurement(folder, make(seed=2))
-    (folder / PREDICTIONS).write_bytes(other)
+    table_of(folder).write_bytes(other)
     with pytest.raises(CheckpointError, match="damaged"):
         load_measurement(folder)
 
@@ -190,34 +199,102 @@ def test_on_a_full_disk_the_earlier_one_stays(folder, monkeypatch, where):
         save_measurement(folder, make(seed=2))
     monkeypatch.undo()
     same(load_measurement(folder), make(seed=1))
-    assert sorted(item.name for item in folder.iterdir()) == [PREDICTIONS, REPORT]
+    assert sorted(folder.iterdir()) == [table_of(folder), folder / REPORT]
 
 
-@pytest.mark.parametrize("failing", [1, 2])
-def test_when_it_breaks_off_between_the_two_files_no_mixed_pair_is_left(folder, monkeypatch, failing):
+def in_use(*_, **__):
+    raise PermissionError(errno.EACCES, "in use")
+
+
+def test_predictions_that_a_spreadsheet_holds_cost_no_measurement(folder, monkeypatch):
+    """On Windows an open file can be neither replaced nor removed: the earlier and the new one were once lost."""
     save_measurement(folder, make(seed=1))
-    moved = []
-
-    def breaks_off(fresh: Path, file: Path):
-        moved.append(file.name)
-        if len(moved) == failing:
-            full()
-        fresh.replace(file)
-
-    monkeypatch.setattr(measurements, "replace_file", breaks_off)
-    with pytest.raises(OSError, match="No space"):
-        save_measurement(folder, make(seed=2))
-    assert load_measurement(folder) is None
-    assert not list(folder.glob("*.partial"))
+    held = table_of(folder)
+    real = Path.unlink, Path.replace
+    monkeypatch.setattr(Path, "unlink", lambda path, **more: in_use() if path == held else real[0](path, **more))
+    monkeypatch.setattr(Path, "replace", lambda path, to: in_use() if Path(to) == held else real[1](path, to))
+    save_measurement(folder, make(seed=2))
+    same(load_measurement(folder), make(seed=2))
+    assert held.is_file()
+    monkeypatch.undo()
+    save_measurement(folder, make(seed=3))
+    same(load_measurement(folder), make(seed=3))
+    assert not held.is_file()
 
 
-def test_a_measurement_is_of_the_weights_that_were_measured(home):
-    class Of:
-        created, training = "2026", {"best_epoch": 3}
+@pytest.fixture
+def weights(home):
+    checkpoint = open_checkpoint("m")
+    checkpoint.folder.mkdir(parents=True)
+    file = checkpoint.folder / "model.safetensors"
+    file.write_bytes(b"weights")
+    return file
 
-    found = make(weights="2026, epoch 3")
-    assert found.is_of(Of)
-    assert not replace(found, report=found.report | {"weights": "2026, epoch 4"}).is_of(Of)
+
+def test_a_measurement_is_of_the_weights_that_were_measured(weights):
+    checkpoint = open_checkpoint("m")
+    found = make(weights=weights_mark(checkpoint))
+    assert found.is_of(checkpoint)
+    weights.write_bytes(b"other weights")
+    assert not found.is_of(checkpoint)
+    weights.unlink()
+    assert not found.is_of(checkpoint)
+
+
+def test_equal_weights_have_equal_marks_whenever_they_were_saved(weights):
+    """They once were told by the moment of training and its best epoch, which may be equal for others."""
+    mark = weights_mark(open_checkpoint("m"))
+    os.utime(weights, (1, 1))
+    assert weights_mark(open_checkpoint("m")) == mark
+    copy = open_checkpoint("copy")
+    copy.folder.mkdir()
+    (copy.folder / weights.name).write_bytes(weights.read_bytes())
+    assert weights_mark(copy) == mark
+    assert len(mark) == 64
+
+
+def card_that_learned(**training):
+    class Learned:
+        pass
+
+    Learned.dataset, Learned.training = {"fingerprint": "own"}, training
+    return Learned
+
+
+@pytest.mark.parametrize(("start", "fingerprints"), [
+    (None, []),
+    ({"model": "x", "dataset": {"fingerprint": "a"}}, ["a"]),
+    ({"dataset": {"fingerprint": "a"}, "learned_from": ["a", "b"]}, ["a", "b"]),
+    ({"learned_from": ["b"]}, ["b"]),
+    ({"dataset": 3, "learned_from": {"b": 1}}, []),
+    ({"dataset": {"fingerprint": None}, "learned_from": [["b"], 3]}, []),
+    ("x", []),
+])  # fmt: skip
+def test_what_its_ancestors_learned_from_as_its_card_tells(start, fingerprints):
+    card = card_that_learned(started_from=start)
+    assert measurements.ancestors_learned_from(card) == set(fingerprints)
+    assert measurements.learned_from(card) == {"own", *fingerprints}
+
+
+def test_datasets_of_one_name_in_two_folders_do_not_share_a_measurement(home):
+    checkpoint = open_checkpoint("m")
+    one, other = (measurement_folder(checkpoint, home / place / "d.hdf5", "test") for place in ("data", "elsewhere"))
+    assert one != other
+    assert one.name.startswith("d-test-")
+
+
+def test_a_measurement_is_found_again_when_the_home_has_moved(tmp_path, monkeypatch):
+    places = set()
+    for name in ("one", "two"):
+        monkeypatch.setenv("XRAI_HOME", str(tmp_path / name))
+        places.add(measurement_folder(open_checkpoint("m"), tmp_path / name / "data" / "d.hdf5", "test").name)
+    assert len(places) == 1
+
+
+def test_the_folder_of_a_dataset_with_the_longest_name_can_be_made(home):
+    place = measurement_folder(open_checkpoint("m"), home / f"{'肺' * 80}.hdf5", "train")
+    place.mkdir(parents=True)
+    assert place != measurement_folder(open_checkpoint("m"), home / f"{'肺' * 79}.hdf5", "train")
 
 
 def test_measurements_of_one_model_lie_apart_and_can_be_forgotten(home):

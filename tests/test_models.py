@@ -5,11 +5,14 @@ import io
 import itertools
 import json
 import os
+import shlex
+import shutil
 import stat
 import subprocess
 import sys
 import time
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -238,13 +241,23 @@ class TestRename:
     def test_a_folder_copied_from_a_mac_has_its_name_too(self, model):
         """There the dots of an ö may be a character of their own."""
         (checkpoints_dir() / "Ro\u0308ntgen").mkdir()
+        (checkpoints_dir() / "Ro\u0308ntgen" / CONFIG).touch()
         with refused("already taken"):
             models.rename(model, "R\u00f6ntgen")
 
-    def test_an_empty_folder_has_its_name_too(self, model):
-        (checkpoints_dir() / "empty").mkdir()
+    def test_a_folder_of_something_else_has_its_name_too(self, model):
+        (checkpoints_dir() / "other").mkdir()
+        (checkpoints_dir() / "other" / "thesis.txt").touch()
         with refused("already taken"):
-            models.rename(model, "empty")
+            models.rename(model, "other")
+
+    @pytest.mark.parametrize("inside", [".", "evaluations/scans-test"])
+    def test_what_measuring_a_model_that_is_gone_left_does_not_block_its_name(self, model, inside):
+        """The folder is listed nowhere, and so nobody could delete it."""
+        (checkpoints_dir() / "Gone" / inside).mkdir(parents=True)
+        (checkpoints_dir() / "other" / inside).mkdir(parents=True)
+        assert models.rename(model, "gone").is_model
+        assert names() == ["gone", "other"]
 
     def test_its_own_name_in_another_case(self, model):
         models.set_default(model)
@@ -361,12 +374,46 @@ class TestDelete:
     def test_a_half_deleted_one_is_not_listed_and_goes_with_the_next(self, model, monkeypatch):
         with monkeypatch.context() as broken:
             broken.setattr("xrai.models.deleting.shutil.rmtree", in_use)
-            with refused("“m” is deleted", "next deletion"):
+            with refused("“m” is deleted", "a deletion tomorrow"):
                 models.delete(model)
         assert list_checkpoints() == []
-        assert len(names()) == 1
+        (left,) = checkpoints_dir().iterdir()
+        models.delete(make_model("m"))
+        assert names() == [left.name]
+        os.utime(left, (time.time() - 2 * 24 * 3600,) * 2)
         models.delete(make_model("m"))
         assert names() == []
+
+    def test_two_at_once(self, model, monkeypatch):
+        """Each once removed the folder that the other had moved its model into."""
+        other, real = make_model("other"), models.deleting.replace_file
+
+        def meanwhile(folder, aside):
+            monkeypatch.setattr("xrai.models.deleting.replace_file", real)
+            models.delete(other)
+            real(folder, aside)
+
+        monkeypatch.setattr("xrai.models.deleting.replace_file", meanwhile)
+        models.delete(model)
+        assert names() == []
+
+    def test_files_that_somebody_else_clears_up_are_no_error(self, model, monkeypatch):
+        real = shutil.rmtree
+
+        def twice(folder):
+            real(folder)
+            real(folder)
+
+        monkeypatch.setattr("xrai.models.deleting.shutil.rmtree", twice)
+        models.delete(model)
+        assert names() == []
+
+    def test_what_a_killed_benchmark_left_goes_after_a_day(self, model):
+        for name, age in ((".fold-old", 2 * 24 * 3600), (".fold-new", 60)):
+            (checkpoints_dir() / name / "state").mkdir(parents=True)
+            os.utime(checkpoints_dir() / name, (time.time() - age,) * 2)
+        models.delete(model)
+        assert names() == [".fold-new"]
 
     def test_a_linked_folder_loses_its_link_only(self, home, tmp_path):
         target = tmp_path / "elsewhere"
@@ -534,8 +581,8 @@ class TestImport:
 
     @pytest.mark.parametrize(
         "path",
-        ["/etc/card.json", "../card.json", "m/../../card.json", "C:/card.json", "c:card.json", "m\\card.json",
-         "..\\card.json", "\\\\host\\card.json", "m/.."],
+        ["/etc/card.json", "../card.json", "m/../../card.json", "C:/card.json", "c:card.json", "m/..",
+         "..\\card.json", "m\\..\\..\\card.json", "\\card.json", "C:\\card.json", "\\\\host\\x\\card.json"],
     )  # fmt: skip
     def test_a_path_outside_its_folder(self, inside, path):
         before = everything()
@@ -886,3 +933,84 @@ def test_a_model_that_is_being_measured_stays_where_it_is(model, change):
     with refused("is being measured now"):
         change(model)
     assert everything() == before
+
+
+def test_a_zip_repacked_by_windows_powershell_is_taken(inside):
+    """Its Compress-Archive, up to version 5.1, writes `m\\card.json`."""
+    files = {name.replace("/", "\\"): content for name, content in inside.items()} | {"m\\": b""}
+    imported = models.import_model(zipped(files), "theirs")
+    assert {item.name: item.read_bytes() for item in imported.folder.iterdir()} == {
+        name.removeprefix("m/"): content for name, content in inside.items()
+    }
+
+
+def test_both_kinds_of_strokes_for_one_path_are_the_same_file_twice(inside):
+    with refused("same file twice"):
+        models.import_model(zipped(inside | {"m\\card.json": b"{}"}))
+
+
+@pytest.mark.parametrize("code", [errno.ENOTEMPTY, errno.EEXIST])
+def test_a_name_that_was_taken_during_the_import_is_said_to_be(inside, monkeypatch, code):
+    """It was said to be for want of disk space."""
+
+    def taken(fresh, file):
+        raise OSError(code, os.strerror(code))
+
+    before = everything()
+    monkeypatch.setattr("xrai.models.importing.replace_file", taken)
+    with refused("“theirs” was taken meanwhile", "import the model again"):
+        models.import_model(zipped(inside), "theirs")
+    assert everything() == before
+
+
+def test_finite_weights_whose_answers_are_no_numbers_are_not_taken_in(model):
+    """With a negative variance every reading ended in an error."""
+    network = model.load_network(model.card())
+    next(item for item in network.modules() if isinstance(item, torch.nn.BatchNorm2d)).running_var.fill_(-1.0)
+    model.save_network(network)
+    out, before = io.BytesIO(), everything()
+    models.export_model(model, out)
+    with refused("“m” gives no number as its answer"):
+        models.import_model(out)
+    assert everything() == before
+
+
+@pytest.mark.parametrize(
+    "path", ["/mnt/mrs x/d.hdf5", "D:\\mrs x\\d.hdf5", "D:/mrs x/d.hdf5", "\\\\host\\mrs x\\d.hdf5", "data/d.hdf5"]
+)
+def test_an_export_does_not_tell_where_the_dataset_lies(model, path):
+    """The way to it may name people and machines."""
+    command = shlex.join(["python", "-m", "xrai", "train", path, "--name", "Röntgen 2", "--weights", "my model"])
+    model.write_card(replace(model.card(), training={"command": command, "seconds": 1.5}))
+    write_json(model.folder / CONFIG, {"dataset": path, "train": TINY.to_dict()})
+    before, out = everything(), io.BytesIO()
+    models.export_model(model, out)
+    assert everything() == before
+    with zipfile.ZipFile(out) as archive:
+        assert not any(b"mrs x" in archive.read(name) for name in archive.namelist())
+    imported = models.import_model(out, "theirs")
+    shorter = path if path.startswith("data") else "d.hdf5"
+    assert imported.config() == {"dataset": shorter, "train": TINY.to_dict()}
+    words = shlex.split(imported.card().training["command"])
+    assert words == ["python", "-m", "xrai", "train", shorter, "--name", "Röntgen 2", "--weights", "my model"]
+    assert replace(imported.card(), name="m", training={}) == replace(model.card(), training={})
+
+
+@pytest.mark.parametrize("command", ["train '/mnt/mrs x/d.hdf5", ["/mnt/mrs x/d.hdf5"], 3, None])
+def test_what_cannot_be_read_for_paths_is_not_exported(model, command):
+    model.write_card(replace(model.card(), training={"command": command}))
+    (model.folder / CONFIG).write_text('{"dataset": "/mnt/mrs x')
+    out = io.BytesIO()
+    models.export_model(model, out)
+    with zipfile.ZipFile(out) as archive:
+        assert sorted(archive.namelist()) == [f"m/{name}" for name in sorted((CARD, HISTORY, WEIGHTS))]
+        assert not any(b"mrs x" in archive.read(name) for name in archive.namelist())
+    assert not models.import_model(out).card().training.get("command")
+
+
+@pytest.mark.parametrize("kind", ["start", "resume"])
+def test_the_number_of_head_epochs_counts_where_it_is_written_down(kind):
+    for sound in (0, 3):
+        assert models.is_sound(START | {"kind": kind, "head_epochs": sound})
+    for odd in (-1, 1.5, "2", None, True, [], float("nan")):
+        assert not models.is_sound(START | {"kind": kind, "head_epochs": odd})

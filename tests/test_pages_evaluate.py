@@ -16,10 +16,10 @@ from streamlit.testing.v1 import AppTest
 from pages.shared import confusion, exports
 from pages.shared.datasets import Facts
 from xrai import jobs
-from xrai.checkpoint import CARD, Card, Checkpoint
+from xrai.checkpoint import CARD, WEIGHTS, Card, Checkpoint
 from xrai.config import TrainConfig
 from xrai.dataset import open_dataset
-from xrai.measurements import PREDICTIONS, REPORT, load_measurement, measurement_folder, save_measurement
+from xrai.measurements import REPORT, load_measurement, measurement_folder, save_measurement, weights_mark
 from xrai.preprocessing import Preprocessing
 from xrai.records import append_record, write_json
 from xrai.settings import PROJECT, checkpoints_dir, data_dir
@@ -94,10 +94,10 @@ def dataset_here(home, practice):
 
 
 @pytest.fixture(scope="session")
-def measurement(practice, tmp_path_factory):
+def made_up(practice, tmp_path_factory):
     """A measurement with made-up answers, of which OPACITY called CLEAR is the most frequent error."""
     from xrai.evaluation import report
-    from xrai.measurements import Measurement, Predictions, weights_mark
+    from xrai.measurements import Measurement, Predictions
 
     with open_dataset(practice) as dataset:
         rows = np.concatenate([np.flatnonzero(dataset.labels == 0)[:14], np.flatnonzero(dataset.labels == 1)[:26]])
@@ -108,15 +108,17 @@ def measurement(practice, tmp_path_factory):
     shares = np.stack([1 - share, share], axis=1)
     found = report(shares, labels, patients, CLASSES, 0.5)
     found |= {"split": "test", "dataset": "practice", "model": "chance", "fingerprint": fingerprint, "left_out": 0,
-              "when": "2026-11-21T13:14:23+00:00", "seen": 0, "unseen": None, "measured_before": 0}  # fmt: skip
-
-    class Learned:
-        created, training = "2026-01-01T00:00:00+00:00", {"best_epoch": 1}
-
-    found["weights"] = weights_mark(Learned)
+              "when": "2026-11-21T13:14:23+00:00", "seen": 0, "unseen": None, "measured_before": 0,
+              "weights": "none"}  # fmt: skip
     called = (share >= 0.5).astype(np.int64)
     assert (called != labels)[labels == 1].sum() > max((called != labels)[labels == 0].sum(), 7)
     return Measurement(found, Predictions(rows, files, patients, labels, called, shares))
+
+
+@pytest.fixture
+def measurement(model, made_up):
+    """The same, as one of the model's weights."""
+    return replace(made_up, report=made_up.report | {"weights": weights_mark(model)})
 
 
 @pytest.fixture
@@ -202,6 +204,61 @@ class TestBefore:
         assert arguments == ["evaluate", "chance", str(dataset_here), "--split", "val"]
         assert folder == measurement_folder(model, dataset_here, "val")
         assert more["title"] == "Measuring chance on practice, val"
+
+    @pytest.mark.parametrize("is_renamed", [True, False])
+    def test_a_model_that_is_gone_when_it_is_to_be_measured_is_one_sentence(
+        self, model, dataset_here, started, monkeypatch, is_renamed
+    ):
+        """A folder without a model was once left behind, which nobody saw and whose name nobody could use."""
+        app = opened()
+
+        def meanwhile(folder):
+            model.folder.rename(model.folder.with_name("renamed")) if is_renamed else shutil.rmtree(model.folder)
+
+        monkeypatch.setattr("xrai.measurements.load_measurement", meanwhile)
+        app.button[0].click().run()
+        assert not app.exception
+        assert "There is no model or run “chance” any more" in plainly(app.error[0].value)
+        assert not started
+        assert not model.folder.exists()
+
+    def test_a_click_on_the_button_of_a_model_that_is_gone_measures_no_other(self, model, dataset_here, started):
+        """The page of a stale tab once spent a look at the test split of whatever model came next."""
+        another = make_model("another")
+        app = opened()
+        box(app, "Model").select("another").run()
+        shutil.rmtree(another.folder)
+        app.button[0].click().run()
+        assert not app.exception
+        assert box(app, "Model").value == "chance"
+        assert not started
+
+    def test_a_look_whose_figures_are_of_earlier_weights_is_counted_without_them(self, model, dataset_here):
+        note_look(model, dataset_here, earlier_weights=True)
+        app = opened()
+        assert is_on(app, "has been measured once on the")
+        assert not is_on(app, "61.0 %")
+        note_look(model, dataset_here, accuracy=0.5)
+        note_look(model, dataset_here, earlier_weights=True)
+        app = opened()
+        assert is_on(app, "has been measured 3 times on the")
+        assert is_on(app, "on 2026-02-03: 50.0 %")
+
+    @pytest.mark.parametrize(("split", "words"), [
+        ("train", "started from one that **learned from these very scans**"),
+        ("val", "started from one that **was chosen by these very scans**"),
+    ])  # fmt: skip
+    @pytest.mark.parametrize("is_older", [True, False])
+    def test_that_an_ancestor_learned_from_these_scans_is_told(self, model, dataset_here, split, words, is_older):
+        with open_dataset(dataset_here) as dataset:
+            start = {"dataset": {"fingerprint": dataset.fingerprint}}
+        if not is_older:
+            start = {"dataset": {"fingerprint": "f"}, "learned_from": ["f", start["dataset"]["fingerprint"]]}
+        model.write_card(replace(model.card(), training={"best_epoch": 1, "started_from": start}))
+        app = opened()
+        assert "started from one" not in warned(app)
+        box(app, "Split").select(split).run()
+        assert words in warned(app)
 
     def test_a_start_that_is_refused_is_one_sentence(self, model, dataset_here):
         folder = measurement_folder(model, dataset_here, "test")
@@ -390,7 +447,7 @@ class TestResults:
             "auc_interval": None,
         }
         change_report(measured, seen=6, unseen=unseen)
-        assert "6 scans of these 40 the model had seen in training" in warned(opened())
+        assert "6 scans of these 40 the model, or one that it goes back to, had seen in training" in warned(opened())
         assert "Without them, on 34 scans of 20 patients: accuracy 50.0 %" in plainly(warned(opened()))
 
     def test_the_largest_error_is_shown_first(self, measured, measurement):
@@ -436,8 +493,10 @@ class TestResults:
         assert len(made) == n > 6
 
     def test_a_model_trained_on_since_is_told_and_explains_nothing(self, model, measured):
-        model.write_card(replace(model.card(), training={"best_epoch": 9}))
+        make_model("trained on")
+        shutil.copy(model.folder.with_name("trained on") / WEIGHTS, model.folder)
         app = opened()
+        box(app, "Model").select("chance").run()
         assert "trained on since this was measured" in warned(app)
         assert is_on(app, "No heatmaps")
         assert len(shown_files(app)) == 6
@@ -451,9 +510,9 @@ class TestResults:
         assert is_on(app, "can be opened once the model is measured")
         assert len(app.metric) == 4
 
-    @pytest.mark.parametrize("file", [REPORT, PREDICTIONS])
+    @pytest.mark.parametrize("file", [REPORT, "predictions-*.csv"])
     def test_a_damaged_measurement_is_one_sentence_and_can_be_made_again(self, measured, started, file):
-        (measured / file).write_bytes(b"{")
+        next(measured.glob(file)).write_bytes(b"{")
         app = opened()
         assert len(app.error) == 1
         assert "damaged: measure again" in plainly(app.error[0].value)
@@ -468,7 +527,8 @@ class TestResults:
         assert "measure again" in app.error[0].value
 
     def test_a_damaged_model_is_one_sentence_and_the_figures_stay(self, model, measured):
-        (model.folder / "model.safetensors").write_bytes(b"x")
+        (model.folder / WEIGHTS).write_bytes(b"x")
+        change_report(measured, weights=weights_mark(model))
         app = opened()
         assert not app.exception
         assert len(app.error) == 1
@@ -526,13 +586,14 @@ class TestExports:
     """What the buttons give, which the test runner cannot press."""
 
     def test_predictions_are_the_kept_file(self, measured):
-        assert exports.predictions_csv(measured) == (measured / PREDICTIONS).read_bytes()
+        (kept,) = measured.glob("predictions-*.csv")
+        assert exports.predictions_csv(load_measurement(measured)) == kept.read_bytes()
 
     def test_but_no_cell_is_a_formula(self, measured, measurement):
         files = measurement.predictions.files.copy()
         files[0] = "=HYPERLINK(1)"
         save_measurement(measured, replace(measurement, predictions=replace(measurement.predictions, files=files)))
-        table = list(csv.reader(io.StringIO(exports.predictions_csv(measured).decode())))
+        table = list(csv.reader(io.StringIO(exports.predictions_csv(load_measurement(measured)).decode())))
         assert table[1][1] == "'=HYPERLINK(1)"
         assert load_measurement(measured).predictions.files[0] == "=HYPERLINK(1)"
 

@@ -1,12 +1,14 @@
 """JSON files: replaced whole or grown by a line, and readable whatever a killed process left."""
 
 import json
+import os
+import stat
 import threading
 from pathlib import Path
 
 import pytest
 
-from xrai.records import append_record, keep_records, read_records, replace_file, write_json
+from xrai.records import append_record, keep_records, read_records, replace_file, whole_file, write_json
 
 AWKWARD = {
     "file": "Röntgen\udcfc\u2028\x85\u2029\x0b\r\n“1”.png",
@@ -64,6 +66,41 @@ class TestWriteJson:
         done.set()
         reader.join()
         assert seen == sorted(seen)
+
+    def test_two_users_who_save_at_once_do_not_get_into_each_others_way(self, tmp_path):
+        """They are threads of one process, and once shared one temporary file: a save failed, or tore."""
+        file, failed = tmp_path / "a.json", []
+
+        def save(who):
+            for _ in range(200):
+                try:
+                    write_json(file, {"who": who, "fill": str(who) * 20_000})
+                except OSError as error:
+                    failed.append(error)
+
+        users = [threading.Thread(target=save, args=(who,)) for who in range(4)]
+        for user in users:
+            user.start()
+        for user in users:
+            user.join()
+        assert not failed
+        assert set(json.loads(file.read_bytes())) == {"who", "fill"}
+        assert [item.name for item in tmp_path.iterdir()] == ["a.json"]
+
+    @pytest.mark.skipif(os.name == "nt", reason="Windows has no such rights")
+    def test_others_may_read_it_as_far_as_the_umask_says(self, tmp_path):
+        write_json(tmp_path / "a.json", {})
+        (tmp_path / "usual").touch()
+        assert stat.S_IMODE((tmp_path / "a.json").stat().st_mode) == stat.S_IMODE((tmp_path / "usual").stat().st_mode)
+
+
+class TestWholeFile:
+    def test_two_who_write_the_same_file_have_a_name_each(self, tmp_path):
+        with whole_file(tmp_path / "note.txt") as one, whole_file(tmp_path / "note.txt") as other:
+            one.write_text("one")
+            other.write_text("other")
+        assert (tmp_path / "note.txt").read_text() == "one"  # the last to end
+        assert [item.name for item in tmp_path.iterdir()] == ["note.txt"]
 
 
 class TestLog:

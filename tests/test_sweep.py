@@ -8,11 +8,13 @@ from dataclasses import fields
 import pytest
 
 from xrai import jobs, sweep
-from xrai.checkpoint import CARD, CONFIG, Checkpoint, open_checkpoint
+from xrai.checkpoint import CARD, CONFIG, WEIGHTS, Card, Checkpoint, open_checkpoint
 from xrai.config import TrainConfig
 from xrai.errors import CheckpointError, DatasetError, JobError, SettingsError, TrainingError
 from xrai.jobs import HISTORY, JOB, Job
+from xrai.preprocessing import Preprocessing
 from xrai.records import append_record, read_records, write_json
+from xrai.settings import shown_path
 from xrai.sweep import SWEEP, Run, plan
 
 TINY = {"network": "convnet", "image_size": 32, "blocks": 2, "filters": 2, "dense_units": 4, "epochs": 1,
@@ -204,6 +206,55 @@ def test_without_a_dataset_nothing_is_made(home):
     assert sweep.list_sweeps() == []
 
 
+def a_model(name, **settings):
+    """A model as `create` looks at it: a card, and weights."""
+    checkpoint = open_checkpoint(name)
+    checkpoint.folder.mkdir()
+    (checkpoint.folder / WEIGHTS).touch()
+    config = TrainConfig(**TINY | settings)
+    steps = Preprocessing(config.image_size, config.image_size, 0.5, 0.2)
+    measured = {"n": 0, "accuracy": 0.5, "accuracy_interval": None, "auc": None, "auc_interval": None}
+    checkpoint.write_card(Card(name, "", ("A", "B"), config, steps, {}, None, {}, measured, {}, {}))
+    return checkpoint
+
+
+def test_a_model_to_start_from_that_is_missing_is_said_before_any_run(home, practice):
+    a_model("there")
+    with pytest.raises(CheckpointError, match="no model “nowhere”"):
+        sweep.create("s", practice, TINY, {"weights": ["scratch", "there", "nowhere"]})
+    (open_checkpoint("there").folder / WEIGHTS).unlink()
+    with pytest.raises(CheckpointError, match="“there” to start from has no weights"):
+        sweep.create("s", practice, TINY | {"weights": "there"}, {"seed": [1]})
+    assert sweep.list_sweeps() == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"blocks": 3}, ["“blocks 3”", "“blocks 2”"]), ({"image_size": 48}, ["“image size 48”", "“image size 32”"]),
+        ({"network": "resnet18"}, ["“network resnet18”", "“network convnet”"]),
+        ({"activation": "gelu"}, ["“activation gelu”", "“activation relu”"]),
+    ],
+)  # fmt: skip
+def test_a_model_to_start_from_of_another_shape_is_said_before_any_run(home, practice, settings, words):
+    a_model("there")
+    (varied, value), *_ = settings.items()
+    with pytest.raises(SettingsError) as error:
+        sweep.create("s", practice, TINY | {"weights": "there"}, {varied: [TINY.get(varied, "relu"), value]})
+    assert_one_sentence(error, "“there”", *words)
+    assert sweep.list_sweeps() == []
+
+
+def test_models_to_start_from_that_fit_are_opened_once_each(home, practice, monkeypatch):
+    a_model("small")
+    a_model("deep", network="resnet18", image_size=64)
+    opened, real = [], Checkpoint.card
+    monkeypatch.setattr(Checkpoint, "card", lambda self: opened.append(self.name) or real(self))
+    sweep.create("s", practice, TINY | {"weights": "small"}, {"seed": [1, 2, 3]})
+    sweep.create("t", practice, {"network": "resnet18", "weights": "deep"}, {"image_size": [64, 96], "seed": [1, 2]})
+    assert opened == ["small", "deep"]
+
+
 def test_a_job_may_be_there_before_the_sweep(home, practice):
     """As when a page starts the command line that makes the sweep."""
     write_json_in(home / "checkpoints" / ".sweeps" / "s" / JOB, {"status": "starting", "time": time.time()})
@@ -291,9 +342,16 @@ def leave(name, status, *records, error=""):
     """Let a run look as a process that has ended left it."""
     folder = open_checkpoint(name).folder
     write_json_in(folder / JOB, {"status": status, "error": error})
-    write_json(folder / CONFIG, {})
+    note_settings(folder)
     for record in records:
         append_record(folder / HISTORY, record)
+
+
+def note_settings(folder, **others):
+    """The config of a run of the sweep `three`, or one with other settings."""
+    swept = sweep.open_sweep("Äpfel 1")
+    config = next(config for run, config in zip(swept.runs, swept.configs(), strict=True) if run.name == folder.name)
+    write_json(folder / CONFIG, {"dataset": shown_path(swept.dataset), "train": config.to_dict() | others})
 
 
 def test_outcomes(three):
@@ -343,6 +401,57 @@ def test_a_damaged_card_knows_nothing(three):
     assert three.outcomes()[0].status == "stopped"
 
 
+STRANGERS = {
+    "with other settings": lambda folder: note_settings(folder, seed=77),
+    "of another dataset": lambda folder: write_json(
+        folder / CONFIG, json.loads((folder / CONFIG).read_text(encoding="utf-8")) | {"dataset": "data/other.hdf5"}
+    ),
+    "whose settings cannot be read": lambda folder: (folder / CONFIG).write_text("{"),
+    "without settings": lambda folder: ((folder / CONFIG).unlink(), (folder / CARD).touch()),
+}
+
+
+@pytest.mark.parametrize("status", ["done", "stopped"])
+@pytest.mark.parametrize("strange", STRANGERS.values(), ids=STRANGERS.keys())
+def test_a_strangers_model_is_not_taken_for_a_run(three, children, strange, status):
+    """A model that got a planned name by renaming, importing or training was called done, or trained on."""
+    leave("Äpfel 1-2", status, EPOCH)
+    strange(open_checkpoint("Äpfel 1-2").folder)
+    outcome = three.outcomes()[1]
+    assert (outcome.status, outcome.val) == ("failed", None)
+    assert "the name “Äpfel 1-2”" in outcome.error
+    assert outcome.error.endswith("rename it and go on with the sweep.")
+    records = train(three)
+    assert told(records) == [(1, "running"), (1, "done"), (2, "failed"), (3, "running"), (3, "done")]
+    assert (records[-1]["reason"], records[-1]["done"]) == ("finished", 2)
+    assert [words[3] for words in children.started] == ["Äpfel 1-1", "Äpfel 1-3"]
+    folder = open_checkpoint("Äpfel 1-2").folder
+    folder.rename(folder.with_name("a model"))
+    assert told(train(three)) == [(1, "done"), (2, "running"), (2, "done"), (3, "done")]
+
+
+def test_a_strangers_training_is_not_waited_for(three, children):
+    folder = open_checkpoint("Äpfel 1-1").folder
+    folder.mkdir()
+    works_until_stopped(folder)
+    note_settings(folder, epochs=9)
+    assert told(train(three, once_watched(Job(folder).stop)))[:2] == [(1, "failed"), (2, "running")]
+
+
+def test_a_run_that_comes_to_life_is_no_stranger(three):
+    write_json_in(open_checkpoint("Äpfel 1-1").folder / JOB, {"status": "starting", "time": time.time()})
+    assert three.outcomes()[0].status == "starting"
+
+
+def test_settings_that_came_with_a_later_version_make_no_stranger(three):
+    leave("Äpfel 1-1", "done")
+    file = open_checkpoint("Äpfel 1-1").folder / CONFIG
+    asked = json.loads(file.read_text(encoding="utf-8"))
+    del asked["train"]["patience"]
+    write_json(file, asked)
+    assert three.outcomes()[0].status == "done"
+
+
 # --- training, with stand-ins for the processes -----------------------------------------------------------------------
 
 
@@ -375,7 +484,7 @@ def works_until_stopped(folder):
 
     def work():
         with jobs.running(folder, title=folder.name) as job:
-            write_json(folder / CONFIG, {})
+            note_settings(folder)
             alive.set()
             while not job.should_stop():
                 time.sleep(0.01)

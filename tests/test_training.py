@@ -30,12 +30,14 @@ from xrai.config import TrainConfig
 from xrai.dataset import BuildConfig, build_dataset, open_dataset
 from xrai.errors import CheckpointError, SettingsError, TrainingError, WeightsError
 from xrai.evaluation import predict_rows
+from xrai.measurements import weights_mark
 from xrai.networks import build_network
 from xrai.preprocessing import Preprocessing
 from xrai.records import append_record, read_records, write_json
 from xrai.settings import PROJECT, shown_path
 from xrai.sources import open_source
 from xrai.training import Outcome, run_epoch, train
+from xrai.training.card import origin_of
 from xrai.training.clock import Clock
 from xrai.training.data import Batch, Feed, fit_preprocessing
 from xrai.training.loop import Averaging, learning_rate_at, make_loss, make_optimizer
@@ -448,6 +450,7 @@ def test_damaged_state_is_refused_and_the_model_kept(home, easy, whole, damage):
     assert whole.is_model
 
 
+ORIGIN = {"model": "m", "created": "", "dataset": {"population": None}}
 FOREIGN_VALUES = {
     "something else": {"x": 1},
     "a list": [1],
@@ -460,6 +463,8 @@ FOREIGN_VALUES = {
     "an origin in words": {"origin": "another model"},
     "an origin that is a number": {"origin": {"model": 3, "created": "", "dataset": {"population": None}}},
     "an origin that learned from nothing": {"origin": {"model": "m", "created": ""}},
+    "an origin whose ancestors are a word": {"origin": ORIGIN | {"learned_from": "abc"}},
+    "an origin whose ancestors are numbers": {"origin": ORIGIN | {"learned_from": [3]}},
     "a preprocessing in words": {"preprocessing": "as usual"},
     "half a preprocessing": {"preprocessing": {"stored_size": 64, "input_size": 32}},
     "a preprocessing to another size": {
@@ -502,6 +507,47 @@ def test_card_of_a_run_that_goes_on_tells_of_the_weights_beside_it(home, easy, m
     best = [item for item in epochs_of(checkpoint) if item["best"]][-1]
     assert checkpoint.card().training["best_epoch"] == best["epoch"] > 1
     assert checkpoint.card().validation["loss"] == best["val"]["loss"]
+
+
+def a_look(card, **named):
+    """An entry of a card's evaluations."""
+    names = ("n", "accuracy", "accuracy_interval", "auc", "auc_interval")
+    look = {name: card.validation[name] for name in names} | named
+    return look | {"dataset": "d", "split": "test", "when": "2026-11-21", "fingerprint": "f"}
+
+
+@pytest.mark.parametrize("tells", [True, False], ids=["tells its weights", "from before they were told"])
+def test_going_on_with_a_run_does_not_wipe_its_looks(home, easy, tells):
+    """Training on after a look at the test split is just what the count must show."""
+    settings = DEMANDING | {"keep": "last"}
+    card, checkpoint = run(easy, **settings, should_stop=stop_after(N_BATCHES + N_VAL_BATCHES + 1))
+    look = a_look(card) | ({"weights": weights_mark(checkpoint)} if tells else {})
+    checkpoint.write_card(replace(card, evaluations=[look]))
+    card, _ = run(easy, **settings, resume=True, should_stop=stop_after(2))
+    assert card.evaluations == [look]  # the weights are still those
+    card, _ = run(easy, **settings, resume=True, should_stop=stop_after(N_BATCHES + N_VAL_BATCHES + 1))
+    assert card.training["best_epoch"] == 2
+    assert card.evaluations == [look | {"earlier_weights": True}]
+    again = look | ({"weights": weights_mark(checkpoint)} if tells else {})
+    checkpoint.write_card(replace(card, evaluations=[*card.evaluations, again]))
+    card, _ = run(easy, **settings, resume=True)
+    assert card.training["ended"] == "finished"
+    assert card.evaluations == [item | {"earlier_weights": True} for item in (look, again)]
+    assert checkpoint.card() == card
+
+
+def test_a_look_at_weights_that_a_killed_run_makes_again_is_still_of_them(home, easy, monkeypatch):
+    settings = DEMANDING | {"keep": "last"}
+    run(easy, **settings, should_stop=stop_after(2 * (N_BATCHES + N_VAL_BATCHES)))  # in the second validation
+    checkpoint = open_checkpoint("m")
+    shutil.copytree(checkpoint.folder / STATE, home / "state")
+    card, _ = run(easy, **settings, resume=True, should_stop=stop_after(3))
+    assert card.training["best_epoch"] == 2
+    shutil.rmtree(checkpoint.folder / STATE)
+    (home / "state").rename(checkpoint.folder / STATE)  # killed before the state of the second epoch was saved
+    checkpoint.write_card(replace(card, evaluations=[a_look(card)]))
+    card, _ = run(easy, **settings, resume=True, should_stop=stop_after(3))
+    assert card.evaluations == [a_look(card)]
 
 
 def wait_for(condition, process, seconds=60):
@@ -716,10 +762,41 @@ def test_the_card_tells_where_a_run_started(home, easy, origin):
         "dataset": {
             "name": described["name"], "fingerprint": described["fingerprint"], "population": "children of one hospital"
         },
+        "learned_from": [described["fingerprint"]],
     }  # fmt: skip
     told = [note for note in card.notes if "children" in note]
     assert told == ["It started from the model “children”, which had learned from: children of one hospital."]
     assert checkpoint.card() == card
+
+
+ANCESTORS = {
+    "none": (None, ["own"]),
+    "two": ({"dataset": {"fingerprint": "a"}, "learned_from": ["a", "b"]}, ["own", "a", "b"]),
+    "itself": ({"dataset": {"fingerprint": "a"}, "learned_from": ["a", "own"]}, ["own", "a"]),
+    "from before they were kept": ({"dataset": {"fingerprint": "a"}}, ["own", "a"]),
+    "without a fingerprint": ({"dataset": {"fingerprint": None}}, ["own"]),
+    "a number": (3, ["own"]),
+    "foreign": ({"dataset": "a", "learned_from": [3, None, ["a"]]}, ["own"]),
+}
+
+
+@pytest.mark.parametrize(("before", "known"), ANCESTORS.values(), ids=ANCESTORS.keys())
+def test_ancestors_of_more_than_one_generation_are_kept(home, before, known):
+    """What the model learned from that its starting model started from was seen all the same."""
+    card = SimpleNamespace(
+        name="m", created="", dataset={"fingerprint": "own"}, training={"started_from": before} if before else {}
+    )
+    assert origin_of(card)["learned_from"] == known  # type: ignore[arg-type]
+
+
+def test_a_grandchild_tells_of_all_before_it(home, easy, three, origin):
+    run(three, "child", weights="origin", epochs=1)
+    card, _ = run(easy, "grandchild", weights="child", epochs=1, should_stop=stop_after(2))
+    assert card is None
+    card, _ = run(easy, "grandchild", weights="child", epochs=1, resume=True)
+    prints = [open_checkpoint(name).card().dataset["fingerprint"] for name in ("child", "origin")]
+    assert card.training["started_from"]["learned_from"] == prints
+    assert len(set(prints)) == 2
 
 
 def origin_created(home, name):
@@ -1083,6 +1160,58 @@ def test_full_disk_keeps_what_was_saved_last(home, easy, whole, monkeypatch, err
     assert load_state(checkpoint.folder / STATE)[1]["epoch"] == 1
     run(easy, "full", **DEMANDING, resume=True)
     assert_same_run(whole, checkpoint)
+
+
+def test_a_disk_full_at_the_very_first_state_can_be_resumed(home, easy, whole, monkeypatch):
+    """It left weights of which nobody knew how to go on, and said “resume it”."""
+    with monkeypatch.context() as patch:
+        patch.setattr("xrai.training.state.save_file", raising(FULL["the system's"]))
+        with pytest.raises(TrainingError, match="disk is full: free some space and resume it"):
+            run(easy, "full", **DEMANDING)
+    checkpoint = open_checkpoint("full")
+    assert (checkpoint.is_taken, checkpoint.can_resume) == (False, True)
+    run(easy, "full", **DEMANDING, resume=True)
+    assert_same_run(whole, checkpoint)
+
+
+@pytest.mark.parametrize(
+    "victim", ["training.run.save_state", "checkpoint.Checkpoint.save_network", "training.run._Run._enter_phase"]
+)
+def test_a_kill_at_the_end_of_the_first_epoch_can_be_resumed(home, easy, whole, monkeypatch, victim):
+    """Before its state, between that and the weights, and after both; `finish` runs in no killed process."""
+    if victim.endswith("_enter_phase"):
+        real, kill = _Run._enter_phase, raising(KeyboardInterrupt())
+        act = lambda self: kill() if self.epoch == 1 else real(self)  # noqa: E731
+    else:
+        act = raising(KeyboardInterrupt())
+    with monkeypatch.context() as patch:
+        patch.setattr(f"xrai.{victim}", act)
+        with pytest.raises(KeyboardInterrupt):
+            run(easy, "killed", **DEMANDING)
+    checkpoint = open_checkpoint("killed")
+    assert checkpoint.can_resume
+    run(easy, "killed", **DEMANDING, resume=True)
+    assert_same_run(whole, checkpoint)
+
+
+@pytest.mark.parametrize("ended", ["finished", "early", "stopped", "failed"])
+def test_a_model_without_a_state_is_never_trained_over(home, easy, whole, ended):
+    """Such as those in the box, and imported ones, however their training ended."""
+    card = whole.card()
+    whole.write_card(replace(card, training=card.training | {"ended": ended, "epochs_run": 1}))
+    shutil.rmtree(whole.folder / STATE)
+    before = {name: (whole.folder / name).read_bytes() for name in (CARD, WEIGHTS, HISTORY)}
+    assert (whole.is_taken, whole.can_resume) == (True, False)
+    with pytest.raises(CheckpointError, match="cannot go on"):
+        run(easy, "whole", **DEMANDING, resume=True)
+    assert {name: (whole.folder / name).read_bytes() for name in before} == before
+
+
+def raising(error):
+    def act(*arguments, **named):
+        raise error
+
+    return act
 
 
 @pytest.mark.parametrize("victim", ["save_network", "write_card"])

@@ -27,11 +27,17 @@ CONFIG, WEIGHTS, CARD, STATE = "config.json", "model.safetensors", "card.json", 
 DEFAULT = "default.json"
 """The file beside the models that names the default one; see `models.default`."""
 
-VERSION = 1
+VERSION = 2
+"""Of the card. 1 knows no settings for starting from another model; it is still read."""
 
 _NAME = re.compile(r"\w[\w .+-]{0,79}")
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 """Names that Windows keeps for devices: refused everywhere, since a model's folder may move to another machine."""
+
+_JOINT = re.compile(r"(?<=[^\W\d_])[-\u2010.,](?=[^\W_])|(?<=\d)[-\u2010.,](?=[^\W\d_])")
+"""A hyphen, dot or comma next to which a letter stands; between digits it carries meaning, as in `1.0` or `1-2`."""
+_SPACE = re.compile(r"(?<!\d) | (?!\d)")
+"""A space, unless it keeps two numbers apart."""
 
 MAX_STORED_SIZE = 4096
 MAX_NAME_BYTES = 200
@@ -100,7 +106,8 @@ class Card:
     def order_of(self, names: Sequence[str]) -> list[int] | None:
         """For each of the class names its number among the model's; None where they are not the same classes.
 
-        Upper and lower case, spaces and punctuation make no difference: `Viral Pneumonia` is `VIRAL_PNEUMONIA`.
+        Upper and lower case, spaces, and hyphens within words make no difference: `Viral Pneumonia` is
+        `VIRAL_PNEUMONIA`. Other signs do: `<5 mm` is not `>5 mm`.
         """
         known = {_spelled(name): number for number, name in enumerate(self.classes)}
         wanted = [_spelled(name) for name in names]
@@ -212,9 +219,12 @@ class Checkpoint:
     def load_network(self, card: Card) -> Network:
         """The trained network, in evaluation mode on the processor.
 
+        It takes no more memory than the weights file calls for, whatever network the card speaks of.
+
         Raises:
             CheckpointError: the weights are missing, damaged, or belong to another network.
         """
+        import torch
         from safetensors import SafetensorError
         from safetensors.torch import load_file
 
@@ -223,14 +233,13 @@ class Checkpoint:
         file = self.folder / WEIGHTS
         if not file.is_file():
             raise CheckpointError(self._missing(WEIGHTS))
-        network = build_network(replace(card.config, weights=SCRATCH, head_epochs=0), len(card.classes))
+        with torch.device("meta"):  # shapes without numbers: a card may speak of more than any memory holds
+            network = build_network(replace(card.config, weights=SCRATCH, head_epochs=0), len(card.classes))
         try:
-            tensors = load_file(file)
-            if not all(bool(value.isfinite().all()) for value in tensors.values()):
-                raise ValueError("not finite")
-            network.load_state_dict(tensors)
-        except (SafetensorError, OSError, RuntimeError, ValueError) as error:
+            network.load_state_dict(_fitting(load_file(file), network.state_dict()), assign=True)
+        except (SafetensorError, OSError, RuntimeError, ValueError, LookupError, TypeError, AttributeError) as error:
             raise CheckpointError(self._damaged(WEIGHTS)) from error
+        assert not any(value.is_meta for value in (*network.parameters(), *network.buffers()))
         return network.float().eval()
 
     def save_network(self, network: Network) -> None:
@@ -328,10 +337,25 @@ def _check_measures(measured: Mapping[str, Any]) -> None:
 
 
 def _spelled(name: str) -> str:
-    """A class name's letters and digits, and a sign at its end: equal for spellings of one name."""
-    name = unicodedata.normalize("NFKC", name).casefold().strip()
-    sign = name[-1:] if name.endswith(("+", "-")) else ""
-    return "".join(letter for letter in name if letter.isalnum()) + sign
+    """A class name without what separates its words: equal for spellings of one name, and for nothing else."""
+    joined = _JOINT.sub("", unicodedata.normalize("NFKC", name).casefold())
+    return _SPACE.sub("", " ".join(re.split(r"[\s_]+", joined)).strip())
+
+
+def _fitting(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors of a weights file in the types that a network has; copies, since those look into the file.
+
+    Raises:
+        ValueError: one lacks, has another name, shape or kind, or is no finite number.
+    """
+    if {name: value.shape for name, value in found.items()} != {name: value.shape for name, value in wanted.items()}:
+        raise ValueError("names and shapes")
+    if any(value.is_floating_point() != wanted[name].is_floating_point() for name, value in found.items()):
+        raise ValueError("kinds of numbers")
+    tensors = {name: value.to(wanted[name].dtype, copy=True) for name, value in found.items()}
+    if not all(bool(value.isfinite().all()) for value in tensors.values()):
+        raise ValueError("not finite")
+    return tensors
 
 
 def _is_number(value: object) -> bool:

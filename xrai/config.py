@@ -124,7 +124,8 @@ class TrainConfig:
     )
     fine_tune: float = _option(
         0.1,
-        "after those epochs the whole network learns, with this share of the learning rate, so as not to forget",
+        "after those epochs the whole network learns, with this share of the learning rate, so as not to forget; "
+        "without head epochs it changes nothing",
         low=0.001,
         high=1.0,
     )

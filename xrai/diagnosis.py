@@ -82,8 +82,17 @@ class Reader:
         return self.card.classes[1] if self.card.threshold else reading.diagnosis
 
     def read(self, scan: Scan) -> Reading:
-        """The diagnosis of a scan."""
+        """The diagnosis of a scan.
+
+        Raises:
+            CheckpointError: the model's answer is no number, as that of damaged weights may be.
+        """
         probabilities = answers(self.network, self.card.preprocessing(scan.pixels)).softmax(dim=1)[0].numpy()
+        if not np.isfinite(probabilities).all():
+            raise CheckpointError(
+                f"The model “{self.card.name}” gives no number as its answer, probably because its weights are "
+                "damaged: copy the whole folder again, or train the model again."
+            )
         called = int(predict(probabilities[None], self.card.threshold_value)[0])
         shares = {name: round(float(share), 6) for name, share in zip(self.card.classes, probabilities, strict=True)}
         return Reading(self.card.classes[called], shares, self._warnings(scan))

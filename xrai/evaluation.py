@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Collection
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -9,11 +10,19 @@ from typing import Any
 
 import numpy as np
 import torch
+from filelock import FileLock
 
 from xrai.checkpoint import Card, Checkpoint
 from xrai.dataset import Dataset
 from xrai.errors import CheckpointError, DatasetError
-from xrai.measurements import Measurement, Predictions, measurement_folder, save_measurement, weights_mark
+from xrai.measurements import (
+    Measurement,
+    Predictions,
+    learned_from,
+    measurement_folder,
+    save_measurement,
+    weights_mark,
+)
 from xrai.metrics import (
     auc,
     average_precision,
@@ -33,6 +42,22 @@ from xrai.networks import Network
 from xrai.sources import SPLITS
 
 BATCH = 32
+CARD_LOCK = "card.lock"
+"""Held while a measurement is noted in the card, so that of two that end at once none is lost."""
+
+_LOCK_SECONDS = 60
+
+
+class NotKeptError(CheckpointError):
+    """A measurement was made, but cannot be kept.
+
+    Attributes:
+        measured: the measurement.
+    """
+
+    def __init__(self, sentence: str, measured: Measurement) -> None:
+        super().__init__(sentence)
+        self.measured = measured
 
 
 def evaluate(
@@ -51,20 +76,22 @@ def evaluate(
         checkpoint: the model.
         dataset: open.
         split: train, val or test.
-        left_out: files of the dataset that are not to count, as the dataset names them or by their last part alone.
+        left_out: files of the dataset that are not to count, as the dataset names them, or by their last part where
+            only one has it.
         progress: told how many scans of how many are done.
 
     Returns:
         The predictions, and a report that is JSON-able: what `report` gives, and split, dataset, model, fingerprint,
-        when, weights, left_out (scans), measured_before, seen (scans that the model learned from or was chosen by) and
-        unseen (the main measures without these, where there are such).
+        when, weights, left_out (scans), measured_before, seen (scans that the model, or one that it goes back to,
+        learned from or was chosen by) and unseen (the main measures without these, where there are such).
 
     Raises:
-        CheckpointError: the model is damaged or was trained on meanwhile, its classes are not the dataset's, or its
-            card cannot be written.
-        DatasetError: the split is empty, a file to leave out is not in it, or the dataset is damaged.
+        CheckpointError: the model is damaged or was trained on meanwhile, or its classes are not the dataset's.
+        NotKeptError: the disk is full, or the folder may not be written.
+        DatasetError: the split is empty, a file to leave out is not in it or could be several, or the dataset is
+            damaged.
     """
-    card = checkpoint.card()
+    card, weights = checkpoint.card(), weights_mark(checkpoint)
     rows = _rows(dataset, split, left_out)
     labels = _labels_for(card, dataset, rows)
     probabilities = predict_rows(checkpoint.load_network(card), card, dataset, rows, progress)
@@ -77,8 +104,9 @@ def evaluate(
         "model": checkpoint.name,
         "fingerprint": dataset.fingerprint,
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
-        "weights": weights_mark(card),
+        "weights": weights,
         "left_out": len(dataset.rows(split)) - len(rows),
+        "measured_before": 0,
         "seen": int(seen.sum()),
         "unseen": None if not seen.any() or seen.all() else _main_measures(
             report(probabilities[~seen], labels[~seen], patients[~seen], card.classes, threshold)
@@ -156,7 +184,7 @@ def predict_rows(
 
 
 _MAIN = ("n", "n_patients", "accuracy", "accuracy_interval", "auc", "auc_interval", "per_class")
-_IN_CARD = ("dataset", "split", "left_out", "fingerprint", "when", "threshold", "seen", *_MAIN)
+_IN_CARD = ("dataset", "split", "left_out", "fingerprint", "when", "weights", "threshold", "seen", *_MAIN)
 _IN_CARD_PER_CLASS = ("precision", "recall", "f1", "support")
 
 
@@ -165,15 +193,21 @@ def _rows(dataset: Dataset, split: str, left_out: Collection[str]) -> np.ndarray
     rows = dataset.rows(split)
     if not len(rows):
         raise DatasetError(f"The dataset {dataset.path.name} has no scans in its {split} split: choose another split.")
-    wanted = set(left_out)
-    names = [{str(dataset.files[row]), str(dataset.files[row]).rsplit("/", 1)[-1]} & wanted for row in rows]
-    missing = wanted - set().union(*names)
-    if missing:
-        raise DatasetError(
-            f"“{min(missing)}”, which was to be left out, is no file of the {split} split of {dataset.path.name}: "
-            "write it as the dataset names it."
-        )
-    kept = rows[[not found for found in names]]
+    files = [str(dataset.files[row]) for row in rows]
+    whole, by_last_part = set(files), defaultdict(set)
+    for file in files:
+        by_last_part[file.rsplit("/", 1)[-1]].add(file)
+    wanted = set()
+    for name in sorted(set(left_out)):
+        found = {name} if name in whole else by_last_part.get(name, set())
+        if len(found) != 1:
+            why = f"fits {len(found):,} files" if found else "is no file"
+            raise DatasetError(
+                f"“{name}”, which was to be left out, {why} of the {split} split of {dataset.path.name}: "
+                "write its whole path as the dataset names it."
+            )
+        wanted |= found
+    kept = rows[[file not in wanted for file in files]]
     if not len(kept):
         raise DatasetError(
             f"Nothing of the {split} split of {dataset.path.name} is left to measure: leave out fewer files."
@@ -182,11 +216,12 @@ def _rows(dataset: Dataset, split: str, left_out: Collection[str]) -> np.ndarray
 
 
 def _seen(card: Card, dataset: Dataset, split: str, rows: np.ndarray) -> np.ndarray:
-    """Which scans the model learned from or was chosen by, bool (n,), as far as the dataset it learned from tells.
+    """Which scans the model or one that it goes back to learned from or was chosen by, bool (n,), as far as is known.
 
-    In the model's own dataset these are its training and validation scans, and files that are the same as one of them.
+    In a dataset that one of them learned from, these are the training and validation scans, and files that are the
+    same as one of them.
     """
-    if card.dataset.get("fingerprint") != dataset.fingerprint:
+    if dataset.fingerprint not in learned_from(card):
         return np.zeros(len(rows), bool)
     known = {content for used in SPLITS[:2] for content in dataset.hashes[dataset.rows(used)].tolist()}
     return np.array([split != SPLITS[2] or content in known for content in dataset.hashes[rows].tolist()])
@@ -212,27 +247,35 @@ def _short(per_class: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
 
 
 def _kept(checkpoint: Checkpoint, dataset: Dataset, measured: Card, found: Measurement) -> Measurement:
-    """Note a measurement in the card and keep it; says how often the split was measured before."""
-    card, report = _same_card(checkpoint, measured), found.report
+    """Keep a measurement and note it in the card; says how often the split was measured before."""
+    report = found.report
     same = (report["fingerprint"], report["split"])
-    before = [item for item in card.evaluations if (item["fingerprint"], item["split"]) == same]
     noted = {name: report[name] for name in _IN_CARD} | {"per_class": _short(report["per_class"])}
-    found = replace(found, report=report | {"measured_before": len(before)})
+    checkpoint.card()  # that of a model which is gone is said, before the lock would make its folder anew
     try:
-        checkpoint.write_card(replace(card, evaluations=[*card.evaluations, noted]))
-        save_measurement(measurement_folder(checkpoint, dataset.path, report["split"]), found)
+        with FileLock(checkpoint.folder / CARD_LOCK, timeout=_LOCK_SECONDS):
+            card = _same_card(checkpoint, measured, report["weights"])
+            before = [item for item in card.evaluations if (item["fingerprint"], item["split"]) == same]
+            found = replace(found, report=report | {"measured_before": len(before)})
+            try:
+                save_measurement(measurement_folder(checkpoint, dataset.path, report["split"]), found)
+            finally:  # it is told even if it cannot be kept, and so it was a look
+                checkpoint.write_card(replace(card, evaluations=[*card.evaluations, noted]))
     except OSError as error:
-        raise CheckpointError(
-            f"The measurement cannot be kept in the folder of the model “{checkpoint.name}” ({error.strerror}): "
-            "free some disk space, or check the folder's rights, and measure again."
+        area = "not defined" if report["auc"] is None else f"{report['auc']:.3f}"
+        raise NotKeptError(
+            f"The measurement (accuracy {report['accuracy']:.3f}, AUC {area}, on {report['n']:,} scans) cannot be kept "
+            f"in the folder of the model “{checkpoint.name}” ({error.strerror or error}): "
+            "free some disk space, or check the folder's rights, and measure again.",
+            found,
         ) from error
     return found
 
 
-def _same_card(checkpoint: Checkpoint, measured: Card) -> Card:
+def _same_card(checkpoint: Checkpoint, measured: Card, weights: str) -> Card:
     """The card as it is now, with what others noted in it meanwhile; it must still be that of the measured weights."""
     now = checkpoint.card()
-    if (now.created, now.training) != (measured.created, measured.training):
+    if (now.created, now.training, weights_mark(checkpoint)) != (measured.created, measured.training, weights):
         raise CheckpointError(
             f"The model “{checkpoint.name}” was trained on while it was measured, so that the measurement is not of "
             "its weights any more: measure it again."

@@ -172,7 +172,8 @@ def start(arguments: Sequence[str], folder: Path, *, title: str, details: Mappin
             )  # fmt: skip
         if sys.platform != "win32":
             with suppress(OSError):  # it may be over already
-                os.setpriority(os.PRIO_PROCESS, process.pid, min(os.getpriority(os.PRIO_PROCESS, 0) + NICENESS, 19))
+                # what a job starts, such as a sweep its runs, gives way no more than the job itself
+                os.setpriority(os.PRIO_PROCESS, process.pid, max(os.getpriority(os.PRIO_PROCESS, 0), NICENESS))
     except OSError as error:
         sentence = f"The work could not be started ({error.strerror}): close other programs and try again."
         with suppress(OSError):

@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import math
+import secrets
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from xrai.checkpoint import Card, Checkpoint
+from xrai.checkpoint import WEIGHTS, Card, Checkpoint
 from xrai.errors import CheckpointError
-from xrai.records import replace_file, write_json
+from xrai.records import write_json
+from xrai.settings import shown_path
 
-FOLDER, REPORT, PREDICTIONS = "evaluations", "report.json", "predictions.csv"
+FOLDER, REPORT = "evaluations", "report.json"
+_PREDICTIONS = "predictions_file"
+"""Where the kept report names the table of predictions that belongs to it."""
+
+_MAX_STEM = 60
 _COLUMNS = ("row", "file", "patient", "truth", "called")
 _DAMAGE = (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError, csv.Error)
 """What files with damaged, foreign or missing values lead to when they are read."""
@@ -82,38 +91,73 @@ class Measurement:
         """The model's classes in order."""
         return tuple(self.report["classes"])
 
-    def is_of(self, card: Card) -> bool:
+    def is_of(self, checkpoint: Checkpoint) -> bool:
         """Whether the model's weights are still those that were measured."""
-        return self.report["weights"] == weights_mark(card)
+        return self.report["weights"] == weights_mark(checkpoint)
+
+    def table(self) -> Iterator[list[Any]]:
+        """The predictions as a table: its head, then a line a scan."""
+        yield [*_COLUMNS, *(f"p {name}" for name in self.classes)]
+        for item in self.predictions.to_list(self.classes):
+            yield [*(item[name] for name in _COLUMNS), *item["probabilities"].values()]
 
 
-def weights_mark(card: Card) -> str:
-    """Equal for equal weights of a model: when it was trained, and which epoch was its best."""
-    return f"{card.created}, epoch {card.training.get('best_epoch')}"
+def weights_mark(checkpoint: Checkpoint) -> str:
+    """The SHA-256 of a model's weights, so that equal ones have equal marks; "" where there are none to be read."""
+    file = checkpoint.folder / WEIGHTS
+    try:
+        known = file.stat()
+        return _sha256(file, known.st_ino, known.st_mtime_ns, known.st_size)
+    except OSError:
+        return ""
+
+
+def learned_from(card: Card) -> frozenset[str]:
+    """The fingerprints of the datasets that a model, or one that it goes back to, learned from, as its card tells."""
+    return ancestors_learned_from(card) | _texts([card.dataset.get("fingerprint")])
+
+
+def ancestors_learned_from(card: Card) -> frozenset[str]:
+    """The same of the models that it goes back to alone: the one that it started from, and those before that."""
+    start = card.training.get("started_from")
+    if not isinstance(start, dict):
+        return frozenset()
+    learned, dataset = start.get("learned_from"), start.get("dataset")
+    first = dataset.get("fingerprint") if isinstance(dataset, dict) else None
+    return _texts([first, *(learned if isinstance(learned, list) else [])])
 
 
 def measurement_folder(checkpoint: Checkpoint, dataset: Path, split: str) -> Path:
-    """Where the measurement of a model on a split of a dataset, and the job that makes it, are kept."""
-    return checkpoint.folder / FOLDER / f"{dataset.stem}-{split}"
+    """Where the measurement of a model on a split of a dataset, and the job that makes it, are kept.
+
+    The name tells datasets of one name in several folders apart, and stays when a dataset is built anew in its place.
+    """
+    place = hashlib.sha256(shown_path(dataset).encode("utf-8", "surrogateescape")).hexdigest()[:8]
+    return checkpoint.folder / FOLDER / f"{dataset.stem[:_MAX_STEM]}-{split}-{place}"
 
 
 def save_measurement(folder: Path, measured: Measurement) -> None:
     """Keep a measurement in place of an earlier one.
 
+    The predictions get a file of their own, and the report that names it is replaced at one stroke. So there is always
+    a whole measurement, also when a spreadsheet program holds the predictions before: these then stay for a while.
+
     Raises:
         OSError: the disk is full; the earlier one is still there, or none.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    predictions, report = folder / f"{PREDICTIONS}.partial", folder / f"{REPORT}.partial"
+    fresh = folder / f"predictions-{secrets.token_hex(4)}.csv"
     try:
-        _write_predictions(predictions, measured)
-        write_json(report, measured.report)
-        (folder / REPORT).unlink(missing_ok=True)  # a report never stands beside the predictions of another
-        replace_file(predictions, folder / PREDICTIONS)
-        replace_file(report, folder / REPORT)
-    finally:
-        predictions.unlink(missing_ok=True)
-        report.unlink(missing_ok=True)
+        _write_predictions(fresh, measured)
+        write_json(folder / REPORT, measured.report | {_PREDICTIONS: fresh.name})
+    except BaseException:
+        with suppress(OSError):
+            fresh.unlink()
+        raise
+    for old in folder.glob("predictions*.csv"):
+        if old.name != fresh.name:
+            with suppress(OSError):
+                old.unlink()
 
 
 def load_measurement(folder: Path) -> Measurement | None:
@@ -126,7 +170,8 @@ def load_measurement(folder: Path) -> Measurement | None:
         return None
     try:
         report = json.loads((folder / REPORT).read_text(encoding="utf-8"))
-        measured = Measurement(report, _read_predictions(folder / PREDICTIONS, report["classes"]))
+        file = folder / Path(report.pop(_PREDICTIONS)).name
+        measured = Measurement(report, _read_predictions(file, report["classes"]))
         _check(measured)
         return measured
     except _DAMAGE as error:
@@ -141,12 +186,20 @@ def forget_measurements(checkpoint: Checkpoint) -> None:
     shutil.rmtree(checkpoint.folder / FOLDER, ignore_errors=True)
 
 
+@lru_cache(maxsize=32)
+def _sha256(file: Path, inode: int, changed: int, size: int) -> str:
+    """Of a file's content, worked out once for as long as the file looks the same."""
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def _texts(values: list[Any]) -> frozenset[str]:
+    return frozenset(value for value in values if isinstance(value, str))
+
+
 def _write_predictions(file: Path, measured: Measurement) -> None:
     with file.open("w", encoding="utf-8", errors="surrogateescape", newline="") as opened:
-        writer = csv.writer(opened)  # with its own ends of lines it also quotes names that hold one
-        writer.writerow([*_COLUMNS, *(f"p {name}" for name in measured.classes)])
-        for item in measured.predictions.to_list(measured.classes):
-            writer.writerow([*(item[name] for name in _COLUMNS), *item["probabilities"].values()])
+        csv.writer(opened).writerows(measured.table())  # with its own ends of lines it also quotes names that hold one
 
 
 def _read_predictions(file: Path, classes: list[str]) -> Predictions:

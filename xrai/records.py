@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
+import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,8 @@ def write_json(file: Path, values: Mapping[str, Any]) -> None:
     Raises:
         OSError: the disk is full.
     """
-    partial = file.with_name(f"{file.name}.{os.getpid()}.partial")
-    try:
+    with whole_file(file) as partial:
         partial.write_bytes(_coded(json.dumps(values, indent=1, ensure_ascii=False)))
-        replace_file(partial, file)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def append_record(file: Path, record: Mapping[str, Any]) -> None:
@@ -58,9 +55,23 @@ def read_records(file: Path) -> list[dict[str, Any]]:
 def keep_records(file: Path, n: int) -> None:
     """Cut a log back to its first `n` records."""
     kept = read_records(file)[:n]
-    partial = file.with_name(f"{file.name}.partial")
-    partial.write_bytes(b"".join(_coded(json.dumps(record, ensure_ascii=False)) for record in kept))
-    replace_file(partial, file)
+    with whole_file(file) as partial:
+        partial.write_bytes(b"".join(_coded(json.dumps(record, ensure_ascii=False)) for record in kept))
+
+
+@contextmanager
+def whole_file(file: Path) -> Iterator[Path]:
+    """A name to write to, which becomes `file` when all is written.
+
+    It is nobody else's: the sessions of a dashboard are threads of one process, and may save the same file at once.
+    """
+    partial = file.with_name(f"{file.name}.{secrets.token_hex(8)}.partial")
+    try:
+        yield partial
+        replace_file(partial, file)
+    finally:
+        with suppress(OSError):
+            partial.unlink()
 
 
 def replace_file(fresh: Path, file: Path) -> None:

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from xrai import jobs
-from xrai.checkpoint import Checkpoint, open_checkpoint
+from xrai.checkpoint import CONFIG, Checkpoint, open_checkpoint
 from xrai.config import TrainConfig, defaults
 from xrai.dataset import open_dataset
 from xrai.errors import CheckpointError, JobError, SettingsError, TrainingError, XraiError
@@ -111,8 +111,12 @@ class Sweep:
         return plan(self.base, self.grid)
 
     def outcomes(self) -> list[Outcome]:
-        """How each run stands, in the order of training."""
-        return [_outcome(item) for item in self.runs]
+        """How each run stands, in the order of training.
+
+        A run is known by its name, its settings and its dataset: one that was renamed waits again, and one whose name
+        another model took meanwhile has failed.
+        """
+        return [_outcome(self, item, config) for item, config in zip(self.runs, self.configs(), strict=True)]
 
 
 def plan(base: Mapping[str, Any], grid: Mapping[str, Sequence[Any]]) -> list[TrainConfig]:
@@ -165,8 +169,9 @@ def create(name: str, dataset: Path | str, base: Mapping[str, Any], grid: Mappin
     """Plan a sweep and write it down; nothing is trained yet.
 
     Raises:
-        SettingsError: see `plan`.
-        CheckpointError: the sweep or its runs cannot have that name, or it is taken.
+        SettingsError: see `plan`; or a model to start from has another network or other layers than its runs.
+        CheckpointError: the sweep or its runs cannot have that name, or it is taken; or a model to start from is
+            missing or damaged.
         DatasetError: the dataset is missing or damaged.
         OSError: the disk is full.
     """
@@ -181,8 +186,10 @@ def create(name: str, dataset: Path | str, base: Mapping[str, Any], grid: Mappin
                 f"The sweep “{name}” would train “{item.name}”, but there is a model or run of that name already: "
                 "choose another name for the sweep."
             )
+    # what is missing, damaged or unfit is better said now than by every run
     with open_dataset(dataset):
-        pass  # what is missing or damaged is better said now than by every run
+        pass
+    _check_starts(configs)
     folder.mkdir(parents=True, exist_ok=True)
     planned = {
         "dataset": shown_path(Path(dataset)),
@@ -256,8 +263,8 @@ def run(sweep: Sweep, *, emit: Emit, should_stop: Callable[[], bool]) -> None:
         if stop_asked():
             break
         where = {"kind": "run", "number": number, "runs": n_runs}
-        outcome = _outcome(planned)
-        if outcome.status != "done":
+        outcome = _outcome(sweep, planned, config)
+        if outcome.status != "done" and not _is_strange(sweep, planned, config):
             tell(where | _told(replace(outcome, status="running", error="")))
             outcome = _trained(sweep, planned, config, stop_asked)
         ended.append(outcome)
@@ -282,14 +289,14 @@ def _trained(sweep: Sweep, planned: Run, config: TrainConfig, stop_asked: Callab
             jobs.start(arguments, job.folder, title=planned.name, details={"arguments": arguments, "sweep": sweep.name})
         except JobError as error:
             if not job.is_active:  # else somebody else was quicker
-                return replace(_outcome(planned), status="failed", error=str(error))
+                return replace(_outcome(sweep, planned, config), status="failed", error=str(error))
     while job.is_active:
         if stop_asked():
             with suppress(JobError):  # asked once more at the next look
                 job.stop()
         time.sleep(POLL_SECONDS)
-    outcome = _outcome(planned)
-    if outcome.status == "waiting":  # its folder was deleted
+    outcome = _outcome(sweep, planned, config)
+    if outcome.status == "waiting":  # its folder was deleted or renamed
         return replace(outcome, status="interrupted", error=_BROKE_OFF)
     return outcome
 
@@ -305,12 +312,25 @@ def _told(outcome: Outcome) -> dict[str, Any]:
     return {name: getattr(outcome, name) for name in ("name", "settings", "status", "val", "error")}
 
 
-def _outcome(planned: Run) -> Outcome:
+def _outcome(sweep: Sweep, planned: Run, config: TrainConfig) -> Outcome:
     checkpoint = open_checkpoint(planned.name)
+    if _is_strange(sweep, planned, config):
+        error = f"Another model or run has the name “{planned.name}” by now: rename it and go on with the sweep."
+        return Outcome(planned.name, planned.settings, "failed", None, error)
     job = jobs.Job(checkpoint.folder)
     status = _status(checkpoint, job)
     error = job.error or _BROKE_OFF if status in ("failed", "interrupted") else ""
     return Outcome(planned.name, planned.settings, status, _best(job.records()), error)
+
+
+def _is_strange(sweep: Sweep, planned: Run, config: TrainConfig) -> bool:
+    """Whether what has the name of a planned run is something else, such as an imported model."""
+    checkpoint = open_checkpoint(planned.name)
+    if not checkpoint.is_taken and not (checkpoint.folder / CONFIG).exists():
+        return False  # nothing yet, or the job of a process that comes to life
+    with suppress(CheckpointError):
+        return checkpoint.config() != {"dataset": shown_path(sweep.dataset), "train": config.to_dict()}
+    return True
 
 
 def _status(checkpoint: Checkpoint, job: jobs.Job) -> RunStatus:
@@ -353,6 +373,43 @@ def _measured(record: Mapping[str, Any]) -> dict[str, Any]:
     if any(type(number) not in (int, float) or not math.isfinite(number) for number in numbers):
         raise ValueError("numbers")
     return found
+
+
+def _check_starts(configs: Sequence[TrainConfig]) -> None:
+    """Refuse runs that could not start from the models that they are to start from.
+
+    Raises:
+        CheckpointError: such a model is missing or damaged.
+        SettingsError: it has another network or other layers.
+    """
+    names = dict.fromkeys(config.starts_from_model for config in configs)
+    learned = {name: _learned(name) for name in names if name}
+    for config in configs:
+        if (name := config.starts_from_model) and (other := _other_layers(config, learned[name])):
+            asked, known = (_shown(getattr(item, other)) for item in (config, learned[name]))
+            raise SettingsError(
+                f"A run with “{_words(other)} {asked}” cannot start from the model “{name}”, which was trained with "
+                f"“{_words(other)} {known}”: leave network and layers as that model has them, or start from another."
+            )
+
+
+def _learned(name: str) -> TrainConfig:
+    """The settings of a model to start from.
+
+    Raises:
+        CheckpointError: it is missing or damaged.
+    """
+    checkpoint = open_checkpoint(name)
+    card = checkpoint.card()
+    if not checkpoint.is_model:
+        raise CheckpointError(f"The model “{name}” to start from has no weights: copy its folder again, or train it.")
+    return card.config
+
+
+def _other_layers(config: TrainConfig, learned: TrainConfig) -> str | None:
+    """The first setting by which two networks have other layers; the image's size decides those of the convnet only."""
+    names = config.shape if config.network == "convnet" else ("network",)
+    return next((name for name in names if getattr(config, name) != getattr(learned, name)), None)
 
 
 def _read(folder: Path) -> Sweep:

@@ -19,7 +19,7 @@ from pages.shared.readers import model_key, reader_for
 from pages.shared.ways import needs_a_dataset
 from pages.shared.words import harmless, listed, nice, percent, plain, span
 from xrai.checkpoint import Card, Checkpoint, list_models
-from xrai.errors import ScanError
+from xrai.errors import CheckpointError, ScanError
 from xrai.heatmaps import overlay
 from xrai.models import default_model
 from xrai.report import result_card
@@ -86,7 +86,8 @@ def _about(card: Card) -> None:
         f"It was trained on {plain(_population(card))}; it knows nothing of other patients."
     )
     with st.expander("What is known of this model", icon=":material/fact_check:"):
-        rows = [(f"{item['dataset']}, {item['split']} split, {item['when'][:10]}", item) for item in card.evaluations]
+        measured = [item for item in card.evaluations if not item.get("earlier_weights")]
+        rows = [(f"{item['dataset']}, {item['split']} split, {item['when'][:10]}", item) for item in measured]
         rows.append(("Validation: it also chose the best epoch, which flatters", card.validation))
         table = [
             {
@@ -102,7 +103,7 @@ def _about(card: Card) -> None:
             "AUC: how well sick and healthy are told apart; 0.5 is guessing, 1 is perfect. "
             "The interval says how far chance alone could have moved the number."
         )
-        for item in card.evaluations:
+        for item in measured:
             found = [
                 f"{round(row['recall'] * row['support']):,} of {row['support']:,} {nice(name)}"
                 for name, row in item.get("per_class", {}).items()
@@ -172,7 +173,7 @@ def _read_all(uploads: list[Upload], reader: Reader, key: str) -> list[Reading |
             bar.progress(done / len(missing), text=f"Reading {plain(upload.name)} ({done + 1} of {len(missing)})")
             try:
                 memory[upload.sha256, key] = reader.read(read_scan(upload.content))
-            except ScanError as error:
+            except (ScanError, CheckpointError) as error:
                 memory[upload.sha256, key] = str(error)
         bar.empty()
     return [memory[upload.sha256, key] for upload in uploads]

@@ -21,8 +21,8 @@ from xrai.checkpoint import Card, Checkpoint, list_models
 from xrai.dataset import list_datasets, says_nothing_of_patients
 from xrai.errors import CheckpointError, DatasetError
 from xrai.figures import SPLIT_WORDS, captioned, confusion_figure
-from xrai.measurements import Measurement, load_measurement, measurement_folder
-from xrai.models import default_model
+from xrai.measurements import Measurement, ancestors_learned_from, load_measurement, measurement_folder
+from xrai.models import check_model, default_model
 
 # Streamlit would draw docstrings of constants on the page.
 NO_MEANING = "These figures have no clinical meaning."
@@ -127,13 +127,14 @@ def _measured_or_not(checkpoint: Checkpoint, card: Card, path: Path, facts: Fact
     measured, damage = _kept(folder)
     if damage:
         st.error(plain(damage), icon=":material/error:")
-    is_fresh = measured and measured.is_of(card) and measured.report["fingerprint"] == facts.fingerprint
+    is_fresh = measured and measured.is_of(checkpoint) and measured.report["fingerprint"] == facts.fingerprint
     _caveats(card, path, facts, split)
     with st.container(horizontal=True, vertical_alignment="center"):
         if st.button(
             "Measure again" if measured or damage else "Measure",
             type="secondary" if is_fresh else "primary",
             icon=":material/replay:" if measured or damage else ":material/fact_check:",
+            key=f"evaluate_measure_{folder}",  # a click on the button of a model that is gone is not one on the next
         ):
             with stated_errors():
                 _start(checkpoint, path, split, folder)
@@ -142,7 +143,7 @@ def _measured_or_not(checkpoint: Checkpoint, card: Card, path: Path, facts: Fact
     _looks(card, facts, split, shown=measured is not None)
     _known(card, facts)
     if measured:
-        _results(checkpoint, card, path, facts, measured, folder)
+        _results(checkpoint, card, path, facts, measured)
 
 
 def _kept(folder: Path) -> tuple[Measurement | None, str]:
@@ -154,6 +155,7 @@ def _kept(folder: Path) -> tuple[Measurement | None, str]:
 
 
 def _start(checkpoint: Checkpoint, path: Path, split: str, folder: Path) -> None:
+    check_model(checkpoint)  # it may have been renamed or deleted in another tab
     arguments = ["evaluate", checkpoint.name, str(path), "--split", split]
     title = f"Measuring {checkpoint.name} on {path.stem}, {split}"
     jobs.start(arguments, folder, title=title, details={"arguments": arguments})
@@ -201,6 +203,13 @@ def _caveats(card: Card, path: Path, facts: Facts, split: str) -> None:
             "Figures on them are a little better than on new scans.",
             icon=":material/warning:",
         )
+    elif split != "test" and _is_ancestors(card, facts):
+        how = "learned from" if split == "train" else "was chosen by"
+        st.warning(
+            f"The model started from one that **{how} these very scans**, and keeps some of what that one knew: right answers "
+            "may show what it remembers, not how it reads new ones.",
+            icon=":material/warning:",
+        )
     elif not own and card.dataset.get("name") == path.stem:
         st.warning(plain(
             f"The model learned from an earlier build of {path.stem}. Which of these scans it has seen is not known, so the "
@@ -213,14 +222,20 @@ def _is_own(card: Card, facts: Facts) -> bool:
     return card.dataset.get("fingerprint") == facts.fingerprint
 
 
+def _is_ancestors(card: Card, facts: Facts) -> bool:
+    """Whether it is the dataset that a model learned from to which this one goes back."""
+    return facts.fingerprint in ancestors_learned_from(card)
+
+
 def _looks(card: Card, facts: Facts, split: str, *, shown: bool) -> None:
     """How often this model was measured on these scans, how that went last, and why looks are to be rare."""
     before = [item for item in card.evaluations if (item["fingerprint"], item["split"]) == (facts.fingerprint, split)]
     where = f"the {facts.counts[split]:,} {SPLIT_WORDS[split].lower()} scans of this dataset"
     times = {0: "has not been measured yet", 1: "has been measured once"}
     said = f"This model {times.get(len(before), f'has been measured {len(before):,} times')} on {where}."
-    if before and not shown:
-        last = before[-1]
+    known = [item for item in before if item.get("earlier_weights") is not True]
+    if known and not shown:
+        last = known[-1]
         figures = f"{span(last['accuracy'], last['accuracy_interval'])} called right, AUC "
         figures += span(last["auc"], last["auc_interval"], as_percent=False)
         said += f" Its card still says how that went on {last['when'][:10]}: {figures}."
@@ -242,9 +257,9 @@ def _known(card: Card, facts: Facts) -> None:
 # ---------------------------------------------------------------- results
 
 
-def _results(checkpoint: Checkpoint, card: Card, path: Path, facts: Facts, measured: Measurement, folder: Path) -> None:
+def _results(checkpoint: Checkpoint, card: Card, path: Path, facts: Facts, measured: Measurement) -> None:
     report = measured.report
-    is_of, same_scans = measured.is_of(card), report["fingerprint"] == facts.fingerprint
+    is_of, same_scans = measured.is_of(checkpoint), report["fingerprint"] == facts.fingerprint
     if not is_of:
         st.warning(
             "The model was **trained on since this was measured**: the figures are those of its earlier weights. Measure again.",
@@ -258,26 +273,27 @@ def _results(checkpoint: Checkpoint, card: Card, path: Path, facts: Facts, measu
         )
     st.divider()
     numbers(report)
-    seen_in_training(report, told=_is_own(card, facts))
+    seen_in_training(report, told=_is_own(card, facts) or _is_ancestors(card, facts))
     st.subheader("Class by class", anchor=False)
     class_by_class(measured)
     st.subheader("What was called what", anchor=False)
     cells = st.container()  # filled last, as heatmaps take their time
     st.subheader("At every threshold", anchor=False)
-    name, about = f"{checkpoint.name}-{folder.name}", _about_figures(checkpoint, report, facts)
+    place = f"{path.stem}-{report['split']}"
+    name, about = f"{checkpoint.name}-{place}", _about_figures(checkpoint, report, facts)
     matrix = confusion_figure(report["confusion_matrix"], nice_names(measured.classes))
     figures = {"confusion": captioned(matrix, *about)}
     figures |= curves(report, measured.classes, name, about)
     figures |= training(checkpoint, _about_training(card))
     st.subheader("Take it along", anchor=False)
-    exports(name, card, facts, measured, folder, figures)
+    exports(name, card, facts, measured, figures)
     with st.container(horizontal=True):
         if st.button("Read scans with this model", icon=":material/stethoscope:"):
             read_scans_with(checkpoint.name)
         if st.button("Train another one", icon=":material/model_training:"):
             start_a_run()
     with cells:
-        cells_and_scans(checkpoint, card, path, measured, folder.name, about=about, opens=same_scans, explains=is_of)
+        cells_and_scans(checkpoint, card, path, measured, place, about=about, opens=same_scans, explains=is_of)
 
 
 def _about_figures(checkpoint: Checkpoint, report: Mapping[str, Any], facts: Facts) -> list[str]:

@@ -6,7 +6,6 @@ import csv
 import io
 import json
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -17,15 +16,13 @@ from pages.shared.datasets import Facts
 from pages.shared.words import harmless, moment, scans
 from xrai.checkpoint import Card
 from xrai.figures import page_of
-from xrai.measurements import PREDICTIONS, Measurement
+from xrai.measurements import Measurement
 
 MATRIX_WIDTH = 560
 """In pixels, where no column of a page sets it."""
 
 
-def exports(
-    name: str, card: Card, facts: Facts, measured: Measurement, folder: Path, figures: Mapping[str, go.Figure]
-) -> None:
+def exports(name: str, card: Card, facts: Facts, measured: Measurement, figures: Mapping[str, go.Figure]) -> None:
     """Buttons that save it.
 
     Args:
@@ -33,12 +30,11 @@ def exports(
         card: of the model.
         facts: of the dataset.
         measured: what was measured of the one on the other.
-        folder: where that is kept.
         figures: the charts on the page; `confusion` is among them.
     """
     about = {"population": facts.population, "drawings": facts.drawings, "model_notes": list(card.notes)}
     made: dict[str, tuple[Callable[[], bytes], str, str, str]] = {
-        "Predictions (CSV)": (lambda: predictions_csv(folder), "predictions.csv", "text/csv", "Every scan with its truth, what it was called and all probabilities."),
+        "Predictions (CSV)": (lambda: predictions_csv(measured), "predictions.csv", "text/csv", "Every scan with its truth, what it was called and all probabilities."),
         "Report (CSV)": (lambda: report_csv(measured, facts), "report.csv", "text/csv", "A line for each class and one for all, each figure with the ends of its interval."),
         "Report (JSON)": (lambda: report_json(measured, about), "report.json", "application/json", "Everything on this page for another program, curves included."),
         "Charts (HTML)": (lambda: charts_html(name, facts, measured, figures), "charts.html", "text/html", "All charts on one page that opens in any browser, without internet."),
@@ -51,12 +47,10 @@ def exports(
     st.caption("The camera above a chart saves it as a picture (PNG).")
 
 
-def predictions_csv(folder: Path) -> bytes:
-    """The kept table, with names that a spreadsheet would compute made text."""
+def predictions_csv(measured: Measurement) -> bytes:
+    """A line a scan, with names that a spreadsheet would compute made text."""
     out = io.StringIO(newline="")
-    writer = csv.writer(out)
-    with (folder / PREDICTIONS).open(encoding="utf-8", errors="surrogateescape", newline="") as file:
-        writer.writerows(map(harmless, line) for line in csv.reader(file))
+    csv.writer(out).writerows(map(harmless, line) for line in measured.table())
     return out.getvalue().encode("utf-8", "surrogateescape")
 
 

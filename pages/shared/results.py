@@ -52,12 +52,14 @@ def seen_in_training(report: Mapping[str, Any], *, told: bool) -> None:
     if report["seen"] and rest:
         auc = span(rest["auc"], rest["auc_interval"], as_percent=False)
         st.warning(plain(
-            f"{scans(report['seen'])} of these {report['n']:,} the model had seen in training, which may flatter the "
-            f"figures above. Without them, on {scans(rest['n'])} of {rest['n_patients']:,} patients: accuracy "
+            f"{scans(report['seen'])} of these {report['n']:,} the model, or one that it goes back to, had seen in training, which may "
+            f"flatter the figures above. Without them, on {scans(rest['n'])} of {rest['n_patients']:,} patients: accuracy "
             f"{measure(rest['accuracy'])}, {interval_line(rest['accuracy_interval'])}; AUC {auc}."
         ), icon=":material/warning:")  # fmt: skip
     elif report["seen"] and not told:
-        st.caption(":material/warning: All of these scans the model learned from, or was chosen by.")
+        st.caption(
+            ":material/warning: All of these scans the model, or one that it goes back to, learned from or was chosen by."
+        )
 
 
 def class_by_class(measured: Measurement) -> None:

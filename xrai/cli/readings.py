@@ -35,16 +35,18 @@ def evaluate(options: argparse.Namespace) -> int:
         title = f"Measuring {checkpoint.name} on {path.stem}, {options.split}"
         job = stack.enter_context(jobs.running(measurement_folder(checkpoint, path, options.split), title=title))
         (job.folder / jobs.HISTORY).unlink(missing_ok=True)
-        measured = _measured(checkpoint, dataset, options.split, left_out, job)
+        from xrai import evaluation  # slow for the first time, and the job must not look dead meanwhile
+
+        try:
+            measured = _measured(checkpoint, dataset, options.split, left_out, job)
+        except evaluation.NotKeptError as error:
+            _show(options, checkpoint, error.measured)  # else the look would be lost
+            raise
     if measured is None:
         print("stopped; nothing was kept", file=sys.stderr)
         document(options, {"model": checkpoint.name, "ended": "stopped"})
-    elif options.json:
-        epochs = [record for record in read_records(checkpoint.folder / jobs.HISTORY) if record.get("kind") == "epoch"]
-        predictions = measured.predictions.to_list(measured.classes)
-        document(options, measured.report | {"predictions": predictions, "epochs": epochs})
     else:
-        _print_report(measured.report)
+        _show(options, checkpoint, measured)
     return 0
 
 
@@ -94,7 +96,7 @@ def _measured(
         if done < total and job.should_stop():
             raise _StoppedError
 
-    from xrai import evaluation  # slow for the first time, and the job must not look dead meanwhile
+    from xrai import evaluation
 
     try:
         return evaluation.evaluate(checkpoint, dataset, split, left_out=left_out, progress=progress)
@@ -120,6 +122,16 @@ def _listed(file: str | None) -> list[str]:
     return [line.strip() for line in lines if line.strip()]
 
 
+def _show(options: argparse.Namespace, checkpoint: Checkpoint, measured: Measurement) -> None:
+    """Print a measurement, as one JSON document where that is asked for."""
+    if options.json:
+        epochs = [record for record in read_records(checkpoint.folder / jobs.HISTORY) if record.get("kind") == "epoch"]
+        predictions = measured.predictions.to_list(measured.classes)
+        document(options, measured.report | {"predictions": predictions, "epochs": epochs})
+    else:
+        _print_report(measured.report)
+
+
 def _print_report(found: dict[str, Any]) -> None:
     print(f"{found['model']} on {found['dataset']}, {found['split']}: {found['n']:,} scans")
     for name in ("accuracy", "balanced_accuracy", "auc"):
@@ -138,8 +150,13 @@ def _print_classes(found: dict[str, Any]) -> None:
     head = ("precision", "recall", "f1", "AUC against the rest")
     print(f"  {'':{width}}  " + " ".join(f"{word:22}" for word in head) + " support")
     for name, row in found["per_class"].items():
-        cells = [with_interval(row[key], row[f"{key}_interval"]) for key in ("precision", "recall", "f1", "auc")]
+        cells = [_defined(row[key], row[f"{key}_interval"]) for key in ("precision", "recall", "f1", "auc")]
         print(f"  {name:{width}}  " + " ".join(f"{cell:22}" for cell in cells) + f" {row['support']:,} scans")
+
+
+def _defined(value: float | None, interval: list[float] | None) -> str:
+    """A figure of a class; a dash where nothing was called so or nothing is so, for which the report has 0."""
+    return "–" if interval is None else with_interval(value, interval)
 
 
 def _remarks(found: dict[str, Any]) -> list[str]:
@@ -150,11 +167,14 @@ def _remarks(found: dict[str, Any]) -> list[str]:
     if found["seen"] and (rest := found["unseen"]):
         figures = with_interval(rest["accuracy"], rest["accuracy_interval"])
         lines.append(
-            f"{found['seen']:,} of these scans it had seen in training; without them, on {rest['n']:,}: "
-            f"accuracy {figures}"
+            f"{found['seen']:,} of these scans it, or a model that it goes back to, had seen in training; "
+            f"without them, on {rest['n']:,}: accuracy {figures}"
         )
     elif found["seen"]:
-        lines.append("it learned from these scans or was chosen by them: this says nothing of new ones")
+        lines.append(
+            "it, or a model that it goes back to, learned from these scans or was chosen by them: "
+            "this says nothing of new ones"
+        )
     if n := found["measured_before"]:
         often = "once" if n == 1 else f"{n:,} times"
         lines.append(f"measured on this split {often} before: it is less and less a surprise")

@@ -4,6 +4,7 @@ from xrai.checkpoint import DEFAULT
 from xrai.models.default import SHIPPED, default_model, set_default
 from xrai.models.deleting import delete
 from xrai.models.exporting import EXPORTED, export_model
+from xrai.models.folders import check_model
 from xrai.models.importing import MAX_CLASSES, MAX_TEXT_BYTES, MAX_WEIGHTS_BYTES, import_model
 from xrai.models.naming import rename
 from xrai.models.notes import MAX_NOTE, NOTE, note_of, set_note
@@ -20,6 +21,7 @@ __all__ = [
     "NOTE",
     "SHIPPED",
     "Summary",
+    "check_model",
     "default_model",
     "delete",
     "differing_settings",

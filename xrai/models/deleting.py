@@ -31,5 +31,6 @@ def delete(checkpoint: Checkpoint) -> None:
     with suppress(OSError):  # a name that is noted but gone counts as none chosen
         if was_chosen:
             (checkpoints_dir() / DEFAULT).unlink()
-    with stated(f"“{checkpoint.name}” is deleted, but some of its files stay until the next deletion"):
+    is_left = stated(f"“{checkpoint.name}” is deleted, but some of its files stay until a deletion tomorrow or later")
+    with is_left, suppress(FileNotFoundError):  # somebody clears up too
         shutil.rmtree(aside)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 import zipfile
-from pathlib import Path
-from typing import BinaryIO
+from contextlib import suppress
+from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
+from typing import Any, BinaryIO
 
 from xrai.checkpoint import CARD, CONFIG, WEIGHTS, Checkpoint
-from xrai.models.folders import check_idle, check_model, stated, whole_file
+from xrai.models.folders import check_idle, check_model, stated
 from xrai.models.notes import NOTE
-from xrai.records import HISTORY
+from xrai.records import HISTORY, whole_file
 
 EXPORTED = (CONFIG, CARD, WEIGHTS, HISTORY, NOTE)
 """What goes along with a model; its log and evaluations stay, since they name scans."""
@@ -34,6 +37,46 @@ def export_model(checkpoint: Checkpoint, out: Path | BinaryIO) -> None:
 def _write_zip(checkpoint: Checkpoint, out: Path | BinaryIO) -> None:
     with zipfile.ZipFile(out, "w", strict_timestamps=False) as archive:
         for name in EXPORTED:
-            if (file := checkpoint.folder / name).is_file():
-                packing = zipfile.ZIP_STORED if name == WEIGHTS else zipfile.ZIP_DEFLATED
-                archive.write(file, f"{checkpoint.name}/{name}", packing)
+            if not (file := checkpoint.folder / name).is_file():
+                continue
+            if name == WEIGHTS:
+                archive.write(file, f"{checkpoint.name}/{name}", zipfile.ZIP_STORED)
+            elif content := _without_folders(name, file.read_bytes()):
+                info = zipfile.ZipInfo.from_file(file, f"{checkpoint.name}/{name}", strict_timestamps=False)
+                archive.writestr(info, content, zipfile.ZIP_DEFLATED)
+
+
+def _without_folders(name: str, content: bytes) -> bytes:
+    """A file as it is exported: where a dataset lies on this machine, and so who works here, is nobody's business.
+
+    Nothing is left of a `config.json` that cannot be read, since no import would keep it.
+    """
+    if name not in (CONFIG, CARD):
+        return content
+    try:
+        values = json.loads(content)
+        changed = _at_home(values) if name == CONFIG else _repeatable(values)
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return b""
+    return content if changed == values else (json.dumps(changed, indent=1) + "\n").encode()
+
+
+def _at_home(config: dict[str, Any]) -> dict[str, Any]:
+    return config | {"dataset": _file_name(config["dataset"])}
+
+
+def _repeatable(card: dict[str, Any]) -> dict[str, Any]:
+    """The card with a command that names its dataset without the way to it; one that is none is left out."""
+    training = dict(card["training"])
+    if command := training.pop("command", None):
+        with suppress(ValueError, AttributeError):
+            words = shlex.split(command)
+            shorter = [_file_name(word) for word in words]
+            training["command"] = command if words == shorter else shlex.join(shorter)
+    return card | {"training": training}
+
+
+def _file_name(path: str) -> str:
+    """The last part of a path that begins at the top of some machine; others stay, since they are below the home."""
+    kinds: tuple[type[PurePath], ...] = (PureWindowsPath, PurePosixPath)
+    return next((kind(path).name for kind in kinds if kind(path).is_absolute()), path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 import time
@@ -14,14 +13,14 @@ from xrai.checkpoint import Card, Checkpoint
 from xrai.errors import CheckpointError
 from xrai.jobs import Job, active_in
 from xrai.measurements import FOLDER
-from xrai.records import replace_file
 from xrai.settings import checkpoints_dir
 
-DELETED, IMPORT = ".deleted-", ".import-"
-"""How folders beside the models are called, in which one lies that is on its way out or in."""
+DELETED, IMPORT, FOLD = ".deleted-", ".import-", ".fold-"
+"""How folders beside the models are called, in which one lies that is on its way out or in, or that only a benchmark
+needs."""
 
 _STALE_SECONDS = 24 * 3600
-"""No import takes so long: what is older was left by a process that died."""
+"""No deletion or import takes so long, nor an epoch of a benchmark: what is older was left by a process that died."""
 
 
 def check_there(checkpoint: Checkpoint) -> None:
@@ -85,28 +84,15 @@ def stated(what: str) -> Iterator[None]:
         ) from error
 
 
-@contextmanager
-def whole_file(file: Path) -> Iterator[Path]:
-    """A name to write to, which becomes `file` when all is written."""
-    partial = file.with_name(f"{file.name}.{os.getpid()}.partial")
-    try:
-        yield partial
-        replace_file(partial, file)
-    finally:
-        with suppress(OSError):
-            partial.unlink()
-
-
 def new_folder(prefix: str) -> Path:
     """A fresh folder beside the models; what lies in a folder within it is listed nowhere."""
     return Path(tempfile.mkdtemp(prefix=prefix, dir=checkpoints_dir()))
 
 
 def clear_leftovers() -> None:
-    """Remove what deletions and imports that broke off have left, as far as it can be."""
-    for item in checkpoints_dir().glob(f"{DELETED}*"):
-        shutil.rmtree(item, ignore_errors=True)
-    for item in checkpoints_dir().glob(f"{IMPORT}*"):
-        with suppress(OSError):
-            if time.time() - item.stat().st_mtime > _STALE_SECONDS:
-                shutil.rmtree(item, ignore_errors=True)
+    """Remove what deletions, imports and benchmarks that broke off have left, as far as it can be."""
+    for prefix in (DELETED, IMPORT, FOLD):
+        for item in checkpoints_dir().glob(f"{prefix}*"):
+            with suppress(OSError):
+                if time.time() - item.stat().st_mtime > _STALE_SECONDS:
+                    shutil.rmtree(item, ignore_errors=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import shutil
 import stat
@@ -11,6 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
+import numpy as np
+
 from xrai.checkpoint import CARD, CONFIG, WEIGHTS, Checkpoint, open_checkpoint
 from xrai.errors import CheckpointError
 from xrai.models.exporting import EXPORTED
@@ -19,6 +22,7 @@ from xrai.models.naming import check_free, free_variant, usable
 from xrai.models.notes import note_of, write_note
 from xrai.models.soundness import sound_lines
 from xrai.records import HISTORY, replace_file
+from xrai.scans import Scan
 
 MAX_WEIGHTS_BYTES, MAX_TEXT_BYTES = 2 * 1024**3, 64 * 1024**2
 MAX_CLASSES = 1000
@@ -85,8 +89,9 @@ def _members(archive: zipfile.ZipFile, shown: str) -> tuple[str, dict[str, zipfi
     found: dict[str, dict[str, zipfile.ZipInfo]] = {}
     for info in archive.infolist():
         _check_member(info, shown)
-        *folder, name = PurePosixPath(info.filename).parts or [""]
-        if info.is_dir() or name not in EXPORTED or len(folder) > 1 or "__MACOSX" in folder:
+        path = _path(info)
+        *folder, name = PurePosixPath(path).parts or [""]
+        if path.endswith("/") or name not in EXPORTED or len(folder) > 1 or "__MACOSX" in folder:
             continue
         files = found.setdefault("".join(folder), {})
         if name in files:
@@ -111,12 +116,12 @@ def _check_member(info: zipfile.ZipInfo, shown: str) -> None:
     """
     if info.flag_bits & 0x41:  # ordinary and strong encryption
         raise CheckpointError(f"{shown} is locked with a password: make the zip again without one.")
-    path = info.orig_filename  # as it stands in the zip, before Python makes it harmless
-    if path.startswith("/") or re.match(r"[A-Za-z]:", path) or re.search(r"[\\\0]", path) or ".." in path.split("/"):
+    path = _path(info)
+    if path.startswith("/") or re.match(r"[A-Za-z]:", path) or "\0" in path or ".." in path.split("/"):
         raise _harmful(shown, "holds a path outside its folder")
     if stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
         raise _harmful(shown, "holds a link instead of a file")
-    name = PurePosixPath(info.filename).name
+    name = PurePosixPath(path).name
     if name not in EXPORTED:
         return
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):  # others unpack without a measure
@@ -125,6 +130,11 @@ def _check_member(info: zipfile.ZipInfo, shown: str) -> None:
         )
     if info.file_size > _limit(name):
         raise _too_large(shown, name)
+
+
+def _path(info: zipfile.ZipInfo) -> str:
+    """An entry's path as it stands in the zip, before Python makes it harmless; PowerShell 5.1 writes backslashes."""
+    return info.orig_filename.replace("\\", "/")
 
 
 def _extract(archive: zipfile.ZipFile, info: zipfile.ZipInfo, out: Path, shown: str) -> None:
@@ -172,13 +182,22 @@ def _too_large(shown: str, name: str) -> CheckpointError:
 
 
 def _check_weights(draft: Checkpoint) -> None:
+    """Refuse weights with which no scan could be read: a plain grey picture is tried.
+
+    Raises:
+        CheckpointError: they do not belong to the card, are damaged, or give no number as an answer.
+    """
     card = check_model(draft)
     if len(card.classes) > MAX_CLASSES:
         raise CheckpointError(
             f"The card of the model “{draft.name}” names {len(card.classes):,} classes, more than the {MAX_CLASSES:,} "
             "that a model can have here: it is probably damaged, so export the model again."
         )
-    draft.load_network(card)
+    from xrai.diagnosis import Reader  # torch takes seconds to import, and pages import this module
+
+    size = card.preprocessing.stored_size
+    grey = np.full((size, size), 128, np.uint8)
+    Reader(card, draft.load_network(card)).read(Scan(grey, "", "PNG", "L", size, size, grey.nbytes))
 
 
 def _mend(draft: Checkpoint) -> None:
@@ -202,5 +221,12 @@ def _put_in_place(draft: Checkpoint, name: str | None) -> Checkpoint:
     if name is not None:
         check_free(name)
     checkpoint = open_checkpoint(name or free_variant(draft.name))
-    replace_file(draft.folder, checkpoint.folder)
+    try:
+        replace_file(draft.folder, checkpoint.folder)
+    except OSError as error:
+        if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+            raise
+        raise CheckpointError(
+            f"The name “{checkpoint.name}” was taken meanwhile: import the model again, or choose another name."
+        ) from error
     return checkpoint

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 import unicodedata
 from contextlib import suppress
 from itertools import count
+from pathlib import Path
 
 from xrai.checkpoint import Checkpoint, open_checkpoint
 from xrai.errors import CheckpointError
+from xrai.measurements import FOLDER
 from xrai.models.default import choose, chosen_name, default_model
 from xrai.models.folders import check_idle, stated
 from xrai.records import replace_file
@@ -37,6 +40,8 @@ def rename(checkpoint: Checkpoint, name: str) -> Checkpoint:
 def check_free(name: str, own: str | None = None) -> None:
     """Refuse a name that another folder has; `own` is the name of the folder that is to get it.
 
+    What a model that is gone left under the name is no hindrance: it is removed.
+
     Raises:
         CheckpointError: it is taken, if only but for upper and lower case.
     """
@@ -46,6 +51,7 @@ def check_free(name: str, own: str | None = None) -> None:
     if other := taken.get(_folded(name)):
         by = "" if other == name else f" by “{other}”"
         raise CheckpointError(f"The name “{name}” is already taken{by}: choose another name.")
+    _clear(name)
 
 
 def usable(*names: str) -> str:
@@ -61,12 +67,29 @@ def free_variant(name: str) -> str:
     taken = _taken()
     short = name if len(name.encode()) <= 70 else name[:35].strip(" .")  # so that a number fits behind it
     names = (name if number == 1 else f"{short}-{number}" for number in count(1))
-    return next(name for name in names if _folded(name) not in taken)
+    free = next(name for name in names if _folded(name) not in taken)
+    _clear(free)
+    return free
 
 
 def _taken() -> dict[str, str]:
     """The names in use, by what Windows and macOS tell apart."""
-    return {_folded(item.name): item.name for item in checkpoints_dir().iterdir()}
+    return {_folded(item.name): item.name for item in checkpoints_dir().iterdir() if not _is_left_over(item)}
+
+
+def _clear(name: str) -> None:
+    """Remove what a model that is gone left under a name, as far as it can be."""
+    for item in checkpoints_dir().iterdir():
+        if _folded(item.name) == _folded(name) and _is_left_over(item):
+            shutil.rmtree(item, ignore_errors=True)
+
+
+def _is_left_over(item: Path) -> bool:
+    """Whether a folder is empty, or holds nothing but the measurements of a model that is gone."""
+    try:
+        return item.is_dir() and not item.is_symlink() and all(inner.name == FOLDER for inner in item.iterdir())
+    except OSError:
+        return False
 
 
 def _folded(name: str) -> str:

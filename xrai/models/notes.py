@@ -6,7 +6,8 @@ import unicodedata
 
 from xrai.checkpoint import Checkpoint
 from xrai.errors import CheckpointError
-from xrai.models.folders import check_there, stated, whole_file
+from xrai.models.folders import check_there, stated
+from xrai.records import whole_file
 
 NOTE = "note.txt"
 MAX_NOTE = 2000

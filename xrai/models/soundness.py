@@ -16,7 +16,7 @@ def is_sound(record: object) -> bool:
     """Whether a record of a run's history has what `docs/checkpoint-format.md` promises whoever reads it."""
     if not isinstance(record, dict) or not isinstance(kind := record.get("kind"), str):
         return False
-    return kind not in _RECORDS or _has(record, {"time": is_number} | _RECORDS[kind])
+    return kind not in _RECORDS or _has(_MAY_LACK | record, {"time": is_number} | _RECORDS[kind])
 
 
 def sound_lines(file: Path) -> Iterator[tuple[dict[str, Any], str]]:
@@ -69,9 +69,12 @@ def _is_val(values: object) -> bool:
     return _is_train(values) and _has(values, intervals | {"n": is_count})
 
 
+_MAY_LACK = {"head_epochs": 0}
+"""What runs of earlier versions did not write down."""
+
 _BEGINNING: dict[str, Callable[[Any], bool]] = {
-    "epochs": is_count, "batches": is_count, "parameters": is_count, "device": _is_text, "precision": _is_text,
-    "train": is_count, "val": is_count,
+    "epochs": is_count, "head_epochs": is_count, "batches": is_count, "parameters": is_count, "device": _is_text,
+    "precision": _is_text, "train": is_count, "val": is_count,
 }  # fmt: skip
 
 _RECORDS: dict[str, dict[str, Callable[[Any], bool]]] = {

@@ -51,7 +51,7 @@ def draft_card(name: str, feed: Feed, training: dict[str, Any]) -> Card:
 def origin_of(card: Card) -> dict[str, Any]:
     """What a model's card keeps of the model whose weights its training started from."""
     known = {name: card.dataset.get(name) for name in ("name", "fingerprint", "population")}
-    return {"model": card.name, "created": card.created, "dataset": known}
+    return {"model": card.name, "created": card.created, "dataset": known, "learned_from": _learned_from(card)}
 
 
 def full_colour(network: Network, feed: Feed) -> dict[str, dict[str, float]]:
@@ -62,6 +62,19 @@ def full_colour(network: Network, feed: Feed) -> dict[str, dict[str, float]]:
     return {
         method: {classes[label]: round(value, 4) for label, value in values.items()} for method, values in found.items()
     }
+
+
+def _learned_from(card: Card) -> list[str]:
+    """Fingerprints of the dataset that a model learned from and of those that all models before it did, no one twice.
+
+    Cards from before this was kept tell of the model just before theirs only, and foreign ones may hold anything.
+    """
+    found, origin = [card.dataset.get("fingerprint")], card.training.get("started_from")
+    if isinstance(origin, dict):
+        before, dataset = origin.get("learned_from"), origin.get("dataset")
+        found += before if isinstance(before, list) else []
+        found += [dataset.get("fingerprint")] if isinstance(dataset, dict) else []
+    return list(dict.fromkeys(item for item in found if isinstance(item, str)))
 
 
 def _threshold(classes: tuple[str, ...]) -> dict[str, Any] | None:

@@ -11,14 +11,17 @@ from typing import Any
 
 import numpy as np
 import torch
+from filelock import FileLock
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from xrai.checkpoint import STATE, Card, Checkpoint, open_checkpoint
+from xrai.checkpoint import CARD, STATE, WEIGHTS, Card, Checkpoint, open_checkpoint
 from xrai.config import SCRATCH, TrainConfig
 from xrai.dataset import Dataset
 from xrai.errors import CheckpointError, TrainingError
+from xrai.evaluation import CARD_LOCK
+from xrai.measurements import weights_mark
 from xrai.networks import Network, build_network, n_parameters, take_over
 from xrai.preprocessing import Preprocessing
 from xrai.records import HISTORY, keep_records, read_records
@@ -202,10 +205,7 @@ class _Run:
             self.feed = replace(self.feed, rank=0, world=1)
             heatmap = full_colour(network, self.feed)
             validation = self._validate(network, n_rounds=1000, amp=False)
-            card = replace(
-                draft, heatmap=heatmap, validation=validation or {}, evaluations=self._evaluations_so_far(draft)
-            )
-            self.checkpoint.write_card(card)
+            card = self._written(replace(draft, heatmap=heatmap, validation=validation or {}))
         self._tell({"kind": "end", "reason": reason, "seconds": round(seconds, 1), "best": self.best})
         return card
 
@@ -238,8 +238,15 @@ class _Run:
                 self.outcome = saved_outcome(tensors, values["losses"], len(self.dataset.classes))
             if self.epoch > self.config.epochs or self.batch >= self._n_batches + bool(self.outcome.n):
                 raise ValueError("batch")  # an epoch that is trained through needs its outcome
+        self._save_first()
         if self.fabric.is_global_zero:
             keep_records(folder / HISTORY, values["records"])
+
+    def _save_first(self) -> None:
+        """Save the first weights of a run that broke off between its first state and them: they are in the state."""
+        is_new = self.best is not None and (self.epoch, self.batch) == (self.best["epoch"], 0)
+        if is_new and self.fabric.is_global_zero and not (self.checkpoint.folder / WEIGHTS).is_file():
+            self.checkpoint.save_network(self._measured_network())  # type: ignore[arg-type]
 
     def _see_as(self, saved: Preprocessing) -> None:
         """Go on with the grey statistics that the run began with."""
@@ -341,6 +348,7 @@ class _Run:
         world = self.feed.world
         trained = measures(mean(self.outcome.loss, self.fabric, world), *gathered(self.outcome, self.fabric, world))
         score = self._score(validation)
+        is_first = self.best is None
         is_best = self.best is None or score > tuple(self.best["score"])
         is_early = self.epoch < self.config.head_epochs  # patience begins when the whole network learns
         self.since_best = 0 if is_best or is_early else self.since_best + 1
@@ -356,12 +364,14 @@ class _Run:
         }
         if is_best:
             self.best = {"epoch": self.epoch, "score": score, **validation}
-            if self.fabric.is_global_zero:
-                self._save_best(validation)
+        if is_best and not is_first and self.fabric.is_global_zero:
+            self._save_best(validation)
         self._tell(record)
         self.outcome = Outcome.empty()
         self.clock.mark(self.outcome)
         self._save()
+        if is_first and self.fabric.is_global_zero:  # weights never stand without what going on needs: see _save_first
+            self._save_best(validation)
 
     def _score(self, validation: dict[str, Any]) -> tuple[float, float]:
         """What makes an epoch better than another: the greater is kept."""
@@ -374,15 +384,29 @@ class _Run:
 
     def _save_best(self, validation: dict[str, Any]) -> None:
         """Save the weights; the card of a run that goes on must not tell of the weights before them."""
+        before = weights_mark(self.checkpoint)
         self.checkpoint.save_network(self._measured_network())  # type: ignore[arg-type]
         if earlier := self._earlier_card():
-            self.checkpoint.write_card(replace(self._card("not yet"), heatmap=earlier.heatmap, validation=validation))
+            self._written(replace(self._card("not yet"), heatmap=earlier.heatmap, validation=validation), before)
 
-    def _evaluations_so_far(self, draft: Card) -> list[dict[str, Any]]:
-        """What was measured of these very weights before; what was measured of others says nothing of them."""
-        earlier = self._earlier_card()
-        is_same = earlier is not None and earlier.training.get("best_epoch") == draft.training["best_epoch"]
-        return earlier.evaluations if earlier and is_same else []
+    def _written(self, card: Card, before: str | None = None) -> Card:
+        """The card as it is written: with all that was ever measured, since each look at a split counts.
+
+        What was measured of weights that are no more is marked so; of what does not say which weights were measured,
+        that were the ones with the mark `before`, if any.
+        """
+        if not (self.checkpoint.folder / CARD).is_file():
+            self.checkpoint.write_card(card)
+            return card
+        with FileLock(self.checkpoint.folder / CARD_LOCK):  # a measurement may just be noted
+            earlier, now = self._earlier_card(), weights_mark(self.checkpoint)
+            looks = [
+                item if item.get("weights", before or now) == now else item | {"earlier_weights": True}
+                for item in (earlier.evaluations if earlier else [])
+            ]
+            card = replace(card, evaluations=looks)
+            self.checkpoint.write_card(card)
+        return card
 
     def _earlier_card(self) -> Card | None:
         try:

@@ -154,6 +154,9 @@ def check_values(values: Any) -> None:
             raise ValueError("origin")
         if not isinstance(origin["dataset"]["population"], str | None):
             raise ValueError("origin")
+        learned = origin.get("learned_from", [])  # runs from before this was kept go on without it
+        if not isinstance(learned, list) or not all(isinstance(item, str) for item in learned):
+            raise ValueError("origin")
 
 
 def as_tensor(array: np.ndarray) -> Tensor:
