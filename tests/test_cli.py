@@ -153,7 +153,7 @@ def test_train(call, home, practice):
     assert found["ended"] == "finished"
     assert 0 <= found["validation"]["accuracy"] <= 1
     assert "epoch 1: loss" in printed.err
-    assert "done after 1 epochs, the best one was 1: checkpoints/Mein Modell" in printed.err
+    assert "done after 1 epoch, the best one was 1: checkpoints/Mein Modell" in printed.err
     checkpoint = open_checkpoint("Mein Modell")
     assert sorted(item.name for item in checkpoint.folder.iterdir() if item.name != jobs.LOCK) == sorted(
         [CARD, CONFIG, HISTORY, WEIGHTS, STATE, jobs.JOB]
@@ -508,14 +508,15 @@ LITTLE = blueprint.Memory(2_000_000, 1_000_000, "cpu")
 
 
 def test_train_warns_where_the_memory_will_not_do(call, home, practice, monkeypatch):
-    assert "warning" not in call("train", practice, "--name", "a", *TINY).err
+    assert "of memory" not in call("train", practice, "--name", "a", *TINY).err
     monkeypatch.setattr("xrai.blueprint.machine_memory", lambda: LITTLE)
     printed = call("train", practice, "--name", "b", *TINY, "--json")
     assert printed.status == 0
     assert json.loads(printed.out)["ended"] == "finished"
-    (line,) = [line for line in printed.err.splitlines() if line.startswith("warning: ")]
+    line, guess = [line for line in printed.err.splitlines() if line.startswith("warning: ")]
     assert "batches of 16 at 32 pixels" in line
     assert "choose a smaller batch size" in line
+    assert "no better than guessing" in guess  # one epoch of a tiny network
 
 
 def test_layers(call, home, monkeypatch):
@@ -665,8 +666,28 @@ def test_export_and_import(call, model, tmp_path):
     assert_one_sentence(call("models", "import", file, "--name", "m", "--json"), "already taken")
 
 
+def test_delete_without_anybody_to_answer_is_no_success(call, model, monkeypatch):
+    """A script once believed that the model was deleted."""
+    monkeypatch.setattr("sys.stdin", io.StringIO(""))
+    printed = call("models", "delete", "m", "--json")
+    assert printed.status == 1
+    assert "give --yes" in printed.err
+    assert model.is_dir()
+
+
+def test_a_cut_option_is_wrong_usage(call, practice):
+    """`--learning-rat 3` was taken for the learning rate."""
+    assert call("train", practice, "--name", "m", "--learning-rat", "3").status == 2
+
+
+def test_a_batch_larger_than_the_training_split_is_said(call, home, practice):
+    printed = call("train", practice, "--name", "big", *TINY, "--batch-size", "1000")
+    assert printed.status == 0
+    assert "is larger than the" in printed.err
+
+
 def test_delete_asks_first(call, second, answer):
-    for said in ("no\n", "y\n", "\n", ""):
+    for said in ("no\n", "y\n", "\n"):
         answer(said)
         printed = call("models", "delete", "n", "--json")
         assert json.loads(printed.out) == {"model": "n", "done": "kept"}

@@ -382,6 +382,19 @@ class TestTrain:
         assert arguments[arguments.index("--image-size") + 1] == "64"
         assert arguments[arguments.index("--head-epochs") + 1] == "2"
 
+    def test_a_run_whose_start_is_gone_can_be_run_again(self, dataset_here, started):
+        """The form once gave way to a red box when the starting model had been renamed."""
+        write_run("child", "done")
+        asked = json.loads((checkpoints_dir() / "child" / "config.json").read_text())
+        network = {"network": "resnet18", "weights": "gone", "head_epochs": 1}
+        write_json(checkpoints_dir() / "child" / "config.json", asked | {"train": asked["train"] | network})
+        app = opened(TRAIN)
+        app.get("button_group")[0].set_value("Watch a run").run()
+        button(app, "Run again with other settings").click().run()
+        assert "“gone”, from which that run started, is no longer here" in app.warning[0].value
+        button(app, "Start training").click().run()
+        assert started
+
     def test_without_a_model_none_is_offered_as_a_start(self, dataset_here):
         assert "From one of your models" not in opened(TRAIN).radio[0].options
 

@@ -149,6 +149,13 @@ def _notice_of_others() -> None:
 def _controls(chosen: dict[str, Any], key: str) -> dict[str, Any]:
     """One control for every setting; gives the settings as they stand."""
     models = [model.name for model in list_models()]
+    if chosen["weights"] not in (SCRATCH, IMAGENET, *models):
+        st.warning(
+            f"The model “{plain(chosen['weights'])}”, from which that run started, is no longer here under that name: "
+            "choose another start, or begin from scratch.",
+            icon=":material/link_off:",
+        )
+        chosen = chosen | {"weights": SCRATCH}
     values = {"weights": st.session_state.get(f"weights_{key}", chosen["weights"])}
     origin = _origin(values["weights"])
     imposed = origin.config.shape if origin else {}

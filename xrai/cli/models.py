@@ -12,7 +12,7 @@ from xrai.checkpoint import Checkpoint, list_checkpoints, open_checkpoint
 from xrai.cli.output import document, validation, worded
 from xrai.cli.places import path_of
 from xrai.config import defaults
-from xrai.errors import CheckpointError
+from xrai.errors import CheckpointError, SettingsError
 
 _FIGURES = ("accuracy", "accuracy_interval", "auc", "auc_interval", "n_validation")
 
@@ -106,8 +106,18 @@ def _there(name: str) -> Checkpoint:
 
 
 def _agreed(question: str) -> bool:
+    """Whether somebody answers yes.
+
+    Raises:
+        SettingsError: there is nobody to answer.
+    """
     print(f"{question} Type yes: ", end="", file=sys.stderr, flush=True)
-    return sys.stdin.readline().strip().lower() == "yes"
+    answer = sys.stdin.readline()
+    if not answer:
+        raise SettingsError(
+            "Nothing was deleted because nobody is here to answer: give --yes to delete without asking."
+        )
+    return answer.strip().lower() == "yes"
 
 
 def _done(options: argparse.Namespace, name: str, what: str) -> int:

@@ -21,7 +21,9 @@ _SHAPE = "With --weights MODEL, the network and its image size are that model's,
 def make_parser() -> argparse.ArgumentParser:
     """The parser: what it gives has `run`, the verb's function, and `json`."""
     parser = argparse.ArgumentParser(
-        "python -m xrai", description="Chest X-rays: build a dataset, train and compare models, read scans."
+        "python -m xrai",
+        description="Chest X-rays: build a dataset, train and compare models, read scans.",
+        allow_abbrev=False,  # a typo must not be taken for another option
     )
     parser.add_argument("--version", action="version", version=f"xrai {__version__}")
     verbs = parser.add_subparsers(required=True, metavar="VERB")
@@ -118,7 +120,8 @@ class _Nested(argparse.ArgumentParser):
 
 
 def _verb(verbs: Any, name: str, run: Callable[[argparse.Namespace], int], help: str) -> argparse.ArgumentParser:
-    verb: argparse.ArgumentParser = verbs.add_parser(name, help=help, description=help[0].upper() + help[1:] + ".")
+    description = help[0].upper() + help[1:] + "."
+    verb: argparse.ArgumentParser = verbs.add_parser(name, help=help, description=description, allow_abbrev=False)
     usual = argparse.SUPPRESS if isinstance(verb, _Nested) else False
     verb.add_argument("--json", action="store_true", default=usual, help="print one JSON document on standard output")
     verb.set_defaults(run=run)

@@ -194,6 +194,13 @@ def _trained(
     from xrai import training  # slow for the first time, and the job must not look dead meanwhile
 
     _warn_of_memory(config, len(dataset.classes))
+    n_scans = len(dataset.rows("train"))
+    if config.batch_size > n_scans:
+        print(
+            f"warning: The batch size {config.batch_size} is larger than the {n_scans:,} training scans, so that an "
+            "epoch is a single correction: a smaller one learns more.",
+            file=sys.stderr,
+        )
     emit = both(job, print_progress)
     return training.train(config, dataset, checkpoint, emit=emit, should_stop=job.should_stop, resume=resume)
 
@@ -228,7 +235,14 @@ def _print_end(checkpoint: Checkpoint, card: Card | None, *, was_stopped: bool) 
     elif card:
         n_epochs, best = card.training["epochs_run"], card.training["best_epoch"]
         where = shown_path(checkpoint.folder)
-        print(f"done after {n_epochs} epochs, the best one was {best}: {where}", file=sys.stderr)
+        epochs = "1 epoch" if n_epochs == 1 else f"{n_epochs} epochs"
+        print(f"done after {epochs}, the best one was {best}: {where}", file=sys.stderr)
+        interval = card.validation.get("auc_interval")
+        if interval is None or interval[0] <= 0.5:
+            print(
+                "warning: It may be no better than guessing: train longer, on more scans, or with other settings.",
+                file=sys.stderr,
+            )
 
 
 def _print_sweep(runs: Sequence[Outcome], *, was_stopped: bool) -> None:

@@ -60,7 +60,7 @@ def _curves(title: str, records: Records) -> go.Figure:
         font=FONT,
         title=title_of(title),
         height=340,
-        margin=MARGIN,
+        margin=MARGIN | {"b": 80},  # room for the legend from the first drawing on
         legend={"orientation": "h", "y": -0.25, "yanchor": "top", "x": 0, "title": None},
         hovermode="x unified",
         uirevision="run",  # a zoom survives the next second's points
