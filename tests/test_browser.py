@@ -172,7 +172,7 @@ def the_run_outlives_the_server(server, page):
     server.stop()
     server.start()
     page.goto(server.url("train"))
-    see(page, "Best epoch so far")
+    see(page, "Best epoch")
 
 
 def stop_and_go_on(page):
@@ -340,7 +340,7 @@ def test_a_killed_run_is_shown_as_interrupted_and_goes_on(server, page):
     job = jobs.Job(server.home / "checkpoints" / "night")
     until(lambda: any(record["kind"] == "epoch" for record in job.records()))
     page.goto(server.url("train"))
-    see(page, "Best epoch so far")
+    see(page, "Best epoch")
     run.send_signal(signal.SIGKILL)
     run.wait()
     see(page, "The run was interrupted")

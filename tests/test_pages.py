@@ -507,6 +507,17 @@ class TestTrain:
         assert app.title[0].value == title
         assert "new" in [item.value for item in app.selectbox] or app.multiselect[0].value == ["new"]
 
+    def test_a_finished_run_shows_the_figures_of_its_card(self, dataset_here, model):
+        """The tiles once told another accuracy than the sentence above them."""
+        write_run("a", "done")
+        for file in ("card.json", "model.safetensors"):
+            shutil.copy(model.folder / file, checkpoints_dir() / "a" / file)
+        app = opened(TRAIN)
+        app.get("button_group")[0].set_value("Watch a run").run()
+        tiles = {item.label: item.value for item in app.metric}
+        assert tiles["Validation accuracy"] == "50.0 %"
+        assert tiles["Best epoch"] == "1 of 3"
+
     def test_an_interrupted_run_never_looks_alive(self, dataset_here):
         write_run("a", "running")
         app = opened(TRAIN)

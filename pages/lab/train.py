@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -318,13 +319,20 @@ def _run(checkpoint: Checkpoint, job: jobs.Job) -> None:
     if not is_active:
         _next_steps(checkpoint, status, records)
     if any(record["kind"] in ("step", "epoch") for record in records):
-        show_curves(checkpoint, records)
+        show_curves(checkpoint, records, None if is_active else _final(checkpoint))
     elif is_active:
         st.info("The first numbers come in a few seconds: Python is loading what training needs.")
     log = "" if is_active else job.log()
     if log:
         with st.expander("Log, for whoever helps when something went wrong", icon=":material/article:"):
             st.code(log, language=None)
+
+
+def _final(checkpoint: Checkpoint) -> dict[str, Any] | None:
+    """The measures of a finished model; what is wrong with a damaged one is said elsewhere on the page."""
+    with suppress(CheckpointError):
+        return checkpoint.card().validation if checkpoint.is_model else None
+    return None
 
 
 def _next_steps(checkpoint: Checkpoint, status: str, records: list[dict[str, Any]]) -> None:

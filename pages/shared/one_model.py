@@ -159,5 +159,8 @@ def _delete(checkpoint: Checkpoint) -> None:
 
 def _delete_now(checkpoint: Checkpoint) -> None:
     with stated_later():
+        before = models.default_model()
         models.delete(checkpoint)
-        announce(f"“{checkpoint.name}” is deleted.")
+        now = models.default_model()
+        words = f" From now on scans are read with “{now.name}”." if now and now != before else ""
+        announce(f"“{checkpoint.name}” is deleted.{words}")

@@ -43,9 +43,13 @@ def heading(name: str, status: str, word: str = "") -> DeltaGenerator:
     return row
 
 
-def show_curves(checkpoint: Checkpoint, records: list[dict[str, Any]]) -> None:
-    """The numbers of a run so far, its curves, and how to read them."""
-    _numbers(records)
+def show_curves(checkpoint: Checkpoint, records: list[dict[str, Any]], final: dict[str, Any] | None = None) -> None:
+    """The numbers of a run so far, its curves, and how to read them.
+
+    `final` are the measures of the weights as they were saved, in 32 bits, once the run is over: they may differ a
+    little from what the run told of its best epoch.
+    """
+    _numbers(records, final or {})
     grid = st.grid(2, min_column_width=340)
     for kind, figure in _figures(records).items():
         grid.plotly_chart(
@@ -75,7 +79,7 @@ def show_progress(records: list[dict[str, Any]], status: str) -> None:
     st.progress(progress / plan["epochs"], text=f"Epoch {epoch} of {plan['epochs']}{phase}, {speed}, {left}")
 
 
-def _numbers(records: list[dict[str, Any]]) -> None:
+def _numbers(records: list[dict[str, Any]], final: dict[str, Any]) -> None:
     epochs = [record for record in records if record["kind"] == "epoch"]
     grid = st.grid(4, min_column_width=160)
     if not epochs:
@@ -85,8 +89,8 @@ def _numbers(records: list[dict[str, Any]]) -> None:
         grid.caption("Validation comes at the end of the first epoch.")
         return
     best = ([record for record in epochs if record["best"]] or epochs)[-1]
-    validation = best["val"]
-    grid.metric("Best epoch so far", f"{best['epoch']} of {len(epochs)}")
+    validation = best["val"] | final
+    grid.metric("Best epoch" if final else "Best epoch so far", f"{best['epoch']} of {len(epochs)}")
     with grid.cell():
         st.metric("Validation accuracy", measure(validation["accuracy"]), help=_interval_help(validation["n"]))
         st.caption(interval_line(validation["accuracy_interval"]))
