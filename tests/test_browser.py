@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 from xrai import jobs
 from xrai.phantoms import draw_thorax
@@ -255,8 +256,13 @@ def train_from_the_model_in_the_box(server, page):
 
 
 def train_again_with_other_settings(page):
-    click(page, "Run again with other settings")
-    see(page, "The settings below are those of")
+    again = page.get_by_text(re.compile("The settings below are those of")).first
+    for _ in range(5):  # a click is lost when the page is drawn anew at that very moment, as it is when a run ends
+        click(page, "Run again with other settings")
+        with contextlib.suppress(PlaywrightTimeout):
+            again.wait_for(timeout=15_000)
+            break
+    again.wait_for()
     settled(page)
     page.get_by_text("All settings").click()
     set_number(page, "Dropout", 0.5)
