@@ -10,6 +10,7 @@ import streamlit as st
 
 from pages.shared.charts import chart_config
 from pages.shared.datasets import SPLIT_HELP
+from pages.shared.deletion import ask_before_deleting
 from pages.shared.page import one_page, stated_later
 from pages.shared.words import nice, plain, scans
 from xrai import jobs
@@ -105,16 +106,12 @@ def _grid(dataset: Dataset) -> None:
             )
 
 
-@st.dialog("Delete this dataset?")
 def _delete(file: Path) -> None:
-    st.markdown(
+    words = (
         f"**{plain(file.stem)}** is deleted from this computer. The scans that it was built from stay where they are, "
         f"an uploaded zip in {plain(str(inbox_dir()))}."
     )
-    yes, no = st.columns(2)
-    deleted = yes.button("Delete it", width="stretch", on_click=_delete_now, args=(file,))
-    if deleted or no.button("Keep it", type="primary", width="stretch"):
-        st.rerun()
+    ask_before_deleting("dataset", words, _delete_now, file)
 
 
 def _delete_now(file: Path) -> None:

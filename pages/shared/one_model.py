@@ -6,6 +6,7 @@ import io
 
 import streamlit as st
 
+from pages.shared.deletion import ask_before_deleting
 from pages.shared.page import announce, stated_errors, stated_later
 from pages.shared.runs import heading
 from pages.shared.summaries import created_on, dataset_of, network_of, status_word
@@ -145,16 +146,12 @@ def _zip(checkpoint: Checkpoint) -> io.BytesIO:
     return out
 
 
-@st.dialog("Delete this model?")
 def _delete(checkpoint: Checkpoint) -> None:
     words = f"**{plain(whole(checkpoint.name))}** is deleted from this computer for good, with its weights and curves."
     if models.default_model() == checkpoint:
         words += " It is the model that scans are read with: another takes its place."
-    st.markdown(f"{words} The dataset that it learned from stays.")
-    yes, no = st.columns(2)
-    deleted = yes.button("Delete it", width="stretch", on_click=_delete_now, args=(checkpoint,))
-    if deleted or no.button("Keep it", type="primary", width="stretch"):
-        st.rerun()
+    words += " The dataset that it learned from stays."
+    ask_before_deleting("model", words, _delete_now, checkpoint)
 
 
 def _delete_now(checkpoint: Checkpoint) -> None:
