@@ -16,6 +16,11 @@ from xrai.config import NETWORKS, TrainConfig
 from xrai.networks import build_network, n_parameters
 
 SMALL = TrainConfig(network="convnet", image_size=64, blocks=2, filters=4, dense_units=8)
+OTHER_VALUES = {
+    "weights": "another", "epochs": 20, "learning_rate": 0.01, "head_epochs": 3, "fine_tune": 0.5, "schedule": "cosine",
+    "weight_decay": 0.1, "label_smoothing": 0.1, "balance": "none", "augment": 0.0, "erase": 0.0, "flip": True,
+    "mixup": 0.2, "keep": "loss", "patience": 3, "seed": 3,
+}  # fmt: skip
 
 
 def config(name: str, **options: Any) -> TrainConfig:
@@ -277,20 +282,40 @@ class TestTooLarge:
 
     def test_says_what_is_missing_and_what_to_do(self, machine):
         machine(20 * 10**9)
-        assert too_large(config("resnet18", batch_size=512, image_size=512), 2) == (
+        assert too_large([config("resnet18", batch_size=512, image_size=512)], 2) == (
             "Training this network with batches of 512 at 512 pixels needs about 48 GB of memory, more than the 20 GB "
             "that are free on this machine: choose a smaller batch size, image size or network."
         )
 
     def test_is_silent_where_it_fits(self, machine):
         machine(48 * 10**9)
-        assert too_large(config("resnet18"), 2) is None
+        assert too_large([config("resnet18")], 2) is None
 
     def test_names_the_graphics_card_and_shares_among_several(self, machine):
         machine(16 * 10**9, "Some card")
-        assert "16 GB of this machine's graphics card:" in str(too_large(config("resnet18"), 2))
-        assert too_large(config("resnet18", devices=4), 2) is None
+        assert "16 GB of this machine's graphics card:" in str(too_large([config("resnet18")], 2))
+        assert too_large([config("resnet18", devices=4)], 2) is None
 
     def test_small_sizes_have_a_decimal(self, machine):
         machine(1_500_000_000, needed=2_340_000_000)
-        assert "about 2.3 GB of memory, more than the 1.5 GB" in str(too_large(config("resnet18"), 2))
+        assert "about 2.3 GB of memory, more than the 1.5 GB" in str(too_large([config("resnet18")], 2))
+
+    def test_of_several_the_largest_counts(self, monkeypatch):
+        monkeypatch.setattr(blueprint, "machine_memory", lambda: Memory(2 * 10**6, 10**6, "cpu"))
+        sizes = [config("resnet18", image_size=size, seed=seed) for size in (64, 96, 32) for seed in (1, 2)]
+        assert "at 96 pixels" in str(too_large(sizes, 2))
+
+    def test_runs_that_take_the_same_memory_are_weighed_once(self, machine, monkeypatch):
+        machine(48 * 10**9)
+        weighed = []
+        monkeypatch.setattr(blueprint, "memory_needed", lambda config, n_classes: weighed.append(config) or 1)
+        asked = [config("resnet18", seed=seed, dropout=share) for seed in range(9) for share in (0.0, 0.2)]
+        assert too_large(asked, 2) is None
+        assert [item.dropout for item in weighed] == [0.0, 0.2]
+
+    @pytest.mark.parametrize("name", blueprint._FREE)
+    def test_settings_that_are_said_to_take_no_memory_take_none(self, name):
+        asked = config("convnet", weights="m")
+        changed = replace(asked, **{name: OTHER_VALUES[name]})
+        assert changed != asked
+        assert memory_needed(changed, 2) == memory_needed(asked, 2)

@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from filelock import Timeout
 from safetensors.torch import load_file, save_file
 
 from xrai.checkpoint import (
     CARD,
+    CARD_LOCK,
     CONFIG,
     HISTORY,
     WEIGHTS,
@@ -354,6 +356,22 @@ def test_card_with_undefined_measures_is_borne(model):
     lacking = MEASURED | {"auc": None, "auc_interval": None}
     edit_card(model, validation=lacking, evaluations=[EVALUATED, EVALUATED | lacking], threshold=None)
     assert model.card().evaluations == [EVALUATED, EVALUATED | lacking]
+
+
+@pytest.mark.parametrize(
+    ("interval", "doubtful"), [([0.51, 0.9], False), ([0.5, 0.9], True), ([0.2, 0.9], True), (None, True)]
+)
+def test_a_card_says_where_chance_could_explain_its_validation_auc(interval, doubtful):
+    card = a_card(validation=MEASURED | {"auc_interval": interval})
+    assert bool(card.weakness) is doubtful
+    assert not doubtful or "no better than guessing" in str(card.weakness)
+
+
+def test_the_card_is_locked_for_one_at_a_time(model):
+    with model.card_lock(0), pytest.raises(Timeout), model.card_lock(0):
+        pass
+    with model.card_lock(0):
+        assert (model.folder / CARD_LOCK).is_file()
 
 
 def test_card_of_a_newer_version(model):

@@ -519,6 +519,18 @@ def test_train_warns_where_the_memory_will_not_do(call, home, practice, monkeypa
     assert "no better than guessing" in guess  # one epoch of a tiny network
 
 
+def test_a_sweep_warns_once_where_the_memory_will_not_do_for_its_largest_run(call, home, practice, monkeypatch):
+    monkeypatch.setattr("xrai.sweep.run", lambda planned, **more: None)
+    varied = ["--vary", "batch-size=8,24", "--vary", "seed=1,2", *TINY[: TINY.index("--batch-size")]]
+    assert "of memory" not in call("sweep", practice, "--name", "a", *varied).err
+    monkeypatch.setattr("xrai.blueprint.machine_memory", lambda: LITTLE)
+    printed = call("sweep", practice, "--name", "b", *varied, "--json")
+    assert printed.status == 0
+    assert [run["name"] for run in json.loads(printed.out)["runs"]] == ["b-1", "b-2", "b-3", "b-4"]
+    (line,) = [line for line in printed.err.splitlines() if line.startswith("warning: ")]
+    assert "batches of 24 at 32 pixels" in line
+
+
 def test_layers(call, home, monkeypatch):
     printed = call("layers", *TINY, "--classes", 3, "--json")
     assert printed.status == 0
@@ -705,7 +717,7 @@ def test_delete_asks_first(call, second, answer):
 # --- usage ------------------------------------------------------------------------------------------------------------
 
 
-VERBS = ["build", "look", "train", "sweep", "layers", "evaluate", "diagnose", "models"]
+VERBS = ["build", "look", "audit", "clean", "train", "sweep", "layers", "evaluate", "diagnose", "models"]
 MODEL_VERBS = ["compare", "rename", "note", "default", "export", "import", "delete"]
 
 
@@ -881,7 +893,7 @@ def test_disk_too_full_for_anything(call, home, drawings, monkeypatch):
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no signals of this kind")
 def test_ctrl_c_while_building_leaves_nothing_behind(call, home, drawings, monkeypatch):
     """As the Stop button does."""
-    monkeypatch.setattr("xrai.dataset.build.PROGRESS_SECONDS", 0)
+    monkeypatch.setattr("xrai.dataset.writing.PROGRESS_SECONDS", 0)
     real = output.print_progress
 
     def interrupt(record):

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from xrai.cli.parser import make_parser
-from xrai.config import MAX_DENSE_WEIGHTS, NETWORKS, PRESETS, SHAPE, TrainConfig, convnet_filters, defaults
+from xrai.config import MAX_DENSE_WEIGHTS, NETWORKS, PRESETS, SHAPE, TrainConfig, convnet_filters, defaults, worded
 from xrai.errors import SettingsError
 
 FIELDS = {item.name: item for item in fields(TrainConfig)}
@@ -236,6 +236,10 @@ class TestRoundTrips:
             parsed(arguments)
         assert ended.value.code == 2
         assert arguments[0] in capsys.readouterr().err
+
+    @pytest.mark.parametrize(("value", "typed"), [(True, "yes"), (False, "no"), (0, "0"), (0.5, "0.5"), ("sgd", "sgd")])
+    def test_a_value_is_worded_as_it_is_typed(self, value, typed):
+        assert worded(value) == typed
 
     def test_an_unknown_setting_is_named(self):
         with pytest.raises(SettingsError, match="'depth'"):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import streamlit as st
 from PIL import Image
 from starlette.datastructures import Headers
 from starlette.formparsers import MultiPartParser
@@ -524,6 +525,38 @@ class TestTrain:
         app.get("button_group")[0].set_value("Watch a run").run()
         assert "interrupted" in app.warning[0].value
         assert not [item for item in app.button if item.label == "Stop"]
+
+    def test_a_click_on_a_run_that_has_just_ended_is_not_lost(self, dataset_here, monkeypatch):
+        """Its buttons were once drawn in the part that is drawn anew every second, which swallowed a click."""
+        write_run("a", "running")
+        draw, looks, open_parts, in_part = st.button, iter(()), [], []
+
+        def fragment(part=None, **more):
+            def noted(*values):
+                open_parts.append(part)
+                try:
+                    part(*values)
+                finally:
+                    open_parts.pop()
+
+            return noted if part else fragment
+
+        def button_of(label, **more):
+            in_part.extend([label] * len(open_parts))
+            return draw(label, **more)
+
+        monkeypatch.setattr(jobs.Job, "status", property(lambda job: next(looks, "done")))
+        monkeypatch.setattr(st, "fragment", fragment)
+        monkeypatch.setattr(st, "button", button_of)
+        app = opened(TRAIN)
+        for n_looks in range(1, 8):
+            looks = iter(["running"] * n_looks)  # it ends after so many looks at it
+            app.run()
+            labels = {item.label for item in app.button}
+            assert not app.exception
+            assert len(labels & {"Stop", "Run again with other settings"}) == 1
+        assert "Stop" in in_part
+        assert "Run again with other settings" not in in_part
 
     def test_a_failed_run_shows_its_sentence(self, dataset_here):
         write_run("a", "failed", error="The loss is no number any more.")

@@ -8,7 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from xrai.records import append_record, keep_records, read_records, replace_file, whole_file, write_json
+from xrai.records import (
+    append_record,
+    keep_records,
+    last_change,
+    read_records,
+    replace_file,
+    whole_file,
+    write_json,
+)
 
 AWKWARD = {
     "file": "Röntgen\udcfc\u2028\x85\u2029\x0b\r\n“1”.png",
@@ -157,3 +165,11 @@ class TestReplaceFile:
         (tmp_path / "fresh").mkdir()
         replace_file(tmp_path / "fresh", tmp_path / "folder")
         assert [item.name for item in tmp_path.iterdir()] == ["folder"]
+
+
+def test_the_last_change_is_that_of_the_file_written_last(tmp_path):
+    assert last_change(tmp_path, "a", "b") == 0.0
+    for name, moment in (("a", 300), ("b", 200), ("c", 400)):
+        (tmp_path / name).touch()
+        os.utime(tmp_path / name, (moment, moment))
+    assert last_change(tmp_path, "a", "b", "gone") == 300.0

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.ops import StochasticDepth
 
-from xrai.config import SCRATCH, TrainConfig
+from xrai.config import SCRATCH, TrainConfig, defaults
 from xrai.networks import Network, build_network
 
 MOST_STAGES = 12
@@ -28,6 +28,12 @@ BASE_BYTES = 1_100_000_000
 
 _KEPT_FACTOR, _WEIGHTS_FACTOR, _SCAN_COPIES = 1.25, 1.5, 10
 """Working space in proportion to activations, to weights and to a batch of scans: fitted by benchmarks/memory.py."""
+
+_FREE = (
+    "weights", "epochs", "learning_rate", "head_epochs", "fine_tune", "schedule", "weight_decay", "label_smoothing",
+    "balance", "augment", "erase", "flip", "mixup", "keep", "patience", "seed",
+)  # fmt: skip
+"""Settings that take no memory."""
 
 _CGROUP_2, _CGROUP_1 = Path("/sys/fs/cgroup"), Path("/sys/fs/cgroup/memory")
 
@@ -152,20 +158,34 @@ def machine_memory() -> Memory:
     return Memory(total, available, "cpu")
 
 
-def too_large(config: TrainConfig, n_classes: int) -> str | None:
-    """A sentence where training would probably not fit into this machine's memory, else None."""
-    machine, needed = machine_memory(), memory_needed(config, n_classes)
-    if machine.device == "cpu":
-        where = "that are free on this machine"
-    else:
-        where, needed = "of this machine's graphics card", needed // config.devices  # each process has a card
+def too_large(configs: Sequence[TrainConfig], n_classes: int) -> str | None:
+    """A sentence where training would probably not fit into this machine's memory, else None.
+
+    Args:
+        configs: one or more runs, one after another; the sentence is about the largest.
+        n_classes: that the network tells apart.
+    """
+    machine = machine_memory()
+    on_card = machine.device != "cpu"
+    sizes = {}
+    for config in _unlike_in_memory(configs):
+        needed = memory_needed(config, n_classes)
+        sizes[config] = needed // config.devices if on_card else needed  # each process has a card
+    config, needed = max(sizes.items(), key=lambda size: size[1])
     if needed <= machine.available:
         return None
+    where = "of this machine's graphics card" if on_card else "that are free on this machine"
     return (
         f"Training this network with batches of {config.batch_size} at {config.image_size} pixels needs about "
         f"{_gigabytes(needed)} of memory, more than the {_gigabytes(machine.available)} {where}: "
         "choose a smaller batch size, image size or network."
     )
+
+
+def _unlike_in_memory(configs: Sequence[TrainConfig]) -> list[TrainConfig]:
+    """One for each kind of run as far as `memory_needed` tells them apart: a sweep's runs are often all of one kind."""
+    usual = {name: defaults()[name] for name in _FREE}
+    return list(dict.fromkeys(replace(config, **usual) for config in configs))
 
 
 def _unfilled(config: TrainConfig, n_classes: int) -> Network:

@@ -7,15 +7,16 @@ import math
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from filelock import BaseFileLock, FileLock
+
 from xrai.config import IMAGENET, SCRATCH, TrainConfig
 from xrai.errors import CheckpointError, SettingsError
 from xrai.preprocessing import Preprocessing
-from xrai.records import HISTORY, JOB, replace_file, write_json
+from xrai.records import HISTORY, JOB, last_change, replace_file, write_json
 from xrai.settings import checkpoints_dir
 
 if TYPE_CHECKING:  # torch takes seconds to import, and listing models does not need it
@@ -24,6 +25,7 @@ if TYPE_CHECKING:  # torch takes seconds to import, and listing models does not 
     from xrai.networks import Network
 
 CONFIG, WEIGHTS, CARD, STATE = "config.json", "model.safetensors", "card.json", "state"
+CARD_LOCK = "card.lock"
 DEFAULT = "default.json"
 """The file beside the models that names the default one; see `models.default`."""
 
@@ -120,6 +122,14 @@ class Card:
         """Probability from which the second of two classes is called; None where the likeliest class is."""
         return float(self.threshold["value"]) if self.threshold else None
 
+    @property
+    def weakness(self) -> str | None:
+        """The sentence that it may be no better than guessing; None where its validation AUC makes that improbable."""
+        interval = self.validation.get("auc_interval")
+        if interval is not None and interval[0] > 0.5:
+            return None
+        return "It may be no better than guessing: train longer, on more scans, or with other settings."
+
     def _check(self) -> None:
         """Refuse what would break a reading later on.
 
@@ -215,6 +225,17 @@ class Checkpoint:
     def write_card(self, card: Card) -> None:
         """Save the card, all or nothing."""
         write_json(self.folder / CARD, card.to_dict())
+
+    def card_lock(self, seconds: float = -1) -> BaseFileLock:
+        """For a `with` in which the card is read and written anew, so that of what two note at once nothing is lost.
+
+        Args:
+            seconds: to wait for another who holds it; -1 for as long as it takes.
+
+        Raises:
+            OSError: the wait was too long (`filelock.Timeout`), or the folder cannot be written to.
+        """
+        return FileLock(self.folder / CARD_LOCK, timeout=seconds)
 
     def load_network(self, card: Card) -> Network:
         """The trained network, in evaluation mode on the processor.
@@ -313,7 +334,8 @@ def list_checkpoints() -> list[Checkpoint]:
     """Every folder below `checkpoints/` that holds a run or a model, newest first."""
     marks = (CONFIG, CARD, JOB)
     folders = [item for item in checkpoints_dir().iterdir() if any((item / mark).is_file() for mark in marks)]
-    return [Checkpoint(item) for item in sorted(folders, key=_last_change, reverse=True)]
+    folders.sort(key=lambda folder: last_change(folder, CONFIG, HISTORY, CARD), reverse=True)
+    return [Checkpoint(item) for item in folders]
 
 
 def list_models() -> list[Checkpoint]:
@@ -360,15 +382,6 @@ def _fitting(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> dict[
 
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _last_change(folder: Path) -> float:
-    """When something was last written there; files may be replaced while this looks."""
-    times = [0.0]
-    for name in (CONFIG, HISTORY, CARD):
-        with suppress(OSError):
-            times.append((folder / name).stat().st_mtime)
-    return max(times)
 
 
 def _short(value: Tensor) -> Tensor:

@@ -275,7 +275,7 @@ class TrainConfig:
         """The command-line arguments that give these settings."""
         said = self.shape if self.starts_from_model else {}  # what is left out is taken over from that model
         changed = {name: value for name, value in self.to_dict().items() if name in said or value != defaults()[name]}
-        return [word for name, value in changed.items() for word in (f"--{name.replace('_', '-')}", _flag(value))]
+        return [word for name, value in changed.items() for word in (f"--{name.replace('_', '-')}", worded(value))]
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> TrainConfig:
@@ -307,8 +307,9 @@ def defaults() -> dict[str, Any]:
     return {item.name: item.default for item in fields(TrainConfig) if item.default is not MISSING}
 
 
-def _flag(value: Any) -> str:
-    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else f"{value}"
+def worded(value: Any) -> str:
+    """A setting's value as it is typed."""
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
 
 
 def _checked(item: Field[Any], value: Any) -> Any:

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from filelock import FileLock
 
 from xrai.checkpoint import Card, Checkpoint
 from xrai.dataset import Dataset
@@ -42,9 +41,6 @@ from xrai.networks import Network
 from xrai.sources import SPLITS
 
 BATCH = 32
-CARD_LOCK = "card.lock"
-"""Held while a measurement is noted in the card, so that of two that end at once none is lost."""
-
 _LOCK_SECONDS = 60
 
 
@@ -253,7 +249,7 @@ def _kept(checkpoint: Checkpoint, dataset: Dataset, measured: Card, found: Measu
     noted = {name: report[name] for name in _IN_CARD} | {"per_class": _short(report["per_class"])}
     checkpoint.card()  # that of a model which is gone is said, before the lock would make its folder anew
     try:
-        with FileLock(checkpoint.folder / CARD_LOCK, timeout=_LOCK_SECONDS):
+        with checkpoint.card_lock(_LOCK_SECONDS):
             card = _same_card(checkpoint, measured, report["weights"])
             before = [item for item in card.evaluations if (item["fingerprint"], item["split"]) == same]
             found = replace(found, report=report | {"measured_before": len(before)})

@@ -7,7 +7,6 @@ import hashlib
 import json
 import math
 import secrets
-import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -179,11 +178,6 @@ def load_measurement(folder: Path) -> Measurement | None:
             f"The measurement kept in {folder.name} of the model “{folder.parent.parent.name}” is damaged: "
             "measure again."
         ) from error
-
-
-def forget_measurements(checkpoint: Checkpoint) -> None:
-    """Remove what was kept of measurements, which names scans; the card still says how they went."""
-    shutil.rmtree(checkpoint.folder / FOLDER, ignore_errors=True)
 
 
 @lru_cache(maxsize=32)

@@ -74,6 +74,18 @@ def whole_file(file: Path) -> Iterator[Path]:
             partial.unlink()
 
 
+def last_change(folder: Path, *names: str) -> float:
+    """When one of the files of those names was last written, in seconds since 1970; 0 where there is none of them.
+
+    They may be replaced while this looks.
+    """
+    times = [0.0]
+    for name in names:
+        with suppress(OSError):
+            times.append((folder / name).stat().st_mtime)
+    return max(times)
+
+
 def replace_file(fresh: Path, file: Path) -> None:
     """Rename over `file`; on Windows that waits for a reader who has it open for a moment.
 

@@ -24,10 +24,10 @@ from typing import Any, Literal
 
 from xrai import jobs
 from xrai.checkpoint import CONFIG, Checkpoint, open_checkpoint
-from xrai.config import TrainConfig, defaults
+from xrai.config import TrainConfig, defaults, worded
 from xrai.dataset import open_dataset
 from xrai.errors import CheckpointError, JobError, SettingsError, TrainingError, XraiError
-from xrai.records import HISTORY, write_json
+from xrai.records import HISTORY, last_change, write_json
 from xrai.settings import checkpoints_dir, home, shown_path
 
 SWEEP = "sweep.json"
@@ -218,7 +218,7 @@ def list_sweeps() -> list[Sweep]:
     """Every sweep that can be read, newest first."""
     found = []
     folders = [file.parent for file in _sweeps_dir().glob(f"*/{SWEEP}")]
-    for folder in sorted(folders, key=_last_change, reverse=True):
+    for folder in sorted(folders, key=lambda folder: last_change(folder, SWEEP, HISTORY), reverse=True):
         with suppress(CheckpointError):
             found.append(_read(folder))
     return found
@@ -386,7 +386,7 @@ def _check_starts(configs: Sequence[TrainConfig]) -> None:
     learned = {name: _learned(name) for name in names if name}
     for config in configs:
         if (name := config.starts_from_model) and (other := _other_layers(config, learned[name])):
-            asked, known = (_shown(getattr(item, other)) for item in (config, learned[name]))
+            asked, known = (worded(getattr(item, other)) for item in (config, learned[name]))
             raise SettingsError(
                 f"A run with “{_words(other)} {asked}” cannot start from the model “{name}”, which was trained with "
                 f"“{_words(other)} {known}”: leave network and layers as that model has them, or start from another."
@@ -445,15 +445,6 @@ def _folder(name: str) -> Path:
     return _sweeps_dir() / open_checkpoint(name).name
 
 
-def _last_change(folder: Path) -> float:
-    """When something was last written there; files may be replaced while this looks."""
-    times = [0.0]
-    for name in (SWEEP, HISTORY):
-        with suppress(OSError):
-            times.append((folder / name).stat().st_mtime)
-    return max(times)
-
-
 def _run_names(name: str, n: int) -> list[str]:
     """NAME-1, NAME-2, …, with zeros in front so that they sort."""
     return [f"{name}-{number:0{len(str(n))}}" for number in range(1, n + 1)]
@@ -468,7 +459,7 @@ def _combined(base: Mapping[str, Any], settings: Mapping[str, Any]) -> TrainConf
     try:
         return TrainConfig(**{**base, **settings})
     except SettingsError as error:
-        combination = ", ".join(f"{_words(name)} {_shown(value)}" for name, value in settings.items())
+        combination = ", ".join(f"{_words(name)} {worded(value)}" for name, value in settings.items())
         raise SettingsError(f"The combination “{combination}” cannot be trained: {error}") from error
 
 
@@ -515,7 +506,3 @@ def _no_value(name: str) -> SettingsError:
 
 def _words(name: str) -> str:
     return name.replace("_", " ")
-
-
-def _shown(value: Any) -> str:
-    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)

@@ -74,7 +74,7 @@ def _jobs() -> bool:
         status = job.status
         if status in jobs.ACTIVE:
             building = True
-            watch(job, build_progress)
+            watch(job, status, build_progress)
         elif status in ("failed", "interrupted", "stopped"):
             _ended_badly(job, status)
     return building

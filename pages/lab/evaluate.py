@@ -118,7 +118,7 @@ def _measured_or_not(checkpoint: Checkpoint, card: Card, path: Path, facts: Fact
     job = jobs.Job(folder)
     status = job.status
     if status in jobs.ACTIVE:
-        watch(job, _progress)
+        watch(job, status, _progress)
         return
     say_how_it_ended(
         job, status, "Measuring", then="Start it again.",
@@ -162,8 +162,8 @@ def _start(checkpoint: Checkpoint, path: Path, split: str, folder: Path) -> None
     st.rerun()
 
 
-def _progress(job: jobs.Job) -> None:
-    known = job.records() if job.status == "running" else []
+def _progress(job: jobs.Job, status: jobs.Status) -> None:
+    known = job.records() if status == "running" else []
     steps = [record for record in known if record["kind"] == "progress"]
     if not steps:
         st.progress(0.0, text="Starting: loading what measuring needs takes about ten seconds…")

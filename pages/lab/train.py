@@ -225,11 +225,9 @@ def _memory_warning(grid: dict[str, list[Any]], values: dict[str, Any], dataset:
     """The sentence that the run, or the largest of a sweep, will probably not fit into this machine."""
     configs = plan(values, grid) if grid else [TrainConfig(**values)]
     with st.spinner("Checking that it fits into this machine…"), open_dataset(dataset) as opened:
-        from xrai.blueprint import memory_needed, too_large
+        from xrai.blueprint import too_large
 
-        n_classes = len(opened.classes)
-        largest = max(configs, key=lambda config: memory_needed(config, n_classes))
-        return too_large(largest, n_classes)
+        return too_large(configs, len(opened.classes))
 
 
 def _start(name: str, dataset: Path, values: dict[str, Any], grid: dict[str, list[Any]]) -> None:
@@ -284,32 +282,33 @@ def _watch(runs: list[Checkpoint], sweeps: list[Sweep]) -> None:
     name = st.selectbox("Run", names, names.index(first), key=f"train_run_{first}") if len(names) > 1 else names[0]
     chosen = shown[name]
     if isinstance(chosen, Sweep):
-        watch(chosen.job, lambda job: _sweep(chosen, job))
+        job = chosen.job
+        watch(job, job.status, lambda job, status: _sweep(chosen, job, status))
     else:
-        watch(jobs.Job(chosen.folder), lambda job: _run(chosen, job))
+        job = jobs.Job(chosen.folder)
+        watch(job, job.status, lambda job, status: _run(chosen, job, status))
 
 
-def _sweep(sweep: Sweep, job: jobs.Job) -> None:
+def _sweep(sweep: Sweep, job: jobs.Job, status: jobs.Status) -> None:
     """One sweep: how it stands, and what can be done now."""
-    show_sweep(sweep, job)
+    show_sweep(sweep, job, status)
     running = next((run.name for run in sweep.runs if jobs.Job(checkpoints_dir() / run.name).is_active), None)
     with st.container(horizontal=True):
         if running and st.button("Watch the run", icon=":material/visibility:", key=f"watch_{sweep.name}"):
             _show(running)
-        resumable = job.status in ("stopped", "interrupted", "failed")
+        resumable = status in ("stopped", "interrupted", "failed")
         if resumable and st.button("Go on with the sweep", type="primary", icon=":material/play_arrow:"):
             with stated_errors():
                 _refuse_a_second_run()
                 jobs.start(["sweep", "--name", sweep.name, "--resume"], sweep.folder, title=sweep.name)
                 _show(SWEEP + sweep.name)
-    if not job.is_active and st.button("Compare its runs", icon=":material/inventory_2:"):
+    if status not in jobs.ACTIVE and st.button("Compare its runs", icon=":material/inventory_2:"):
         show_among_models(*(run.name for run in sweep.runs if Checkpoint(checkpoints_dir() / run.name).is_model))
 
 
-def _run(checkpoint: Checkpoint, job: jobs.Job) -> None:
+def _run(checkpoint: Checkpoint, job: jobs.Job, status: jobs.Status) -> None:
     """One run: how it stands, what can be done now, its curves."""
     records = job.records()
-    status = job.status  # a look at the lock that takes its time: once a drawing
     is_active = status in jobs.ACTIVE
     with heading(checkpoint.name, status):
         if is_active:
@@ -359,18 +358,16 @@ def _next_steps(checkpoint: Checkpoint, status: str, records: list[dict[str, Any
 
 def _ready(checkpoint: Checkpoint) -> None:
     card = checkpoint.card()
-    interval = card.validation["auc_interval"]
-    better_than_guessing = interval is not None and interval[0] > 0.5
     words = (
         f"The model “{card.name}” is ready: on {card.validation['n']:,} validation scans it called "
         f"{span(card.validation['accuracy'], card.validation['accuracy_interval'])} right, "
-        f"AUC {span(card.validation['auc'], interval, as_percent=False)}. "
+        f"AUC {span(card.validation['auc'], card.validation['auc_interval'], as_percent=False)}. "
         f"It tells apart {listed(list(map(nice, card.classes)))}."
     )
-    if better_than_guessing:
-        st.success(plain(words), icon=":material/check_circle:")
+    if card.weakness:
+        st.warning(plain(f"{words} {card.weakness}"))
     else:
-        st.warning(plain(f"{words} It may be no better than guessing: train longer, or on more scans."))
+        st.success(plain(words), icon=":material/check_circle:")
     with st.container(horizontal=True):
         if st.button("Read scans with it", icon=":material/stethoscope:"):
             read_scans_with(checkpoint.name)

@@ -8,22 +8,30 @@ import streamlit as st
 
 from pages.shared.page import announcements, stated_later
 from pages.shared.words import duration, plain
-from xrai.jobs import Job, Status
+from xrai.jobs import ACTIVE, Job, Status
 
 EVERY_SECOND = 1.0
 
 
-def watch(job: Job, draw: Callable[[Job], None]) -> None:
-    """Draw a job every second for as long as it is active, then the whole page once more."""
-    if not job.is_active:
-        draw(job)
+def watch(job: Job, status: Status, draw: Callable[[Job, Status], None]) -> None:
+    """Draw a job every second for as long as it is active, then the whole page once more.
+
+    Args:
+        job: to be drawn.
+        status: how it stands.
+        draw: is given how it stands, and must not look again: by then it may have ended, and a click on what a job
+            that has ended can do would be lost, as the whole page is drawn anew a second later.
+    """
+    if status not in ACTIVE:
+        draw(job, status)
         return
 
     @st.fragment(run_every=EVERY_SECOND)
     def live() -> None:
-        if not job.is_active:
+        status = job.status
+        if status not in ACTIVE:
             st.rerun()
-        draw(job)
+        draw(job, status)
 
     live()
 
@@ -61,7 +69,7 @@ def say_how_it_ended(job: Job, status: Status, what: str, then: str, stopped: st
         st.info(stopped, icon=":material/stop_circle:")
 
 
-def build_progress(job: Job) -> None:
+def build_progress(job: Job, _: Status) -> None:
     """The progress of a build or a download, with a way to stop it."""
     steps = [record for record in job.records() if record.get("kind") == "progress"]
     if steps:

@@ -33,7 +33,7 @@ def show_layers(values: dict[str, Any], dataset: Path, key: str) -> None:
             f"Height: the side of the picture; width: how many feature maps. {weights:,} weights in all; its training "
             f"needs about {memory / 1e9:,.1f} GB of memory."
         )
-        if warning := too_large(config, n_classes):
+        if warning := too_large([config], n_classes):
             st.warning(plain(warning), icon=":material/memory:")
         rows = [
             {"Layer": layer.name, "What it is": layer.kind, "Output": " × ".join(map(str, layer.shape)),

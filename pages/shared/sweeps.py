@@ -16,9 +16,8 @@ AUC, ACCURACY = "AUC (95 % interval)", "Accuracy (95 % interval)"
 WIDTHS = {"Run": 110, AUC: 170, ACCURACY: 180}
 
 
-def show_sweep(sweep: Sweep, job: jobs.Job) -> None:
+def show_sweep(sweep: Sweep, job: jobs.Job, status: jobs.Status) -> None:
     """One sweep: how it stands, and a table of its runs."""
-    status = job.status  # a look at the lock that takes its time: once a drawing
     with heading(f"Sweep {sweep.name}", status):
         if status in jobs.ACTIVE:
             stop_button(job, f"sweep-{sweep.name}")

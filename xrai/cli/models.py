@@ -9,9 +9,9 @@ from typing import Any
 
 from xrai import models
 from xrai.checkpoint import Checkpoint, list_checkpoints, open_checkpoint
-from xrai.cli.output import document, validation, worded
+from xrai.cli.output import document, validation
 from xrai.cli.places import path_of
-from xrai.config import defaults
+from xrai.config import defaults, worded
 from xrai.errors import CheckpointError, SettingsError
 
 _FIGURES = ("accuracy", "accuracy_interval", "auc", "auc_interval", "n_validation")

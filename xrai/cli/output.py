@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import Any
 
 from xrai import jobs
+from xrai.config import worded
 
 Record = dict[str, Any]
 
@@ -89,11 +90,6 @@ def _of_run(record: Record) -> str:
     if val := record["val"]:
         line += "; " + validation(val["accuracy"], val["accuracy_interval"], val["auc"], val["auc_interval"])
     return line + (f"; {record['error']}" if record["error"] else "")
-
-
-def worded(value: Any) -> str:
-    """A setting's value as it is typed."""
-    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
 
 
 _LINES: dict[str, Callable[[Record], str]] = {

@@ -10,8 +10,7 @@ from typing import Any
 
 from xrai import __version__
 from xrai.cli import datasets, models, readings, runs
-from xrai.cli.output import worded
-from xrai.config import TrainConfig
+from xrai.config import TrainConfig, worded
 from xrai.models import SHIPPED
 from xrai.sources import KAGGLE_SETS, PRACTICE, SPLITS
 

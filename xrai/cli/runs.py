@@ -58,6 +58,7 @@ def sweep(options: argparse.Namespace) -> int:
     with jobs.running(planned.folder, title=options.name) as job:
         if not options.resume:
             (job.folder / jobs.HISTORY).unlink(missing_ok=True)
+            _warn_of_memory(planned.configs(), _n_classes(planned.dataset))
         sweeps.run(planned, emit=both(job, print_progress), should_stop=job.should_stop)
     runs = planned.outcomes()
     _print_sweep(runs, was_stopped=job.told)
@@ -87,7 +88,7 @@ def layers(options: argparse.Namespace) -> int:
             shape = " × ".join(map(str, layer.shape))
             print(f"{layer.name:{width}}  {layer.kind:32} {shape:18} {layer.parameters:>12,}")
         print(f"{n_weights:,} weights; training needs about {needed / 1e9:.1f} GB of memory")
-    _warn_of_memory(config, options.classes)
+    _warn_of_memory([config], options.classes)
     return 0
 
 
@@ -193,7 +194,7 @@ def _trained(
     """The model's card; None where it was stopped before there is one."""
     from xrai import training  # slow for the first time, and the job must not look dead meanwhile
 
-    _warn_of_memory(config, len(dataset.classes))
+    _warn_of_memory([config], len(dataset.classes))
     n_scans = len(dataset.rows("train"))
     if config.batch_size > n_scans:
         print(
@@ -220,10 +221,17 @@ def _is_helper_process() -> bool:
     return int(os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0"))) > 0
 
 
-def _warn_of_memory(config: TrainConfig, n_classes: int) -> None:
+def _n_classes(dataset: Path) -> int:
+    from xrai.dataset import open_dataset
+
+    with open_dataset(dataset) as opened:
+        return len(opened.classes)
+
+
+def _warn_of_memory(configs: Sequence[TrainConfig], n_classes: int) -> None:
     from xrai.blueprint import too_large
 
-    if warning := too_large(config, n_classes):
+    if warning := too_large(configs, n_classes):
         print(f"warning: {warning}", file=sys.stderr)
 
 
@@ -237,12 +245,8 @@ def _print_end(checkpoint: Checkpoint, card: Card | None, *, was_stopped: bool) 
         where = shown_path(checkpoint.folder)
         epochs = "1 epoch" if n_epochs == 1 else f"{n_epochs} epochs"
         print(f"done after {epochs}, the best one was {best}: {where}", file=sys.stderr)
-        interval = card.validation.get("auc_interval")
-        if interval is None or interval[0] <= 0.5:
-            print(
-                "warning: It may be no better than guessing: train longer, on more scans, or with other settings.",
-                file=sys.stderr,
-            )
+        if card.weakness:
+            print(f"warning: {card.weakness}", file=sys.stderr)
 
 
 def _print_sweep(runs: Sequence[Outcome], *, was_stopped: bool) -> None:

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from filelock import FileLock
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
@@ -20,7 +19,6 @@ from xrai.checkpoint import CARD, STATE, WEIGHTS, Card, Checkpoint, open_checkpo
 from xrai.config import SCRATCH, TrainConfig
 from xrai.dataset import Dataset
 from xrai.errors import CheckpointError, TrainingError
-from xrai.evaluation import CARD_LOCK
 from xrai.measurements import weights_mark
 from xrai.networks import Network, build_network, n_parameters, take_over
 from xrai.preprocessing import Preprocessing
@@ -398,7 +396,7 @@ class _Run:
         if not (self.checkpoint.folder / CARD).is_file():
             self.checkpoint.write_card(card)
             return card
-        with FileLock(self.checkpoint.folder / CARD_LOCK):  # a measurement may just be noted
+        with self.checkpoint.card_lock():  # a measurement may just be noted
             earlier, now = self._earlier_card(), weights_mark(self.checkpoint)
             looks = [
                 item if item.get("weights", before or now) == now else item | {"earlier_weights": True}
