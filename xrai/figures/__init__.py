@@ -1,4 +1,4 @@
-"""Plotly figures: curves of runs, what datasets and networks are made of, how good a model is, models side by side."""
+"""Plotly figures: runs, what datasets and networks are made of, how good a model is and how honest, models compared."""
 
 from xrai.figures.comparison import interval_dots, overlaid_curves, parallel_settings
 from xrai.figures.datasets import SPLIT_WORDS, class_balance
@@ -6,6 +6,7 @@ from xrai.figures.evaluation import confusion_figure, operating_points, precisio
 from xrai.figures.network import network_diagram
 from xrai.figures.runs import accuracy_curves, auc_curves, loss_curves
 from xrai.figures.style import captioned, page_of
+from xrai.figures.trust import reliability_figure, thousand_figure, threshold_figure
 
 __all__ = [
     "SPLIT_WORDS",
@@ -22,5 +23,8 @@ __all__ = [
     "page_of",
     "parallel_settings",
     "precision_recall_figure",
+    "reliability_figure",
     "roc_figure",
+    "thousand_figure",
+    "threshold_figure",
 ]

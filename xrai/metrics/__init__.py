@@ -18,6 +18,8 @@ from xrai.metrics.measures import (
     per_class_report,
     predict,
 )
+from xrai.metrics.reliability import calibration_error_by_chance, calibration_error_interval, reliability
+from xrai.metrics.shares import share_by_patient
 
 __all__ = [
     "Curve",
@@ -26,6 +28,8 @@ __all__ = [
     "average_precision",
     "bootstrap_intervals",
     "brier",
+    "calibration_error_by_chance",
+    "calibration_error_interval",
     "class_aucs",
     "class_intervals",
     "confusion_matrix",
@@ -33,6 +37,8 @@ __all__ = [
     "per_class_report",
     "precision_recall_curve",
     "predict",
+    "reliability",
     "roc_curve",
+    "share_by_patient",
     "thinned",
 ]

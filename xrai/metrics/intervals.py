@@ -45,7 +45,7 @@ def bootstrap_intervals(
 
     None for a measure that is itself undefined: the AUC of a single class, everything where there are no scans.
     """
-    sample, z = sample_of(probabilities, labels, groups, threshold), _z(n_rounds, level)
+    sample, z = sample_of(probabilities, labels, groups, threshold), deviations(n_rounds, level)
     if not len(sample.labels):
         return dict.fromkeys(_MEASURES)
     replicates = resampled(sample, _measures, n_rounds, seed)  # (3, R)
@@ -76,7 +76,7 @@ def class_intervals(
     None for a measure that is itself undefined: the precision of a class never predicted, the recall of one without
     scans, the F1 of one that is neither, the AUC where no scan is of the class or every one is.
     """
-    sample, z = sample_of(probabilities, labels, groups, threshold), _z(n_rounds, level)
+    sample, z = sample_of(probabilities, labels, groups, threshold), deviations(n_rounds, level)
     classes = range(sample.scores.shape[1])
     if not len(sample.labels):
         return [dict.fromkeys(_CLASS_MEASURES) for _ in classes]
@@ -84,11 +84,23 @@ def class_intervals(
     return [_widened(_class_formulas(sample, k, z), replicates[:, k], level) for k in classes]
 
 
-def _z(n_rounds: int, level: float) -> float:
+# --- what intervals of measures and of shares have in common ----------------------------------------------------------
+
+
+def deviations(n_rounds: int, level: float) -> float:
     """How many standard deviations the level stands for; refuses settings that make no sense."""
     if n_rounds < 1 or not 0 < level < 1:
         raise ValueError(f"Intervals need a round and a level between 0 and 1, not {n_rounds} and {level}.")
     return NormalDist().inv_cdf((1 + level) / 2)
+
+
+def holding(formula: Interval, replicates: Floats, level: float) -> Interval:
+    """Widen the formula's interval to hold also the percentiles of the replicates that are defined."""
+    defined = replicates[~np.isnan(replicates)]
+    if not len(defined):
+        return formula
+    low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
+    return min(formula[0], float(low)), max(formula[1], float(high))
 
 
 def _measures(sample: Sample, drawn: Floats) -> Floats:
@@ -147,15 +159,6 @@ def _widened(
 ) -> dict[str, Interval | None]:
     """Widen each measure's formula interval to hold also the percentiles of its replicates, (R,) each."""
     return {
-        name: formula and _holding(formula, measured, level)
+        name: formula and holding(formula, measured, level)
         for (name, formula), measured in zip(formulas.items(), replicates, strict=True)
     }
-
-
-def _holding(formula: Interval, replicates: Floats, level: float) -> Interval:
-    """Widen the formula's interval to hold also the percentiles of the replicates that are defined."""
-    defined = replicates[~np.isnan(replicates)]
-    if not len(defined):
-        return formula
-    low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
-    return min(formula[0], float(low)), max(formula[1], float(high))

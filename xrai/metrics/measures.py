@@ -84,13 +84,8 @@ def expected_calibration_error(probabilities: ArrayLike, labels: ArrayLike, n_bi
     Raises:
         ValueError: also when there are no scans, or a probability lies outside 0 to 1.
     """
-    p, y = checked_shares(probabilities, labels)
-    if n_bins < 1:
-        raise ValueError(f"Calibration needs at least one bin, not {n_bins}.")
-    confidence = p.max(axis=1)
-    surplus = (p.argmax(axis=1) == y) - confidence
-    bins = np.clip(np.ceil(confidence * n_bins).astype(np.int64) - 1, 0, n_bins - 1)
-    return float(np.abs(np.bincount(bins, weights=surplus)).sum() / len(y))
+    bins, surplus = confidence_bins(probabilities, labels, n_bins)
+    return float(np.abs(np.bincount(bins, weights=surplus)).sum() / len(bins))
 
 
 def brier(probabilities: ArrayLike, labels: ArrayLike) -> float:
@@ -108,6 +103,16 @@ def brier(probabilities: ArrayLike, labels: ArrayLike) -> float:
 
 
 # --- what measures and their intervals share --------------------------------------------------------------------------
+
+
+def confidence_bins(probabilities: ArrayLike, labels: ArrayLike, n_bins: int) -> tuple[Ints, Floats]:
+    """Give each scan's bin of its likeliest class's probability, and how far being right or wrong exceeds that."""
+    p, y = checked_shares(probabilities, labels)
+    if n_bins < 1:
+        raise ValueError(f"Calibration needs at least one bin, not {n_bins}.")
+    confidence = p.max(axis=1)
+    bins = np.clip(np.ceil(confidence * n_bins).astype(np.int64) - 1, 0, n_bins - 1)
+    return bins, (p.argmax(axis=1) == y) - confidence
 
 
 def ratio(above: ArrayLike, below: ArrayLike, undefined: float = 0.0) -> Floats:

@@ -31,7 +31,7 @@ def sample_of(
 ) -> Sample:
     """Count each patient's scans; `groups` (N,) names each scan's patient."""
     p, y = checked(probabilities, labels)
-    patient, n_patients = _numbered(groups, len(y))
+    patient, n_patients = numbered(groups, len(y))
     guess = predict(p, threshold)
     hits, truths, guesses = np.zeros((3, n_patients, p.shape[1]))
     right = guess == y
@@ -67,7 +67,7 @@ def areas(sample: Sample, drawn: Floats, classes: Iterable[int]) -> Floats:
     return np.stack([weighted_auc(sample.scores[:, k], sample.labels == k, weights) for k in classes])
 
 
-def _numbered(groups: Iterable[Hashable], n_scans: int) -> tuple[Ints, int]:
+def numbered(groups: Iterable[Hashable], n_scans: int) -> tuple[Ints, int]:
     """Give each scan its patient as a number, from 0 in order of appearance, and how many patients there are."""
     numbers: dict[Hashable, int] = {}
     patient = np.array([numbers.setdefault(group, len(numbers)) for group in groups], dtype=np.int64)

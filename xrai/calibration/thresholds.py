@@ -1,0 +1,336 @@
+"""The threshold of two classes as a clinical choice, and what a threshold does to a thousand patients."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from dataclasses import asdict, dataclass
+from math import ceil, floor
+from statistics import NormalDist
+from typing import Any, Literal, NamedTuple, TypeVar, get_args
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from xrai.metrics import Curve, share_by_patient, thinned
+from xrai.metrics.checks import Bools, Floats, Interval, Ints, checked_labels, checked_ranking
+from xrai.metrics.resampling import drawn_patients, numbered
+
+Kind = Literal["misses", "alarms", "likeliest"]
+Pair = tuple[int, int]
+_T = TypeVar("_T")
+
+EVEN = 0.5
+"""The threshold above which the second class is the likelier one."""
+
+_CHUNK = 1 << 18  # weights held at once while resampling: 2 MB, small enough for a processor's cache
+_ROUNDING = 1e-9  # of scans: 0.29 · 100 is a little less than 29
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What a threshold is to do.
+
+    Attributes:
+        kind: "misses": at most so large a share of the second class's scans is missed; "alarms": at most so large a
+            share of the first class's scans is called the second; "likeliest": whichever is likelier is called.
+        limit: that share, above 0 and below 1; None for "likeliest".
+    """
+
+    kind: Kind
+    limit: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.kind not in get_args(Kind) or (self.limit is None) != (self.kind == "likeliest"):
+            raise ValueError(f"A threshold cannot be chosen for {self.kind!r} with the limit {self.limit}.")
+        if self.limit is not None and not 0 < self.limit < 1:
+            raise ValueError(f"The limit of a threshold must lie between 0 and 1, not at {self.limit}.")
+
+    def in_words(self, classes: tuple[str, str]) -> str:
+        """What it is to do, as it stands after "to"."""
+        if self.limit is None:
+            return "call whichever class is likelier"
+        count = f"{100 * self.limit:.3g}"
+        if self.kind == "misses":
+            return f"miss at most {count} in 100 scans of {classes[1]}"
+        return f"take at most {count} in 100 scans of {classes[0]} for {classes[1]}"
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """A threshold, how it was chosen, and what it does to the scans it was chosen on; pairs are first, second class.
+
+    Attributes:
+        value: the second class is called where its probability is at least this, 0 to 1.
+        goal: what it is to do.
+        reached: whether it keeps to the goal's limit on these scans.
+        enough: whether so few patients could show at all that the limit holds; see `patients_needed`.
+        interval: 95 %, between which other patients would have put it; None where it was not chosen by them.
+        sensitivity, specificity: share of the second, of the first class's scans called rightly.
+        sensitivity_interval, specificity_interval: 95 %, by patient.
+        scans, patients: of each class.
+    """
+
+    value: float
+    goal: Goal
+    reached: bool
+    enough: bool
+    interval: Interval | None
+    sensitivity: float
+    sensitivity_interval: Interval
+    specificity: float
+    specificity_interval: Interval
+    scans: Pair
+    patients: Pair
+
+    def __post_init__(self) -> None:
+        within = [self.value, self.sensitivity, self.specificity, *(self.interval or ())]
+        intervals = [self.sensitivity_interval, self.specificity_interval, *([self.interval] if self.interval else [])]
+        if not all(0 <= share <= 1 for share in (*within, *self.sensitivity_interval, *self.specificity_interval)):
+            raise ValueError("What a threshold does must be told in shares between 0 and 1.")
+        if not all(len(pair) == 2 and pair[0] <= pair[1] for pair in intervals):
+            raise ValueError("An interval has a lower and an upper end.")
+        if not all(len(pair) == 2 and min(pair) > 0 for pair in (self.scans, self.patients)):
+            raise ValueError("A threshold is chosen on scans of both classes.")
+
+    def sentence(self, classes: tuple[str, str]) -> str:
+        """How it was chosen and what it did, for people."""
+        first, second = classes
+        missed = _in_hundred(self.sensitivity, self.sensitivity_interval, second)
+        alarmed = _in_hundred(self.specificity, self.specificity_interval, first)
+        told = [
+            f"Chosen on {sum(self.scans):,} scans that the model did not learn from, to {self.goal.in_words(classes)}: "
+            f"there it misses {missed}, and takes {alarmed} for {second}."
+        ]
+        if self.interval:
+            told.append("On other patients it might have come out between {:.2f} and {:.2f}.".format(*self.interval))
+        if not self.reached:
+            told.append("No threshold keeps to that limit.")
+        if self.goal.limit is not None and not self.enough:
+            few, name = self.patients[self.goal.kind == "misses"], second if self.goal.kind == "misses" else first
+            told.append(
+                f"{few} patients with {name} are too few to show that it holds: "
+                f"at least {patients_needed(self.goal.limit)} are needed."
+            )
+        return " ".join(told)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The threshold as plain JSON-able values."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Threshold:
+        """The threshold read back.
+
+        Raises:
+            KeyError, TypeError, ValueError: it is not one.
+        """
+        goal, interval = values["goal"], values["interval"]
+        return cls(
+            value=float(values["value"]),
+            goal=Goal(goal["kind"], goal["limit"]),
+            reached=bool(values["reached"]),
+            enough=bool(values["enough"]),
+            interval=None if interval is None else _pair(interval, float),
+            sensitivity=float(values["sensitivity"]),
+            sensitivity_interval=_pair(values["sensitivity_interval"], float),
+            specificity=float(values["specificity"]),
+            specificity_interval=_pair(values["specificity_interval"], float),
+            scans=_pair(values["scans"], int),
+            patients=_pair(values["patients"], int),
+        )
+
+
+class Thousand(NamedTuple):
+    """What becomes of 1,000 people: they sum to 1,000."""
+
+    found: int
+    missed: int
+    alarms: int
+    cleared: int
+
+
+def choose_threshold(
+    scores: ArrayLike,
+    labels: ArrayLike,
+    patients: Iterable[Hashable],
+    goal: Goal,
+    *,
+    n_rounds: int = 1000,
+    seed: int = 0,
+) -> Threshold | None:
+    """Choose the threshold that keeps to a goal's limit on these scans and errs least the other way.
+
+    "misses" gives the highest threshold that keeps to its limit, "alarms" the lowest, each midway between the scores
+    next to it. Its interval holds what patients drawn with replacement would have led to (percentiles).
+
+    Keeping to a limit here is no proof that it is kept elsewhere: about every second such threshold misses it on new
+    scans, if by little. `sensitivity_interval` and `specificity_interval` say by how much.
+
+    Args:
+        scores: probability of the second class, 0 to 1, (N,).
+        labels: 0 or 1, (N,).
+        patients: keys (N,), equal for scans of one patient.
+        goal: what it is to do.
+        n_rounds: of drawing patients.
+        seed: of the draws.
+
+    Returns:
+        None where one of the classes has no scans.
+    """
+    table, patient = _Table.of(scores, labels), numbered(patients, len(np.asarray(labels)))[0]
+    (chosen,), (reached,) = table.choose(np.ones((len(table.sick), 1)), goal)
+    value = EVEN if goal.limit is None else float(table.thresholds[chosen])
+    called = table.scores >= value
+    found = share_by_patient(called, patient, table.sick, n_rounds=n_rounds, seed=seed)
+    cleared = share_by_patient(~called, patient, ~table.sick, n_rounds=n_rounds, seed=seed)
+    if found is None or cleared is None:
+        return None
+    who = [len(np.unique(patient[of])) for of in (~table.sick, table.sick)]
+    return Threshold(
+        value,
+        goal,
+        bool(reached),
+        goal.limit is None or who[goal.kind == "misses"] >= patients_needed(goal.limit),
+        None if goal.limit is None else _interval(table, patient, goal, n_rounds, seed),
+        *found,
+        *cleared,
+        scans=(int((~table.sick).sum()), int(table.sick.sum())),
+        patients=(who[0], who[1]),
+    )
+
+
+def threshold_points(scores: ArrayLike, labels: ArrayLike, n: int = 500) -> dict[str, list[float]] | None:
+    """What every threshold would do: `threshold`, rising, `sensitivity` and `specificity`, lists of one length.
+
+    The thresholds lie midway between scores that follow each other; at most `n` are kept, evenly along the ROC curve.
+    None where one of the classes has no scans.
+    """
+    table = _Table.of(scores, labels)
+    if not table.has_both:
+        return None
+    missed, alarmed = (counts[:, 0] for counts in table.errors(np.ones((len(table.sick), 1))))
+    x, y = alarmed / (~table.sick).sum(), 1 - missed / table.sick.sum()
+    curve = thinned(Curve(x[::-1], y[::-1], table.thresholds[::-1]), n)  # the strictest first, as curves have it
+    kept = {"threshold": curve.thresholds, "sensitivity": curve.y, "specificity": 1 - curve.x}
+    return {name: values[::-1].tolist() for name, values in kept.items()}
+
+
+def patients_needed(limit: float, level: float = 0.95) -> int:
+    """How many patients without a single error it takes to show that errors are no more than a share `limit`.
+
+    The least n for which the upper end of Wilson's interval of 0 in n, z² / (n + z²), is at most the limit.
+    """
+    z = NormalDist().inv_cdf((1 + level) / 2)
+    return ceil(z**2 * (1 - limit) / limit)
+
+
+def per_thousand(sensitivity: float, specificity: float, prevalence: float) -> Thousand:
+    """What becomes of 1,000 people among whom a share `prevalence` has the second class; all shares 0 to 1."""
+    _check_shares(sensitivity, specificity, prevalence)
+    sick = _nearest(1000 * prevalence)
+    found, cleared = _nearest(sick * sensitivity), _nearest((1000 - sick) * specificity)
+    return Thousand(found, sick - found, 1000 - sick - cleared, cleared)
+
+
+def predictive_values(sensitivity: float, specificity: float, prevalence: float) -> tuple[float | None, float | None]:
+    """How many of those called the second class have it, and of those called the first that; shares 0 to 1 (Bayes).
+
+    None where none is called so.
+    """
+    _check_shares(sensitivity, specificity, prevalence)
+    found, cleared = prevalence * sensitivity, (1 - prevalence) * specificity
+    called, rest = found + (1 - prevalence) * (1 - specificity), cleared + prevalence * (1 - sensitivity)
+    return found / called if called else None, cleared / rest if rest else None
+
+
+@dataclass(frozen=True, eq=False)
+class _Table:
+    """Scans in the order of their scores, and the M thresholds that tell them apart."""
+
+    scores: Floats  # (N,) as given
+    sick: Bools  # (N,) as given
+    order: Ints  # (N,) lowest score first
+    thresholds: Floats  # (M,) rising
+    below: Ints  # (M,) how many scans each leaves below it
+
+    @classmethod
+    def of(cls, scores: ArrayLike, labels: ArrayLike) -> _Table:
+        s, sick = checked_ranking(scores, checked_labels(labels, 2) == 1)
+        if len(s) and not 0 <= s.min() <= s.max() <= 1:
+            raise ValueError("Probabilities must lie between 0 and 1.")
+        values, counts = np.unique(s, return_counts=True)
+        thresholds = _midway(np.array([0.0, *values]), np.array([*values, 1.0]))
+        kept = len(values) + int(not len(values) or values[-1] < 1)  # no threshold clears a scan with a score of 1
+        return cls(s, sick, np.argsort(s), thresholds[:kept], np.array([0, *counts.cumsum()])[:kept])
+
+    @property
+    def has_both(self) -> bool:
+        """Whether both classes have scans."""
+        return bool(self.sick.any() and not self.sick.all())
+
+    def errors(self, weights: Floats) -> tuple[Floats, Floats]:
+        """How many sick scans each threshold misses, and for how many healthy ones it raises an alarm, (M, r).
+
+        `weights` (N, r) say how often each scan counts.
+        """
+        missed, cleared = (self._below(weights * of[:, None]) for of in (self.sick, ~self.sick))
+        return missed, (weights * ~self.sick[:, None]).sum(axis=0) - cleared
+
+    def choose(self, weights: Floats, goal: Goal) -> tuple[Ints, Bools]:
+        """The number of the threshold to choose under each column of weights (N, r), and whether it keeps to the limit.
+
+        Both (r,). Where a column leaves no scan to which the limit applies, that is the highest, or the lowest.
+        """
+        if goal.limit is None:
+            return np.zeros(weights.shape[1], dtype=np.int64), np.ones(weights.shape[1], dtype=bool)
+        missed, alarmed = self.errors(weights)
+        if goal.kind == "misses":
+            most = goal.limit * (weights * self.sick[:, None]).sum(axis=0) + _ROUNDING
+            return (missed <= most).sum(axis=0) - 1, np.ones(weights.shape[1], dtype=bool)
+        most = goal.limit * (weights * ~self.sick[:, None]).sum(axis=0) + _ROUNDING
+        first = (alarmed > most).sum(axis=0)
+        return np.minimum(first, len(self.thresholds) - 1), first < len(self.thresholds)
+
+    def _below(self, weights: Floats) -> Floats:
+        sums = np.zeros((len(weights) + 1, weights.shape[1]))
+        np.cumsum(weights[self.order], axis=0, out=sums[1:])
+        return sums[self.below]
+
+
+def _interval(table: _Table, patient: Ints, goal: Goal, n_rounds: int, seed: int) -> Interval:
+    """Percentiles of the thresholds chosen in the rounds that have scans to which the limit applies."""
+    bound = table.sick if goal.kind == "misses" else ~table.sick
+    chosen = []
+    for drawn in drawn_patients(int(patient.max()) + 1, n_rounds, max(1, _CHUNK // len(patient)), seed):
+        weights = drawn[patient]
+        chosen.append(table.choose(weights, goal)[0][(weights * bound[:, None]).any(axis=0)])
+    thresholds = table.thresholds[np.concatenate(chosen)]
+    if not len(thresholds):  # a patient among many, never drawn
+        return 0.0, 1.0
+    low, high = np.quantile(thresholds, [0.025, 0.975])
+    return float(low), float(high)
+
+
+def _midway(low: Floats, high: Floats) -> Floats:
+    """The middle of neighbours, above the lower one even where no number lies between them."""
+    middle = (low + high) / 2
+    return np.where(middle > low, middle, high)
+
+
+def _in_hundred(right: float, interval: Interval, name: str) -> str:
+    wrong, low, high = (100 * (1 - share) for share in (right, interval[1], interval[0]))
+    return f"{wrong:.1f} in 100 scans of {name} (95 % interval {low:.1f} to {high:.1f})"
+
+
+def _pair(values: Any, kind: Callable[[Any], _T]) -> tuple[_T, _T]:
+    first, second = values
+    return kind(first), kind(second)
+
+
+def _nearest(count: float) -> int:
+    return floor(count + 0.5)
+
+
+def _check_shares(*shares: float) -> None:
+    if not all(0 <= share <= 1 for share in shares):
+        raise ValueError("Sensitivity, specificity and prevalence must lie between 0 and 1.")

@@ -1,0 +1,172 @@
+"""Whether a model's numbers can be trusted, and what they come to: reliability, thresholds, a thousand people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from xrai.figures.evaluation import RIGHT, WRONG
+from xrai.figures.style import FONT, LEGEND, MARGIN, title_of
+
+_GREY = "#8a97a0"
+_ACROSS, _DOWN = 50, 20  # dots: 1,000 in all, a column 20
+_SICK, _HEALTHY = "square", "circle"
+
+
+def reliability_figure(bins: Sequence[Mapping[str, Any]], counts: Sequence[int], name: str) -> go.Figure:
+    """What came true over what was foretold, with intervals, and below how many scans were told which probability.
+
+    On the dotted line the probabilities mean what they say; below it they promise too much.
+
+    Args:
+        bins: as `metrics.reliability` gives them.
+        counts: scans by their probability, in bins of equal width from 0 to 1.
+        name: what the probability is of, for people.
+    """
+    figure = make_subplots(rows=2, cols=1, shared_xaxes=True, row_heights=[0.78, 0.22], vertical_spacing=0.04)
+    figure.add_scatter(
+        x=[0, 1], y=[0, 1], mode="lines", name="As foretold", line={"color": _GREY, "width": 1.5, "dash": "dot"},
+        hoverinfo="skip", row=1, col=1,
+    )  # fmt: skip
+    shares = [point["share"] for point in bins]
+    figure.add_scatter(
+        x=[point["mean"] for point in bins],
+        y=shares,
+        error_y={
+            "array": [point["interval"][1] - point["share"] for point in bins],
+            "arrayminus": [point["share"] - point["interval"][0] for point in bins],
+            "thickness": 1.5, "width": 4,
+        },
+        text=[_told(point) for point in bins],
+        mode="lines+markers", name="As it came, with 95 % intervals", cliponaxis=False,
+        line={"color": RIGHT, "width": 1.5}, marker={"size": 9},
+        hovertemplate="%{text}<extra></extra>", row=1, col=1,
+    )  # fmt: skip
+    width = 1 / max(len(counts), 1)
+    figure.add_bar(
+        x=[(k + 0.5) * width for k in range(len(counts))], y=list(counts), width=width, marker={"color": _GREY},
+        name="Scans", showlegend=False, hovertemplate="%{y:,} scans<extra></extra>", row=2, col=1,
+    )  # fmt: skip
+    share = {"range": [-0.02, 1.02], "tickformat": ".0%", "zeroline": False}
+    figure.update_xaxes(share)
+    figure.update_xaxes(title=f"Probability of {escape(name, quote=False)}", row=2)
+    figure.update_yaxes(share, title="Share that came true", row=1)
+    figure.update_yaxes(title="Scans", rangemode="tozero", nticks=3, row=2)
+    return _laid_out(figure, "Do the probabilities hold?", 480)
+
+
+def threshold_figure(
+    points: Mapping[str, Sequence[float]],
+    classes: tuple[str, str],
+    chosen: float,
+    *,
+    zone: tuple[float, float] | None = None,
+    interval: tuple[float, float] | None = None,
+) -> go.Figure:
+    """How many of each class are called rightly over the threshold, with the chosen one.
+
+    Args:
+        points: as `calibration.threshold_points` gives them.
+        classes: names of both, for people.
+        chosen: the threshold in use.
+        zone: probabilities between which the answer is "not sure".
+        interval: of the threshold, also drawn as a bar at the bottom.
+    """
+    figure = go.Figure()
+    first, second = (escape(name, quote=False) for name in classes)
+    lines = (("sensitivity", f"{second} found", WRONG, "solid"), ("specificity", f"{first} cleared", RIGHT, "dash"))
+    for key, name, colour, dash in lines:
+        figure.add_scatter(
+            x=list(points["threshold"]), y=list(points[key]), mode="lines", name=name,
+            line={"color": colour, "width": 2.5, "shape": "hvh", "dash": dash},
+            hovertemplate="%{y:.1%} from a probability of %{x:.3f} on<extra>" + name + "</extra>",
+        )  # fmt: skip
+    if zone is not None and zone[0] < zone[1]:
+        figure.add_vrect(
+            x0=zone[0], x1=zone[1], fillcolor=_GREY, opacity=0.22, line_width=0, layer="below", name="not sure"
+        )
+        figure.add_annotation(
+            x=sum(zone) / 2, y=0.06, text="not sure", showarrow=False, font={"size": 13}, name="not sure"
+        )
+    figure.add_vline(x=chosen, line={"color": _GREY, "width": 2}, name="chosen")
+    words = f"threshold {chosen:.2f}"
+    if interval is not None:
+        words += f" ({interval[0]:.2f} to {interval[1]:.2f})"
+        figure.add_shape(
+            type="line", x0=interval[0], x1=interval[1], y0=0, y1=0, line={"color": _GREY, "width": 8}, name="interval"
+        )
+    figure.add_annotation(
+        x=chosen,
+        y=1,
+        yref="paper",
+        yanchor="bottom",
+        showarrow=False,
+        text=words,
+        name="chosen",
+        xanchor="left" if chosen < 0.25 else "right" if chosen > 0.75 else "center",
+    )
+    share = {"range": [-0.02, 1.02], "tickformat": ".0%", "zeroline": False, "automargin": True}
+    figure.update_xaxes(share, title=f"Threshold: called {second} from this probability on")
+    figure.update_yaxes(share, title="Called rightly")
+    figure = _laid_out(figure, "What the threshold does", 420)
+    figure.update_layout(legend={"y": -0.22, "yanchor": "top"}, hovermode="x")
+    return figure
+
+
+def thousand_figure(counts: Sequence[int], condition: str, people: str = "patients") -> go.Figure:
+    """A thousand people as dots: found, missed, false alarms and cleared, column by column.
+
+    Squares have the condition, circles do not; teal is right, orange an error. Dots are counted at a glance where
+    a bar of 4 in 1,000 would not be seen (Galesic, Garcia-Retamero and Gigerenzer, Health Psychol 2009;28:210–216).
+
+    Args:
+        counts: found, missed, false alarms, cleared, as `calibration.per_thousand` gives them; they sum to 1,000.
+        condition: for people, as it stands after "with".
+        people: "children" or "patients".
+    """
+    if len(counts) != 4 or min(counts) < 0 or sum(counts) != _ACROSS * _DOWN:
+        raise ValueError(f"Four counts that sum to 1,000 are to be drawn, not {list(counts)}.")
+    found, missed, alarms, cleared = counts
+    name = escape(condition, quote=False)
+    groups = (
+        (found, f"found: {found:,} of {found + missed:,} with {name}", RIGHT, _SICK),
+        (missed, f"missed: {missed:,} of {found + missed:,}", WRONG, _SICK),
+        (alarms, f"false alarms: {alarms:,} of {alarms + cleared:,} without", WRONG, _HEALTHY),
+        (cleared, f"cleared: {cleared:,} of {alarms + cleared:,}", RIGHT, _HEALTHY),
+    )
+    figure, start = go.Figure(), 0
+    for count, words, colour, symbol in groups:
+        places = np.arange(start, start + count)
+        start += count
+        hollow = "-open" if colour == RIGHT and symbol == _HEALTHY else ""  # most are these: errors are to stand out
+        figure.add_scatter(
+            x=(places // _DOWN).tolist(), y=(places % _DOWN).tolist(), mode="markers", name=words, showlegend=True,
+            marker={"symbol": symbol + hollow, "color": colour, "size": 8}, hovertemplate=words + "<extra></extra>",
+        )  # fmt: skip
+    axis = {"visible": False, "fixedrange": True}
+    figure.update_xaxes(axis, range=[-0.8, _ACROSS - 0.2])
+    figure.update_yaxes(axis, range=[_DOWN - 0.2, -0.8])
+    figure = _laid_out(figure, f"Of 1,000 {escape(people, quote=False)}", 420)
+    figure.update_layout(
+        legend={"y": -0.02, "yanchor": "top", "font": {"size": 14}, "itemsizing": "constant", "itemclick": False,
+                "itemdoubleclick": False},
+        plot_bgcolor="rgba(0, 0, 0, 0)", dragmode=False,
+    )  # fmt: skip
+    return figure
+
+
+def _told(point: Mapping[str, Any]) -> str:
+    low, high = point["interval"]
+    return f"{point['n']:,} scans told {point['mean']:.1%}:<br>{point['share']:.1%} came true ({low:.1%} to {high:.1%})"
+
+
+def _laid_out(figure: go.Figure, title: str, height: int) -> go.Figure:
+    figure.update_layout(
+        font=FONT, title=title_of(title), height=height, margin=MARGIN | {"t": 64}, legend=LEGEND, hovermode="closest"
+    )
+    return figure
