@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from xrai.dataset import BuildConfig, build_dataset, open_dataset
+from xrai.gate import fitting
 from xrai.phantoms import write_practice_set
 from xrai.sources import open_source
 
@@ -24,6 +25,13 @@ def home(tmp_path, monkeypatch):
     folder.mkdir()
     monkeypatch.setenv("XRAI_HOME", str(folder))
     return folder
+
+
+@pytest.fixture(autouse=True)
+def rough_gates(monkeypatch):
+    """Trainings here learn in a blink what their scans look like; test_gate fits gates in earnest."""
+    for name, count in {"_ALTERED": 40, "_SPOILED": 60, "_DRAWN": 20, "_EPOCHS": 3}.items():
+        monkeypatch.setattr(fitting, name, count)
 
 
 @pytest.fixture(scope="session")

@@ -1141,3 +1141,24 @@ def test_other_pictures_are_read_or_refused(real):
             assert read_scan(file, min_side=224).pixels.ndim == 2
         except ScanError as error:
             assert str(error).endswith(".")
+
+
+# ---------------------------------------------------------------------------------------------------- colour
+
+
+@pytest.mark.parametrize("form", ["PNG", "JPEG", "TIFF", "WEBP", "BMP"])
+def test_colour_is_told_from_a_tint(form):
+    rng = np.random.default_rng(0)
+    film = grey(96, 128)
+    things = np.kron(rng.integers(0, 256, (6, 8, 3), dtype=np.uint8), np.ones((16, 16, 1), np.uint8))
+    sepia = (film[..., None] * np.array([1.0, 0.8, 0.6])).astype(np.uint8)
+    marked = np.repeat(film[..., None], 3, axis=2)
+    marked[4:10, 4:20] = 255, 0, 0
+    assert read_scan(saved(film, form)).colour < 0.002
+    assert read_scan(saved(sepia, form)).colour < 0.01
+    assert 0 < read_scan(saved(marked, form)).colour < 0.02
+    assert read_scan(saved(things, form)).colour > 0.1
+
+
+def test_a_dicom_file_has_no_colour():
+    assert read_scan(dicom()).colour == 0

@@ -19,6 +19,9 @@ _SAMPLE_FORMAT = 339
 _WHITE_IS_ZERO = 0
 _UNSIGNED = 1
 
+_GREY = {"1", "L", "LA", "La", "I", "F", "I;16", "I;16B", "I;16L", "I;16N"}
+_PATCHES = 64  # along a side, in which colours are compared
+
 # How each EXIF orientation is made upright.
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -51,6 +54,7 @@ def read_picture(data: bytes, form: str, *, min_side: int | None = None) -> Scan
         check_size(*image.size)
         _refuse_several(image, form)
         (width, height), mode = image.size, image.mode
+        colour = _colour(data, form) if image.mode not in _GREY else 0.0
         # "L" takes the luma that a JPEG stores as it is, at every size, instead of a way there and back through RGB.
         image.draft("L", (min_side, min_side) if min_side else None)
         image.load()
@@ -59,7 +63,8 @@ def read_picture(data: bytes, form: str, *, min_side: int | None = None) -> Scan
             width, height = height, width
         upright = image.transpose(_TURNS[orientation]) if orientation in _TURNS else image
         pixels = _deep(upright, image) if mode[0] in "IF" else _shallow(upright)
-    return Scan(pixels, hashlib.sha256(data).hexdigest(), form, mode, width, height, len(data))
+    digest = hashlib.sha256(data).hexdigest()
+    return Scan(pixels, digest, form, mode, width, height, len(data), colour=colour)
 
 
 def _opened(data: bytes, form: str) -> Image.Image:
@@ -88,6 +93,21 @@ def _orientation(image: Image.Image) -> int:
     except (OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, struct.error, UnidentifiedImageError):
         return 1
     return orientation if orientation in _TURNS else 1
+
+
+def _colour(data: bytes, form: str) -> float:
+    """Tell how colourful a picture is, see `Scan.colour`; decoded for itself, a JPEG as coarsely as it can be."""
+    size = (_PATCHES, _PATCHES)
+    with _opened(data, form) as image:
+        image.draft("RGB", size)
+        shown = image.convert("RGBA") if image.has_transparency_data else image.convert("RGB")
+    small = Image.alpha_composite(Image.new("RGBA", shown.size, "black"), shown) if shown.mode == "RGBA" else shown
+    rgb = np.asarray(small.convert("RGB").resize(size, Image.Resampling.BOX)).reshape(-1, 3) / 255
+    luma = rgb.mean(axis=1, keepdims=True)
+    # What brightness alone foretells is the tint of a toned print or of a coloured lamp, and no colour of things.
+    tint = np.hstack([np.ones_like(luma), luma, luma**2])
+    rest = rgb - luma - tint @ np.linalg.lstsq(tint, rgb - luma, rcond=None)[0]
+    return float(np.ptp(rest, axis=1).mean())
 
 
 def _shallow(image: Image.Image) -> np.ndarray:
