@@ -5,10 +5,20 @@ import pytest
 import torch
 
 from xrai.config import TrainConfig
-from xrai.explanation import MIN_ANCHOR, anchors, evidence_maps, intensity, methods_for
-from xrai.networks import build_network
+from xrai.explanation import (
+    MIN_ANCHOR,
+    _finer,
+    _last_halving,
+    _steps,
+    anchors,
+    evidence_maps,
+    intensity,
+    methods_for,
+)
+from xrai.networks import Network, build_network
 
 POOLED = ("resnet18", "mobilenet_v3_small", "efficientnet_b0", "densenet121")
+SQUEEZING = ("mobilenet_v3_small", "efficientnet_b0")
 
 
 def network_of(name, n_classes=2, image_size=64, seed=0):
@@ -33,7 +43,7 @@ def hooks_on(network):
 
 @pytest.mark.parametrize("name", POOLED)
 def test_methods_for_pooled_networks(name):
-    assert methods_for(network_of(name)) == ("CAM", "Grad-CAM")
+    assert methods_for(network_of(name)) == ("Fused CAM", "CAM", "Grad-CAM")
 
 
 def test_methods_for_a_network_with_hidden_dense_layers():
@@ -73,7 +83,86 @@ def test_cam_and_grad_cam_are_the_same_map_where_a_network_pools(name):
     np.testing.assert_allclose(by_weights, by_gradients, rtol=1e-3, atol=1e-4 * np.abs(by_weights).max())
 
 
-@pytest.mark.parametrize("method", ["CAM", "Grad-CAM"])
+@pytest.mark.parametrize("name", [*POOLED, "resnet50"])
+def test_of_maps_made_finer_every_second_place_is_as_it_was(name):
+    """One step of the features, the last that halves, and all after it."""
+    network = network_of(name)
+    steps = _steps(network.features)
+    split = _last_halving(steps)
+    assert 0 < split < len(steps)
+    with torch.inference_mode():
+        seen = torch.nn.Sequential(*steps[:split])(scans(1))
+        plain, fine = network.features(scans(1)), _finer(torch.nn.Sequential(*steps[split:]))(seen)
+        again = network.features(scans(1))
+    assert fine.shape[-1] >= 2 * plain.shape[-1] - 1
+    # squeeze-and-excitation averages over all places, so the new ones move the old ones
+    reach = float(plain.abs().max()) * (0.3 if name in SQUEEZING else 1e-5)
+    assert (fine[..., ::2, ::2] - plain).abs().max() <= reach
+    assert fine[..., 1::2, 1::2].abs().max() > 0
+    assert torch.equal(plain, again)  # the network itself was left as it is
+
+
+@pytest.mark.parametrize("name", [*POOLED, "resnet50"])
+def test_fused_maps_are_four_times_as_fine(name):
+    network = network_of(name)
+    _, maps = evidence_maps(network, scans(1), [1], "CAM")
+    _, fused = evidence_maps(network, scans(1), [1], "Fused CAM")
+    assert fused.shape == (1, 4 * maps.shape[1], 4 * maps.shape[2])
+    assert fused.dtype == np.float32
+    assert np.isfinite(fused).all()
+
+
+def adding(halvings):
+    """A network of convolutions that only add up what is bright, and call it class 1."""
+    steps = []
+    for _ in range(halvings):
+        convolution = torch.nn.Conv2d(1, 1, 3, stride=2, padding=1)
+        torch.nn.init.constant_(convolution.weight, 1 / 9)
+        torch.nn.init.zeros_(convolution.bias)
+        steps += [convolution, torch.nn.ReLU()]
+    network = Network(torch.nn.Sequential(*steps), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Linear(1, 2), 0.0)
+    with torch.no_grad():
+        network.head.weight.copy_(torch.tensor([[-1.0], [1.0]]))
+    return network.eval()
+
+
+@pytest.mark.parametrize(("row", "column"), [(20, 44), (31, 31), (44, 20), (40, 40)])
+def test_a_fused_map_is_hottest_where_the_scan_is_bright(row, column):
+    scan = torch.zeros(1, 1, 64, 64)
+    scan[..., row - 1 : row + 2, column - 1 : column + 2] = 3
+    _, maps = evidence_maps(adding(4), scan, [1], "Fused CAM")
+    drawn = intensity(maps[0], float(maps.max()), (64, 64))
+    middle = (drawn * np.indices((64, 64))).sum(axis=(1, 2)) / drawn.sum()
+    np.testing.assert_allclose(middle, (row, column), atol=3)  # of CAM's places, 16 wide
+
+
+def test_a_fused_map_shows_what_both_stages_see_as_their_geometric_mean():
+    """Of a network without edges both stages find the same evidence: as much as CAM does."""
+    scan = torch.full((1, 1, 128, 128), 2.0)
+    _, maps = evidence_maps(adding(3), scan, [1], "Fused CAM")
+    _, cam = evidence_maps(adding(3), scan, [1], "CAM")
+    assert maps[0, 20:44, 20:44].mean() == pytest.approx(float(cam[0, 8, 8]), rel=0.05)
+
+
+def test_evidence_that_two_stages_contradict_is_not_shown():
+    network = adding(2)
+    with torch.no_grad():
+        network.features[0].weight.neg_()
+        network.features[0].bias.fill_(4.0)  # dark is evidence, and the first stage's own brightness speaks against
+        network.features[2].weight.neg_()
+        network.features[2].bias.fill_(8.0)
+    _, maps = evidence_maps(network, scans(1).abs(), [1], "Fused CAM")
+    assert (maps == 0).any()
+
+
+def test_networks_that_never_halve_their_maps_keep_to_cam():
+    features = torch.nn.Sequential(torch.nn.Conv2d(1, 4, 3), torch.nn.ReLU(), torch.nn.Conv2d(4, 6, 3))
+    for one in (features, torch.nn.Conv2d(1, 6, 3, stride=2)):
+        network = Network(one, torch.nn.AdaptiveAvgPool2d(1), torch.nn.Linear(6, 2), 0.0).eval()
+        assert methods_for(network) == ("CAM", "Grad-CAM")
+
+
+@pytest.mark.parametrize("method", ["Fused CAM", "CAM", "Grad-CAM"])
 def test_logits_are_those_of_a_plain_reading(method):
     network = network_of("resnet18", 3)
     with torch.inference_mode():
@@ -83,7 +172,7 @@ def test_logits_are_those_of_a_plain_reading(method):
     assert not logits.requires_grad
 
 
-@pytest.mark.parametrize("method", ["CAM", "Grad-CAM"])
+@pytest.mark.parametrize("method", ["Fused CAM", "CAM", "Grad-CAM"])
 def test_of_two_classes_one_map_is_the_other_turned_round(method):
     network = network_of("resnet18")
     _, maps = evidence_maps(network, scans(1).repeat(2, 1, 1, 1), [0, 1], method)
@@ -124,7 +213,7 @@ def test_evidence_lies_where_it_was_put():
     assert (row, column) in {(5, 5), (5, 6), (6, 5), (6, 6)}
 
 
-@pytest.mark.parametrize("method", ["CAM", "Grad-CAM"])
+@pytest.mark.parametrize("method", ["Fused CAM", "CAM", "Grad-CAM"])
 def test_network_is_left_as_it_was(method):
     network = network_of("resnet18")
     before = {name: value.clone() for name, value in network.state_dict().items()}
@@ -143,7 +232,7 @@ def test_hooks_are_removed_when_a_call_fails():
     evidence_maps(network, scans(1), [0], "CAM")
 
 
-@pytest.mark.parametrize("method", ["CAM", "Grad-CAM"])
+@pytest.mark.parametrize("method", ["Fused CAM", "CAM", "Grad-CAM"])
 def test_four_threads_on_one_network_get_their_own_maps(method):
     """grad-cam itself swaps the maps of concurrent calls without a word (NOTES)."""
     network = network_of("resnet18", 3)
@@ -168,7 +257,7 @@ def test_gradients_are_found_where_the_caller_wants_none():
 
 
 @pytest.mark.parametrize(
-    ("name", "methods"), [("resnet18", {"CAM", "Grad-CAM"}), ("convnet", {"HiResCAM", "Grad-CAM"})]
+    ("name", "methods"), [("resnet18", {"Fused CAM", "CAM", "Grad-CAM"}), ("convnet", {"HiResCAM", "Grad-CAM"})]
 )
 def test_anchors_are_positive_and_there_for_every_class(name, methods):
     found = anchors(network_of(name, 3), lambda rows: scans(len(rows), int(rows[0])), np.arange(20), 3, batch=8)
@@ -200,7 +289,7 @@ def test_anchor_of_a_network_that_sees_nothing_is_not_nothing():
     network = network_of("resnet18")
     torch.nn.init.zeros_(network.head.weight)
     found = anchors(network, lambda rows: scans(len(rows)), np.arange(4), 2)
-    assert found == {method: {0: MIN_ANCHOR, 1: MIN_ANCHOR} for method in ("CAM", "Grad-CAM")}
+    assert found == {method: {0: MIN_ANCHOR, 1: MIN_ANCHOR} for method in ("Fused CAM", "CAM", "Grad-CAM")}
     _, maps = evidence_maps(network, scans(1), [1], "CAM")
     assert intensity(maps[0], found["CAM"][1], (64, 64)).max() == 0
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from xrai.heatmaps import colour_bar, overlay, side_by_side
+from xrai.heatmaps import OUTLINE, colour_bar, outlined, overlay, side_by_side
 
 GREY = np.arange(64, dtype=np.uint8).reshape(8, 8) * 4
 
@@ -40,3 +40,25 @@ def test_the_colour_bar_starts_without_colour():
     assert bar.shape == (4, 50, 3)
     assert len(set(bar[0, 0])) == 1
     assert bar[0, -1, 0] > 200
+
+
+def test_a_line_runs_round_the_area_and_nowhere_else():
+    area = np.zeros((8, 8), bool)
+    area[2:6, 1:5] = True
+    drawn = outlined(GREY, area)
+    line = (drawn == OUTLINE).all(axis=2)
+    assert line.sum() == 12
+    assert not line[3:5, 2:4].any()
+    assert (drawn[~line] == GREY[~line][:, None]).all()
+
+
+def test_no_area_has_no_line():
+    assert (outlined(GREY, np.zeros((8, 8), bool)) == GREY[..., None]).all()
+
+
+def test_a_line_is_as_broad_on_large_films_as_on_small_ones():
+    area = np.zeros((1000, 1000), bool)
+    area[200:800, 200:800] = True
+    line = (outlined(np.zeros((1000, 1000), np.uint8), area) == OUTLINE).all(axis=2)
+    assert line[500, 200:205].all()
+    assert not line[500, 205:795].any()

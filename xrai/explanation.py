@@ -7,19 +7,22 @@ evidence stays dark. grad-cam's own scaling, which makes every map reach full re
 
 from __future__ import annotations
 
+import copy
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from pytorch_grad_cam import GradCAM, HiResCAM
 from pytorch_grad_cam.base_cam import BaseCAM
-from torch import Tensor
+from torch import Tensor, nn
 
 from xrai.networks import Network
 
 METHODS: dict[str, str] = {
+    "Fused CAM": "What the last stage of the network, looked at twice as finely as in CAM, and the one before agree on",
     "CAM": "Class activation map (Zhou 2016): what each place adds to the answer, for networks that end in averaging",
     "HiResCAM": "High-resolution class activation map (Draelos & Carin 2020): the same for networks with dense layers",
     "Grad-CAM": "Gradient-weighted class activation map (Selvaraju 2017): well known, vague where dense layers follow",
@@ -97,14 +100,23 @@ class _Evidence:
 
 
 def methods_for(network: Network) -> tuple[str, ...]:
-    """The methods that fit a network, the best one first."""
-    return ("CAM", "Grad-CAM") if network.pools_globally else ("HiResCAM", "Grad-CAM")
+    """The methods that fit a network, the best one first; how they were compared stands in docs/heatmaps.md."""
+    if not network.pools_globally:
+        return ("HiResCAM", "Grad-CAM")
+    return ("Fused CAM", "CAM", "Grad-CAM") if _last_halving(_steps(network.features)) else ("CAM", "Grad-CAM")
 
 
 def answers(network: Network, inputs: Tensor) -> Tensor:
     """Logits float (N, C) without a map; waits its turn, since another thread's map must not see these scans."""
     with _LOCK, torch.inference_mode():
         return network(inputs).float()
+
+
+def answers_and_vectors(network: Network, inputs: Tensor) -> tuple[Tensor, Tensor]:
+    """Logits float (N, C), and what the last layer makes them of, float (N, K); waits its turn as `answers` does."""
+    with _LOCK, torch.inference_mode():
+        logits, vectors = network.answer(inputs)
+    return logits.float(), vectors.float()
 
 
 def evidence_maps(network: Network, inputs: Tensor, labels: Sequence[int], method: str) -> tuple[Tensor, np.ndarray]:
@@ -121,7 +133,10 @@ def evidence_maps(network: Network, inputs: Tensor, labels: Sequence[int], metho
     Returns:
         Logits float (N, C), and maps float32 (N, h, w) at the last convolution's size, in log-odds, positive where
         a place speaks for the class. With CAM and HiResCAM a map's mean is the target's value less what biases add.
+        Fused CAM's maps are four times as fine, and nothing where two stages disagree.
     """
+    if method == "Fused CAM":
+        return _fused_maps(network, inputs, labels)
     with _LOCK, torch.enable_grad(), _explainer(method)(network, [network.features]) as explain:
         maps = explain(inputs, [_Evidence(label) for label in labels])  # type: ignore[arg-type]
         logits = explain.outputs.detach().float()
@@ -173,6 +188,90 @@ def intensity(evidence: np.ndarray, anchor: float, shape: tuple[int, int]) -> np
     found = torch.from_numpy(evidence).clamp_min(0)
     upsampled = torch.nn.functional.interpolate(found[None, None], shape, mode="bicubic", align_corners=False)
     return (upsampled[0, 0].clamp(0, float(found.max())) / anchor).clamp_max(1).numpy()
+
+
+def _fused_maps(network: Network, inputs: Tensor, labels: Sequence[int]) -> tuple[Tensor, np.ndarray]:
+    """The geometric mean of two maps in log-odds: CAM of the last stage made finer, HiResCAM of the stage before."""
+    assert isinstance(network.head, nn.Linear)
+    steps = _steps(network.features)
+    split = _last_halving(steps)
+    early, late = nn.Sequential(*steps[:split]), nn.Sequential(*steps[split:])
+    fine = _finer(late)
+    with _LOCK, torch.enable_grad():
+        seen = early(inputs).detach().requires_grad_()  # (N, K', h', w'), twice the side of the last maps
+        logits = network.head(network.pool(late(seen)).flatten(1))
+        wanted = torch.stack([_against_rest(row, label) for row, label in zip(logits, labels, strict=True)])
+        (slopes,) = torch.autograd.grad(wanted.sum(), seen)
+    with _LOCK, torch.inference_mode():
+        before = (seen * slopes).sum(dim=1) * seen.shape[2] * seen.shape[3]
+        weights = torch.stack([_against_rest(network.head.weight, label) for label in labels])  # (N, K)
+        last = torch.einsum("nk,nkhw->nhw", weights, fine(seen))
+    shape = (2 * seen.shape[2], 2 * seen.shape[3])
+    a = _placed(last.numpy(), [early, fine], inputs.shape[2:], shape)
+    b = _placed(before.numpy(), [early], inputs.shape[2:], shape)
+    return logits.detach().float(), np.sign(a) * np.sqrt(np.maximum(a * b, 0))
+
+
+def _steps(features: nn.Module) -> list[nn.Module]:
+    """What happens in `features` one after the other, sequences within sequences taken apart."""
+    if type(features).forward is not nn.Sequential.forward:
+        return [features]
+    return [step for part in features.children() for step in _steps(part)]
+
+
+def _last_halving(steps: Sequence[nn.Module]) -> int:
+    """The number of the step that makes maps smaller for the last time; 0 where none but the first does."""
+    halving = [i for i, step in enumerate(steps) if any(_side(layer.stride) > 1 for layer in _windows(step))]
+    return halving[-1] if halving else 0
+
+
+def _windows(module: nn.Module) -> list[Any]:
+    """The layers that look at more than one place at a time, in their order."""
+    kinds = nn.Conv2d | nn.MaxPool2d | nn.AvgPool2d
+    layers: list[Any] = [layer for layer in module.modules() if isinstance(layer, kinds)]
+    return [layer for layer in layers if _side(layer.kernel_size) > 1]
+
+
+def _finer(late: nn.Module) -> nn.Module:
+    """The same steps, weights shared, whose first reduction of the maps is undone.
+
+    The layer that makes them smaller goes on with every place, and what follows looks at as distant places as before
+    ("à trous": Chen et al. 2018, IEEE TPAMI 40:834, section 3.1; Yu et al. 2017, CVPR). Of the new maps every second
+    row and column is as it was; squeeze-and-excitation, which averages over all places, moves them a little.
+    """
+    fine = copy.deepcopy(late, {id(value): value for value in (*late.parameters(), *late.buffers())})
+    factor = 1
+    for layer in _windows(fine):
+        if factor > 1:
+            layer.dilation, layer.padding = factor * _side(layer.dilation), factor * _side(layer.padding)
+        factor *= _side(layer.stride)
+    for layer in fine.modules():
+        if isinstance(layer, nn.Conv2d | nn.MaxPool2d | nn.AvgPool2d):
+            layer.stride = 1  # type: ignore[assignment]  # also of shortcuts, whose windows are 1 × 1
+    return fine
+
+
+def _placed(maps: np.ndarray, steps: Sequence[nn.Module], size: Sequence[int], shape: tuple[int, int]) -> np.ndarray:
+    """Maps (N, h, w) resampled to `shape` so that each value lies where its window in the scan has its middle.
+
+    Drawn as a plain picture, a ResNet's maps lie half a place too far to the right and too low.
+    """
+    middle, apart = 0.0, 1
+    for layer in (layer for step in steps for layer in _windows(step)):
+        reach = (_side(layer.kernel_size) - 1) * _side(getattr(layer, "dilation", 1)) / 2
+        middle += (reach - _side(layer.padding)) * apart
+        apart *= _side(layer.stride)
+    rows, columns = (
+        ((np.arange(count) + 0.5) * pixels / count - 0.5 - middle) / apart
+        for count, pixels in zip(shape, size, strict=True)
+    )
+    x, y = np.meshgrid(columns.astype(np.float32), rows.astype(np.float32))
+    return np.stack([cv2.remap(one, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE) for one in maps])
+
+
+def _side(size: Any) -> int:
+    """Of the square that a layer's setting stands for, which torch keeps as a number or as a pair."""
+    return int(size) if isinstance(size, int) else int(size[0])
 
 
 def _explainer(method: str) -> Any:

@@ -7,6 +7,15 @@ import numpy as np
 COLOUR_STOPS = ((0.0, (255, 237, 160)), (0.5, (253, 141, 60)), (1.0, (220, 20, 20)))
 """From pale yellow to red: brightness falls as evidence grows, so it reads without colour vision too."""
 
+OUTLINE = (40, 200, 255)
+"""Light blue, which neither films nor heat have."""
+
+STRAY = (
+    "Much of what the model looked at lies at the edge of the picture or outside the body, where no disease is: do not "
+    "rely on this answer."
+)
+"""What to say of a scan whose heat lies where no disease can be."""
+
 
 def overlay(pixels: np.ndarray, heat: np.ndarray, opacity: float = 0.6) -> np.ndarray:
     """A scan with its heatmap over it, uint8 (H, W, 3).
@@ -24,6 +33,22 @@ def overlay(pixels: np.ndarray, heat: np.ndarray, opacity: float = 0.6) -> np.nd
 def side_by_side(pixels: np.ndarray, heat: np.ndarray, opacity: float = 0.6) -> np.ndarray:
     """The scan beside the scan with its heatmap, uint8 (H, 2 W, 3)."""
     return np.concatenate([np.repeat(pixels[..., None], 3, axis=2), overlay(pixels, heat, opacity)], axis=1)
+
+
+def outlined(pixels: np.ndarray, area: np.ndarray) -> np.ndarray:
+    """A scan with a line round an area, such as the one that was hidden, uint8 (H, W, 3).
+
+    Args:
+        pixels: the scan, uint8 (H, W).
+        area: bool (H, W); the line runs just inside it, about one in 200 of the picture's width broad.
+    """
+    inside = area
+    for _ in range(max(1, pixels.shape[1] // 200)):
+        padded = np.pad(inside, 1, constant_values=True)
+        inside = inside & padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
+    picture = np.repeat(pixels[..., None], 3, axis=2)
+    picture[area & ~inside] = OUTLINE
+    return picture
 
 
 def colour_bar(width: int, height: int, opacity: float = 1.0) -> np.ndarray:
