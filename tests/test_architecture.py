@@ -10,17 +10,24 @@ import pytest
 PROJECT = Path(__file__).resolve().parent.parent
 FLOORS = [
     {"errors", "settings", "config", "records"},
-    {"scans", "networks", "preprocessing", "augmentation", "metrics", "figures", "heatmaps", "phantoms"},
-    {"dataset", "sources", "survey", "explanation", "checkpoint", "report", "blueprint", "measurements"},
-    {"jobs", "diagnosis", "training", "evaluation", "models", "sweep"},
+    {
+        "scans", "networks", "preprocessing", "augmentation", "metrics", "figures", "heatmaps", "phantoms", "gate",
+        "calibration", "neighbours", "shifts",
+    },
+    {
+        "audit", "dataset", "sources", "survey", "explanation", "faithfulness", "checkpoint", "report", "blueprint",
+        "measurements", "classification", "kit", "decisions",
+    },
+    {"jobs", "diagnosis", "training", "evaluation", "models", "sweep", "readiness"},
     {"cli", "__main__"},
-]
+]  # fmt: skip
 FLOOR_OF = {module: floor for floor, modules in enumerate(FLOORS) for module in modules}
 ENGINE = sorted((PROJECT / "xrai").rglob("*.py"))
 SCREENS = [PROJECT / "streamlit_app.py", *sorted((PROJECT / "pages").rglob("*.py"))]
 LIGHT = {
-    "checkpoint", "config", "jobs", "dataset", "sources", "settings", "scans", "figures", "heatmaps", "report",
-    "survey", "records", "measurements", "models", "sweep", "metrics",
+    "audit", "checkpoint", "config", "jobs", "dataset", "sources", "settings", "scans", "figures", "heatmaps", "report",
+    "survey", "records", "measurements", "models", "sweep", "metrics", "gate", "calibration",
+    "neighbours", "kit", "decisions", "classification",
 }  # fmt: skip
 
 

@@ -645,3 +645,27 @@ class TestShareByPatient:
         for holds, groups, among in (([True], ["p"], [True, False]), ([True], ["p", "q"], None)):
             with pytest.raises(ValueError):
                 share_by_patient(holds, groups, among)
+
+
+def test_a_margin_for_shift_takes_the_lowest_cut_of_all_versions_and_classes():
+    rng = np.random.default_rng(0)
+    labels = np.repeat([0, 1], 200)
+    scores = np.clip(rng.normal(np.where(labels == 1, 0.8, 0.1), 0.1), 0.001, 0.999)
+    worse = np.clip(scores - 0.2 * (labels == 1), 0.001, 0.999)
+    plain, shifted = (np.stack([1 - s, s], axis=1) for s in (scores, worse))
+    patients = range(400)
+    without = fit_doubt(plain, labels, 0.05, patients)
+    with_margin = fit_doubt(plain, labels, 0.05, patients, shifted=[plain, shifted])
+    assert with_margin.cuts[0] == with_margin.cuts[1] == min(fit_doubt(shifted, labels, 0.05, patients).cuts)
+    assert with_margin.cuts[1] < without.cuts[1] < without.cuts[0]
+    called = (scores >= 0.5).astype(int)
+    assert with_margin.sure(plain, called).mean() <= without.sure(plain, called).mean()
+
+
+def test_a_threshold_that_is_given_stays_as_it_is():
+    labels, scores = np.array([0, 0, 1, 1]), np.array([0.1, 0.6, 0.4, 0.9])
+    chosen = choose_threshold(scores, labels, range(4), Goal("given", 0.35))
+    assert chosen is not None and (chosen.value, chosen.interval, chosen.reached, chosen.enough) == (0.35, None, True, True)
+    assert (chosen.sensitivity, chosen.specificity) == (1.0, 0.5)
+    assert "from a probability of 35 % on" in chosen.sentence(("NORMAL", "PNEUMONIA"))
+    assert Threshold.from_dict(chosen.to_dict()) == chosen

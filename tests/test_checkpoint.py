@@ -87,10 +87,10 @@ def test_card_comes_back_as_it_was_written(model):
 
 def test_card_is_json_with_its_format_and_version(model):
     values = json.loads((model.folder / CARD).read_text(encoding="utf-8"))
-    assert (values["format"], values["version"]) == ("xrai-model", 2)
+    assert (values["format"], values["version"]) == ("xrai-model", 3)
 
 
-@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("version", [1, 2, 3])
 def test_cards_of_this_version_and_the_one_before_are_read(model, version):
     edit_card(model, version=version)
     assert model.card() == a_card()

@@ -17,6 +17,7 @@ import pytest
 from PIL import Image
 
 from xrai import blueprint, cli, jobs, models
+from xrai.audit import load_audit
 from xrai.checkpoint import CARD, CONFIG, HISTORY, STATE, WEIGHTS, open_checkpoint
 from xrai.cli import output
 from xrai.dataset import open_dataset
@@ -1162,3 +1163,88 @@ def test_building_over_a_dataset_leaves_no_failed_job_behind(home, drawings, cap
     assert cli.main(["build", str(drawings), str(out), "--size", "32"]) == 1
     assert "already a dataset" in capsys.readouterr().err
     assert jobs.Job(jobs.build_folder(out)).status == "done"
+
+
+# --- audit, clean -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def doubled(home, drawings, tmp_path):
+    """A dataset in which one file stands twice; gives its path."""
+    source, out = tmp_path / "doubled", home / "data" / "doubled.hdf5"
+    shutil.copytree(drawings, source)
+    first = min((source / "CLEAR").iterdir())
+    shutil.copy(first, first.with_name("again.png"))
+    assert cli.main(["build", str(source), str(out), "--size", "64"]) == 0
+    return out
+
+
+def test_audit_and_clean(call, doubled):
+    printed = call("audit", "doubled", "--json")
+    assert printed.status == 0, printed.err
+    found = json.loads(printed.out)
+    exact = next(item for item in found["findings"] if item["kind"] == "exact-duplicates")
+    assert (found["dataset"], exact["numbers"]["groups"]) == ("doubled", 1)
+    assert doubled.with_name("doubled.audit.json").is_file()
+    job = jobs.Job(jobs.audit_folder(doubled))
+    assert job.status == "done"
+    assert job.records()[-1] == {"kind": "progress", "done": 100, "total": 100, "what": "done"}
+
+    out = doubled.with_name("clean.hdf5")
+    printed = call("clean", doubled, out, "--only", "exact-duplicates", "--json")
+    assert printed.status == 0, printed.err
+    assert json.loads(printed.out)["removed"] == 1
+    with open_dataset(doubled) as before, open_dataset(out) as after:
+        assert len(after) == len(before) - 1
+        assert after.notes[-1].startswith(f"1 of {len(before)} scans of doubled was taken out")
+        assert len(set(after.hashes)) == len(after)
+    assert call("clean", doubled, out).status == 1
+
+
+def test_clean_audits_first_and_takes_out_what_a_list_names(call, doubled, tmp_path):
+    out = doubled.with_name("clean.hdf5")
+    assert call("clean", doubled, out, "--keep-near-duplicates").status == 0
+    assert doubled.with_name("doubled.audit.json").is_file()
+    names = tmp_path / "names.txt"
+    names.write_text("again.png\n")
+    listed = doubled.with_name("listed.hdf5")
+    assert call("clean", doubled, listed, "--without", names).status == 0
+    with open_dataset(listed) as dataset:
+        assert "CLEAR/again.png" not in set(dataset.files)
+        assert dataset.notes[-1].endswith("a list named them.")
+
+
+def test_clean_keeps_what_a_list_says_to_keep(call, doubled, tmp_path):
+    call("audit", "doubled")
+    with open_dataset(doubled) as dataset:
+        suggested = [dataset.files[row] for row in load_audit(dataset).suggested(["exact-duplicates"])]
+        other = dataset.files[-1]
+    kept, named, out = tmp_path / "kept.txt", tmp_path / "named.txt", doubled.with_name("clean.hdf5")
+    kept.write_text("\n".join(suggested))
+    only = ("--only", "exact-duplicates", "--keep", kept)
+    assert "nothing to take out" in call("clean", doubled, out, *only).err
+    named.write_text(f"{other}\n")
+    printed = call("clean", doubled, out, *only, "--without", named, "--json")
+    assert json.loads(printed.out)["removed"] == 1
+    with open_dataset(out) as dataset:
+        assert set(suggested) <= set(dataset.files)
+        assert other not in dataset.files
+        assert dataset.notes[-1].endswith("or a list named them; other scans found so were kept on purpose.")
+
+
+def test_what_cannot_be_cleaned_is_stated(call, doubled, tmp_path):
+    out = doubled.with_name("clean.hdf5")
+    assert "should end in .hdf5" in call("clean", doubled, out.with_suffix(".txt")).err
+    assert "Give either" in call("clean", doubled, out, "--only", "exact-duplicates", "--keep-near-duplicates").err
+    assert "cannot be read" in call("clean", doubled, out, "--without", tmp_path / "none.txt").err
+    assert call("clean", doubled, out, "--only", "everything").status == 2
+    doubled.with_name("doubled.audit.json").write_text("{")
+    assert "is damaged: audit the dataset again" in call("clean", doubled, out).err
+    assert not out.exists()
+
+
+def test_an_audit_that_is_stopped_keeps_nothing(call, doubled, monkeypatch):
+    monkeypatch.setattr(jobs.Running, "should_stop", lambda job: True)
+    printed = call("audit", doubled, "--json")
+    assert (printed.status, json.loads(printed.out)) == (0, {"dataset": "doubled", "ended": "stopped"})
+    assert not doubled.with_name("doubled.audit.json").exists()

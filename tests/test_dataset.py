@@ -21,7 +21,16 @@ import pytest
 from PIL import Image
 
 from xrai import __version__
-from xrai.dataset import MIN_VALIDATION, BuildConfig, Skipped, assign_splits, build, build_dataset, open_dataset
+from xrai.dataset import (
+    MIN_VALIDATION,
+    BuildConfig,
+    Skipped,
+    assign_splits,
+    build,
+    build_dataset,
+    open_dataset,
+    writing,
+)
 from xrai.dataset.build import AT_ONCE
 from xrai.dataset.reading import COLUMNS, FORMAT, VERSION
 from xrai.dataset.splitting import count_leaks
@@ -602,7 +611,7 @@ class TestSkipping:
 
 class TestBuilding:
     def test_progress(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(build, "PROGRESS_SECONDS", 0)
+        monkeypatch.setattr(writing, "PROGRESS_SECONDS", 0)
         files, records = Drawn(30, tmp_path, bad=("A/00002.png",)), []
         assert build_dataset(files.source, tmp_path / "x.hdf5", BuildConfig(size=SIZE), emit=records.append)
         assert json.loads(json.dumps(records)) == records
@@ -620,7 +629,7 @@ class TestBuilding:
     @pytest.mark.parametrize("workers", [1, 3])
     def test_memory_is_bounded(self, tmp_path, monkeypatch, workers):
         """However many scans there are, few are held at once: read ahead of what is written, or decoded."""
-        monkeypatch.setattr(build, "PROGRESS_SECONDS", 0)
+        monkeypatch.setattr(writing, "PROGRESS_SECONDS", 0)
         files, ahead = Drawn(300, tmp_path), []
         alive, most, lock = Counter(), [0], threading.Lock()
 
@@ -789,7 +798,7 @@ class TestFullDisk:
     def test_a_folder_that_cannot_be_written_to(self, drawings, tmp_path, monkeypatch, place):
         (tmp_path / "file").touch()
         if place == "gone":  # rights do not stop root, who runs this test in CI
-            monkeypatch.setattr(build._Disk, "__init__", lambda disk, path: os.open("/nowhere/x", os.O_RDWR) and None)
+            monkeypatch.setattr(writing.Disk, "__init__", lambda disk, path: os.open("/nowhere/x", os.O_RDWR) and None)
             message = refused(drawings, tmp_path / "x.hdf5")
         else:
             message = refused(drawings, tmp_path / "file" / "x.hdf5")
@@ -797,7 +806,7 @@ class TestFullDisk:
         assert "choose another folder" in message
 
     def test_a_disk_that_failed_takes_all_and_says_so_when_asked(self, tmp_path):
-        with build._Disk(tmp_path / "x") as disk:
+        with writing.Disk(tmp_path / "x") as disk:
             disk.write(b"0123456789")
             disk.check()
             disk._failure = OSError(errno.ENOSPC, "No space left on device")

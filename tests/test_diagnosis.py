@@ -12,11 +12,15 @@ from PIL import Image
 from pydicom import uid
 from pydicom.dataset import Dataset, FileMetaDataset
 
+from xrai.calibration import Calibration, Doubt
 from xrai.checkpoint import CARD, Card, open_checkpoint
 from xrai.config import TrainConfig
-from xrai.diagnosis import Reader, save_heatmap
-from xrai.errors import CheckpointError
+from xrai.diagnosis import NO_GATE, Reader, save_heatmap
+from xrai.errors import CheckpointError, RefusedError
+from xrai.gate import fit_gate, fitting, mended
 from xrai.heatmaps import overlay, side_by_side
+from xrai.kit import Kit, Validation, save_kit
+from xrai.neighbours import fit_neighbours
 from xrai.networks import build_network
 from xrai.phantoms import draw_thorax
 from xrai.preprocessing import Preprocessing
@@ -63,6 +67,26 @@ def make_model(name="m", network="resnet18", classes=("CLEAR", "OPACITY"), drawi
 @pytest.fixture
 def reader(home):
     return Reader.open(make_model())
+
+
+@pytest.fixture(scope="module")
+def gate():
+    """Fitted in earnest, if on few films: others must be told from them."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, count in {"_ALTERED": 1000, "_SPOILED": 2000, "_DRAWN": 300, "_LEAST": 1, "_EPOCHS": 14}.items():
+            patch.setattr(fitting, name, count)
+        return fit_gate(np.stack([film(seed, 128) for seed in range(30)]), np.arange(30))
+
+
+def ready(reader, gate):
+    """With all that a training leaves beside the weights."""
+    scans = [read_scan(encoded(film(seed))) for seed in range(24)]
+    inputs = torch.cat([reader.card.preprocessing(scan.pixels) for scan in scans])
+    with torch.inference_mode():
+        logits, vectors = (item.numpy() for item in reader.network.answer(inputs))
+    labels = np.arange(24) % 2
+    neighbours = fit_neighbours(vectors, labels, np.arange(24), [f"p{i}" for i in range(24)])
+    return Reader(reader.card, reader.network, Kit(gate, neighbours, Validation(logits, logits[None], labels, labels)))
 
 
 def film(seed=0, size=256):
@@ -124,7 +148,7 @@ def test_threshold_decides(reader):
     share = reader.read(scan).probabilities["OPACITY"]
     for value, called in ((share - 0.01, "OPACITY"), (share + 0.01, "CLEAR")):
         card = replace(reader.card, threshold={"class": "OPACITY", "value": value})
-        assert Reader(card, reader.network).read(scan).diagnosis == called
+        assert Reader(card, reader.network, reader.kit).read(scan).diagnosis == called
 
 
 def test_reading_is_that_of_the_plain_network(reader):
@@ -192,25 +216,132 @@ def test_one_reader_for_many_threads(reader):
         np.testing.assert_allclose(heat, expected_heat, atol=1e-4)
 
 
-def test_warnings(home):
-    reader = Reader.open(make_model(drawings=True))
+def test_what_is_no_upright_film_is_refused_or_offered_mended(reader, gate):
+    reader = ready(reader, gate)
+    scan = read_scan(encoded(film(40)))
+    reader.check(scan)
+    noise = np.random.default_rng(0).integers(0, 256, (200, 200), dtype=np.uint8)
+    with pytest.raises(RefusedError, match="does not look like a chest X-ray") as refused:
+        reader.check(replace(scan, pixels=noise))
+    assert refused.value.mend is None
+    with pytest.raises(RefusedError, match="not upright") as refused:
+        reader.check(replace(scan, pixels=np.ascontiguousarray(np.rot90(scan.pixels))))
+    np.testing.assert_array_equal(mended(np.rot90(scan.pixels), refused.value.mend), scan.pixels)
+    with pytest.raises(RefusedError, match="black and white exchanged"):
+        reader.check(replace(scan, pixels=255 - scan.pixels))
+    with pytest.raises(RefusedError, match="in colour"):
+        reader.check(replace(scan, colour=0.2))
+
+
+def test_a_model_without_a_gate_says_so(reader):
+    noise = np.random.default_rng(0).integers(0, 256, (200, 200), dtype=np.uint8)
+    scan = read_scan(encoded(noise))
+    reader.check(scan)
+    assert reader.read(scan).warnings[0] == NO_GATE
+
+
+def test_an_answer_in_doubt_is_not_sure(reader):
+    scan = read_scan(encoded(film()))
+    p = reader.read(scan).probabilities["OPACITY"]
+    for cut, sure in ((min(p, 1 - p) / 2, False), (0.49, max(p, 1 - p) > 0.51)):
+        card = replace(reader.card, doubt=Doubt(0.05, (cut, cut), (50, 50)))
+        assert Reader(card, reader.network).read(scan).sure is sure
+    assert reader.read(scan).sure
+
+
+def test_probabilities_are_the_calibrated_ones_among_the_readers_own_patients(reader):
+    scan = read_scan(encoded(film()))
+    p = reader.read(scan).probabilities["OPACITY"]
+    odds = p / (1 - p)
+    card = replace(reader.card, calibration=Calibration(2.0, (0.0, 0.0), (0.5, 0.5)))
+    assert Reader(card, reader.network).read(scan).probabilities["OPACITY"] == pytest.approx(
+        odds**2 / (1 + odds**2), abs=1e-5
+    )
+    card = replace(card, prevalence=0.1)
+    rarer = Reader(card, reader.network).read(scan)
+    assert rarer.probabilities["OPACITY"] == pytest.approx(odds**2 / 9 / (1 + odds**2 / 9), abs=1e-5)
+    assert rarer.diagnosis == Reader(replace(card, prevalence=None), reader.network).read(scan).diagnosis
+
+
+def test_a_probability_is_told_in_natural_frequencies(reader):
+    scan = read_scan(encoded(film()))
+    assert reader.read(scan).frequency == ""  # nobody knows what an uncalibrated one means
+    card = replace(reader.card, calibration=Calibration(1.0, (0.0, 0.0), (0.5, 0.5)))
+    card = replace(card, dataset={"population": "children of one hospital"})
+    found = Reader(card, reader.network).read(scan)
+    count = round(100 * found.probabilities["OPACITY"])
+    assert (
+        found.frequency
+        == f"Of 100 children like this, about {count} have opacity, where 50 of 100 who are X-rayed have it."
+    )
+    rarer = Reader(replace(card, prevalence=0.1), reader.network).read(scan)
+    assert rarer.frequency.endswith("where 10 of 100 who are X-rayed have it.")
+    drawn = replace(card, dataset={"drawings": True})
+    assert Reader(drawn, reader.network).read(scan).frequency == ""
+
+
+def test_similar_cases_are_training_scans_with_their_labels(reader, gate):
+    assert reader.similar(read_scan(encoded(film(3)))) == []
+    cases = ready(reader, gate).similar(read_scan(encoded(film(3))), 4)
+    assert cases[0].row == 3 and cases[0].class_name == "OPACITY" and cases[0].likeness > 0.99
+    assert len({case.row for case in cases}) == 4
+
+
+def test_without_its_hot_area_a_scan_is_read_again(reader):
+    scan = read_scan(encoded(film(1)))
+    pixels, mask, again = reader.read_without_hot_area(scan, "OPACITY")
+    assert pixels.shape == scan.pixels.shape and 0 < mask.mean() <= 0.16
+    np.testing.assert_array_equal(pixels[~mask], scan.pixels[~mask])
+    assert again.probabilities["OPACITY"] != reader.read(scan).probabilities["OPACITY"]
+
+
+def test_heat_at_the_border_raises_an_alarm():
+    pixels = film()
+    heat = np.zeros(pixels.shape, np.float32)
+    assert not Reader.is_stray(pixels, heat)
+    heat[:20] = 1
+    assert Reader.is_stray(pixels, heat)
+    heat = np.zeros(pixels.shape, np.float32)
+    heat[100:150, 60:110] = 1
+    assert not Reader.is_stray(pixels, heat)
+
+
+def test_a_kit_of_another_network_is_refused(home, reader, gate):
+    kit = ready(reader, gate).kit
+    model = make_model("other", network="convnet")
+    save_kit(model, kit)
+    with pytest.raises(CheckpointError, match=r"kit\.safetensors"):
+        Reader.open(model)
+
+
+def test_a_kit_is_read_back(home, reader, gate):
+    model = open_checkpoint("m")
+    save_kit(model, ready(reader, gate).kit)
+    again, scan = Reader.open(model), read_scan(encoded(film(3)))
+    assert NO_GATE not in again.read(scan).warnings
+    assert again.similar(scan, 1)[0].row == 3
+    again.check(scan)
+
+
+def test_warnings(home, gate):
+    reader = ready(Reader.open(make_model(drawings=True)), gate)
     (warning,) = reader.read(read_scan(encoded(film()))).warnings
     assert "drawings" in warning
-    reader = Reader.open(make_model("small"))
+    reader = ready(Reader.open(make_model("small")), gate)
     assert reader.read(read_scan(encoded(film()))).warnings == ()
     card = replace(reader.card, preprocessing=replace(reader.card.preprocessing, input_size=300))
-    (warning,) = Reader(card, reader.network).read(read_scan(encoded(film()))).warnings
+    (warning,) = Reader(card, reader.network, reader.kit).read(read_scan(encoded(film()))).warnings
     assert "256 × 256" in warning
 
 
-def test_what_a_model_learned_from_may_rob_its_answers_of_meaning(home):
-    reader = Reader.open(make_model())
+def test_what_a_model_learned_from_may_rob_its_answers_of_meaning(home, gate):
+    reader = ready(Reader.open(make_model()), gate)
     covid = next(known.population for known in KAGGLE_SETS if "covid" in known.handle)
     card = replace(reader.card, dataset=reader.card.dataset | {"population": covid})
-    (warning,) = Reader(card, reader.network).read(read_scan(encoded(film()))).warnings
+    (warning,) = Reader(card, reader.network, reader.kit).read(read_scan(encoded(film()))).warnings
     assert "no clinical meaning" in warning
     card = replace(reader.card, dataset=reader.card.dataset | {"population": "adults of two hospitals"})
-    assert not Reader(card, reader.network).read(read_scan(encoded(film()))).warnings
+    assert not Reader(card, reader.network, reader.kit).read(read_scan(encoded(film()))).warnings
 
 
 def test_only_methods_whose_colours_are_anchored_are_offered(home):
@@ -283,18 +414,20 @@ def test_the_model_in_the_box_on_real_scans(home, real_data):
         ({"PresentationIntentType": "FOR PROCESSING"}, "raw picture"),
     ],
 )
-def test_a_dicom_that_says_it_is_no_frontal_chest_is_warned_of(reader, facts, words):
+def test_a_dicom_that_says_it_is_no_frontal_chest_is_warned_of(reader, facts, words, gate):
+    reader = ready(reader, gate)
     [warning] = reader.read(replace(read_scan(encoded(film())), facts=facts)).warnings
     assert words in warning
 
 
-def test_an_adult_is_warned_of_where_the_model_knows_children(reader):
+def test_an_adult_is_warned_of_where_the_model_knows_children(reader, gate):
+    reader = ready(reader, gate)
     card = replace(reader.card, dataset=reader.card.dataset | {"population": "children of one to five years"})
     scan = read_scan(encoded(film()))
-    [warning] = Reader(card, reader.network).read(replace(scan, facts={"PatientAge": "047Y"})).warnings
+    [warning] = Reader(card, reader.network, reader.kit).read(replace(scan, facts={"PatientAge": "047Y"})).warnings
     assert "47 years old" in warning
     for age in ("004Y", "030M", "odd"):
-        assert Reader(card, reader.network).read(replace(scan, facts={"PatientAge": age})).warnings == ()
+        assert Reader(card, reader.network, reader.kit).read(replace(scan, facts={"PatientAge": age})).warnings == ()
     assert reader.read(replace(scan, facts={"PatientAge": "047Y"})).warnings == ()
 
 
@@ -303,7 +436,8 @@ def test_of_two_classes_the_map_of_the_one_looked_for_is_shown_first(reader):
         assert reader.shown_first(reader.read(read_scan(encoded(film(seed))))) == "OPACITY"
 
 
-def test_a_dicom_of_a_frontal_chest_is_not_warned_of(reader):
+def test_a_dicom_of_a_frontal_chest_is_not_warned_of(reader, gate):
+    reader = ready(reader, gate)
     facts = {"ViewPosition": "PA", "BodyPartExamined": "CHEST", "PresentationIntentType": "FOR PRESENTATION"}
     assert reader.read(replace(read_scan(encoded(film())), facts=facts)).warnings == ()
 

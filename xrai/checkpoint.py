@@ -6,17 +6,20 @@ import json
 import math
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from filelock import BaseFileLock, FileLock
 
+from xrai.calibration import Calibration, Doubt, at_prevalence
 from xrai.config import IMAGENET, SCRATCH, TrainConfig
 from xrai.errors import CheckpointError, SettingsError
 from xrai.preprocessing import Preprocessing
-from xrai.records import HISTORY, JOB, last_change, replace_file, write_json
+from xrai.records import HISTORY, JOB, last_change, replace_file, whole_file, write_json
 from xrai.settings import checkpoints_dir
 
 if TYPE_CHECKING:  # torch takes seconds to import, and listing models does not need it
@@ -29,8 +32,8 @@ CARD_LOCK = "card.lock"
 DEFAULT = "default.json"
 """The file beside the models that names the default one; see `models.default`."""
 
-VERSION = 2
-"""Of the card. 1 knows no settings for starting from another model; it is still read."""
+VERSION = 3
+"""Of the card. 1 knows no settings for starting from another model, 2 no calibration and no doubt; both are read."""
 
 _NAME = re.compile(r"\w[\w .+-]{0,79}")
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
@@ -41,6 +44,7 @@ _JOINT = re.compile(r"(?<=[^\W\d_])[-\u2010.,](?=[^\W_])|(?<=\d)[-\u2010.,](?=[^
 _SPACE = re.compile(r"(?<!\d) | (?!\d)")
 """A space, unless it keeps two numbers apart."""
 
+_SINCE_3 = ("calibration", "doubt", "prevalence", "trust")
 MAX_STORED_SIZE = 4096
 MAX_NAME_BYTES = 200
 """File systems allow 255 a name, and files beside the folder are called after it."""
@@ -58,13 +62,19 @@ class Card:
         preprocessing: what is done to a scan first.
         dataset: what `Dataset.describe` gave.
         threshold: {"class", "value", "chosen"}: two classes only; at least this probability of that class
-            is called that class. `chosen` says how the value was come by.
+            is called that class. `chosen` says how the value was come by; where validation scans were asked, the
+            fields of `calibration.Threshold` stand beside.
         training: epochs run, the best one, seconds, why it ended, and the command that repeats it.
         validation: metrics on the validation split with their 95 % intervals.
         heatmap: {method: {class: anchor}}: the evidence that is drawn in full colour.
         versions: of the software.
         evaluations: every measurement on a dataset since, oldest first.
         notes: sentences for people: attribution, warnings, intended population.
+        calibration: from the network's answers to probabilities that mean what they say; None for their softmax.
+        doubt: where the answer is "not sure"; None for never.
+        prevalence: share of the second of two classes among the patients of those who use the model, as they say;
+            None for that for which the probabilities hold as they are.
+        trust: what `benchmarks/trust.py` measured of it.
     """
 
     name: str
@@ -80,6 +90,10 @@ class Card:
     versions: dict[str, str]
     evaluations: list[dict[str, Any]] = field(default_factory=list)
     notes: tuple[str, ...] = ()
+    calibration: Calibration | None = None
+    doubt: Doubt | None = None
+    prevalence: float | None = None
+    trust: dict[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """The card as plain JSON-able values."""
@@ -92,7 +106,8 @@ class Card:
         Raises:
             KeyError, TypeError, ValueError, SettingsError: it is not a card.
         """
-        known = {name: values[name] for name in cls.__dataclass_fields__}
+        known = {name: values[name] for name in cls.__dataclass_fields__ if name not in _SINCE_3 or name in values}
+        calibration, doubt = known.get("calibration"), known.get("doubt")
         card = cls(
             **known
             | {
@@ -100,6 +115,8 @@ class Card:
                 "config": TrainConfig.from_dict(known["config"]),
                 "preprocessing": Preprocessing.from_dict(known["preprocessing"]),
                 "notes": tuple(known["notes"]),
+                "calibration": None if calibration is None else Calibration.from_dict(calibration),
+                "doubt": None if doubt is None else Doubt.from_dict(doubt),
             }
         )
         card._check()
@@ -121,6 +138,21 @@ class Card:
     def threshold_value(self) -> float | None:
         """Probability from which the second of two classes is called; None where the likeliest class is."""
         return float(self.threshold["value"]) if self.threshold else None
+
+    def probabilities(self, logits: np.ndarray) -> np.ndarray:
+        """What the network's answers, float (N, C), mean: probabilities, float64 (N, C)."""
+        plain = Calibration(1.0, (0.0,) * len(self.classes))
+        return (self.calibration or plain)(logits)
+
+    def sure(self, probabilities: np.ndarray, called: np.ndarray) -> np.ndarray:
+        """Whether each scan's call is firm, bool (N,); see `calibration.Doubt`."""
+        return np.ones(len(called), bool) if self.doubt is None else self.doubt.sure(probabilities, called)
+
+    def at_home(self, probabilities: np.ndarray) -> np.ndarray:
+        """The probabilities (N, C) among the patients of those who use the model, as far as they said who these are."""
+        if self.prevalence is None or self.calibration is None or self.calibration.prevalence is None:
+            return probabilities
+        return at_prevalence(probabilities, self.calibration.prevalence, (1 - self.prevalence, self.prevalence))
 
     @property
     def weakness(self) -> str | None:
@@ -149,7 +181,8 @@ class Card:
             raise ValueError("grey values")
         if any(not 0 < anchors[name] < math.inf for anchors in self.heatmap.values() for name in self.classes):
             raise ValueError("heatmap")
-        for name in ("dataset", "training", "validation", "versions"):
+        self._check_answers()
+        for name in ("dataset", "training", "validation", "versions", "trust"):
             if not isinstance(getattr(self, name), dict):
                 raise TypeError(name)
         told = [self.name, self.created, *self.notes]
@@ -162,6 +195,20 @@ class Card:
             for row in measured.get("per_class", {}).values():
                 if not (_is_number(row["recall"]) and _is_number(row["support"])):
                     raise ValueError("per_class")
+
+    def _check_answers(self) -> None:
+        """The same for what turns answers into decisions.
+
+        Raises:
+            ValueError: something makes no sense.
+        """
+        n_classes, share = len(self.classes), self.prevalence
+        if self.calibration and len(self.calibration.offsets) != n_classes:
+            raise ValueError("calibration")
+        if self.doubt and len(self.doubt.cuts) != n_classes:
+            raise ValueError("doubt")
+        if share is not None and not (n_classes == 2 and _is_number(share) and 0 < share < 1):
+            raise ValueError("prevalence")
 
 
 @dataclass(frozen=True)
@@ -279,6 +326,45 @@ class Checkpoint:
             replace_file(partial, self.folder / WEIGHTS)
         finally:
             partial.unlink(missing_ok=True)
+
+    def save_tensors(self, name: str, tensors: Mapping[str, np.ndarray], about: Mapping[str, str]) -> None:
+        """Save arrays and words on them as safetensors, all or nothing.
+
+        Raises:
+            OSError: the disk is full; what was there before still is.
+        """
+        from safetensors.numpy import save
+
+        with whole_file(self.folder / name) as partial:
+            partial.write_bytes(save({key: np.ascontiguousarray(value) for key, value in tensors.items()}, dict(about)))
+
+    def load_tensors(self, name: str) -> tuple[dict[str, np.ndarray], dict[str, str]] | None:
+        """What `save_tensors` saved; None where there is nothing.
+
+        Raises:
+            CheckpointError: the file is damaged.
+        """
+        from safetensors import safe_open
+
+        file = self.folder / name
+        if not file.is_file():
+            return None
+        with self.stating_damage(name), safe_open(file, framework="numpy") as opened:
+            return {key: np.array(opened.get_tensor(key)) for key in opened.keys()}, opened.metadata() or {}  # noqa: SIM118
+
+    @contextmanager
+    def stating_damage(self, name: str) -> Iterator[None]:
+        """Turn what a damaged or foreign file leads to into a sentence.
+
+        Raises:
+            CheckpointError: something in it did not fit.
+        """
+        from safetensors import SafetensorError
+
+        try:
+            yield
+        except (SafetensorError, OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+            raise CheckpointError(self._damaged(name)) from error
 
     @property
     def _has_state(self) -> bool:

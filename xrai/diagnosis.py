@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from xrai.calibration import natural_frequency, of_hundred
 from xrai.checkpoint import Card, Checkpoint
 from xrai.dataset import says_nothing_of_patients
-from xrai.errors import CheckpointError
-from xrai.explanation import METHODS, answers, evidence_maps, intensity, methods_for
+from xrai.errors import CheckpointError, RefusedError
+from xrai.explanation import METHODS, answers, answers_and_vectors, evidence_maps, intensity, methods_for
+from xrai.faithfulness import STRAY_LIMIT, hidden, stray_share
 from xrai.heatmaps import side_by_side
+from xrai.kit import KIT, Kit, load_kit
 from xrai.metrics import predict
 from xrai.networks import Network
 from xrai.scans import Scan
@@ -24,19 +27,45 @@ FRONTAL_VIEWS = {"AP", "PA"}
 CHEST_WORDS = ("CHEST", "THORAX", "LUNG", "RIB")
 
 
+NO_GATE = (
+    "This model does not notice when a picture is no chest X-ray from the front, and reads it all the same: "
+    "calibrate it, or train it again."
+)
+
+
 @dataclass(frozen=True, eq=False)
 class Reading:
     """What a model says of a scan.
 
     Attributes:
         diagnosis: the class that is called, by name.
-        probabilities: of every class, by name, summing to 1.
+        probabilities: of every class, by name, summing to 1; among the patients of those who use the model, as far as
+            they said who these are.
+        sure: whether the call is firm; otherwise the answer is "not sure", and a radiologist is to be asked.
+        frequency: the probability of what is looked for in natural frequencies; "" where it means nothing.
         warnings: sentences that a reader should see beside the diagnosis.
     """
 
     diagnosis: str
     probabilities: dict[str, float]
+    sure: bool
+    frequency: str
     warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class SimilarCase:
+    """A training scan that the network sees as like another scan.
+
+    Attributes:
+        row: in the dataset that the model learned from.
+        class_name: what it was labelled.
+        likeness: -1 to 1.
+    """
+
+    row: int
+    class_name: str
+    likeness: float
 
 
 @dataclass(frozen=True)
@@ -46,10 +75,12 @@ class Reader:
     Attributes:
         card: of the model.
         network: in evaluation mode.
+        kit: what it needs beside the weights; an empty one for models of earlier versions.
     """
 
     card: Card
     network: Network
+    kit: Kit = field(default_factory=Kit)
 
     @classmethod
     def open(cls, checkpoint: Checkpoint) -> Reader:
@@ -65,7 +96,11 @@ class Reader:
                 f"The card of the model “{checkpoint.name}” does not say how strong a heatmap is to be drawn: "
                 "resume its training so that it is finished, or copy the whole folder again."
             )
-        return cls(card, network)
+        kit = load_kit(checkpoint, card)
+        with checkpoint.stating_damage(KIT):
+            if kit.neighbours and kit.neighbours.mean.shape != (network.n_vectors,):
+                raise ValueError("features")
+        return cls(card, network, kit)
 
     @property
     def methods(self) -> tuple[str, ...]:
@@ -81,21 +116,68 @@ class Reader:
         """The class whose map tells most: of two, the one that is looked for, so that a normal film stays dark."""
         return self.card.classes[1] if self.card.threshold else reading.diagnosis
 
+    def check(self, scan: Scan) -> None:
+        """Refuse a picture that is no upright frontal chest film like those that the model learned from.
+
+        Raises:
+            RefusedError: with the sentence of why, and the change that would mend it, if one would.
+        """
+        if self.kit.gate:
+            verdict = self.kit.gate.judge(scan.pixels, colour=scan.colour)
+            if not verdict.accepted:
+                raise RefusedError(verdict.reason, verdict.mend)
+
     def read(self, scan: Scan) -> Reading:
-        """The diagnosis of a scan.
+        """The diagnosis of a scan, whatever it shows: `check` it first.
 
         Raises:
             CheckpointError: the model's answer is no number, as that of damaged weights may be.
         """
-        probabilities = answers(self.network, self.card.preprocessing(scan.pixels)).softmax(dim=1)[0].numpy()
-        if not np.isfinite(probabilities).all():
+        logits = answers(self.network, self.card.preprocessing(scan.pixels)).numpy()
+        if not np.isfinite(logits).all():
             raise CheckpointError(
                 f"The model “{self.card.name}” gives no number as its answer, probably because its weights are "
                 "damaged: copy the whole folder again, or train the model again."
             )
-        called = int(predict(probabilities[None], self.card.threshold_value)[0])
-        shares = {name: round(float(share), 6) for name, share in zip(self.card.classes, probabilities, strict=True)}
-        return Reading(self.card.classes[called], shares, self._warnings(scan))
+        probabilities = self.card.probabilities(logits)
+        called = predict(probabilities, self.card.threshold_value)
+        shown = self.card.at_home(probabilities)[0]
+        shares = {name: round(float(share), 6) for name, share in zip(self.card.classes, shown, strict=True)}
+        diagnosis = self.card.classes[int(called[0])]
+        return Reading(
+            diagnosis,
+            shares,
+            bool(self.card.sure(probabilities, called)[0]),
+            self._frequency(shares, diagnosis),
+            self._warnings(scan),
+        )
+
+    def similar(self, scan: Scan, n: int = 6) -> list[SimilarCase]:
+        """The training scans that are most like a scan to the network, the most similar first, one a patient."""
+        if self.kit.neighbours is None:
+            return []
+        _, vectors = answers_and_vectors(self.network, self.card.preprocessing(scan.pixels))
+        found = self.kit.neighbours.nearest(vectors[0].numpy(), n)
+        return [SimilarCase(item.row, self.card.classes[item.label], item.likeness) for item in found]
+
+    @staticmethod
+    def is_stray(pixels: np.ndarray, heat: np.ndarray) -> bool:
+        """Whether so much of a heatmap lies off the body or at the film's border that the answer is doubtful.
+
+        Args:
+            pixels: of the scan, uint8 (H, W).
+            heat: float (H, W), of the class that was called.
+        """
+        return stray_share(heat, pixels) > STRAY_LIMIT
+
+    def read_without_hot_area(self, scan: Scan, class_name: str) -> tuple[np.ndarray, np.ndarray, Reading]:
+        """A scan with the place filled in that speaks most for a class, and read again.
+
+        Returns:
+            Its pixels, uint8 (H, W), what was filled in, bool (H, W), and the reading.
+        """
+        pixels, mask = hidden(scan.pixels, self.heatmap(scan, class_name))
+        return pixels, mask, self.read(replace(scan, pixels=pixels))
 
     def heatmap(
         self, scan: Scan, class_name: str, method: str | None = None, *, shape: tuple[int, int] | None = None
@@ -109,9 +191,31 @@ class Reader:
         _, maps = evidence_maps(self.network, self.card.preprocessing(scan.pixels), [label], method)
         return intensity(maps[0], self.card.heatmap[method][class_name], shape or scan.pixels.shape)
 
+    def _frequency(self, shares: Mapping[str, float], diagnosis: str) -> str:
+        population = str(self.card.dataset.get("population") or "")
+        if self.card.calibration is None or says_nothing_of_patients(population, drawings=self._draws):
+            return ""
+        name = self.card.classes[1] if len(shares) == 2 else diagnosis
+        said = natural_frequency(shares[name], name, population)
+        return f"{said[0].upper()}{said[1:]}{self._among()}."
+
+    def _among(self) -> str:
+        """Among whom the probabilities hold, for two classes."""
+        known = self.card.calibration.prevalence if self.card.calibration else None
+        if known is None or len(known) != 2:
+            return ""
+        share = self.card.prevalence or known[1]
+        return f", where {of_hundred(share)} of 100 who are X-rayed have it"
+
+    @property
+    def _draws(self) -> bool:
+        return bool(self.card.dataset.get("drawings"))
+
     def _warnings(self, scan: Scan) -> tuple[str, ...]:
         warnings, population = [], str(self.card.dataset.get("population") or "")
-        if self.card.dataset.get("drawings"):
+        if self.kit.gate is None:
+            warnings.append(NO_GATE)
+        if self._draws:
             warnings.append("This model learned from drawings: its answer has no medical meaning.")
         elif says_nothing_of_patients(population, drawings=False):
             warnings.append(f"This answer has no clinical meaning: see what the model learned from ({population}).")

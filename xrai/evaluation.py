@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from xrai.checkpoint import Card, Checkpoint
+from xrai.classification import report
 from xrai.dataset import Dataset
 from xrai.errors import CheckpointError, DatasetError
 from xrai.measurements import (
@@ -22,21 +23,7 @@ from xrai.measurements import (
     save_measurement,
     weights_mark,
 )
-from xrai.metrics import (
-    auc,
-    average_precision,
-    bootstrap_intervals,
-    brier,
-    class_aucs,
-    class_intervals,
-    confusion_matrix,
-    expected_calibration_error,
-    per_class_report,
-    precision_recall_curve,
-    predict,
-    roc_curve,
-    thinned,
-)
+from xrai.metrics import predict
 from xrai.networks import Network
 from xrai.sources import SPLITS
 
@@ -77,9 +64,10 @@ def evaluate(
         progress: told how many scans of how many are done.
 
     Returns:
-        The predictions, and a report that is JSON-able: what `report` gives, and split, dataset, model, fingerprint,
-        when, weights, left_out (scans), measured_before, seen (scans that the model, or one that it goes back to,
-        learned from or was chosen by) and unseen (the main measures without these, where there are such).
+        The predictions, and a report that is JSON-able: what `classification.report` gives, and split, dataset, model,
+        fingerprint, when, weights, calibration (of the probabilities), left_out (scans), measured_before, seen (scans
+        that the model, or one that it goes back to, learned from or was chosen by) and unseen (the main measures
+        without these, where there are such).
 
     Raises:
         CheckpointError: the model is damaged or was trained on meanwhile, or its classes are not the dataset's.
@@ -92,7 +80,7 @@ def evaluate(
     labels = _labels_for(card, dataset, rows)
     probabilities = predict_rows(checkpoint.load_network(card), card, dataset, rows, progress)
     patients, threshold = dataset.patients[rows], card.threshold_value
-    result = report(probabilities, labels, patients, card.classes, threshold)
+    result = report(probabilities, labels, patients, card.classes, threshold, card.doubt)
     seen = _seen(card, dataset, split, rows)
     result |= {
         "split": split,
@@ -101,6 +89,7 @@ def evaluate(
         "fingerprint": dataset.fingerprint,
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
         "weights": weights,
+        "calibration": card.calibration.to_dict() if card.calibration else None,
         "left_out": len(dataset.rows(split)) - len(rows),
         "measured_before": 0,
         "seen": int(seen.sum()),
@@ -113,54 +102,6 @@ def evaluate(
     return _kept(checkpoint, dataset, card, Measurement(result, predictions))
 
 
-def report(
-    probabilities: np.ndarray,
-    labels: np.ndarray,
-    patients: np.ndarray,
-    classes: tuple[str, ...],
-    threshold: float | None,
-) -> dict[str, Any]:
-    """All measures of predictions, JSON-able.
-
-    accuracy, balanced_accuracy, auc and their `…_interval` (95 %, bootstrap by patient); classes; confusion_matrix
-    (rows are the truth); per_class (precision, recall, f1, each with `…_interval`, support, auc against the rest and
-    its interval); curves (of each class against the rest: roc, precision_recall, average_precision, or None where they
-    are not defined); threshold; brier; expected_calibration_error; n; n_patients.
-
-    Args:
-        probabilities: float (N, C).
-        labels: true classes, int (N,).
-        patients: keys (N,), equal for scans of one patient.
-        classes: names of the C classes.
-        threshold: probability from which the second of two classes is called; None for the likeliest class.
-    """
-    predicted = predict(probabilities, threshold)
-    matrix = confusion_matrix(predicted, labels, len(classes))
-    per_class: dict[str, dict[str, Any]] = dict(per_class_report(matrix, classes))
-    present = [row["recall"] for row in per_class.values() if row["support"]]
-    intervals = bootstrap_intervals(probabilities, labels, patients, threshold=threshold)
-    of_classes = class_intervals(probabilities, labels, patients, threshold=threshold)
-    for name, area, bounds in zip(classes, class_aucs(probabilities, labels), of_classes, strict=True):
-        per_class[name] |= {"auc": area} | {f"{measure}_interval": bounds[measure] for measure in bounds}
-    return {
-        "accuracy": float((predicted == labels).mean()),
-        "accuracy_interval": intervals["accuracy"],
-        "balanced_accuracy": float(np.mean(present)),
-        "balanced_accuracy_interval": intervals["balanced_accuracy"],
-        "auc": auc(probabilities, labels),
-        "auc_interval": intervals["auc"],
-        "classes": list(classes),
-        "confusion_matrix": matrix.tolist(),
-        "per_class": per_class,
-        "curves": {name: _curves(probabilities[:, k], labels == k) for k, name in enumerate(classes)},
-        "threshold": threshold,
-        "brier": brier(probabilities, labels),
-        "expected_calibration_error": expected_calibration_error(probabilities, labels),
-        "n": len(labels),
-        "n_patients": len(set(patients)),
-    }
-
-
 def predict_rows(
     network: Network,
     card: Card,
@@ -168,13 +109,24 @@ def predict_rows(
     rows: np.ndarray,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> np.ndarray:
-    """Probabilities of every class for some rows of a dataset, float32 (n, C)."""
+    """Probabilities of every class for some rows of a dataset, float64 (n, C)."""
+    return card.probabilities(predict_logits(network, card, dataset, rows, progress))
+
+
+def predict_logits(
+    network: Network,
+    card: Card,
+    dataset: Dataset,
+    rows: np.ndarray,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> np.ndarray:
+    """The network's answers to some rows of a dataset, float32 (n, C)."""
     found = []
     for start in range(0, len(rows), BATCH):
         squares = dataset.images(rows[start : start + BATCH])
         inputs = torch.cat([card.preprocessing(square) for square in squares])  # (n, 1, H, W)
         with torch.inference_mode():
-            found.append(torch.softmax(network(inputs), dim=1).numpy())
+            found.append(network(inputs).float().numpy())
         progress(min(start + BATCH, len(rows)), len(rows))
     return np.concatenate(found)
 
@@ -221,17 +173,6 @@ def _seen(card: Card, dataset: Dataset, split: str, rows: np.ndarray) -> np.ndar
         return np.zeros(len(rows), bool)
     known = {content for used in SPLITS[:2] for content in dataset.hashes[dataset.rows(used)].tolist()}
     return np.array([split != SPLITS[2] or content in known for content in dataset.hashes[rows].tolist()])
-
-
-def _curves(scores: np.ndarray, positive: np.ndarray) -> dict[str, Any] | None:
-    roc, trade = roc_curve(scores, positive), precision_recall_curve(scores, positive)
-    if roc is None or trade is None:
-        return None
-    return {
-        "roc": thinned(roc).as_lists(),
-        "precision_recall": thinned(trade).as_lists(),
-        "average_precision": average_precision(scores, positive),
-    }
 
 
 def _main_measures(values: dict[str, Any]) -> dict[str, Any]:

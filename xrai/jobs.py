@@ -188,6 +188,16 @@ def build_folder(dataset: Path) -> Path:
     return dataset.parent / ".jobs" / dataset.stem
 
 
+def audit_folder(dataset: Path) -> Path:
+    """The folder of the job that audits a dataset."""
+    return dataset.parent / ".jobs" / f"{dataset.stem}-audit"
+
+
+def calibration_folder(model: Path) -> Path:
+    """The folder of the job that calibrates the model in a folder anew."""
+    return model / "calibration"
+
+
 def download_folder(source: str) -> Path:
     """The folder of the job that downloads a Kaggle set."""
     return data_dir() / ".jobs" / source.replace(":", "-").replace("/", "-")

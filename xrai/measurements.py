@@ -9,7 +9,7 @@ import math
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
@@ -17,14 +17,23 @@ from typing import Any
 
 import numpy as np
 
+from xrai.calibration import Calibration, Doubt
 from xrai.checkpoint import WEIGHTS, Card, Checkpoint
+from xrai.classification import report as report_of
 from xrai.errors import CheckpointError
+from xrai.metrics import predict
 from xrai.records import write_json
 from xrai.settings import shown_path
 
 FOLDER, REPORT = "evaluations", "report.json"
 _PREDICTIONS = "predictions_file"
 """Where the kept report names the table of predictions that belongs to it."""
+
+_LATER = {
+    "reliability", "expected_calibration_error_interval", "expected_calibration_error_by_chance", "calibration",
+    "doubt", "answered",
+}  # fmt: skip
+"""What reports that were kept by earlier versions lack."""
 
 _MAX_STEM = 60
 _COLUMNS = ("row", "file", "patient", "truth", "called")
@@ -89,6 +98,23 @@ class Measurement:
     def classes(self) -> tuple[str, ...]:
         """The model's classes in order."""
         return tuple(self.report["classes"])
+
+    @property
+    def doubt(self) -> Doubt | None:
+        """Where an answer counts as not firm; None for nowhere, also where nobody knows."""
+        known = self.report.get("doubt")
+        return Doubt.from_dict(known) if known else None
+
+    @property
+    def sure(self) -> np.ndarray:
+        """Whether each scan's answer is firm, bool (n,)."""
+        said = self.predictions
+        return np.ones(len(said.rows), bool) if self.doubt is None else self.doubt.sure(said.probabilities, said.called)
+
+    def has_probabilities_of(self, card: Card) -> bool:
+        """Whether its probabilities are still what the model's answers mean: their calibration is that of the card."""
+        known = self.report.get("calibration")
+        return _same_calibration(Calibration.from_dict(known) if known else None, card.calibration)
 
     def is_of(self, checkpoint: Checkpoint) -> bool:
         """Whether the model's weights are still those that were measured."""
@@ -180,11 +206,41 @@ def load_measurement(folder: Path) -> Measurement | None:
         ) from error
 
 
+def as_decided(measured: Measurement, card: Card) -> Measurement:
+    """A measurement as it would be under the threshold and the doubt of a card, which may have been chosen since.
+
+    The probabilities stay, so no scan is looked at again: `has_probabilities_of` must hold. Which scans were seen in
+    training is not kept, so that of the unseen ones everything that depends on the threshold becomes None.
+    """
+    before, said, threshold = measured.report, measured.predictions, card.threshold_value
+    if not _LATER - {"calibration"} <= before.keys() or (before["threshold"], measured.doubt) != (
+        threshold,
+        card.doubt,
+    ):
+        found = report_of(
+            said.probabilities, said.labels, said.patients, measured.classes, threshold, card.doubt
+        )  # fmt: skip
+        unseen = before["unseen"]
+        if unseen is not None and before["threshold"] != threshold:
+            unseen = unseen | {"accuracy": None, "accuracy_interval": None, "per_class": {}}
+        return Measurement(
+            before | found | {"unseen": unseen}, replace(said, called=predict(said.probabilities, threshold))
+        )
+    return measured
+
+
 @lru_cache(maxsize=32)
 def _sha256(file: Path, inode: int, changed: int, size: int) -> str:
     """Of a file's content, worked out once for as long as the file looks the same."""
     with file.open("rb") as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def _same_calibration(one: Calibration | None, other: Calibration | None) -> bool:
+    """Whether two turn answers into the same probabilities, but for what another processor rounds otherwise."""
+    if one is None or other is None or len(one.offsets) != len(other.offsets):
+        return one is other
+    return np.allclose((one.slope, *one.offsets), (other.slope, *other.offsets), rtol=1e-6, atol=1e-6)
 
 
 def _texts(values: list[Any]) -> frozenset[str]:
@@ -241,6 +297,40 @@ def _check(measured: Measurement) -> None:
     if report["unseen"] is not None:
         _check_counts(report["unseen"], "n", "n_patients")
         _check_measures(report["unseen"], "accuracy", "auc")
+    _check_later(measured)
+
+
+def _check_later(measured: Measurement) -> None:
+    """The same for what reports of earlier versions lack, as far as it is there."""
+    report, classes = measured.report, measured.classes
+    _check_numbers(report.get("expected_calibration_error_by_chance"))
+    if "expected_calibration_error_interval" in report:
+        _check_measures(report, "expected_calibration_error")
+    if report.get("calibration") is not None and len(Calibration.from_dict(report["calibration"]).offsets) != len(
+        classes
+    ):
+        raise ValueError("calibration")
+    if "reliability" in report:
+        for name in classes:
+            for point in report["reliability"][name]:
+                _check_counts(point, "n")
+                _check_share(point["mean"], point["share"], *_pair(point["interval"]))
+    if measured.doubt is not None and len(measured.doubt.cuts) != len(classes):
+        raise ValueError("doubt")
+    answered = report.get("answered")
+    if (answered is None) != (measured.doubt is None):
+        raise ValueError("answers go with doubt")
+    if answered is not None:
+        _check_answered(answered, report["n"], len(classes))
+
+
+def _check_answered(answered: Mapping[str, Any], n: int, n_classes: int) -> None:
+    _check_counts(answered, "n", "n_answered")
+    _check_measures(answered, "answered", "right")
+    if answered["n"] != n or answered["answered"] is None or len(answered["per_class"]) != n_classes:
+        raise ValueError("answers")
+    for row in answered["per_class"]:
+        _check_measures(row, "answered", "wrong")
 
 
 def _check_counts(values: Mapping[str, Any], *names: str) -> None:
@@ -265,6 +355,17 @@ def _check_curves(curves: Mapping[str, Any] | None) -> None:
         if not len(x) == len(y) == len(thresholds) or None in x or None in y:
             raise ValueError("curve")
         _check_numbers(*x, *y, *thresholds)
+
+
+def _check_share(*values: object) -> None:
+    _check_numbers(*values)
+    if not all(value is not None and 0 <= value <= 1 + 1e-6 for value in values):  # type: ignore[operator]
+        raise ValueError("share")
+
+
+def _pair(values: Any) -> tuple[Any, Any]:
+    low, high = values
+    return low, high
 
 
 def _check_numbers(*values: object) -> None:

@@ -78,6 +78,23 @@ class Network(nn.Module):
         maps = self.features(scans)  # (N, K, h, w)
         return self.head(self.dropout(self.pool(maps).flatten(1)))
 
+    @property
+    def n_vectors(self) -> int:
+        """How many numbers a scan the last layer looks at."""
+        last = self.head[-1] if isinstance(self.head, nn.Sequential) else self.head
+        return int(last.in_features)
+
+    def answer(self, scans: Tensor) -> tuple[Tensor, Tensor]:
+        """Standardised scans, float (N, 1, H, W), to logits (N, C) and what the last layer makes them of (N, K).
+
+        For a network in evaluation mode.
+        """
+        vectors = self.pool(self.features(scans)).flatten(1)
+        if isinstance(self.head, nn.Sequential):
+            vectors = self.head[:-1](vectors)
+            return self.head[-1](vectors), vectors
+        return self.head(vectors), vectors
+
 
 def build_network(config: TrainConfig, n_classes: int, *, weights_dir: Path | None = None) -> Network:
     """A new network as configured.

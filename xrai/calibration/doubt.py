@@ -99,7 +99,14 @@ class Doubt:
         return cls(float(values["alpha"]), tuple(map(float, values["cuts"])), tuple(map(int, values["patients"])))
 
 
-def fit_doubt(probabilities: ArrayLike, labels: ArrayLike, alpha: float, patients: Iterable[Hashable]) -> Doubt:
+def fit_doubt(
+    probabilities: ArrayLike,
+    labels: ArrayLike,
+    alpha: float,
+    patients: Iterable[Hashable],
+    *,
+    shifted: Iterable[ArrayLike] = (),
+) -> Doubt:
     """Fit the cuts on scans that the network did not learn from: split conformal prediction, class by class.
 
     A class's cut is the floor(alpha · (n + 1))-th smallest probability that its own n scans give it. A new scan of the
@@ -116,17 +123,26 @@ def fit_doubt(probabilities: ArrayLike, labels: ArrayLike, alpha: float, patient
     and not for each kind of patient. A calibration fitted on the same scans does no harm to it with two classes, where
     it leaves their order as it is, and hardly any with more.
 
+    With `shifted` the cuts get a margin for other hospitals. Each is the lowest that the scans and any of their changed
+    versions ask for, and the lowest of all classes is that of every class: which class a shift makes hard cannot be
+    told from scans without the shift, and one that is easy on them need not stay so.
+
     Args:
         probabilities: float (N, C), 0 to 1.
         labels: true classes, (N,).
         alpha: share of each class's scans that may get a wrong firm answer, above 0 and below 1.
         patients: keys (N,), equal for scans of one patient.
+        shifted: the probabilities of the same scans, changed in several ways, (N, C) each.
     """
     p, y = checked(probabilities, labels)
     patient, _ = numbered(patients, len(y))
-    own = [(p[y == k, k], patient[y == k]) for k in range(p.shape[1])]
-    cuts = tuple(_cut(scores, whose, alpha) for scores, whose in own)
-    return Doubt(alpha, cuts, tuple(len(np.unique(whose)) for _, whose in own))
+    changed = [checked(version, labels)[0] for version in shifted]
+    cuts = [
+        min(_cut(version[y == k, k], patient[y == k], alpha) for version in (p, *changed)) for k in range(p.shape[1])
+    ]
+    if changed:
+        cuts = [min(cuts)] * len(cuts)
+    return Doubt(alpha, tuple(cuts), tuple(len(np.unique(patient[y == k])) for k in range(p.shape[1])))
 
 
 def answer_report(

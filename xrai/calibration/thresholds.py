@@ -15,7 +15,7 @@ from xrai.metrics import Curve, share_by_patient, thinned
 from xrai.metrics.checks import Bools, Floats, Interval, Ints, checked_labels, checked_ranking
 from xrai.metrics.resampling import drawn_patients, numbered
 
-Kind = Literal["misses", "alarms", "likeliest"]
+Kind = Literal["misses", "alarms", "likeliest", "given"]
 Pair = tuple[int, int]
 _T = TypeVar("_T")
 
@@ -32,8 +32,9 @@ class Goal:
 
     Attributes:
         kind: "misses": at most so large a share of the second class's scans is missed; "alarms": at most so large a
-            share of the first class's scans is called the second; "likeliest": whichever is likelier is called.
-        limit: that share, above 0 and below 1; None for "likeliest".
+            share of the first class's scans is called the second; "likeliest": whichever is likelier is called;
+            "given": the second is called from a given probability on.
+        limit: that share or probability, above 0 and below 1; None for "likeliest".
     """
 
     kind: Kind
@@ -45,11 +46,18 @@ class Goal:
         if self.limit is not None and not 0 < self.limit < 1:
             raise ValueError(f"The limit of a threshold must lie between 0 and 1, not at {self.limit}.")
 
+    @property
+    def is_limit(self) -> bool:
+        """Whether it limits a kind of error, so that the threshold depends on the scans it is chosen on."""
+        return self.kind in ("misses", "alarms")
+
     def in_words(self, classes: tuple[str, str]) -> str:
         """What it is to do, as it stands after "to"."""
         if self.limit is None:
             return "call whichever class is likelier"
         count = f"{100 * self.limit:.3g}"
+        if self.kind == "given":
+            return f"call {classes[1]} from a probability of {count} % on"
         if self.kind == "misses":
             return f"miss at most {count} in 100 scans of {classes[1]}"
         return f"take at most {count} in 100 scans of {classes[0]} for {classes[1]}"
@@ -95,10 +103,11 @@ class Threshold:
     def sentence(self, classes: tuple[str, str]) -> str:
         """How it was chosen and what it did, for people."""
         first, second = classes
+        how = "Chosen on" if self.goal.is_limit else "Set beforehand, and tried on"
         missed = _in_hundred(self.sensitivity, self.sensitivity_interval, second)
         alarmed = _in_hundred(self.specificity, self.specificity_interval, first)
         told = [
-            f"Chosen on {sum(self.scans):,} scans that the model did not learn from, to {self.goal.in_words(classes)}: "
+            f"{how} {sum(self.scans):,} scans that the model did not learn from, to {self.goal.in_words(classes)}: "
             f"there it misses {missed}, and takes {alarmed} for {second}."
         ]
         if self.interval:
@@ -178,8 +187,10 @@ def choose_threshold(
         None where one of the classes has no scans.
     """
     table, patient = _Table.of(scores, labels), numbered(patients, len(np.asarray(labels)))[0]
-    (chosen,), (reached,) = table.choose(np.ones((len(table.sick), 1)), goal)
-    value = EVEN if goal.limit is None else float(table.thresholds[chosen])
+    value, reached = (goal.limit or EVEN), True
+    if goal.is_limit:
+        (chosen,), (reached,) = table.choose(np.ones((len(table.sick), 1)), goal)
+        value = float(table.thresholds[chosen])
     called = table.scores >= value
     found = share_by_patient(called, patient, table.sick, n_rounds=n_rounds, seed=seed)
     cleared = share_by_patient(~called, patient, ~table.sick, n_rounds=n_rounds, seed=seed)
@@ -190,8 +201,8 @@ def choose_threshold(
         value,
         goal,
         bool(reached),
-        goal.limit is None or who[goal.kind == "misses"] >= patients_needed(goal.limit),
-        None if goal.limit is None else _interval(table, patient, goal, n_rounds, seed),
+        goal.limit is None or not goal.is_limit or who[goal.kind == "misses"] >= patients_needed(goal.limit),
+        _interval(table, patient, goal, n_rounds, seed) if goal.is_limit else None,
         *found,
         *cleared,
         scans=(int((~table.sick).sum()), int(table.sick.sum())),
@@ -281,8 +292,7 @@ class _Table:
 
         Both (r,). Where a column leaves no scan to which the limit applies, that is the highest, or the lowest.
         """
-        if goal.limit is None:
-            return np.zeros(weights.shape[1], dtype=np.int64), np.ones(weights.shape[1], dtype=bool)
+        assert goal.limit is not None
         missed, alarmed = self.errors(weights)
         if goal.kind == "misses":
             most = goal.limit * (weights * self.sick[:, None]).sum(axis=0) + _ROUNDING

@@ -92,6 +92,10 @@ def _of_run(record: Record) -> str:
     return line + (f"; {record['error']}" if record["error"] else "")
 
 
+def _of_readiness(record: Record) -> str:
+    return f"{record['what']}: {record['done']:,} of {record['total']:,}"
+
+
 _LINES: dict[str, Callable[[Record], str]] = {
-    "progress": _of_scans, "step": _of_step, "epoch": _of_epoch, "run": _of_run,
+    "progress": _of_scans, "step": _of_step, "epoch": _of_epoch, "run": _of_run, "ready": _of_readiness,
 }  # fmt: skip

@@ -9,7 +9,8 @@ from dataclasses import fields
 from typing import Any
 
 from xrai import __version__
-from xrai.cli import datasets, models, readings, runs
+from xrai.audit.findings import REMOVABLE
+from xrai.cli import calibrating, datasets, models, readings, runs
 from xrai.config import TrainConfig, worded
 from xrai.models import SHIPPED
 from xrai.sources import KAGGLE_SETS, PRACTICE, SPLITS
@@ -50,6 +51,26 @@ def _add_datasets(verbs: Any) -> None:
     look = _verb(verbs, "look", datasets.look, "show what a source of scans holds, before building")
     look.add_argument("source", help="as for build")
 
+    audit = _verb(verbs, "audit", datasets.audit, "look for what in a dataset would mislead, and keep it beside it")
+    audit.add_argument("dataset", help="the .hdf5 file")
+
+    clean = _verb(verbs, "clean", datasets.clean, "copy a dataset without copies of scans and conflicting labels")
+    clean.add_argument("dataset", help="the .hdf5 file; it stays as it is")
+    clean.add_argument("out", help="the .hdf5 file to make")
+    clean.add_argument(
+        "--keep-near-duplicates", action="store_true", help="take out equal files only, not copies that were changed"
+    )
+    clean.add_argument(
+        "--only", action="append", default=[], choices=REMOVABLE,
+        help="take out what the audit suggests for this kind, and nothing else; may be given several times",
+    )  # fmt: skip
+    clean.add_argument(
+        "--without", metavar="FILE", help="a text file that names scans to take out, one a line; with --only, these too"
+    )
+    clean.add_argument(
+        "--keep", metavar="FILE", help="a text file that names scans to leave in all the same, one a line"
+    )
+
 
 def _add_runs(verbs: Any) -> None:
     train = _verb(verbs, "train", runs.train, "train a model on a dataset")
@@ -84,13 +105,50 @@ def _add_readings(verbs: Any) -> None:
         "--without", metavar="FILE", help="a text file that names scans of the split to leave out, one a line"
     )
 
+    _add_calibrate(verbs)
+
     diagnose = _verb(verbs, "diagnose", readings.diagnose, "read scans with a model")
     diagnose.add_argument("files", nargs="+", metavar="FILE", help="scans: DICOM, JPEG, PNG, TIFF, WebP, BMP")
     diagnose.add_argument(
         "--model", help=f"its name (default: the one chosen with “models default”, else {SHIPPED}, which comes with "
         "XRAI, else the newest)",
     )  # fmt: skip
+    diagnose.add_argument(
+        "--any-picture", action="store_true", help="read also what does not look like a chest X-ray from the front"
+    )
     diagnose.add_argument("--heatmap", metavar="DIR", help="write each scan beside its heatmap as a PNG here")
+
+
+def _add_calibrate(verbs: Any) -> None:
+    calibrate = _verb(
+        verbs,
+        "calibrate",
+        calibrating.calibrate,
+        "choose what a model calls, when it is not sure, and for whom it speaks",
+    )
+    calibrate.add_argument("name", help="the model's name")
+    calibrate.add_argument(
+        "dataset", nargs="?",
+        help="the .hdf5 file that it learned from: fit everything anew, as for a model of an earlier version; left "
+        "out, what was kept of its training is used",
+    )  # fmt: skip
+    threshold = calibrate.add_mutually_exclusive_group()
+    of_second = "call the second class"
+    threshold.add_argument(
+        "--misses", type=float, metavar="N", help=f"{of_second} so that of 100 scans of it at most N are missed"
+    )
+    threshold.add_argument(
+        "--alarms", type=float, metavar="N", help=f"{of_second} for at most N of 100 scans of the first"
+    )
+    threshold.add_argument("--threshold", type=float, metavar="P", help=f"{of_second} from this probability on")
+    threshold.add_argument("--likeliest", action="store_true", help=f"{of_second} where it is the likelier one")
+    calibrate.add_argument(
+        "--doubt", type=float, metavar="N",
+        help="answer “not sure” so that of 100 scans of a class at most N get a wrong firm answer",
+    )  # fmt: skip
+    calibrate.add_argument(
+        "--prevalence", type=float, metavar="N", help="how many of 100 of your patients have the second class"
+    )
 
 
 def _add_models(verbs: Any) -> None:

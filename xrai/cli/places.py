@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from xrai.errors import SettingsError
 from xrai.settings import data_dir, home
 
 
@@ -21,3 +22,21 @@ def first_file(*candidates: Path) -> Path:
 def path_of(given: str) -> Path:
     """A path as it is typed, with ~ for the home folder."""
     return Path(os.path.expanduser(given))  # noqa: PTH111 -- Path raises where there is no such user
+
+
+def names_in(file: str | None) -> list[str]:
+    """The names of scans in a text file, one a line; none where there is no file.
+
+    Raises:
+        SettingsError: it cannot be read.
+    """
+    if file is None:
+        return []
+    try:
+        lines = path_of(file).read_text(encoding="utf-8-sig").split("\n")  # a file's name may hold other line ends
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise SettingsError(
+            f"The list {file} of scans to leave out cannot be read ({why}): give a text file that names one a line."
+        ) from error
+    return [line.strip() for line in lines if line.strip()]

@@ -12,7 +12,7 @@ from xrai import jobs
 from xrai.checkpoint import Checkpoint, open_checkpoint
 from xrai.cli.output import both, document, print_progress, say, with_interval
 from xrai.cli.places import dataset_path, path_of
-from xrai.errors import CheckpointError, ScanError, SettingsError
+from xrai.errors import CheckpointError, RefusedError, ScanError, SettingsError
 from xrai.measurements import Measurement, measurement_folder
 from xrai.models import default_model
 from xrai.records import read_records
@@ -63,9 +63,11 @@ def diagnose(options: argparse.Namespace) -> int:
     for file in options.files:
         try:
             scan = read_scan(Path(file))
+            if not options.any_picture:
+                reader.check(scan)
         except ScanError as error:
             status = say(f"{file}: {error}")
-            results.append({"file": file, "error": str(error)})
+            results.append({"file": file, "error": str(error)} | _offered(error))
             continue
         read: dict[str, Any] = _read(reader, scan, file) | {"model": checkpoint.name}
         results.append(read)
@@ -198,14 +200,24 @@ def _read(reader: Reader, scan: Scan, file: str) -> dict[str, Any]:
     return {
         "file": file,
         "diagnosis": reading.diagnosis,
+        "sure": reading.sure,
         "probabilities": reading.probabilities,
+        "frequency": reading.frequency,
         "warnings": list(reading.warnings),
     }
 
 
+def _offered(error: ScanError) -> dict[str, str]:
+    """What would mend a picture that was refused, if anything would."""
+    return {"mend": error.mend} if isinstance(error, RefusedError) and error.mend else {}
+
+
 def _print_reading(read: dict[str, Any]) -> None:
     shares = ", ".join(f"{name} {share:.1%}" for name, share in read["probabilities"].items())
-    print(f"{read['file']}: {read['diagnosis']} ({shares})")
+    doubt = "" if read["sure"] else "not sure, ask a radiologist; rather "
+    print(f"{read['file']}: {doubt}{read['diagnosis']} ({shares})")
+    if read["frequency"]:
+        print(f"  {read['frequency']}")
     for warning in read["warnings"]:
         print(f"  warning: {warning}", file=sys.stderr)
 

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import errno
-import io
-import json
-import os
 import platform
-import shutil
-import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -25,16 +19,23 @@ import numpy as np
 from xrai import __version__
 from xrai.dataset.reading import FORMAT, VERSION
 from xrai.dataset.splitting import assign_splits, count_leaks
+from xrai.dataset.writing import (
+    Disk,
+    Progress,
+    new_images,
+    texts,
+    write_attributes,
+    write_columns,
+    write_whole,
+)
 from xrai.errors import DatasetError, ScanError, SettingsError, SourceError
 from xrai.preprocessing import to_square
-from xrai.records import replace_file
 from xrai.scans import read_scan
 from xrai.sources import SPLITS, Entry, Source, patient_of
 
 AT_ONCE = 4
 """Scans in flight per worker: bounds the memory, however many scans there are."""
 
-PROGRESS_SECONDS = 0.5
 _SPLIT_WORDS = {"train": "training", "val": "validation", "test": "test"}
 
 
@@ -109,87 +110,29 @@ def build_dataset(
     Raises:
         DatasetError: `out` exists, a class would be empty, or the disk is full.
     """
-    refuse_existing(out)
-    partial = out.with_name(out.name + ".partial")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        _check_space(out.parent, len(source.entries) * config.size**2)
-        with _Disk(partial) as disk:
-            # 1.10's layout, unlike the one before, has a checksum in each of its parts
-            with h5py.File(disk, "w", libver=("v110", "v110")) as file:
-                whole = _fill(file, disk, source, config, emit, should_stop)
-            disk.check()
-            os.fsync(disk.fileno())  # some disks say only now that they are full
-        if whole:
-            replace_file(partial, out)
-        return whole
-    except OSError as error:
-        raise DatasetError(_unwritable(out, error)) from error
-    finally:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
+    needed = len(source.entries) * config.size**2
+    return write_whole(out, needed, lambda file, disk: _fill(file, disk, source, config, emit, should_stop))
 
 
-class _Disk(io.FileIO):
-    """The file below HDF5. When a write fails, it keeps the failure to itself until it is asked.
-
-    A write that fails inside the HDF5 library leaves it in a state in which it brings the whole process down, as
-    Python ends at the latest. So the library is told that all is well, and the builder asks after each step.
-    """
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(path, "w+b")
-        self._failure: OSError | None = None
-
-    def check(self) -> None:
-        """Raise what went wrong, if anything did."""
-        if self._failure:
-            raise self._failure
-
-    def write(self, data: Any) -> int:
-        """Write everything, or remember why not."""
-        view, done = memoryview(data).cast("B"), 0
-        try:
-            while done < len(view) and not self._failure:
-                done += super().write(view[done:]) or 0
-        except OSError as error:
-            self._failure = error
-        return len(view)
-
-    def truncate(self, size: int | None = None) -> int:
-        """Set the length, or remember why not."""
-        try:
-            return size or 0 if self._failure else super().truncate(size)
-        except OSError as error:
-            self._failure = error
-            return size or 0
-
-
-def refuse_existing(out: Path) -> None:
-    """Never write over a dataset.
-
-    Raises:
-        DatasetError: `out` exists.
-    """
-    if out.exists():
-        raise DatasetError(f"There is already a dataset {out.name}: choose another name, or delete it first.")
+def counted_notes(
+    classes: Sequence[str], labels: list[int], splits: np.ndarray, patients: list[str], hashes: list[str]
+) -> list[str]:
+    """Sentences on what a split lacks and on what of it stands in an earlier one, from the columns alone."""
+    return [*_gaps(classes, labels, splits), *_leaks(splits, patients, hashes)]
 
 
 def _fill(
     file: h5py.File,
-    disk: _Disk,
+    disk: Disk,
     source: Source,
     config: BuildConfig,
     emit: Callable[[dict[str, Any]], None],
     should_stop: Callable[[], bool],
 ) -> bool:
-    side = config.size
-    images = file.create_dataset(
-        "images", (0, side, side), np.uint8, chunks=(1, side, side), maxshape=(None, side, side), fletcher32=True
-    )
+    images = new_images(file, config.size)
     rows: list[_Row] = []
     skipped: list[tuple[Entry, str]] = []
-    progress = _Progress(len(source.entries), emit)
+    progress = Progress(len(source.entries), emit)
     with closing(_read_all(source, config)) as results:
         for entry, result in results:
             if should_stop():
@@ -254,7 +197,7 @@ def _check_classes(source: Source, rows: list[_Row], skipped: list[tuple[Entry, 
 
 def _write_columns(
     file: h5py.File,
-    disk: _Disk,
+    disk: Disk,
     source: Source,
     config: BuildConfig,
     rows: list[_Row],
@@ -263,26 +206,23 @@ def _write_columns(
     labels = [source.classes.index(row.entry.class_name) for row in rows]
     patients = _pseudonyms(rows)
     splits, notes = assign_splits([row.entry.split for row in rows], labels, patients, seed=config.seed)
-    notes += [*_gaps(source.classes, labels, splits), *_leaks(splits, patients, [row.sha256 for row in rows])]
+    notes += counted_notes(source.classes, labels, splits, patients, [row.sha256 for row in rows])
     columns = {
         "label": np.array(labels, np.uint16),
         "split": splits,
-        "patient": _texts(patients),
-        "file": _texts(row.entry.path for row in rows),
-        **{name: _texts(getattr(row, name) for row in rows) for name in ("sha256", "format", "mode")},
+        "patient": texts(patients),
+        "file": texts(row.entry.path for row in rows),
+        **{name: texts(getattr(row, name) for row in rows) for name in ("sha256", "format", "mode")},
         **{name: np.array([getattr(row, name) for row in rows], np.int64) for name in ("width", "height", "n_bytes")},
-        "skipped/file": _texts(entry.path for entry, _ in skipped),
-        "skipped/reason": _texts(reason for _, reason in skipped),
+        "skipped/file": texts(entry.path for entry, _ in skipped),
+        "skipped/reason": texts(reason for _, reason in skipped),
     }
-    for name, column in columns.items():
-        checked: dict[str, Any] = {"compression": "gzip", "fletcher32": True} if len(column) else {}
-        file.create_dataset(name, data=column, **checked)
-        disk.check()
+    write_columns(file, disk, columns)
     attributes = {
         "format": FORMAT,
         "version": VERSION,
-        "classes": json.dumps(source.classes, ensure_ascii=False),
-        "splits": json.dumps(SPLITS),
+        "classes": source.classes,
+        "splits": SPLITS,
         "size": config.size,
         "source": source.name,
         "population": config.population or source.population,
@@ -290,24 +230,11 @@ def _write_columns(
         "drawings": source.drawings,
         "seed": config.seed,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "notes": json.dumps([*source.notes, *notes], ensure_ascii=False),
-        "versions": json.dumps(
-            {"xrai": __version__, "python": platform.python_version()}
-            | {name: version(name) for name in ("h5py", "numpy", "pillow", "pydicom")}
-        ),
+        "notes": [*source.notes, *notes],
+        "versions": {"xrai": __version__, "python": platform.python_version()}
+        | {name: version(name) for name in ("h5py", "numpy", "pillow", "pydicom")},
     }
-    for name, value in attributes.items():
-        file.attrs[name] = _texts([value]).reshape(()) if isinstance(value, str) else value
-
-
-def _texts(values: Iterable[str]) -> np.ndarray:
-    """Texts as UTF-8 of one length, bytes (N,): HDF5 keeps texts of any length where no checksum guards them.
-
-    File names may hold bytes that are no characters, and those are written as escapes.
-    """
-    coded = [value.replace("\0", "").encode("utf-8", "backslashreplace") for value in values]
-    length = max(map(len, coded), default=0) or 1
-    return np.array(coded, dtype=h5py.string_dtype("utf-8", length))
+    write_attributes(file, attributes)
 
 
 def _gaps(classes: Sequence[str], labels: list[int], splits: np.ndarray) -> list[str]:
@@ -362,43 +289,3 @@ def _pseudonyms(rows: list[_Row]) -> list[str]:
         leader[find(key)] = find(f"content/{row.sha256}")
     numbers: dict[str, int] = {}
     return [f"p{numbers.setdefault(find(key), len(numbers) + 1):06d}" for key in keys]
-
-
-class _Progress:
-    """Emits a progress record every `PROGRESS_SECONDS`, and the last one."""
-
-    def __init__(self, total: int, emit: Callable[[dict[str, Any]], None]) -> None:
-        self.total, self.emit = total, emit
-        self.started = time.monotonic()
-        self.last = float("-inf")
-
-    def step(self, done: int, skipped: int) -> None:
-        now = time.monotonic()
-        if now - self.last < PROGRESS_SECONDS and done < self.total:
-            return
-        self.last = now
-        rate = done / max(now - self.started, 1e-6)
-        self.emit(
-            {
-                "kind": "progress",
-                "done": done,
-                "total": self.total,
-                "skipped": skipped,
-                "images_per_second": round(rate, 1),
-                "seconds_left": round((self.total - done) / max(rate, 1e-6), 1),
-            }
-        )
-
-
-def _check_space(folder: Path, needed: int) -> None:
-    if shutil.disk_usage(folder).free < needed:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-
-def _unwritable(out: Path, error: OSError) -> str:
-    full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
-    reason = "the disk is full" if full else f"it cannot be written to {out.parent} ({error.strerror or error})"
-    return (
-        f"The dataset {out.name} was not built because {reason}: "
-        "free some space or choose another folder; nothing was left behind."
-    )

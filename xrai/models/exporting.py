@@ -10,11 +10,12 @@ from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
 from typing import Any, BinaryIO
 
 from xrai.checkpoint import CARD, CONFIG, WEIGHTS, Checkpoint
+from xrai.kit import KIT
 from xrai.models.folders import check_idle, check_model, stated
 from xrai.models.notes import NOTE
 from xrai.records import HISTORY, whole_file
 
-EXPORTED = (CONFIG, CARD, WEIGHTS, HISTORY, NOTE)
+EXPORTED = (CONFIG, CARD, WEIGHTS, KIT, HISTORY, NOTE)
 """What goes along with a model; its log and evaluations stay, since they name scans."""
 
 
@@ -39,7 +40,7 @@ def _write_zip(checkpoint: Checkpoint, out: Path | BinaryIO) -> None:
         for name in EXPORTED:
             if not (file := checkpoint.folder / name).is_file():
                 continue
-            if name == WEIGHTS:
+            if name in (WEIGHTS, KIT):
                 archive.write(file, f"{checkpoint.name}/{name}", zipfile.ZIP_STORED)
             elif content := _without_folders(name, file.read_bytes()):
                 info = zipfile.ZipInfo.from_file(file, f"{checkpoint.name}/{name}", strict_timestamps=False)

@@ -8,17 +8,11 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
 
-import numpy as np
-
 from xrai import __version__
 from xrai.checkpoint import Card
 from xrai.dataset import Dataset
-from xrai.explanation import anchors
-from xrai.networks import Network
 from xrai.settings import shown_path
 from xrai.training.data import Feed
-
-ANCHOR_SCANS = 200
 
 
 def draft_card(name: str, feed: Feed, training: dict[str, Any]) -> Card:
@@ -52,16 +46,6 @@ def origin_of(card: Card) -> dict[str, Any]:
     """What a model's card keeps of the model whose weights its training started from."""
     known = {name: card.dataset.get(name) for name in ("name", "fingerprint", "population")}
     return {"model": card.name, "created": card.created, "dataset": known, "learned_from": _learned_from(card)}
-
-
-def full_colour(network: Network, feed: Feed) -> dict[str, dict[str, float]]:
-    """{method: {class: anchor}}: the evidence in some validation scans that heatmaps draw in full colour."""
-    classes = feed.dataset.classes
-    rows = np.random.default_rng(feed.config.seed).permutation(feed.dataset.rows("val"))[:ANCHOR_SCANS]
-    found = anchors(network, feed.inputs, rows, len(classes))
-    return {
-        method: {classes[label]: round(value, 4) for label, value in values.items()} for method, values in found.items()
-    }
 
 
 def _learned_from(card: Card) -> list[str]:

@@ -22,9 +22,10 @@ from xrai.errors import CheckpointError, TrainingError
 from xrai.measurements import weights_mark
 from xrai.networks import Network, build_network, n_parameters, take_over
 from xrai.preprocessing import Preprocessing
+from xrai.readiness import make_ready
 from xrai.records import HISTORY, keep_records, read_records
 from xrai.settings import checkpoints_dir
-from xrai.training.card import draft_card, full_colour, origin_of
+from xrai.training.card import draft_card, origin_of
 from xrai.training.clock import Clock
 from xrai.training.data import Feed, check_dataset, fit_preprocessing
 from xrai.training.loop import Averaging, Outcome, learning_rate_at, make_loss, make_optimizer, run_epoch
@@ -201,9 +202,8 @@ class _Run:
             draft = self._card(reason)
             network = self.checkpoint.load_network(draft).to(self.fabric.device)
             self.feed = replace(self.feed, rank=0, world=1)
-            heatmap = full_colour(network, self.feed)
-            validation = self._validate(network, n_rounds=1000, amp=False)
-            card = self._written(replace(draft, heatmap=heatmap, validation=validation or {}))
+            whole = replace(draft, validation=self._validate(network, n_rounds=1000, amp=False) or {})
+            card = self._written(make_ready(network, whole, self.dataset, self.checkpoint, tell=self._tell_ready))
         self._tell({"kind": "end", "reason": reason, "seconds": round(seconds, 1), "best": self.best})
         return card
 
@@ -445,6 +445,9 @@ class _Run:
         asked = self.should_stop() if self.fabric.is_global_zero else False
         return bool(self.fabric.broadcast(asked)) if self.fabric.world_size > 1 else asked
 
+    def _tell_ready(self, what: str, done: int, total: int) -> None:
+        self._tell({"kind": "ready", "what": what, "done": done, "total": total})
+
     def _tell(self, record: dict[str, Any]) -> None:
         if self.fabric.is_global_zero:
             self.emit(record | {"time": round(time.time(), 1)})
@@ -461,4 +464,7 @@ class _Run:
         }
         if self.origin:
             training["started_from"] = self.origin
-        return draft_card(self.checkpoint.name, self.feed, training)
+        card = draft_card(self.checkpoint.name, self.feed, training)
+        if earlier := self._earlier_card():  # what people chose for the model stays chosen when it is trained on
+            card = replace(card, threshold=earlier.threshold, doubt=earlier.doubt, prevalence=earlier.prevalence)
+        return card

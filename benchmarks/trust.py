@@ -1,0 +1,404 @@
+"""How far the shipped models can be trusted, measured on the real scans: data, answers, refusals, heatmaps.
+
+    python benchmarks/trust.py SCANS [--model NAME …] [--json FILE] [--write]
+
+SCANS is the folder that holds `datasets/` and `samples/`. Prints one table; `--json` keeps everything behind it;
+`--write` puts the table into each model's card and into `docs/trust.md`. Takes some minutes on two cores. Nothing is
+fitted here: what a model decides with comes from its card, as its training left it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from xrai.audit import audit
+from xrai.calibration import Goal
+from xrai.checkpoint import Card, Checkpoint
+from xrai.classification import report
+from xrai.dataset import BuildConfig, Dataset, build_dataset, open_dataset
+from xrai.decisions import settled
+from xrai.diagnosis import Reader
+from xrai.errors import ScanError
+from xrai.evaluation import predict_logits
+from xrai.explanation import answers_and_vectors
+from xrai.faithfulness import STRAY_LIMIT, measure_heatmaps
+from xrai.gate import Gate
+from xrai.scans import Scan, read_scan
+from xrai.settings import PROJECT
+from xrai.sources import open_source
+
+DATASETS = {"pneumonia": "chest_xray", "covid19": "covid19"}
+HEATMAP_SCANS = 100
+NEIGHBOURS = 6
+MISSES, ALARMS = Goal("misses", 0.05), Goal("alarms", 0.10)
+COPIES = Path(__file__).with_name("covid19-test-copies.txt").read_text(encoding="utf-8").split()
+DOC = PROJECT / "docs" / "trust.md"
+
+
+class Row(NamedTuple):
+    """A line of the table: what was measured, what came out, and what was aimed at, if anything."""
+
+    what: str
+    value: str
+    aim: str = ""
+
+
+class Bench(NamedTuple):
+    """A model, its dataset, and where the real scans lie."""
+
+    reader: Reader
+    dataset: Dataset
+    scans: Path
+
+    @property
+    def card(self) -> Card:
+        """Of the model."""
+        return self.reader.card
+
+    def rows(self, split: str) -> np.ndarray:
+        """Of the dataset, without what is known to stand in training too."""
+        rows = self.dataset.rows(split)
+        return rows[[str(self.dataset.files[row]).rsplit("/", 1)[-1] not in COPIES for row in rows]]
+
+    def labels(self, rows: np.ndarray) -> np.ndarray:
+        """In the model's order."""
+        order = self.card.order_of(self.dataset.classes)
+        assert order is not None
+        return np.array(order)[self.dataset.labels[rows]]
+
+
+def main() -> None:
+    """Measure, print the table, keep it where asked."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("scans", type=Path)
+    parser.add_argument("--model", action="append", choices=list(DATASETS), help="default: all")
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--write", action="store_true")
+    options = parser.parse_args()
+    torch.set_num_threads(2)
+    found = {}
+    with tempfile.TemporaryDirectory() as aside:
+        for name in options.model or DATASETS:
+            found[name] = measured(name, options.scans, Path(aside))
+            print_table(name, found[name]["rows"])
+            if options.write:
+                write_card(name, found[name])
+    if options.json:
+        options.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    if options.write:
+        DOC.write_text(as_document(found), encoding="utf-8")
+
+
+def measured(name: str, scans: Path, aside: Path) -> dict[str, Any]:
+    """All rows of a model's table, and the figures behind them."""
+    started, file = time.monotonic(), aside / f"{DATASETS[name]}.hdf5"
+    with open_source(scans / "datasets" / DATASETS[name]) as source:
+        build_dataset(source, file, BuildConfig())
+    reader = Reader.open(Checkpoint(PROJECT / "checkpoints" / name))
+    rows: list[Row] = []
+    behind: dict[str, Any] = {}
+    with open_dataset(file) as dataset:
+        bench = Bench(reader, dataset, scans)
+        for part in (data, answers, refusals, heatmaps, similar_cases):
+            print(f"{name}: {part.__name__}, {time.monotonic() - started:.0f} s so far", file=sys.stderr)
+            for row in part(bench, behind):
+                rows.append(row)
+                print(f"  {row.what}: {row.value}", file=sys.stderr)
+    return {
+        "when": datetime.now(UTC).isoformat(timespec="seconds"),
+        "seconds": round(time.monotonic() - started),
+        "rows": [row._asdict() for row in rows],
+        **behind,
+    }
+
+
+# --- the data ---------------------------------------------------------------------------------------------------------
+
+
+def data(bench: Bench, behind: dict[str, Any]) -> Iterator[Row]:
+    """What the audit finds in the dataset."""
+    found = audit(bench.dataset)
+    assert found is not None
+    behind["audit"] = [{**item.to_dict(), "groups": len(item.groups)} for item in found.findings]
+    for item in found.findings:
+        if item.severity != "fine":
+            yield Row(f"Data: {item.title}", item.sentence)
+
+
+# --- the answers ------------------------------------------------------------------------------------------------------
+
+
+def answers(bench: Bench, behind: dict[str, Any]) -> Iterator[Row]:
+    """Right answers, calibration, thresholds and doubt, on validation and on the official test."""
+    card, classes = bench.card, bench.card.classes
+    splits: dict[str, dict[str, Any]] = {}
+    for split in ("val", "test"):
+        rows = bench.rows(split)
+        logits = predict_logits(bench.reader.network, card, bench.dataset, rows)
+        splits[split] = {"logits": logits, "labels": bench.labels(rows), "patients": bench.dataset.patients[rows]}
+    for found in splits.values():
+        found["report"] = reported(card, found)
+        found["raw"] = reported(replace(card, calibration=None, doubt=None), found)
+    behind["answers"] = {
+        split: {kind: found[kind] | {"curves": None} for kind in ("report", "raw")} for split, found in splits.items()
+    }
+    test, val = splits["test"]["report"], splits["val"]["report"]
+    yield Row("Test: scans called right", share(test["accuracy"], test["accuracy_interval"]))
+    yield Row("Test: AUC", f"{test['auc']:.3f} ({between(test['auc_interval'], '.3f')})")
+    yield Row("Test: calibration error (ECE)", calibration_error(test), "at most 0.030")
+    yield Row("Test: the same before calibration", calibration_error(splits["test"]["raw"]))
+    yield Row("Validation: calibration error (ECE)", calibration_error(val))
+    if card.threshold:
+        for goal in (MISSES, ALARMS):
+            yield from threshold_rows(bench, splits, goal)
+    for split, words in (("val", "Validation"), ("test", "Test")):
+        told = splits[split]["report"]["answered"]
+        if told is None:
+            continue
+        goal = split == "test" and card.threshold
+        yield Row(
+            f"{words}: scans that get a firm answer", share(told["answered"], told["answered_interval"]),
+            "at least 85 %" if goal else "",
+        )  # fmt: skip
+        yield Row(
+            f"{words}: of these called right", share(told["right"], told["right_interval"]),
+            "at least 97 %" if goal else "",
+        )  # fmt: skip
+        for name, of_class in zip(classes, told["per_class"], strict=True):
+            yield Row(
+                f"{words}: {name} with a wrong firm answer", share(of_class["wrong"], of_class["wrong_interval"]),
+                f"at most {card.doubt.alpha:.1%}" if card.doubt else "",
+            )  # fmt: skip
+
+
+def reported(card: Card, found: Mapping[str, Any]) -> dict[str, Any]:
+    """The classification report of a split's logits with a card's decisions."""
+    return report(
+        card.probabilities(found["logits"]), found["labels"], found["patients"], card.classes, card.threshold_value,
+        card.doubt,
+    )  # fmt: skip
+
+
+def threshold_rows(bench: Bench, splits: Mapping[str, Mapping[str, Any]], goal: Goal) -> Iterator[Row]:
+    """What a threshold that is chosen on validation does to both splits."""
+    card, validation = bench.card, bench.reader.kit.validation
+    assert validation is not None and card.threshold is not None
+    chosen = settled(card, validation, goal=goal)
+    first, second = card.classes
+    words = goal.in_words((first, second))
+    for split, told in (("val", "Validation"), ("test", "Test")):
+        found = reported(chosen, splits[split])
+        missed = 1 - found["per_class"][second]["recall"]
+        alarms = 1 - found["per_class"][first]["recall"]
+        yield Row(
+            f"{told}: threshold to {words}", f"{missed:.1%} of {second} missed, {alarms:.1%} of {first} false alarms",
+        )  # fmt: skip
+
+
+def calibration_error(found: Mapping[str, Any]) -> str:
+    """With its interval, and what perfect probabilities would show with so many scans."""
+    low, high = found["expected_calibration_error_interval"]
+    chance = found["expected_calibration_error_by_chance"]
+    return f"{found['expected_calibration_error']:.3f} ({low:.3f} to {high:.3f}; {chance:.3f} by chance alone)"
+
+
+# --- the refusal ------------------------------------------------------------------------------------------------------
+
+
+def refusals(bench: Bench, behind: dict[str, Any]) -> Iterator[Row]:
+    """Which pictures are refused or offered mended."""
+    gate = bench.reader.kit.gate
+    assert gate is not None
+    squares = bench.dataset.images(bench.dataset.rows("test"))
+    verdicts = [gate.judge(square) for square in squares]
+    refused = sum(not item.accepted for item in verdicts)
+    behind["refusals"] = kinds = {"test films": [len(squares), refused]}
+    yield Row("Test films refused", counted(refused, len(squares)), "at most 0.5 %")
+    others = [*samples(bench.scans / "samples" / "not_frontal_chest"), *made_pictures(squares)]
+    for kind in dict.fromkeys(kind for kind, _ in others):
+        judged = [judge(gate, scan) for name, scan in others if name == kind]
+        kinds[kind] = [len(judged), sum(judged)]
+        yield Row(f"Refused: {kind}", counted(sum(judged), len(judged)))
+    n, hits = (sum(values) for values in zip(*(v for k, v in kinds.items() if k != "test films"), strict=True))
+    yield Row("Refused: all of these", counted(hits, n), "at least 99.5 %")
+    for kind, change, mend in MADE_WRONG:
+        mends = [gate.judge(np.ascontiguousarray(change(square))) for square in squares]
+        right = sum(item.mend == mend for item in mends)
+        wrong = sum(item.mend is not None and item.mend != mend for item in mends)
+        missed = sum(item.accepted for item in mends)
+        kinds[kind] = [len(mends), right, wrong, missed]
+        yield Row(
+            f"Test films {kind}",
+            f"{right / len(mends):.1%} offered mended rightly, {wrong} wrongly, {missed} of {len(mends)} read as they are",
+        )
+    films = sorted((bench.scans / "samples" / "dicom_chest").glob("*.dcm"))
+    accepted = sum(gate.judge(read_scan(file).pixels).accepted for file in films)
+    yield Row("DICOM films of adults accepted", f"{accepted} of {len(films)}")
+    began = time.perf_counter()
+    large = np.kron(squares[0], np.ones((4, 4), np.uint8))
+    for _ in range(20):
+        gate.judge(large)
+    yield Row("Time for one judgement", f"{(time.perf_counter() - began) / 20 * 1000:.1f} ms")
+
+
+MADE_WRONG: tuple[tuple[str, Callable[[np.ndarray], np.ndarray], str], ...] = (
+    ("inverted", lambda square: 255 - square, "inverted"),
+    ("turned a quarter to the right", lambda square: np.rot90(square, -1), "turned 90° left"),
+    ("turned a quarter to the left", np.rot90, "turned 90° right"),
+    ("upside down", lambda square: np.rot90(square, 2), "turned 180°"),
+)
+
+
+def judge(gate: Gate, scan: Scan | None) -> bool:
+    """Whether a picture is refused; one that cannot even be read is."""
+    return scan is None or not gate.judge(scan.pixels, colour=scan.colour).accepted
+
+
+def samples(folder: Path) -> Iterator[tuple[str, Scan | None]]:
+    """The pictures of other things that were collected, each with its kind."""
+    for file in sorted(folder.glob("*/*")):
+        try:
+            yield file.parent.name.replace("_", " "), read_scan(file)
+        except ScanError:
+            yield file.parent.name.replace("_", " "), None
+
+
+def made_pictures(squares: np.ndarray) -> Iterator[tuple[str, Scan]]:
+    """Other pictures, made here from chance and from films that the gate has not learned from."""
+    rng = np.random.default_rng(2026)
+    size = squares.shape[1]
+    half, third = size // 2, size // 3
+    for square in squares[:: max(1, len(squares) // 100)]:
+        tiles = [square[i : i + half, j : j + half] for i in (0, half) for j in (0, half)]
+        yield "films cut in four and shuffled", scan_of(_tiled(tiles, rng))
+        yield "films, a ninth of the picture", scan_of(square[third : 2 * third, third : 2 * third])
+        yield "noise", scan_of(rng.integers(0, 256, (size, size)))
+        ramp = np.linspace(0, 255, size)
+        yield "ramps", scan_of(np.add.outer(rng.random() * ramp, rng.random() * ramp[:: rng.choice([-1, 1])]) / 2)
+        yield "one grey", scan_of(np.full((size, size), rng.integers(256)))
+        yield "checkerboards", scan_of(np.kron(np.indices((8, 8)).sum(0) % 2, np.ones((size // 8,) * 2)) * 255)
+
+
+def scan_of(pixels: np.ndarray) -> Scan:
+    """A picture as the gate gets it."""
+    whole = np.ascontiguousarray(pixels.clip(0, 255).astype(np.uint8))
+    return Scan(whole, "", "PNG", "L", whole.shape[1], whole.shape[0], whole.nbytes)
+
+
+def _tiled(tiles: Sequence[np.ndarray], rng: np.random.Generator) -> np.ndarray:
+    orders = [[1, 2, 3, 0], [2, 3, 0, 1], [3, 2, 1, 0], [2, 0, 3, 1]]
+    a, b, c, d = (tiles[i] for i in orders[rng.integers(4)])
+    return np.block([[a, b], [c, d]])
+
+
+# --- the heatmap, similar cases ---------------------------------------------------------------------------------------
+
+
+def heatmaps(bench: Bench, behind: dict[str, Any]) -> Iterator[Row]:
+    """How far the heatmaps say what the model uses, on test scans, one a patient."""
+    rows = bench.rows("test")
+    _, firsts = np.unique(bench.dataset.patients[rows].astype(str), return_index=True)
+    chosen = np.random.default_rng(0).permutation(rows[firsts])[:HEATMAP_SCANS]
+    methods = [method for method in bench.reader.methods if method != "Grad-CAM"]
+    found = measure_heatmaps(
+        bench.reader.network, bench.card.preprocessing, bench.dataset.images(np.sort(chosen)), methods=methods
+    )
+    behind["heatmaps"] = found
+    for name, scores in found["maps"].items():
+        said = [f"{word} {_mean(scores[word.lower()])}" for word in ("ROAD", "deletion", "insertion")]
+        yield Row(f"Heatmap: {name}", ", ".join(said))
+    for method, parts in found["other_weights"].items():
+        said = ", ".join(f"{part} {values[0]:.2f}" for part, values in parts.items())
+        yield Row(f"Heatmap: {method}, likeness with shuffled weights", said, "about 0")
+    best = found["maps"][methods[0]]["stray_share"]
+    yield Row("Heatmap: share of heat at the border or off the body", f"{_mean(best)}; alarm above {STRAY_LIMIT}")
+
+
+def similar_cases(bench: Bench, behind: dict[str, Any]) -> Iterator[Row]:
+    """How often most of the similar training scans carry the true label."""
+    neighbours, rows = bench.reader.kit.neighbours, bench.rows("test")
+    assert neighbours is not None
+    labels, hits = bench.labels(rows), []
+    for row, label in zip(rows, labels, strict=True):
+        inputs = bench.card.preprocessing(bench.dataset.images([row])[0])
+        _, vectors = answers_and_vectors(bench.reader.network, inputs)
+        found = [item.label for item in neighbours.nearest(vectors[0].numpy(), NEIGHBOURS)]
+        hits.append(int(np.bincount(found, minlength=len(bench.card.classes)).argmax()) == label)
+    behind["similar"] = {"n": len(rows), "agree": float(np.mean(hits))}
+    yield Row("Similar cases: the most frequent label is the true one", f"{np.mean(hits):.1%}".replace("%", " %"))
+
+
+# --- words and places -------------------------------------------------------------------------------------------------
+
+
+def share(value: float | None, interval: Sequence[float] | None) -> str:
+    """A share with its interval, in per cent."""
+    if value is None:
+        return "–"
+    return f"{value:.1%}".replace("%", " %") + (f" ({between(interval, '.1%')})" if interval else "")
+
+
+def between(interval: Sequence[float], digits: str) -> str:
+    """The two ends of an interval."""
+    return f"{interval[0]:{digits}} to {interval[1]:{digits}}".replace("%", " %")
+
+
+def counted(part: int, whole: int) -> str:
+    """So many of so many, and the share."""
+    return f"{part} of {whole} ({part / whole:.1%})".replace("%", " %")
+
+
+def _mean(values: Sequence[float]) -> str:
+    return f"{values[0]:.3f} ({values[1]:.3f} to {values[2]:.3f})"
+
+
+def print_table(name: str, rows: Sequence[Mapping[str, str]]) -> None:
+    """On standard output."""
+    width = max(len(row["what"]) for row in rows)
+    print(f"\n{name}")
+    for row in rows:
+        print(f"  {row['what']:{width}}  {row['value']}" + (f"   [aim: {row['aim']}]" if row["aim"] else ""))
+
+
+def write_card(name: str, found: Mapping[str, Any]) -> None:
+    """The table in the model's card."""
+    checkpoint = Checkpoint(PROJECT / "checkpoints" / name)
+    with checkpoint.card_lock():
+        checkpoint.write_card(replace(checkpoint.card(), trust={"when": found["when"], "rows": found["rows"]}))
+
+
+def as_document(found: Mapping[str, Mapping[str, Any]]) -> str:
+    """The tables as a page of the documentation."""
+    lines = ["# How far the shipped models can be trusted", "", "Made by `benchmarks/trust.py`; do not edit.", ""]
+    for name, values in found.items():
+        lines += [
+            f"## {name}",
+            "",
+            f"Measured on {values['when'][:10]}.",
+            "",
+            "| what | measured | aim |",
+            "|---|---|---|",
+        ]
+        lines += [
+            "| " + " | ".join(row[key].replace("|", "\\|") for key in Row._fields) + " |" for row in values["rows"]
+        ]
+        lines.append("")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()

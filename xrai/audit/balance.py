@@ -1,0 +1,63 @@
+"""How many scans there are: classes in balance, splits large enough to measure on, files that could not be read."""
+
+from __future__ import annotations
+
+from xrai.audit.findings import Finding, Severity, count
+from xrai.audit.looking import Look
+
+FEW_PATIENTS, FEW_SCANS = 20, 100
+"""A class with fewer patients in a split, or a split with fewer scans, gives wide intervals."""
+
+UNEVEN = 5
+"""Times as many scans of the largest class as of the smallest."""
+
+_WORDS = {"train": "training", "val": "validation", "test": "test"}
+
+
+def amounts(look: Look) -> list[Finding]:
+    """Class balance, small splits, unread files."""
+    return [_balance(look), *(_split(look, split) for split in ("val", "test")), _unread(look)]
+
+
+def _balance(look: Look) -> Finding:
+    kind = "class-balance"
+    counts = {name: row["train"] for name, row in look.dataset.counts().items()}
+    least, most = min(counts, key=counts.__getitem__), max(counts, key=counts.__getitem__)
+    if counts[most] < UNEVEN * counts[least]:
+        listed = ", ".join(f"{name} {n:,}" for name, n in counts.items())
+        return Finding(kind, "fine", "Classes in balance", f"Training scans: {listed}.", numbers={"training": counts})
+    severity: Severity = "notable" if counts[least] else "serious"
+    sentence = (
+        f"Training holds {count(counts[most], 'scan')} of “{most}”, but {count(counts[least], 'scan')} of “{least}”."
+    )
+    advice = "Accuracy then says little: read the figures of each class. Add scans of the smaller class if you can."
+    return Finding(kind, severity, "Classes out of balance", sentence, advice, {"training": counts}, classes=(least,))
+
+
+def _split(look: Look, split: str) -> Finding:
+    dataset, kind, word = look.dataset, f"small-{split}", _WORDS[split]
+    rows = dataset.rows(split)
+    patients = {
+        name: len(set(dataset.patients[dataset.rows(split, label)])) for label, name in enumerate(dataset.classes)
+    }
+    least = min(patients, key=patients.__getitem__)
+    numbers = {"scans": len(rows), "patients": patients}
+    if len(rows) >= FEW_SCANS and patients[least] >= FEW_PATIENTS:
+        sentence = f"The {word} split has {count(len(rows), 'scan')}, of at least {patients[least]:,} patients a class."
+        return Finding(kind, "fine", f"A {word} split of some size", sentence, numbers=numbers, splits=(split,))
+    severity: Severity = "notable" if patients[least] else "serious"
+    sentence = (
+        f"The {word} split has {count(len(rows), 'scan')}; of “{least}” {count(patients[least], 'patient')} only."
+    )
+    advice = "What is measured on it has wide intervals: read those, not the figure alone, and add patients if you can."
+    return Finding(kind, severity, f"Small {word} split", sentence, advice, numbers, classes=(least,), splits=(split,))
+
+
+def _unread(look: Look) -> Finding:
+    kind, skipped = "unread-files", look.dataset.skipped
+    if not skipped:
+        return Finding(kind, "fine", "All files were read", "Every file of the source could be read.")
+    numbers = {"files": [item.file for item in skipped[:50]], "n": len(skipped)}
+    sentence = f"{count(len(skipped), 'file')} of the source could not be read, such as {skipped[0].file}."
+    advice = f"The reason given for it: {skipped[0].reason}"
+    return Finding(kind, "notable", "Unread files", sentence, advice, numbers)

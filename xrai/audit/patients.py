@@ -1,0 +1,64 @@
+"""Patients who stand in more than one split."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from xrai.audit.findings import PATIENTS, Finding, count
+from xrai.audit.looking import Look
+from xrai.sources import SPLITS
+
+
+def leaking_patients(look: Look) -> list[Finding]:
+    """Whether the splits share patients, as far as the files tell who they are of.
+
+    Copies of one file are equal files and told as such: where nothing else is known of a patient, they are no second
+    scan of one.
+    """
+    dataset = look.dataset
+    rows_of: dict[str, list[int]] = defaultdict(list)
+    for row, patient in enumerate(dataset.patients):
+        rows_of[patient].append(row)
+    groups = [
+        tuple(rows)
+        for rows in rows_of.values()
+        if len(set(dataset.splits[rows])) > 1 and len(set(dataset.hashes[rows])) > 1
+    ]
+    if groups:
+        return [_leak(look, groups)]
+    if len(rows_of) == len(set(dataset.hashes)):
+        return [_unknown(len(rows_of))]
+    sentence = f"Each of the {len(rows_of):,} patients stands in one split only."
+    return [Finding(PATIENTS, "fine", "No patient in two splits", sentence, numbers={"patients": 0})]
+
+
+def _leak(look: Look, groups: list[tuple[int, ...]]) -> Finding:
+    splits = look.dataset.splits
+    concerned = sorted({int(split) for group in groups for split in splits[list(group)]})
+    earlier = sorted(row for group in groups for row in group if splits[row] < splits[list(group)].max())
+    n_scans = sum(map(len, groups))
+    return Finding(
+        PATIENTS,
+        "serious",
+        "Patients in more than one split",
+        f"{count(len(groups), 'patient')} ({count(n_scans, 'scan')}) stand in more than one split.",
+        "A model knows these patients before it is measured on them, so that its figures flatter it. Take their scans "
+        "out of the earlier split, or give the scans without splits: they are then drawn by patient.",
+        {"patients": len(groups), "scans": n_scans},
+        tuple(groups),
+        tuple(earlier),
+        splits=tuple(SPLITS[split] for split in concerned),
+    )
+
+
+def _unknown(n: int) -> Finding:
+    return Finding(
+        PATIENTS,
+        "notable",
+        "Patients are not known",
+        f"Nothing tells which scans are of one patient: each of the {n:,} different files counts as a patient of its "
+        "own.",
+        "If some patients have several scans, figures may flatter the model and their intervals are too narrow. "
+        "Name the files patient0001_1.png and so on, or give DICOM files with a patient ID.",
+        {"patients": 0},
+    )

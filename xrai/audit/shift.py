@@ -1,0 +1,61 @@
+"""Shift: whether scans of one class can be told apart by the split they stand in."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from xrai.audit.findings import Finding, Severity, count
+from xrai.audit.guessing import Guess, guess, some
+from xrai.audit.looking import Look
+from xrai.audit.shortcuts import CLEAR, STRONG
+from xrai.sources import SPLITS
+
+KIND = "shift"
+
+
+def shifts(look: Look) -> list[Finding]:
+    """A finding per class; one in all where there is no test split."""
+    dataset = look.dataset
+    if not len(dataset.rows("test")):
+        sentence = "There is no test split, so that nothing can have shifted between training and test."
+        return [Finding(KIND, "notable", "No test split", sentence, "Keep some patients apart for a test.")]
+    pictures = look.greys(32).reshape(len(dataset), -1)
+    return [_finding(name, _told_apart(look, pictures, label)) for label, name in enumerate(dataset.classes)]
+
+
+def _told_apart(look: Look, pictures: np.ndarray, label: int) -> Guess | None:
+    dataset = look.dataset
+    rows = some(np.flatnonzero(dataset.labels == label))
+    is_test = (dataset.splits[rows] == SPLITS.index("test")).astype(np.int64)
+    return guess(pictures[rows], is_test, dataset.patients[rows])
+
+
+def _finding(name: str, found: Guess | None) -> Finding:
+    if found is None:
+        return Finding(
+            KIND,
+            "notable",
+            f"Shift of “{name}” not measured",
+            f"Whether “{name}” looks different in the test cannot be said: a split has fewer than two of its patients.",
+            "Add scans of more patients.",
+            classes=(name,),
+        )
+    severity: Severity = "serious" if found.low >= STRONG else "notable" if found.low >= CLEAR else "fine"
+    if severity == "fine":
+        told = "can be told apart a little" if found.low > 0.5 else "can hardly be told apart"
+        sentence = f"Training and test scans of “{name}” {told} by a thumbnail ({found})."
+        title = f"No clear shift of “{name}”"
+        return Finding(KIND, severity, title, sentence, numbers=found.to_dict(), classes=(name,))
+    return Finding(
+        KIND,
+        severity,
+        f"“{name}” looks different in the test",
+        f"Whether a scan of “{name}” is from the test or from before can be guessed from a thumbnail ({found}): "
+        f"the two were not collected alike. {count(found.n, 'scan')} were looked at.",
+        f"Figures on validation then flatter the model, and a threshold chosen there may call “{name}” more or less "
+        "often than it promised. Leave a margin, do not move the threshold on the test, and expect the same step again "
+        "in another hospital.",
+        found.to_dict(),
+        classes=(name,),
+        splits=("train", "val", "test"),
+    )

@@ -1,0 +1,79 @@
+"""The verb that decides what a model's answers mean: calibrate."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from xrai import jobs
+from xrai.calibration import Goal
+from xrai.checkpoint import Card, Checkpoint, open_checkpoint
+from xrai.cli.output import both, document, print_progress
+from xrai.cli.places import dataset_path
+from xrai.decisions import decide
+from xrai.errors import SettingsError
+
+
+def calibrate(options: argparse.Namespace) -> int:
+    """Choose a model's threshold, doubt and prevalence on its validation scans."""
+    goal, alpha = _goal(options), _share("--doubt", options.doubt)
+    prevalence = _share("--prevalence", options.prevalence)
+    checkpoint = open_checkpoint(options.name)
+    checkpoint.card()  # a missing model is said before a slow dataset is opened
+    if options.dataset:
+        _recalibrate(checkpoint, options.dataset)
+    _show(options, decide(checkpoint, goal=goal, alpha=alpha, prevalence=prevalence))
+    return 0
+
+
+def _recalibrate(checkpoint: Checkpoint, dataset: str) -> None:
+    from xrai.dataset import open_dataset
+    from xrai.readiness import recalibrate  # torch takes seconds to import
+
+    folder = jobs.calibration_folder(checkpoint.folder)
+    with (
+        open_dataset(dataset_path(dataset)) as opened,
+        jobs.running(folder, title=f"Calibrating {checkpoint.name}") as job,
+    ):
+        (folder / jobs.HISTORY).unlink(missing_ok=True)
+        emit = both(job, print_progress)
+        recalibrate(
+            checkpoint, opened,
+            tell=lambda what, done, total: emit({"kind": "ready", "what": what, "done": done, "total": total}),
+        )  # fmt: skip
+
+
+def _goal(options: argparse.Namespace) -> Goal | None:
+    """What the threshold is to do; None where nothing was said."""
+    if options.likeliest:
+        return Goal("likeliest")
+    if options.threshold is not None:
+        if not 0 < options.threshold < 1:
+            raise SettingsError(f"The threshold is a probability between 0 and 1, not {options.threshold:g}.")
+        return Goal("given", options.threshold)
+    if (misses := _share("--misses", options.misses)) is not None:
+        return Goal("misses", misses)
+    alarms = _share("--alarms", options.alarms)
+    return None if alarms is None else Goal("alarms", alarms)
+
+
+def _share(flag: str, count: float | None) -> float | None:
+    """So many of 100 as a share; None where none was given.
+
+    Raises:
+        SettingsError: it is not between 0 and 100.
+    """
+    if count is None:
+        return None
+    if not 0 < count < 100:
+        raise SettingsError(f"{flag} says how many of 100, more than 0 and fewer than 100: not {count:g}.")
+    return count / 100
+
+
+def _show(options: argparse.Namespace, card: Card) -> None:
+    told = [card.threshold["chosen"]] if card.threshold else []
+    told += [card.doubt.sentence(card.classes)] if card.doubt else []
+    for sentence in told:
+        print(sentence, file=sys.stderr if options.json else sys.stdout)
+    values = card.to_dict()
+    document(options, {name: values[name] for name in ("name", "calibration", "threshold", "doubt", "prevalence")})

@@ -1,0 +1,114 @@
+"""How a model's answers become decisions: calibration, threshold and doubt, chosen on its validation scans and kept."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from xrai.calibration import Calibration, Goal, choose_threshold, fit_calibration, fit_doubt
+from xrai.checkpoint import Card, Checkpoint
+from xrai.errors import CheckpointError, SettingsError
+from xrai.kit import Validation, load_kit
+
+ALPHA = 0.03
+"""Of 100 scans of any class, so many may get a firm answer that is another class; more where scans are too few."""
+
+
+def decide(
+    checkpoint: Checkpoint, *, goal: Goal | None = None, alpha: float | None = None, prevalence: float | None = None
+) -> Card:
+    """Choose anew what a model calls, where it is not sure and for whom it speaks, and keep that in its card.
+
+    Args:
+        checkpoint: the model.
+        goal: what its threshold is to do; None leaves that.
+        alpha: share of each class's scans that may get a wrong firm answer; None leaves that.
+        prevalence: share of the second class among the patients of those who use it; None leaves that.
+
+    Raises:
+        SettingsError: the model tells apart more than two classes, which have no threshold and no one prevalence.
+        CheckpointError: it is damaged, or its answers to the validation scans were not kept.
+        OSError: the disk is full.
+    """
+    with checkpoint.card_lock():
+        card = checkpoint.card()
+        if len(card.classes) != 2 and (goal or prevalence):
+            raise SettingsError(
+                f"The model “{checkpoint.name}” tells apart {len(card.classes)} classes and calls the likeliest: "
+                "a threshold and a prevalence can be chosen for two classes only."
+            )
+        card = settled(card, validation_of(checkpoint, card), goal=goal, alpha=alpha)
+        card = card if prevalence is None else replace(card, prevalence=prevalence)
+        checkpoint.write_card(card)
+    return card
+
+
+def validation_of(checkpoint: Checkpoint, card: Card) -> Validation:
+    """What a model answered to its validation scans.
+
+    Raises:
+        CheckpointError: that was not kept, or is damaged.
+    """
+    validation = load_kit(checkpoint, card).validation
+    if validation is None:
+        raise CheckpointError(
+            f"What the model “{checkpoint.name}” answered to its validation scans was not kept, probably because it "
+            "was trained with an earlier version of XRAI: calibrate it with the dataset that it learned from."
+        )
+    return validation
+
+
+def settled(card: Card, validation: Validation, *, goal: Goal | None = None, alpha: float | None = None) -> Card:
+    """A card with calibration, threshold and doubt as the validation scans ask for them.
+
+    Args:
+        card: of the model.
+        validation: its answers to the validation scans.
+        goal: what the threshold of two classes is to do; None for what it does now.
+        alpha: share of each class's scans that may get a wrong firm answer; None for that of now. Where the patients of
+            a class are too few to promise it, it is as small as they allow.
+    """
+    n_classes = len(card.classes)
+    patients = [len(np.unique(validation.patients[validation.labels == k])) for k in range(n_classes)]
+    if not all(patients):  # of a class that was not seen, nothing can be promised
+        return replace(card, calibration=None, doubt=None)
+    calibration = fit_calibration(
+        validation.logits, validation.labels, offsets=False, prevalence=_learned_shares(card, validation)
+    )
+    probabilities = calibration(validation.logits)
+    wanted = alpha or (card.doubt.alpha if card.doubt else ALPHA)
+    reachable = max(wanted, *(1 / (n + 1) for n in patients))
+    doubt = fit_doubt(
+        probabilities, validation.labels, reachable, validation.patients.tolist(),
+        shifted=[calibration(logits) for logits in validation.shifted],
+    )  # fmt: skip
+    threshold = _threshold(card, validation, calibration, goal or goal_of(card))
+    return replace(card, calibration=calibration, doubt=doubt, threshold=threshold)
+
+
+def goal_of(card: Card) -> Goal:
+    """What the threshold of a card is to do."""
+    goal = (card.threshold or {}).get("goal")
+    return Goal(goal["kind"], goal["limit"]) if isinstance(goal, dict) else Goal("likeliest")
+
+
+def _learned_shares(card: Card, validation: Validation) -> list[float]:
+    """The class shares that the network learned to expect: even ones where training gave each class its due."""
+    n_classes = len(card.classes)
+    if card.config.balance != "none":
+        return [1 / n_classes] * n_classes
+    counts = np.bincount(validation.labels, minlength=n_classes)
+    return (counts / counts.sum()).tolist()
+
+
+def _threshold(card: Card, validation: Validation, calibration: Calibration, goal: Goal) -> dict[str, Any] | None:
+    if len(card.classes) != 2:
+        return None
+    first, second = card.classes
+    chosen = choose_threshold(
+        calibration(validation.logits)[:, 1], validation.labels, validation.patients.tolist(), goal
+    )
+    assert chosen is not None
+    return {"class": second, "chosen": chosen.sentence((first, second)), **chosen.to_dict()}

@@ -1,0 +1,106 @@
+"""Similar cases: the training scans that a network sees as most like a scan, by its own features."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+N_COMPONENTS = 64
+"""Features are kept as so many numbers a scan: the directions in which training scans differ most."""
+
+
+class Neighbour(NamedTuple):
+    """A training scan that is like another scan.
+
+    Attributes:
+        row: of the dataset that the model learned from.
+        label: its class, by the model's order.
+        likeness: cosine of the angle between the two in the network's features, -1 to 1.
+    """
+
+    row: int
+    label: int
+    likeness: float
+
+
+@dataclass(frozen=True, eq=False)
+class Neighbours:
+    """The training scans of a model as its network sees them.
+
+    Attributes:
+        mean: of the features, float32 (K,).
+        axes: the directions kept, float32 (D, K).
+        places: every training scan along these directions, of length 1, float32 (N, D).
+        labels: int64 (N,).
+        rows: of the dataset, int64 (N,).
+        patients: a number a patient, int64 (N,).
+    """
+
+    mean: np.ndarray
+    axes: np.ndarray
+    places: np.ndarray
+    labels: np.ndarray
+    rows: np.ndarray
+    patients: np.ndarray
+
+    def nearest(self, features: np.ndarray, n: int = 6) -> list[Neighbour]:
+        """The `n` most similar training scans, the most similar first, at most one a patient.
+
+        Args:
+            features: of the scan, float (K,).
+            n: how many at most.
+        """
+        likeness = self.places @ _of_length_one((features - self.mean)[None] @ self.axes.T)[0]  # (N,)
+        order = np.argsort(-likeness, kind="stable")
+        _, firsts = np.unique(self.patients[order], return_index=True)
+        chosen = order[np.sort(firsts)[:n]]
+        return [Neighbour(int(self.rows[i]), int(self.labels[i]), float(likeness[i])) for i in chosen]
+
+    def tensors(self) -> dict[str, np.ndarray]:
+        """What is kept of it, in half precision."""
+        halves = {name: getattr(self, name).astype(np.float16) for name in ("mean", "axes", "places")}
+        return halves | {name: getattr(self, name).astype(np.int32) for name in ("labels", "rows", "patients")}
+
+    @classmethod
+    def from_tensors(cls, tensors: Mapping[str, np.ndarray], n_classes: int) -> Neighbours:
+        """What was kept, read back.
+
+        Raises:
+            ValueError, LookupError: it is foreign or damaged.
+        """
+        mean, axes, places = (np.asarray(tensors[name], np.float32) for name in ("mean", "axes", "places"))
+        labels, rows, patients = (np.asarray(tensors[name], np.int64) for name in ("labels", "rows", "patients"))
+        n, d = places.shape
+        if axes.shape != (d, *mean.shape) or n < 1:
+            raise ValueError("shapes")
+        if any(column.shape != (n,) or column.min() < 0 for column in (labels, rows, patients)):
+            raise ValueError("columns")
+        if labels.max() >= n_classes or not all(np.isfinite(item).all() for item in (mean, axes, places)):
+            raise ValueError("values")
+        return cls(mean, axes, places, labels, rows, patients)
+
+
+def fit_neighbours(
+    features: np.ndarray, labels: np.ndarray, rows: np.ndarray, patients: Sequence[str] | np.ndarray
+) -> Neighbours:
+    """What is needed to find similar training scans: a principal component analysis of their features.
+
+    Args:
+        features: of the training scans, float (N, K): what the network's last layer looks at.
+        labels: int (N,), by the model's order of classes.
+        rows: of the dataset, int (N,).
+        patients: keys (N,), equal for scans of one patient.
+    """
+    mean = features.mean(axis=0, dtype=np.float64)
+    axes = np.linalg.svd(features - mean, full_matrices=False)[2][:N_COMPONENTS]
+    mean, axes = mean.astype(np.float32), axes.astype(np.float32)
+    _, numbers = np.unique(np.asarray(patients, dtype=str), return_inverse=True)
+    places = _of_length_one((features - mean).astype(np.float32) @ axes.T)
+    return Neighbours(mean, axes, places, np.asarray(labels, np.int64), np.asarray(rows, np.int64), numbers)
+
+
+def _of_length_one(places: np.ndarray) -> np.ndarray:
+    return places / np.maximum(np.linalg.norm(places, axis=1, keepdims=True), 1e-12)

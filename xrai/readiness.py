@@ -1,0 +1,167 @@
+"""Making a trained network ready to read: what its answers need is fitted on the scans that it was trained on.
+
+Calibration, threshold and doubt come from its validation scans, the gate and the similar cases from its training scans.
+None of them ever looks at a test split.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from xrai.audit import brief, load_audit
+from xrai.checkpoint import Card, Checkpoint
+from xrai.dataset import Dataset
+from xrai.decisions import settled
+from xrai.errors import CheckpointError, DatasetError
+from xrai.explanation import anchors
+from xrai.gate import fit_gate
+from xrai.kit import Kit, Validation, save_kit
+from xrai.measurements import weights_mark
+from xrai.neighbours import Neighbours, fit_neighbours
+from xrai.networks import Network
+from xrai.preprocessing import to_greys
+from xrai.shifts import SHIFTS
+
+MAX_VALIDATION, MAX_TRAINING, MAX_ANCHORS = 2000, 20_000, 200
+"""Scans that are looked at, drawn by the run's seed: more say hardly more, and take their time."""
+
+BATCH = 32
+
+Tell = Callable[[str, int, int], None]
+"""Takes what is being done in a few words, and how many of how many steps of it are done."""
+
+Rows = np.ndarray
+Change = Callable[[torch.Tensor], torch.Tensor]
+
+
+def make_ready(
+    network: Network,
+    card: Card,
+    dataset: Dataset,
+    checkpoint: Checkpoint,
+    *,
+    tell: Tell = lambda what, done, total: None,
+) -> Card:
+    """Fit what a model's answers need, keep it in the model's folder, and give the card that goes with it.
+
+    Args:
+        network: trained, in evaluation mode, on its device.
+        card: with the model's classes, preprocessing and settings; threshold and doubt are chosen anew in the same way.
+        dataset: that it was trained on, open.
+        checkpoint: its folder, with its weights.
+        tell: told of the progress.
+
+    Raises:
+        OSError: the disk is full.
+        DatasetError: the dataset is damaged.
+    """
+    order = card.order_of(dataset.classes)
+    assert order is not None, "a model knows the classes of the dataset that it was trained on"
+    look, seed = _Look(network, card, dataset, np.array(order)), card.config.seed
+    held_out, learned = dataset.rows("val"), _some(dataset.rows("train"), MAX_TRAINING, seed)
+    heatmap = look.full_colour(_some(held_out, MAX_ANCHORS, seed))
+    validation = look.validation(_some(held_out, MAX_VALIDATION, seed), tell)
+    neighbours = look.neighbours(learned, tell)
+    tell("learning what such scans look like", 0, 1)
+    gate = fit_gate(dataset.images(learned), dataset.patients[learned], seed=seed)
+    save_kit(checkpoint, Kit(gate, neighbours, validation))
+    card = replace(card, heatmap=heatmap, dataset=card.dataset | {"audit": _audit(dataset)})
+    return settled(card, validation)
+
+
+def recalibrate(checkpoint: Checkpoint, dataset: Dataset, *, tell: Tell = lambda what, done, total: None) -> Card:
+    """Make a model ready anew that was trained earlier, or by an earlier version of XRAI.
+
+    Raises:
+        CheckpointError: the model is damaged, or was not trained on this dataset.
+        DatasetError: the dataset is damaged.
+        OSError: the disk is full.
+    """
+    card, before = checkpoint.card(), weights_mark(checkpoint)
+    if card.dataset.get("fingerprint") != dataset.fingerprint:
+        raise CheckpointError(
+            f"The model “{checkpoint.name}” was not trained on {dataset.path.name} as it is now: give the dataset that "
+            f"it learned from ({card.dataset.get('name')}), since only of that the validation scans are known."
+        )
+    ready = make_ready(checkpoint.load_network(card), card, dataset, checkpoint, tell=tell)
+    with checkpoint.card_lock():
+        now = checkpoint.card()
+        if weights_mark(checkpoint) != before:
+            raise CheckpointError(
+                f"The model “{checkpoint.name}” was trained on while it was calibrated: calibrate it again."
+            )
+        ready = replace(ready, evaluations=now.evaluations, prevalence=now.prevalence)
+        checkpoint.write_card(ready)
+    return ready
+
+
+def _audit(dataset: Dataset) -> list[dict[str, str]] | None:
+    """What a check of the dataset found that readers of the model's figures should know; None without a check."""
+    try:
+        found = load_audit(dataset)
+    except DatasetError:  # a damaged one says nothing
+        return None
+    return None if found is None else brief(found)
+
+
+def _some(rows: Rows, most: int, seed: int) -> Rows:
+    if len(rows) <= most:
+        return rows
+    return np.sort(np.random.default_rng(seed).choice(rows, most, replace=False))
+
+
+class _Look:
+    """A network looking at the scans of a dataset, batch by batch."""
+
+    def __init__(self, network: Network, card: Card, dataset: Dataset, order: np.ndarray) -> None:
+        self.network, self.card, self.dataset, self.order = network, card, dataset, order
+        self.device = next(network.parameters()).device
+        self.fast = card.training.get("precision") == "bf16-mixed"
+
+    def full_colour(self, rows: Rows) -> dict[str, dict[str, float]]:
+        """{method: {class: anchor}}: the evidence in some validation scans that heatmaps draw in full colour."""
+        found, classes = anchors(self.network, self._inputs, rows, len(self.card.classes)), self.card.classes
+        return {
+            method: {classes[label]: round(value, 4) for label, value in values.items()}
+            for method, values in found.items()
+        }
+
+    def validation(self, rows: Rows, tell: Tell) -> Validation:
+        """What it answers to scans as they are and as they are changed by `SHIFTS`."""
+        total = 1 + len(SHIFTS)
+        versions = []
+        for done, change in enumerate([lambda greys: greys, *SHIFTS.values()]):
+            tell("reading the validation scans, as they are and changed", done, total)
+            answers = [logits for logits, _ in self._answers(rows, change, exact=done == 0)]
+            versions.append(np.concatenate(answers))
+        numbers = np.unique(self.dataset.patients[rows].astype(str), return_inverse=True)[1]
+        return Validation(versions[0], np.stack(versions[1:]), self.order[self.dataset.labels[rows]], numbers)
+
+    def neighbours(self, rows: Rows, tell: Tell) -> Neighbours:
+        """What its last layer looks at in scans."""
+        found = []
+        for done, (_, vectors) in enumerate(self._answers(rows, lambda greys: greys, exact=False)):
+            if done % 10 == 0:
+                tell("remembering the training scans", done * BATCH, len(rows))
+            found.append(vectors)
+        labels = self.order[self.dataset.labels[rows]]
+        return fit_neighbours(np.concatenate(found), labels, rows, self.dataset.patients[rows])
+
+    def _answers(self, rows: Rows, change: Change, *, exact: bool) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Logits and vectors of batch after batch; in the precision of the training unless they must be exact."""
+        for start in range(0, len(rows), BATCH):
+            inputs = self._inputs(rows[start : start + BATCH], change)
+            fast = torch.autocast(self.device.type, torch.bfloat16, enabled=self.fast and not exact)
+            with torch.inference_mode(), fast:
+                logits, vectors = self.network.answer(inputs.contiguous(memory_format=torch.channels_last))
+            yield logits.float().cpu().numpy(), vectors.float().cpu().numpy()
+
+    def _inputs(self, rows: Rows, change: Change = lambda greys: greys) -> torch.Tensor:
+        """Standardised inputs of some rows, float (n, 1, H, W)."""
+        steps = self.card.preprocessing
+        squares = torch.from_numpy(self.dataset.images(rows)).to(self.device)
+        return steps.standardise(change(to_greys(squares, steps.input_size)))
