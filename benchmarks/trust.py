@@ -241,10 +241,8 @@ def refusals(bench: Bench, behind: dict[str, Any]) -> Iterator[Row]:
         wrong = sum(item.mend is not None and item.mend != mend for item in mends)
         missed = sum(item.accepted for item in mends)
         kinds[kind] = [len(mends), right, wrong, missed]
-        yield Row(
-            f"Test films {kind}",
-            f"{right / len(mends):.1%} offered mended rightly, {wrong} wrongly, {missed} of {len(mends)} read as they are",
-        )
+        told = f"{right / len(mends):.1%} offered mended rightly, {wrong} wrongly, {missed} read as they are"
+        yield Row(f"Test films {kind}", f"of {len(mends)}: {told}")
     films = sorted((bench.scans / "samples" / "dicom_chest").glob("*.dcm"))
     accepted = sum(gate.judge(read_scan(file).pixels).accepted for file in films)
     yield Row("DICOM films of adults accepted", f"{accepted} of {len(films)}")

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from xrai.dataset import BuildConfig, build_dataset, open_dataset
-from xrai.gate import fitting
-from xrai.phantoms import write_practice_set
+from xrai.gate import fit_gate, fitting
+from xrai.phantoms import draw_thorax, write_practice_set
 from xrai.sources import open_source
 
 # On pictures as small as these, several threads cost more than they bring: 4 times more on two busy cores.
@@ -27,11 +27,28 @@ def home(tmp_path, monkeypatch):
     return folder
 
 
+def fit_roughly(patch):
+    """Let trainings learn in a blink what their scans look like."""
+    for name, count in {"_ALTERED": 40, "_SPOILED": 60, "_DRAWN": 20, "_EPOCHS": 3}.items():
+        patch.setattr(fitting, name, count)
+
+
 @pytest.fixture(autouse=True)
 def rough_gates(monkeypatch):
-    """Trainings here learn in a blink what their scans look like; test_gate fits gates in earnest."""
-    for name, count in {"_ALTERED": 40, "_SPOILED": 60, "_DRAWN": 20, "_EPOCHS": 3}.items():
-        monkeypatch.setattr(fitting, name, count)
+    """In every test but those of gates themselves."""
+    fit_roughly(monkeypatch)
+
+
+@pytest.fixture(scope="session")
+def gate():
+    """Fitted on thirty drawn films, well enough to tell others from them."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, count in {"_ALTERED": 1000, "_SPOILED": 2000, "_DRAWN": 300, "_LEAST": 1, "_EPOCHS": 14}.items():
+            patch.setattr(fitting, name, count)
+        rngs = map(np.random.default_rng, range(30))
+        return fit_gate(
+            np.stack([draw_thorax(rng, opacity=bool(i % 2), size=128) for i, rng in enumerate(rngs)]), range(30)
+        )
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from conftest import fit_roughly
 from PIL import Image
 
 from xrai import blueprint, cli, jobs, models
@@ -22,7 +23,9 @@ from xrai.checkpoint import CARD, CONFIG, HISTORY, STATE, WEIGHTS, open_checkpoi
 from xrai.cli import output
 from xrai.dataset import open_dataset
 from xrai.errors import ScanError
+from xrai.kit import load_kit, save_kit
 from xrai.measurements import REPORT, load_measurement, measurement_folder
+from xrai.phantoms import draw_thorax
 from xrai.records import read_records, write_json
 from xrai.settings import PROJECT
 from xrai.sweep import MAX_RUNS, create, open_sweep
@@ -64,6 +67,7 @@ def trained(practice, tmp_path_factory):
     home = tmp_path_factory.mktemp("trained")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XRAI_HOME", str(home))
+        fit_roughly(patch)
         assert cli.main(["train", str(practice), "--name", "m", *TINY]) == 0
     return home / "checkpoints" / "m"
 
@@ -718,7 +722,7 @@ def test_delete_asks_first(call, second, answer):
 # --- usage ------------------------------------------------------------------------------------------------------------
 
 
-VERBS = ["build", "look", "audit", "clean", "train", "sweep", "layers", "evaluate", "diagnose", "models"]
+VERBS = ["build", "look", "audit", "clean", "train", "sweep", "layers", "evaluate", "calibrate", "diagnose", "models"]
 MODEL_VERBS = ["compare", "rename", "note", "default", "export", "import", "delete"]
 
 
@@ -1229,7 +1233,7 @@ def test_clean_keeps_what_a_list_says_to_keep(call, doubled, tmp_path):
     with open_dataset(out) as dataset:
         assert set(suggested) <= set(dataset.files)
         assert other not in dataset.files
-        assert dataset.notes[-1].endswith("or a list named them; other scans found so were kept on purpose.")
+        assert dataset.notes[-1].endswith("or a list named them; others that it found were kept on purpose.")
 
 
 def test_what_cannot_be_cleaned_is_stated(call, doubled, tmp_path):
@@ -1248,3 +1252,100 @@ def test_an_audit_that_is_stopped_keeps_nothing(call, doubled, monkeypatch):
     printed = call("audit", doubled, "--json")
     assert (printed.status, json.loads(printed.out)) == (0, {"dataset": "doubled", "ended": "stopped"})
     assert not doubled.with_name("doubled.audit.json").exists()
+
+
+# ---------------------------------------------------------------- what a model calls, and what it refuses
+
+
+def test_a_training_leaves_what_readings_need(call, model):
+    card = open_checkpoint("m").card()
+    assert card.calibration and card.doubt and card.threshold["goal"] == {"kind": "likeliest", "limit": None}
+    kit = load_kit(open_checkpoint("m"), card)
+    assert kit.gate and kit.neighbours and kit.validation
+    assert card.dataset["audit"] is None  # nobody checked the dataset before
+
+
+def test_calibrate_chooses_threshold_doubt_and_prevalence(call, model):
+    printed = call("calibrate", "m", "--misses", "10", "--doubt", "30", "--prevalence", "20", "--json")
+    assert printed.status == 0, printed.err
+    found, card = json.loads(printed.out), open_checkpoint("m").card()
+    assert found["threshold"]["goal"] == {"kind": "misses", "limit": 0.1}
+    assert found["doubt"]["alpha"] == pytest.approx(0.3) and found["prevalence"] == 0.2
+    assert json.dumps(card.to_dict()["threshold"]) == json.dumps(found["threshold"])
+    printed = call("calibrate", "m", "--threshold", "0.4")
+    assert "from a probability of 40 % on" in printed.out
+    assert open_checkpoint("m").card().threshold_value == 0.4
+    assert open_checkpoint("m").card().prevalence == 0.2
+    assert call("calibrate", "m", "--likeliest").status == 0
+    assert open_checkpoint("m").card().threshold_value == 0.5
+
+
+def test_calibrate_fits_anew_on_the_dataset_that_the_model_learned_from(call, model, practice):
+    before = open_checkpoint("m").card()
+    (model / "kit.safetensors").unlink()
+    printed = call("calibrate", "m", "--alarms", "10")
+    assert printed.status == 1 and "calibrate it with the dataset" in printed.err
+    printed = call("calibrate", "m", practice)
+    assert printed.status == 0, printed.err
+    after = open_checkpoint("m").card()
+    assert after.calibration.slope == pytest.approx(before.calibration.slope, rel=1e-3)
+    assert load_kit(open_checkpoint("m"), after).validation
+    assert jobs.Job(jobs.calibration_folder(model)).status == "done"
+
+
+def test_calibrate_refuses_another_dataset(call, model, drawings, tmp_path):
+    other = tmp_path / "other.hdf5"
+    assert call("build", drawings, other, "--size", "32").status == 0
+    printed = call("calibrate", "m", other)
+    assert printed.status == 1 and "was not trained on other.hdf5" in printed.err
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--misses", "0"], "more than 0 and fewer than 100"),
+        (["--alarms", "100"], "more than 0 and fewer than 100"),
+        (["--doubt", "-1"], "--doubt says how many of 100"),
+        (["--prevalence", "nan"], "--prevalence says how many of 100"),
+        (["--threshold", "1"], "between 0 and 1"),
+    ],
+)
+def test_calibrate_refuses_what_makes_no_sense(call, model, options, sentence):
+    printed = call("calibrate", "m", *options)
+    assert printed.status == 1 and sentence in printed.err
+
+
+def test_calibrate_takes_one_threshold_at_a_time(call, model):
+    assert call("calibrate", "m", "--misses", "5", "--alarms", "5").status == 2
+
+
+def test_diagnose_refuses_what_is_no_film_and_says_what_would_mend_it(call, model, gate, tmp_path):
+    checkpoint = open_checkpoint("m")
+    kit = load_kit(checkpoint, checkpoint.card())
+    save_kit(checkpoint, replace(kit, gate=gate))
+    pixels = draw_thorax(np.random.default_rng(77), opacity=True, size=128)
+    files = {"film": pixels, "turned": np.rot90(pixels), "noise": np.random.default_rng(0).integers(0, 256, (128, 128))}
+    paths = []
+    for name, content in files.items():
+        paths.append(tmp_path / f"{name}.png")
+        Image.fromarray(content.astype(np.uint8)).save(paths[-1])
+    printed = call("diagnose", *paths, "--model", "m", "--json")
+    film, turned, noise = json.loads(printed.out)
+    assert printed.status == 1
+    assert "diagnosis" in film and isinstance(film["sure"], bool)
+    assert "not upright" in turned["error"] and turned["mend"] == "turned 90° right"
+    assert "does not look like a chest X-ray" in noise["error"] and "mend" not in noise
+    printed = call("diagnose", paths[2], "--model", "m", "--any-picture", "--json")
+    assert printed.status == 0 and "diagnosis" in json.loads(printed.out)[0]
+
+
+def test_an_export_takes_the_kit_along(call, model, tmp_path):
+    assert call("models", "export", "m", tmp_path / "m.zip").status == 0
+    assert call("models", "import", tmp_path / "m.zip", "--name", "again").status == 0
+    again = open_checkpoint("again")
+    assert load_kit(again, again.card()).gate
+    with zipfile.ZipFile(tmp_path / "m.zip") as archive, zipfile.ZipFile(tmp_path / "bad.zip", "w") as bad:
+        for name in archive.namelist():
+            bad.writestr(name, b"no tensors" if name.endswith("kit.safetensors") else archive.read(name))
+    assert call("models", "import", tmp_path / "bad.zip", "--name", "bad").status == 0
+    assert not (open_checkpoint("bad").folder / "kit.safetensors").exists()

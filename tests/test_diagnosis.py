@@ -17,7 +17,7 @@ from xrai.checkpoint import CARD, Card, open_checkpoint
 from xrai.config import TrainConfig
 from xrai.diagnosis import NO_GATE, Reader, save_heatmap
 from xrai.errors import CheckpointError, RefusedError
-from xrai.gate import fit_gate, fitting, mended
+from xrai.gate import mended
 from xrai.heatmaps import overlay, side_by_side
 from xrai.kit import Kit, Validation, save_kit
 from xrai.neighbours import fit_neighbours
@@ -67,15 +67,6 @@ def make_model(name="m", network="resnet18", classes=("CLEAR", "OPACITY"), drawi
 @pytest.fixture
 def reader(home):
     return Reader.open(make_model())
-
-
-@pytest.fixture(scope="module")
-def gate():
-    """Fitted in earnest, if on few films: others must be told from them."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name, count in {"_ALTERED": 1000, "_SPOILED": 2000, "_DRAWN": 300, "_LEAST": 1, "_EPOCHS": 14}.items():
-            patch.setattr(fitting, name, count)
-        return fit_gate(np.stack([film(seed, 128) for seed in range(30)]), np.arange(30))
 
 
 def ready(reader, gate):

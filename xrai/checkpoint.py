@@ -186,6 +186,8 @@ class Card:
             if not isinstance(getattr(self, name), dict):
                 raise TypeError(name)
         told = [self.name, self.created, *self.notes]
+        told += [item[name] for item in self.dataset.get("audit") or [] for name in ("severity", "title", "sentence")]
+        told += [row[name] for row in self.trust.get("rows", []) for name in ("what", "value", "aim")]
         told += [self.dataset[name] for name in ("population", "licence") if name in self.dataset]
         told += [item[name] for item in self.evaluations for name in ("dataset", "split", "when", "fingerprint")]
         if not all(isinstance(text, str) for text in told):

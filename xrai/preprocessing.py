@@ -65,7 +65,13 @@ def to_greys(squares: torch.Tensor, size: int) -> torch.Tensor:
     """Squares uint8 (N, S, S) as float32 (N, 1, size, size) in 0 to 1, antialiased."""
     import torch
 
-    greys = squares.to(torch.float32)[:, None] / 255  # (N, 1, S, S)
+    return resized(squares.to(torch.float32)[:, None] / 255, size)
+
+
+def resized(greys: torch.Tensor, size: int) -> torch.Tensor:
+    """Greys float32 (N, 1, S, S) in 0 to 1 as (N, 1, size, size), antialiased."""
+    import torch
+
     if greys.shape[-1] == size:
         return greys
     return torch.nn.functional.interpolate(greys, (size, size), mode="bilinear", antialias=True).clamp_(0, 1)

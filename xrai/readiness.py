@@ -23,7 +23,7 @@ from xrai.kit import Kit, Validation, save_kit
 from xrai.measurements import weights_mark
 from xrai.neighbours import Neighbours, fit_neighbours
 from xrai.networks import Network
-from xrai.preprocessing import to_greys
+from xrai.preprocessing import resized, to_greys
 from xrai.shifts import SHIFTS
 
 MAX_VALIDATION, MAX_TRAINING, MAX_ANCHORS = 2000, 20_000, 200
@@ -164,4 +164,5 @@ class _Look:
         """Standardised inputs of some rows, float (n, 1, H, W)."""
         steps = self.card.preprocessing
         squares = torch.from_numpy(self.dataset.images(rows)).to(self.device)
-        return steps.standardise(change(to_greys(squares, steps.input_size)))
+        films = change(to_greys(squares, steps.stored_size))  # before they are made smaller, as another film would be
+        return steps.standardise(resized(films, steps.input_size))

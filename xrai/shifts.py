@@ -14,7 +14,7 @@ HIDDEN_BORDER = 0.125
 
 
 def turned(greys: Tensor, degrees: float = 5) -> Tensor:
-    """Turned counter-clockwise about the middle; what moves in from outside is air. (N, 1, H, W), 0 to 1, as all here."""
+    """Turned to the left about the middle; what moves in from outside is air. (N, 1, H, W), 0 to 1, as all here."""
     angle = math.radians(degrees)
     return _moved(greys, math.cos(angle), math.sin(angle))
 

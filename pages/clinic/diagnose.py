@@ -3,47 +3,38 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import streamlit as st
-from PIL import Image
 
 from pages.shared.heatmaps import SCALE_CAPTION, colour_scale
 from pages.shared.page import announcements, head, remembered, stated_errors
 from pages.shared.readers import model_key, reader_for
+from pages.shared.second_looks import hide_and_read_again, similar
+from pages.shared.uploads import OF_SCANS, Refusal, Upload, for_screen, last, screen_shape
 from pages.shared.ways import needs_a_dataset
 from pages.shared.words import harmless, listed, nice, percent, plain, span
 from xrai.checkpoint import Card, Checkpoint, list_models
-from xrai.errors import CheckpointError, ScanError
-from xrai.heatmaps import overlay
+from xrai.errors import CheckpointError, RefusedError, ScanError
+from xrai.gate import mended
+from xrai.heatmaps import STRAY, overlay
 from xrai.models import default_model
 from xrai.report import result_card
-from xrai.scans import MAX_FILE_BYTES, Scan, read_scan
+from xrai.scans import MAX_FILE_BYTES, Scan
 
 if TYPE_CHECKING:
     from xrai.diagnosis import Reader, Reading
 
-SHOWN_SIDE = 1000
+MENDED_SIDE = 260
+NOT_SURE = "Not sure: ask a radiologist"
 SIDE_BY_SIDE, SCAN_ONLY = "Side by side", "Scan only"
 DISCLAIMER = (
-    "Research software, **not a medical device**. It can be wrong, also when it sounds sure: "
-    "a radiologist decides. It does not notice when a picture is no chest X-ray seen from the front, and reads it all the "
-    "same. Scans stay in this computer's memory and are not saved."
+    "Research software, **not a medical device**. It can be wrong, also when it sounds sure: a radiologist decides. "
+    "Scans stay in this computer's memory and are not saved."
 )
-
-
-@dataclass(frozen=True)
-class Upload:
-    """A file that a tab is looking at: kept in that tab's memory only."""
-
-    name: str
-    content: bytes
-    sha256: str
 
 
 def main() -> None:
@@ -113,6 +104,29 @@ def _about(card: Card) -> None:
                 st.markdown(f"- Called right on {plain(where)}: {plain(', '.join(found))}.")
         for note in card.notes:
             st.markdown(f"- {plain(note)}")
+        _about_data(card)
+        _about_trust(card)
+
+
+def _about_data(card: Card) -> None:
+    """What a check of the training data found."""
+    found = card.dataset.get("audit")
+    if not isinstance(found, list):
+        return
+    st.markdown("**What a check of its training data found**")
+    for item in found:
+        icon = ":material/error:" if item["severity"] == "serious" else ":material/info:"
+        st.markdown(f"- {icon} {plain(str(item['title']))}: {plain(str(item['sentence']))}")
+    if not found:
+        st.markdown("- Nothing that would mislead.")
+
+
+def _about_trust(card: Card) -> None:
+    """What was measured of how far it can be trusted, for the models in the box."""
+    if rows := card.trust.get("rows"):
+        st.markdown(f"**How far it can be trusted**, measured on {plain(str(card.trust.get('when', ''))[:10])}")
+        names = {"what": "What", "value": "Measured", "aim": "Aim"}
+        st.dataframe(pd.DataFrame(rows).rename(columns=names), hide_index=True, row_height=36)
 
 
 def _choose_scans() -> list[Upload]:
@@ -136,7 +150,7 @@ def _choose_scans() -> list[Upload]:
     )
     uploads: list[Upload] = state.get("diagnose_uploads", [])
     if uploads and st.button("Clear all scans", icon=":material/close:", type="tertiary"):
-        for name in ("diagnose_uploads", "diagnose_readings", "diagnose_scan", "diagnose_heat"):
+        for name in OF_SCANS:
             state.pop(name, None)
         state["diagnose_generation"] = generation + 1
         st.rerun()
@@ -146,10 +160,10 @@ def _choose_scans() -> list[Upload]:
 def _results(uploads: list[Upload], reader: Reader, key: str) -> None:
     readings = _read_all(uploads, reader, key)
     _table(uploads, readings, reader.card)
-    read = [number for number, reading in enumerate(readings) if not isinstance(reading, str)]
+    read = [number for number, reading in enumerate(readings) if not isinstance(reading, Refusal)]
     for upload, reading in zip(uploads, readings, strict=True):
-        if isinstance(reading, str):
-            st.error(f"**{plain(upload.name)}** — {plain(reading)}", icon=":material/error:")
+        if isinstance(reading, Refusal):
+            _refused(upload, reading)
     if not read:
         return
     number = read[0]
@@ -158,39 +172,67 @@ def _results(uploads: list[Upload], reader: Reader, key: str) -> None:
             "Scan shown below", read, format_func=lambda i: f"{i + 1}. {uploads[i].name}", key="diagnose_shown"
         )
     reading = readings[number]
-    assert not isinstance(reading, str)
+    assert not isinstance(reading, Refusal)
     with st.container(border=True):
         _card(uploads[number], reading, reader, key)
 
 
-def _read_all(uploads: list[Upload], reader: Reader, key: str) -> list[Reading | str]:
-    """A reading or the sentence of why there is none, for each scan; each is read once."""
-    memory: dict[tuple[str, str], Reading | str] = st.session_state.setdefault("diagnose_readings", {})
-    missing = [upload for upload in uploads if (upload.sha256, key) not in memory]
+def _refused(upload: Upload, refusal: Refusal) -> None:
+    """A file that was not read: why, and where it can be mended, how it would look then."""
+    with st.container(border=True):
+        said = f"**{plain(upload.name)}** was not read. {plain(refusal.reason)}"
+        if refusal.mend is None:
+            st.error(said, icon=":material/block:")
+            return
+        st.warning(said, icon=":material/screen_rotation:")
+        small = for_screen(upload.scan().pixels, MENDED_SIDE)
+        with st.container(horizontal=True):
+            st.image(small, caption="As it came", width=MENDED_SIDE)
+            st.image(mended(small, refusal.mend), caption=f"As it would be read: {refusal.mend}", width=MENDED_SIDE)
+        if st.button(
+            f"Read it {refusal.mend}", icon=":material/build:", type="primary", key=f"diagnose_mend_{upload.sha256}"
+        ):
+            st.session_state.setdefault("diagnose_mends", {})[upload.sha256] = refusal.mend
+            st.rerun()
+
+
+def _read_all(uploads: list[Upload], reader: Reader, key: str) -> list[Reading | Refusal]:
+    """A reading or why there is none, for each scan; each is read once."""
+    memory: dict[tuple[str, str, str], Reading | Refusal] = st.session_state.setdefault("diagnose_readings", {})
+    missing = [upload for upload in uploads if (upload.sha256, upload.mend, key) not in memory]
     if missing:
         bar = st.progress(0.0, text="Reading…")
         for done, upload in enumerate(missing):
             bar.progress(done / len(missing), text=f"Reading {plain(upload.name)} ({done + 1} of {len(missing)})")
-            try:
-                memory[upload.sha256, key] = reader.read(read_scan(upload.content))
-            except (ScanError, CheckpointError) as error:
-                memory[upload.sha256, key] = str(error)
+            memory[upload.sha256, upload.mend, key] = _read(upload, reader)
         bar.empty()
-    return [memory[upload.sha256, key] for upload in uploads]
+    return [memory[upload.sha256, upload.mend, key] for upload in uploads]
 
 
-def _table(uploads: list[Upload], readings: list[Reading | str], card: Card) -> None:
+def _read(upload: Upload, reader: Reader) -> Reading | Refusal:
+    try:
+        scan = upload.scan()
+        reader.check(scan)
+        return reader.read(scan)
+    except RefusedError as error:
+        return Refusal(str(error), error.mend)
+    except (ScanError, CheckpointError) as error:
+        return Refusal(str(error))
+
+
+def _table(uploads: list[Upload], readings: list[Reading | Refusal], card: Card) -> None:
     """All scans in one table, to look over and to save."""
     if len(uploads) < 2:
         return
     shown = [nice(card.classes[1])] if card.threshold else [nice(name) for name in card.classes]
     rows = []
     for upload, reading in zip(uploads, readings, strict=True):
-        if isinstance(reading, str):
-            rows.append({"File": harmless(upload.name), "Diagnosis": "could not be read", "Remark": reading})
+        if isinstance(reading, Refusal):
+            rows.append({"File": harmless(upload.name), "Diagnosis": "not read", "Remark": reading.reason})
         else:
             shares = {nice(name): round(share, 4) for name, share in reading.probabilities.items()}
-            words = {"Diagnosis": _in_words(reading, card), "Remark": " ".join(reading.warnings)}
+            remarks = [f"Read {upload.mend}."] if upload.mend else []
+            words = {"Diagnosis": _in_words(reading, card), "Remark": " ".join([*remarks, *reading.warnings])}
             rows.append({"File": harmless(upload.name), **words, **shares})
     table = pd.DataFrame(rows, columns=["File", "Diagnosis", *(nice(name) for name in card.classes), "Remark"])
     bars = {name: st.column_config.ProgressColumn(name, format="percent", min_value=0, max_value=1) for name in shown}
@@ -208,17 +250,21 @@ def _table(uploads: list[Upload], readings: list[Reading | str], card: Card) -> 
 
 
 def _card(upload: Upload, reading: Reading, reader: Reader, key: str) -> None:
-    scan: Scan = _last("diagnose_scan", (upload.sha256,), lambda: read_scan(upload.content))
+    scan: Scan = last("diagnose_scan", (upload.sha256, upload.mend), upload.scan)
     halves = st.grid(2, min_column_width=280, vertical_alignment="center")
     with halves.cell():
         st.caption(plain(upload.name))
         st.subheader(plain(_in_words(reading, reader.card)), anchor=False)
-        if reader.card.threshold:
-            value, name = reader.card.threshold["value"], nice(reader.card.threshold["class"])
-            st.caption(f"Called {name} from a probability of {value:.0%} on.".replace("%", " %"))
+        if not reading.sure:
+            st.markdown(f":material/contact_support: It leans towards **{plain(nice(reading.diagnosis))}**.")
+        if reading.frequency:
+            st.markdown(plain(reading.frequency))
+        _how_it_calls(reader.card)
     with halves.cell():
         for name, share in reading.probabilities.items():
             st.progress(share, text=f"{plain(nice(name))}: **{percent(share)}**")
+    if upload.mend:
+        st.info(f"This scan was read {upload.mend}, as you chose.", icon=":material/build:")
     for warning in reading.warnings:
         st.warning(plain(warning), icon=":material/warning:")
     with st.container(horizontal=True, vertical_alignment="bottom"):
@@ -227,12 +273,16 @@ def _card(upload: Upload, reading: Reading, reader: Reader, key: str) -> None:
         )
         shown, method = _choose_map(reading, reader)
         opacity = st.slider("Strength of colours", 0, 100, 75, format="%d %%", key="diagnose_opacity", width=160) / 100
-    heat: np.ndarray = _last(
+    heat: np.ndarray = last(
         "diagnose_heat",
-        (upload.sha256, key, shown, method),
-        lambda: reader.heatmap(scan, shown, method, shape=_screen_shape(scan)),
+        (upload.sha256, upload.mend, key, shown, method),
+        lambda: reader.heatmap(scan, shown, method, shape=screen_shape(scan.pixels)),
     )
     _pictures(view, scan, heat, opacity, nice(shown))
+    if shown == reading.diagnosis and _is_stray(scan, heat, reader):
+        st.warning(STRAY, icon=":material/warning:")
+    hide_and_read_again(upload, scan, reading, reader, key, shown)
+    similar(upload, scan, reader, key)
     st.caption(plain(f"Read by the model “{reader.card.name}”, trained on {_population(reader.card)}."))
     st.download_button(
         "Save this result (PNG)", lambda: _saved_card(upload, scan, heat, opacity, reading, reader, shown, method),
@@ -257,17 +307,8 @@ def _choose_map(reading: Reading, reader: Reader) -> tuple[str, str]:
     )  # fmt: skip
 
 
-def _last(name: str, wanted: tuple[str, ...], make: Callable[[], Any]) -> Any:
-    """The value on screen, made again when another one is wanted: moving a slider must not decode a film again."""
-    known = st.session_state.get(name)
-    if known is None or known[0] != wanted:
-        known = (wanted, make())
-        st.session_state[name] = known
-    return known[1]
-
-
 def _pictures(view: str, scan: Scan, heat: np.ndarray, opacity: float, shown: str) -> None:
-    small = _for_screen(scan)
+    small = for_screen(scan.pixels)
     if view == SIDE_BY_SIDE:
         halves = st.grid(2, min_column_width=260)
         halves.image(small, caption="Scan", width="stretch")
@@ -282,18 +323,31 @@ def _pictures(view: str, scan: Scan, heat: np.ndarray, opacity: float, shown: st
         colour_scale(opacity)
 
 
-def _screen_shape(scan: Scan) -> tuple[int, int]:
-    """Height and width of a scan as a screen needs it, at most `SHOWN_SIDE` each."""
-    factor = min(SHOWN_SIDE / max(scan.pixels.shape), 1)
-    height, width = (max(round(side * factor), 1) for side in scan.pixels.shape)
-    return height, width
+def _is_stray(scan: Scan, heat: np.ndarray, reader: Reader) -> bool:
+    """Whether much of the heat on screen lies where no disease is."""
+    return reader.is_stray(for_screen(scan.pixels), heat)
 
 
-def _for_screen(scan: Scan) -> np.ndarray:
-    height, width = _screen_shape(scan)
-    if (height, width) == scan.pixels.shape:
-        return scan.pixels
-    return np.asarray(Image.fromarray(scan.pixels).resize((width, height), Image.Resampling.BILINEAR, reducing_gap=2.0))
+def _how_it_calls(card: Card) -> None:
+    """From which probability on a class is called, and when the answer is "not sure"."""
+    said = []
+    if card.threshold:
+        low, high = card.doubt.zone(card.threshold["value"]) if card.doubt else (card.threshold["value"],) * 2
+        start, low, high = (_at_home(card, share) for share in (card.threshold["value"], low, high))
+        said.append(f"Called {nice(card.classes[1])} from a probability of {start:.0%} on.")
+        if high > low:
+            said.append(f"Between {low:.0%} and {high:.0%} the model is not sure.")
+    if card.doubt:
+        said.append(
+            f"Of 100 scans of each class at most {100 * card.doubt.alpha:.2g} got a wrong firm answer in validation."
+        )
+    if said:
+        st.caption(plain(" ".join(said).replace("%", " %")))
+
+
+def _at_home(card: Card, share: float) -> float:
+    """A probability of the second of two classes among the patients of those who use the model."""
+    return float(card.at_home(np.array([[1 - share, share]]))[0, 1])
 
 
 def _population(card: Card) -> str:
@@ -301,6 +355,8 @@ def _population(card: Card) -> str:
 
 
 def _in_words(reading: Reading, card: Card) -> str:
+    if not reading.sure:
+        return NOT_SURE
     share = reading.probabilities[reading.diagnosis]
     sure = "This looks like" if share >= 0.9 else "This is probably" if share >= 0.7 else "In doubt, rather"
     return f"{sure} {nice(reading.diagnosis)}" + (" (drawing)" if card.dataset.get("drawings") else "")
@@ -317,7 +373,7 @@ def _saved_card(
     method: str,
 ) -> bytes:
     return result_card(
-        _for_screen(scan),
+        for_screen(scan.pixels),
         heat,
         opacity=opacity,
         title=_in_words(reading, reader.card),
@@ -326,6 +382,8 @@ def _saved_card(
         lines=[
             f"File {upload.name}, read on {datetime.now():%Y-%m-%d %H:%M} by the model “{reader.card.name}”.",
             f"Trained on {_population(reader.card)}; it knows nothing of other patients.",
+            *([reading.frequency] if reading.frequency else []),
+            *([f"The scan was read {upload.mend}."] if upload.mend else []),
             *reading.warnings,
             "Research software, no medical device. It can be wrong: a radiologist decides.",
         ],

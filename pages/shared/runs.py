@@ -68,6 +68,9 @@ def show_progress(records: list[dict[str, Any]], status: str) -> None:
     head_epochs = plan.get("head_epochs", 0)
     last, done = steps[-1], sum(record["kind"] == "epoch" for record in records)  # steps may be told less often
     progress = max(last["progress"], done)
+    if records[-1]["kind"] == "ready":
+        st.progress(1.0, text=f"Getting it ready for reading scans: {plain(records[-1]['what'])}")
+        return
     if progress >= plan["epochs"]:
         st.progress(1.0, text="Finishing: choosing and measuring the best weights")
         return

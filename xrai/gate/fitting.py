@@ -23,7 +23,7 @@ _ENOUGH = 400  # scans: from fewer, fewer pictures are made, as they would be al
 _LEAST = 0.2  # of the pictures
 _FOLDS = 3
 _HIDDEN = 64  # of each fold's network
-_EPOCHS = 14
+_EPOCHS, _BATCH = 14, 512
 _WORKING_SIDE = 112  # of the squares from which films are altered
 
 _KEPT = 0.999  # of films of patients left out that must be accepted,
@@ -116,14 +116,14 @@ def _folds(patients: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def _network(own: np.ndarray, foreign: np.ndarray, seed: int) -> MLPClassifier:
     from sklearn.neural_network import MLPClassifier
 
+    inputs = np.concatenate([own, foreign])
     net = MLPClassifier(
         (_HIDDEN,),
         alpha=1e-3,
-        batch_size=512,  # type: ignore[arg-type]
+        batch_size=min(_BATCH, len(inputs)),  # type: ignore[arg-type]
         learning_rate_init=4e-3,
         random_state=seed,
     )
-    inputs = np.concatenate([own, foreign])
     is_foreign = np.repeat([0, 1], [len(own), len(foreign)])
     for _ in range(_EPOCHS):  # rather than `fit`, which warns when it has not converged
         net.partial_fit(inputs, is_foreign, classes=[0, 1])

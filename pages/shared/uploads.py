@@ -1,0 +1,73 @@
+"""A scan that a tab is looking at: the uploaded file, what was changed in it, and how it fits on a screen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import streamlit as st
+from PIL import Image
+
+from xrai.gate import mended
+from xrai.scans import Scan, read_scan
+
+SHOWN_SIDE = 1000
+OF_SCANS = [f"diagnose_{name}" for name in ("uploads", "readings", "scan", "heat", "mends", "hidden", "similar")]
+# what a tab keeps of its scans, by its name in the session
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A file that a tab is looking at: kept in that tab's memory only."""
+
+    name: str
+    content: bytes
+    sha256: str
+
+    @property
+    def mend(self) -> str:
+        """What a reader chose to change before it is read; "" for nothing."""
+        return st.session_state.get("diagnose_mends", {}).get(self.sha256, "")
+
+    def scan(self) -> Scan:
+        """The scan as it is to be read.
+
+        Raises:
+            ScanError: the file is none.
+        """
+        scan = read_scan(self.content)
+        return replace(scan, pixels=mended(scan.pixels, self.mend)) if self.mend else scan
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why a file was not read, and the change that would mend it, if one would."""
+
+    reason: str
+    mend: str | None = None
+
+
+def last(name: str, wanted: tuple[str, ...], make: Callable[[], Any]) -> Any:
+    """The value on screen, made again when another one is wanted: moving a slider must not decode a film again."""
+    known = st.session_state.get(name)
+    if known is None or known[0] != wanted:
+        known = (wanted, make())
+        st.session_state[name] = known
+    return known[1]
+
+
+def screen_shape(pixels: np.ndarray, side: int = SHOWN_SIDE) -> tuple[int, int]:
+    """Height and width of a scan as a screen needs it, at most `side` each."""
+    factor = min(side / max(pixels.shape), 1)
+    height, width = (max(round(length * factor), 1) for length in pixels.shape)
+    return height, width
+
+
+def for_screen(pixels: np.ndarray, side: int = SHOWN_SIDE) -> np.ndarray:
+    """A scan no larger than a screen needs it."""
+    height, width = screen_shape(pixels, side)
+    if (height, width) == pixels.shape:
+        return pixels
+    return np.asarray(Image.fromarray(pixels).resize((width, height), Image.Resampling.BILINEAR, reducing_gap=2.0))
