@@ -189,8 +189,8 @@ def build_folder(dataset: Path) -> Path:
 
 
 def audit_folder(dataset: Path) -> Path:
-    """The folder of the job that audits a dataset."""
-    return dataset.parent / ".jobs" / f"{dataset.stem}-audit"
+    """The folder of the job that audits a dataset; no dataset that a page builds has ~ in its name."""
+    return dataset.parent / ".jobs" / f"{dataset.stem}~audit"
 
 
 def calibration_folder(model: Path) -> Path:

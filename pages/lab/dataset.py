@@ -11,14 +11,14 @@ import pandas as pd
 import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
+from pages.shared.dataset_names import free_name, new_dataset
 from pages.shared.dataset_view import browse
 from pages.shared.jobs import build_progress, watch
 from pages.shared.page import announcements, head, stated_errors
 from pages.shared.words import nice, plain
 from xrai import jobs
-from xrai.checkpoint import open_checkpoint
 from xrai.dataset import list_datasets
-from xrai.errors import CheckpointError, DatasetError, SourceError
+from xrai.errors import SourceError
 from xrai.figures import SPLIT_WORDS
 from xrai.settings import data_dir, inbox_dir, shown_path
 from xrai.sources import KAGGLE, KAGGLE_SETS, PRACTICE, kaggle_folder, list_local, open_source
@@ -70,7 +70,8 @@ def _jobs() -> bool:
     building = False
     if not folder.is_dir():
         return building
-    for job in map(jobs.Job, sorted(folder.iterdir())):
+    checks = {jobs.audit_folder(file) for file in list_datasets()}  # shown beside what is checked
+    for job in map(jobs.Job, sorted(set(folder.iterdir()) - checks)):
         status = job.status
         if status in jobs.ACTIVE:
             building = True
@@ -95,7 +96,7 @@ def _ended_badly(job: jobs.Job, status: str) -> None:
             st.rerun()
     if row.button("Put aside", icon=":material/close:", key=f"{job.folder}-away", type="tertiary"):
         shutil.rmtree(job.folder, ignore_errors=True)
-        if arguments and arguments[0] == "build":  # a killed process could not clear up behind itself
+        if arguments and arguments[0] in ("build", "clean"):  # a killed process could not clear up behind itself
             Path(f"{arguments[2]}.partial").unlink(missing_ok=True)
         st.rerun()
 
@@ -277,7 +278,7 @@ def _made_how(kind: str) -> str:
 
 def _build_form(spec: str, found: Survey) -> None:
     with st.form("dataset_build", enter_to_submit=False):
-        name = st.text_input("Name of the dataset", _free_name(found.name), max_chars=60, key=f"dataset_name_{spec}")
+        name = st.text_input("Name of the dataset", _name_of(found.name), max_chars=60, key=f"dataset_name_{spec}")
         population = st.text_input(
             "Who is in these scans?", found.population, key=f"dataset_population_{spec}",
             placeholder="For example: adults, emergency department of one hospital, 2019 to 2024, PA view",
@@ -298,27 +299,18 @@ def _build_form(spec: str, found: Survey) -> None:
 
 def _start_build(spec: str, name: str, population: str, licence: str, size: int, seed: int) -> None:
     with stated_errors():
-        name = name.strip()
-        try:
-            open_checkpoint(name)  # what is no name for a model's folder is none for a file either
-        except CheckpointError as error:
-            raise DatasetError(str(error).replace("a model's name", "a dataset's name")) from error
-        out = data_dir() / f"{name}.hdf5"
-        if out.exists():
-            raise DatasetError(f"There is already a dataset “{name}”: choose another name, or delete it first.")
+        out = new_dataset(name)
         arguments = ["build", spec, str(out), "--size", str(size), "--seed", str(seed)]
         arguments += [f"--population={population.strip()}", f"--licence={licence.strip()}"]
-        jobs.start(arguments, jobs.build_folder(out), title=name, details={"arguments": arguments})
+        jobs.start(arguments, jobs.build_folder(out), title=out.stem, details={"arguments": arguments})
         st.session_state["dataset_shown"] = str(out)
         st.session_state["dataset_view_wanted"] = LOOK
         st.rerun()
 
 
-def _free_name(source: str) -> str:
-    stem = re.sub(r"[^\w.+-]+", "-", Path(source).stem.lower()).strip("-.") or "dataset"
-    stem = "practice" if stem.startswith("practice") else stem
-    names = [stem, *(f"{stem}-{number}" for number in range(2, 1000))]
-    return next(name for name in names if not (data_dir() / f"{name}.hdf5").exists())
+def _name_of(source: str) -> str:
+    stem = Path(source).stem.lower()
+    return free_name("practice" if stem.startswith("practice") else stem)
 
 
 if wanted := st.session_state.pop("dataset_view_wanted", None):

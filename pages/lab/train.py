@@ -9,6 +9,7 @@ from typing import Any
 
 import streamlit as st
 
+from pages.shared.audit_view import check_of, in_a_line
 from pages.shared.jobs import say_how_it_ended, stop_button, watch
 from pages.shared.page import head, stated_errors
 from pages.shared.previews import show_layers, show_preview
@@ -111,6 +112,8 @@ def _form(datasets: list[Path], chosen: dict[str, Any], key: str) -> None:
         "Dataset", names, index=names.index(known) if known in names else 0, format_func=lambda item: Path(item).stem,
         key=f"train_dataset_{key}",
     )  # fmt: skip
+    with left, stated_errors(), open_dataset(dataset) as opened:
+        st.caption(in_a_line(check_of(opened)))
     name = right.text_input("Name of the model", _free_name(), max_chars=80, key=f"train_name_{key}").strip()
     with stated_errors():
         values = _controls(chosen, key)

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import streamlit as st
 
+from pages.shared.audit_view import check_of, in_a_line, show_check
 from pages.shared.charts import chart_config
 from pages.shared.datasets import SPLIT_HELP
 from pages.shared.deletion import ask_before_deleting
 from pages.shared.page import one_page, stated_later
 from pages.shared.words import nice, plain, scans
 from xrai import jobs
+from xrai.audit import audit_file
 from xrai.checkpoint import list_checkpoints
 from xrai.dataset import Dataset, open_dataset
 from xrai.errors import DatasetError
@@ -23,17 +26,21 @@ from xrai.sources import SPLITS
 
 PER_PAGE = 18
 COLUMNS = 6
+SCANS, CHECK = "Scans", "Check"
 
 
 def browse(datasets: list[Path]) -> None:
     """Choose a dataset, see what it holds, delete it."""
     names = [str(file) for file in datasets]
     wanted = st.session_state.get("dataset_shown")
+    first = wanted if wanted in names else st.session_state.get("dataset_seen")  # while the wanted one is being made
     chosen = st.selectbox(
-        "Dataset", names, index=names.index(wanted) if wanted in names else 0,
+        "Dataset", names, index=names.index(first) if first in names else 0,
         format_func=lambda item: Path(item).stem, key=f"dataset_browse_{wanted in names}_{wanted}",
     )  # fmt: skip
+    st.session_state["dataset_seen"] = chosen
     with open_dataset(chosen) as dataset:
+        check = check_of(dataset)
         _about(dataset)
         halves = st.grid(2, min_column_width=320)
         with halves.cell():
@@ -45,18 +52,34 @@ def browse(datasets: list[Path]) -> None:
         with halves.cell():
             for note in dataset.notes:
                 st.markdown(f":material/info: {plain(note)}")
+            st.markdown(in_a_line(check))
+            if st.session_state.get("dataset_part") != CHECK:
+                words = "See what the check found" if check.found else "To the check"
+                st.button(words, icon=":material/fact_check:", type="tertiary", on_click=_to_the_check)
             st.page_link("pages/lab/train.py", label="Train a model on it", icon=":material/model_training:")
             st.button(
                 "Delete this dataset", icon=":material/delete:", type="tertiary", on_click=_delete, args=(Path(chosen),)
             )
         if dataset.skipped:
-            with st.expander(f"{len(dataset.skipped):,} files could not be read", icon=":material/warning:"):
+            unread = scans(len(dataset.skipped)).replace("scan", "file")
+            with st.expander(f"{unread} could not be read", icon=":material/warning:"):
                 st.dataframe(
                     pd.DataFrame([(item.file, item.reason) for item in dataset.skipped], columns=["File", "Reason"]),
                     hide_index=True,
                 )
-        st.subheader("Scans", anchor=False)
-        _grid(dataset)
+        st.session_state.setdefault("dataset_part", SCANS)
+        part = st.segmented_control(
+            "What to look at", [SCANS, CHECK], key="dataset_part", required=True,
+            label_visibility="collapsed", persist_state="session",
+        )  # fmt: skip
+        if part == CHECK:
+            show_check(dataset, check)
+        else:
+            _grid(dataset)
+
+
+def _to_the_check() -> None:
+    st.session_state["dataset_part"] = CHECK
 
 
 def _about(dataset: Dataset) -> None:
@@ -119,13 +142,21 @@ def _delete_now(file: Path) -> None:
         _check_unused(file)
         try:
             file.unlink(missing_ok=True)
+            audit_file(file).unlink(missing_ok=True)
         except OSError as error:
             raise DatasetError(
                 f"“{file.stem}” cannot be deleted now ({error.strerror}): close whatever uses it and try again."
             ) from error
+        for folder in (jobs.audit_folder(file), jobs.build_folder(file)):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _check_unused(file: Path) -> None:
+    if jobs.Job(jobs.audit_folder(file)).is_active:
+        raise DatasetError(f"“{file.stem}” is being checked: stop that first, or wait.")
+    for job in jobs.active_in(jobs.build_folder(file).parent):
+        if job.details.get("arguments", [])[:2] == ["clean", str(file)]:
+            raise DatasetError(f"“{job.title}” is being made from it: stop that first, or wait.")
     for checkpoint in list_checkpoints():
         if jobs.Job(checkpoint.folder).is_active and checkpoint.config()["dataset"] == shown_path(file):
             raise DatasetError(f"The model “{checkpoint.name}” is being trained on it: stop that first, or wait.")

@@ -163,10 +163,10 @@ def _to_take_out(options: argparse.Namespace, dataset: Dataset) -> tuple[list[in
     if found is None:
         return None
     suggested = set(found.suggested(kinds))
-    why = "the audit found them as " + ", ".join(kind.replace("-", " ") for kind in kinds)
-    why += ", or a list named them" if rows else ""
-    why += "; other scans found so were kept on purpose" if kept & suggested else ""
-    return sorted((rows | suggested) - kept), why
+    words = ", ".join(kind.replace("-", " ") for kind in kinds if found.suggested([kind]))
+    reasons = [f"the audit found them as {words}"] * bool(words) + ["a list named them"] * bool(rows)
+    more = "; others that it found were kept on purpose" if kept & suggested else ""
+    return sorted((rows | suggested) - kept), ", or ".join(reasons) + more
 
 
 def _tell_stopped(options: argparse.Namespace) -> int:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from xrai import jobs
 from xrai.checkpoint import Checkpoint, open_checkpoint
 from xrai.cli.output import both, document, print_progress, say, with_interval
-from xrai.cli.places import dataset_path, path_of
-from xrai.errors import CheckpointError, RefusedError, ScanError, SettingsError
+from xrai.cli.places import dataset_path, names_in, path_of
+from xrai.errors import CheckpointError, RefusedError, ScanError
 from xrai.measurements import Measurement, measurement_folder
 from xrai.models import default_model
 from xrai.records import read_records
@@ -29,7 +29,7 @@ def evaluate(options: argparse.Namespace) -> int:
 
     checkpoint = open_checkpoint(options.name)
     checkpoint.card()  # a missing model is said before a slow dataset is opened
-    path, left_out = dataset_path(options.dataset), _listed(options.without)
+    path, left_out = dataset_path(options.dataset), names_in(options.without)
     with ExitStack() as stack:
         dataset = stack.enter_context(open_dataset(path))
         title = f"Measuring {checkpoint.name} on {path.stem}, {options.split}"
@@ -104,24 +104,6 @@ def _measured(
         return evaluation.evaluate(checkpoint, dataset, split, left_out=left_out, progress=progress)
     except _StoppedError:
         return None
-
-
-def _listed(file: str | None) -> list[str]:
-    """The names in a text file, one a line.
-
-    Raises:
-        SettingsError: it cannot be read.
-    """
-    if file is None:
-        return []
-    try:
-        lines = path_of(file).read_text(encoding="utf-8-sig").split("\n")  # a file's name may hold other line ends
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is no text"
-        raise SettingsError(
-            f"The list {file} of scans to leave out cannot be read ({why}): give a text file that names one a line."
-        ) from error
-    return [line.strip() for line in lines if line.strip()]
 
 
 def _show(options: argparse.Namespace, checkpoint: Checkpoint, measured: Measurement) -> None:

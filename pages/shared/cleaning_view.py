@@ -1,0 +1,153 @@
+"""A cleaned copy of a dataset: what the check would take out, what stays all the same, and its name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import streamlit as st
+
+from pages.shared.dataset_names import free_name, new_dataset
+from pages.shared.page import stated_errors
+from pages.shared.words import listed, scans
+from xrai import jobs
+from xrai.audit import CLEANED, Audit, Finding
+from xrai.audit.findings import BLANK, CONFLICTING, EXACT, NEAR, PATIENTS, REMOVABLE
+from xrai.dataset import Dataset
+from xrai.errors import DatasetError, JobError
+from xrai.figures import SPLIT_WORDS
+from xrai.sources import SPLITS
+
+WORDS = {
+    CONFLICTING: "Pictures with two labels",
+    EXACT: "Equal files",
+    NEAR: "Near copies",
+    PATIENTS: "Scans of patients who stand in a later split too",
+    BLANK: "Blank films",
+}
+HELPS = {
+    CONFLICTING: "All scans of such a picture are taken out, as nobody can say which label is right.",
+    EXACT: "One of each stays: the one in the test, else in validation, so that the test stays what it is.",
+    NEAR: "One of each stays: the one in the test, else in validation; of several there, the one with most detail.",
+    PATIENTS: "Their scans in the later split stay.",
+    BLANK: "There is nothing to learn from them.",
+}
+KEPT = "kept.txt"
+"""In the job's folder: the files that stay all the same, one a line."""
+
+
+def offer_cleaning(dataset: Dataset, found: Audit) -> None:
+    """Choose what to take out, and make the copy without it."""
+    removable = [finding for finding in found.findings if finding.kind in REMOVABLE and finding.suggestion]
+    st.subheader("A cleaned copy", anchor=False)
+    if not removable:
+        st.caption("There is nothing to take out: no copies, no conflicting labels and no blank films were found.")
+        return
+    st.markdown("A new dataset without the scans ticked here. This one stays as it is.")
+    for finding in removable:
+        _tick(found, finding)
+    rows = taken_out(found)
+    st.markdown(_summary(dataset, rows))
+    if (dataset.splits[rows] == SPLITS.index("test")).any():
+        st.caption("The test changes too: do not compare figures on the copy with those on this one.")
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        name = st.text_input(
+            "Name of the new dataset", free_name(f"{dataset.path.stem}-clean"), max_chars=60, width=320,
+            key=f"clean_name_{dataset.path.stem}",
+        )  # fmt: skip
+        wanted = st.button(
+            "Make the cleaned copy", type="primary", icon=":material/cleaning_services:", key="clean_start",
+            disabled=not rows,
+        )  # fmt: skip
+    if wanted:
+        _start(dataset, found, name)
+
+
+def taken_out(found: Audit) -> list[int]:
+    """The rows that a copy made now would lack, ascending."""
+    return sorted(set(found.suggested(_ticked(found))) - _kept_rows(found))
+
+
+def keep_switch(found: Audit, kind: str, group: Sequence[int]) -> None:
+    """A tick to leave a group of scans as it is; it stays when the page of scans is turned."""
+    key = f"keep_{found.fingerprint[:12]}_{kind}_{group[0]}"
+    st.checkbox(
+        "Leave these as they are", (kind, tuple(group)) in _kept(found), key=key, on_change=_switch,
+        args=(found, kind, tuple(group)),
+    )  # fmt: skip
+
+
+# ---------------------------------------------------------------- what is chosen
+
+
+def _switch(found: Audit, kind: str, group: tuple[int, ...]) -> None:
+    kept = _kept(found)
+    kept ^= {(kind, group)}
+
+
+def _kept(found: Audit) -> set[tuple[str, tuple[int, ...]]]:
+    return st.session_state.setdefault("clean_kept", {}).setdefault(found.fingerprint, set())
+
+
+def _kept_rows(found: Audit) -> set[int]:
+    return {row for _, group in _kept(found) for row in group}
+
+
+def _tick(found: Audit, finding: Finding) -> None:
+    n = len(set(finding.suggestion) - _kept_rows(found))
+    st.checkbox(
+        f"{WORDS[finding.kind]}: {scans(n)}", finding.kind in CLEANED, help=HELPS[finding.kind],
+        key=_tick_key(found, finding.kind), disabled=not n, persist_state="session",
+    )  # fmt: skip
+
+
+def _ticked(found: Audit) -> list[str]:
+    """The kinds that are to be taken out; pictures of scans are drawn before the ticks are."""
+    kinds = [kind for kind in REMOVABLE if found.suggested([kind])]
+    return [kind for kind in kinds if st.session_state.get(_tick_key(found, kind), kind in CLEANED)]
+
+
+def _tick_key(found: Audit, kind: str) -> str:
+    return f"clean_{found.fingerprint[:12]}_{kind}"
+
+
+# ---------------------------------------------------------------- the copy
+
+
+def _summary(dataset: Dataset, rows: Sequence[int]) -> str:
+    """How many scans a copy made now would lack of each split, and how many stay."""
+    if not rows:
+        return "Nothing is ticked, so nothing would be taken out."
+    counts = [(split, int((dataset.splits[rows] == number).sum())) for number, split in enumerate(SPLITS)]
+    parts = [f"{n:,} of {SPLIT_WORDS[split].lower()}" for split, n in counts if n]
+    kept = len(dataset) - len(rows)
+    return f"**{len(rows):,} of {scans(len(dataset))}** would be taken out: {listed(parts)}. {scans(kept)} stay."
+
+
+def _start(dataset: Dataset, found: Audit, name: str) -> None:
+    with stated_errors():
+        out = new_dataset(name)
+        folder = jobs.build_folder(out)
+        if jobs.Job(folder).is_active:
+            raise JobError(f"“{out.stem}” is being made already: wait until it is done, or choose another name.")
+        arguments = ["clean", str(dataset.path), str(out)]
+        for kind in _ticked(found):
+            arguments += ["--only", kind]
+        if kept := sorted(_kept_rows(found)):
+            arguments += ["--keep", str(_noted(folder, [str(dataset.files[row]) for row in kept]))]
+        jobs.start(arguments, folder, title=out.stem, details={"arguments": arguments})
+        st.session_state["dataset_shown"] = str(out)
+        st.rerun()
+
+
+def _noted(folder: Path, files: Sequence[str]) -> Path:
+    """A list of files, written into a job's folder."""
+    file = folder / KEPT
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file.write_text("\n".join(files), encoding="utf-8")
+    except OSError as error:
+        raise DatasetError(
+            f"What is to stay cannot be noted in {folder} ({error.strerror}): free some disk space, or check its rights."
+        ) from error
+    return file

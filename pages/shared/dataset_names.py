@@ -1,0 +1,34 @@
+"""What a dataset that is about to be made may be called."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from xrai.checkpoint import open_checkpoint
+from xrai.errors import CheckpointError, DatasetError
+from xrai.settings import data_dir
+
+
+def new_dataset(name: str) -> Path:
+    """The file of a dataset to make.
+
+    Raises:
+        DatasetError: it is no name, or taken.
+    """
+    name = name.strip()
+    try:
+        open_checkpoint(name)  # what is no name for a model's folder is none for a file either
+    except CheckpointError as error:
+        raise DatasetError(str(error).replace("a model's name", "a dataset's name")) from error
+    out = data_dir() / f"{name}.hdf5"
+    if out.exists():
+        raise DatasetError(f"There is already a dataset “{name}”: choose another name, or delete it first.")
+    return out
+
+
+def free_name(wanted: str) -> str:
+    """A name that no dataset has, close to the one that is wanted."""
+    stem = re.sub(r"[^\w.+-]+", "-", wanted).strip("-.") or "dataset"
+    names = [stem, *(f"{stem}-{number}" for number in range(2, 1000))]
+    return next(name for name in names if not (data_dir() / f"{name}.hdf5").exists())
