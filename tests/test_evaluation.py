@@ -17,12 +17,13 @@ from sklearn.metrics import (
     roc_auc_score,
 )
 
+from xrai.calibration import Doubt
 from xrai.checkpoint import Card, Checkpoint, open_checkpoint
 from xrai.config import TrainConfig
 from xrai.dataset import open_dataset
 from xrai.errors import CheckpointError, DatasetError
 from xrai.evaluation import NotKeptError, evaluate, predict_rows, report
-from xrai.measurements import load_measurement, measurement_folder, weights_mark
+from xrai.measurements import as_decided, load_measurement, measurement_folder, weights_mark
 from xrai.networks import build_network
 from xrai.preprocessing import Preprocessing
 from xrai.settings import PROJECT
@@ -31,7 +32,8 @@ KEYS = {
     "accuracy", "accuracy_interval", "balanced_accuracy", "balanced_accuracy_interval", "auc", "auc_interval",
     "classes", "confusion_matrix", "per_class", "threshold", "brier", "expected_calibration_error",
     "n", "n_patients", "split", "dataset", "model", "measured_before", "curves", "fingerprint", "when", "weights",
-    "left_out", "seen", "unseen",
+    "left_out", "seen", "unseen", "reliability", "expected_calibration_error_interval",
+    "expected_calibration_error_by_chance", "calibration", "doubt", "answered",
 }  # fmt: skip
 
 VALIDATION = {"n": 20, "accuracy": 0.5, "accuracy_interval": [0.3, 0.7], "auc": None, "auc_interval": None}
@@ -180,6 +182,18 @@ def test_threshold_is_the_cards(home, dataset):
     found = measured(easy, dataset, "train")
     assert [sum(row) for row in zip(*found["confusion_matrix"], strict=True)] == [0, n]
     assert found["threshold"] == 0.0
+
+
+def test_under_another_threshold_and_doubt_it_is_what_measuring_anew_gives(model, dataset):
+    kept = evaluate(model, dataset)
+    card = model.card()
+    card = replace(card, threshold=card.threshold | {"value": 0.3}, doubt=Doubt(0.1, (0.2, 0.2), (20, 20)))
+    model.write_card(card)
+    again, anew = as_decided(kept, card), evaluate(model, dataset)
+    aside = {"when": "", "measured_before": 0}
+    assert again.report | aside == anew.report | aside
+    assert again.predictions.called.tolist() == anew.predictions.called.tolist()
+    assert again.report["threshold"] != kept.report["threshold"]
 
 
 def test_classes_are_matched_by_name_in_any_order(model, practice, tmp_path):

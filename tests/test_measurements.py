@@ -10,35 +10,38 @@ import numpy as np
 import pytest
 
 from xrai import measurements
+from xrai.calibration import Calibration, Doubt
 from xrai.checkpoint import open_checkpoint
+from xrai.classification import report
 from xrai.errors import CheckpointError
-from xrai.evaluation import report
 from xrai.measurements import (
     FOLDER,
     REPORT,
     Measurement,
     Predictions,
+    as_decided,
     load_measurement,
     measurement_folder,
     save_measurement,
     weights_mark,
 )
+from xrai.metrics import predict
 
 CLASSES = ("Normal", "Covid", "Viral, Pneumonia")
 
 
-def make(n=30, seed=0, classes=CLASSES, **more):
+def make(n=30, seed=0, classes=CLASSES, threshold=None, doubt=None, **more):
     rng = np.random.default_rng(seed)
     labels = np.arange(n) % len(classes)
     shares = rng.dirichlet(np.ones(len(classes)), n)
     patients = np.array([f"p{k // 2}" for k in range(n)], object)
     files = np.array([f"test/{classes[label]}/{k}.png" for k, label in enumerate(labels)], object)
-    found = report(shares, labels, patients, classes, None)
+    found = report(shares, labels, patients, classes, threshold, doubt)
     found |= {"split": "test", "dataset": "d", "model": "m", "fingerprint": "f", "when": "2026-11-21T13:14:23+00:00",
-              "weights": "w", "left_out": 0, "seen": 0, "unseen": None, "measured_before": 0}  # fmt: skip
-    return Measurement(
-        found | more, Predictions(np.arange(n) + 5, files, patients, labels, shares.argmax(axis=1), shares)
-    )
+              "weights": "w", "left_out": 0, "seen": 0, "unseen": None, "measured_before": 0,
+              "calibration": None}  # fmt: skip
+    called = predict(shares, threshold)
+    return Measurement(found | more, Predictions(np.arange(n) + 5, files, patients, labels, called, shares))
 
 
 @pytest.fixture
@@ -108,6 +111,8 @@ def test_a_cell_gives_the_worst_first():
     assert sum(len(found.cell(truth, called)) for truth in range(3) for called in range(3)) == 60
 
 
+DOUBT = Doubt(0.1, (0.2, 0.3, 0.25), (40, 40, 40))
+
 BAD_REPORTS = {
     "another matrix": lambda r: r["confusion_matrix"][0].__setitem__(0, 99),
     "another number": lambda r: r.update(n=29),
@@ -127,12 +132,29 @@ BAD_REPORTS = {
     "no table": lambda r: r.pop("predictions_file"),
     "a table elsewhere": lambda r: r.update(predictions_file="../d-test.csv"),
     "one class": lambda r: r.update(classes=["Normal"]),
+    "reliability of a class less": lambda r: r["reliability"].pop("Covid"),
+    "reliability in words": lambda r: r["reliability"]["Covid"][0].update(mean="much"),
+    "a share beyond 1": lambda r: r["reliability"]["Covid"][0].update(share=1.5),
+    "reliability with half an interval": lambda r: r["reliability"]["Covid"][0].update(interval=[0.1]),
+    "reliability without a number of scans": lambda r: r["reliability"]["Covid"][0].update(n=0.5),
+    "half an interval of the calibration error": lambda r: r.update(expected_calibration_error_interval=[0.1, None]),
+    "chance in words": lambda r: r.update(expected_calibration_error_by_chance="little"),
+    "no calibration": lambda r: r.update(calibration={"slope": 1.0}),
+    "a calibration of fewer classes": lambda r: r.update(calibration=Calibration(1.0, (0.0, 0.0)).to_dict()),
+    "a doubt of fewer classes": lambda r: r.update(doubt=Doubt(0.1, (0.2, 0.2), (9, 9)).to_dict()),
+    "a doubt that is none": lambda r: r["doubt"].update(alpha=2),
+    "a doubt without answers": lambda r: r.update(answered=None),
+    "answers without a doubt": lambda r: r.update(doubt=None),
+    "answers of other scans": lambda r: r["answered"].update(n=29),
+    "answers of a class less": lambda r: r["answered"]["per_class"].pop(),
+    "answers in words": lambda r: r["answered"]["per_class"][0].update(wrong="few"),
+    "answers that nobody counted": lambda r: r["answered"].update(n_answered=None),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("edit", BAD_REPORTS.values(), ids=BAD_REPORTS)
 def test_a_report_that_could_not_be_shown_is_one_sentence(folder, edit):
-    save_measurement(folder, make())
+    save_measurement(folder, make(doubt=DOUBT))
     change(folder, edit)
     with pytest.raises(CheckpointError, match="d-test of the model “m” is damaged: measure again"):
         load_measurement(folder)
@@ -300,3 +322,85 @@ def test_measurements_of_one_model_lie_apart(home):
     checkpoint = open_checkpoint("m")
     places = {measurement_folder(checkpoint, Path(f"{name}.hdf5"), split) for name in "ab" for split in ("test", "val")}
     assert len(places) == 4
+
+
+TWO = ("CLEAR", "OPACITY")
+
+
+class Decides:
+    """What of a card `as_decided` asks for."""
+
+    def __init__(self, threshold=None, doubt=None, calibration=None):
+        self.threshold_value, self.doubt, self.calibration = threshold, doubt, calibration
+
+
+LATER = ("reliability", "expected_calibration_error_interval", "expected_calibration_error_by_chance", "calibration",
+         "doubt", "answered")  # fmt: skip
+
+
+class TestAsDecided:
+    @pytest.mark.parametrize("doubt", [None, Doubt(0.1, (0.3, 0.4), (40, 40))])
+    @pytest.mark.parametrize("threshold", [0.2, 0.7])
+    def test_it_is_what_measuring_anew_would_give(self, threshold, doubt):
+        kept = make(60, classes=TWO, threshold=0.5)
+        again = as_decided(kept, Decides(threshold, doubt))
+        same(again, make(60, classes=TWO, threshold=threshold, doubt=doubt))
+        assert again.report["confusion_matrix"] != kept.report["confusion_matrix"]
+        assert kept.report["threshold"] == 0.5, "the kept one stays as it is"
+
+    def test_of_what_is_decided_alike_nothing_is_worked_out_anew(self, folder):
+        doubt = Doubt(0.1, (0.3, 0.4), (40, 40))
+        save_measurement(folder, make(classes=TWO, threshold=0.5, doubt=doubt))
+        kept = load_measurement(folder)
+        assert as_decided(kept, Decides(0.5, doubt)) is kept
+
+    def test_what_comes_out_can_be_kept_and_read_back(self, folder):
+        again = as_decided(make(classes=TWO, threshold=0.5), Decides(0.3, Doubt(0.1, (0.3, 0.4), (40, 40))))
+        save_measurement(folder, again)
+        same(load_measurement(folder), again)
+
+    def test_more_classes_follow_the_doubt(self):
+        again = as_decided(make(), Decides(doubt=DOUBT))
+        same(again, make(doubt=DOUBT))
+        assert 0 < again.report["answered"]["n_answered"] < 30
+
+    def test_of_the_unseen_what_depends_on_the_threshold_is_not_known_any_more(self):
+        unseen = {"n": 9, "n_patients": 5, "accuracy": 0.6, "accuracy_interval": [0.3, 0.8], "auc": 0.7,
+                  "auc_interval": [0.5, 0.9], "per_class": {"CLEAR": {}}}  # fmt: skip
+        kept = make(classes=TWO, threshold=0.5, seen=21, unseen=unseen)
+        assert as_decided(kept, Decides(0.5, Doubt(0.1, (0.3, 0.4), (40, 40)))).report["unseen"] == unseen
+        moved = as_decided(kept, Decides(0.4)).report["unseen"]
+        assert (moved["accuracy"], moved["accuracy_interval"], moved["auc"], moved["n"]) == (None, None, 0.7, 9)
+
+    @pytest.mark.parametrize("lacking", [LATER, LATER[:1], LATER[1:3]])
+    def test_a_report_of_an_earlier_version_opens_and_gets_what_it_lacks(self, folder, lacking):
+        save_measurement(folder, make(classes=TWO, threshold=0.5))
+        change(folder, lambda values: [values.pop(name) for name in lacking])
+        kept = load_measurement(folder)
+        assert kept.doubt is None
+        assert kept.sure.all()
+        again = as_decided(kept, Decides(0.5)).report
+        whole = json.loads(json.dumps(make(classes=TWO, threshold=0.5).report))
+        del whole["calibration"]
+        assert {name: json.loads(json.dumps(again[name])) for name in whole} == whole
+
+
+@pytest.mark.parametrize(("kept", "now", "is_same"), [
+    (None, None, True),
+    (None, Calibration(1.0, (0.0, 0.0)), False),
+    (Calibration(1.5, (0.0, 0.0)), None, False),
+    (Calibration(1.5, (0.0, 0.0)), Calibration(1.5 + 1e-9, (0.0, 0.0), (0.5, 0.5)), True),
+    (Calibration(1.5, (0.0, 0.0)), Calibration(1.51, (0.0, 0.0)), False),
+    (Calibration(1.5, (0.0, 0.0)), Calibration(1.5, (0.1, -0.1)), False),
+])  # fmt: skip
+def test_probabilities_are_those_of_a_card_with_the_same_calibration(kept, now, is_same):
+    """Another processor fits the same calibration but for a rounding."""
+    found = make(classes=TWO, threshold=0.5, calibration=kept.to_dict() if kept else None)
+    assert found.has_probabilities_of(Decides(calibration=now)) == is_same
+
+
+def test_a_scan_is_sure_where_the_doubt_of_its_measurement_says_so():
+    doubt = Doubt(0.1, (0.3, 0.4), (40, 40))
+    found = make(60, classes=TWO, threshold=0.5, doubt=doubt)
+    assert found.sure.sum() == found.report["answered"]["n_answered"]
+    assert found.sure.tolist() == doubt.sure(found.predictions.probabilities, found.predictions.called).tolist()

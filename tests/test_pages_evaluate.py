@@ -13,19 +13,35 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from pages.shared import confusion, exports
+from pages.shared import confusion, exports, trust_view
 from pages.shared.datasets import Facts
 from xrai import jobs
+from xrai.calibration import Doubt, Goal
 from xrai.checkpoint import CARD, WEIGHTS, Card, Checkpoint
+from xrai.classification import report
 from xrai.config import TrainConfig
 from xrai.dataset import open_dataset
-from xrai.measurements import REPORT, load_measurement, measurement_folder, save_measurement, weights_mark
+from xrai.decisions import decide, settled
+from xrai.kit import KIT, Kit, Validation, save_kit
+from xrai.measurements import (
+    REPORT,
+    as_decided,
+    load_measurement,
+    measurement_folder,
+    save_measurement,
+    weights_mark,
+)
+from xrai.metrics import predict
 from xrai.preprocessing import Preprocessing
 from xrai.records import append_record, write_json
 from xrai.settings import PROJECT, checkpoints_dir, data_dir
 
 EVALUATE = "pages/lab/evaluate.py"
 CLASSES = ("CLEAR", "OPACITY")
+DOUBT = Doubt(0.1, (0.4, 0.45), (40, 40))
+LATER = ("reliability", "expected_calibration_error_interval", "expected_calibration_error_by_chance", "calibration",
+         "doubt", "answered")  # fmt: skip
+CHOOSING, USE, BACK = "From when on is it called Opacity?", "Use this for reading scans", "Back to what is in force"
 
 
 def opened() -> AppTest:
@@ -82,6 +98,40 @@ def make_model(model_name: str, classes=CLASSES, **dataset) -> Checkpoint:
     return checkpoint
 
 
+def make_ready(checkpoint: Checkpoint, only: int | None = None) -> None:
+    """Give a model made-up answers to validation scans, and what follows from them."""
+    n_classes = len(checkpoint.card().classes)
+    rng = np.random.default_rng(3)
+    labels = np.arange(160) % n_classes if only is None else np.full(160, only)
+    logits = (1.5 * np.eye(n_classes)[labels] + rng.normal(0, 1, (160, n_classes))).astype(np.float32)
+    patients = labels + n_classes * (np.arange(160) // n_classes // (4 // n_classes)) % 160
+    validation = Validation(logits, logits[None], labels, patients)
+    save_kit(checkpoint, Kit(validation=validation))
+    checkpoint.write_card(settled(checkpoint.card(), validation))
+
+
+@pytest.fixture
+def ready(model):
+    """A model that chose threshold and doubt on its validation scans."""
+    make_ready(model)
+    return model
+
+
+@pytest.fixture
+def made_up_ready(ready, measurement):
+    """The made-up measurement, as one of probabilities as the model has them now."""
+    card = ready.card()
+    same = replace(measurement, report=measurement.report | {"calibration": card.calibration.to_dict()})
+    return as_decided(same, card)
+
+
+@pytest.fixture
+def measured_ready(ready, dataset_here, made_up_ready):
+    folder = measurement_folder(ready, dataset_here, "test")
+    save_measurement(folder, made_up_ready)
+    return folder
+
+
 @pytest.fixture
 def model(home):
     return make_model("chance")
@@ -96,7 +146,6 @@ def dataset_here(home, practice):
 @pytest.fixture(scope="session")
 def made_up(practice, tmp_path_factory):
     """A measurement with made-up answers, of which OPACITY called CLEAR is the most frequent error."""
-    from xrai.evaluation import report
     from xrai.measurements import Measurement, Predictions
 
     with open_dataset(practice) as dataset:
@@ -109,7 +158,7 @@ def made_up(practice, tmp_path_factory):
     found = report(shares, labels, patients, CLASSES, 0.5)
     found |= {"split": "test", "dataset": "practice", "model": "chance", "fingerprint": fingerprint, "left_out": 0,
               "when": "2026-11-21T13:14:23+00:00", "seen": 0, "unseen": None, "measured_before": 0,
-              "weights": "none"}  # fmt: skip
+              "weights": "none", "calibration": None}  # fmt: skip
     called = (share >= 0.5).astype(np.int64)
     assert (called != labels)[labels == 1].sum() > max((called != labels)[labels == 0].sum(), 7)
     return Measurement(found, Predictions(rows, files, patients, labels, called, shares))
@@ -134,6 +183,12 @@ def started(monkeypatch):
     calls = []
     monkeypatch.setattr(jobs, "start", lambda arguments, folder, **more: calls.append((list(arguments), folder, more)))
     return calls
+
+
+@pytest.fixture
+def no_cells(monkeypatch):
+    """A page without the scans of the confusion matrix, whose heatmaps take most of its time."""
+    monkeypatch.setattr(confusion, "cells_and_scans", lambda *_, **__: None)
 
 
 def note_look(model, dataset_file, split="test", **more):
@@ -422,8 +477,6 @@ class TestResults:
 
     def test_what_is_not_defined_is_a_dash(self, model, dataset_here, measurement):
         """scikit-learn's report, and so ours, says 0 where nothing was called."""
-        from xrai.evaluation import report
-
         shares = np.tile([0.9, 0.1], (40, 1))
         labels = np.zeros(40, np.int64)
         found = measurement.report | report(shares, labels, measurement.predictions.patients, CLASSES, 0.5)
@@ -508,7 +561,7 @@ class TestResults:
         assert "built anew since this was measured" in warned(app)
         assert not shown_files(app)
         assert is_on(app, "can be opened once the model is measured")
-        assert len(app.metric) == 4
+        assert "Accuracy" in shown_figures(app)
 
     @pytest.mark.parametrize("file", [REPORT, "predictions-*.csv"])
     def test_a_damaged_measurement_is_one_sentence_and_can_be_made_again(self, measured, started, file):
@@ -532,7 +585,7 @@ class TestResults:
         app = opened()
         assert not app.exception
         assert len(app.error) == 1
-        assert len(app.metric) == 4
+        assert "Accuracy" in shown_figures(app)
 
     def test_a_damaged_card_is_one_sentence(self, model, measured):
         (model.folder / CARD).write_text("{}")
@@ -560,7 +613,7 @@ class TestResults:
         assert "damaged and cannot be drawn" in texts(opened())
 
     def test_a_saved_chart_says_what_it_is_of(self, measured):
-        assert captions(opened()) == ["chance on practice, test split, 40 scans"] * 3
+        assert captions(opened()) == ["chance on practice, test split, 40 scans"] * 4
 
     def test_and_that_figures_on_drawings_have_no_clinical_meaning(self, measured, dataset_here):
         with h5py.File(dataset_here, "r+") as file:
@@ -581,13 +634,38 @@ class TestResults:
         labels = [item.label for item in opened().get("download_button")]
         assert labels == ["Predictions (CSV)", "Report (CSV)", "Report (JSON)", "Charts (HTML)"]
 
+    def test_the_scans_of_a_cell_follow_the_threshold(self, ready, measured_ready):
+        app = opened()
+        goal_of(app).set_value("given").run()
+        slider(app, 0).set_value(31.0).run()
+        button(app, USE).click().run()
+        assert is_on(app, "Called Opacity from a probability of 31 % on.")
+        predictions = load_measurement(measured_ready).predictions
+        moved = replace(predictions, called=predict(predictions.probabilities, 0.31))
+        box(app, "Cell").set_value(1).run()
+        assert shown_files(app) == predictions.files[moved.cell(0, 1)].tolist()[:6]
+
+    def test_a_model_calibrated_anew_is_to_be_measured_again(self, ready, measured_ready):
+        calibration = ready.card().calibration
+        ready.write_card(replace(ready.card(), calibration=replace(calibration, slope=2 * calibration.slope)))
+        app = opened()
+        assert "calibrated anew since this was measured" in warned(app)
+        assert not any(item.value.startswith("Called Opacity from") for item in app.caption)
+
 
 class TestExports:
     """What the buttons give, which the test runner cannot press."""
 
-    def test_predictions_are_the_kept_file(self, measured):
+    def test_predictions_are_the_kept_file_and_whether_they_are_firm(self, measured, measurement):
         (kept,) = measured.glob("predictions-*.csv")
-        assert exports.predictions_csv(load_measurement(measured)) == kept.read_bytes()
+        table = list(csv.reader(io.StringIO(kept.read_text())))
+        told = list(csv.reader(io.StringIO(exports.predictions_csv(load_measurement(measured)).decode())))
+        assert [row[:5] + row[6:] for row in told] == table
+        assert [row[5] for row in told] == ["answer"] + ["firm"] * 40
+        doubting = as_decided(measurement, replace(Checkpoint(measured.parent.parent).card(), doubt=DOUBT))
+        told = list(csv.reader(io.StringIO(exports.predictions_csv(doubting).decode())))
+        assert [row[5] == "firm" for row in told[1:]] == doubting.sure.tolist()
+        assert 0 < doubting.sure.sum() < 40
 
     def test_but_no_cell_is_a_formula(self, measured, measurement):
         files = measurement.predictions.files.copy()
@@ -606,6 +684,25 @@ class TestExports:
             measurement.report["per_class"]["OPACITY"]["recall_interval"][0]
         )
         assert {row["population"] for row in rows} == {"'=drawings"}
+        assert float(rows[0]["expected_calibration_error_high"]) == pytest.approx(
+            measurement.report["expected_calibration_error_interval"][1]
+        )
+        assert rows[0]["answered"] == rows[1]["wrong"] == ""
+
+    def test_the_report_as_a_table_tells_what_firm_answers_are_worth(self, model, measurement):
+        facts = Facts(CLASSES, "p", True, "f", {}, ())
+        doubting = as_decided(measurement, replace(model.card(), doubt=DOUBT))
+        rows = list(csv.DictReader(io.StringIO(exports.report_csv(doubting, facts).decode("utf-8-sig"))))
+        answered = doubting.report["answered"]
+        assert float(rows[0]["right"]) == pytest.approx(answered["right"])
+        assert float(rows[2]["wrong_high"]) == pytest.approx(answered["per_class"][1]["wrong_interval"][1])
+        assert {row["promised_wrong"] for row in rows} == {"0.1"}
+
+    def test_the_report_of_an_earlier_version_as_a_table(self, measurement):
+        lacking = {name: value for name, value in measurement.report.items() if name not in LATER}
+        facts = Facts(CLASSES, "p", True, "f", {}, ())
+        found = exports.report_csv(replace(measurement, report=lacking), facts).decode("utf-8-sig")
+        assert {row["expected_calibration_error_low"] for row in csv.DictReader(io.StringIO(found))} == {""}
 
     def test_the_report_as_json(self, measurement):
         told = json.loads(exports.report_json(measurement, {"population": "p"}))
@@ -621,6 +718,383 @@ class TestExports:
         assert html.startswith("<!doctype html>")
         assert "Patients: &lt;script&gt;." in html
         assert "40 scans of" in html
+        assert "Answered firmly" not in html
+        doubting = as_decided(measurement, replace(Checkpoint(measured.parent.parent).card(), doubt=DOUBT))
+        assert "Answered firmly: " in exports.charts_html("m", facts, doubting, figures).decode()
+
+
+@pytest.mark.usefixtures("no_cells")
+class TestChoosing:
+    """Threshold, doubt and prevalence: tried on the page, then put in force."""
+
+    def test_what_is_in_force_is_told_and_the_controls_stand_at_it(self, ready, measured_ready):
+        app = opened()
+        assert is_on(
+            app, "In force for reading scans**: called Opacity from a probability of 50.0 % on, chosen to call"
+        )
+        assert goal_of(app).value == "likeliest"
+        assert (button(app, USE).disabled, button(app, BACK).disabled) == (True, True)
+        assert is_on(app, "Set beforehand, and tried on 160 scans that the model did not learn from")
+        assert is_on(app, "Of 100 children who are called Opacity, about")
+
+    @pytest.mark.parametrize(("kind", "limit", "words"), [
+        ("misses", 12.5, "to miss at most 12.5 in 100 scans of Opacity"),
+        ("alarms", 20.0, "to take at most 20 in 100 scans of Clear for Opacity"),
+        ("given", 31.0, "to call Opacity from a probability of 31 % on"),
+    ])  # fmt: skip
+    def test_a_goal_shows_at_once_what_comes_out_and_then_decides(self, ready, measured_ready, kind, limit, words):
+        app, before = opened(), ready.card()
+        goal_of(app).set_value(kind).run()
+        slider(app, 0).set_value(limit).run()
+        assert not app.exception
+        assert is_on(app, words)
+        assert ready.card() == before, "so far it is only tried"
+        figures = shown_figures(app)
+        button(app, USE).click().run()
+        assert not app.exception
+        card = ready.card()
+        assert card.threshold["goal"] == {"kind": kind, "limit": limit / 100}
+        assert card.doubt == before.doubt
+        assert "From now on scans are called Opacity from" in app.success[0].value
+        assert button(app, USE).disabled
+        said = load_measurement(measured_ready).predictions
+        accuracy = (predict(said.probabilities, card.threshold_value) == said.labels).mean()
+        assert shown_figures(app)["Accuracy"] == f"{100 * accuracy:.1f} %" != figures["Accuracy"]
+
+    def test_the_first_choice_can_be_taken_back_to(self, ready, measured_ready):
+        decide(ready, goal=Goal("misses", 0.1))
+        app = opened()
+        assert (goal_of(app).value, slider(app, 0).value) == ("misses", 10.0)
+        goal_of(app).set_value("likeliest").run()
+        button(app, USE).click().run()
+        assert ready.card().threshold["value"] == 0.5
+
+    def test_fewer_wrong_answers_mean_fewer_answers(self, ready, measured_ready):
+        app, before = opened(), ready.card()
+        many = shown_figures(app)["Not sure"]
+        slider(app, -1).set_value(19.5).run()
+        assert shown_figures(app)["Not sure"] == many, "what was measured stays as it is in force"
+        assert is_on(app, "at most 19.5 in 100 scans of each class get a wrong one")
+        button(app, USE).click().run()
+        assert ready.card().doubt.alpha == pytest.approx(0.195)
+        assert ready.card().threshold == before.threshold
+        assert int(shown_figures(app)["Not sure"]) < int(many)
+
+    def test_fewer_than_the_patients_allow_cannot_be_asked_for(self, ready, dataset_here):
+        app = opened()
+        assert slider(app, -1).min == pytest.approx(2.4), "of 40 patients 1 in 41"
+        assert is_on(app, "Fewer than 2.4 cannot be promised from so few patients")
+
+    def test_a_prevalence_moves_the_1000_at_once_and_is_kept(self, ready, measured_ready):
+        app = opened()
+        assert is_on(app, "Nobody has said yet: it begins at 50")
+        prevalence(app).set_value(20.0).run()
+        assert is_on(app, "1,000 children, of whom 20 in 100 have opacity")
+        assert ready.card().prevalence is None
+        before = ready.card()
+        button(app, USE).click().run()
+        assert ready.card() == replace(before, prevalence=0.2)
+        assert is_on(app, "of 100 of your children, 20 have opacity")
+
+    def test_back_takes_the_controls_to_what_is_in_force(self, ready, dataset_here):
+        app, before = opened(), ready.card()
+        goal_of(app).set_value("given").run()
+        slider(app, 0).set_value(80.0).run()
+        slider(app, -1).set_value(15.0).run()
+        prevalence(app).set_value(3.0).run()
+        button(app, BACK).click().run()
+        assert not app.exception
+        assert (goal_of(app).value, prevalence(app).value) == ("likeliest", 50.0)
+        assert button(app, USE).disabled
+        assert ready.card() == before
+
+    def test_limits_that_were_set_elsewhere_fit_the_controls(self, ready, dataset_here):
+        decide(ready, goal=Goal("misses", 0.4444), alpha=0.5)
+        app, before = opened(), ready.card()
+        assert (slider(app, 0).value, slider(app, -1).value) == (44.4, 50.0)
+        assert button(app, USE).disabled
+        prevalence(app).set_value(7.0).run()
+        button(app, USE).click().run()
+        assert ready.card() == replace(before, prevalence=0.07), "to the last digit"
+
+    def test_a_tab_that_tries_nothing_shows_what_another_put_in_force(self, ready, measured_ready):
+        app = opened()
+        decide(ready, goal=Goal("given", 0.31))
+        app.run()
+        assert not app.exception
+        assert is_on(app, "called Opacity from a probability of 31.0 % on")
+        assert (goal_of(app).value, slider(app, 0).value) == ("given", 31.0)
+
+    def test_of_two_who_choose_at_once_the_last_one_wins_and_is_told(self, ready, measured_ready):
+        app = opened()
+        goal_of(app).set_value("misses").run()
+        decide(ready, goal=Goal("given", 0.31))
+        app.run()
+        assert "somebody else put another choice in force" in warned(app)
+        assert is_on(app, "called Opacity from a probability of 31.0 % on")
+        assert is_on(app, "to miss at most 5 in 100 scans of Opacity"), "what was tried stays"
+        button(app, USE).click().run()
+        assert ready.card().threshold["goal"] == {"kind": "misses", "limit": 0.05}
+        assert "somebody else" not in warned(app)
+
+    def test_a_click_counts_also_when_another_was_quicker(self, ready, measured_ready):
+        app = opened()
+        goal_of(app).set_value("misses").run()
+        decide(ready, alpha=0.3)
+        button(app, USE).click().run()
+        card = ready.card()
+        assert (card.threshold["goal"]["kind"], card.doubt.alpha) == ("misses", 0.3)
+
+    def test_looking_at_the_test_scans_is_warned_of(self, ready, measured_ready):
+        app = opened()
+        assert is_on(app, "never on the test scans")
+        assert "Test scans of practice" in effects(app).columns
+        assert is_on(app, "If they are like the test scans instead")
+
+    def test_the_scans_that_it_is_chosen_on_are_shown_once(self, ready, dataset_here, made_up_ready):
+        with open_dataset(dataset_here) as dataset:
+            ready.write_card(replace(ready.card(), dataset=ready.card().dataset | {"fingerprint": dataset.fingerprint}))
+        found = replace(made_up_ready, report=made_up_ready.report | {"split": "val"})
+        save_measurement(measurement_folder(ready, dataset_here, "val"), found)
+        app = opened()
+        box(app, "Split").select("val").run()
+        assert not is_on(app, "never on the test scans")
+        assert len(effects(app).columns) == 2
+
+    def test_it_can_be_chosen_before_anything_is_measured(self, ready, dataset_here):
+        app = opened()
+        goal_of(app).set_value("misses").run()
+        assert len(effects(app).columns) == 2
+        button(app, USE).click().run()
+        assert not app.exception
+        assert ready.card().threshold["goal"]["kind"] == "misses"
+
+    def test_several_classes_have_only_a_doubt(self, home, dataset_here):
+        classes = ("Normal", "Covid", "Viral Pneumonia")
+        checkpoint = make_model("three", classes)
+        make_ready(checkpoint)
+        with h5py.File(dataset_here, "r+") as file:
+            file.attrs["classes"] = json.dumps(classes)
+        app = opened()
+        assert not app.exception
+        assert is_on(app, "How sure must it be?")
+        assert not app.radio
+        slider(app, 0).set_value(19.0).run()
+        button(app, USE).click().run()
+        assert not app.exception
+        assert checkpoint.card().doubt.alpha == pytest.approx(0.19)
+        assert checkpoint.card().threshold is None
+        assert "At most 19 in 100 scans of each class" in app.success[0].value
+
+    def test_without_scans_of_a_class_nothing_can_be_chosen(self, model, dataset_here):
+        make_ready(model, only=1)
+        assert is_on(opened(), "the validation scans lack one of the classes")
+
+    def test_a_goal_that_makes_no_sense_is_taken_for_none(self, ready, dataset_here):
+        card = ready.card()
+        ready.write_card(replace(card, threshold=card.threshold | {"goal": {"kind": "guess"}, "interval": None}))
+        app = opened()
+        assert not app.exception
+        assert goal_of(app).value == "likeliest"
+
+    def test_a_full_disk_is_one_sentence(self, ready, measured_ready, monkeypatch):
+        app = opened()
+        goal_of(app).set_value("misses").run()
+
+        def full(*_, **__):
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(Checkpoint, "write_card", full)
+        button(app, USE).click().run()
+        assert not app.exception
+        assert "No space left" in plainly(app.error[0].value)
+
+    def test_what_is_chosen_goes_along(self, ready, measured_ready, monkeypatch):
+        taken = {}
+        monkeypatch.setattr(exports, "charts_html", lambda name, facts, measured, figures: taken.update(figures) or b"")
+        about = {}
+        monkeypatch.setattr(exports, "report_json", lambda measured, more: about.update(more) or b"")
+        monkeypatch.setattr(exports.st, "download_button", lambda label, make, *_, **__: make())
+        decide(ready, goal=Goal("misses", 0.1), prevalence=0.2)
+        opened()
+        assert {"confusion", "threshold", "reliability-1"} <= taken.keys()
+        assert (about["chosen"]["goal"]["kind"], about["prevalence"]) == ("misses", 0.2)
+
+
+@pytest.mark.usefixtures("no_cells")
+class TestTrust:
+    def test_the_probabilities_are_compared_with_what_came_true_and_with_chance(self, ready, measured_ready):
+        app, report = opened(), load_measurement(measured_ready).report
+        assert shown_figures(app)["Off by, on average"] == f"{100 * report['expected_calibration_error']:.1f} %"
+        assert is_on(app, f"chance alone would make {100 * report['expected_calibration_error_by_chance']:.1f} %")
+        assert is_on(app, "On the whole it foretold Opacity for")
+        assert is_on(app, "They are told for scans of which 50 in 100 are Opacity. That it is 65 in 100")
+
+    @pytest.mark.parametrize(("error", "interval", "chance", "words"), [
+        (0.04, [0.03, 0.06], 0.01, "do not take a probability at its word"),
+        (0.02, [0.005, 0.03], 0.01, "can be taken at their word"),
+        (0.08, [0.04, 0.12], 0.07, "so few scans could hardly show it"),
+    ])  # fmt: skip
+    def test_what_is_off_is_weighed_against_chance(self, measured, error, interval, chance, words):
+        change_report(
+            measured, expected_calibration_error=error, expected_calibration_error_interval=interval,
+            expected_calibration_error_by_chance=chance,
+        )  # fmt: skip
+        assert is_on(opened(), words)
+
+    @pytest.mark.parametrize(
+        ("p", "words"), [(0.9, "wrong more often than it says"), (0.6, "right more often than it says")]
+    )
+    def test_in_which_direction_they_are_off_is_said(self, model, dataset_here, measurement, p, words):
+        """Of ten scans about seven are called right, at whatever probability."""
+        n = len(measurement.predictions.rows)
+        labels = np.arange(n) % 2
+        called = np.where(np.arange(n) % 10 < 7, labels, 1 - labels)
+        shares = np.where(called[:, None] == [0, 1], p, 1 - p)
+        found = report(shares, labels, measurement.predictions.patients, CLASSES, 0.5)
+        found |= {"expected_calibration_error_interval": [0.09, 0.3], "expected_calibration_error_by_chance": 0.01}
+        predictions = replace(measurement.predictions, labels=labels, called=called, probabilities=shares)
+        changed = replace(measurement, report=measurement.report | found, predictions=predictions)
+        save_measurement(measurement_folder(model, dataset_here, "test"), changed)
+        assert is_on(opened(), words)
+
+    @pytest.mark.parametrize(("share", "interval", "is_told"), [
+        (0.4, [0.2, 0.6], True), (0.4, [0.2, 0.8], False), (0.68, [0.66, 0.69], False),
+    ])  # fmt: skip
+    def test_where_it_is_farthest_off_is_told_if_it_is_more_than_chance(self, measured, share, interval, is_told):
+        point = {"low": 0.6, "high": 0.8, "mean": 0.7, "share": share, "n": 30, "interval": interval}
+        change_report(measured, reliability={name: [point] for name in CLASSES})
+        app = opened()
+        assert (
+            is_on(app, f"farthest off where it foretold about 70.0 %: there {100 * share:.1f} % came true") == is_told
+        )
+
+    @pytest.mark.parametrize(("wrong", "interval", "kind", "words"), [
+        (0.2, [0.15, 0.3], "error", "The promise does not hold on these scans"),
+        (0.2, [0.01, 0.3], "warning", "A little more than promised"),
+        (0.02, [0.0, 0.3], "success", "On these scans the promise is kept"),
+        (None, None, "success", "On these scans the promise is kept"),
+    ])  # fmt: skip
+    def test_whether_the_promise_held_is_said_plainly(self, ready, measured_ready, wrong, interval, kind, words):
+        report = load_measurement(measured_ready).report
+        per_class = [{"answered": 0.9, "answered_interval": [0.8, 1.0], "wrong": wrong, "wrong_interval": interval}]
+        per_class += [per_class[0] | {"wrong": 0.0, "wrong_interval": [0.0, 0.1]}]
+        change_report(measured_ready, answered=report["answered"] | {"per_class": per_class})
+        app = opened()
+        assert words in "".join(item.value for item in app.get(kind))
+        assert report["doubt"]["alpha"] == pytest.approx(0.03)
+
+    def test_more_than_half_left_to_a_radiologist_is_said(self, ready, measured_ready):
+        report = load_measurement(measured_ready).report
+        answered = report["answered"] | {"answered": 0.4}
+        change_report(measured_ready, answered=answered)
+        assert "more than half of these scans" in warned(opened())
+
+    def test_without_a_doubt_every_answer_is_firm(self, measured):
+        assert is_on(opened(), "Every answer counted as firm here")
+
+    def test_a_measurement_of_an_earlier_version_gets_its_figures_where_its_probabilities_are_the_models(
+        self, measured
+    ):
+        drop_later(measured)
+        app = opened()
+        assert not app.exception
+        assert "Off by, on average" in shown_figures(app)
+        assert not is_on(app, trust_view.AGAIN)
+
+    def test_else_it_still_opens_and_asks_to_be_made_again(self, ready, measured_ready):
+        drop_later(measured_ready)
+        app = opened()
+        assert not app.exception
+        assert "calibrated anew since this was measured" in warned(app)
+        assert texts(app).count(trust_view.AGAIN) == 2
+        assert "Accuracy" in shown_figures(app)
+        assert len(effects(app).columns) == 2, "no effect on scans with other probabilities"
+
+
+class TestCalibrating:
+    @pytest.fixture
+    def own(self, home, dataset_here):
+        with open_dataset(dataset_here) as dataset:
+            return make_model("own", name="practice", fingerprint=dataset.fingerprint)
+
+    def test_a_model_without_kit_is_calibrated_with_its_dataset(self, own, dataset_here, started):
+        app = opened()
+        assert is_on(app, "before XRAI could be “not sure”")
+        assert not app.radio
+        button(app, "Calibrate it with practice").click().run()
+        assert not app.exception
+        arguments, folder, _ = started[0]
+        assert arguments == ["calibrate", "own", str(dataset_here)]
+        assert folder == jobs.calibration_folder(own.folder)
+
+    @pytest.mark.parametrize(("name", "words"), [
+        ("elsewhere", "needs the dataset that it learned from, elsewhere,"), (None, "which its card does not name"),
+    ])  # fmt: skip
+    def test_where_its_dataset_is_not_here_it_is_named(self, home, dataset_here, name, words):
+        make_model("foreign", name=name, fingerprint="of another")
+        app = opened()
+        assert is_on(app, words)
+        assert buttons(app) == ["Measure"]
+
+    def test_a_running_one_is_watched(self, own, dataset_here):
+        with jobs.running(jobs.calibration_folder(own.folder), title="x") as job:
+            app = opened()
+            assert "Starting to calibrate" in app.get("progress")[0].proto.text
+            job.emit({"kind": "ready", "what": "reading the validation scans", "done": 3, "total": 10})
+            app.run()
+            assert "reading the validation scans" in app.get("progress")[0].proto.text
+            assert buttons(app) == ["Measure"]
+
+    def test_a_failed_one_shows_its_sentence_and_can_be_started_again(self, own, dataset_here, started):
+        folder = jobs.calibration_folder(own.folder)
+        folder.mkdir(parents=True)
+        write_json(folder / jobs.JOB, {"status": "failed", "title": "x", "error": "The dataset is damaged."})
+        app = opened()
+        assert "The dataset is damaged" in app.error[0].value
+        button(app, "Calibrate it with practice").click().run()
+        assert started
+
+    def test_a_damaged_kit_is_one_sentence_and_can_be_made_anew(self, own, dataset_here, started):
+        make_ready(own)
+        (own.folder / KIT).write_bytes(b"x")
+        app = opened()
+        assert not app.exception
+        assert KIT in plainly(app.error[0].value)
+        button(app, "Calibrate it with practice").click().run()
+        assert started
+
+
+def shown_figures(app: AppTest) -> dict[str, str]:
+    return {item.label: item.value for item in app.metric}
+
+
+def goal_of(app: AppTest):
+    return app.radio[0]
+
+
+def slider(app: AppTest, number: int):
+    """0: the limit of the goal, where it has one; −1: the doubt."""
+    return list(app.slider)[number]
+
+
+def prevalence(app: AppTest):
+    return next(item for item in app.number_input if "X-rayed with you" in item.label)
+
+
+def button(app: AppTest, label: str):
+    return next(item for item in app.button if item.label == label)
+
+
+def effects(app: AppTest):
+    return next(item.value for item in app.table if "What it does" in item.value.columns)
+
+
+def drop_later(folder):
+    report = json.loads((folder / REPORT).read_text(encoding="utf-8"))
+    for name in LATER:
+        report.pop(name)
+    (folder / REPORT).write_text(json.dumps(report), encoding="utf-8")
 
 
 def shown_files(app: AppTest) -> list[str]:

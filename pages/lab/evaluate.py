@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,13 @@ import streamlit as st
 
 from pages.shared.confusion import cells_and_scans
 from pages.shared.datasets import SPLIT_HELP, SPLITS, Facts, facts_of
+from pages.shared.decision_effects import figures_in_force
+from pages.shared.decisions_view import decisions
 from pages.shared.exports import exports
 from pages.shared.jobs import say_how_it_ended, stop_button, watch
 from pages.shared.page import head, remembered, stated_errors
 from pages.shared.results import class_by_class, curves, numbers, seen_in_training, training
+from pages.shared.trust_view import answers, calibrate_it, is_calibrating, probabilities
 from pages.shared.ways import needs_a_dataset, needs_a_model, read_scans_with, start_a_run
 from pages.shared.words import listed, moment, nice, nice_names, plain, scans, span
 from xrai import jobs
@@ -21,7 +25,15 @@ from xrai.checkpoint import Card, Checkpoint, list_models
 from xrai.dataset import list_datasets, says_nothing_of_patients
 from xrai.errors import CheckpointError, DatasetError
 from xrai.figures import SPLIT_WORDS, captioned, confusion_figure
-from xrai.measurements import Measurement, ancestors_learned_from, load_measurement, measurement_folder
+from xrai.kit import load_kit
+from xrai.measurements import (
+    REPORT,
+    Measurement,
+    ancestors_learned_from,
+    as_decided,
+    load_measurement,
+    measurement_folder,
+)
 from xrai.models import check_model, default_model
 
 # Streamlit would draw docstrings of constants on the page.
@@ -63,7 +75,7 @@ def main() -> None:
                 f"The dataset {path.stem} has no scans in its {SPLIT_WORDS[split].lower()} split: choose another split."
             ), icon=":material/info:")  # fmt: skip
         else:
-            _measured_or_not(checkpoint, card, path, facts, split)
+            _measured_or_not(checkpoint, card, path, facts, split, datasets)
 
 
 # ---------------------------------------------------------------- what is measured on what
@@ -113,7 +125,9 @@ def _choose_split() -> str:
 # ---------------------------------------------------------------- before, while and after
 
 
-def _measured_or_not(checkpoint: Checkpoint, card: Card, path: Path, facts: Facts, split: str) -> None:
+def _measured_or_not(
+    checkpoint: Checkpoint, card: Card, path: Path, facts: Facts, split: str, datasets: Sequence[Path]
+) -> None:
     folder = measurement_folder(checkpoint, path, split)
     job = jobs.Job(folder)
     status = job.status
@@ -143,7 +157,9 @@ def _measured_or_not(checkpoint: Checkpoint, card: Card, path: Path, facts: Fact
     _looks(card, facts, split, shown=measured is not None)
     _known(card, facts)
     if measured:
-        _results(checkpoint, card, path, facts, measured)
+        _results(checkpoint, card, path, facts, measured, datasets)
+    else:
+        _choosing(checkpoint, card, None, datasets)
 
 
 def _kept(folder: Path) -> tuple[Measurement | None, str]:
@@ -257,34 +273,37 @@ def _known(card: Card, facts: Facts) -> None:
 # ---------------------------------------------------------------- results
 
 
-def _results(checkpoint: Checkpoint, card: Card, path: Path, facts: Facts, measured: Measurement) -> None:
+def _results(
+    checkpoint: Checkpoint, card: Card, path: Path, facts: Facts, measured: Measurement, datasets: Sequence[Path]
+) -> None:
+    mark = _mark_of(measurement_folder(checkpoint, path, measured.report["split"]))
+    is_of, same_scans = measured.is_of(checkpoint), measured.report["fingerprint"] == facts.fingerprint
+    follows = is_of and measured.has_probabilities_of(card)
+    _outdated(is_of=is_of, follows=follows, same_scans=same_scans)
+    if follows:
+        measured = _in_force(measured, card, repr((mark, card.threshold_value, card.doubt)))
     report = measured.report
-    is_of, same_scans = measured.is_of(checkpoint), report["fingerprint"] == facts.fingerprint
-    if not is_of:
-        st.warning(
-            "The model was **trained on since this was measured**: the figures are those of its earlier weights. Measure again.",
-            icon=":material/history:",
-        )
-    if not same_scans:
-        st.warning(
-            "The dataset was **built anew since this was measured**: the figures are those of its earlier scans, and these "
-            "cannot be opened any more. Measure again.",
-            icon=":material/history:",
-        )
     st.divider()
     numbers(report)
     seen_in_training(report, told=_is_own(card, facts) or _is_ancestors(card, facts))
     st.subheader("Class by class", anchor=False)
     class_by_class(measured)
+    chosen_on_these = report["split"] == "val" and _is_own(card, facts)
+    _choosing(checkpoint, card, (measured, mark) if follows and not chosen_on_these else None, datasets)
+    answers(measured)
+    place = f"{path.stem}-{report['split']}"
+    name, about = f"{checkpoint.name}-{place}", _about_figures(checkpoint, report, facts)
+    trust = probabilities(measured, card, name, about)
     st.subheader("What was called what", anchor=False)
     cells = st.container()  # filled last, as heatmaps take their time
     st.subheader("At every threshold", anchor=False)
-    place = f"{path.stem}-{report['split']}"
-    name, about = f"{checkpoint.name}-{place}", _about_figures(checkpoint, report, facts)
     matrix = confusion_figure(report["confusion_matrix"], nice_names(measured.classes))
     figures = {"confusion": captioned(matrix, *about)}
-    figures |= curves(report, measured.classes, name, about)
+    figures |= curves(report, measured.classes, name, about) | trust
     figures |= training(checkpoint, _about_training(card))
+    if follows:
+        with stated_errors():
+            figures |= figures_in_force(checkpoint, card, _about_validation(card))
     st.subheader("Take it along", anchor=False)
     exports(name, card, facts, measured, figures)
     with st.container(horizontal=True):
@@ -293,7 +312,57 @@ def _results(checkpoint: Checkpoint, card: Card, path: Path, facts: Facts, measu
         if st.button("Train another one", icon=":material/model_training:"):
             start_a_run()
     with cells:
-        cells_and_scans(checkpoint, card, path, measured, place, about=about, opens=same_scans, explains=is_of)
+        told = card if follows else replace(card, threshold=None)
+        cells_and_scans(checkpoint, told, path, measured, place, about=about, opens=same_scans, explains=is_of)
+
+
+def _outdated(*, is_of: bool, follows: bool, same_scans: bool) -> None:
+    """What changed since the measurement was made."""
+    if not is_of:
+        st.warning(
+            "The model was **trained on since this was measured**: the figures are those of its earlier weights. Measure again.",
+            icon=":material/history:",
+        )
+    elif not follows:
+        st.warning(
+            "The model was **calibrated anew since this was measured**: the figures are those of its earlier probabilities and "
+            "of what was in force then. Measure again.",
+            icon=":material/history:",
+        )
+    if not same_scans:
+        st.warning(
+            "The dataset was **built anew since this was measured**: the figures are those of its earlier scans, and these "
+            "cannot be opened any more. Measure again.",
+            icon=":material/history:",
+        )
+
+
+@st.cache_data(max_entries=20, show_spinner=False)
+def _in_force(_measured: Measurement, _card: Card, key: str) -> Measurement:
+    """What was measured as it is under the threshold and the doubt in force, worked out once for each."""
+    return as_decided(_measured, _card)
+
+
+def _mark_of(folder: Path) -> str:
+    """Equal for as long as a kept measurement is the same: what figures may be remembered by."""
+    return f"{folder}|{(folder / REPORT).stat().st_mtime_ns}"
+
+
+def _choosing(
+    checkpoint: Checkpoint, card: Card, others: tuple[Measurement, str] | None, datasets: Sequence[Path]
+) -> None:
+    """Where threshold and doubt are chosen, or what is needed for that."""
+    two = len(card.classes) == 2
+    title = f"From when on is it called {plain(nice_names(card.classes)[1])}?" if two else "How sure must it be?"
+    st.subheader(title, anchor=False)
+    if is_calibrating(checkpoint):
+        return
+    with stated_errors():
+        has_answers = load_kit(checkpoint, card).validation is not None
+        if has_answers:
+            decisions(checkpoint, card, *(others or (None, "")), _about_validation(card))
+            return
+    calibrate_it(checkpoint, card, datasets)
 
 
 def _about_figures(checkpoint: Checkpoint, report: Mapping[str, Any], facts: Facts) -> list[str]:
@@ -305,8 +374,16 @@ def _about_figures(checkpoint: Checkpoint, report: Mapping[str, Any], facts: Fac
 
 def _about_training(card: Card) -> list[str]:
     """What a saved picture of the training's curves says of it."""
-    learned = card.dataset
-    said = [f"{card.name}, trained on {learned.get('name') or 'a dataset that is not known'}"]
+    return _about_own(card, f"{card.name}, trained on {card.dataset.get('name') or 'a dataset that is not known'}")
+
+
+def _about_validation(card: Card) -> list[str]:
+    """What a saved picture of what is chosen says of it."""
+    return _about_own(card, f"{card.name} on the validation scans of {card.dataset.get('name') or 'its dataset'}")
+
+
+def _about_own(card: Card, what: str) -> list[str]:
+    learned, said = card.dataset, [what]
     means_nothing = says_nothing_of_patients(
         str(learned.get("population") or ""), drawings=bool(learned.get("drawings"))
     )

@@ -13,7 +13,7 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from pages.shared.datasets import Facts
-from pages.shared.words import harmless, moment, scans
+from pages.shared.words import harmless, moment, scans, span
 from xrai.checkpoint import Card
 from xrai.figures import page_of
 from xrai.measurements import Measurement
@@ -32,9 +32,12 @@ def exports(name: str, card: Card, facts: Facts, measured: Measurement, figures:
         measured: what was measured of the one on the other.
         figures: the charts on the page; `confusion` is among them.
     """
-    about = {"population": facts.population, "drawings": facts.drawings, "model_notes": list(card.notes)}
+    about = {
+        "population": facts.population, "drawings": facts.drawings, "model_notes": list(card.notes),
+        "chosen": card.threshold, "prevalence": card.prevalence,
+    }  # fmt: skip
     made: dict[str, tuple[Callable[[], bytes], str, str, str]] = {
-        "Predictions (CSV)": (lambda: predictions_csv(measured), "predictions.csv", "text/csv", "Every scan with its truth, what it was called and all probabilities."),
+        "Predictions (CSV)": (lambda: predictions_csv(measured), "predictions.csv", "text/csv", "Every scan with its truth, what it was called, whether firmly, and all probabilities."),
         "Report (CSV)": (lambda: report_csv(measured, facts), "report.csv", "text/csv", "A line for each class and one for all, each figure with the ends of its interval."),
         "Report (JSON)": (lambda: report_json(measured, about), "report.json", "application/json", "Everything on this page for another program, curves included."),
         "Charts (HTML)": (lambda: charts_html(name, facts, measured, figures), "charts.html", "text/html", "All charts on one page that opens in any browser, without internet."),
@@ -48,9 +51,12 @@ def exports(name: str, card: Card, facts: Facts, measured: Measurement, figures:
 
 
 def predictions_csv(measured: Measurement) -> bytes:
-    """A line a scan, with names that a spreadsheet would compute made text."""
-    out = io.StringIO(newline="")
-    csv.writer(out).writerows(map(harmless, line) for line in measured.table())
+    """A line a scan, with whether its answer is firm, and with names that a spreadsheet would compute made text."""
+    out, head, *lines = io.StringIO(newline=""), *measured.table()
+    firm = ["answer", *("firm" if sure else "not sure" for sure in measured.sure)]
+    where = head.index("called") + 1
+    table = ([*line[:where], said, *line[where:]] for line, said in zip([head, *lines], firm, strict=True))
+    csv.writer(out).writerows(map(harmless, line) for line in table)
     return out.getvalue().encode("utf-8", "surrogateescape")
 
 
@@ -61,11 +67,16 @@ def report_csv(measured: Measurement, facts: Facts) -> bytes:
         ("accuracy", "balanced_accuracy", "auc"),
         ("recall", "precision", "f1", "auc"),
     )
-    lines = [{"class": "all", "scans": report["n"]} | _columns(report, of_all)]
-    for name in measured.classes:
+    answered = report.get("answered") or {"per_class": [{}] * len(measured.classes)}
+    trust = _columns(report, ("expected_calibration_error",)) | _columns(answered, ("answered", "right"))
+    trust |= {name: report.get(name) for name in ("brier", "expected_calibration_error_by_chance")}
+    lines = [{"class": "all", "scans": report["n"]} | _columns(report, of_all) | trust]
+    for name, firm in zip(measured.classes, answered["per_class"], strict=True):
         row = report["per_class"][name]
-        lines.append({"class": name, "scans": row["support"]} | _columns(row, of_class))
+        figures = _columns(row, of_class) | _columns(firm, ("answered", "wrong"))
+        lines.append({"class": name, "scans": row["support"]} | figures)
     about = {name: report[name] for name in ("model", "dataset", "split", "when", "n_patients", "seen", "threshold")}
+    about["promised_wrong"] = measured.doubt.alpha if measured.doubt else None
     table = pd.DataFrame(lines).assign(**about, population=facts.population, note="research only, no diagnosis")
     table = table.map(harmless)
     return table.to_csv(index=False).encode("utf-8-sig", "backslashreplace")
@@ -74,8 +85,8 @@ def report_csv(measured: Measurement, facts: Facts) -> bytes:
 def _columns(values: Mapping[str, Any], names: Sequence[str]) -> dict[str, float | None]:
     columns = {}
     for name in names:
-        low, high = values[f"{name}_interval"] or (None, None)
-        columns |= {name: values[name], f"{name}_low": low, f"{name}_high": high}
+        low, high = values.get(f"{name}_interval") or (None, None)
+        columns |= {name: values.get(name), f"{name}_low": low, f"{name}_high": high}
     return columns
 
 
@@ -89,7 +100,15 @@ def charts_html(name: str, facts: Facts, measured: Measurement, figures: Mapping
     report = measured.report
     said = (
         f"{scans(report['n'])} of {report['n_patients']:,} patients, measured on {moment(report['when'])}. "
-        f"Patients: {facts.population or 'not described'}. Research software, no medical device."
+        f"Patients: {facts.population or 'not described'}. {_firmly(report)}Research software, no medical device."
     )
     matrix = go.Figure(figures["confusion"]).update_layout(width=MATRIX_WIDTH)
     return page_of({**figures, "confusion": matrix}, name, said).encode()
+
+
+def _firmly(report: Mapping[str, Any]) -> str:
+    answered = report.get("answered")
+    if not answered:
+        return ""
+    share = span(answered["answered"], answered["answered_interval"])
+    return f"Answered firmly: {share}; of these right: {span(answered['right'], answered['right_interval'])}. "

@@ -51,10 +51,13 @@ def seen_in_training(report: Mapping[str, Any], *, told: bool) -> None:
     rest = report["unseen"]
     if report["seen"] and rest:
         auc = span(rest["auc"], rest["auc_interval"], as_percent=False)
+        accuracy = f"{measure(rest['accuracy'])}, {interval_line(rest['accuracy_interval'])}"
+        if rest["accuracy"] is None:
+            accuracy = "not known under the threshold in force, so measure again"
         st.warning(plain(
             f"{scans(report['seen'])} of these {report['n']:,} the model, or one that it goes back to, had seen in training, which may "
             f"flatter the figures above. Without them, on {scans(rest['n'])} of {rest['n_patients']:,} patients: accuracy "
-            f"{measure(rest['accuracy'])}, {interval_line(rest['accuracy_interval'])}; AUC {auc}."
+            f"{accuracy}; AUC {auc}."
         ), icon=":material/warning:")  # fmt: skip
     elif report["seen"] and not told:
         st.caption(
@@ -63,7 +66,7 @@ def seen_in_training(report: Mapping[str, Any], *, told: bool) -> None:
 
 
 def class_by_class(measured: Measurement) -> None:
-    """The figures of each class against the rest, and how far the probabilities can be trusted."""
+    """The figures of each class against the rest."""
     report, rows = measured.report, []
     called = np.sum(report["confusion_matrix"], axis=0)
     for k, (name, label) in enumerate(zip(measured.classes, nice_names(measured.classes), strict=True)):
@@ -75,7 +78,7 @@ def class_by_class(measured: Measurement) -> None:
             "auc": True,
         }
         shown = {
-            key: _with_interval(row[key], row[f"{key}_interval"], as_percent=key != "auc") if known[key] else "–"
+            key: with_interval(row[key], row[f"{key}_interval"], as_percent=key != "auc") if known[key] else "–"
             for key in known
         }  # fmt: skip
         rows.append({
@@ -91,11 +94,17 @@ def class_by_class(measured: Measurement) -> None:
         "only when both are. “–”: cannot be said, because no scan is of the class or none was called so. In brackets: the "
         "95 % interval."
     )
-    brier, gap = report["brier"], report["expected_calibration_error"]
-    st.caption(
-        f"Do the probabilities keep what they promise? Brier score {measure(brier, as_percent=False)}, expected calibration "
-        f"error {measure(gap, as_percent=False)}: 0 is best for both."
-    )
+
+
+def with_interval(value: float | None, interval: Sequence[float] | None, *, as_percent: bool) -> str:
+    """A measure with its 95 % interval as it stands in tables, such as `93.1 % (90–95)`; a dash where it is not known."""
+    if value is None:
+        return "–"
+    if not interval:
+        return measure(value, as_percent=as_percent)
+    low, high = (f"{100 * end:.0f}" if as_percent else f"{end:.2f}" for end in interval)
+    figure = measure(value, as_percent=as_percent).replace(" ", "\u00a0")
+    return f"{figure} ({low}–\u2060{high})"  # with a mark that forbids a new line after the dash
 
 
 # ---------------------------------------------------------------- curves
@@ -165,13 +174,3 @@ def training(checkpoint: Checkpoint, about: Sequence[str]) -> dict[str, go.Figur
         "The weights of the best epoch on validation were kept."
     )
     return figures
-
-
-def _with_interval(value: float | None, interval: Sequence[float] | None, *, as_percent: bool) -> str:
-    if value is None:
-        return "–"
-    if not interval:
-        return measure(value, as_percent=as_percent)
-    low, high = (f"{100 * end:.0f}" if as_percent else f"{end:.2f}" for end in interval)
-    figure = measure(value, as_percent=as_percent).replace(" ", "\u00a0")
-    return f"{figure} ({low}–\u2060{high})"  # with a mark that forbids a new line after the dash

@@ -123,8 +123,8 @@ class Threshold:
         return " ".join(told)
 
     def to_dict(self) -> dict[str, Any]:
-        """The threshold as plain JSON-able values."""
-        return asdict(self)
+        """The threshold as it comes back from JSON."""
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Threshold:

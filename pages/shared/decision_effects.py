@@ -1,0 +1,266 @@
+"""What a choice of threshold and doubt does: to the validation scans, to others that were measured, to 1,000 people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+from typing import Any, NamedTuple, cast
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+import streamlit as st
+
+from pages.shared.charts import chart_config
+from pages.shared.readers import model_key
+from pages.shared.results import with_interval
+from pages.shared.words import nice_names, percent, plain
+from xrai.calibration import (
+    Goal,
+    Threshold,
+    answer_report,
+    condition_of,
+    of_hundred,
+    people_of,
+    per_thousand,
+    predictive_values,
+    threshold_points,
+)
+from xrai.calibration.thresholds import EVEN
+from xrai.checkpoint import Card, Checkpoint
+from xrai.decisions import settled, validation_of
+from xrai.figures import SPLIT_WORDS, captioned, thousand_figure, threshold_figure
+from xrai.kit import KIT, Validation
+from xrai.measurements import Measurement
+from xrai.metrics import Interval, predict, share_by_patient
+
+LOOKING_FLATTERS = (
+    "All of this is chosen on the validation scans, never on the test scans: their column only shows what comes of it. "
+    "Whoever moves the controls until that column looks good fits the model to these very scans, and its figures flatter "
+    "from then on."
+)
+BY_CHANCE = "In brackets: the 95 % interval."
+
+Share = tuple[float, Interval] | None
+"""A share of scans with its interval; None where there are no such scans."""
+
+
+class Effect(NamedTuple):
+    """What a decision does to scans: the second of two classes found, the first cleared, and what is answered."""
+
+    found: Share
+    cleared: Share
+    answers: dict[str, Any]
+
+
+class Preview(NamedTuple):
+    """A card as it would be, and what that does to the validation scans; `points` as `threshold_points` gives them."""
+
+    card: Card
+    effect: Effect
+    points: dict[str, list[float]] | None
+
+
+def stamp_of(checkpoint: Checkpoint) -> str:
+    """Equal for equal files of a model, its kit among them: what figures may be remembered by."""
+    file = checkpoint.folder / KIT
+    return f"{model_key(checkpoint)}|{file.stat().st_mtime_ns if file.is_file() else ''}"
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def validation_scans(_checkpoint: Checkpoint, stamp: str) -> Validation:
+    """What a model answered to its validation scans, read once.
+
+    Raises:
+        CheckpointError: that was not kept, or is damaged.
+    """
+    return validation_of(_checkpoint, _checkpoint.card())
+
+
+def figures_in_force(checkpoint: Checkpoint, card: Card, about: Sequence[str]) -> dict[str, go.Figure]:
+    """The chart of what the threshold in force does, for the exports; of two classes only."""
+    if len(card.classes) != 2 or card.calibration is None or card.threshold is None:
+        return {}
+    validation = validation_scans(checkpoint, stamp_of(checkpoint))
+    points = threshold_points(card.probabilities(validation.logits)[:, 1], validation.labels)
+    return {} if points is None else {"threshold": captioned(_threshold_chart(card, points), *about)}
+
+
+@st.cache_data(max_entries=300, show_spinner=False)
+def previewed(_checkpoint: Checkpoint, stamp: str, kind: str, limit: float | None, alpha: float | None) -> Preview:
+    """A model's card with another goal of its threshold and another doubt, and what that does; worked out once for each.
+
+    Raises:
+        CheckpointError: its answers to the validation scans were not kept, or are damaged.
+    """
+    card, validation = _checkpoint.card(), validation_scans(_checkpoint, stamp)
+    card = settled(card, validation, goal=Goal(cast(Any, kind), limit), alpha=alpha)
+    p = card.probabilities(validation.logits)
+    points = threshold_points(p[:, 1], validation.labels) if len(card.classes) == 2 else None
+    return Preview(card, _effect(card, p, validation.labels, validation.patients), points)
+
+
+@st.cache_data(max_entries=300, show_spinner=False)
+def measured_effect(_card: Card, _measured: Measurement, key: str) -> Effect:
+    """What a decision does to scans that were measured; `key` is equal for as long as both are the same."""
+    said = _measured.predictions
+    return _effect(_card, said.probabilities, said.labels, said.patients)
+
+
+def _effect(card: Card, probabilities: np.ndarray, labels: np.ndarray, patients: np.ndarray) -> Effect:
+    called, who = predict(probabilities, card.threshold_value), patients.tolist()
+    answers = answer_report(card.sure(probabilities, called), called, labels, who, len(card.classes))
+    if len(card.classes) != 2:
+        return Effect(None, None, answers)
+    found, cleared = (share_by_patient(called == k, who, labels == k) for k in (1, 0))
+    return Effect(found, cleared, answers)
+
+
+def people_in(card: Card) -> str:
+    """Whom a model was trained on: "children" or "patients"."""
+    return people_of(str(card.dataset.get("population") or ""))
+
+
+# ---------------------------------------------------------------- how it is told
+
+
+def not_sure(card: Card) -> str:
+    """Where it is not sure, as a sentence."""
+    assert card.doubt is not None
+    if len(card.classes) != 2:
+        return f"At most {100 * card.doubt.alpha:.3g} in 100 scans of each class are to get a wrong firm answer."
+    low, high = card.doubt.zone(_value(card))
+    if low >= high:
+        return "No answer is “not sure”: the classes are told apart well enough without."
+    return f"Between {percent(low)} and {percent(high)} the answer is “not sure: ask a radiologist”."
+
+
+def _threshold_chart(card: Card, points: dict[str, list[float]]) -> go.Figure:
+    first, second = nice_names(card.classes)
+    value = _value(card)
+    zone = card.doubt.zone(value) if card.doubt else None
+    interval = (card.threshold or {}).get("interval")
+    figure = threshold_figure(points, (first, second), value, zone=zone, interval=interval)
+    return figure.update_xaxes(title=f"Called {escape(second, quote=False)} from here on")  # fits half a page
+
+
+def _value(card: Card) -> float:
+    return EVEN if card.threshold_value is None else card.threshold_value
+
+
+def chart(name: str, preview: Preview, about: Sequence[str]) -> None:
+    """What every threshold does to the validation scans, with the one of the card; of two classes only."""
+    if preview.points is not None:
+        figure = captioned(_threshold_chart(preview.card, preview.points), *about)
+        st.plotly_chart(figure, key=f"decide_threshold_{name}", config=chart_config(f"{name}-threshold"))
+
+
+def what_comes_out(card: Card) -> None:
+    """How the threshold came out on the validation scans, and where it is not sure."""
+    names = nice_names(card.classes)
+    told = []
+    if card.threshold and len(names) == 2:
+        told.append(Threshold.from_dict(card.threshold).sentence((names[0], names[1])))
+    if card.doubt:
+        told += [not_sure(card)] if len(names) == 2 else []
+        told.append(card.doubt.sentence(tuple(names)))
+    st.markdown(plain(" ".join(told)))
+
+
+def table(preview: Preview, effect: Effect | None, measured: Measurement | None) -> None:
+    """What it does to the validation scans, and beside them to those that were measured."""
+    columns = {"Validation scans, on which it is chosen": _rows(preview.card, preview.effect)}
+    is_test = False
+    if effect is not None and measured is not None:
+        is_test = measured.report["split"] == "test"
+        columns[f"{_split(measured)} scans of {measured.report['dataset']}"] = _rows(preview.card, effect)
+    table = pd.DataFrame(columns)
+    table.insert(0, "What it does", table.index)
+    st.table(table.rename(columns=plain), border="horizontal", hide_index=True)
+    st.caption(BY_CHANCE)
+    if is_test:
+        st.caption(f":material/visibility: {LOOKING_FLATTERS}")
+
+
+def _split(measured: Measurement) -> str:
+    name = str(measured.report["split"])
+    return SPLIT_WORDS.get(name, name)
+
+
+def _rows(card: Card, effect: Effect) -> dict[str, str]:
+    names, answers = list(map(plain, nice_names(card.classes))), effect.answers
+    rows = {}
+    if len(names) == 2:
+        rows = {f"**{names[1]}** found": _shown(effect.found), f"**{names[0]}** cleared": _shown(effect.cleared)}
+    rows["Answered firmly"] = with_interval(answers["answered"], answers["answered_interval"], as_percent=True)
+    rows["Of these, right"] = with_interval(answers["right"], answers["right_interval"], as_percent=True)
+    for name, row in zip(names, answers["per_class"], strict=True):
+        rows[f"**{name}** with a wrong firm answer"] = with_interval(
+            row["wrong"], row["wrong_interval"], as_percent=True
+        )
+    return rows
+
+
+def _shown(share: Share) -> str:
+    return "–" if share is None else with_interval(share[0], share[1], as_percent=True)
+
+
+# ---------------------------------------------------------------- a thousand people
+
+
+def thousand(
+    name: str, preview: Preview, effect: Effect | None, measured: Measurement | None, prevalence: float, about: Sequence[str]
+) -> None:  # fmt: skip
+    """What becomes of 1,000 people as the validation scans have it, and in a sentence as those that were measured."""
+    card = preview.card
+    people, condition = people_in(card), condition_of(card.classes[1])
+    found, cleared = preview.effect.found, preview.effect.cleared
+    if found is None or cleared is None:
+        return
+    st.markdown(plain(
+        f"What it means for 1,000 {people}, of whom {100 * prevalence:.3g} in 100 have {condition}, "
+        "if they are like the validation scans:"
+    ))  # fmt: skip
+    counts = per_thousand(found[0], cleared[0], prevalence)
+    figure = captioned(thousand_figure(counts, condition, people), *about)
+    st.plotly_chart(figure, key=f"decide_thousand_{name}", config=chart_config(f"{name}-thousand", still=True))
+    told = [*_in_words(card, preview.effect, prevalence), *_left_out(card, preview.effect, prevalence)]
+    st.markdown("\n".join(f"- {plain(sentence)}" for sentence in told))
+    if effect and measured and effect.found and effect.cleared:
+        other = per_thousand(effect.found[0], effect.cleared[0], prevalence)
+        counts = (
+            f"{other.found:,} found, {other.missed:,} missed, {other.alarms:,} false alarms, {other.cleared:,} cleared."
+        )
+        words = " ".join([counts, *_in_words(card, effect, prevalence)])
+        st.markdown(f"**If they are like the {plain(_split(measured).lower())} scans instead**: {plain(words)}")
+
+
+def _in_words(card: Card, effect: Effect, prevalence: float) -> list[str]:
+    """What either call means."""
+    assert effect.found and effect.cleared
+    first, second = nice_names(card.classes)
+    people, condition = people_in(card), condition_of(card.classes[1])
+    have, have_not = predictive_values(effect.found[0], effect.cleared[0], prevalence)
+    told = []
+    if have is not None:
+        told.append(f"Of 100 {people} who are called {second}, {_about(have)} have {condition}.")
+    if have_not is not None:
+        told.append(f"Of 100 {people} who are called {first}, {_about(1 - have_not)} have {condition} all the same.")
+    return told
+
+
+def _left_out(card: Card, effect: Effect, prevalence: float) -> list[str]:
+    """How many are left to a radiologist, where the classes have scans and there is a doubt."""
+    answered = [row["answered"] for row in effect.answers["per_class"]]
+    if card.doubt is None or None in answered:
+        return []
+    unsure = 1000 * ((1 - prevalence) * (1 - answered[0]) + prevalence * (1 - answered[1]))
+    return [
+        f"{unsure:,.0f} of the 1,000 get the answer “not sure: ask a radiologist”; the picture counts them by what the "
+        "threshold alone would call them."
+    ]
+
+
+def _about(share: float) -> str:
+    count = of_hundred(min(max(share, 0.0), 1.0))
+    return {0: "fewer than 1", 100: "more than 99"}.get(count, f"about {count}")

@@ -1,0 +1,283 @@
+"""From when on what is called, and when it is not sure: choices that are tried on the page before they are put in force."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, cast
+
+import numpy as np
+import streamlit as st
+
+from pages.shared.decision_effects import (
+    Preview,
+    chart,
+    measured_effect,
+    not_sure,
+    people_in,
+    previewed,
+    stamp_of,
+    table,
+    thousand,
+    validation_scans,
+    what_comes_out,
+)
+from pages.shared.page import announce, announcements, stated_errors, stated_later
+from pages.shared.words import nice_names, percent, plain
+from xrai.calibration import Goal, condition_of
+from xrai.checkpoint import Card, Checkpoint
+from xrai.decisions import ALPHA, decide, goal_of
+from xrai.kit import Validation
+from xrai.measurements import Measurement
+
+MOST = {"misses": 20.0, "alarms": 30.0, "given": 99.0}
+USUAL = {"misses": 5.0, "alarms": 10.0}
+"""In 100: where the sliders end, and where they begin unless the card says otherwise."""
+
+LEAST_DOUBT, MOST_DOUBT = 1.0, 20.0
+
+
+class Choice(NamedTuple):
+    """What the controls say, in 100; a limit is None where whichever class is likelier is called."""
+
+    kind: str
+    limit: float | None
+    doubt: float
+    prevalence: float
+
+
+@st.fragment
+def decisions(
+    checkpoint: Checkpoint, card: Card, measured: Measurement | None, mark: str, about: Sequence[str]
+) -> None:
+    """Controls for threshold, doubt and prevalence, what they would do, and a button that puts it in force.
+
+    Args:
+        checkpoint: a model whose answers to the validation scans were kept.
+        card: that the page around was drawn with.
+        measured: other scans to show the effect on, with probabilities as the card has them; None for none.
+        mark: equal for as long as `measured` is the same.
+        about: lines that say on charts what they are of.
+    """
+    with stated_errors():
+        now = checkpoint.card()
+        if _decided(now) != _decided(card):
+            st.rerun()  # put in force here or in another tab: the whole page follows
+        announcements()
+        stamp = stamp_of(checkpoint)
+        lowest = _least_doubt(validation_scans(checkpoint, stamp))
+        if lowest is None:
+            st.info(plain(
+                "Nothing can be chosen here, because the validation scans lack one of the classes: build a dataset whose "
+                "validation split has scans of each, and train on that."
+            ), icon=":material/info:")  # fmt: skip
+            return
+        _in_force(now)
+        halves = st.grid(2 if len(now.classes) == 2 else 1, min_column_width=340)
+        with halves.cell():
+            chosen = _controls(checkpoint.name, now, lowest)
+            preview = previewed(checkpoint, stamp, *_wanted(chosen, now, lowest))
+            _buttons(checkpoint, now, chosen, preview, lowest)
+        with halves.cell():
+            chart(checkpoint.name, preview, about)
+        what_comes_out(preview.card)
+        effect = None
+        if measured is not None:
+            key = repr((mark, preview.card.threshold_value, preview.card.doubt))
+            effect = measured_effect(preview.card, measured, key)
+        table(preview, effect, measured)
+        if len(now.classes) == 2:
+            thousand(checkpoint.name, preview, effect, measured, chosen.prevalence / 100, about)
+
+
+# ---------------------------------------------------------------- what is in force, and the controls
+
+
+def _decided(card: Card) -> str:
+    """Equal for cards that decide alike."""
+    return repr((card.threshold, card.doubt, card.prevalence, card.calibration))
+
+
+def _in_force(card: Card) -> None:
+    told = [_rule(card) if card.threshold else "whichever class is likeliest is called"]
+    if card.doubt:
+        told.append(f"at most {100 * card.doubt.alpha:.3g} in 100 scans of each class may get a wrong firm answer")
+    else:
+        told.append("every answer is firm")
+    if card.prevalence is not None and len(card.classes) == 2:
+        told.append(_of_yours(card))
+    st.markdown(f":material/gavel: **In force for reading scans**: {plain('; '.join(told))}.")
+
+
+def _rule(card: Card) -> str:
+    first, second = nice_names(card.classes)
+    value = percent(card.threshold_value or 0)
+    goal = _goal_of(card)
+    is_told = goal.kind != "given" and "goal" in (card.threshold or {})
+    why = f", chosen to {goal.in_words((first, second))}" if is_told else ""
+    return f"called {second} from a probability of {value} on{why}"
+
+
+def _of_yours(card: Card) -> str:
+    return f"of 100 of your {people_in(card)}, {100 * (card.prevalence or 0):.3g} have {condition_of(card.classes[1])}"
+
+
+def _goal_of(card: Card) -> Goal:
+    """What the threshold in force is to do, as far as the card makes sense."""
+    try:
+        return goal_of(card)
+    except (LookupError, TypeError, ValueError):
+        return Goal("likeliest")
+
+
+def _least_doubt(validation: Validation) -> float | None:
+    """How few wrong answers in 100 so few patients allow to promise; None where a class has no scans."""
+    patients = [len(np.unique(validation.patients[validation.labels == k])) for k in range(validation.logits.shape[1])]
+    return max(LEAST_DOUBT, *(round(100 / (n + 1), 1) for n in patients)) if all(patients) else None
+
+
+def _kept_choice(card: Card, lowest: float) -> Choice:
+    """What the controls say when they stand at what is in force."""
+    goal, doubt = _goal_of(card), card.doubt.alpha if card.doubt else ALPHA
+    shares = card.calibration.prevalence if card.calibration else None
+    known = card.prevalence or (shares[1] if shares else 0.5)
+    limit = None if goal.limit is None else round(100 * goal.limit, 1)
+    return Choice(goal.kind, limit, max(round(100 * doubt, 1), lowest), round(100 * known, 1))
+
+
+def _controls(name: str, card: Card, lowest: float) -> Choice:
+    """The controls; they begin at what is in force, and stay where somebody moved them."""
+    kept = _kept_choice(card, lowest)
+    key = f"decide_{name}_{st.session_state.get(_revision(name), 0)}"
+    before = st.session_state.setdefault(f"{key}_from", (_decided(card), kept))
+    two = len(card.classes) == 2
+    kind, limit = _goal_controls(key, card, kept) if two else ("likeliest", None)
+    doubt = _doubt_slider(key, kept, lowest, len(card.classes))
+    chosen = Choice(kind, limit, doubt, _prevalence(key, card, kept) if two else kept.prevalence)
+    if before[0] != _decided(card):
+        if chosen == before[1]:  # nobody moved anything here: show what is in force now
+            _begin_anew(name)
+            st.rerun()
+        st.warning(
+            "Meanwhile **somebody else put another choice in force**: it stands above. Yours takes its place if you use it.",
+            icon=":material/group:",
+        )
+    return chosen
+
+
+def _goal_controls(key: str, card: Card, kept: Choice) -> tuple[str, float | None]:
+    """What the threshold of two classes is to do, and its limit in 100."""
+    first, second = map(plain, nice_names(card.classes))
+    labels = {
+        "likeliest": "Whichever class is likelier is called",
+        "misses": f"Miss few with {second}",
+        "alarms": f"Raise few false alarms among {first}",
+        "given": "A probability that you set",
+    }
+    kind = st.radio(
+        "What is the threshold to do?", list(labels), format_func=labels.__getitem__,
+        key=_begun(f"{key}_kind", kept.kind),
+    )  # fmt: skip
+    of = {
+        "misses": f"At most so many of 100 scans of {second} are missed",
+        "alarms": f"At most so many of 100 scans of {first} are called {second}",
+        "given": f"Called {second} from this probability on, in %",
+    }
+    if kind not in of:
+        return kind, None
+    start = kept.limit if kind == kept.kind and kept.limit else USUAL.get(kind, _rounded_value(card))
+    low, step = (1.0, 1.0) if kind == "given" else (0.5, 0.5)
+    return kind, st.slider(
+        of[kind], min(low, start), max(MOST[kind], start), step=step, format="%.3g", key=_begun(f"{key}_{kind}", start),
+    )  # fmt: skip
+
+
+def _prevalence(key: str, card: Card, kept: Choice) -> float:
+    """How many of 100 of the team's patients have the second class."""
+    prevalence = st.number_input(
+        f"Of 100 {people_in(card)} who are X-rayed with you, how many have {plain(condition_of(card.classes[1]))}?",
+        0.1, 99.9, step=1.0, format="%g", key=_begun(f"{key}_prevalence", kept.prevalence),
+        help="It tells what the threshold means with you, and Diagnose turns its probabilities into those among your "
+        "patients. What is called and when it is not sure stays.",
+    )  # fmt: skip
+    if card.prevalence is None:
+        st.caption(
+            f"Nobody has said yet: it begins at {kept.prevalence:.3g}, for which the model's probabilities hold now."
+        )
+    return prevalence
+
+
+def _doubt_slider(key: str, kept: Choice, lowest: float, n_classes: int) -> float:
+    doubt = st.slider(
+        f"At most so many of 100 scans of {'either' if n_classes == 2 else 'any'} class get a wrong firm answer; where "
+        "that cannot be kept, it is “not sure”",
+        lowest, max(MOST_DOUBT, lowest + 10, kept.doubt), step=0.1, format="%.3g", key=_begun(f"{key}_doubt", kept.doubt),
+        help="The fewer wrong answers you accept, the more scans XRAI leaves to a radiologist.",
+    )  # fmt: skip
+    if lowest > LEAST_DOUBT:
+        st.caption(f"Fewer than {lowest:.3g} cannot be promised from so few patients.")
+    return doubt
+
+
+def _rounded_value(card: Card) -> float:
+    return float(min(max(round(100 * (card.threshold_value or 0.5)), 1), 99))
+
+
+def _begun(key: str, value: Any) -> str:
+    """The key of a control, which begins at a value."""
+    st.session_state.setdefault(key, value)
+    return key
+
+
+def _revision(name: str) -> str:
+    return f"decide_revision_{name}"
+
+
+def _begin_anew(name: str) -> None:
+    """Let the controls go back to what is in force."""
+    st.session_state[_revision(name)] = st.session_state.get(_revision(name), 0) + 1
+
+
+def _wanted(chosen: Choice, card: Card, lowest: float) -> tuple[str, float | None, float | None]:
+    """Goal and doubt as shares; to the last digit those in force where nobody moved the control, None for that doubt."""
+    kept = _kept_choice(card, lowest)
+    limit = None if chosen.limit is None else round(chosen.limit / 100, 6)
+    if (chosen.kind, chosen.limit) == (kept.kind, kept.limit):
+        limit = _goal_of(card).limit
+    return chosen.kind, limit, None if chosen.doubt == kept.doubt else round(chosen.doubt / 100, 6)
+
+
+# ---------------------------------------------------------------- what it would do
+
+
+def _buttons(checkpoint: Checkpoint, now: Card, chosen: Choice, preview: Preview, lowest: float) -> None:
+    kept = _kept_choice(now, lowest)
+    is_changed = chosen != kept or (now.threshold_value, now.doubt) != (
+        preview.card.threshold_value,
+        preview.card.doubt,
+    )
+    prevalence = chosen.prevalence / 100 if chosen.prevalence != kept.prevalence else None
+    kind, limit, alpha = _wanted(chosen, now, lowest)
+    with st.container(horizontal=True):
+        st.button(
+            "Use this for reading scans", type="primary", icon=":material/gavel:", disabled=not is_changed,
+            on_click=_use, args=(checkpoint, kind, limit, alpha, prevalence), key=f"decide_use_{checkpoint.name}",
+        )  # fmt: skip
+        st.button(
+            "Back to what is in force", icon=":material/undo:", disabled=chosen == kept,
+            on_click=_begin_anew, args=(checkpoint.name,), key=f"decide_back_{checkpoint.name}",
+        )  # fmt: skip
+    if not is_changed:
+        st.caption("The controls stand at what is in force. Move one to see what it would do.")
+
+
+def _use(checkpoint: Checkpoint, kind: str, limit: float | None, alpha: float | None, prevalence: float | None) -> None:
+    """Put a choice in force."""
+    with stated_later():
+        two = len(checkpoint.card().classes) == 2
+        card = decide(
+            checkpoint, goal=Goal(cast(Any, kind), limit) if two else None, alpha=alpha, prevalence=prevalence
+        )  # fmt: skip
+        _begin_anew(checkpoint.name)
+        rule = f"From now on scans are {_rule(card)}. " if two else ""
+        zone = f"{not_sure(card)} " if card.doubt else ""
+        announce(f"{rule}{zone}Diagnose reads scans so, and the figures on this page follow.")
