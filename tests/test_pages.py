@@ -137,7 +137,7 @@ class TestDiagnose:
         assert len(app.error) == 1
         assert "bad.jpg" in app.error[0].value
         assert len(app.subheader) == 1
-        assert app.dataframe[-1].value["Diagnosis"].tolist()[0] == "could not be read"
+        assert app.dataframe[-1].value["Diagnosis"].tolist()[0] == "not read"
         assert list(app.dataframe[-1].value) == ["File", "Diagnosis", "Pneumonia"]
 
     def test_a_file_name_is_shown_as_it_is_and_fetches_nothing(self, model):

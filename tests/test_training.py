@@ -117,7 +117,7 @@ def epochs_of(checkpoint):
 
 
 def kinds_of(checkpoint):
-    return [item["kind"] for item in read_records(checkpoint.folder / HISTORY) if item["kind"] != "step"]
+    return [item["kind"] for item in read_records(checkpoint.folder / HISTORY) if item["kind"] not in ("step", "ready")]
 
 
 def assert_same_run(one, other):
@@ -232,12 +232,13 @@ def test_card_and_history_tell_the_run(home, easy):
     assert checkpoint.card() == card
     assert card.classes == ("CLEAR", "OPACITY")
     assert card.config == TrainConfig(**SMALL | {"epochs": 2, "label_smoothing": 0.1})
-    assert card.threshold == {"class": "OPACITY", "value": 0.5, "chosen": card.threshold["chosen"]}
+    assert (card.threshold["class"], card.threshold["value"]) == ("OPACITY", 0.5)
+    assert card.calibration and card.doubt
     assert card.training["epochs_run"] == 2
     assert card.training["ended"] == "finished"
     assert card.training["best_epoch"] in (1, 2)
     with open_dataset(dataset) as opened:
-        assert card.dataset == opened.describe()
+        assert card.dataset == opened.describe() | {"audit": None}
         n_train, n_val = len(opened.rows("train")), len(opened.rows("val"))
     assert (card.preprocessing.stored_size, card.preprocessing.input_size) == (64, 32)
     assert card.validation["n"] == n_val

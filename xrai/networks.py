@@ -82,7 +82,8 @@ class Network(nn.Module):
     def n_vectors(self) -> int:
         """How many numbers a scan the last layer looks at."""
         last = self.head[-1] if isinstance(self.head, nn.Sequential) else self.head
-        return int(last.in_features)
+        assert isinstance(last, nn.Linear)
+        return last.in_features
 
     def answer(self, scans: Tensor) -> tuple[Tensor, Tensor]:
         """Standardised scans, float (N, 1, H, W), to logits (N, C) and what the last layer makes them of (N, K).
