@@ -122,6 +122,10 @@ def measured(name: str, scans: Path, aside: Path) -> dict[str, Any]:
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
         "seconds": round(time.monotonic() - started),
         "rows": [row._asdict() for row in rows],
+        "of": {
+            "threshold": reader.card.threshold_value,
+            "alpha": reader.card.doubt.alpha if reader.card.doubt else None,
+        },
         **behind,
     }
 
@@ -181,7 +185,7 @@ def answers(bench: Bench, behind: dict[str, Any]) -> Iterator[Row]:
         for name, of_class in zip(classes, told["per_class"], strict=True):
             yield Row(
                 f"{words}: {name} with a wrong firm answer", share(of_class["wrong"], of_class["wrong_interval"]),
-                f"at most {card.doubt.alpha:.1%}" if card.doubt else "",
+                f"at most {card.doubt.alpha:.1%}".replace("%", " %") if card.doubt else "",
             )  # fmt: skip
 
 
@@ -205,7 +209,8 @@ def threshold_rows(bench: Bench, splits: Mapping[str, Mapping[str, Any]], goal: 
         missed = 1 - found["per_class"][second]["recall"]
         alarms = 1 - found["per_class"][first]["recall"]
         yield Row(
-            f"{told}: threshold to {words}", f"{missed:.1%} of {second} missed, {alarms:.1%} of {first} false alarms",
+            f"{told}: threshold to {words}",
+            f"{100 * missed:.1f} in 100 of {second} missed, {100 * alarms:.1f} in 100 of {first} false alarms",
         )  # fmt: skip
 
 
@@ -228,21 +233,24 @@ def refusals(bench: Bench, behind: dict[str, Any]) -> Iterator[Row]:
     refused = sum(not item.accepted for item in verdicts)
     behind["refusals"] = kinds = {"test films": [len(squares), refused]}
     yield Row("Test films refused", counted(refused, len(squares)), "at most 0.5 %")
-    others = [*samples(bench.scans / "samples" / "not_frontal_chest"), *made_pictures(squares)]
-    for kind in dict.fromkeys(kind for kind, _ in others):
-        judged = [judge(gate, scan) for name, scan in others if name == kind]
-        kinds[kind] = [len(judged), sum(judged)]
-        yield Row(f"Refused: {kind}", counted(sum(judged), len(judged)))
-    n, hits = (sum(values) for values in zip(*(v for k, v in kinds.items() if k != "test films"), strict=True))
-    yield Row("Refused: all of these", counted(hits, n), "at least 99.5 %")
+    collected = list(samples(bench.scans / "samples" / "not_frontal_chest"))
+    for origin, pictures in (("collected", collected), ("made", list(made_pictures(squares)))):
+        for kind in dict.fromkeys(kind for kind, _ in pictures):
+            judged = [judge(gate, scan) for name, scan in pictures if name == kind]
+            kinds[kind] = [len(judged), sum(judged)]
+            yield Row(f"Refused: {kind} ({origin})", counted(sum(judged), len(judged)))
+        n, hits = (sum(kinds[kind][i] for kind in {kind for kind, _ in pictures}) for i in (0, 1))
+        yield Row(f"Refused: all that were {origin}", counted(hits, n), "at least 99.5 %")
     for kind, change, mend in MADE_WRONG:
         mends = [gate.judge(np.ascontiguousarray(change(square))) for square in squares]
         right = sum(item.mend == mend for item in mends)
         wrong = sum(item.mend is not None and item.mend != mend for item in mends)
         missed = sum(item.accepted for item in mends)
         kinds[kind] = [len(mends), right, wrong, missed]
-        told = f"{right / len(mends):.1%} offered mended rightly, {wrong} wrongly, {missed} read as they are"
-        yield Row(f"Test films {kind}", f"of {len(mends)}: {told}")
+        yield Row(
+            f"Test films {kind}, offered mended",
+            f"{counted(right, len(mends))} rightly, {wrong} wrongly; {missed} read as they are",
+        )
     films = sorted((bench.scans / "samples" / "dicom_chest").glob("*.dcm"))
     accepted = sum(gate.judge(read_scan(file).pixels).accepted for file in films)
     yield Row("DICOM films of adults accepted", f"{accepted} of {len(films)}")
@@ -376,7 +384,9 @@ def write_card(name: str, found: Mapping[str, Any]) -> None:
     """The table in the model's card."""
     checkpoint = Checkpoint(PROJECT / "checkpoints" / name)
     with checkpoint.card_lock():
-        checkpoint.write_card(replace(checkpoint.card(), trust={"when": found["when"], "rows": found["rows"]}))
+        checkpoint.write_card(
+            replace(checkpoint.card(), trust=found["of"] | {"when": found["when"], "rows": found["rows"]})
+        )
 
 
 def as_document(found: Mapping[str, Mapping[str, Any]]) -> str:

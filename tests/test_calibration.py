@@ -665,7 +665,8 @@ def test_a_margin_for_shift_takes_the_lowest_cut_of_all_versions_and_classes():
 def test_a_threshold_that_is_given_stays_as_it_is():
     labels, scores = np.array([0, 0, 1, 1]), np.array([0.1, 0.6, 0.4, 0.9])
     chosen = choose_threshold(scores, labels, range(4), Goal("given", 0.35))
-    assert chosen is not None and (chosen.value, chosen.interval, chosen.reached, chosen.enough) == (0.35, None, True, True)
+    assert chosen is not None
+    assert (chosen.value, chosen.interval, chosen.reached, chosen.enough) == (0.35, None, True, True)
     assert (chosen.sensitivity, chosen.specificity) == (1.0, 0.5)
     assert "from a probability of 35 % on" in chosen.sentence(("NORMAL", "PNEUMONIA"))
     assert Threshold.from_dict(chosen.to_dict()) == chosen

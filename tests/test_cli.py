@@ -24,7 +24,7 @@ from xrai.cli import output
 from xrai.dataset import open_dataset
 from xrai.errors import ScanError
 from xrai.kit import load_kit, save_kit
-from xrai.measurements import REPORT, load_measurement, measurement_folder
+from xrai.measurements import REPORT, load_measurement, measurement_folder, weights_mark
 from xrai.phantoms import draw_thorax
 from xrai.records import read_records, write_json
 from xrai.settings import PROJECT
@@ -1323,7 +1323,7 @@ def test_calibrate_takes_one_threshold_at_a_time(call, model):
 def test_diagnose_refuses_what_is_no_film_and_says_what_would_mend_it(call, model, gate, tmp_path):
     checkpoint = open_checkpoint("m")
     kit = load_kit(checkpoint, checkpoint.card())
-    save_kit(checkpoint, replace(kit, gate=gate))
+    save_kit(checkpoint, replace(kit, gate=gate), weights_mark(checkpoint))
     pixels = draw_thorax(np.random.default_rng(77), opacity=True, size=128)
     files = {"film": pixels, "turned": np.rot90(pixels), "noise": np.random.default_rng(0).integers(0, 256, (128, 128))}
     paths = []

@@ -7,9 +7,10 @@ from test_checkpoint import a_card
 
 from xrai.calibration import Goal
 from xrai.checkpoint import CARD, WEIGHTS, open_checkpoint
-from xrai.decisions import ALPHA, decide, goal_of, settled, validation_of
+from xrai.decisions import ALPHA, decide, goal_of, settled, settled_as, unsettled_as, validation_of
 from xrai.errors import CheckpointError, SettingsError
 from xrai.kit import KIT, Kit, Validation, load_kit, save_kit
+from xrai.measurements import weights_mark
 
 
 def answers(n=200, seed=0, n_classes=2, sharp=1.0):
@@ -28,7 +29,7 @@ def model(home):
     checkpoint.folder.mkdir()
     (checkpoint.folder / WEIGHTS).write_bytes(b"weights")
     checkpoint.write_card(a_card(name="m"))
-    save_kit(checkpoint, Kit(validation=answers()))
+    save_kit(checkpoint, Kit(validation=answers()), weights_mark(checkpoint))
     return checkpoint
 
 
@@ -93,11 +94,54 @@ def test_a_decision_is_kept_in_the_card_and_stays(model):
     assert decide(model).prevalence == 0.2
 
 
-def test_another_prevalence_moves_the_probabilities_and_not_the_call(model):
+def test_another_prevalence_moves_the_probabilities_that_are_told(model):
     card = decide(model, prevalence=0.1)
     p = np.array([[0.4, 0.6]])
     assert card.at_home(p)[0, 1] == pytest.approx(0.6 * 0.2 / (0.6 * 0.2 + 0.4 * 1.8))
     assert np.allclose(replace(card, prevalence=None).at_home(p), p)
+
+
+def test_what_is_told_and_what_is_fitted_are_each_others_inverse(model):
+    card = decide(model, prevalence=0.1)
+    for share in (0.01, 0.5, 0.93):
+        assert card.fitted(card.told(share)) == pytest.approx(share)
+    assert card.told(0.5) == pytest.approx(0.1)
+    assert replace(card, prevalence=None).told(0.3) == replace(card, prevalence=None).fitted(0.3) == 0.3
+
+
+def test_the_likelier_class_is_that_among_the_users_own_patients(model):
+    card = decide(model, prevalence=0.1)
+    assert card.told(card.threshold_value) == pytest.approx(0.5)
+    assert goal_of(card) == Goal("likeliest")
+    assert decide(model, prevalence=0.5).threshold_value == pytest.approx(0.5)
+
+
+def test_a_probability_that_is_given_is_meant_as_it_is_told(model):
+    card = decide(model, goal=Goal("given", 0.3), prevalence=0.1)
+    assert card.told(card.threshold_value) == pytest.approx(0.3)
+    assert goal_of(card) == Goal("given", 0.3)
+
+
+def test_a_limit_on_errors_does_not_depend_on_the_prevalence(model):
+    before = decide(model, goal=Goal("misses", 0.05)).threshold_value
+    assert decide(model, prevalence=0.05).threshold_value == before
+
+
+def test_new_weights_remember_what_people_chose_and_promise_nothing_yet(model):
+    chosen = decide(model, goal=Goal("misses", 0.05), alpha=0.1, prevalence=0.2)
+    fresh = unsettled_as(a_card(name="m"), chosen)
+    assert fresh.calibration is None and fresh.doubt is None and fresh.threshold_value == 0.5
+    assert goal_of(fresh) == Goal("misses", 0.05) and fresh.prevalence == 0.2
+    again = settled_as(a_card(name="m"), chosen, answers(seed=1))
+    assert goal_of(again) == Goal("misses", 0.05)
+    assert (again.doubt.alpha, again.prevalence) == (0.1, 0.2)
+
+
+def test_without_balance_the_shares_are_those_of_the_training_scans():
+    card = a_card()
+    counts = {"CLEAR": {"train": 10, "val": 5}, "OPACITY": {"train": 30, "val": 5}}
+    card = replace(card, config=replace(card.config, balance="none"), dataset={"counts": counts})
+    assert settled(card, answers()).calibration.prevalence == (0.25, 0.75)
 
 
 def test_evaluations_noted_meanwhile_are_not_lost(model):
@@ -109,7 +153,7 @@ def test_evaluations_noted_meanwhile_are_not_lost(model):
 
 def test_no_threshold_for_three_classes(model):
     model.write_card(a_card(name="m", classes=("A", "B", "C"), threshold=None, heatmap={}))
-    save_kit(model, Kit(validation=answers(n_classes=3)))
+    save_kit(model, Kit(validation=answers(n_classes=3)), weights_mark(model))
     with pytest.raises(SettingsError, match="two classes only"):
         decide(model, goal=Goal("misses", 0.05))
     assert decide(model, alpha=0.2).doubt.alpha == 0.2
@@ -143,7 +187,7 @@ def test_a_damaged_kit_is_said(model, content):
 
 @pytest.mark.parametrize("n_classes", [3, 4])
 def test_a_kit_of_other_classes_is_said(model, n_classes):
-    save_kit(model, Kit(validation=answers(n_classes=n_classes)))
+    save_kit(model, Kit(validation=answers(n_classes=n_classes)), weights_mark(model))
     with pytest.raises(CheckpointError, match="damaged"):
         load_kit(model, model.card())
 
@@ -155,6 +199,10 @@ def test_a_kit_of_other_classes_is_said(model, n_classes):
         {"calibration": {"slope": 1, "offsets": [0, 0, 0], "prevalence": None}},
         {"doubt": {"alpha": 0.05, "cuts": [0.1], "patients": [3]}},
         {"doubt": {"alpha": 0.05, "cuts": [0.1, 2], "patients": [3, 3]}},
+        {"calibration": {"slope": 1, "offsets": [0, 0], "prevalence": [0, 1]}},
+        {"calibration": {"slope": 1e308, "offsets": [0, 0], "prevalence": None}},
+        {"threshold": {"class": "OPACITY", "value": 0.5, "chosen": "", "goal": {"kind": "likeliest"}}},
+        {"threshold": {"class": "OPACITY", "value": 0.5, "chosen": "", "goal": {"kind": "misses", "limit": 2}}},
         {"prevalence": 1.5},
         {"prevalence": "many"},
         {"trust": []},

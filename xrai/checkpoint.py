@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from filelock import BaseFileLock, FileLock
 
-from xrai.calibration import Calibration, Doubt, at_prevalence
+from xrai.calibration import Calibration, Doubt, Goal, at_prevalence
 from xrai.config import IMAGENET, SCRATCH, TrainConfig
 from xrai.errors import CheckpointError, SettingsError
 from xrai.preprocessing import Preprocessing
@@ -45,7 +45,7 @@ _SPACE = re.compile(r"(?<!\d) | (?!\d)")
 """A space, unless it keeps two numbers apart."""
 
 _SINCE_3 = ("calibration", "doubt", "prevalence", "trust")
-MAX_STORED_SIZE = 4096
+MAX_STORED_SIZE, MAX_SLOPE = 4096, 1000
 MAX_NAME_BYTES = 200
 """File systems allow 255 a name, and files beside the folder are called after it."""
 
@@ -154,6 +154,17 @@ class Card:
             return probabilities
         return at_prevalence(probabilities, self.calibration.prevalence, (1 - self.prevalence, self.prevalence))
 
+    def told(self, share: float) -> float:
+        """A probability of the second of two classes as it is told to those who use the model; see `at_home`."""
+        return float(self.at_home(np.array([[1 - share, share]]))[0, 1])
+
+    def fitted(self, share: float) -> float:
+        """The inverse of `told`."""
+        known = self.calibration.prevalence if self.calibration else None
+        if self.prevalence is None or known is None:
+            return share
+        return float(at_prevalence([[1 - share, share]], (1 - self.prevalence, self.prevalence), known)[0, 1])
+
     @property
     def weakness(self) -> str | None:
         """The sentence that it may be no better than guessing; None where its validation AUC makes that improbable."""
@@ -202,11 +213,17 @@ class Card:
         """The same for what turns answers into decisions.
 
         Raises:
-            ValueError: something makes no sense.
+            KeyError, TypeError, ValueError: something makes no sense.
         """
         n_classes, share = len(self.classes), self.prevalence
-        if self.calibration and len(self.calibration.offsets) != n_classes:
+        if self.calibration and not (
+            len(self.calibration.offsets) == n_classes
+            and self.calibration.slope <= MAX_SLOPE
+            and min(self.calibration.prevalence or (1,)) > 0
+        ):
             raise ValueError("calibration")
+        if (goal := (self.threshold or {}).get("goal")) is not None:
+            Goal(goal["kind"], goal["limit"])
         if self.doubt and len(self.doubt.cuts) != n_classes:
             raise ValueError("doubt")
         if share is not None and not (n_classes == 2 and _is_number(share) and 0 < share < 1):

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from xrai.calibration import Calibration, Goal, choose_threshold, fit_calibration, fit_doubt
+from xrai.calibration import EVEN, Goal, choose_threshold, fit_calibration, fit_doubt
 from xrai.checkpoint import Card, Checkpoint
 from xrai.errors import CheckpointError, SettingsError
 from xrai.kit import Validation, load_kit
@@ -39,8 +39,9 @@ def decide(
                 f"The model “{checkpoint.name}” tells apart {len(card.classes)} classes and calls the likeliest: "
                 "a threshold and a prevalence can be chosen for two classes only."
             )
-        card = settled(card, validation_of(checkpoint, card), goal=goal, alpha=alpha)
+        validation = validation_of(checkpoint, card)
         card = card if prevalence is None else replace(card, prevalence=prevalence)
+        card = settled(card, validation, goal=goal, alpha=alpha)
         checkpoint.write_card(card)
     return card
 
@@ -84,8 +85,21 @@ def settled(card: Card, validation: Validation, *, goal: Goal | None = None, alp
         probabilities, validation.labels, reachable, validation.patients.tolist(),
         shifted=[calibration(logits) for logits in validation.shifted],
     )  # fmt: skip
-    threshold = _threshold(card, validation, calibration, goal or goal_of(card))
-    return replace(card, calibration=calibration, doubt=doubt, threshold=threshold)
+    card = replace(card, calibration=calibration, doubt=doubt)
+    return replace(card, threshold=_threshold(card, validation, goal or goal_of(card)))
+
+
+def settled_as(card: Card, other: Card, validation: Validation) -> Card:
+    """A card settled as people chose for another one of the same model."""
+    alpha = other.doubt.alpha if other.doubt else None
+    return settled(replace(card, prevalence=other.prevalence), validation, goal=goal_of(other), alpha=alpha)
+
+
+def unsettled_as(card: Card, other: Card) -> Card:
+    """A card of new weights, for which nothing is fitted yet, that remembers what people chose for the model."""
+    goal = (other.threshold or {}).get("goal")
+    threshold = card.threshold and card.threshold | ({"goal": goal} if goal else {})
+    return replace(card, threshold=threshold, calibration=None, doubt=None, prevalence=other.prevalence)
 
 
 def goal_of(card: Card) -> Goal:
@@ -99,16 +113,24 @@ def _learned_shares(card: Card, validation: Validation) -> list[float]:
     n_classes = len(card.classes)
     if card.config.balance != "none":
         return [1 / n_classes] * n_classes
+    known = card.dataset.get("counts")
     counts = np.bincount(validation.labels, minlength=n_classes)
+    if isinstance(known, dict) and set(known) == set(card.classes):
+        counts = np.array([known[name]["train"] for name in card.classes])
     return (counts / counts.sum()).tolist()
 
 
-def _threshold(card: Card, validation: Validation, calibration: Calibration, goal: Goal) -> dict[str, Any] | None:
+def _threshold(card: Card, validation: Validation, goal: Goal) -> dict[str, Any] | None:
     if len(card.classes) != 2:
         return None
     first, second = card.classes
-    chosen = choose_threshold(
-        calibration(validation.logits)[:, 1], validation.labels, validation.patients.tolist(), goal
-    )
+    scores = card.probabilities(validation.logits)[:, 1]
+    patients = validation.patients.tolist()
+    if goal.is_limit:
+        chosen = choose_threshold(scores, validation.labels, patients, goal)
+    else:  # as people are told probabilities
+        told = EVEN if goal.limit is None else goal.limit
+        chosen = choose_threshold(scores, validation.labels, patients, Goal("given", card.fitted(told)))
     assert chosen is not None
+    chosen = replace(chosen, goal=goal)
     return {"class": second, "chosen": chosen.sentence((first, second)), **chosen.to_dict()}

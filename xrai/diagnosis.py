@@ -16,10 +16,11 @@ from xrai.dataset import says_nothing_of_patients
 from xrai.errors import CheckpointError, RefusedError
 from xrai.explanation import METHODS, answers, answers_and_vectors, evidence_maps, intensity, methods_for
 from xrai.faithfulness import STRAY_LIMIT, hidden, stray_share
-from xrai.heatmaps import side_by_side
+from xrai.heatmaps import STRAY, side_by_side
 from xrai.kit import KIT, Kit, load_kit
 from xrai.metrics import predict
 from xrai.networks import Network
+from xrai.preprocessing import to_square
 from xrai.scans import Scan
 
 ADULT = 18
@@ -144,12 +145,14 @@ class Reader:
         shown = self.card.at_home(probabilities)[0]
         shares = {name: round(float(share), 6) for name, share in zip(self.card.classes, shown, strict=True)}
         diagnosis = self.card.classes[int(called[0])]
+        square = to_square(scan.pixels, self.card.preprocessing.stored_size)
+        stray = self.is_stray(square, self.heatmap(scan, diagnosis, shape=square.shape))
         return Reading(
             diagnosis,
             shares,
             bool(self.card.sure(probabilities, called)[0]),
-            self._frequency(shares, diagnosis),
-            self._warnings(scan),
+            self._frequency(shares),
+            (*self._warnings(scan), *([STRAY] if stray else [])),
         )
 
     def similar(self, scan: Scan, n: int = 6) -> list[SimilarCase]:
@@ -191,21 +194,16 @@ class Reader:
         _, maps = evidence_maps(self.network, self.card.preprocessing(scan.pixels), [label], method)
         return intensity(maps[0], self.card.heatmap[method][class_name], shape or scan.pixels.shape)
 
-    def _frequency(self, shares: Mapping[str, float], diagnosis: str) -> str:
+    def _frequency(self, shares: Mapping[str, float]) -> str:
+        """In natural frequencies, for two classes: of more nobody can say among whom they hold."""
         population = str(self.card.dataset.get("population") or "")
-        if self.card.calibration is None or says_nothing_of_patients(population, drawings=self._draws):
-            return ""
-        name = self.card.classes[1] if len(shares) == 2 else diagnosis
-        said = natural_frequency(shares[name], name, population)
-        return f"{said[0].upper()}{said[1:]}{self._among()}."
-
-    def _among(self) -> str:
-        """Among whom the probabilities hold, for two classes."""
         known = self.card.calibration.prevalence if self.card.calibration else None
-        if known is None or len(known) != 2:
+        if known is None or len(known) != 2 or says_nothing_of_patients(population, drawings=self._draws):
             return ""
-        share = self.card.prevalence or known[1]
-        return f", where {of_hundred(share)} of 100 who are X-rayed have it"
+        name = self.card.classes[1]
+        said = natural_frequency(shares[name], name, population)
+        among = of_hundred(self.card.prevalence or known[1])
+        return f"{said[0].upper()}{said[1:]}, where {among} of 100 who are X-rayed have it."
 
     @property
     def _draws(self) -> bool:

@@ -207,8 +207,8 @@ def _fused_maps(network: Network, inputs: Tensor, labels: Sequence[int]) -> tupl
         weights = torch.stack([_against_rest(network.head.weight, label) for label in labels])  # (N, K)
         last = torch.einsum("nk,nkhw->nhw", weights, fine(seen))
     shape = (2 * seen.shape[2], 2 * seen.shape[3])
-    a = _placed(last.numpy(), [early, fine], inputs.shape[2:], shape)
-    b = _placed(before.numpy(), [early], inputs.shape[2:], shape)
+    a = _placed(last.cpu().numpy(), [early, fine], inputs.shape[2:], shape)
+    b = _placed(before.cpu().numpy(), [early], inputs.shape[2:], shape)
     return logits.detach().float(), np.sign(a) * np.sqrt(np.maximum(a * b, 0))
 
 

@@ -77,15 +77,20 @@ class Kit:
     validation: Validation | None = None
 
 
-def save_kit(checkpoint: Checkpoint, kit: Kit) -> None:
+def save_kit(checkpoint: Checkpoint, kit: Kit, mark: str) -> None:
     """Keep a kit beside the weights that it was made with.
+
+    Args:
+        checkpoint: the model.
+        kit: to keep.
+        mark: of these weights, as `measurements.weights_mark` gave it before the kit was made.
 
     Raises:
         OSError: the disk is full.
     """
     parts = {"gate": kit.gate, "neighbours": kit.neighbours, "validation": kit.validation}
     tensors = {f"{name}.{key}": value for name, part in parts.items() if part for key, value in part.tensors().items()}
-    checkpoint.save_tensors(KIT, tensors, {_MARK: weights_mark(checkpoint)})
+    checkpoint.save_tensors(KIT, tensors, {_MARK: mark})
 
 
 def load_kit(checkpoint: Checkpoint, card: Card) -> Kit:

@@ -74,7 +74,7 @@ class Neighbours:
         mean, axes, places = (np.asarray(tensors[name], np.float32) for name in ("mean", "axes", "places"))
         labels, rows, patients = (np.asarray(tensors[name], np.int64) for name in ("labels", "rows", "patients"))
         n, d = places.shape
-        if axes.shape != (d, *mean.shape) or n < 1:
+        if mean.ndim != 1 or axes.shape != (d, *mean.shape) or n < 1:
             raise ValueError("shapes")
         if any(column.shape != (n,) or column.min() < 0 for column in (labels, rows, patients)):
             raise ValueError("columns")
@@ -94,11 +94,12 @@ def fit_neighbours(
         rows: of the dataset, int (N,).
         patients: keys (N,), equal for scans of one patient.
     """
-    mean = features.mean(axis=0, dtype=np.float64)
-    axes = np.linalg.svd(features - mean, full_matrices=False)[2][:N_COMPONENTS]
-    mean, axes = mean.astype(np.float32), axes.astype(np.float32)
+    mean = features.mean(axis=0, dtype=np.float64).astype(np.float32)
+    centred = (features - mean).astype(np.float32)
+    _, vectors = np.linalg.eigh((centred.T @ centred).astype(np.float64))  # ascending
+    axes = vectors.T[::-1][:N_COMPONENTS].astype(np.float32)
     _, numbers = np.unique(np.asarray(patients, dtype=str), return_inverse=True)
-    places = _of_length_one((features - mean).astype(np.float32) @ axes.T)
+    places = _of_length_one(centred @ axes.T)
     return Neighbours(mean, axes, places, np.asarray(labels, np.int64), np.asarray(rows, np.int64), numbers)
 
 

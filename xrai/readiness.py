@@ -15,19 +15,23 @@ import torch
 from xrai.audit import brief, load_audit
 from xrai.checkpoint import Card, Checkpoint
 from xrai.dataset import Dataset
-from xrai.decisions import settled
+from xrai.decisions import settled, settled_as
 from xrai.errors import CheckpointError, DatasetError
 from xrai.explanation import anchors
 from xrai.gate import fit_gate
+from xrai.jobs import Job
 from xrai.kit import Kit, Validation, save_kit
 from xrai.measurements import weights_mark
 from xrai.neighbours import Neighbours, fit_neighbours
 from xrai.networks import Network
-from xrai.preprocessing import resized, to_greys
+from xrai.preprocessing import resized, to_greys, to_square
 from xrai.shifts import SHIFTS
 
-MAX_VALIDATION, MAX_TRAINING, MAX_ANCHORS = 2000, 20_000, 200
+MAX_VALIDATION, MAX_TRAINING, MAX_FILMS, MAX_ANCHORS = 2000, 20_000, 5000, 200
 """Scans that are looked at, drawn by the run's seed: more say hardly more, and take their time."""
+
+FILM_SIDE = 224
+"""Of the films from which the gate learns: its memory does not grow with what a dataset stores."""
 
 BATCH = 32
 
@@ -38,65 +42,72 @@ Rows = np.ndarray
 Change = Callable[[torch.Tensor], torch.Tensor]
 
 
+def full_colour(network: Network, card: Card, dataset: Dataset) -> dict[str, dict[str, float]]:
+    """{method: {class: anchor}}: the evidence in some validation scans that heatmaps draw in full colour."""
+    return _Look(network, card, dataset).full_colour(_some(dataset.rows("val"), MAX_ANCHORS, card.config.seed))
+
+
 def make_ready(
-    network: Network,
-    card: Card,
-    dataset: Dataset,
-    checkpoint: Checkpoint,
-    *,
-    tell: Tell = lambda what, done, total: None,
-) -> Card:
-    """Fit what a model's answers need, keep it in the model's folder, and give the card that goes with it.
+    network: Network, card: Card, dataset: Dataset, *, tell: Tell = lambda what, done, total: None
+) -> tuple[Card, Kit]:
+    """Fit what a model's answers need: its card with all that is in it, and the kit that is to lie beside the weights.
 
     Args:
         network: trained, in evaluation mode, on its device.
         card: with the model's classes, preprocessing and settings; threshold and doubt are chosen anew in the same way.
         dataset: that it was trained on, open.
-        checkpoint: its folder, with its weights.
         tell: told of the progress.
 
     Raises:
-        OSError: the disk is full.
         DatasetError: the dataset is damaged.
     """
-    order = card.order_of(dataset.classes)
-    assert order is not None, "a model knows the classes of the dataset that it was trained on"
-    look, seed = _Look(network, card, dataset, np.array(order)), card.config.seed
-    held_out, learned = dataset.rows("val"), _some(dataset.rows("train"), MAX_TRAINING, seed)
-    heatmap = look.full_colour(_some(held_out, MAX_ANCHORS, seed))
-    validation = look.validation(_some(held_out, MAX_VALIDATION, seed), tell)
+    look, seed = _Look(network, card, dataset), card.config.seed
+    learned = _some(dataset.rows("train"), MAX_TRAINING, seed)
+    validation = look.validation(_some(dataset.rows("val"), MAX_VALIDATION, seed), tell)
     neighbours = look.neighbours(learned, tell)
     tell("learning what such scans look like", 0, 1)
-    gate = fit_gate(dataset.images(learned), dataset.patients[learned], seed=seed)
-    save_kit(checkpoint, Kit(gate, neighbours, validation))
-    card = replace(card, heatmap=heatmap, dataset=card.dataset | {"audit": _audit(dataset)})
-    return settled(card, validation)
+    films = _some(learned, MAX_FILMS, seed)
+    gate = fit_gate(_squares(dataset, films), dataset.patients[films], seed=seed)
+    card = replace(card, dataset=card.dataset | {"audit": _audit(dataset)})
+    return settled(card, validation), Kit(gate, neighbours, validation)
 
 
 def recalibrate(checkpoint: Checkpoint, dataset: Dataset, *, tell: Tell = lambda what, done, total: None) -> Card:
     """Make a model ready anew that was trained earlier, or by an earlier version of XRAI.
 
     Raises:
-        CheckpointError: the model is damaged, or was not trained on this dataset.
+        CheckpointError: the model is damaged, was not trained on this dataset, or is being trained.
         DatasetError: the dataset is damaged.
         OSError: the disk is full.
     """
-    card, before = checkpoint.card(), weights_mark(checkpoint)
+    if Job(checkpoint.folder).is_active:
+        raise CheckpointError(f"The model “{checkpoint.name}” is being trained now: calibrate it when that is done.")
+    card, mark = checkpoint.card(), weights_mark(checkpoint)
     if card.dataset.get("fingerprint") != dataset.fingerprint:
         raise CheckpointError(
             f"The model “{checkpoint.name}” was not trained on {dataset.path.name} as it is now: give the dataset that "
             f"it learned from ({card.dataset.get('name')}), since only of that the validation scans are known."
         )
-    ready = make_ready(checkpoint.load_network(card), card, dataset, checkpoint, tell=tell)
+    network = checkpoint.load_network(card)
+    ready, kit = make_ready(network, card, dataset, tell=tell)
+    ready = replace(ready, heatmap=full_colour(network, card, dataset))
+    assert kit.validation is not None
     with checkpoint.card_lock():
         now = checkpoint.card()
-        if weights_mark(checkpoint) != before:
+        if weights_mark(checkpoint) != mark:
             raise CheckpointError(
                 f"The model “{checkpoint.name}” was trained on while it was calibrated: calibrate it again."
             )
-        ready = replace(ready, evaluations=now.evaluations, prevalence=now.prevalence)
+        save_kit(checkpoint, kit, mark)
+        ready = settled_as(replace(ready, evaluations=now.evaluations), now, kit.validation)
         checkpoint.write_card(ready)
     return ready
+
+
+def _squares(dataset: Dataset, rows: Rows) -> np.ndarray:
+    """Scans as the gate learns them, no larger than it needs, uint8 (n, side, side)."""
+    side = min(dataset.size, FILM_SIDE)
+    return np.stack([to_square(dataset.images([row])[0], side) for row in rows])
 
 
 def _audit(dataset: Dataset) -> list[dict[str, str]] | None:
@@ -117,8 +128,10 @@ def _some(rows: Rows, most: int, seed: int) -> Rows:
 class _Look:
     """A network looking at the scans of a dataset, batch by batch."""
 
-    def __init__(self, network: Network, card: Card, dataset: Dataset, order: np.ndarray) -> None:
-        self.network, self.card, self.dataset, self.order = network, card, dataset, order
+    def __init__(self, network: Network, card: Card, dataset: Dataset) -> None:
+        order = card.order_of(dataset.classes)
+        assert order is not None, "a model knows the classes of the dataset that it was trained on"
+        self.network, self.card, self.dataset, self.order = network, card, dataset, np.array(order)
         self.device = next(network.parameters()).device
         self.fast = card.training.get("precision") == "bf16-mixed"
 

@@ -9,6 +9,7 @@ also chose when the training ended, what is fitted promises a little too much.
 from xrai.calibration.doubt import Doubt, answer_report, fit_doubt
 from xrai.calibration.scaling import Calibration, at_prevalence, fit_calibration
 from xrai.calibration.thresholds import (
+    EVEN,
     Goal,
     Thousand,
     Threshold,
@@ -21,6 +22,7 @@ from xrai.calibration.thresholds import (
 from xrai.calibration.wording import condition_of, natural_frequency, of_hundred, people_of
 
 __all__ = [
+    "EVEN",
     "Calibration",
     "Doubt",
     "Goal",

@@ -22,7 +22,14 @@ def calibrate(options: argparse.Namespace) -> int:
     checkpoint.card()  # a missing model is said before a slow dataset is opened
     if options.dataset:
         _recalibrate(checkpoint, options.dataset)
-    _show(options, decide(checkpoint, goal=goal, alpha=alpha, prevalence=prevalence))
+    card = decide(checkpoint, goal=goal, alpha=alpha, prevalence=prevalence)
+    if alpha and card.doubt and card.doubt.alpha > alpha:
+        print(
+            f"warning: At most {options.doubt:g} in 100 cannot be promised from so few validation patients: "
+            f"{100 * card.doubt.alpha:.3g} in 100 is what they allow.",
+            file=sys.stderr,
+        )
+    _show(options, card)
     return 0
 
 

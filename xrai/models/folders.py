@@ -11,7 +11,7 @@ from pathlib import Path
 
 from xrai.checkpoint import Card, Checkpoint
 from xrai.errors import CheckpointError
-from xrai.jobs import Job, active_in
+from xrai.jobs import Job, active_in, calibration_folder
 from xrai.measurements import FOLDER
 from xrai.settings import checkpoints_dir
 
@@ -40,11 +40,13 @@ def check_idle(checkpoint: Checkpoint) -> None:
     """Refuse a run or model that a process is writing to.
 
     Raises:
-        CheckpointError: it is being trained or measured now, or gone.
+        CheckpointError: it is being trained, calibrated or measured now, or gone.
     """
     check_there(checkpoint)
     if Job(checkpoint.folder).is_active:
         raise CheckpointError(f"“{checkpoint.name}” is being trained now: wait until it is done, or stop it first.")
+    if Job(calibration_folder(checkpoint.folder)).is_active:
+        raise CheckpointError(f"“{checkpoint.name}” is being calibrated now: wait until that is done.")
     if active_in(checkpoint.folder / FOLDER):
         raise CheckpointError(f"“{checkpoint.name}” is being measured now: wait until that is done, or stop it first.")
 

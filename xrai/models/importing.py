@@ -16,7 +16,7 @@ import numpy as np
 
 from xrai.checkpoint import CARD, CONFIG, WEIGHTS, Checkpoint, open_checkpoint
 from xrai.errors import CheckpointError
-from xrai.kit import KIT, load_kit
+from xrai.kit import KIT
 from xrai.models.exporting import EXPORTED
 from xrai.models.folders import IMPORT, check_model, clear_leftovers, new_folder, stated
 from xrai.models.naming import check_free, free_variant, usable
@@ -208,8 +208,10 @@ def _mend(draft: Checkpoint) -> None:
         draft.config()
     except CheckpointError:
         (draft.folder / CONFIG).unlink(missing_ok=True)
+    from xrai.diagnosis import Reader
+
     try:
-        load_kit(draft, draft.card())
+        Reader.open(draft)
     except CheckpointError:
         (draft.folder / KIT).unlink(missing_ok=True)
     file = draft.folder / HISTORY

@@ -15,14 +15,16 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from xrai.checkpoint import CARD, STATE, WEIGHTS, Card, Checkpoint, open_checkpoint
+from xrai.checkpoint import STATE, WEIGHTS, Card, Checkpoint, open_checkpoint
 from xrai.config import SCRATCH, TrainConfig
 from xrai.dataset import Dataset
+from xrai.decisions import settled, unsettled_as
 from xrai.errors import CheckpointError, TrainingError
+from xrai.kit import Kit, save_kit
 from xrai.measurements import weights_mark
 from xrai.networks import Network, build_network, n_parameters, take_over
 from xrai.preprocessing import Preprocessing
-from xrai.readiness import make_ready
+from xrai.readiness import full_colour, make_ready
 from xrai.records import HISTORY, keep_records, read_records
 from xrai.settings import checkpoints_dir
 from xrai.training.card import draft_card, origin_of
@@ -122,6 +124,7 @@ class _Run:
     outcome: Outcome = field(default_factory=Outcome.empty)
     best: dict[str, Any] | None = None
     since_best: int = 0
+    alpha: float | None = None
     clock: Clock = field(default_factory=Clock)
 
     @classmethod
@@ -161,6 +164,8 @@ class _Run:
 
     def start(self) -> None:
         """Say what is about to happen; the clock starts here."""
+        before = self._earlier_card()
+        self.alpha = before.doubt.alpha if before and before.doubt else None
         self.clock = Clock(self.clock.before, self._batches_done)
         self.clock.mark(self.outcome)
         self._tell(
@@ -202,8 +207,11 @@ class _Run:
             draft = self._card(reason)
             network = self.checkpoint.load_network(draft).to(self.fabric.device)
             self.feed = replace(self.feed, rank=0, world=1)
-            whole = replace(draft, validation=self._validate(network, n_rounds=1000, amp=False) or {})
-            card = self._written(make_ready(network, whole, self.dataset, self.checkpoint, tell=self._tell_ready))
+            heatmap = full_colour(network, draft, self.dataset)
+            validation = self._validate(network, n_rounds=1000, amp=False)
+            # before what takes a while, and may fail for want of memory: a model that can be read with is there by then
+            plain = self._written(replace(draft, heatmap=heatmap, validation=validation or {}))
+            card = self._written(*make_ready(network, plain, self.dataset, tell=self._tell_ready))
         self._tell({"kind": "end", "reason": reason, "seconds": round(seconds, 1), "best": self.best})
         return card
 
@@ -385,17 +393,16 @@ class _Run:
         before = weights_mark(self.checkpoint)
         self.checkpoint.save_network(self._measured_network())  # type: ignore[arg-type]
         if earlier := self._earlier_card():
-            self._written(replace(self._card("not yet"), heatmap=earlier.heatmap, validation=validation), before)
+            self._written(replace(self._card("not yet"), heatmap=earlier.heatmap, validation=validation), before=before)
 
-    def _written(self, card: Card, before: str | None = None) -> Card:
+    def _written(self, card: Card, kit: Kit | None = None, before: str | None = None) -> Card:
         """The card as it is written: with all that was ever measured, since each look at a split counts.
+
+        With the kit that goes with it, threshold and doubt are chosen as people last asked for; without, they wait.
 
         What was measured of weights that are no more is marked so; of what does not say which weights were measured,
         that were the ones with the mark `before`, if any.
         """
-        if not (self.checkpoint.folder / CARD).is_file():
-            self.checkpoint.write_card(card)
-            return card
         with self.checkpoint.card_lock():  # a measurement may just be noted
             earlier, now = self._earlier_card(), weights_mark(self.checkpoint)
             looks = [
@@ -403,6 +410,10 @@ class _Run:
                 for item in (earlier.evaluations if earlier else [])
             ]
             card = replace(card, evaluations=looks)
+            card = unsettled_as(card, earlier) if earlier else card
+            if kit and kit.validation:
+                save_kit(self.checkpoint, kit, now)
+                card = settled(card, kit.validation, alpha=self.alpha)
             self.checkpoint.write_card(card)
         return card
 
@@ -464,7 +475,4 @@ class _Run:
         }
         if self.origin:
             training["started_from"] = self.origin
-        card = draft_card(self.checkpoint.name, self.feed, training)
-        if earlier := self._earlier_card():  # what people chose for the model stays chosen when it is trained on
-            card = replace(card, threshold=earlier.threshold, doubt=earlier.doubt, prevalence=earlier.prevalence)
-        return card
+        return draft_card(self.checkpoint.name, self.feed, training)
