@@ -13,6 +13,7 @@ from xrai.checkpoint import (
     CARD_LOCK,
     CONFIG,
     HISTORY,
+    VERSION,
     WEIGHTS,
     Card,
     Checkpoint,
@@ -375,7 +376,7 @@ def test_the_card_is_locked_for_one_at_a_time(model):
 
 
 def test_card_of_a_newer_version(model):
-    edit_card(model, version=3, config={"a setting": "of later on"})
+    edit_card(model, version=VERSION + 1, config={"a setting": "of later on"})
     with pytest.raises(CheckpointError) as error:
         model.card()
     assert_one_sentence(error, "newer version", "update")

@@ -23,7 +23,8 @@ from xrai.checkpoint import CARD, CONFIG, HISTORY, STATE, WEIGHTS, open_checkpoi
 from xrai.cli import output
 from xrai.dataset import open_dataset
 from xrai.errors import ScanError
-from xrai.kit import load_kit, save_kit
+from xrai.heatmaps import STRAY
+from xrai.kit import KIT, load_kit, save_kit
 from xrai.measurements import REPORT, load_measurement, measurement_folder, weights_mark
 from xrai.phantoms import draw_thorax
 from xrai.records import read_records, write_json
@@ -160,8 +161,8 @@ def test_train(call, home, practice):
     assert "epoch 1: loss" in printed.err
     assert "done after 1 epoch, the best one was 1: checkpoints/Mein Modell" in printed.err
     checkpoint = open_checkpoint("Mein Modell")
-    assert sorted(item.name for item in checkpoint.folder.iterdir() if item.name != jobs.LOCK) == sorted(
-        [CARD, CONFIG, HISTORY, WEIGHTS, STATE, jobs.JOB]
+    assert sorted(item.name for item in checkpoint.folder.iterdir() if item.suffix != ".lock") == sorted(
+        [CARD, CONFIG, HISTORY, KIT, WEIGHTS, STATE, jobs.JOB]
     )
     assert checkpoint.config()["train"]["flip"] is True
     assert jobs.Job(checkpoint.folder).status == "done"
@@ -186,7 +187,7 @@ def test_diagnose(call, model, scans, tmp_path):
         assert set(item["probabilities"]) == {"CLEAR", "OPACITY"}
         assert sum(item["probabilities"].values()) == pytest.approx(1, abs=1e-5)
         assert item["diagnosis"] in item["probabilities"]
-        assert item["warnings"] == []
+        assert set(item["warnings"]) <= {STRAY}  # so small a network may look anywhere
         assert item["model"] == "m"
         with Image.open(item["heatmap"]) as image:
             assert image.size == (128, 64)
@@ -1275,10 +1276,11 @@ def test_calibrate_chooses_threshold_doubt_and_prevalence(call, model):
     assert json.dumps(card.to_dict()["threshold"]) == json.dumps(found["threshold"])
     printed = call("calibrate", "m", "--threshold", "0.4")
     assert "from a probability of 40 % on" in printed.out
-    assert open_checkpoint("m").card().threshold_value == 0.4
-    assert open_checkpoint("m").card().prevalence == 0.2
+    card = open_checkpoint("m").card()
+    assert card.prevalence == 0.2 and card.told(card.threshold_value) == pytest.approx(0.4)
     assert call("calibrate", "m", "--likeliest").status == 0
-    assert open_checkpoint("m").card().threshold_value == 0.5
+    card = open_checkpoint("m").card()
+    assert card.told(card.threshold_value) == pytest.approx(0.5)
 
 
 def test_calibrate_fits_anew_on_the_dataset_that_the_model_learned_from(call, model, practice):

@@ -145,14 +145,12 @@ class Reader:
         shown = self.card.at_home(probabilities)[0]
         shares = {name: round(float(share), 6) for name, share in zip(self.card.classes, shown, strict=True)}
         diagnosis = self.card.classes[int(called[0])]
-        square = to_square(scan.pixels, self.card.preprocessing.stored_size)
-        stray = self.is_stray(square, self.heatmap(scan, diagnosis, shape=square.shape))
         return Reading(
             diagnosis,
             shares,
             bool(self.card.sure(probabilities, called)[0]),
             self._frequency(shares),
-            (*self._warnings(scan), *([STRAY] if stray else [])),
+            (*self._warnings(scan), *self._alarms(scan, diagnosis)),
         )
 
     def similar(self, scan: Scan, n: int = 6) -> list[SimilarCase]:
@@ -193,6 +191,13 @@ class Reader:
         label = self.card.classes.index(class_name)
         _, maps = evidence_maps(self.network, self.card.preprocessing(scan.pixels), [label], method)
         return intensity(maps[0], self.card.heatmap[method][class_name], shape or scan.pixels.shape)
+
+    def _alarms(self, scan: Scan, diagnosis: str) -> list[str]:
+        """What the heat of the class that was called says against the answer."""
+        square = to_square(scan.pixels, self.card.preprocessing.stored_size)
+        if not self.methods or not self.is_stray(square, self.heatmap(scan, diagnosis, shape=square.shape)):
+            return []
+        return [STRAY]
 
     def _frequency(self, shares: Mapping[str, float]) -> str:
         """In natural frequencies, for two classes: of more nobody can say among whom they hold."""

@@ -19,7 +19,7 @@ from xrai.calibration.thresholds import (
     predictive_values,
     threshold_points,
 )
-from xrai.calibration.wording import condition_of, natural_frequency, of_hundred, people_of
+from xrai.calibration.wording import condition_of, is_healthy, natural_frequency, of_hundred, people_of
 
 __all__ = [
     "EVEN",
@@ -34,6 +34,7 @@ __all__ = [
     "condition_of",
     "fit_calibration",
     "fit_doubt",
+    "is_healthy",
     "natural_frequency",
     "of_hundred",
     "patients_needed",

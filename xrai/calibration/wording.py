@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 _SHORT = 5  # letters of a name in capitals that may be an abbreviation
-_NOTHING_FOUND = ("normal", "healthy", "no finding", "negative")
+_HEALTHY = {"normal", "healthy", "clear", "negative", "no finding", "control"}
 
 
 def of_hundred(share: float) -> int:
@@ -44,6 +44,11 @@ def people_of(population: str) -> str:
 def condition_of(class_name: str) -> str:
     """A class's name as it stands after "have": pneumonia, COVID, a normal scan."""
     name = " ".join(class_name.replace("_", " ").split())
-    if name.lower() in _NOTHING_FOUND:
+    if is_healthy(name):
         return "a normal scan"
     return name.lower() if name.isupper() and sum(map(str.isalpha, name)) > _SHORT else name
+
+
+def is_healthy(class_name: str) -> bool:
+    """Whether a class's name says that nothing was found."""
+    return " ".join(class_name.replace("_", " ").split()).lower() in _HEALTHY

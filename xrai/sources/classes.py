@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import Protocol
 
+from xrai.calibration import is_healthy
 from xrai.errors import SourceError
 
 SPLITS = ("train", "val", "test")
@@ -21,7 +22,6 @@ _SPLIT_NAMES = {
 _ENDINGS = {
     ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".webp", ".bmp", ".dcm", ".dicom", ".dic", ".ima", "",
 }  # fmt: skip
-_HEALTHY = {"normal", "healthy", "clear", "negative", "no finding", "no_finding", "control"}
 
 
 @dataclass(frozen=True)
@@ -195,4 +195,4 @@ def _is_hidden(path: PurePosixPath) -> bool:
 
 
 def _healthy_first(name: str) -> tuple[bool, str]:
-    return name.strip().lower() not in _HEALTHY, name.lower()
+    return not is_healthy(name), name.lower()
