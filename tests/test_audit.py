@@ -6,12 +6,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from xrai.audit import SEVERITIES, Audit, Finding, audit, audit_file, brief, load_audit, save_audit
+from xrai.audit import SEVERITIES, Audit, Finding, audit, audit_file, brief, duplicates, load_audit, save_audit
 from xrai.audit.duplicates import pattern
 from xrai.audit.films import bad_films
 from xrai.audit.guessing import MOST, guess, some
-from xrai.audit.looking import look_over
+from xrai.audit.looking import StoppedError, look_over
 from xrai.audit.measuring import letters_in_line, uniform_border
+from xrai.audit.odd import odd_films
+from xrai.audit.patients import leaking_patients
+from xrai.audit.shift import shifts
+from xrai.audit.shortcuts import shortcuts
 from xrai.dataset import BuildConfig, build_dataset, open_dataset
 from xrai.errors import DatasetError
 from xrai.phantoms import draw_thorax
@@ -74,6 +78,10 @@ def named(rows, files):
     return {files[row] for row in rows}
 
 
+def unheard(share):
+    """Takes what a check tells of its progress, and never stops it."""
+
+
 # --- the whole --------------------------------------------------------------------------------------------------------
 
 
@@ -103,6 +111,39 @@ def test_it_stops_when_told(build, films, asks):
     left = iter([False] * (asks - 1))
     with open_dataset(build(set_of(films))) as dataset:
         assert audit(dataset, should_stop=lambda: next(left, True)) is None
+
+
+LONG = (duplicates.duplicates, shortcuts, shifts, odd_films)
+
+
+def test_stop_is_heard_within_the_checks_and_not_only_between_them(build, films):
+    """Where all films are alike a check may take long, and Stop was dead meanwhile."""
+    heard = []
+    with open_dataset(build(set_of(films))) as dataset:
+        assert audit(dataset, progress=lambda *step: heard.append(step[0]), should_stop=lambda: 48 in heard) is None
+        assert heard[-1] == 48  # in the midst of looking for copies
+        look = look_over(dataset, unheard)
+        for check in LONG:
+            asked = []
+
+            def stop_at_the_second(share, asked=asked):
+                asked.append(share)
+                if len(asked) > 1:
+                    raise StoppedError
+
+            with pytest.raises(StoppedError):
+                check(look, stop_at_the_second)
+
+
+def test_progress_goes_on_within_the_checks(build, films):
+    with open_dataset(build(set_of(films))) as dataset:
+        look = look_over(dataset, unheard)
+        for check in LONG:
+            heard = []
+            check(look, heard.append)
+            assert heard == sorted(heard)
+            assert len(set(heard)) > 1
+            assert 0 <= heard[0] < heard[-1] < 1
 
 
 def test_three_classes_without_a_test_split_of_their_own(build, films):
@@ -176,7 +217,7 @@ def test_drawings_which_are_all_labelled_as_such_are_not_said_to_bear_text(tmp_p
     with open_source("phantoms") as source:
         assert build_dataset(source, tmp_path / "drawn.hdf5", BuildConfig(size=64))
     with open_dataset(tmp_path / "drawn.hdf5") as dataset:
-        look = look_over(dataset, lambda done, total: None, lambda: False)
+        look = look_over(dataset, unheard)
         assert {finding.kind for finding in bad_films(look)} == {"blank-films", "bordered-films"}
 
 
@@ -199,6 +240,64 @@ def test_of_copies_in_the_test_the_largest_stays(build, films):
     found, files = findings(build(set_of(films) | {"test/A/small.png": small}))
     assert named(found["near-duplicates"].suggestion, files) == {"test/A/small.png"}
     assert found["near-duplicates"].severity == "notable"
+
+
+@pytest.fixture
+def alike(build):
+    """56 films that are alike as thumbnails; in detail but for one copy, that is darker, each is another."""
+    rng = np.random.default_rng(3)
+    plan = np.kron(rng.integers(0, 256, (24, 24)), np.ones((4, 4)))
+    drawn = [np.clip(plan + rng.normal(0, 40, plan.shape), 0, 255).astype(np.uint8) for _ in range(56)]
+    drawn[10] = (255 * (drawn[40] / 255.0) ** 1.2).astype(np.uint8)
+    return build(set_of(drawn))
+
+
+@pytest.mark.parametrize(("at_once", "kept"), [(256, 32), (8, 8), (8, 3)])
+def test_films_that_are_all_alike_are_not_read_for_every_pair(alike, monkeypatch, at_once, kept):
+    """700 of them were once read 114,597 times, for every pair anew."""
+    monkeypatch.setattr(duplicates, "_AT_ONCE", at_once)
+    monkeypatch.setattr(duplicates, "_KEPT", kept)
+    monkeypatch.setattr(duplicates, "_DRAWN", 20)
+    with open_dataset(alike) as dataset:
+        look, read, images = look_over(dataset, unheard), [], dataset.images
+        monkeypatch.setattr(dataset, "images", lambda rows: read.extend(rows) or images(rows))
+        coarse = duplicates._coarse(look, np.arange(56), unheard)
+        assert duplicates._alike(coarse, unheard).all()
+        near = duplicates.duplicates(look, unheard)[2]
+        files = dataset.files
+    assert len(read) <= 20 + 56 * (1 if kept * at_once >= 56 else 3)
+    copies = {"test/A/patient0010_1.png", "train/A/patient0040_1.png"}
+    assert [named(group, files) for group in near.groups] == [copies]
+
+
+def test_every_two_blocks_are_compared_once(monkeypatch):
+    monkeypatch.setattr(duplicates, "_AT_ONCE", 2)
+    monkeypatch.setattr(duplicates, "_KEPT", 3)
+    found = duplicates._blocks(13)
+    assert sorted(found) == [(one, other) for one in range(0, 13, 2) for other in range(one, 13, 2)]
+
+
+def test_many_copies_of_one_picture_are_one_group_across_blocks(build, films, monkeypatch):
+    monkeypatch.setattr(duplicates, "_AT_ONCE", 4)
+    monkeypatch.setattr(duplicates, "_KEPT", 2)
+    copies = {f"train/A/copy{grade}.png": (films[20] * (1 - grade / 50)).astype(np.uint8) for grade in range(1, 10)}
+    found, files = findings(build(set_of(films) | copies))
+    near = found["near-duplicates"]
+    assert [named(group, files) for group in near.groups] == [{"train/A/patient0020_1.png", *copies}]
+    assert len(near.suggestion) == 9
+
+
+def test_of_many_copies_the_facts_are_read_once(build, films, monkeypatch):
+    """They were read from the file anew for each picture that has a copy."""
+    files = set_of(films)
+    copies = {f"train/{place[-18]}/twin{place[-10:]}": pixels for place, pixels in list(files.items())[12:30]}
+    copies = {place.replace("train//", "train/A/"): pixels for place, pixels in copies.items()}
+    with open_dataset(build(files | copies)) as dataset:
+        read, column = [], dataset._column
+        monkeypatch.setattr(dataset, "_column", lambda name: read.append(name) or column(name))
+        assert audit(dataset).suggested()
+    assert read.count("n_bytes") == 1
+    assert read.count("format") == 1
 
 
 def test_a_blank_picture_has_no_pattern():
@@ -260,13 +359,13 @@ def test_a_test_split_from_elsewhere_has_shifted(build, films):
 def test_a_guess_needs_two_patients_of_each_class():
     features = np.random.default_rng(0).normal(size=(20, 3))
     labels = np.arange(20) % 2
-    assert guess(features, labels, np.where(labels, "one", np.arange(20).astype(str))) is None
-    assert guess(features, np.zeros(20, int), np.arange(20)) is None
-    assert guess(features, labels, np.arange(20)).patients == 20
+    assert guess(features, labels, np.where(labels, "one", np.arange(20).astype(str)), unheard) is None
+    assert guess(features, np.zeros(20, int), np.arange(20), unheard) is None
+    assert guess(features, labels, np.arange(20), unheard).patients == 20
 
 
 def test_a_guess_of_nothing_is_chance():
-    found = guess(np.zeros((40, 100)), np.arange(40) % 2, np.arange(40))
+    found = guess(np.zeros((40, 100)), np.arange(40) % 2, np.arange(40), unheard)
     assert found.low <= 0.5 <= found.high
 
 
@@ -319,6 +418,53 @@ def test_unread_files_are_told(build, films):
     assert found["unread-files"].numbers == {"files": ["train/A/broken.png"], "n": 1}
 
 
+def test_no_words_name_a_file_for_they_leave_with_a_model(build, films):
+    """A file may be called by its patient; “such as train/A/Mueller_Anna.png” once stood in the cards of models."""
+    wide, text = framed(films[30], 0), films[31].copy()
+    wide[:, :30] = 0
+    files = {place.replace("patient", "Mueller_Anna"): pixels for place, pixels in set_of(films).items()}
+    files |= {
+        "train/A/Mueller_equal.png": films[20], "train/B/Mueller_other.png": films[22],
+        "train/A/Mueller_dark.png": (255 * (films[24] / 255.0) ** 1.7).astype(np.uint8),
+        "train/A/Mueller_blank.png": np.full((SIDE, SIDE), 17, np.uint8), "train/A/Mueller_wide.png": wide,
+        "train/A/Mueller_turned.png": np.rot90(text).copy(), "train/A/Mueller_broken.png": b"no picture",
+    }  # fmt: skip
+    with open_dataset(build(files)) as dataset:
+        found = audit(dataset)
+    words = [(finding.title, finding.sentence, finding.advice) for finding in found.findings]
+    kinds = {finding.kind for finding in found.findings if finding.severity != "fine"}
+    assert kinds >= {"unread-files", "exact-duplicates", "near-duplicates", "conflicting-labels", "blank-films"}
+    assert "Mueller" not in json.dumps([words, brief(found)])
+
+
+# --- patients ---------------------------------------------------------------------------------------------------------
+
+
+def test_patients_who_are_all_known_and_have_one_scan_are_not_said_to_be_unknown(build, films):
+    found, _ = findings(build(set_of(films)))
+    assert found["leaking-patients"].severity == "fine"
+    assert found["leaking-patients"].sentence == "Each of the 48 patients stands in one split only."
+
+
+def test_patients_whom_no_file_names_are_not_known(build, films):
+    files = {place.replace("patient", "scan"): pixels for place, pixels in set_of(films).items()}
+    found, _ = findings(build(files))
+    assert found["leaking-patients"].title == "Patients are not known"
+    assert found["leaking-patients"].sentence.startswith("Nothing tells which scans are of one patient: each of the 48")
+
+
+def test_where_it_cannot_be_told_whether_patients_are_known_the_words_hold_either_way(build, films, monkeypatch):
+    """A DICOM file may name its patient or not; the dataset holds a pseudonym either way."""
+    files = {place.replace("patient", "scan"): pixels for place, pixels in set_of(films).items()}
+    some_named = files | {"train/A/patient0099_1.png": draw_thorax(np.random.default_rng(99), opacity=False, size=SIDE)}
+    found, _ = findings(build(some_named, "some"))
+    assert found["leaking-patients"].sentence.startswith("Not every file is sure to tell whose it is: each of the 49")
+    with open_dataset(build(files, "none")) as dataset:
+        dataset.facts()["format"][:] = "DICOM"
+        look = look_over(dataset, unheard)
+        assert leaking_patients(look)[0].title == "Patients may not be known"
+
+
 # --- keeping ----------------------------------------------------------------------------------------------------------
 
 
@@ -362,7 +508,7 @@ def test_an_audit_of_another_dataset_is_none(kept):
     [
         ("n", 0), ("n", "82"), ("n", True), ("seconds", float("nan")), ("seconds", -1), ("when", "yesterday"),
         ("when", 5), ("versions", []), ("versions", {"xrai": 1}), ("findings", {}), ("findings", [3]),
-        ("findings", [{}]), ("dataset", None), ("fingerprint", 1),
+        ("findings", [{}]), ("dataset", None), ("fingerprint", 1), ("seconds", 10**400), ("n", 10**400),
     ],
 )  # fmt: skip
 def test_a_damaged_audit_is_stated(kept, name, value):
@@ -377,6 +523,7 @@ def test_a_damaged_audit_is_stated(kept, name, value):
     [
         ("severity", "dire"), ("severity", []), ("kind", 3), ("groups", [[82]]), ("groups", [[-1]]), ("groups", [1]),
         ("suggestion", [0.5]), ("suggestion", "12"), ("numbers", [1]), ("numbers", {"auc": float("inf")}),
+        ("numbers", {"n": 10**400}), ("numbers", {"interval": [0.5, -(10**400)]}), ("numbers", {"a": {"b": 1e300}}),
         ("classes", [None]), ("splits", "train"), ("advice", None),
     ],
 )  # fmt: skip
@@ -395,6 +542,14 @@ def test_what_is_no_audit_is_stated(kept, content):
     audit_file(path).write_bytes(content)
     with pytest.raises(DatasetError, match="is damaged"):
         load_audit(path)
+
+
+def test_numbers_too_large_for_a_float_are_damage_and_no_overflow():
+    values = Audit("set", "0", 2, "2026-11-21T10:00:00+00:00", 1.0, {}, ()).to_dict()
+    assert Audit.from_dict(json.loads(json.dumps(values))).seconds == 1
+    for name in ("n", "seconds"):
+        with pytest.raises(ValueError, match="numbers"):
+            Audit.from_dict(values | {"findings": [], name: 10**400})
 
 
 def test_an_audit_that_cannot_be_kept_is_stated(kept, monkeypatch):

@@ -57,7 +57,8 @@ def _unread(look: Look) -> Finding:
     kind, skipped = "unread-files", look.dataset.skipped
     if not skipped:
         return Finding(kind, "fine", "All files were read", "Every file of the source could be read.")
+    # a file's name may be a patient's, and sentences go into the cards of models, which leave the hospital
     numbers = {"files": [item.file for item in skipped[:50]], "n": len(skipped)}
-    sentence = f"{count(len(skipped), 'file')} of the source could not be read, such as {skipped[0].file}."
-    advice = f"The reason given for it: {skipped[0].reason}"
+    sentence = f"{count(len(skipped), 'file')} of the source could not be read."
+    advice = "The dataset lists each with the reason: look whether a class or a kind of film is lacking."
     return Finding(kind, "notable", "Unread files", sentence, advice, numbers)

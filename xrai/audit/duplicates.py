@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 import numpy as np
 
 from xrai.audit.findings import CONFLICTING, EXACT, NEAR, Finding, Severity, count
-from xrai.audit.looking import Look, shrunk
+from xrai.audit.looking import Look, Tell, part, shrunk, told
 from xrai.dataset import Dataset
 from xrai.sources import SPLITS
 
@@ -28,17 +28,20 @@ deviations of the correlations between films drawn at random, up to this correla
 _DRAWN = 200
 """Films among which it is measured how much alike a set's films are."""
 
-_AT_ONCE = 512
-_KEPT = 512
+_SIDE = 128
+_AT_ONCE = 256
+_KEPT = 32
+"""Blocks of `_AT_ONCE` films whose fine structure is kept: 8 MB each."""
 
 Group = tuple[int, ...]
 
 
-def duplicates(look: Look) -> list[Finding]:
+def duplicates(look: Look, tell: Tell) -> list[Finding]:
     """Conflicting labels, equal files and near copies, a finding each."""
     dataset = look.dataset
     equal = _equal_files(dataset.hashes)
-    same = _joined([*equal, *_near_pairs(look, _first_of_each(dataset.hashes))])
+    near_links = _near_links(look, _first_of_each(dataset.hashes), tell)
+    same = _joined(np.concatenate([_links(equal), near_links]))
     conflicting = [group for group in same if len(set(dataset.labels[list(group)])) > 1]
     disputed = {row for group in conflicting for row in group}
     exact = [group for group in equal if group[0] not in disputed]
@@ -136,31 +139,82 @@ def _first_of_each(hashes: np.ndarray) -> np.ndarray:
     return np.sort(np.unique(hashes.astype(str), return_index=True)[1])
 
 
-def _near_pairs(look: Look, rows: np.ndarray) -> list[Group]:
-    """Pairs of different files that show one picture: alike as thumbnails, and still alike in detail."""
-    coarse = np.stack([pattern(grey, 3).ravel() for grey in look.greys(32)[rows]])  # (n, 1024)
+def _near_links(look: Look, rows: np.ndarray, tell: Tell) -> np.ndarray:
+    """Links (k, 2) between different files that show one picture: alike as thumbnails, and still alike in detail.
+
+    What hangs together is linked as a whole, not pair by pair: where all films are alike, pairs fill the memory.
+    """
+    coarse = _coarse(look, rows, part(tell, 0, 3))
+    alike = _alike(coarse, part(tell, 1, 3))
+    if not alike.any():
+        return _links([])
+    fine = _cut(look, rows)
+    rows, coarse = rows[alike], coarse[alike]
 
     @lru_cache(_KEPT)
-    def detail(row: int) -> np.ndarray:
-        return pattern(shrunk(look.dataset.images([row])[0], 128), 4).ravel()
+    def details(start: int) -> np.ndarray:
+        return _details(look, rows[start : start + _AT_ONCE]).astype(np.float16)
 
-    fine = _cut(rows, detail)
-    pairs: list[Group] = []
-    for start in range(0, len(rows), _AT_ONCE):
-        alike = np.abs(coarse[start : start + _AT_ONCE] @ coarse[start:].T)  # an inverted copy has −1
-        for i, j in zip(*np.nonzero(np.triu(alike >= COARSE, 1)), strict=True):
-            one, other = int(rows[start + i]), int(rows[start + j])
-            if abs(float(detail(one) @ detail(other))) >= fine:
-                pairs.append((one, other))
-    return pairs
+    links = _links([])
+    for one, other in told(_blocks(len(rows)), part(tell, 2, 3)):
+        i, j = _pairs(coarse, one, other)
+        if len(i):
+            same = np.abs(_between(details(one), details(other), i, j)) >= fine
+            new = np.stack([rows[one + i[same]], rows[other + j[same]]], axis=1)
+            links = _links(_joined(np.concatenate([links, new])))
+    return links
 
 
-def _cut(rows: np.ndarray, detail: Callable[[int], np.ndarray]) -> float:
+def _coarse(look: Look, rows: np.ndarray, tell: Tell) -> np.ndarray:
+    """The structure of the thumbnails of some rows, float32 (n, 1024)."""
+    greys = look.greys(32)[rows]
+    blocks = told(range(0, len(rows), _AT_ONCE), tell)
+    return np.stack([pattern(grey, 3).ravel() for start in blocks for grey in greys[start : start + _AT_ONCE]])
+
+
+def _details(look: Look, rows: np.ndarray) -> np.ndarray:
+    """The fine structure of some rows, float32 (n, 16384)."""
+    return np.stack([pattern(shrunk(look.dataset.images([row])[0], _SIDE), 4).ravel() for row in rows])
+
+
+def _alike(coarse: np.ndarray, tell: Tell) -> np.ndarray:
+    """Which films look like another one as thumbnails, bool (n,)."""
+    found = np.zeros(len(coarse), bool)
+    for one, other in told(_blocks(len(coarse)), tell):
+        i, j = _pairs(coarse, one, other)
+        found[one + i] = found[other + j] = True
+    return found
+
+
+def _pairs(coarse: np.ndarray, one: int, other: int) -> tuple[np.ndarray, np.ndarray]:
+    """The films of two blocks that are alike as thumbnails, as places in them, int64 (k,) each; every pair once."""
+    alike = np.abs(coarse[one : one + _AT_ONCE] @ coarse[other : other + _AT_ONCE].T) >= COARSE  # an inverted one: −1
+    i, j = np.nonzero(np.triu(alike, 1) if one == other else alike)
+    return i, j
+
+
+def _between(ones: np.ndarray, others: np.ndarray, i: np.ndarray, j: np.ndarray) -> np.ndarray:
+    """The correlations of the structures at places `i` of one block with those at `j` of another, float32 (k,)."""
+    (left, i), (right, j) = np.unique(i, return_inverse=True), np.unique(j, return_inverse=True)
+    return (ones[left].astype(np.float32) @ others[right].astype(np.float32).T)[i, j]
+
+
+def _blocks(n: int) -> list[tuple[int, int]]:
+    """The first rows of every two blocks of `n` films, one not after the other.
+
+    In such an order that one that is met again is mostly still kept, however many there are.
+    """
+    starts = range(0, n, _AT_ONCE)
+    held = [starts[first : first + _KEPT - 1] for first in range(0, len(starts), _KEPT - 1)]
+    return [(one, other) for ones in held for other in range(ones[0], n, _AT_ONCE) for one in ones if one <= other]
+
+
+def _cut(look: Look, rows: np.ndarray) -> float:
     """The correlation at 128 pixels from which two films of this set are one picture."""
     if len(rows) < 3:
         return FINE
     drawn = np.random.default_rng(0).permutation(rows)[:_DRAWN]
-    details = np.stack([detail(int(row)) for row in drawn])
+    details = _details(look, drawn)
     between = (details @ details.T)[np.triu_indices(len(drawn), 1)]
     middle = float(np.median(between))  # copies among them must not count
     spread = 1.4826 * float(np.median(np.abs(between - middle)))
@@ -182,15 +236,19 @@ def pattern(picture: np.ndarray, reach: float) -> np.ndarray:
     return even / max(float(np.linalg.norm(even)), 1e-6)
 
 
-def _joined(pairs: Iterable[Group]) -> list[Group]:
-    """Groups of rows that hang together, each ascending, in order of their first."""
+def _links(groups: Iterable[Group]) -> np.ndarray:
+    """Rows to be joined: the first of each group with each of its others, int64 (k, 2)."""
+    return np.array([(group[0], row) for group in groups for row in group[1:]], np.int64).reshape(-1, 2)
+
+
+def _joined(links: np.ndarray) -> list[Group]:
+    """Groups of rows that hang together by links (k, 2), each ascending, in order of their first."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    links = [(group[0], row) for group in pairs for row in group[1:]]
-    if not links:
+    if not len(links):
         return []
-    names, ends = np.unique(np.array(links), return_inverse=True)
+    names, ends = np.unique(links, return_inverse=True)
     ends = ends.reshape(-1, 2)
     graph = coo_array((np.ones(len(ends)), (ends[:, 0], ends[:, 1])), shape=(len(names), len(names)))
     _, place = connected_components(graph, directed=False)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
-from math import isfinite
 from typing import Any, Literal, get_args
 
 Severity = Literal["serious", "notable", "fine"]
@@ -21,6 +20,9 @@ CLEANED = (CONFLICTING, EXACT, NEAR)
 
 REMOVABLE = (*CLEANED, PATIENTS, BLANK)
 """The kinds that may suggest scans to take out."""
+
+_MOST = 2**53
+"""Up to here whole numbers are exact as floats too; nothing that an audit counts or measures is larger."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +127,7 @@ class Audit:
             LookupError, TypeError, ValueError: something is missing or makes no sense.
         """
         n, seconds = values["n"], values["seconds"]
-        if type(n) is not int or n < 1 or type(seconds) not in (int, float) or not (isfinite(seconds) and seconds >= 0):
+        if type(n) is not int or type(seconds) not in (int, float) or not (1 <= n <= _MOST and 0 <= seconds <= _MOST):
             raise ValueError("numbers")
         datetime.fromisoformat(values["when"])
         versions = {_text(name): _text(version) for name, version in values["versions"].items()}
@@ -165,13 +167,13 @@ def _rows(values: Any, n: int) -> tuple[int, ...]:
 def _numbers(values: Any) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise TypeError("numbers")
-    _check_finite(values)
+    _check_shown(values)
     return values
 
 
-def _check_finite(value: Any) -> None:
-    """JSON as Python reads it may hold NaN and infinity, which no page could show."""
-    if isinstance(value, float) and not isfinite(value):
+def _check_shown(value: Any) -> None:
+    """JSON as Python reads it may hold NaN, infinity and numbers of any length, which no page could show."""
+    if isinstance(value, int | float) and not abs(value) <= _MOST:
         raise ValueError("numbers")
     for item in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
-        _check_finite(item)
+        _check_shown(item)

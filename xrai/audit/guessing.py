@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from xrai.audit.looking import Tell, told
 from xrai.metrics import auc, bootstrap_intervals
 
 MOST = 3000
@@ -49,7 +50,7 @@ def some(rows: np.ndarray) -> np.ndarray:
     return np.sort(np.random.default_rng(0).choice(rows, MOST, replace=False))
 
 
-def guess(features: np.ndarray, labels: np.ndarray, patients: np.ndarray) -> Guess | None:
+def guess(features: np.ndarray, labels: np.ndarray, patients: np.ndarray, tell: Tell) -> Guess | None:
     """Guess labels (N,) from features (N, D) by logistic regression, five times on four fifths of the patients.
 
     More than `_COMPONENTS` features are first brought down to so many principal components. None where fewer than two
@@ -65,7 +66,7 @@ def guess(features: np.ndarray, labels: np.ndarray, patients: np.ndarray) -> Gue
     folds = StratifiedGroupKFold(n_folds, shuffle=True, random_state=0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a class with few scans, a fit cut short: neither matters to so rough a guess
-        for learned, held_out in folds.split(features, labels, patients):
+        for learned, held_out in told(list(folds.split(features, labels, patients)), tell):
             if len(held_out):
                 shares[held_out] = predicted(features[learned], labels[learned], features[held_out], len(found))
     value, interval = auc(shares, labels), bootstrap_intervals(shares, labels, patients, n_rounds=_ROUNDS)["auc"]

@@ -10,7 +10,7 @@ from xrai.dataset import Dataset, open_dataset
 from xrai.errors import DatasetError
 from xrai.records import write_json
 
-_DAMAGE = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
+_DAMAGE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
 """What a file with damaged, foreign or missing values leads to when it is read."""
 
 _MOST = 64 << 20

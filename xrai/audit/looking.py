@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
 
@@ -15,6 +16,27 @@ SIDE = 64
 """Side of the thumbnails in pixels."""
 
 _AT_ONCE = 128
+
+T = TypeVar("T")
+
+Tell = Callable[[float], None]
+"""Told by a check what share of it is done, from 0 to 1; raises `StoppedError` where the audit is to stop."""
+
+
+class StoppedError(Exception):
+    """The audit was told to stop."""
+
+
+def told(items: Sequence[T], tell: Tell) -> Iterator[T]:
+    """Go through items, and tell before each what share of them is done."""
+    for number, item in enumerate(items):
+        tell(number / len(items))
+        yield item
+
+
+def part(tell: Tell, number: int, n: int) -> Tell:
+    """Tells of a check's part `number` of `n`, from 0."""
+    return lambda share: tell((number + share) / n)
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,19 +69,20 @@ class Look:
         return facts["width"].astype(np.int64) * facts["height"]
 
 
-def look_over(dataset: Dataset, progress: Callable[[int, int], None], should_stop: Callable[[], bool]) -> Look | None:
-    """Look at every scan once; None where it was stopped."""
+def look_over(dataset: Dataset, tell: Tell) -> Look:
+    """Look at every scan once.
+
+    Raises:
+        StoppedError: it was told to stop.
+    """
     n = len(dataset)
     thumbnails = np.empty((n, SIDE, SIDE), np.uint8)
     measures = np.empty((3, n))
-    for start in range(0, n, _AT_ONCE):
-        if should_stop():
-            return None
+    for start in told(range(0, n, _AT_ONCE), tell):
         rows = range(start, min(start + _AT_ONCE, n))
         for row, scan in zip(rows, dataset.images(rows), strict=True):
             thumbnails[row] = shrunk(scan, SIDE)
             measures[:, row] = _contrast(scan), uniform_border(scan), letters_in_line(scan)
-        progress(rows.stop, n)
     contrast, border, letters = measures
     return Look(dataset, thumbnails, contrast.astype(np.int64), border, letters.astype(np.int64))
 

@@ -9,7 +9,7 @@ import numpy as np
 from xrai.audit.films import LEAST_CONTRAST
 from xrai.audit.findings import Finding, count
 from xrai.audit.guessing import predicted
-from xrai.audit.looking import Look
+from xrai.audit.looking import Look, Tell, told
 
 KIND = "odd-films"
 FEWEST = 40
@@ -27,7 +27,7 @@ _COMPONENTS = 20
 _WAYS = ("upright", "inverted", "turned", "turned", "turned")
 
 
-def odd_films(look: Look) -> list[Finding]:
+def odd_films(look: Look, tell: Tell) -> list[Finding]:
     """The films that others, changed on purpose, show to be changed, or that are far from all others.
 
     Each is judged by what was learned from other patients. Blank films are found elsewhere.
@@ -36,7 +36,7 @@ def odd_films(look: Look) -> list[Finding]:
     if len(usable) < FEWEST:
         sentence = f"With {count(len(usable), 'film')} it cannot be said what is usual, so odd ones were not sought."
         return [Finding(KIND, "notable", "Odd films not sought", sentence, "Look through the films yourself.")]
-    reasons = _reasons(look, usable)
+    reasons = _reasons(look, usable, tell)
     if not reasons:
         return [Finding(KIND, "fine", "No odd films", "No film looks inverted, turned or unlike all others.")]
     return [_finding(reasons)]
@@ -57,7 +57,7 @@ def _finding(reasons: dict[int, str]) -> Finding:
     )
 
 
-def _reasons(look: Look, rows: np.ndarray) -> dict[int, str]:
+def _reasons(look: Look, rows: np.ndarray, tell: Tell) -> dict[int, str]:
     """Why each odd film is odd: “inverted”, “turned” or “unlike the others”."""
     from xrai.gate.looks import looks
 
@@ -65,7 +65,7 @@ def _reasons(look: Look, rows: np.ndarray) -> dict[int, str]:
     names, who = np.unique(look.dataset.patients[rows].astype(str), return_inverse=True)
     fold = (np.random.default_rng(0).permutation(len(names)) % _FOLDS)[who]
     reasons: dict[int, str] = {}
-    for held_out in range(_FOLDS):
+    for held_out in told(range(_FOLDS), tell):
         known, new = np.flatnonzero(fold != held_out), np.flatnonzero(fold == held_out)
         if len(known) < 2 or not len(new):
             continue

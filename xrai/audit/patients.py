@@ -6,7 +6,7 @@ from collections import defaultdict
 
 from xrai.audit.findings import PATIENTS, Finding, count
 from xrai.audit.looking import Look
-from xrai.sources import SPLITS
+from xrai.sources import SPLITS, patient_of
 
 
 def leaking_patients(look: Look) -> list[Finding]:
@@ -27,9 +27,8 @@ def leaking_patients(look: Look) -> list[Finding]:
     if groups:
         return [_leak(look, groups)]
     if len(rows_of) == len(set(dataset.hashes)):
-        return [_unknown(len(rows_of))]
-    sentence = f"Each of the {len(rows_of):,} patients stands in one split only."
-    return [Finding(PATIENTS, "fine", "No patient in two splits", sentence, numbers={"patients": 0})]
+        return [_one_scan_each(look, len(rows_of))]
+    return [_apart(len(rows_of))]
 
 
 def _leak(look: Look, groups: list[tuple[int, ...]]) -> Finding:
@@ -51,13 +50,28 @@ def _leak(look: Look, groups: list[tuple[int, ...]]) -> Finding:
     )
 
 
-def _unknown(n: int) -> Finding:
+def _apart(n: int) -> Finding:
+    sentence = f"Each of the {n:,} patients stands in one split only."
+    return Finding(PATIENTS, "fine", "No patient in two splits", sentence, numbers={"patients": 0})
+
+
+def _one_scan_each(look: Look, n: int) -> Finding:
+    """As many patients as files: each known and with one scan, or nobody known.
+
+    The dataset holds pseudonyms, and does not tell whether a DICOM file named its patient.
+    """
+    files, formats = look.dataset.files, look.dataset.facts()["format"]
+    named = [patient_of(file, None) is not None for file in files]
+    if all(named):
+        return _apart(n)
+    title, sentence = "Patients are not known", "Nothing tells which scans are of one patient"
+    if any(named) or "DICOM" in formats:
+        title, sentence = "Patients may not be known", "Not every file is sure to tell whose it is"
     return Finding(
         PATIENTS,
         "notable",
-        "Patients are not known",
-        f"Nothing tells which scans are of one patient: each of the {n:,} different files counts as a patient of its "
-        "own.",
+        title,
+        f"{sentence}: each of the {n:,} different files counts as a patient of its own.",
         "If some patients have several scans, figures may flatter the model and their intervals are too narrow. "
         "Name the files patient0001_1.png and so on, or give DICOM files with a patient ID.",
         {"patients": 0},

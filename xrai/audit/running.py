@@ -13,24 +13,34 @@ from xrai.audit.balance import amounts
 from xrai.audit.duplicates import duplicates
 from xrai.audit.films import bad_films
 from xrai.audit.findings import Audit, Finding, by_severity
-from xrai.audit.looking import Look, look_over
+from xrai.audit.looking import Look, StoppedError, Tell, look_over
 from xrai.audit.odd import odd_films
 from xrai.audit.patients import leaking_patients
 from xrai.audit.shift import shifts
 from xrai.audit.shortcuts import shortcuts
 from xrai.dataset import Dataset
 
-_CHECKS: tuple[tuple[str, Callable[[Look], list[Finding]]], ...] = (
-    ("looking for copies", duplicates),
-    ("comparing patients", leaking_patients),
-    ("trying to guess the class without the lungs", shortcuts),
-    ("comparing training and test", shifts),
-    ("looking for bad films", bad_films),
-    ("looking for odd films", odd_films),
-    ("counting", amounts),
-)
+Check = Callable[[Look, Tell], list[Finding]]
+
+
+def _quick(check: Callable[[Look], list[Finding]]) -> Check:
+    """A check that is over before there is anything to tell of it."""
+    return lambda look, tell: check(look)
+
+
 _LOOK = 40
 """Of 100, the share of the first look in the progress."""
+
+_CHECKS: tuple[tuple[str, int, Check], ...] = (
+    ("looking for copies", 65, duplicates),
+    ("comparing patients", 65, _quick(leaking_patients)),
+    ("trying to guess the class without the lungs", 78, shortcuts),
+    ("comparing training and test", 88, shifts),
+    ("looking for bad films", 88, _quick(bad_films)),
+    ("looking for odd films", 99, odd_films),
+    ("counting", 100, _quick(amounts)),
+)
+"""What is done, how far the progress is when it is done, and what does it."""
 
 
 def audit(
@@ -44,7 +54,7 @@ def audit(
     Args:
         dataset: open.
         progress: told how much is done of how much (100), and what is done now, in words.
-        should_stop: asked every few scans and before every check.
+        should_stop: asked every few scans, before every check and within those that take long.
 
     Returns:
         The audit, not yet kept; None where it was stopped.
@@ -53,16 +63,10 @@ def audit(
         DatasetError: the dataset is damaged.
     """
     started = time.monotonic()
-    first = "looking at every scan"
-    look = look_over(dataset, lambda done, total: progress(_LOOK * done // total, 100, first), should_stop)
-    if look is None:
+    try:
+        findings = _findings(dataset, progress, should_stop)
+    except StoppedError:
         return None
-    findings: list[Finding] = []
-    for number, (what, check) in enumerate(_CHECKS):
-        if should_stop():
-            return None
-        progress(_LOOK + (100 - _LOOK) * number // len(_CHECKS), 100, what)
-        findings += check(look)
     progress(100, 100, "done")
     return Audit(
         dataset.path.stem,
@@ -73,6 +77,32 @@ def audit(
         _versions(),
         by_severity(findings),
     )
+
+
+def _findings(
+    dataset: Dataset, progress: Callable[[int, int, str], None], should_stop: Callable[[], bool]
+) -> list[Finding]:
+    def told_of(what: str, start: int, end: int) -> Tell:
+        heard = -1
+
+        def tell(share: float) -> None:
+            nonlocal heard
+            if should_stop():
+                raise StoppedError
+            if (done := int(start + (end - start) * share)) > heard:  # a step a percent is enough to be read
+                heard = done
+                progress(done, 100, what)
+
+        return tell
+
+    look = look_over(dataset, told_of("looking at every scan", 0, _LOOK))
+    findings, start = [], _LOOK
+    for what, end, check in _CHECKS:
+        tell = told_of(what, start, end)
+        tell(0)
+        findings += check(look, tell)
+        start = end
+    return findings
 
 
 def _versions() -> dict[str, str]:

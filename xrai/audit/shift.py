@@ -6,28 +6,30 @@ import numpy as np
 
 from xrai.audit.findings import Finding, Severity, count
 from xrai.audit.guessing import Guess, guess, some
-from xrai.audit.looking import Look
+from xrai.audit.looking import Look, Tell, part
 from xrai.audit.shortcuts import CLEAR, STRONG
 from xrai.sources import SPLITS
 
 KIND = "shift"
 
 
-def shifts(look: Look) -> list[Finding]:
+def shifts(look: Look, tell: Tell) -> list[Finding]:
     """A finding per class; one in all where there is no test split."""
     dataset = look.dataset
     if not len(dataset.rows("test")):
         sentence = "There is no test split, so that nothing can have shifted between training and test."
         return [Finding(KIND, "notable", "No test split", sentence, "Keep some patients apart for a test.")]
     pictures = look.greys(32).reshape(len(dataset), -1)
-    return [_finding(name, _told_apart(look, pictures, label)) for label, name in enumerate(dataset.classes)]
+    n = len(dataset.classes)
+    found = [_told_apart(look, pictures, label, part(tell, label, n)) for label in range(n)]
+    return [_finding(*pair) for pair in zip(dataset.classes, found, strict=True)]
 
 
-def _told_apart(look: Look, pictures: np.ndarray, label: int) -> Guess | None:
+def _told_apart(look: Look, pictures: np.ndarray, label: int, tell: Tell) -> Guess | None:
     dataset = look.dataset
     rows = some(np.flatnonzero(dataset.labels == label))
     is_test = (dataset.splits[rows] == SPLITS.index("test")).astype(np.int64)
-    return guess(pictures[rows], is_test, dataset.patients[rows])
+    return guess(pictures[rows], is_test, dataset.patients[rows], tell)
 
 
 def _finding(name: str, found: Guess | None) -> Finding:

@@ -6,7 +6,7 @@ import numpy as np
 
 from xrai.audit.findings import Finding, Severity
 from xrai.audit.guessing import Guess, guess, some
-from xrai.audit.looking import Look
+from xrai.audit.looking import Look, Tell, part
 from xrai.sources import SPLITS
 
 CLEAR, STRONG = 0.6, 0.75
@@ -30,7 +30,7 @@ _ADVICE = {
 }
 
 
-def shortcuts(look: Look) -> list[Finding]:
+def shortcuts(look: Look, tell: Tell) -> list[Finding]:
     """What guesses the class, each with its AUC: the border, file facts, a thumbnail."""
     dataset = look.dataset
     rows = some(np.flatnonzero(dataset.splits != SPLITS.index("test")))  # the test split is not for trying things on
@@ -40,7 +40,10 @@ def shortcuts(look: Look) -> list[Finding]:
         "shortcut-thumbnail": look.greys(16)[rows].reshape(len(rows), -1),
     }
     labels, patients = dataset.labels[rows], dataset.patients[rows]
-    return [_finding(kind, guess(values, labels, patients)) for kind, values in features.items()]
+    return [
+        _finding(kind, guess(features[kind], labels, patients, part(tell, number, len(features))))
+        for number, kind in enumerate(features)
+    ]
 
 
 def border(greys: np.ndarray) -> np.ndarray:

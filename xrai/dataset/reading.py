@@ -114,7 +114,7 @@ class Dataset:
 
     def facts(self) -> dict[str, np.ndarray]:
         """What the files said of themselves: format, mode, width, height and n_bytes, (N,) each."""
-        return {name: self._text(name) if name in ("format", "mode") else self._column(name) for name in COLUMNS[5:]}
+        return dict(self._facts)
 
     def images(self, rows: Sequence[int] | np.ndarray) -> np.ndarray:
         """The scans of some rows in that order, uint8 (n, size, size), 0 = air.
@@ -166,6 +166,10 @@ class Dataset:
             "patients": {split: len(set(self.patients[self.rows(split)])) for split in SPLITS},
             "leaks": self.leaks(),
         }
+
+    @cached_property
+    def _facts(self) -> dict[str, np.ndarray]:
+        return {name: self._text(name) if name in ("format", "mode") else self._column(name) for name in COLUMNS[5:]}
 
     def _column(self, name: str) -> np.ndarray:
         with _stating_damage(self.path):
