@@ -72,7 +72,12 @@ class TestThreshold:
         assert (line.x0, line.x1) == (0.3, 0.3)
         assert (zone.x0, zone.x1) == (0.2, 0.6)
         assert (interval.x0, interval.x1) == (0.25, 0.4)
-        assert {note.text for note in figure.layout.annotations} == {"threshold 0.30 (0.25 to 0.40)", "not sure"}
+        assert {note.text for note in figure.layout.annotations} == {"threshold 30.0 % (25.0 % to 40.0 %)", "not sure"}
+
+    def test_a_small_threshold_is_not_told_as_none(self, scored):
+        """Where a disease is rare it may be far below 1 %, and was once told as 0.00."""
+        (note,) = threshold_figure(threshold_points(*scored), CLASSES, 0.004).layout.annotations
+        assert note.text == "threshold 0.4 %"
 
     @pytest.mark.parametrize(("chosen", "anchor"), [(0.01, "left"), (0.5, "center"), (0.99, "right")])
     def test_its_name_stays_within_the_figure(self, scored, chosen, anchor):

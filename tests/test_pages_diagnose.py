@@ -3,21 +3,31 @@
 import io
 import re
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import streamlit as st
 import torch
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
+from pages.shared import second_looks
+from pages.shared.calls import in_words
+from pages.shared.uploads import Upload
 from xrai.calibration import Calibration, Doubt
 from xrai.checkpoint import Card, Checkpoint
 from xrai.config import TrainConfig
+from xrai.diagnosis import Reader
+from xrai.errors import CheckpointError, DatasetError, RefusedError
+from xrai.heatmaps import STRAY
 from xrai.kit import Kit, Validation, save_kit
+from xrai.measurements import weights_mark
 from xrai.neighbours import fit_neighbours
 from xrai.networks import build_network
 from xrai.phantoms import draw_thorax
 from xrai.preprocessing import Preprocessing
+from xrai.scans import read_scan
 from xrai.settings import PROJECT, checkpoints_dir
 
 MEASURED = {
@@ -63,7 +73,8 @@ def model(home, gate):
         logits, vectors = (item.numpy() for item in network.answer(inputs))
     labels = np.arange(8) % 2
     neighbours = fit_neighbours(vectors, labels, np.arange(8), np.arange(8))
-    save_kit(checkpoint, Kit(gate, neighbours, Validation(logits, logits[None], labels, labels)))
+    kit = Kit(gate, neighbours, Validation(logits, logits[None], labels, labels))
+    save_kit(checkpoint, kit, weights_mark(checkpoint))
     return checkpoint
 
 
@@ -126,7 +137,7 @@ def test_a_doubtful_scan_is_not_sure_and_says_where_it_leans(model):
     said = texts(app)
     assert re.search(r"leans towards \*\*(Normal|Pneumonia)", said)
     assert "Between 1 % and 99 % the model is not sure" in said.replace("\\", "")
-    assert "at most 5 got a wrong firm answer" in said
+    assert "On its validation scans at most 5 in 100 of each class got a wrong firm answer" in said
 
 
 def test_the_threshold_in_the_card_decides(model):
@@ -153,9 +164,18 @@ def test_the_hot_area_is_hidden_and_the_scan_read_again(model):
     assert "hidden place" in said or "nothing to hide" in said
 
 
+def with_similar_open(*files):
+    app = opened(*files)
+    app.session_state["diagnose_similar_open"] = True
+    app.run()
+    assert not app.exception
+    return app
+
+
 def test_similar_training_scans_and_their_labels_are_told(model):
-    said = texts(opened(("a.png", as_png(film()))))
+    said = texts(with_similar_open(("a.png", as_png(film()))))
     assert "Of the 6 training scans that look most like this one" in said
+    assert "each of another patient as far as patients are known" in said
     assert "They can be shown where the dataset “chest” is on this computer" in said
 
 
@@ -174,3 +194,174 @@ def test_what_a_check_of_the_data_found_and_what_was_measured_are_told(model):
 def test_a_model_without_kit_says_that_it_does_not_notice_other_pictures(model):
     (model.folder / "kit.safetensors").unlink()
     assert "does not notice when a picture is no chest X" in texts(opened(("a.png", as_png(film()))))
+
+
+class TestEqualUploads:
+    def test_two_equal_turned_films_do_not_crash_the_page(self, model):
+        turned = as_png(np.rot90(film()))
+        app = opened(("a.png", turned), ("b.png", turned))
+        assert [item.label for item in app.button].count("Read it turned 90° right") == 2
+        button(app, "Read it turned 90").click().run()
+        assert not app.exception
+        assert len(app.subheader) == 1 and not app.warning[0].value.startswith("**a")
+
+
+class TestAtHome:
+    def test_threshold_and_zone_are_told_for_the_teams_patients_in_a_sentence_of_for_whom(self, model):
+        changed(model, doubt=Doubt(0.03, (0.1, 0.1), (100, 100)), prevalence=0.1)
+        card = model.card()
+        said = texts(opened(("a.png", as_png(film())))).replace("\\", "")
+        low, high = (100 * card.told(share) for share in (0.1, 0.9))
+        assert "Called Pneumonia from a probability of 10 % on." in said
+        assert f"Between {low:.1f} % and {high:.1f} % the model is not sure".replace(".0 %", " %") in said
+        assert "Probabilities are told for your children, of whom 10 in 100 have pneumonia." in said
+
+
+def reading_of(share, *, sure=True, diagnosis="PNEUMONIA"):
+    other = "NORMAL" if diagnosis == "PNEUMONIA" else "PNEUMONIA"
+    return SimpleNamespace(diagnosis=diagnosis, probabilities={diagnosis: share, other: 1 - share}, sure=sure)
+
+
+class TestHeadlines:
+    """Of a film called Pneumonia with 45 % among the team's patients it once said "In doubt, rather Pneumonia"."""
+
+    @pytest.mark.parametrize(("share", "firm", "without_doubt"), [
+        (0.95, "This looks like Pneumonia", "This looks like Pneumonia"),
+        (0.75, "This is probably Pneumonia", "This is probably Pneumonia"),
+        (0.55, "This is probably Pneumonia", "In doubt, rather Pneumonia"),
+        (0.45, "Called Pneumonia", "In doubt, called Pneumonia"),
+    ])  # fmt: skip
+    def test_the_headline_contradicts_neither_the_call_nor_the_numbers(self, share, firm, without_doubt):
+        card = SimpleNamespace(doubt=Doubt(0.03, (0.1, 0.1), (100, 100)), dataset={})
+        assert in_words(reading_of(share), card) == firm
+        assert in_words(reading_of(share), SimpleNamespace(doubt=None, dataset={})) == without_doubt
+        assert in_words(reading_of(share, sure=False), card) == "Not sure: ask a radiologist"
+
+    def test_what_is_not_sure_leans_only_where_the_numbers_do(self, model):
+        changed(
+            model,
+            doubt=Doubt(0.03, (0.001, 0.001), (100, 100)),
+            threshold={"class": "PNEUMONIA", "value": 0.01, "chosen": "x"},
+        )
+        said = texts(opened(("a.png", as_png(film()))))
+        share = Reader.open(model).read(read_scan(as_png(film()))).probabilities["PNEUMONIA"]
+        assert ("It leans towards **Pneumonia**" in said) == (share >= 0.5)
+        assert ("By the threshold alone it would be called **Pneumonia**" in said) == (share < 0.5)
+
+
+TRUST = {"when": "2026-11-21", "rows": [{"what": "x", "value": "1", "aim": ""}], "threshold": 0.5, "alpha": 0.03}
+LOOK = {"dataset": "d", "split": "test", "when": "2026-01-01T00:00:00", "fingerprint": "f", "threshold": 0.5} | MEASURED
+
+
+class TestStaleFigures:
+    def test_figures_of_what_is_in_force_say_nothing_more(self, model):
+        changed(model, trust=TRUST, evaluations=[LOOK], doubt=Doubt(0.03, (0.1, 0.1), (100, 100)))
+        app = opened()
+        assert "In force now" not in texts(app)
+        assert "Called from" not in app.dataframe[0].value.columns
+
+    def test_figures_of_another_threshold_and_doubt_say_which(self, model):
+        changed(
+            model, trust=TRUST, evaluations=[LOOK, LOOK | {"threshold": 0.3}],
+            doubt=Doubt(0.05, (0.1, 0.1), (100, 100)), threshold={"class": "PNEUMONIA", "value": 0.3, "chosen": "x"},
+        )  # fmt: skip
+        app = opened()
+        said = texts(app).replace("\\", "")
+        assert "That was with Pneumonia called from 50.0 % on and at most 3 in 100 wrong firm answers." in said
+        assert said.count("In force now: Pneumonia called from 30.0 % on, at most 5 in 100 wrong firm answers.") == 2
+        assert app.dataframe[0].value["Called from"].tolist() == ["50.0 %", "30.0 %", "50.0 %"], (
+            "validation: at even odds"
+        )
+
+
+class TestStray:
+    def test_the_table_to_save_has_the_warning_too(self, model, monkeypatch):
+        """The page once worked it out for the scan on screen alone."""
+        monkeypatch.setattr(Reader, "is_stray", staticmethod(lambda *_: True))
+        taken = []
+        monkeypatch.setattr(st, "download_button", lambda label, data, *_, **__: taken.append((label, data)))
+        app = opened(("a.png", as_png(film())), ("b.png", as_png(film(4))))
+        assert sum(item.value.startswith(STRAY[:30]) for item in app.warning) == 1
+        table = dict(taken)["Save this table (CSV)"].decode("utf-8-sig")
+        assert table.count(STRAY) == 2
+
+
+class TestWorkOnARerun:
+    def test_a_refused_film_is_not_decoded_again(self, model, monkeypatch):
+        app = opened(("turned.png", as_png(np.rot90(film()))))
+        decoded = []
+        monkeypatch.setattr(Upload, "scan", lambda upload: decoded.append(upload.name))
+        app.run()
+        assert not app.exception and "not upright" in app.warning[0].value
+        assert not decoded
+
+    def test_similar_scans_are_neither_sought_nor_read_before_they_are_asked_for(self, model, monkeypatch):
+        sought = []
+        similar = Reader.similar
+        monkeypatch.setattr(Reader, "similar", lambda *args: sought.append(1) or similar(*args))
+        monkeypatch.setattr(second_looks, "own_dataset", lambda *_: sought.append(2))
+        opened(("a.png", as_png(film())))
+        assert not sought
+        with_similar_open(("a.png", as_png(film())))
+        assert sought == [1, 2]
+
+    def test_a_damaged_dataset_of_similar_scans_does_not_swallow_what_follows(self, model, monkeypatch):
+        def damaged(*_):
+            raise DatasetError("The dataset is damaged.")
+
+        monkeypatch.setattr(second_looks, "own_dataset", lambda *_: PROJECT)
+        monkeypatch.setattr(second_looks, "open_dataset", damaged)
+        app = with_similar_open(("a.png", as_png(film())))
+        assert [item.value for item in app.error] == ["The dataset is damaged."]
+        assert "Read by the model" in texts(app)
+        assert [item.label for item in app.get("download_button")] == ["Save this result (PNG)"]
+
+    def test_trouble_while_the_hot_area_is_hidden_is_a_sentence(self, model, monkeypatch):
+        def damaged(*_):
+            raise CheckpointError("The model gives no number.")
+
+        app = opened(("a.png", as_png(film())))
+        monkeypatch.setattr(Reader, "read_without_hot_area", damaged)
+        button(app, "Hide it and read again").click().run()
+        assert not app.exception
+        assert [item.value for item in app.error] == ["The model gives no number."]
+        assert "Read by the model" in texts(app)
+
+
+class TestWhatHidingShows:
+    @pytest.mark.parametrize(("before", "after", "shown", "rests"), [
+        (reading_of(0.98), reading_of(0.88), "PNEUMONIA", False),
+        (reading_of(0.98), reading_of(0.6, diagnosis="NORMAL"), "PNEUMONIA", True),
+        (reading_of(0.55), reading_of(0.52, diagnosis="NORMAL"), "PNEUMONIA", True),
+        (reading_of(0.6, diagnosis="NORMAL"), reading_of(0.9, diagnosis="NORMAL"), "PNEUMONIA", False),
+        (reading_of(0.98), reading_of(0.97), "PNEUMONIA", False),
+    ])  # fmt: skip
+    def test_an_answer_rests_on_the_hidden_place_only_where_the_call_changes(self, before, after, shown, rests):
+        said = second_looks._what_hiding_shows(before, after, shown)
+        assert ("rests largely" in said) == rests
+
+    def test_a_fall_that_leaves_the_call_is_said_soberly(self):
+        said = second_looks._what_hiding_shows(reading_of(0.98), reading_of(0.88), "PNEUMONIA")
+        assert said.startswith("It falls, but what is called stays")
+
+
+def test_a_mended_scan_can_be_read_as_it_came_again(model):
+    app = opened(("turned.png", as_png(np.rot90(film()))))
+    button(app, "Read it turned 90").click().run()
+    assert app.subheader
+    button(app, "Read it as it came").click().run()
+    assert not app.exception
+    assert "not upright" in app.warning[0].value and not app.subheader
+
+
+def test_a_scan_that_is_refused_although_mended_can_be_read_as_it_came_too(model, monkeypatch):
+    app = opened(("turned.png", as_png(np.rot90(film()))))
+
+    def refuse(*_):
+        raise RefusedError("It is no film.", "inverted")
+
+    monkeypatch.setattr(Reader, "check", refuse)
+    button(app, "Read it turned 90").click().run()
+    assert not app.exception
+    assert "It is no film" in app.error[0].value
+    assert [item.label for item in app.button if item.label.startswith("Read it")] == ["Read it as it came"]

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from pages.shared import confusion, exports, trust_view
+from pages.shared import confusion, decision_effects, exports, trust_view
 from pages.shared.datasets import Facts
 from xrai import jobs
-from xrai.calibration import Doubt, Goal
+from xrai.calibration import Doubt, Goal, threshold_points
 from xrai.checkpoint import CARD, WEIGHTS, Card, Checkpoint
 from xrai.classification import report
 from xrai.config import TrainConfig
@@ -106,7 +106,7 @@ def make_ready(checkpoint: Checkpoint, only: int | None = None) -> None:
     logits = (1.5 * np.eye(n_classes)[labels] + rng.normal(0, 1, (160, n_classes))).astype(np.float32)
     patients = labels + n_classes * (np.arange(160) // n_classes // (4 // n_classes)) % 160
     validation = Validation(logits, logits[None], labels, patients)
-    save_kit(checkpoint, Kit(validation=validation))
+    save_kit(checkpoint, Kit(validation=validation), weights_mark(checkpoint))
     checkpoint.write_card(settled(checkpoint.card(), validation))
 
 
@@ -249,6 +249,12 @@ class TestBefore:
         assert is_on(app, "on 2026-02-03: 61.0 %")
         box(app, "Split").select("val").run()
         assert is_on(app, "has been measured once on the")
+
+    def test_a_look_with_another_threshold_says_with_which(self, model, dataset_here):
+        note_look(model, dataset_here, threshold=0.5)
+        assert not is_on(opened(), "no longer in force")
+        note_look(model, dataset_here, threshold=0.3)
+        assert is_on(opened(), "(with Opacity called from 30.0 % on, which is no longer in force)")
 
     def test_measure_starts_a_job(self, model, dataset_here, started):
         app = opened()
@@ -645,6 +651,17 @@ class TestResults:
         box(app, "Cell").set_value(1).run()
         assert shown_files(app) == predictions.files[moved.cell(0, 1)].tolist()[:6]
 
+    def test_the_scans_of_a_cell_are_told_among_the_teams_patients_like_the_threshold(self, ready, measured_ready):
+        decide(ready, prevalence=0.1)
+        card, said = ready.card(), load_measurement(measured_ready).predictions
+        app = opened()
+        assert is_on(app, "Called Opacity from a probability of 50 % on.")
+        box(app, "Cell").set_value(2).run()
+        worst = as_decided(load_measurement(measured_ready), card).predictions.cell(1, 0)[0]
+        assert is_on(app, f"**Opacity** {100 * card.told(said.probabilities[worst, 1]):.1f} %, the truth")
+        assert is_on(app, "Tables and reports hold probabilities as the model gave them")
+        assert is_on(app, "Here they stand as the model gave them, before")
+
     def test_a_model_calibrated_anew_is_to_be_measured_again(self, ready, measured_ready):
         calibration = ready.card().calibration
         ready.write_card(replace(ready.card(), calibration=replace(calibration, slope=2 * calibration.slope)))
@@ -793,8 +810,10 @@ class TestChoosing:
         assert ready.card().prevalence is None
         before = ready.card()
         button(app, USE).click().run()
-        assert ready.card() == replace(before, prevalence=0.2)
-        assert is_on(app, "of 100 of your children, 20 have opacity")
+        card = ready.card()
+        assert (card.prevalence, card.doubt) == (0.2, before.doubt)
+        assert card.told(card.threshold_value) == pytest.approx(0.5), "likelier among the team's own patients"
+        assert is_on(app, "Probabilities are told for your children, of whom 20 in 100 have opacity.")
 
     def test_back_takes_the_controls_to_what_is_in_force(self, ready, dataset_here):
         app, before = opened(), ready.card()
@@ -815,7 +834,7 @@ class TestChoosing:
         assert button(app, USE).disabled
         prevalence(app).set_value(7.0).run()
         button(app, USE).click().run()
-        assert ready.card() == replace(before, prevalence=0.07), "to the last digit"
+        assert ready.card() == replace(before, prevalence=0.07), "to the last digit"  # a limit on errors stays
 
     def test_a_tab_that_tries_nothing_shows_what_another_put_in_force(self, ready, measured_ready):
         app = opened()
@@ -890,12 +909,59 @@ class TestChoosing:
         make_ready(model, only=1)
         assert is_on(opened(), "the validation scans lack one of the classes")
 
-    def test_a_goal_that_makes_no_sense_is_taken_for_none(self, ready, dataset_here):
+    def test_threshold_and_zone_are_told_among_the_teams_patients_like_on_diagnose(self, ready, measured_ready):
+        """One page once told them for the scans that the model was fitted on, the other for the team's patients."""
+        decide(ready, goal=Goal("misses", 0.1), prevalence=0.1)
         card = ready.card()
-        ready.write_card(replace(card, threshold=card.threshold | {"goal": {"kind": "guess"}, "interval": None}))
+        value, (low, high) = card.told(card.threshold_value), map(card.told, card.doubt.zone(card.threshold_value))
+        assert abs(value - card.threshold_value) > 0.05
         app = opened()
-        assert not app.exception
-        assert goal_of(app).value == "likeliest"
+        assert is_on(app, f"called Opacity from a probability of {100 * value:.1f} % on, chosen to miss at most 10")
+        assert is_on(app, f"Between {100 * low:.1f} % and {100 * high:.1f} % the answer is “not sure")
+        first, last = (card.told(end) for end in card.threshold["interval"])
+        assert is_on(app, f"might have come out between {first:.2f} and {last:.2f}")
+        layout = json.loads(app.get("plotly_chart")[0].proto.spec)["layout"]
+        drawn = {shape["name"]: (shape["x0"], shape["x1"]) for shape in layout["shapes"]}
+        assert drawn["chosen"] == pytest.approx((value, value))
+        assert drawn["not sure"] == pytest.approx((low, high))
+        assert drawn["interval"] == pytest.approx((first, last))
+        assert layout["title"]["subtitle"]["text"].replace("<br>", " ").endswith("of whom 10 in 100 have opacity.")
+
+    def test_the_curves_of_the_threshold_are_drawn_over_told_probabilities(self, ready, measured_ready, monkeypatch):
+        decide(ready, prevalence=0.1)
+        card, drawn, draw = ready.card(), [], decision_effects.threshold_figure
+
+        def watched(points, *args, **more):
+            drawn.append(points)
+            return draw(points, *args, **more)
+
+        monkeypatch.setattr(decision_effects, "threshold_figure", watched)
+        decision_effects.figures_in_force(ready, card, ["x"])
+        validation = decision_effects.validation_scans(ready, decision_effects.stamp_of(ready))
+        fitted = threshold_points(card.probabilities(validation.logits)[:, 1], validation.labels)
+        assert drawn[0]["threshold"] == pytest.approx([card.told(share) for share in fitted["threshold"]])
+        assert drawn[0]["sensitivity"] == fitted["sensitivity"]
+
+    def test_a_probability_that_is_set_is_one_among_the_teams_patients(self, ready, measured_ready):
+        decide(ready, prevalence=0.1)
+        app = opened()
+        goal_of(app).set_value("given").run()
+        slider(app, 0).set_value(31.0).run()
+        button(app, USE).click().run()
+        card = ready.card()
+        assert card.threshold_value == pytest.approx(card.fitted(0.31)) != 0.31
+        assert is_on(app, "called Opacity from a probability of 31.0 % on")
+        assert button(app, USE).disabled
+
+    def test_another_prevalence_shows_at_once_that_other_scans_are_called(self, ready, measured_ready):
+        """Whichever class is likelier among the team's patients: the page once said that what is called stays."""
+        app = opened()
+        before = effects(app)
+        prevalence(app).set_value(10.0).run()
+        assert effects(app).iloc[0, 1] != before.iloc[0, 1], "fewer are found where the disease is rare"
+        assert is_on(app, "Between") and ready.card().prevalence is None
+        assert "What is called and when it is not sure stays" not in prevalence(app).help
+        assert "what is called moves with this number" in prevalence(app).help
 
     def test_a_full_disk_is_one_sentence(self, ready, measured_ready, monkeypatch):
         app = opened()
@@ -928,7 +994,7 @@ class TestTrust:
         assert shown_figures(app)["Off by, on average"] == f"{100 * report['expected_calibration_error']:.1f} %"
         assert is_on(app, f"chance alone would make {100 * report['expected_calibration_error_by_chance']:.1f} %")
         assert is_on(app, "On the whole it foretold Opacity for")
-        assert is_on(app, "They are told for scans of which 50 in 100 are Opacity. That it is 65 in 100")
+        assert is_on(app, "They hold for scans of which 50 in 100 are Opacity. That it is 65 in 100")
 
     @pytest.mark.parametrize(("error", "interval", "chance", "words"), [
         (0.04, [0.03, 0.06], 0.01, "do not take a probability at its word"),

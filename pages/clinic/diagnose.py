@@ -10,17 +10,27 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
+from pages.shared.calls import (
+    called_from,
+    for_whom,
+    has_moved,
+    in_words,
+    is_likeliest,
+    then_called,
+    told_threshold,
+    told_zone,
+)
 from pages.shared.heatmaps import SCALE_CAPTION, colour_scale
 from pages.shared.page import announcements, head, remembered, stated_errors
 from pages.shared.readers import model_key, reader_for
 from pages.shared.second_looks import hide_and_read_again, similar
-from pages.shared.uploads import OF_SCANS, Refusal, Upload, for_screen, last, screen_shape
+from pages.shared.uploads import OF_SCANS, Refusal, Upload, for_screen, last, read_mended, screen_shape
 from pages.shared.ways import needs_a_dataset
 from pages.shared.words import harmless, listed, nice, percent, plain, span
 from xrai.checkpoint import Card, Checkpoint, list_models
 from xrai.errors import CheckpointError, RefusedError, ScanError
 from xrai.gate import mended
-from xrai.heatmaps import STRAY, overlay
+from xrai.heatmaps import overlay
 from xrai.models import default_model
 from xrai.report import result_card
 from xrai.scans import MAX_FILE_BYTES, Scan
@@ -29,7 +39,7 @@ if TYPE_CHECKING:
     from xrai.diagnosis import Reader, Reading
 
 MENDED_SIDE = 260
-NOT_SURE = "Not sure: ask a radiologist"
+FROM = "Called from"
 SIDE_BY_SIDE, SCAN_ONLY = "Side by side", "Scan only"
 DISCLAIMER = (
     "Research software, **not a medical device**. It can be wrong, also when it sounds sure: a radiologist decides. "
@@ -84,12 +94,16 @@ def _about(card: Card) -> None:
             {
                 "Measured on": what,
                 "Scans": item["n"],
+                FROM: called_from(card, item.get("threshold")) if len(card.classes) == 2 else "",
                 "Called right (95 % interval)": span(item["accuracy"], item["accuracy_interval"]),
                 "AUC (95 % interval)": span(item["auc"], item["auc_interval"], as_percent=False),
             }
             for what, item in rows
         ]
-        st.dataframe(pd.DataFrame(table), hide_index=True)
+        moved = any(has_moved(card, item.get("threshold")) for _, item in rows)
+        st.dataframe(pd.DataFrame(table).drop(columns=[] if moved else FROM), hide_index=True)
+        if moved:
+            st.markdown(plain(f"What was called was measured with another threshold. {_in_force(card)}"))
         st.caption(
             "AUC: how well sick and healthy are told apart; 0.5 is guessing, 1 is perfect. "
             "The interval says how far chance alone could have moved the number."
@@ -125,8 +139,27 @@ def _about_trust(card: Card) -> None:
     """What was measured of how far it can be trusted, for the models in the box."""
     if rows := card.trust.get("rows"):
         st.markdown(f"**How far it can be trusted**, measured on {plain(str(card.trust.get('when', ''))[:10])}")
+        if then := _trusted_with(card):
+            st.markdown(plain(f"That was with {listed(then)}. {_in_force(card)}"))
         names = {"what": "What", "value": "Measured", "aim": "Aim"}
         st.dataframe(pd.DataFrame(rows).rename(columns=names), hide_index=True, row_height=36)
+
+
+def _trusted_with(card: Card) -> list[str]:
+    """Of threshold and doubt what was not as it is now when that was measured."""
+    now, then = _promise(card.doubt.alpha if card.doubt else None), _promise(card.trust.get("alpha"))
+    called = then_called(card, card.trust.get("threshold")) if "threshold" in card.trust else ""
+    return [*filter(None, [called]), *([then] if "alpha" in card.trust and then != now else [])]
+
+
+def _in_force(card: Card) -> str:
+    """What is in force, beside figures that were measured with something else."""
+    called = [f"{nice(card.classes[1])} called from {percent(told_threshold(card))} on"] if card.threshold else []
+    return f"In force now: {', '.join([*called, _promise(card.doubt.alpha if card.doubt else None)])}."
+
+
+def _promise(alpha: float | None) -> str:
+    return "every answer firm" if alpha is None else f"at most {100 * alpha:.3g} in 100 wrong firm answers"
 
 
 def _choose_scans() -> list[Upload]:
@@ -161,9 +194,9 @@ def _results(uploads: list[Upload], reader: Reader, key: str) -> None:
     readings = _read_all(uploads, reader, key)
     _table(uploads, readings, reader.card)
     read = [number for number, reading in enumerate(readings) if not isinstance(reading, Refusal)]
-    for upload, reading in zip(uploads, readings, strict=True):
+    for number, (upload, reading) in enumerate(zip(uploads, readings, strict=True)):
         if isinstance(reading, Refusal):
-            _refused(upload, reading)
+            _refused(upload, reading, number)
     if not read:
         return
     number = read[0]
@@ -174,26 +207,35 @@ def _results(uploads: list[Upload], reader: Reader, key: str) -> None:
     reading = readings[number]
     assert not isinstance(reading, Refusal)
     with st.container(border=True):
-        _card(uploads[number], reading, reader, key)
+        _card(uploads[number], number, reading, reader, key)
 
 
-def _refused(upload: Upload, refusal: Refusal) -> None:
+def _refused(upload: Upload, refusal: Refusal, number: int) -> None:
     """A file that was not read: why, and where it can be mended, how it would look then."""
     with st.container(border=True):
         said = f"**{plain(upload.name)}** was not read. {plain(refusal.reason)}"
-        if refusal.mend is None:
+        mend, small = refusal.mend, refusal.small
+        if mend is None or small is None:
             st.error(said, icon=":material/block:")
+            _as_it_came(upload, number)
             return
         st.warning(said, icon=":material/screen_rotation:")
-        small = for_screen(upload.scan().pixels, MENDED_SIDE)
         with st.container(horizontal=True):
             st.image(small, caption="As it came", width=MENDED_SIDE)
-            st.image(mended(small, refusal.mend), caption=f"As it would be read: {refusal.mend}", width=MENDED_SIDE)
-        if st.button(
-            f"Read it {refusal.mend}", icon=":material/build:", type="primary", key=f"diagnose_mend_{upload.sha256}"
-        ):
-            st.session_state.setdefault("diagnose_mends", {})[upload.sha256] = refusal.mend
-            st.rerun()
+            st.image(mended(small, mend), caption=f"As it would be read: {mend}", width=MENDED_SIDE)
+        key = f"diagnose_mend_{number}_{upload.sha256}"  # of equal files each has a button
+        if st.button(f"Read it {mend}", icon=":material/build:", type="primary", key=key):
+            read_mended(upload, mend)
+
+
+def _as_it_came(upload: Upload, number: int) -> None:
+    """That a scan was changed, and the way back."""
+    if not upload.mend:
+        return
+    st.info(f"This scan was read {upload.mend}, as you chose.", icon=":material/build:")
+    key = f"diagnose_unmend_{number}_{upload.sha256}"
+    if st.button("Read it as it came", icon=":material/undo:", type="tertiary", key=key):
+        read_mended(upload, "")
 
 
 def _read_all(uploads: list[Upload], reader: Reader, key: str) -> list[Reading | Refusal]:
@@ -212,10 +254,12 @@ def _read_all(uploads: list[Upload], reader: Reader, key: str) -> list[Reading |
 def _read(upload: Upload, reader: Reader) -> Reading | Refusal:
     try:
         scan = upload.scan()
-        reader.check(scan)
+        try:
+            reader.check(scan)
+        except RefusedError as error:
+            mend = None if upload.mend else error.mend  # one change is the reader's choice, two would be guessing
+            return Refusal(str(error), mend, for_screen(scan.pixels, MENDED_SIDE) if mend else None)
         return reader.read(scan)
-    except RefusedError as error:
-        return Refusal(str(error), error.mend)
     except (ScanError, CheckpointError) as error:
         return Refusal(str(error))
 
@@ -232,7 +276,7 @@ def _table(uploads: list[Upload], readings: list[Reading | Refusal], card: Card)
         else:
             shares = {nice(name): round(share, 4) for name, share in reading.probabilities.items()}
             remarks = [f"Read {upload.mend}."] if upload.mend else []
-            words = {"Diagnosis": _in_words(reading, card), "Remark": " ".join([*remarks, *reading.warnings])}
+            words = {"Diagnosis": in_words(reading, card), "Remark": " ".join([*remarks, *reading.warnings])}
             rows.append({"File": harmless(upload.name), **words, **shares})
     table = pd.DataFrame(rows, columns=["File", "Diagnosis", *(nice(name) for name in card.classes), "Remark"])
     bars = {name: st.column_config.ProgressColumn(name, format="percent", min_value=0, max_value=1) for name in shown}
@@ -249,22 +293,22 @@ def _table(uploads: list[Upload], readings: list[Reading | Refusal], card: Card)
     )  # fmt: skip
 
 
-def _card(upload: Upload, reading: Reading, reader: Reader, key: str) -> None:
+def _card(upload: Upload, number: int, reading: Reading, reader: Reader, key: str) -> None:
     scan: Scan = last("diagnose_scan", (upload.sha256, upload.mend), upload.scan)
     halves = st.grid(2, min_column_width=280, vertical_alignment="center")
     with halves.cell():
         st.caption(plain(upload.name))
-        st.subheader(plain(_in_words(reading, reader.card)), anchor=False)
+        st.subheader(plain(in_words(reading, reader.card)), anchor=False)
         if not reading.sure:
-            st.markdown(f":material/contact_support: It leans towards **{plain(nice(reading.diagnosis))}**.")
+            leans = "It leans towards" if is_likeliest(reading) else "By the threshold alone it would be called"
+            st.markdown(f":material/contact_support: {leans} **{plain(nice(reading.diagnosis))}**.")
         if reading.frequency:
             st.markdown(plain(reading.frequency))
         _how_it_calls(reader.card)
     with halves.cell():
         for name, share in reading.probabilities.items():
             st.progress(share, text=f"{plain(nice(name))}: **{percent(share)}**")
-    if upload.mend:
-        st.info(f"This scan was read {upload.mend}, as you chose.", icon=":material/build:")
+    _as_it_came(upload, number)
     for warning in reading.warnings:
         st.warning(plain(warning), icon=":material/warning:")
     with st.container(horizontal=True, vertical_alignment="bottom"):
@@ -279,8 +323,6 @@ def _card(upload: Upload, reading: Reading, reader: Reader, key: str) -> None:
         lambda: reader.heatmap(scan, shown, method, shape=screen_shape(scan.pixels)),
     )
     _pictures(view, scan, heat, opacity, nice(shown))
-    if shown == reading.diagnosis and _is_stray(scan, heat, reader):
-        st.warning(STRAY, icon=":material/warning:")
     hide_and_read_again(upload, scan, reading, reader, key, shown)
     similar(upload, scan, reader, key)
     st.caption(plain(f"Read by the model “{reader.card.name}”, trained on {_population(reader.card)}."))
@@ -323,43 +365,23 @@ def _pictures(view: str, scan: Scan, heat: np.ndarray, opacity: float, shown: st
         colour_scale(opacity)
 
 
-def _is_stray(scan: Scan, heat: np.ndarray, reader: Reader) -> bool:
-    """Whether much of the heat on screen lies where no disease is."""
-    return reader.is_stray(for_screen(scan.pixels), heat)
-
-
 def _how_it_calls(card: Card) -> None:
     """From which probability on a class is called, and when the answer is "not sure"."""
     said = []
     if card.threshold:
-        low, high = card.doubt.zone(card.threshold["value"]) if card.doubt else (card.threshold["value"],) * 2
-        start, low, high = (_at_home(card, share) for share in (card.threshold["value"], low, high))
-        said.append(f"Called {nice(card.classes[1])} from a probability of {start:.0%} on.")
-        if high > low:
-            said.append(f"Between {low:.0%} and {high:.0%} the model is not sure.")
+        said.append(f"Called {nice(card.classes[1])} from a probability of {percent(told_threshold(card))} on.")
+        if zone := told_zone(card):
+            said.append(f"Between {percent(zone[0])} and {percent(zone[1])} the model is not sure.")
     if card.doubt:
         said.append(
-            f"Of 100 scans of each class at most {100 * card.doubt.alpha:.2g} got a wrong firm answer in validation."
+            f"On its validation scans at most {100 * card.doubt.alpha:.3g} in 100 of each class got a wrong firm answer."
         )
     if said:
-        st.caption(plain(" ".join(said).replace("%", " %")))
-
-
-def _at_home(card: Card, share: float) -> float:
-    """A probability of the second of two classes among the patients of those who use the model."""
-    return float(card.at_home(np.array([[1 - share, share]]))[0, 1])
+        st.caption(plain(" ".join([*said, for_whom(card)]).strip().replace(".0 %", " %")))
 
 
 def _population(card: Card) -> str:
     return card.dataset.get("population") or "patients that nobody described when its dataset was built"
-
-
-def _in_words(reading: Reading, card: Card) -> str:
-    if not reading.sure:
-        return NOT_SURE
-    share = reading.probabilities[reading.diagnosis]
-    sure = "This looks like" if share >= 0.9 else "This is probably" if share >= 0.7 else "In doubt, rather"
-    return f"{sure} {nice(reading.diagnosis)}" + (" (drawing)" if card.dataset.get("drawings") else "")
 
 
 def _saved_card(
@@ -376,7 +398,7 @@ def _saved_card(
         for_screen(scan.pixels),
         heat,
         opacity=opacity,
-        title=_in_words(reading, reader.card),
+        title=in_words(reading, reader.card),
         shares=[(nice(name), share, percent(share)) for name, share in reading.probabilities.items()],
         heat_caption=f"Right: what speaks for {nice(shown)} ({method}). {SCALE_CAPTION}",
         lines=[

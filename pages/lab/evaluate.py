@@ -9,6 +9,7 @@ from typing import Any
 
 import streamlit as st
 
+from pages.shared.calls import then_called, told_threshold
 from pages.shared.confusion import cells_and_scans
 from pages.shared.datasets import SPLIT_HELP, SPLITS, Facts, facts_of
 from pages.shared.decision_effects import figures_in_force
@@ -254,6 +255,8 @@ def _looks(card: Card, facts: Facts, split: str, *, shown: bool) -> None:
         last = known[-1]
         figures = f"{span(last['accuracy'], last['accuracy_interval'])} called right, AUC "
         figures += span(last["auc"], last["auc_interval"], as_percent=False)
+        then = then_called(card, last.get("threshold"))
+        figures += f" (with {then}, which is no longer in force)" if then else ""
         said += f" Its card still says how that went on {last['when'][:10]}: {figures}."
     if split == "test":
         said += f" {WHY_RARELY}"
@@ -312,8 +315,16 @@ def _results(
         if st.button("Train another one", icon=":material/model_training:"):
             start_a_run()
     with cells:
-        told = card if follows else replace(card, threshold=None)
-        cells_and_scans(checkpoint, told, path, measured, place, about=about, opens=same_scans, explains=is_of)
+        told = _told(card, measured) if follows else (replace(card, threshold=None), measured)
+        cells_and_scans(checkpoint, told[0], path, told[1], place, about=about, opens=same_scans, explains=is_of)
+
+
+def _told(card: Card, measured: Measurement) -> tuple[Card, Measurement]:
+    """Threshold and probabilities as they are told among the team's patients; what was called stays."""
+    threshold = card.threshold and card.threshold | {"value": told_threshold(card)}
+    said = measured.predictions
+    at_home = replace(said, probabilities=card.at_home(said.probabilities))
+    return replace(card, threshold=threshold), replace(measured, predictions=at_home)
 
 
 def _outdated(*, is_of: bool, follows: bool, same_scans: bool) -> None:

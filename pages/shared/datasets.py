@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import streamlit as st
 
+from xrai.checkpoint import Card
 from xrai.dataset import open_dataset
+from xrai.errors import DatasetError
 
 SPLITS = ("test", "val", "train")
 SPLIT_HELP = (
@@ -35,6 +39,15 @@ def facts_of(path: Path) -> Facts:
     """
     stamp = path.stat()
     return Facts(*_read_facts(str(path), stamp.st_mtime_ns, stamp.st_size))
+
+
+def own_dataset(card: Card, datasets: Sequence[Path]) -> Path | None:
+    """The one of some datasets that a model learned from, as it was then."""
+    for path in datasets:
+        with suppress(DatasetError, OSError):
+            if facts_of(path).fingerprint == card.dataset.get("fingerprint"):
+                return path
+    return None
 
 
 @st.cache_data(max_entries=50, show_spinner=False)

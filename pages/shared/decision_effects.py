@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from html import escape
 from typing import Any, NamedTuple, cast
 
@@ -11,6 +12,7 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
+from pages.shared.calls import for_whom, people_in, told_each, told_threshold, told_zone
 from pages.shared.charts import chart_config
 from pages.shared.readers import model_key
 from pages.shared.results import with_interval
@@ -21,12 +23,10 @@ from xrai.calibration import (
     answer_report,
     condition_of,
     of_hundred,
-    people_of,
     per_thousand,
     predictive_values,
     threshold_points,
 )
-from xrai.calibration.thresholds import EVEN
 from xrai.checkpoint import Card, Checkpoint
 from xrai.decisions import settled, validation_of
 from xrai.figures import SPLIT_WORDS, captioned, thousand_figure, threshold_figure
@@ -83,17 +83,20 @@ def figures_in_force(checkpoint: Checkpoint, card: Card, about: Sequence[str]) -
         return {}
     validation = validation_scans(checkpoint, stamp_of(checkpoint))
     points = threshold_points(card.probabilities(validation.logits)[:, 1], validation.labels)
-    return {} if points is None else {"threshold": captioned(_threshold_chart(card, points), *about)}
+    return {} if points is None else {"threshold": _threshold_chart(card, points, about)}
 
 
 @st.cache_data(max_entries=300, show_spinner=False)
-def previewed(_checkpoint: Checkpoint, stamp: str, kind: str, limit: float | None, alpha: float | None) -> Preview:
-    """A model's card with another goal of its threshold and another doubt, and what that does; worked out once for each.
+def previewed(
+    _checkpoint: Checkpoint, stamp: str, kind: str, limit: float | None, alpha: float | None, prevalence: float | None
+) -> Preview:
+    """A model's card with another goal of its threshold, doubt and prevalence, and what that does; once for each.
 
     Raises:
         CheckpointError: its answers to the validation scans were not kept, or are damaged.
     """
     card, validation = _checkpoint.card(), validation_scans(_checkpoint, stamp)
+    card = card if prevalence is None else replace(card, prevalence=prevalence)
     card = settled(card, validation, goal=Goal(cast(Any, kind), limit), alpha=alpha)
     p = card.probabilities(validation.logits)
     points = threshold_points(p[:, 1], validation.labels) if len(card.classes) == 2 else None
@@ -116,11 +119,6 @@ def _effect(card: Card, probabilities: np.ndarray, labels: np.ndarray, patients:
     return Effect(found, cleared, answers)
 
 
-def people_in(card: Card) -> str:
-    """Whom a model was trained on: "children" or "patients"."""
-    return people_of(str(card.dataset.get("population") or ""))
-
-
 # ---------------------------------------------------------------- how it is told
 
 
@@ -129,29 +127,32 @@ def not_sure(card: Card) -> str:
     assert card.doubt is not None
     if len(card.classes) != 2:
         return f"At most {100 * card.doubt.alpha:.3g} in 100 scans of each class are to get a wrong firm answer."
-    low, high = card.doubt.zone(_value(card))
-    if low >= high:
+    zone = told_zone(card)
+    if zone is None:
         return "No answer is “not sure”: the classes are told apart well enough without."
-    return f"Between {percent(low)} and {percent(high)} the answer is “not sure: ask a radiologist”."
+    return f"Between {percent(zone[0])} and {percent(zone[1])} the answer is “not sure: ask a radiologist”."
 
 
-def _threshold_chart(card: Card, points: dict[str, list[float]]) -> go.Figure:
+def _threshold_chart(card: Card, points: dict[str, list[float]], about: Sequence[str]) -> go.Figure:
+    """In probabilities as people are told them."""
     first, second = nice_names(card.classes)
-    value = _value(card)
-    zone = card.doubt.zone(value) if card.doubt else None
-    interval = (card.threshold or {}).get("interval")
-    figure = threshold_figure(points, (first, second), value, zone=zone, interval=interval)
-    return figure.update_xaxes(title=f"Called {escape(second, quote=False)} from here on")  # fits half a page
+    told = points | {"threshold": told_each(card, points["threshold"])}
+    figure = threshold_figure(
+        told, (first, second), told_threshold(card), zone=told_zone(card), interval=_told_interval(card)
+    )
+    figure.update_xaxes(title=f"Called {escape(second, quote=False)} from here on")  # fits half a page
+    return captioned(figure, *about, *filter(None, [for_whom(card)]))
 
 
-def _value(card: Card) -> float:
-    return EVEN if card.threshold_value is None else card.threshold_value
+def _told_interval(card: Card) -> tuple[float, float] | None:
+    known = (card.threshold or {}).get("interval")
+    return (card.told(known[0]), card.told(known[1])) if known else None
 
 
 def chart(name: str, preview: Preview, about: Sequence[str]) -> None:
     """What every threshold does to the validation scans, with the one of the card; of two classes only."""
     if preview.points is not None:
-        figure = captioned(_threshold_chart(preview.card, preview.points), *about)
+        figure = _threshold_chart(preview.card, preview.points, about)
         st.plotly_chart(figure, key=f"decide_threshold_{name}", config=chart_config(f"{name}-threshold"))
 
 
@@ -160,7 +161,8 @@ def what_comes_out(card: Card) -> None:
     names = nice_names(card.classes)
     told = []
     if card.threshold and len(names) == 2:
-        told.append(Threshold.from_dict(card.threshold).sentence((names[0], names[1])))
+        chosen = replace(Threshold.from_dict(card.threshold), interval=_told_interval(card))
+        told.append(chosen.sentence((names[0], names[1])))
     if card.doubt:
         told += [not_sure(card)] if len(names) == 2 else []
         told.append(card.doubt.sentence(tuple(names)))

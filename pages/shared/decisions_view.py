@@ -8,12 +8,12 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 import streamlit as st
 
+from pages.shared.calls import for_whom, people_in, told_threshold
 from pages.shared.decision_effects import (
     Preview,
     chart,
     measured_effect,
     not_sure,
-    people_in,
     previewed,
     stamp_of,
     table,
@@ -103,30 +103,17 @@ def _in_force(card: Card) -> None:
         told.append(f"at most {100 * card.doubt.alpha:.3g} in 100 scans of each class may get a wrong firm answer")
     else:
         told.append("every answer is firm")
-    if card.prevalence is not None and len(card.classes) == 2:
-        told.append(_of_yours(card))
-    st.markdown(f":material/gavel: **In force for reading scans**: {plain('; '.join(told))}.")
+    whose = f" {plain(for_whom(card))}" if for_whom(card) else ""
+    st.markdown(f":material/gavel: **In force for reading scans**: {plain('; '.join(told))}.{whose}")
 
 
 def _rule(card: Card) -> str:
     first, second = nice_names(card.classes)
-    value = percent(card.threshold_value or 0)
-    goal = _goal_of(card)
+    value = percent(told_threshold(card))
+    goal = goal_of(card)
     is_told = goal.kind != "given" and "goal" in (card.threshold or {})
     why = f", chosen to {goal.in_words((first, second))}" if is_told else ""
     return f"called {second} from a probability of {value} on{why}"
-
-
-def _of_yours(card: Card) -> str:
-    return f"of 100 of your {people_in(card)}, {100 * (card.prevalence or 0):.3g} have {condition_of(card.classes[1])}"
-
-
-def _goal_of(card: Card) -> Goal:
-    """What the threshold in force is to do, as far as the card makes sense."""
-    try:
-        return goal_of(card)
-    except (LookupError, TypeError, ValueError):
-        return Goal("likeliest")
 
 
 def _least_doubt(validation: Validation) -> float | None:
@@ -137,7 +124,7 @@ def _least_doubt(validation: Validation) -> float | None:
 
 def _kept_choice(card: Card, lowest: float) -> Choice:
     """What the controls say when they stand at what is in force."""
-    goal, doubt = _goal_of(card), card.doubt.alpha if card.doubt else ALPHA
+    goal, doubt = goal_of(card), card.doubt.alpha if card.doubt else ALPHA
     shares = card.calibration.prevalence if card.calibration else None
     known = card.prevalence or (shares[1] if shares else 0.5)
     limit = None if goal.limit is None else round(100 * goal.limit, 1)
@@ -196,8 +183,9 @@ def _prevalence(key: str, card: Card, kept: Choice) -> float:
     prevalence = st.number_input(
         f"Of 100 {people_in(card)} who are X-rayed with you, how many have {plain(condition_of(card.classes[1]))}?",
         0.1, 99.9, step=1.0, format="%g", key=_begun(f"{key}_prevalence", kept.prevalence),
-        help="It tells what the threshold means with you, and Diagnose turns its probabilities into those among your "
-        "patients. What is called and when it is not sure stays.",
+        help="Every probability here and on Diagnose is then told for your patients. Whichever class is likelier among "
+        "them is called, or what reaches a probability that you set, so that what is called moves with this number; a "
+        "threshold that limits errors stays, and so does the promise of few wrong firm answers.",
     )  # fmt: skip
     if card.prevalence is None:
         st.caption(
@@ -219,7 +207,7 @@ def _doubt_slider(key: str, kept: Choice, lowest: float, n_classes: int) -> floa
 
 
 def _rounded_value(card: Card) -> float:
-    return float(min(max(round(100 * (card.threshold_value or 0.5)), 1), 99))
+    return float(min(max(round(100 * told_threshold(card)), 1), 99))
 
 
 def _begun(key: str, value: Any) -> str:
@@ -237,13 +225,18 @@ def _begin_anew(name: str) -> None:
     st.session_state[_revision(name)] = st.session_state.get(_revision(name), 0) + 1
 
 
-def _wanted(chosen: Choice, card: Card, lowest: float) -> tuple[str, float | None, float | None]:
-    """Goal and doubt as shares; to the last digit those in force where nobody moved the control, None for that doubt."""
+def _wanted(chosen: Choice, card: Card, lowest: float) -> tuple[str, float | None, float | None, float | None]:
+    """Goal, doubt and prevalence as shares, to the last digit those in force where nobody moved the control.
+
+    For doubt and prevalence that is None.
+    """
     kept = _kept_choice(card, lowest)
     limit = None if chosen.limit is None else round(chosen.limit / 100, 6)
     if (chosen.kind, chosen.limit) == (kept.kind, kept.limit):
-        limit = _goal_of(card).limit
-    return chosen.kind, limit, None if chosen.doubt == kept.doubt else round(chosen.doubt / 100, 6)
+        limit = goal_of(card).limit
+    doubt = None if chosen.doubt == kept.doubt else round(chosen.doubt / 100, 6)
+    prevalence = None if chosen.prevalence == kept.prevalence else round(chosen.prevalence / 100, 6)
+    return chosen.kind, limit, doubt, prevalence
 
 
 # ---------------------------------------------------------------- what it would do
@@ -255,8 +248,7 @@ def _buttons(checkpoint: Checkpoint, now: Card, chosen: Choice, preview: Preview
         preview.card.threshold_value,
         preview.card.doubt,
     )
-    prevalence = chosen.prevalence / 100 if chosen.prevalence != kept.prevalence else None
-    kind, limit, alpha = _wanted(chosen, now, lowest)
+    kind, limit, alpha, prevalence = _wanted(chosen, now, lowest)
     with st.container(horizontal=True):
         st.button(
             "Use this for reading scans", type="primary", icon=":material/gavel:", disabled=not is_changed,

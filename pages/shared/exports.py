@@ -12,6 +12,7 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
+from pages.shared.calls import for_whom
 from pages.shared.datasets import Facts
 from pages.shared.words import harmless, moment, scans, span
 from xrai.checkpoint import Card
@@ -35,6 +36,7 @@ def exports(name: str, card: Card, facts: Facts, measured: Measurement, figures:
     about = {
         "population": facts.population, "drawings": facts.drawings, "model_notes": list(card.notes),
         "chosen": card.threshold, "prevalence": card.prevalence,
+        "threshold_told": card.told(card.threshold_value) if card.threshold_value is not None else None,
     }  # fmt: skip
     made: dict[str, tuple[Callable[[], bytes], str, str, str]] = {
         "Predictions (CSV)": (lambda: predictions_csv(measured), "predictions.csv", "text/csv", "Every scan with its truth, what it was called, whether firmly, and all probabilities."),
@@ -47,7 +49,8 @@ def exports(name: str, card: Card, facts: Facts, measured: Measurement, figures:
             st.download_button(
                 label, make, f"{name}-{ending}", mime, icon=":material/download:", on_click="ignore", help=words,
             )  # fmt: skip
-    st.caption("The camera above a chart saves it as a picture (PNG).")
+    whose = " Tables and reports hold probabilities as the model gave them, not as they are told for your patients."
+    st.caption(f"The camera above a chart saves it as a picture (PNG).{whose if for_whom(card) else ''}")
 
 
 def predictions_csv(measured: Measurement) -> bytes:

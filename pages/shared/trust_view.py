@@ -11,8 +11,9 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
+from pages.shared.calls import for_whom
 from pages.shared.charts import chart_config
-from pages.shared.datasets import facts_of
+from pages.shared.datasets import own_dataset
 from pages.shared.jobs import say_how_it_ended, watch
 from pages.shared.page import remembered, stated_errors
 from pages.shared.results import with_interval
@@ -20,7 +21,6 @@ from pages.shared.words import between, interval_line, measure, nice_names, plai
 from xrai import jobs
 from xrai.calibration import Doubt
 from xrai.checkpoint import Card, Checkpoint
-from xrai.errors import DatasetError
 from xrai.figures import captioned, reliability_figure
 from xrai.measurements import Measurement
 from xrai.models import check_model
@@ -127,9 +127,11 @@ def _foretold(measured: Measurement, card: Card, k: int, label: str) -> None:
     known = card.calibration.prevalence if card.calibration else None
     if known and abs(known[k] - came) > FAR_APART:
         st.markdown(plain(
-            f"They are told for scans of which {100 * known[k]:.0f} in 100 are {label}. That it is {100 * came:.0f} in 100 "
+            f"They hold for scans of which {100 * known[k]:.0f} in 100 are {label}. That it is {100 * came:.0f} in 100 "
             "here moves the points off the line even where the model knows what it sees."
         ))  # fmt: skip
+    if for_whom(card):
+        st.markdown("Here they stand as the model gave them, before they are turned into those for your patients.")
     st.caption(
         "Each point holds a tenth of the scans: across, the probability that they were given; up, how many of them truly were "
         "of the class. On the dotted line probabilities mean what they say. Above it the class is more frequent than foretold, "
@@ -255,7 +257,7 @@ def calibrate_it(checkpoint: Checkpoint, card: Card, datasets: Sequence[Path]) -
         "trained and chosen with; its weights stay as they are.",
         icon=":material/tune:",
     )
-    path = _own_dataset(card, datasets)
+    path = own_dataset(card, datasets)
     if path is None:
         known = card.dataset.get("name")
         st.markdown(plain(
@@ -267,17 +269,6 @@ def calibrate_it(checkpoint: Checkpoint, card: Card, datasets: Sequence[Path]) -
     ):
         with stated_errors():
             _start(checkpoint, path)
-
-
-def _own_dataset(card: Card, datasets: Sequence[Path]) -> Path | None:
-    """The dataset that the model learned from, where it is here."""
-    for path in datasets:
-        try:
-            if facts_of(path).fingerprint == card.dataset.get("fingerprint"):
-                return path
-        except (DatasetError, OSError):
-            continue
-    return None
 
 
 def _start(checkpoint: Checkpoint, path: Path) -> None:

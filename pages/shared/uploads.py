@@ -41,12 +41,19 @@ class Upload:
         return replace(scan, pixels=mended(scan.pixels, self.mend)) if self.mend else scan
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Refusal:
-    """Why a file was not read, and the change that would mend it, if one would."""
+    """Why a file was not read; the change that would mend it, if one would, and how the scan looks without, small."""
 
     reason: str
     mend: str | None = None
+    small: np.ndarray | None = None
+
+
+def read_mended(upload: Upload, mend: str) -> None:
+    """Let a scan be read with a change from now on, or with "" as it came; the page is drawn anew."""
+    st.session_state.setdefault("diagnose_mends", {})[upload.sha256] = mend
+    st.rerun()
 
 
 def last(name: str, wanted: tuple[str, ...], make: Callable[[], Any]) -> Any:

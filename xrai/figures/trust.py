@@ -71,9 +71,9 @@ def threshold_figure(
     """How many of each class are called rightly over the threshold, with the chosen one.
 
     Args:
-        points: as `calibration.threshold_points` gives them.
+        points: as `calibration.threshold_points` gives them, `threshold` in probabilities as they are told.
         classes: names of both, for people.
-        chosen: the threshold in use.
+        chosen: the threshold in use, and below `zone` and `interval`, told likewise.
         zone: probabilities between which the answer is "not sure".
         interval: of the threshold, also drawn as a bar at the bottom.
     """
@@ -84,7 +84,7 @@ def threshold_figure(
         figure.add_scatter(
             x=list(points["threshold"]), y=list(points[key]), mode="lines", name=name,
             line={"color": colour, "width": 2.5, "shape": "hvh", "dash": dash},
-            hovertemplate="%{y:.1%} from a probability of %{x:.3f} on<extra>" + name + "</extra>",
+            hovertemplate="%{y:.1%} from a probability of %{x:.1%} on<extra>" + name + "</extra>",
         )  # fmt: skip
     if zone is not None and zone[0] < zone[1]:
         figure.add_vrect(
@@ -94,9 +94,9 @@ def threshold_figure(
             x=sum(zone) / 2, y=0.06, text="not sure", showarrow=False, font={"size": 13}, name="not sure"
         )
     figure.add_vline(x=chosen, line={"color": _GREY, "width": 2}, name="chosen")
-    words = f"threshold {chosen:.2f}"
+    words = f"threshold {_percent(chosen)}"
     if interval is not None:
-        words += f" ({interval[0]:.2f} to {interval[1]:.2f})"
+        words += f" ({_percent(interval[0])} to {_percent(interval[1])})"
         figure.add_shape(
             type="line", x0=interval[0], x1=interval[1], y0=0, y1=0, line={"color": _GREY, "width": 8}, name="interval"
         )
@@ -163,6 +163,10 @@ def thousand_figure(counts: Sequence[int], condition: str, people: str = "patien
 def _told(point: Mapping[str, Any]) -> str:
     low, high = point["interval"]
     return f"{point['n']:,} scans told {point['mean']:.1%}:<br>{point['share']:.1%} came true ({low:.1%} to {high:.1%})"
+
+
+def _percent(share: float) -> str:
+    return f"{share:.1%}".replace("%", " %")
 
 
 def _laid_out(figure: go.Figure, title: str, height: int) -> go.Figure:

@@ -1,0 +1,91 @@
+"""How answers are told: as a headline, and from which probability among the team's patients on what is called."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pages.shared.words import nice, nice_names, percent
+from xrai.calibration import EVEN, condition_of, people_of
+from xrai.checkpoint import Card
+
+if TYPE_CHECKING:
+    from xrai.diagnosis import Reading
+
+NOT_SURE = "Not sure: ask a radiologist"
+CLEAR, PROBABLE = 0.9, 0.7
+SAME = 1e-6
+
+
+def people_in(card: Card) -> str:
+    """Whom a model was trained on: "children" or "patients"."""
+    return people_of(str(card.dataset.get("population") or ""))
+
+
+def for_whom(card: Card) -> str:
+    """Among whom probabilities are told, where the team said that; else ""."""
+    if card.prevalence is None or card.calibration is None or card.calibration.prevalence is None:
+        return ""
+    share = f"{100 * card.prevalence:.3g} in 100 have {condition_of(card.classes[1])}"
+    return f"Probabilities are told for your {people_in(card)}, of whom {share}."
+
+
+def in_words(reading: Reading, card: Card) -> str:
+    """An answer as a headline; where the card has a doubt, that alone says whether it is firm."""
+    if not reading.sure:
+        return NOT_SURE
+    share, is_firm = reading.probabilities[reading.diagnosis], card.doubt is not None
+    if not is_likeliest(reading):
+        how = "Called" if is_firm else "In doubt, called"
+    elif is_firm or share >= PROBABLE:
+        how = "This looks like" if share >= CLEAR else "This is probably"
+    else:
+        how = "In doubt, rather"
+    return f"{how} {nice(reading.diagnosis)}" + (" (drawing)" if card.dataset.get("drawings") else "")
+
+
+def is_likeliest(reading: Reading) -> bool:
+    """Whether the probabilities that are told favour what is called: a threshold far from the middle calls it anyway."""
+    return reading.probabilities[reading.diagnosis] >= max(reading.probabilities.values())
+
+
+def told_threshold(card: Card) -> float:
+    """From which probability on the second of two classes is called."""
+    return card.told(_value(card))
+
+
+def told_zone(card: Card) -> tuple[float, float] | None:
+    """Between which probabilities of the second of two classes the answer is not sure; None where it is for none."""
+    if card.doubt is None:
+        return None
+    low, high = card.doubt.zone(_value(card))
+    return (card.told(low), card.told(high)) if low < high else None
+
+
+def told_each(card: Card, shares: Sequence[float]) -> list[float]:
+    """Probabilities of the second of two classes as they are told."""
+    second = np.asarray(shares, np.float64)
+    return card.at_home(np.stack([1 - second, second], axis=1))[:, 1].tolist()
+
+
+def has_moved(card: Card, threshold: float | None) -> bool:
+    """Whether the second of two classes is called from another probability on than in a measurement."""
+    return len(card.classes) == 2 and abs((EVEN if threshold is None else threshold) - _value(card)) > SAME
+
+
+def called_from(card: Card, threshold: float | None) -> str:
+    """From when on the second of two classes was called in a measurement; None for even odds."""
+    return percent(card.told(EVEN if threshold is None else threshold))
+
+
+def then_called(card: Card, threshold: float | None) -> str:
+    """The same in words; "" where that is as it is now."""
+    if not has_moved(card, threshold):
+        return ""
+    return f"{nice_names(card.classes)[1]} called from {called_from(card, threshold)} on"
+
+
+def _value(card: Card) -> float:
+    return EVEN if card.threshold_value is None else card.threshold_value
