@@ -29,6 +29,7 @@ def main() -> None:
         environment = os.environ | {"XRAI_HOME": home}
         for words in (
             "build phantoms data/practice.hdf5",
+            "audit practice",
             f"train practice --name small --learning-rate 0.003 {_quick_look(blocks=3, epochs=15)}",
             f"train practice --name practice {_quick_look()}",
             "evaluate practice practice",
@@ -76,14 +77,19 @@ def _take_pictures(home: Path) -> None:
         _save(page, "diagnose")
         _open(page, "dataset")
         _save(page, "dataset")
+        page.get_by_text("Check", exact=True).first.click()
+        page.get_by_text("A cleaned copy").wait_for()
+        _save(page, "check")
         _open(page, "train")
         page.get_by_text("Watch a run").click()
         page.locator(".js-plotly-plot").nth(2).wait_for()
         _save(page, "train")
+        page.set_viewport_size({"width": 1280, "height": 2000})
         _open(page, "evaluate")
         page.locator(".js-plotly-plot").nth(2).wait_for()
         page.wait_for_timeout(8000)  # the heatmaps of the open cell
         _save(page, "evaluate")
+        page.set_viewport_size({"width": 1280, "height": 1420})
         _open(page, "models")
         for name in ("small", "practice"):
             page.get_by_role("combobox", name="Chosen").fill(name)

@@ -21,6 +21,7 @@ from xrai.calibration import (
     condition_of,
     fit_calibration,
     fit_doubt,
+    fit_where_it_helps,
     natural_frequency,
     of_hundred,
     patients_needed,
@@ -670,3 +671,43 @@ def test_a_threshold_that_is_given_stays_as_it_is():
     assert (chosen.sensitivity, chosen.specificity) == (1.0, 0.5)
     assert "from a probability of 35 % on" in chosen.sentence(("NORMAL", "PNEUMONIA"))
     assert Threshold.from_dict(chosen.to_dict()) == chosen
+
+
+def honest(n, seed, times=1.0, n_classes=2):
+    """Logits whose softmax is right, made `times` too sure, and labels drawn from them."""
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(0, 1.5, (n, n_classes))
+    p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    return times * logits, np.array([rng.choice(n_classes, p=row) for row in p])
+
+
+def test_a_slope_is_kept_where_it_foretells_held_out_patients_better():
+    logits, labels = honest(600, 0, times=4)
+    fitted = fit_where_it_helps(logits, labels, range(600), prevalence=(0.5, 0.5))
+    assert fitted.slope == pytest.approx(0.25, rel=0.25)
+    assert fitted == fit_calibration(logits, labels, offsets=False, prevalence=(0.5, 0.5))
+
+
+def test_few_scans_of_a_network_that_is_right_leave_it_as_it_is():
+    """A fit from few scans is so cautious that it makes good probabilities too mild."""
+    labels = np.tile([0, 1, 2], 12)
+    logits = 4 * np.eye(3)[labels] + np.random.default_rng(1).normal(0, 0.8, (36, 3))
+    shares = (1 / 3, 1 / 3, 1 / 3)
+    assert fit_calibration(logits, labels, offsets=False, prevalence=shares).slope < 1
+    assert fit_where_it_helps(logits, labels, range(36), prevalence=shares) == Calibration(1.0, (0.0,) * 3, shares)
+
+
+@pytest.mark.parametrize("n", [2, 3])
+def test_a_patient_or_two_a_class_tell_nothing(n):
+    labels = np.arange(n) % 2
+    found = fit_where_it_helps(np.eye(2)[labels], labels, range(n), prevalence=(0.5, 0.5))
+    assert found.slope == 1.0
+
+
+def test_scans_of_one_patient_are_never_told_apart_by_the_folds():
+    logits, labels = honest(200, 2, times=3)
+    once = fit_where_it_helps(logits, labels, range(200), prevalence=(0.5, 0.5))
+    twice = fit_where_it_helps(
+        np.repeat(logits, 2, axis=0), np.repeat(labels, 2), np.repeat(np.arange(200), 2), prevalence=(0.5, 0.5)
+    )
+    assert once.slope == pytest.approx(twice.slope, rel=0.1)

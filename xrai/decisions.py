@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from xrai.calibration import EVEN, Goal, choose_threshold, fit_calibration, fit_doubt
+from xrai.calibration import EVEN, Goal, choose_threshold, fit_doubt, fit_where_it_helps
 from xrai.checkpoint import Card, Checkpoint
 from xrai.errors import CheckpointError, SettingsError
 from xrai.kit import Validation, load_kit
@@ -75,8 +75,8 @@ def settled(card: Card, validation: Validation, *, goal: Goal | None = None, alp
     patients = [len(np.unique(validation.patients[validation.labels == k])) for k in range(n_classes)]
     if not all(patients):  # of a class that was not seen, nothing can be promised
         return replace(card, calibration=None, doubt=None)
-    calibration = fit_calibration(
-        validation.logits, validation.labels, offsets=False, prevalence=_learned_shares(card, validation)
+    calibration = fit_where_it_helps(
+        validation.logits, validation.labels, validation.patients.tolist(), prevalence=_learned_shares(card, validation)
     )
     probabilities = calibration(validation.logits)
     wanted = alpha or (card.doubt.alpha if card.doubt else ALPHA)

@@ -7,7 +7,7 @@ also chose when the training ended, what is fitted promises a little too much.
 """
 
 from xrai.calibration.doubt import Doubt, answer_report, fit_doubt
-from xrai.calibration.scaling import Calibration, at_prevalence, fit_calibration
+from xrai.calibration.scaling import Calibration, at_prevalence, fit_calibration, fit_where_it_helps
 from xrai.calibration.thresholds import (
     EVEN,
     Goal,
@@ -34,6 +34,7 @@ __all__ = [
     "condition_of",
     "fit_calibration",
     "fit_doubt",
+    "fit_where_it_helps",
     "is_healthy",
     "natural_frequency",
     "of_hundred",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from math import isfinite
 from typing import Any
@@ -11,7 +11,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from xrai.metrics.checks import Floats, Ints, checked_labels, checked_probabilities
+from xrai.metrics.resampling import numbered
 
+_FOLDS = 5
 _FLATTEST = 1e-3  # slope × spread of the logits: answers that say nothing, or the opposite, become all but equal
 
 
@@ -103,6 +105,36 @@ def fit_calibration(
     w = w * (wanted / np.where(now > 0, now, 1))[y]
     slope, shifts = _most_likely(z, targets, w / w.sum(), offsets)
     return Calibration(slope, tuple(shifts.tolist()), tuple(wanted.tolist()))
+
+
+def fit_where_it_helps(
+    logits: ArrayLike, labels: ArrayLike, patients: Iterable[Hashable], *, prevalence: Sequence[float]
+) -> Calibration:
+    """A slope fitted on scans that the network did not learn from, or 1 where that foretells held-out patients better.
+
+    A slope from few scans errs to the side of caution, and may make good probabilities worse. So each fold of the
+    patients is foretold with a slope from the others, and the fit is kept where its log-likelihood is higher in all.
+
+    Args:
+        logits: finite, (N, C).
+        labels: true classes, (N,); every class has scans.
+        patients: keys (N,), equal for scans of one patient.
+        prevalence: class shares for which the probabilities are to hold.
+    """
+    z, y = checked_probabilities(logits), checked_labels(labels, len(prevalence))
+    patient, n_patients = numbered(patients, len(y))
+    plain = Calibration(1.0, (0.0,) * z.shape[1], tuple(prevalence))
+    first = np.array([y[patient == one][0] for one in range(n_patients)])  # a class of each patient, to deal by
+    fold = (np.array([(first[:one] == first[one]).sum() for one in range(n_patients)]) % _FOLDS)[patient]
+    weights = (np.asarray(prevalence) / np.bincount(y, minlength=z.shape[1]))[y]
+    gained = 0.0
+    for out in (fold == number for number in np.unique(fold)):
+        if len(np.unique(y[~out])) < z.shape[1]:
+            return plain  # too few to tell
+        fitted = fit_calibration(z[~out], y[~out], offsets=False, prevalence=prevalence)
+        right = (np.arange(out.sum()), y[out])
+        gained += float((weights[out] * (np.log(fitted(z[out])[right]) - np.log(plain(z[out])[right]))).sum())
+    return fit_calibration(z, y, offsets=False, prevalence=prevalence) if gained > 0 else plain
 
 
 def at_prevalence(probabilities: ArrayLike, before: Sequence[float], now: Sequence[float]) -> Floats:
