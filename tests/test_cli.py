@@ -1274,6 +1274,7 @@ def test_calibrate_chooses_threshold_doubt_and_prevalence(call, model):
     assert found["threshold"]["goal"] == {"kind": "misses", "limit": 0.1}
     assert found["doubt"]["alpha"] == pytest.approx(0.3) and found["prevalence"] == 0.2
     assert json.dumps(card.to_dict()["threshold"]) == json.dumps(found["threshold"])
+    assert found["told"]["threshold"] == pytest.approx(card.told(card.threshold_value))
     printed = call("calibrate", "m", "--threshold", "0.4")
     assert "from a probability of 40 % on" in printed.out
     card = open_checkpoint("m").card()
@@ -1339,7 +1340,12 @@ def test_diagnose_refuses_what_is_no_film_and_says_what_would_mend_it(call, mode
     assert "not upright" in turned["error"] and turned["mend"] == "turned 90° right"
     assert "does not look like a chest X-ray" in noise["error"] and "mend" not in noise
     printed = call("diagnose", paths[2], "--model", "m", "--any-picture", "--json")
-    assert printed.status == 0 and "diagnosis" in json.loads(printed.out)[0]
+    (read,) = json.loads(printed.out)
+    assert printed.status == 0 and "does not look like a chest X-ray" in read["warnings"][0]
+    printed = call("diagnose", *paths[:2], "--model", "m", "--mend", "--json")
+    film, turned = json.loads(printed.out)
+    assert printed.status == 0 and turned["warnings"][0] == "The picture was read turned 90° right."
+    assert turned["probabilities"] == film["probabilities"]
 
 
 def test_an_export_takes_the_kit_along(call, model, tmp_path):

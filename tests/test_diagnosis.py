@@ -225,6 +225,22 @@ def test_what_is_no_upright_film_is_refused_or_offered_mended(reader, gate):
         reader.check(replace(scan, colour=0.2))
 
 
+def test_a_model_of_drawings_says_that_it_knows_nothing_else(reader, gate):
+    drawn = ready(reader, gate)
+    drawn = Reader(replace(drawn.card, dataset={"drawings": True}), drawn.network, drawn.kit)
+    noise = np.random.default_rng(0).integers(0, 256, (200, 200), dtype=np.uint8)
+    with pytest.raises(RefusedError, match="choose a model that learned from X-rays"):
+        drawn.check(read_scan(encoded(noise)))
+
+
+def test_a_patient_outside_the_population_is_not_counted_among_it(reader):
+    card = replace(reader.card, calibration=Calibration(1.0, (0.0, 0.0), (0.5, 0.5)))
+    card = replace(card, dataset={"population": "children of one hospital"})
+    scan = read_scan(encoded(film()))
+    assert "children like this" in Reader(card, reader.network).read(scan).frequency
+    assert Reader(card, reader.network).read(replace(scan, facts={"PatientAge": "047Y"})).frequency == ""
+
+
 def test_a_model_without_a_gate_says_so(reader):
     noise = np.random.default_rng(0).integers(0, 256, (200, 200), dtype=np.uint8)
     scan = read_scan(encoded(noise))

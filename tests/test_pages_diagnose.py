@@ -176,7 +176,7 @@ def test_similar_training_scans_and_their_labels_are_told(model):
     said = texts(with_similar_open(("a.png", as_png(film()))))
     assert "Of the 6 training scans that look most like this one" in said
     assert "each of another patient as far as patients are known" in said
-    assert "They can be shown where the dataset “chest” is on this computer" in said
+    assert "they are shown where the dataset “chest” is on this computer" in said
 
 
 def test_what_a_check_of_the_data_found_and_what_was_measured_are_told(model):
@@ -365,3 +365,22 @@ def test_a_scan_that_is_refused_although_mended_can_be_read_as_it_came_too(model
     assert not app.exception
     assert "It is no film" in app.error[0].value
     assert [item.label for item in app.button if item.label.startswith("Read it")] == ["Read it as it came"]
+
+
+def test_the_scan_that_was_just_mended_is_shown(model):
+    """The card below once stayed with another patient's film."""
+    files = [(f"{seed}.png", as_png(film(seed))) for seed in (3, 4)]
+    app = opened(*files, ("turned.png", as_png(np.rot90(film(5)))))
+    assert app.selectbox(key="diagnose_shown").value == 0
+    button(app, "Read it turned 90").click().run()
+    assert not app.exception
+    assert app.selectbox(key="diagnose_shown").value == 2
+    assert "This scan was read turned 90° right" in texts(app)
+    button(app, "Read it as it came").click().run()
+    assert not app.exception and app.selectbox(key="diagnose_shown").value in (0, 1)
+
+
+def test_remarks_stand_in_the_table_of_scans(model):
+    (model.folder / "kit.safetensors").unlink()
+    app = opened(("a.png", as_png(film(3))), ("b.png", as_png(film(4))))
+    assert "does not notice" in app.dataframe[-1].value["Remark"][0]

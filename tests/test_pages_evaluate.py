@@ -919,7 +919,7 @@ class TestChoosing:
         assert is_on(app, f"called Opacity from a probability of {100 * value:.1f} % on, chosen to miss at most 10")
         assert is_on(app, f"Between {100 * low:.1f} % and {100 * high:.1f} % the answer is “not sure")
         first, last = (card.told(end) for end in card.threshold["interval"])
-        assert is_on(app, f"might have come out between {first:.2f} and {last:.2f}")
+        assert is_on(app, f"might have come out between {100 * first:.1f} % and {100 * last:.1f} %")
         layout = json.loads(app.get("plotly_chart")[0].proto.spec)["layout"]
         drawn = {shape["name"]: (shape["x0"], shape["x1"]) for shape in layout["shapes"]}
         assert drawn["chosen"] == pytest.approx((value, value))

@@ -34,6 +34,12 @@ NO_GATE = (
 )
 
 
+KNOWS_DRAWINGS = (
+    "The picture does not look like the drawings that this model learned from, which are all that it knows: for an "
+    "X-ray of a patient choose a model that learned from X-rays."
+)
+
+
 @dataclass(frozen=True, eq=False)
 class Reading:
     """What a model says of a scan.
@@ -126,7 +132,7 @@ class Reader:
         if self.kit.gate:
             verdict = self.kit.gate.judge(scan.pixels, colour=scan.colour)
             if not verdict.accepted:
-                raise RefusedError(verdict.reason, verdict.mend)
+                raise RefusedError(KNOWS_DRAWINGS if self._draws else verdict.reason, verdict.mend)
 
     def read(self, scan: Scan) -> Reading:
         """The diagnosis of a scan, whatever it shows: `check` it first.
@@ -149,7 +155,7 @@ class Reader:
             diagnosis,
             shares,
             bool(self.card.sure(probabilities, called)[0]),
-            self._frequency(shares),
+            self._frequency(scan, shares),
             (*self._warnings(scan), *self._alarms(scan, diagnosis)),
         )
 
@@ -199,9 +205,11 @@ class Reader:
             return []
         return [STRAY]
 
-    def _frequency(self, shares: Mapping[str, float]) -> str:
-        """In natural frequencies, for two classes: of more nobody can say among whom they hold."""
+    def _frequency(self, scan: Scan, shares: Mapping[str, float]) -> str:
+        """In natural frequencies, for two classes: of more nobody can say among whom they hold, nor of strangers."""
         population = str(self.card.dataset.get("population") or "")
+        if _out_of_place(scan.facts, population):
+            return ""
         known = self.card.calibration.prevalence if self.card.calibration else None
         if known is None or len(known) != 2 or says_nothing_of_patients(population, drawings=self._draws):
             return ""

@@ -199,7 +199,9 @@ def _results(uploads: list[Upload], reader: Reader, key: str) -> None:
             _refused(upload, reading, number)
     if not read:
         return
-    number = read[0]
+    number, wanted = read[0], st.session_state.pop("diagnose_wanted", None)
+    if wanted in read:
+        st.session_state["diagnose_shown"] = wanted
     if len(read) > 1:
         number = st.selectbox(
             "Scan shown below", read, format_func=lambda i: f"{i + 1}. {uploads[i].name}", key="diagnose_shown"
@@ -225,7 +227,7 @@ def _refused(upload: Upload, refusal: Refusal, number: int) -> None:
             st.image(mended(small, mend), caption=f"As it would be read: {mend}", width=MENDED_SIDE)
         key = f"diagnose_mend_{number}_{upload.sha256}"  # of equal files each has a button
         if st.button(f"Read it {mend}", icon=":material/build:", type="primary", key=key):
-            read_mended(upload, mend)
+            read_mended(upload, number, mend)
 
 
 def _as_it_came(upload: Upload, number: int) -> None:
@@ -235,7 +237,7 @@ def _as_it_came(upload: Upload, number: int) -> None:
     st.info(f"This scan was read {upload.mend}, as you chose.", icon=":material/build:")
     key = f"diagnose_unmend_{number}_{upload.sha256}"
     if st.button("Read it as it came", icon=":material/undo:", type="tertiary", key=key):
-        read_mended(upload, "")
+        read_mended(upload, number, "")
 
 
 def _read_all(uploads: list[Upload], reader: Reader, key: str) -> list[Reading | Refusal]:
@@ -285,7 +287,7 @@ def _table(uploads: list[Upload], readings: list[Reading | Refusal], card: Card)
         "Diagnosis": st.column_config.TextColumn(width=160),
         **bars,
     }
-    st.dataframe(table[["File", "Diagnosis", *shown]], hide_index=True, column_config=columns)
+    st.dataframe(table[["File", "Diagnosis", *shown, "Remark"]], hide_index=True, column_config=columns)
     whole = table.assign(Model=card.name, Read=f"{datetime.now():%Y-%m-%d %H:%M}", Note="research only, no diagnosis")
     st.download_button(
         "Save this table (CSV)", whole.to_csv(index=False).encode("utf-8-sig"), "xrai-readings.csv", "text/csv",

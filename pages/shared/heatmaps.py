@@ -7,8 +7,8 @@ import streamlit as st
 from xrai.heatmaps import colour_bar
 
 SCALE_CAPTION = (
-    "No colour: no evidence found there. Full red: evidence as strong as only 5 in 100 validation scans called that "
-    "have at their hottest place. It shows where the model looked, not the outline of a disease."
+    "No colour: no evidence found there. Full red: as strong as the hottest place of the clearest 5 in 100 scans. "
+    "It shows where the model looked, not the outline of a disease."
 )
 
 

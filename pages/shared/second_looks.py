@@ -58,6 +58,10 @@ def hide_and_read_again(upload: Upload, scan: Scan, reading: Reading, reader: Re
 
 def _what_hiding_shows(reading: Reading, again: Reading, shown: str) -> str:
     before, after = reading.probabilities[shown], again.probabilities[shown]
+    if not reading.sure and not again.sure:
+        return "The model was not sure and still is not: the two numbers say how much hung on the hidden place."
+    if shown == reading.diagnosis and not again.sure:
+        return "Now the model is not sure: much of the answer rests on the hidden place."
     if shown == reading.diagnosis != again.diagnosis:
         return f"Now it is called {nice(again.diagnosis)}: the answer rests largely on the hidden place."
     if after <= before - MOVES:
@@ -91,7 +95,10 @@ def _similar(cases: Sequence[SimilarCase], card: Card) -> None:
     file = own_dataset(card, list_datasets())
     if file is None:
         st.caption(
-            plain(f"They can be shown where the dataset “{card.dataset.get('name')}” is on this computer as it was.")
+            plain(
+                "Their pictures are no part of a model: they are shown where the dataset "
+                f"“{card.dataset.get('name')}” is on this computer as it was."
+            )
         )
         return
     with open_dataset(file) as dataset:

@@ -14,7 +14,9 @@ from xrai.gate import mended
 from xrai.scans import Scan, read_scan
 
 SHOWN_SIDE = 1000
-OF_SCANS = [f"diagnose_{name}" for name in ("uploads", "readings", "scan", "heat", "mends", "hidden", "similar")]
+OF_SCANS = [
+    f"diagnose_{name}" for name in ("uploads", "readings", "scan", "heat", "mends", "hidden", "similar", "wanted")
+]
 # what a tab keeps of its scans, by its name in the session
 
 
@@ -50,9 +52,10 @@ class Refusal:
     small: np.ndarray | None = None
 
 
-def read_mended(upload: Upload, mend: str) -> None:
-    """Let a scan be read with a change from now on, or with "" as it came; the page is drawn anew."""
+def read_mended(upload: Upload, number: int, mend: str) -> None:
+    """Let a scan, the one of that number, be read with a change from now on, or with "" as it came, and show that one."""
     st.session_state.setdefault("diagnose_mends", {})[upload.sha256] = mend
+    st.session_state["diagnose_wanted"] = number
     st.rerun()
 
 

@@ -111,7 +111,11 @@ class Threshold:
             f"there it misses {missed}, and takes {alarmed} for {second}."
         ]
         if self.interval:
-            told.append("On other patients it might have come out between {:.2f} and {:.2f}.".format(*self.interval))
+            told.append(
+                "On other patients it might have come out between {:.1%} and {:.1%}.".format(*self.interval).replace(
+                    "%", " %"
+                )
+            )
         if not self.reached:
             told.append("No threshold keeps to that limit.")
         if self.goal.limit is not None and not self.enough:

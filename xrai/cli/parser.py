@@ -113,6 +113,7 @@ def _add_readings(verbs: Any) -> None:
         "--model", help=f"its name (default: the one chosen with “models default”, else {SHIPPED}, which comes with "
         "XRAI, else the newest)",
     )  # fmt: skip
+    diagnose.add_argument("--mend", action="store_true", help="turn or invert a film first where that would mend it")
     diagnose.add_argument(
         "--any-picture", action="store_true", help="read also what does not look like a chest X-ray from the front"
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,13 +64,13 @@ def diagnose(options: argparse.Namespace) -> int:
     for file in options.files:
         try:
             scan = read_scan(Path(file))
-            if not options.any_picture:
-                reader.check(scan)
+            scan, remark = _checked(reader, scan, options)
         except ScanError as error:
             status = say(f"{file}: {error}")
             results.append({"file": file, "error": str(error)} | _offered(error))
             continue
         read: dict[str, Any] = _read(reader, scan, file) | {"model": checkpoint.name}
+        read["warnings"] = [*remark, *read["warnings"]]
         results.append(read)
         if not options.json:
             _print_reading(read)
@@ -184,9 +185,31 @@ def _read(reader: Reader, scan: Scan, file: str) -> dict[str, Any]:
         "diagnosis": reading.diagnosis,
         "sure": reading.sure,
         "probabilities": reading.probabilities,
+        "threshold": reader.card.told(reader.card.threshold_value) if reader.card.threshold_value else None,
         "frequency": reading.frequency,
         "warnings": list(reading.warnings),
     }
+
+
+def _checked(reader: Reader, scan: Scan, options: argparse.Namespace) -> tuple[Scan, list[str]]:
+    """The scan as it is to be read, mended where that is wanted and offered, and what to say of that.
+
+    Raises:
+        RefusedError: it is not to be read.
+    """
+    try:
+        reader.check(scan)
+    except RefusedError as error:
+        if options.mend and error.mend:
+            from xrai.gate import mended
+
+            scan = replace(scan, pixels=mended(scan.pixels, error.mend))
+            reader.check(scan)
+            return scan, [f"The picture was read {error.mend}."]
+        if not options.any_picture:
+            raise
+        return scan, [str(error)]
+    return scan, []
 
 
 def _offered(error: ScanError) -> dict[str, str]:
