@@ -201,7 +201,7 @@ def diagnose(server, page, tmp_path):
     bad = tmp_path / "letter.jpg"
     bad.write_text("Dear colleague")
     page.locator("input[type=file]").set_input_files([str(drawing(tmp_path / "film.png")), str(bad)])
-    words = re.compile(r"looks like|is probably|In doubt")  # the table has them too, in cells that are never visible
+    words = re.compile(r"looks like|is probably|Not sure|Called")  # the table has them too, in cells that are never visible
     page.get_by_role("heading", name=words).wait_for()
     see(page, "What speaks for")
     see(page, "The file is text")  # the name alone stands in the uploader and in the table as well
