@@ -138,7 +138,7 @@ class TestDiagnose:
         assert "bad.jpg" in app.error[0].value
         assert len(app.subheader) == 1
         assert app.dataframe[-1].value["Diagnosis"].tolist()[0] == "not read"
-        assert list(app.dataframe[-1].value) == ["File", "Diagnosis", "Pneumonia"]
+        assert list(app.dataframe[-1].value) == ["File", "Diagnosis", "Pneumonia", "Remark"]
 
     def test_a_file_name_is_shown_as_it_is_and_fetches_nothing(self, model):
         app = opened()
