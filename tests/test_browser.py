@@ -368,7 +368,7 @@ def refuse_and_mend(server, page, real_data, films):
     settled(page)
     page.locator("input[type=file]").set_input_files([str(photo), str(turned)])
     see(page, f"{photo.name}.* was not read|was not read. The picture is in colour")
-    see(page, "that is not upright")
+    see(page, r"was not read\. The picture looks like a chest X-ray that is not upright")
     click(page, "Read it turned 90° right")
     see(page, "was read turned 90° right, as you chose")
     see(page, "This looks like|This is probably|Not sure")
