@@ -15,7 +15,7 @@ import torch
 from xrai.audit import brief, load_audit
 from xrai.checkpoint import Card, Checkpoint
 from xrai.dataset import Dataset
-from xrai.decisions import settled, settled_as
+from xrai.decisions import settled_as
 from xrai.errors import CheckpointError, DatasetError
 from xrai.explanation import anchors
 from xrai.gate import fit_gate
@@ -50,11 +50,11 @@ def full_colour(network: Network, card: Card, dataset: Dataset) -> dict[str, dic
 def make_ready(
     network: Network, card: Card, dataset: Dataset, *, tell: Tell = lambda what, done, total: None
 ) -> tuple[Card, Kit]:
-    """Fit what a model's answers need: its card with all that is in it, and the kit that is to lie beside the weights.
+    """Fit what a model's answers need: its card, to be settled with the kit's validation, and the kit.
 
     Args:
         network: trained, in evaluation mode, on its device.
-        card: with the model's classes, preprocessing and settings; threshold and doubt are chosen anew in the same way.
+        card: with the model's classes, preprocessing and settings.
         dataset: that it was trained on, open.
         tell: told of the progress.
 
@@ -69,7 +69,7 @@ def make_ready(
     films = _some(learned, MAX_FILMS, seed)
     gate = fit_gate(_squares(dataset, films), dataset.patients[films], seed=seed)
     card = replace(card, dataset=card.dataset | {"audit": _audit(dataset)})
-    return settled(card, validation), Kit(gate, neighbours, validation)
+    return card, Kit(gate, neighbours, validation)
 
 
 def recalibrate(checkpoint: Checkpoint, dataset: Dataset, *, tell: Tell = lambda what, done, total: None) -> Card:

@@ -79,14 +79,13 @@ def _share(flag: str, count: float | None) -> float | None:
 
 def _show(options: argparse.Namespace, card: Card) -> None:
     """What is in force now, as pages tell it, and how it came about."""
-    told = []
-    if card.threshold_value is not None:
-        told.append(
-            f"In force: called {card.classes[1]} from a probability of {card.told(card.threshold_value):.1%} on."
-        )
-    if card.threshold_value is not None and card.doubt:
-        low, high = map(card.told, card.doubt.zone(card.threshold_value))
-        told.append(f"Between {low:.1%} and {high:.1%} the answer is “not sure”.")
+    value, told = card.threshold_value, []
+    threshold = None if value is None else card.told(value)
+    zone = None if value is None or card.doubt is None else tuple(map(card.told, card.doubt.zone(value)))
+    if threshold is not None:
+        told.append(f"In force: called {card.classes[1]} from a probability of {threshold:.1%} on.")
+    if zone:
+        told.append(f"Between {zone[0]:.1%} and {zone[1]:.1%} the answer is “not sure”.")
     if card.prevalence is not None:
         told.append(f"Told for patients of whom {100 * card.prevalence:.3g} in 100 have {card.classes[1]}.")
     told += [card.threshold["chosen"]] if card.threshold else []
@@ -95,8 +94,4 @@ def _show(options: argparse.Namespace, card: Card) -> None:
         print(sentence, file=sys.stderr if options.json else sys.stdout)
     values = card.to_dict()
     found = {name: values[name] for name in ("name", "calibration", "threshold", "doubt", "prevalence")}
-    share = card.threshold_value
-    told_zone = list(map(card.told, card.doubt.zone(share))) if card.doubt and share is not None else None
-    document(
-        options, found | {"told": {"threshold": None if share is None else card.told(share), "not_sure": told_zone}}
-    )
+    document(options, found | {"told": {"threshold": threshold, "not_sure": zone}})
