@@ -5,6 +5,9 @@ from pathlib import Path
 import streamlit as st
 from starlette.formparsers import MultiPartParser
 
+from pages.shared.language import switch
+from xrai.language import tr
+
 HERE = Path(__file__).parent
 
 # what is uploaded stays in memory: the web server would put all above 1 MB into a temporary file
@@ -15,16 +18,20 @@ st.logo(str(HERE / "pages/shared/logo.svg"), size="large", icon_image=str(HERE /
 
 page = st.navigation(
     {
-        "Clinic": [
-            st.Page("pages/clinic/diagnose.py", title="Diagnose", icon=":material/stethoscope:",
+        tr("Clinic"): [
+            st.Page("pages/clinic/diagnose.py", title=tr("Diagnose"), icon=":material/stethoscope:",
                     url_path="diagnose", default=True),
         ],
-        "Lab": [
-            st.Page("pages/lab/dataset.py", title="Dataset", icon=":material/folder_open:", url_path="dataset"),
-            st.Page("pages/lab/train.py", title="Train", icon=":material/model_training:", url_path="train"),
-            st.Page("pages/lab/evaluate.py", title="Evaluate", icon=":material/fact_check:", url_path="evaluate"),
-            st.Page("pages/lab/models.py", title="Models", icon=":material/inventory_2:", url_path="models"),
+        tr("Lab"): [
+            st.Page("pages/lab/dataset.py", title=tr("Dataset"), icon=":material/folder_open:", url_path="dataset"),
+            st.Page("pages/lab/train.py", title=tr("Train"), icon=":material/model_training:", url_path="train"),
+            st.Page("pages/lab/evaluate.py", title=tr("Evaluate"), icon=":material/fact_check:", url_path="evaluate"),
+            st.Page("pages/lab/models.py", title=tr("Models"), icon=":material/inventory_2:", url_path="models"),
+        ],
+        tr("Learn"): [
+            st.Page("pages/learn/manual.py", title=tr("Manual"), icon=":material/menu_book:", url_path="manual"),
         ],
     }
 )  # fmt: skip
+switch()  # behind the navigation: before it, a deep link on a fresh server gives the widget another identity
 page.run()

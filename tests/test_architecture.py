@@ -9,14 +9,14 @@ import pytest
 
 PROJECT = Path(__file__).resolve().parent.parent
 FLOORS = [
-    {"errors", "settings", "config", "records"},
+    {"errors", "settings", "config", "records", "language"},
     {
         "scans", "networks", "preprocessing", "augmentation", "metrics", "figures", "heatmaps", "phantoms", "gate",
-        "calibration", "neighbours", "shifts",
+        "calibration", "neighbours", "shifts", "convolution", "dense",
     },
     {
         "audit", "dataset", "sources", "survey", "explanation", "faithfulness", "checkpoint", "report", "blueprint",
-        "measurements", "classification", "kit", "decisions",
+        "measurements", "classification", "kit", "decisions", "exercises", "curves", "feature_maps",
     },
     {"jobs", "diagnosis", "training", "evaluation", "models", "sweep", "readiness"},
     {"cli", "__main__"},
@@ -27,7 +27,8 @@ SCREENS = [PROJECT / "streamlit_app.py", *sorted((PROJECT / "pages").rglob("*.py
 LIGHT = {
     "audit", "checkpoint", "config", "jobs", "dataset", "sources", "settings", "scans", "figures", "heatmaps", "report",
     "survey", "records", "measurements", "models", "sweep", "metrics", "gate", "calibration",
-    "neighbours", "kit", "decisions", "classification",
+    "neighbours", "kit", "decisions", "classification", "language", "convolution", "dense",
+    "curves",
 }  # fmt: skip
 
 

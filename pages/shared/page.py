@@ -10,6 +10,7 @@ import streamlit as st
 
 from pages.shared.words import plain, whole
 from xrai.errors import XraiError, in_a_sentence
+from xrai.language import told, tr
 
 STATED = (XraiError, OSError, MemoryError)
 """What is said in a sentence; anything else is a bug."""
@@ -32,7 +33,7 @@ def stated_errors() -> Iterator[None]:
     try:
         yield
     except STATED as error:
-        st.error(plain(whole(in_a_sentence(error))), icon=":material/error:")
+        st.error(plain(whole(told(in_a_sentence(error)))), icon=":material/error:")
 
 
 @contextmanager
@@ -52,7 +53,7 @@ def announce(done: str) -> None:
 def announcements() -> None:
     """What came of the last click."""
     if trouble := st.session_state.pop(_TROUBLE, None):
-        st.error(plain(whole(trouble)), icon=":material/error:")
+        st.error(plain(whole(told(trouble))), icon=":material/error:")
     if done := st.session_state.pop(_DONE, None):
         st.success(plain(whole(done)), icon=":material/check_circle:")
 
@@ -71,6 +72,6 @@ def one_page(found: np.ndarray, per_page: int, key: str) -> tuple[int, np.ndarra
     """The part of what was found that is on screen, and how many come before it; a control to turn pages."""
     n_pages, page = -(-len(found) // per_page), 1
     if n_pages > 1:
-        page = int(st.number_input(f"Page, of {n_pages:,}", 1, n_pages, 1, key=key, width=160))
+        page = int(st.number_input(tr("Page, of {n:,}", n=n_pages), 1, n_pages, 1, key=key, width=160))
     first = (page - 1) * per_page
     return first, found[first : first + per_page]

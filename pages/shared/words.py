@@ -7,12 +7,27 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+from xrai.language import ENGLISH, language, marked, number, told, tr, trn
+
 ACRONYMS = {"COVID", "COVID-19", "TB", "COPD", "ARDS", "SARS", "MERS", "RSV", "ILD"}
 
-AUC_HELP = "How well the classes are told apart: 0.5 is guessing, 1 is perfect."
+AUC_HELP = marked("How well the classes are told apart: 0.5 is guessing, 1 is perfect.")
 
-NOT_DEFINED = "not defined: a class is missing"
+NOT_DEFINED = marked("not defined: a class is missing")
 """Why a measure of a measurement, or of an epoch, has no interval."""
+
+CLASS_NAMES = (
+    marked("Normal"), marked("Healthy"), marked("Clear"), marked("No finding"), marked("No findings"),
+    marked("Abnormal"), marked("Sick"), marked("Opacity"), marked("Lung opacity"), marked("No opacity"),
+    marked("Pneumonia"), marked("Viral pneumonia"), marked("Bacterial pneumonia"), marked("Virus"), marked("Bacteria"),
+    marked("No pneumonia"), marked("Not normal"), marked("COVID pneumonia"), marked("Tuberculosis"),
+    marked("No tuberculosis"), marked("Cardiomegaly"), marked("Pleural effusion"), marked("Effusion"),
+    marked("Pneumothorax"), marked("Atelectasis"), marked("Consolidation"), marked("Infiltration"), marked("Infiltrate"),
+    marked("Edema"), marked("Pulmonary edema"), marked("Emphysema"), marked("Fibrosis"), marked("Mass"),
+    marked("Nodule"), marked("Lung cancer"), marked("Hernia"), marked("Fracture"), marked("Pleural thickening"),
+    marked("Other"), marked("Unknown"),
+)  # fmt: skip
+"""Usual names of classes as `nice` writes them."""
 
 Interval = Sequence[float]
 
@@ -36,12 +51,12 @@ def harmless(value: Any) -> Any:
 
 
 def nice(name: str) -> str:
-    """A class or folder name as people write it: `PNEUMONIA` becomes Pneumonia, `COVID` stays."""
+    """A class or folder name as people write it: `PNEUMONIA` becomes Pneumonia (in French Pneumonie), `COVID` stays."""
     words = [
         word.lower() if word.isupper() and word not in ACRONYMS else word for word in name.replace("_", " ").split()
     ]
     text = " ".join(words)
-    return text[:1].upper() + text[1:]
+    return told(text[:1].upper() + text[1:])
 
 
 def nice_names(classes: Sequence[str]) -> list[str]:
@@ -52,7 +67,9 @@ def nice_names(classes: Sequence[str]) -> list[str]:
 
 def listed(words: Sequence[str]) -> str:
     """`a`, `a and b`, `a, b and c`."""
-    return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
+    if len(words) < 2:
+        return "".join(words)
+    return tr("{several} and {last}", several=", ".join(words[:-1]), last=words[-1])
 
 
 # ---------------------------------------------------------------- figures
@@ -60,44 +77,51 @@ def listed(words: Sequence[str]) -> str:
 
 def scans(n: int) -> str:
     """`1 scan`, `1,234 scans`."""
-    return f"{n:,} scan" + ("" if n == 1 else "s")
+    return trn("{n:,} scan", "{n:,} scans", n)
 
 
 def percent(share: float) -> str:
     """A probability without false certainty: never 0 or 100 %."""
     if share > 0.999:
-        return "over 99.9 %"
-    return "under 0.1 %" if share < 0.001 else f"{share:.1%}".replace("%", " %")
+        return tr("over 99.9 %")
+    return tr("under 0.1 %") if share < 0.001 else written(share, ".1%")
 
 
 def measure(value: float | None, *, as_percent: bool = True) -> str:
     """A measure, such as `93.1 %` or, of an area, `0.931`; a dash where it is not known."""
     if value is None:
         return "–"
-    return f"{value:.1%}".replace("%", " %") if as_percent else f"{value:.3f}"
+    return written(value, ".1%" if as_percent else ".3f")
+
+
+def written(value: float, digits: str) -> str:
+    """A number as the reader writes it: with digits `.1%` `93.1 %`, in French `93,1 %`."""
+    return number(f"{value:{digits}}").replace("%", " %" if language() == ENGLISH else "\u202f%")
 
 
 def between(interval: Interval, digits: str) -> str:
     """An interval, such as `90 % to 95 %` with digits `.0%`."""
-    return f"{interval[0]:{digits}} to {interval[1]:{digits}}".replace("%", " %")
+    return tr("{low} to {high}", low=written(interval[0], digits), high=written(interval[1], digits))
 
 
 def span(value: float | None, interval: Interval | None, *, as_percent: bool = True) -> str:
     """A measure with its 95 % interval, such as `93.1 % (90 % to 95 %)`."""
     if value is None:
-        return "not defined"
+        return tr("not defined")
     bounds = f" ({between(interval, '.0%' if as_percent else '.3f')})" if interval else ""
     return f"{measure(value, as_percent=as_percent)}{bounds}"
 
 
 def interval_line(interval: Interval | None, *, as_percent: bool = True, missing: str = NOT_DEFINED) -> str:
-    """What stands below a measure, such as `95 % interval 90.1 % to 95.3 %`."""
-    return f"95 % interval {between(interval, '.1%' if as_percent else '.3f')}" if interval else missing
+    """What stands below a measure, such as `95 % interval 90.1 % to 95.3 %`; `missing` is a marked message."""
+    if not interval:
+        return tr(missing)
+    return tr("95 % interval {interval}", interval=between(interval, ".1%" if as_percent else ".3f"))
 
 
 def megabytes(n_bytes: int | None) -> str:
     """The size of a file; a dash where it is not known."""
-    return "–" if n_bytes is None else f"{n_bytes / 1024**2:,.1f} MB"
+    return "–" if n_bytes is None else tr("{size:,.1f} MB", size=n_bytes / 1024**2)
 
 
 # ---------------------------------------------------------------- times
@@ -119,12 +143,18 @@ def local_time(when: str | None) -> datetime | None:
         return None
 
 
+_MONTHS = (
+    marked("January"), marked("February"), marked("March"), marked("April"), marked("May"), marked("June"),
+    marked("July"), marked("August"), marked("September"), marked("October"), marked("November"), marked("December"),
+)  # fmt: skip
+
+
 def day(when: datetime) -> str:
     """`21 November 2026`."""
-    return f"{when.day} {when:%B %Y}"
+    return f"{when.day} {tr(_MONTHS[when.month - 1])} {when.year}"
 
 
 def moment(when: str) -> str:
     """An ISO time on this machine's clock, such as `21 November 2026, 13:14`."""
     known = local_time(when)
-    return f"{day(known)}, {known:%H:%M}" if known else when
+    return tr("{day}, {time}", day=day(known), time=f"{known:%H:%M}") if known else when

@@ -1,0 +1,110 @@
+"""The reader's language: as they chose it, else as this browser remembers it, else as the browser is set."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+from streamlit.components.v2 import component
+from streamlit.runtime.scriptrunner import get_script_run_ctx
+
+from xrai.language import ENGLISH, LANGUAGES, ask, marked, speaking, tr
+
+CHOICE, CHOSEN = "language", "language_chosen"
+COOKIE = "xrai_language"
+
+WORDS = (marked("Upload"), marked("per file"))
+"""Streamlit's own words in an uploader, for which it has no parameter."""
+
+_TELL = """
+export default function ({ data }) {
+  document.documentElement.lang = data.language
+  if (data.chosen)
+    document.cookie = `${data.cookie}=${data.language}; path=/; max-age=31536000; SameSite=Lax`
+
+  // whatever stands there now, in whichever language, is one of the words in the language that is wanted
+  const tell = () => {
+    for (const uploader of document.querySelectorAll("[data-testid=stFileUploader]")) {
+      const texts = document.createTreeWalker(uploader, NodeFilter.SHOW_TEXT)
+      while (texts.nextNode()) {
+        const text = texts.currentNode
+        for (const [known, wanted] of data.words)
+          if (text.data === known || (text.data.endsWith(" " + known) && /^[0-9]/.test(text.data)))
+            if (known !== wanted) text.data = text.data.slice(0, text.data.length - known.length) + wanted
+      }
+    }
+  }
+  window.xraiWatcher?.disconnect() // the one before tells the language before
+  tell()
+  window.xraiWatcher = new MutationObserver(tell)
+  window.xraiWatcher.observe(document.body, { childList: true, subtree: true, characterData: true })
+}
+"""
+
+
+def reader() -> str:
+    """The language of whoever looks at this page; English outside a page."""
+    if get_script_run_ctx(suppress_warning=True) is None:
+        return ENGLISH
+    chosen = st.session_state.get(CHOICE)
+    return chosen if chosen in LANGUAGES else _at_first()
+
+
+def switch() -> None:
+    """The control in the sidebar; what is chosen stays in this browser for a year."""
+    with st.sidebar:
+        st.segmented_control(
+            "Language / Langue",
+            list(LANGUAGES),
+            default=_at_first(),
+            format_func=LANGUAGES.__getitem__,
+            required=True,
+            key=CHOICE,
+            on_change=_switched,
+            label_visibility="collapsed",
+            width="stretch",
+            persist_state="session",
+        )
+        _tell_the_browser(reader())
+
+
+def _at_first() -> str:
+    wanted = [st.context.cookies.get(COOKIE), (st.context.locale or "").lower().partition("-")[0]]
+    return next((code for code in wanted if code in LANGUAGES), ENGLISH)
+
+
+def _switched() -> None:
+    """Hand every choice to its widget anew: a browser knows it by the words that stood there, not by what they mean."""
+    st.session_state[CHOSEN] = True
+    for key, value in st.session_state.items():
+        if _is_a_choice(value):
+            st.session_state[key] = value
+
+
+def _is_a_choice(value: Any) -> bool:
+    """Whether it is no button, upload or the like, which cannot be set."""
+    if isinstance(value, list | tuple):
+        return bool(value) and all(map(_is_a_choice, value))  # an uploader without files is an empty list
+    return isinstance(value, str | int | float) and not isinstance(value, bool)
+
+
+def _tell_the_browser(code: str) -> None:
+    """Tell the browser; the page's own language is what a screen reader speaks it in."""
+    mount = component("xrai_language", js=_TELL)
+    data = {"language": code, "cookie": COOKIE, "chosen": CHOSEN in st.session_state, "words": _words(code)}
+    mount(data=data, key="language_told", height=0)
+
+
+def _words(code: str) -> list[tuple[str, str]]:
+    """Streamlit's own words as they may stand there, in any language, each with how it is to read."""
+    found = []
+    for word in WORDS:
+        with speaking(code):
+            wanted = tr(word)
+        for other in LANGUAGES:
+            with speaking(other):
+                found.append((tr(word), wanted))
+    return found
+
+
+ask(reader)

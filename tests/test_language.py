@@ -1,0 +1,504 @@
+"""Two languages: what is told, in the right words; a catalogue that lacks nothing; no text outside it."""
+
+import ast
+import json
+import re
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+import xrai.language
+from pages.shared.language import CHOICE, CHOSEN, COOKIE, _at_first, reader
+from tests.languages import english_left
+from xrai.language import LANGUAGES, ask, language, marked, number, speaking, told, tr, trn
+from xrai.language.catalogue import ENGINE, Catalogue, fields, load
+from xrai.language.messages import PROJECT, sources, update
+
+FRENCH = load("fr")
+SCREENS = [PROJECT / "streamlit_app.py", *sorted((PROJECT / "pages").rglob("*.py"))]
+DRAWN = sorted((PROJECT / "xrai" / "figures").rglob("*.py"))
+CARDS = sorted((PROJECT / "checkpoints").glob("*/card.json"))
+MARKS = ("tr", "trn", "marked")
+NARROW, WIDE = "\u202f", "\u00a0"
+
+
+def strings(message):
+    return [message.string] if isinstance(message.string, str) else list(message.string)
+
+
+def identities(message):
+    return [message.id] if isinstance(message.id, str) else list(message.id)
+
+
+def engine_messages():
+    return [message for message in FRENCH if ENGINE in message.flags and message.string]
+
+
+@pytest.fixture
+def french():
+    with speaking("fr"):
+        yield
+
+
+@pytest.fixture
+def catalogue(tmp_path, monkeypatch, french):
+    """Makes a French catalogue of messages of the engine."""
+
+    def make(said):
+        entries = "\n\n".join(
+            f"#, {ENGINE}\nmsgid {json.dumps(english, ensure_ascii=False)}\n"
+            f"msgstr {json.dumps(translated, ensure_ascii=False)}"
+            for english, translated in said.items()
+        )
+        head = 'msgid ""\nmsgstr "Content-Type: text/plain; charset=utf-8\\n"'
+        (tmp_path / "fr.po").write_text(f"{head}\n\n{entries}\n", encoding="utf-8")
+        with monkeypatch.context() as patch:
+            patch.setattr("xrai.language.catalogue.FOLDER", tmp_path)
+            return Catalogue("fr")
+
+    return make
+
+
+# ---------------------------------------------------------------- messages with values
+
+
+def test_english_is_said_as_it_stands():
+    assert tr("{n:,} scans of {name}, {share:.1f}", n=1234, name="A", share=0.25) == "1,234 scans of A, 0.2"
+    assert trn("{n:,} scan", "{n:,} scans", 1) == "1 scan"
+    assert trn("{n:,} scan", "{n:,} scans", 0) == "0 scans"
+    assert told("Whatever 1,5 it was.") == "Whatever 1,5 it was."
+    assert number("1,234.5 %") == "1,234.5 %"
+
+
+def test_without_values_braces_stand_for_themselves(french):
+    assert tr("Nobody has {this}, nor {that:,}.") == "Nobody has {this}, nor {that:,}."
+
+
+@pytest.mark.parametrize(
+    ("value", "form", "written"),
+    [
+        (1234567, "{x:,}", f"1{NARROW}234{NARROW}567"),
+        (1234.5, "{x:,.1f}", f"1{NARROW}234,5"),
+        (0.25, "{x}", "0,25"),
+        (np.float32(0.5), "{x}", "0,5"),
+        (np.int64(1234), "{x:,}", f"1{NARROW}234"),
+        (2026, "{x}", "2026"),
+        ("1,5.png", "{x}", "1,5.png"),
+        ("a.b", "{x:>5}", "  a.b"),
+    ],
+)
+def test_numbers_are_written_the_french_way_and_texts_left_alone(french, value, form, written):
+    assert tr(form, x=value) == written
+
+
+def test_french_counts_nought_as_one(french):
+    assert [trn("{n:,} scan", "{n:,} scans", n) for n in (0, 1, 2, 1000)] == [
+        "0 cliché", "1 cliché", "2 clichés", f"1{NARROW}000 clichés",
+    ]  # fmt: skip
+
+
+def test_nothing_is_told_as_nothing(french):
+    """gettext says the head of its file for an empty message."""
+    assert (tr(""), told(""), told("  ")) == ("", "", "  ")
+
+
+# ---------------------------------------------------------------- what is spoken
+
+
+def test_what_is_marked_stays_as_it_is(french):
+    assert marked("Dataset") == "Dataset"
+    assert tr("Dataset") == "Jeu de données"
+
+
+def test_whoever_is_asked_says_which_language(monkeypatch):
+    monkeypatch.setattr(xrai.language, "_asked", [lambda: "en"])
+    assert language() == "en"
+    ask(lambda: "fr")
+    assert language() == "fr"
+    with speaking("en"):
+        assert language() == "en"
+    assert language() == "fr"
+
+
+def test_a_language_ends_with_its_block_also_after_an_error():
+    with pytest.raises(KeyError), speaking("fr"):
+        raise KeyError
+    assert language() == "en"
+
+
+def test_several_pages_at_once_read_the_file_once(monkeypatch):
+    loaded = []
+
+    class Slow(Catalogue):
+        def __init__(self, code):
+            loaded.append(code)
+            super().__init__(code)
+
+    def say(_):
+        with speaking("fr"):
+            return tr("Dataset")
+
+    monkeypatch.setattr("xrai.language.catalogue.Catalogue", Slow)
+    xrai.language._catalogue_of.cache_clear()
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(say, range(8))) == {"Jeu de données"}
+    assert loaded == ["fr"]
+    xrai.language._catalogue_of.cache_clear()
+
+
+# ---------------------------------------------------------------- what the engine said
+
+
+def test_the_sentence_is_found_by_its_pattern(catalogue):
+    found = catalogue({"{n} scans of “{name}” were read.": "Lus : {n} clichés de « {name} »."})
+    assert found.told("1,234 scans of “A” were read.") == f"Lus : 1{NARROW}234 clichés de « A »."
+    assert found.told("1,234 scans of “A” were lost.") == "1,234 scans of “A” were lost."
+
+
+def test_a_name_that_looks_like_a_word_or_a_number_stays_a_name(catalogue):
+    found = catalogue({"Test set": "Série de test", "The file {file} of “{name}” is lost.": "{file} ({name}) perdu."})
+    assert found.told("The file 1,500.5 of “Test set” is lost.") == "1,500.5 (Test set) perdu."
+    assert found.told("1,5.png") == "1,5.png"
+    assert found.told("Test sets") == "Test sets"
+
+
+@pytest.mark.parametrize("text", ["1,5", "12,34", "1,5.png", "v1.2.3", "0.94a", "1,2345"])
+def test_what_is_no_number_is_not_written_as_one(catalogue, text):
+    assert (
+        catalogue({"It was {value}, they say.": "C'était {value}."})
+        .told(f"It was {text}, they say.")
+        .endswith(f" {text}.")
+    )
+
+
+def test_the_pattern_with_most_letters_of_its_own_wins(catalogue):
+    found = catalogue(
+        {"{what} is lost.": "{what} perdu.", "The scan {what} of {whom} is lost.": "Cliché {what} perdu."}
+    )
+    assert found.told("The scan 3 of Ann is lost.") == "Cliché 3 perdu."
+    assert found.told("Everything is lost.") == "Everything perdu."
+
+
+def test_a_pattern_of_few_letters_fits_only_what_is_known(catalogue):
+    found = catalogue({"{low} to {high}": "{low} à {high}", "a thumbnail": "une vignette", "the border": "le bord"})
+    assert found.told("0.5 to 1,000 %") == f"0,5 à 1{NARROW}000{NARROW}%"
+    assert found.told("the border to a thumbnail") == "le bord à une vignette"
+    assert found.told("Go to bed.") == "Go to bed."
+    assert found.told("82.2 %") == f"82,2{NARROW}%"
+
+
+def test_values_are_told_in_turn_also_in_a_list(catalogue):
+    found = catalogue(
+        {
+            "Odd films: {listed}.": "Clichés étranges : {listed}.",
+            "{n} turned over": "{n} retournés",
+            "all dark": "noirs",
+        }
+    )
+    assert found.told("Odd films: 3 turned over, all dark.") == "Clichés étranges : 3 retournés, noirs."
+    assert found.told("Odd films: 3 turned over, Ann.") == "Clichés étranges : 3 turned over, Ann."
+
+
+def test_sentences_in_a_row_are_told_one_by_one(catalogue):
+    said = {"It is {what} now.": "C'est {what}.", "{name} is damaged.": "{name} est abîmé.", "Stop it.": "Arrêtez."}
+    found = catalogue(said)
+    assert found.told("It is late now. Stop it.") == "C'est late. Arrêtez."
+    assert found.told("Stop it. a.hdf5 is damaged.") == "Stop it. a.hdf5 est abîmé."
+    assert found.told("Stop it. A.hdf5 is damaged.\nStop it.") == "Arrêtez. A.hdf5 est abîmé.\nArrêtez."
+    assert found.told("Stop it. Who is there? It is me now.") == "Arrêtez. Who is there? C'est me."
+
+
+def test_a_value_may_hold_sentences_where_nothing_else_fits(catalogue):
+    found = catalogue({"Trained on: {who}. It knows nobody else.": "Appris : {who}. Rien d'autre."})
+    assert (
+        found.told("Trained on: Adults. One house. It knows nobody else.")
+        == "Appris : Adults. One house. Rien d'autre."
+    )
+
+
+def test_an_unknown_sentence_is_looked_for_in_a_moment():
+    """Not timed: no pattern is tried on a sentence that lacks its longest piece of text."""
+    tried = []
+    found = Catalogue("fr")
+    sentence = "Quite another sentence, which nobody ever wrote in the engine, goes on and on for so long. " * 3
+    for pattern in found._patterns:
+        tried += [pattern] if pattern.longest in sentence else []
+    assert len(tried) < len(found._patterns) / 10
+
+
+# ---------------------------------------------------------------- the catalogue
+
+
+def test_every_message_has_a_french_text():
+    missing = [f"{message.locations[0][0]}: {message.id!r}" for message in FRENCH if not all(strings(message))]
+    assert not missing, f"{len(missing)} without a translation:\n" + "\n".join(missing)
+
+
+def test_the_catalogue_holds_what_the_source_holds_and_nothing_else():
+    fresh = update("fr")
+    assert {str(message.id) for message in FRENCH} == {str(message.id) for message in fresh}
+    for message in filter(lambda one: one.id, fresh):
+        known = FRENCH.get(message.id if isinstance(message.id, str) else message.id[0])
+        assert known is not None
+        assert (known.string or None, known.flags) == (message.string or None, message.flags), message.id
+        assert {file for file, _ in known.locations} == {file for file, _ in message.locations}, message.id
+
+
+def test_translations_hold_the_values_of_their_messages_and_no_others():
+    for message in filter(all_said, FRENCH):
+        known = set().union(*map(fields, identities(message)))
+        for text in strings(message):
+            assert fields(text) <= known, message.id
+
+
+def test_forms_for_one_and_for_many_hold_the_number():
+    plural = [message for message in FRENCH if all_said(message) and not isinstance(message.id, str)]
+    assert plural
+    for message in plural:
+        assert len(strings(message)) == 2, message.id
+        for english, text in zip(message.id, strings(message), strict=True):
+            assert "n" in fields(text) or "n" not in fields(english), message.id
+
+
+def all_said(message):
+    return bool(message.id) and all(strings(message))
+
+
+def said_in_french():
+    """Translations that are not the message itself."""
+    return [
+        (message.id, text)
+        for message in filter(all_said, FRENCH)
+        for text in strings(message)
+        if text not in identities(message)
+    ]
+
+
+def test_french_spaces_do_not_break():
+    wrong = [text for _, text in said_in_french() if re.search(r" [;!?%»]|« | :(\s|$)", text)]
+    assert not wrong
+
+
+def test_french_has_no_straight_or_english_quotation_marks():
+    wrong = [text for english, text in said_in_french() if re.search(r"[“”]", text)]
+    assert not wrong
+
+
+_ENGLISH_WORDS = re.compile(
+    r"\b(the|and|of|with|without|which|is|are|was|were|that|this|not|from|for|to|by|its|has|have|been|than|only|when)\b"
+)
+_CODE = re.compile(
+    r"`[^`]*`|\{[^}]*\}|<[^>]*>|https?://\S+"
+    r"|Guangzhou Women and Children's Medical Center|A guide to convolution arithmetic for deep learning"
+)
+"""And proper names."""
+
+
+def test_french_has_no_english_words():
+    wrong = [text for _, text in said_in_french() if _ENGLISH_WORDS.search(_CODE.sub(" ", text))]
+    assert not wrong
+
+
+def test_no_message_of_the_engine_hides_another(french):
+    """Each, filled with values that mean nothing, comes out as its own translation."""
+    wrong = []
+    for message in engine_messages():
+        values = {name: str(100 + i) for i, name in enumerate(sorted(fields(message.id)))}
+        said, expected = message.id.format(**values), message.string.format(**values)
+        if told(said) != expected:
+            wrong.append((said, told(said), expected))
+    assert not wrong, "\n".join(map(str, wrong))
+
+
+# ---------------------------------------------------------------- the source
+
+
+def calls(tree, names):
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in names:
+            yield node
+
+
+@pytest.mark.parametrize("file", sources(), ids=lambda file: file.relative_to(PROJECT).as_posix())
+def test_what_is_told_is_a_literal_or_was_marked(file):
+    """Never an f-string, nor one of two literals: the catalogue would not hold it."""
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    for call in calls(tree, ("tr",)):
+        choices = list(branches(call.args[0]))
+        named = all(isinstance(item, ast.Name | ast.Attribute | ast.Subscript | ast.Call) for item in choices)
+        assert named or isinstance(call.args[0], ast.Constant), ast.unparse(call)
+    for call in calls(tree, ("trn", "marked")):
+        assert all(isinstance(item, ast.Constant) for item in call.args[:2]), ast.unparse(call)
+
+
+def branches(node):
+    """What a choice may come to."""
+    if isinstance(node, ast.IfExp):
+        yield from (*branches(node.body), *branches(node.orelse))
+    else:
+        yield node
+
+
+@pytest.mark.parametrize("file", SCREENS, ids=lambda file: file.relative_to(PROJECT).as_posix())
+def test_nothing_that_was_told_is_kept_for_readers_of_another_language(file):
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.FunctionDef) and any("cache" in ast.unparse(item) for item in node.decorator_list):
+            arguments = {item.arg for item in (*node.args.args, *node.args.kwonlyargs)}
+            told_here = [ast.unparse(call) for call in calls(node, ("tr", "trn", "told"))]
+            assert not told_here or arguments & {"code", "language"}, f"{node.name}: {told_here}"
+
+
+_NO_WORDS = re.compile(
+    r":material/\w+:"  # icons
+    r"|\\.*|[a-zA-Z]_\w.*"  # formulas
+    r"|<[^>]*>|rgba?\(.*?\)|[a-z-]+:.*;.*|\d+px .*|box-shadow.*"  # what browsers draw with
+    r"|\b(Int64|Float64)\b"  # kinds of columns
+    r"|\{\}",
+    re.DOTALL,
+)
+_LOOKS_LIKE_TEXT = re.compile(r"[A-Za-z]{2,}\W* \W*\w{2,}|^[A-Z][a-z]+")
+
+NO_TEXT = {
+    "Language / Langue": "in both languages at once",
+    "ImageNet": "a name",
+    "Fused CAM": "the name of a method, as a key",
+    "research only, no diagnosis": "a column for programs",
+    "not sure": "a column for programs, and the name of a shape",
+    "x unified": "Plotly's",
+    "bottom left": "Plotly's",
+    "bottom right": "Plotly's",
+    "Arial, Helvetica, Liberation Sans, DejaVu Sans, sans-serif": "fonts",
+    "(?<=[a-z]) (?=\\d)|(?<=\\d) (?=[a-z])": "a pattern",
+    "Four counts that sum to 1,000 are to be drawn, not {}.": "to programmers",
+}
+"""What looks like text for people and is none, and why."""
+
+
+@pytest.mark.parametrize("file", [*SCREENS, *DRAWN], ids=lambda file: file.relative_to(PROJECT).as_posix())
+def test_no_text_for_people_stands_outside_the_catalogue(file):
+    found = [(line, text) for line, text in texts_unmarked(file) if text not in NO_TEXT and text[:7] != "\nexport"]
+    assert not found
+
+
+def texts_unmarked(file):
+    """Texts that look as if people read them and that nothing marks, with their lines."""
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    passed = {id(part) for call in calls(tree, MARKS) for item in call.args[:2] for part in ast.walk(item)}
+    passed |= {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        if id(node) in passed:
+            continue
+        if isinstance(node, ast.JoinedStr):
+            passed |= set(map(id, node.values))
+            text = "".join(str(part.value) if isinstance(part, ast.Constant) else "{}" for part in node.values)
+        else:
+            text = node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
+        if _LOOKS_LIKE_TEXT.search(_NO_WORDS.sub("", text)):
+            yield node.lineno, text
+
+
+# ---------------------------------------------------------------- the cards of the shipped models
+
+
+@pytest.mark.parametrize("file", CARDS, ids=lambda file: file.parent.name)
+def test_the_cards_of_the_shipped_models_are_told_in_french(french, file):
+    card = json.loads(file.read_text(encoding="utf-8"))
+    said = [*card["notes"], card["dataset"]["population"], card["dataset"]["licence"]]
+    said += [item[name] for item in card["dataset"]["audit"] for name in ("title", "sentence")]
+    said += [row[name] for row in card["trust"]["rows"] for name in ("what", "value", "aim")]
+    said += [card["threshold"]["chosen"]] if card["threshold"] else []
+    assert len(said) > 100
+    names = ["Guangzhou Women and Children's Medical Center", "CC BY", "covid19-image-dataset", *card["classes"]]
+    assert english_left(map(told, filter(None, said)), but=names) == []
+
+
+# ---------------------------------------------------------------- the reader's choice
+
+
+@pytest.mark.parametrize(
+    ("cookie", "locale", "code"),
+    [
+        (None, "fr-CA", "fr"),
+        (None, "FR", "fr"),
+        (None, "de", "en"),
+        (None, None, "en"),
+        (None, "fry", "en"),
+        ("fr", "en-US", "fr"),
+        ("en", "fr-FR", "en"),
+        ("xx", "fr-FR", "fr"),
+    ],
+)
+def test_at_first_the_cookie_decides_and_then_the_browser(monkeypatch, cookie, locale, code):
+    cookies = {COOKIE: cookie} if cookie else {}
+    monkeypatch.setattr(st, "context", SimpleNamespace(cookies=cookies, locale=locale))
+    assert _at_first() == code
+
+
+def test_nobody_looks_on_outside_a_page():
+    assert reader() == "en"
+
+
+def test_the_switch_turns_the_whole_page(home):
+    app = AppTest.from_file(str(PROJECT / "streamlit_app.py"), default_timeout=60).run()
+    assert app.title[0].value == "Diagnose"
+    assert CHOSEN not in app.session_state
+    app.button_group(CHOICE).set_value("fr").run()
+    assert app.title[0].value == "Diagnostic"
+    assert app.session_state[CHOSEN]
+    app.button_group(CHOICE).set_value("en").run()
+    assert app.title[0].value == "Diagnose"
+    assert not app.exception
+
+
+def test_the_first_click_on_the_switch_of_a_fresh_server_is_not_lost():
+    """A deep link runs a page before the navigation is known; until then Streamlit gives widgets another identity."""
+    app = (PROJECT / "streamlit_app.py").read_text(encoding="utf-8")
+    assert -1 < app.find("st.navigation(") < app.find("switch()") < app.find("page.run()")
+
+
+def page_of_choices():
+    import streamlit as st
+
+    from pages.shared.language import switch
+    from xrai.language import tr
+
+    words = {1: "Dataset", 2: "Train", 3: "Models"}
+
+    def said(n):
+        return tr(words[n])
+
+    switch()
+    st.selectbox("one", list(words), format_func=said, key="one")
+    st.radio("two", list(words), format_func=said, key="two")
+    st.multiselect("many", list(words), default=[3], format_func=said, key="many")
+    st.select_slider("slid", list(words), format_func=said, key="slid")
+    st.selectbox("of no name", list(words), format_func=said)
+    st.button("again", key="again")
+
+
+def test_what_was_chosen_stays_chosen_in_the_other_language():
+    app = AppTest.from_function(page_of_choices).run()
+    app.selectbox("one").set_value(2)
+    app.radio("two").set_value(2)
+    app.multiselect("many").set_value([2, 3])
+    app.select_slider("slid").set_value(2).run()
+    for before, code in pairwise(("en", "fr", "en", "fr")):
+        with speaking(before):  # a browser says which choice it means by the words that it shows
+            app.button_group(CHOICE).set_value(code).run()
+        boxes = (app.selectbox("one"), app.radio("two"), app.multiselect("many"), app.select_slider("slid"))
+        assert all(box.proto.set_value for box in boxes)  # so that it says it by other words from now on
+        with speaking(code):
+            app.button("again").click().run()
+        assert [app.session_state[key] for key in ("one", "two", "many", "slid")] == [2, 2, [2, 3], 2]
+        assert not app.exception
+        assert not app.warning
+
+
+def test_the_switch_offers_every_language_by_its_own_name(home):
+    app = AppTest.from_file(str(PROJECT / "streamlit_app.py"), default_timeout=60).run()
+    assert list(app.button_group(CHOICE).options) == list(LANGUAGES.values())
