@@ -37,11 +37,17 @@ from xrai.evaluation import predict_logits
 from xrai.explanation import answers_and_vectors
 from xrai.faithfulness import STRAY_LIMIT, measure_heatmaps
 from xrai.gate import Gate
+from xrai.language import marked
 from xrai.scans import Scan, read_scan
 from xrai.settings import PROJECT
 from xrai.sources import open_source
 
 DATASETS = {"pneumonia": "chest_xray", "covid19": "covid19"}
+TYPED = marked(
+    "Kaggle: pranavraikokte/covid19-image-dataset, licence as stated on its Kaggle page; at least 126 of its normal "
+    "and viral films are films of Kermany et al. 2018 (CC BY 4.0)"
+)
+"""What was typed by hand onto a shipped card: it is told in other languages as well."""
 HEATMAP_SCANS = 100
 NEIGHBOURS = 6
 MISSES, ALARMS = Goal("misses", 0.05), Goal("alarms", 0.10)
@@ -169,7 +175,7 @@ def answers(bench: Bench, behind: dict[str, Any]) -> Iterator[Row]:
     if card.threshold:
         for goal in (MISSES, ALARMS):
             yield from threshold_rows(bench, splits, goal)
-    for split, words in (("val", "Validation"), ("test", "Test")):
+    for split, words in (("val", marked("Validation")), ("test", marked("Test"))):
         told = splits[split]["report"]["answered"]
         if told is None:
             continue
@@ -204,7 +210,7 @@ def threshold_rows(bench: Bench, splits: Mapping[str, Mapping[str, Any]], goal: 
     chosen = settled(card, validation, goal=goal)
     first, second = card.classes
     words = goal.in_words((first, second))
-    for split, told in (("val", "Validation"), ("test", "Test")):
+    for split, told in (("val", marked("Validation")), ("test", marked("Test"))):
         found = reported(chosen, splits[split])
         missed = 1 - found["per_class"][second]["recall"]
         alarms = 1 - found["per_class"][first]["recall"]
@@ -234,13 +240,14 @@ def refusals(bench: Bench, behind: dict[str, Any]) -> Iterator[Row]:
     behind["refusals"] = kinds = {"test films": [len(squares), refused]}
     yield Row("Test films refused", counted(refused, len(squares)), "at most 0.5 %")
     collected = list(samples(bench.scans / "samples" / "not_frontal_chest"))
-    for origin, pictures in (("collected", collected), ("made", list(made_pictures(squares)))):
+    made = list(made_pictures(squares))
+    for how, pictures in ((marked("collected"), collected), (marked("made"), made)):
         for kind in dict.fromkeys(kind for kind, _ in pictures):
             judged = [judge(gate, scan) for name, scan in pictures if name == kind]
             kinds[kind] = [len(judged), sum(judged)]
-            yield Row(f"Refused: {kind} ({origin})", counted(sum(judged), len(judged)))
+            yield Row(f"Refused: {kind} ({how})", counted(sum(judged), len(judged)))
         n, hits = (sum(kinds[kind][i] for kind in {kind for kind, _ in pictures}) for i in (0, 1))
-        yield Row(f"Refused: all that were {origin}", counted(hits, n), "at least 99.5 %")
+        yield Row(f"Refused: all that were {how}", counted(hits, n), "at least 99.5 %")
     for kind, change, mend in MADE_WRONG:
         mends = [gate.judge(np.ascontiguousarray(change(square))) for square in squares]
         right = sum(item.mend == mend for item in mends)
@@ -262,7 +269,7 @@ def refusals(bench: Bench, behind: dict[str, Any]) -> Iterator[Row]:
 
 
 MADE_WRONG: tuple[tuple[str, Callable[[np.ndarray], np.ndarray], str], ...] = (
-    ("inverted", lambda square: 255 - square, "inverted"),
+    (marked("inverted"), lambda square: 255 - square, "inverted"),
     ("turned a quarter to the right", lambda square: np.rot90(square, -1), "turned 90° left"),
     ("turned a quarter to the left", np.rot90, "turned 90° right"),
     ("upside down", lambda square: np.rot90(square, 2), "turned 180°"),
@@ -272,6 +279,13 @@ MADE_WRONG: tuple[tuple[str, Callable[[np.ndarray], np.ndarray], str], ...] = (
 def judge(gate: Gate, scan: Scan | None) -> bool:
     """Whether a picture is refused; one that cannot even be read is."""
     return scan is None or not gate.judge(scan.pixels, colour=scan.colour).accepted
+
+
+COLLECTED = (
+    marked("bone xray"), marked("ct"), marked("cxr lateral"), marked("documents"), marked("photos"),
+    marked("screenshots figures"),
+)  # fmt: skip
+"""The folders of pictures of other things, in words."""
 
 
 def samples(folder: Path) -> Iterator[tuple[str, Scan | None]]:
@@ -292,11 +306,12 @@ def made_pictures(squares: np.ndarray) -> Iterator[tuple[str, Scan]]:
         tiles = [square[i : i + half, j : j + half] for i in (0, half) for j in (0, half)]
         yield "films cut in four and shuffled", scan_of(_tiled(tiles, rng))
         yield "films, a ninth of the picture", scan_of(square[third : 2 * third, third : 2 * third])
-        yield "noise", scan_of(rng.integers(0, 256, (size, size)))
+        yield marked("noise"), scan_of(rng.integers(0, 256, (size, size)))
         ramp = np.linspace(0, 255, size)
-        yield "ramps", scan_of(np.add.outer(rng.random() * ramp, rng.random() * ramp[:: rng.choice([-1, 1])]) / 2)
+        ramps = np.add.outer(rng.random() * ramp, rng.random() * ramp[:: rng.choice([-1, 1])]) / 2
+        yield marked("ramps"), scan_of(ramps)
         yield "one grey", scan_of(np.full((size, size), rng.integers(256)))
-        yield "checkerboards", scan_of(np.kron(np.indices((8, 8)).sum(0) % 2, np.ones((size // 8,) * 2)) * 255)
+        yield marked("checkerboards"), scan_of(np.kron(np.indices((8, 8)).sum(0) % 2, np.ones((size // 8,) * 2)) * 255)
 
 
 def scan_of(pixels: np.ndarray) -> Scan:
@@ -324,12 +339,13 @@ def heatmaps(bench: Bench, behind: dict[str, Any]) -> Iterator[Row]:
         bench.reader.network, bench.card.preprocessing, bench.dataset.images(np.sort(chosen)), methods=methods
     )
     behind["heatmaps"] = found
-    for name, scores in found["maps"].items():
-        said = [f"{word} {_mean(scores[word.lower()])}" for word in ("ROAD", "deletion", "insertion")]
-        yield Row(f"Heatmap: {name}", ", ".join(said))
+    for method, scores in found["maps"].items():
+        road, deletion, insertion = (_mean(scores[key]) for key in ("road", "deletion", "insertion"))
+        yield Row(f"Heatmap: {method}", f"ROAD {road}, deletion {deletion}, insertion {insertion}")
     for method, parts in found["other_weights"].items():
-        said = ", ".join(f"{part} {values[0]:.2f}" for part, values in parts.items())
-        yield Row(f"Heatmap: {method}, likeness with shuffled weights", said, "about 0")
+        head, half, whole = (parts[key][0] for key in ("head", "half", "all"))
+        likeness = f"head {head:.2f}, half {half:.2f}, all {whole:.2f}"
+        yield Row(f"Heatmap: {method}, likeness with shuffled weights", likeness, "about 0")
     best = found["maps"][methods[0]]["stray_share"]
     yield Row("Heatmap: share of heat at the border or off the body", f"{_mean(best)}; alarm above {STRAY_LIMIT}")
 

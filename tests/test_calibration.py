@@ -563,10 +563,10 @@ class TestWords:
 
     def test_speaks_of_the_people_whom_the_model_knows(self):
         children = "children of one to five years, one hospital"
-        assert natural_frequency(0.62, "PNEUMONIA", children) == "of 100 children like this, about 62 have pneumonia"
-        assert natural_frequency(0.001, "COVID") == "of 100 patients like this, fewer than 1 has COVID"
-        assert natural_frequency(0.01, "COVID") == "of 100 patients like this, about 1 has COVID"
-        assert natural_frequency(1.0, "NORMAL") == "of 100 patients like this, more than 99 have a normal scan"
+        assert natural_frequency(0.62, "PNEUMONIA", children) == "Of 100 children like this, about 62 have pneumonia"
+        assert natural_frequency(0.001, "COVID") == "Of 100 patients like this, fewer than 1 has COVID"
+        assert natural_frequency(0.01, "COVID") == "Of 100 patients like this, about 1 has COVID"
+        assert natural_frequency(1.0, "NORMAL") == "Of 100 patients like this, more than 99 have a normal scan"
         assert people_of("adults, and children of one hospital") == "patients"
         assert condition_of("viral_pneumonia") == "viral pneumonia"
 

@@ -124,6 +124,7 @@ BAD_REPORTS = {
     "no number": lambda r: r.update(accuracy=float("nan")),
     "half an interval": lambda r: r.update(accuracy_interval=[0.5]),
     "an open interval": lambda r: r["per_class"]["Covid"].update(recall_interval=[0.5, None]),
+    "a split that there is not": lambda r: r.update(split="all"),
     "no date": lambda r: r.update(when="yesterday"),
     "a number for words": lambda r: r.update(fingerprint=3),
     "no weights": lambda r: r.pop("weights"),

@@ -4,8 +4,9 @@ from io import BytesIO
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 
+from xrai.language import speaking
 from xrai.report import WIDTH, result_card
 
 
@@ -54,3 +55,24 @@ def test_letters_with_accents_are_written_not_boxed():
     written = [np.asarray(card(title=title).convert("L")) for title in ("é", "ö", "ñ")]
     assert not (written[0] == written[1]).all()
     assert not (written[1] == written[2]).all()
+
+
+def test_the_narrow_space_of_french_is_a_space_not_a_box():
+    narrow, box = (np.asarray(card(title=f"93,1{space}%").convert("L")) for space in ("\u202f", "\ue000"))
+    assert not (narrow == box).all()
+
+
+def test_no_line_ends_at_a_space_that_does_not_break(monkeypatch):
+    lines = []
+    monkeypatch.setattr(ImageDraw.ImageDraw, "text", lambda _, at, text, *rest: lines.append(text))
+    for n in range(30, 60):
+        card(lines=["mm " * n + "50\u202f%"])
+    ends = [line for line in lines if "50" in line]
+    assert len(ends) == 30
+    assert all(line.endswith("50\u202f%") for line in ends)
+
+
+def test_its_own_words_follow_the_reader():
+    english = np.asarray(card().convert("L"))
+    with speaking("fr"):
+        assert not (np.asarray(card().convert("L")) == english).all()

@@ -231,9 +231,9 @@ def test_a_model_to_start_from_that_is_missing_is_said_before_any_run(home, prac
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"blocks": 3}, ["“blocks 3”", "“blocks 2”"]), ({"image_size": 48}, ["“image size 48”", "“image size 32”"]),
-        ({"network": "resnet18"}, ["“network resnet18”", "“network convnet”"]),
-        ({"activation": "gelu"}, ["“activation gelu”", "“activation relu”"]),
+        ({"blocks": 3}, ["“blocks” is 3", "with 2:"]), ({"image_size": 48}, ["“image size” is 48", "with 32:"]),
+        ({"network": "resnet18"}, ["“network” is resnet18", "with convnet:"]),
+        ({"activation": "gelu"}, ["“activation” is gelu", "with relu:"]),
     ],
 )  # fmt: skip
 def test_a_model_to_start_from_of_another_shape_is_said_before_any_run(home, practice, settings, words):

@@ -18,7 +18,10 @@ from torch import Tensor, nn
 from torchvision.ops import StochasticDepth
 
 from xrai.config import SCRATCH, TrainConfig, defaults
+from xrai.language import marked, told, tr, trn
 from xrai.networks import Network, build_network
+
+INPUT = marked("Input")
 
 MOST_STAGES = 12
 """A diagram with more boxes than that is not taken in at a glance."""
@@ -45,7 +48,7 @@ class Layer:
     Attributes:
         stage: name of the part of the network that it belongs to: "conv1", "layer1", "block2", "pool", "head".
         name: its dotted path in the network.
-        kind: what it is, in words: "Convolution 3×3, stride 2".
+        kind: what it is, in plain English words: "Convolution 3×3, stride 2"; screens tell it.
         shape: of its output, without the batch: (C, H, W) or (C,).
         parameters: trainable numbers of its own; 0 where they were counted at an earlier pass.
     """
@@ -97,7 +100,7 @@ def layers(config: TrainConfig, n_classes: int) -> list[Layer]:
     What does nothing (no dropout, for one) is left out. Parameters add up to `networks.n_parameters`.
     """
     network = _unfilled(config, n_classes).eval()  # one scan is too few for normalisation layers that learn
-    found = [Layer("input", "input", "Input", (1, config.image_size, config.image_size), 0)]
+    found = [Layer("input", "input", INPUT, (1, config.image_size, config.image_size), 0)]
     counted: set[nn.Module] = set()
 
     def note(path: str) -> Callable[[nn.Module, Any, Tensor], None]:
@@ -174,11 +177,14 @@ def too_large(configs: Sequence[TrainConfig], n_classes: int) -> str | None:
     config, needed = max(sizes.items(), key=lambda size: size[1])
     if needed <= machine.available:
         return None
-    where = "of this machine's graphics card" if on_card else "that are free on this machine"
+    room = (
+        f"the {_gigabytes(machine.available)} GB of this machine's graphics card"
+        if on_card
+        else f"the {_gigabytes(machine.available)} GB that are free on this machine"
+    )
     return (
         f"Training this network with batches of {config.batch_size} at {config.image_size} pixels needs about "
-        f"{_gigabytes(needed)} of memory, more than the {_gigabytes(machine.available)} {where}: "
-        "choose a smaller batch size, image size or network."
+        f"{_gigabytes(needed)} GB of memory, more than {room}: choose a smaller batch size, image size or network."
     )
 
 
@@ -208,39 +214,40 @@ def _is_idle(module: nn.Module, path: str) -> bool:
 
 
 _KINDS: dict[type[nn.Module], str] = {
-    nn.AdaptiveAvgPool2d: "Global average pooling",
-    nn.BatchNorm2d: "Batch normalisation",
-    nn.ELU: "ELU",
-    nn.GELU: "GELU",
-    nn.Hardsigmoid: "Hard sigmoid",
-    nn.Hardswish: "Hard swish",
-    nn.Identity: "Flatten",
-    nn.LeakyReLU: "Leaky ReLU",
-    nn.Linear: "Dense",
-    nn.ReLU: "ReLU",
-    nn.SiLU: "SiLU",
-    nn.Sigmoid: "Sigmoid",
+    nn.AdaptiveAvgPool2d: marked("Global average pooling"),
+    nn.BatchNorm2d: marked("Batch normalisation"),
+    nn.ELU: marked("ELU"),
+    nn.GELU: marked("GELU"),
+    nn.Hardsigmoid: marked("Hard sigmoid"),
+    nn.Hardswish: marked("Hard swish"),
+    nn.Identity: marked("Flatten"),
+    nn.LeakyReLU: marked("Leaky ReLU"),
+    nn.Linear: marked("Dense"),
+    nn.ReLU: marked("ReLU"),
+    nn.SiLU: marked("SiLU"),
+    nn.Sigmoid: marked("Sigmoid"),
 }
 
 
 def _kind(module: nn.Module) -> str:
     if isinstance(module, nn.Conv2d):
-        name = "Depthwise convolution" if module.groups == module.in_channels > 1 else "Convolution"
-        return name + _window(module.kernel_size, module.stride, usual=1)
+        window = _window(module.kernel_size, module.stride, usual=1)
+        is_depthwise = module.groups == module.in_channels > 1
+        return f"Depthwise convolution {window}" if is_depthwise else f"Convolution {window}"
     if isinstance(module, nn.MaxPool2d | nn.AvgPool2d):
-        name = "Max pooling" if isinstance(module, nn.MaxPool2d) else "Average pooling"
-        return name + _window(module.kernel_size, module.stride, usual=_side(module.kernel_size))
+        window = _window(module.kernel_size, module.stride, usual=_side(module.kernel_size))
+        return f"Max pooling {window}" if isinstance(module, nn.MaxPool2d) else f"Average pooling {window}"
     if isinstance(module, nn.Dropout):
-        return f"Dropout {module.p:.0%}".replace("%", " %")
+        return f"Dropout {100 * module.p:.0f} %"
     if isinstance(module, StochasticDepth):
-        return f"Block skipped at random {module.p:.1%}".replace("%", " %")
+        return f"Block skipped at random {100 * module.p:.1f} %"
     return _KINDS.get(type(module), type(module).__name__)
 
 
 def _window(size: int | tuple[int, ...], stride: int | tuple[int, ...], usual: int) -> str:
-    """Such as " 3×3, stride 2"; a stride that goes without saying is not said."""
+    """Such as "3×3, stride 2"; a stride that goes without saying is not said."""
     side, step = _side(size), _side(stride)
-    return f" {side}×{side}" + (f", stride {step}" if step != usual else "")
+    return f"{side}×{side}" if step == usual else f"{side}×{side}, stride {step}"
 
 
 def _side(value: int | tuple[int, ...]) -> int:
@@ -305,50 +312,55 @@ def _words(box: Box, *, is_stem: bool, is_last: bool, n_inverted: int) -> tuple[
     """Name and explanation of a box."""
     part, kinds = box[0].stage, " ".join(layer.kind for layer in box)
     if part == "input":
-        return "Input", "The scan as the network sees it: one grey value for each pixel."
+        return tr(INPUT), tr("The scan as the network sees it: one grey value for each pixel.")
     if part == "pool":
-        return box[0].kind, _POOLING[box[0].kind == "Flatten"]
+        return told(box[0].kind), tr(_POOLING[box[0].kind == "Flatten"])
     if is_last:
-        return "Output", "One number for each class; together they become the probabilities of the diagnosis."
+        return tr("Output"), tr("One number for each class; together they become the probabilities of the diagnosis.")
     if _is_dense(box):
         n = kinds.split().count("Dense")
         units = next(layer.shape[0] for layer in box if layer.kind == "Dense")
-        name = f"Dense layer {units}" if n == 1 else f"{n} dense layers of {units}"
-        return name, "Every unit weighs up all the numbers before it, and so combines what was found all over the scan."
+        name = trn("Dense layer {units}", "{n} dense layers of {units}", n, units=units)
+        return name, tr(
+            "Every unit weighs up all the numbers before it, and so combines what was found all over the scan."
+        )
     return _words_of_maps(box, part, kinds, is_stem, n_inverted)
 
 
 _POOLING = (
-    "The average of each map over the whole picture: what was found counts, no longer where.",
-    "The maps written out in one row of numbers, as dense layers need them.",
+    marked("The average of each map over the whole picture: what was found counts, no longer where."),
+    marked("The maps written out in one row of numbers, as dense layers need them."),
 )
 
 
 def _words_of_maps(box: Box, part: str, kinds: str, is_stem: bool, n_inverted: int) -> tuple[str, str]:
-    number = re.sub(r"\D", "", part)
+    number, n = re.sub(r"\D", "", part), _repeats(box)
     if part.startswith("block"):
-        return f"Convolution block {number}", (
+        return tr("Convolution block {number}", number=number), tr(
             "Filters look for small patterns, normalisation keeps their answers in a steady range, and pooling keeps "
             "the strongest of each 2×2 pixels, so that the next block sees more of the scan at once."
         )
     if is_stem:
-        return "First convolution" + (" and pooling" if "pooling" in kinds else ""), (
-            "The first filters look for edges and brightness, and make the picture smaller."
-        )
+        name = tr("First convolution and pooling") if "pooling" in kinds else tr("First convolution")
+        return name, tr("The first filters look for edges and brightness, and make the picture smaller.")
     if part.startswith("denseblock"):
-        tail = " Then a transition halves the picture." if "Average pooling" in kinds else ""
-        name = f"Dense block {number} ({_count(_repeats(box), 'layer')})"
-        return name, f"Each layer sees what all layers before it in the block have found, and adds its own.{tail}"
+        name = trn("Dense block {number} ({n} layer)", "Dense block {number} ({n} layers)", n, number=number)
+        words = tr("Each layer sees what all layers before it in the block have found, and adds its own.")
+        return name, f"{words} {tr('Then a transition halves the picture.')}" if "Average pooling" in kinds else words
     if part.startswith("layer"):
-        name = f"Residual stage {number} ({_count(_repeats(box), 'block')})"
-        return name, "Each block adds corrections to what it was given, so that even deep networks can learn."
+        name = trn("Residual stage {number} ({n} block)", "Residual stage {number} ({n} blocks)", n, number=number)
+        return name, tr("Each block adds corrections to what it was given, so that even deep networks can learn.")
     if _has_inverted(box):
-        name = f"Inverted residual stage {n_inverted} ({_count(_repeats(box), 'block')})"
-        return (
-            name,
-            "Blocks that widen, filter each map by itself and narrow again: much seeing for little calculation.",
+        name = trn(
+            "Inverted residual stage {number} ({n} block)",
+            "Inverted residual stage {number} ({n} blocks)",
+            n,
+            number=n_inverted,
         )
-    return "Last convolution", "Combines what was found at each place into many maps for the decision."
+        return name, tr(
+            "Blocks that widen, filter each map by itself and narrow again: much seeing for little calculation."
+        )
+    return tr("Last convolution"), tr("Combines what was found at each place into many maps for the decision.")
 
 
 _REPEATED = re.compile(r"(.*\.layer\d+\.\d+|.*\.denselayer\d+|.*?(?=\.block\.))")
@@ -357,10 +369,6 @@ _REPEATED = re.compile(r"(.*\.layer\d+\.\d+|.*\.denselayer\d+|.*?(?=\.block\.))"
 def _repeats(box: Box) -> int:
     """How many blocks of the same make are in a box."""
     return len({found[0] for layer in box if (found := _REPEATED.match(layer.name))})
-
-
-def _count(n: int, word: str) -> str:
-    return f"{n} {word}" if n == 1 else f"{n} {word}s"
 
 
 def _kept(network: Network, n_scans: int, config: TrainConfig) -> int:
@@ -405,4 +413,4 @@ def _container_limit() -> tuple[int, int] | None:
 
 def _gigabytes(n_bytes: int) -> str:
     size = n_bytes / 1e9
-    return f"{size:,.0f} GB" if size >= 10 else f"{size:.1f} GB"
+    return f"{size:,.0f}" if size >= 10 else f"{size:.1f}"

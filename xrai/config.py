@@ -318,17 +318,17 @@ def _checked(item: Field[Any], value: Any) -> Any:
     Raises:
         SettingsError: it has another type, or lies outside the field's limits.
     """
-    name, rules = item.name.replace("_", " "), item.metadata
+    setting, rules = item.name.replace("_", " "), item.metadata
     wanted = type(item.default)
     if wanted is float and type(value) is int and abs(value) < 2**53:
         value = float(value)
     if type(value) is not wanted:
-        raise SettingsError(f"The setting “{name}” must be a {_WORDS[wanted]}, but it is {value!r}.")
+        raise SettingsError(f"The setting “{setting}” must be a {_WORDS[wanted]}, but it is {value!r}.")
     if rules["choices"] and value not in rules["choices"]:
-        raise SettingsError(f"The setting “{name}” is {value!r}, but must be one of: {', '.join(rules['choices'])}.")
+        raise SettingsError(f"The setting “{setting}” is {value!r}, but must be one of: {', '.join(rules['choices'])}.")
     low, high = rules["low"], rules["high"]
     if low is not None and not low <= value <= high:  # what is not a number lies nowhere
-        raise SettingsError(f"The setting “{name}” is {value}, but must lie between {low} and {high}.")
+        raise SettingsError(f"The setting “{setting}” is {value}, but must lie between {low} and {high}.")
     return value
 
 

@@ -216,7 +216,7 @@ class Reader:
         name = self.card.classes[1]
         said = natural_frequency(shares[name], name, population)
         among = of_hundred(self.card.prevalence or known[1])
-        return f"{said[0].upper()}{said[1:]}, where {among} of 100 who are X-rayed have it."
+        return f"{said}, where {among} of 100 who are X-rayed have it."
 
     @property
     def _draws(self) -> bool:

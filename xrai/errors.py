@@ -16,6 +16,17 @@ A message says what happened, the likely cause and what to do. It never holds pi
 
 from __future__ import annotations
 
+from xrai.language import marked
+
+REASONS = (
+    marked("Permission denied"), marked("Operation not permitted"), marked("Read-only file system"),
+    marked("No space left on device"), marked("Disk quota exceeded"), marked("File too large"),
+    marked("No such file or directory"), marked("Not a directory"), marked("Is a directory"), marked("File exists"),
+    marked("File name too long"), marked("Input/output error"), marked("Device or resource busy"),
+    marked("Too many open files"), marked("Cannot allocate memory"),
+)  # fmt: skip
+"""What a system says most often of a failure; the errors below quote it."""
+
 
 class XraiError(Exception):
     """The base of all stated errors: print it as it is, with no traceback."""

@@ -149,9 +149,12 @@ def _rows(dataset: Dataset, split: str, left_out: Collection[str]) -> np.ndarray
     for name in sorted(set(left_out)):
         found = {name} if name in whole else by_last_part.get(name, set())
         if len(found) != 1:
-            why = f"fits {len(found):,} files" if found else "is no file"
+            place = f"the {split} split of {dataset.path.name}"
             raise DatasetError(
-                f"“{name}”, which was to be left out, {why} of the {split} split of {dataset.path.name}: "
+                f"“{name}”, which was to be left out, fits {len(found):,} files of {place}: "
+                "write its whole path as the dataset names it."
+                if found
+                else f"“{name}”, which was to be left out, is no file of {place}: "
                 "write its whole path as the dataset names it."
             )
         wanted |= found

@@ -19,13 +19,20 @@ from pytorch_grad_cam import GradCAM, HiResCAM
 from pytorch_grad_cam.base_cam import BaseCAM
 from torch import Tensor, nn
 
+from xrai.language import marked
 from xrai.networks import Network
 
 METHODS: dict[str, str] = {
     "Fused CAM": "What the last stage of the network, looked at twice as finely as in CAM, and the one before agree on",
-    "CAM": "Class activation map (Zhou 2016): what each place adds to the answer, for networks that end in averaging",
-    "HiResCAM": "High-resolution class activation map (Draelos & Carin 2020): the same for networks with dense layers",
-    "Grad-CAM": "Gradient-weighted class activation map (Selvaraju 2017): well known, vague where dense layers follow",
+    marked("CAM"): (
+        "Class activation map (Zhou 2016): what each place adds to the answer, for networks that end in averaging"
+    ),
+    marked("HiResCAM"): (
+        "High-resolution class activation map (Draelos & Carin 2020): the same for networks with dense layers"
+    ),
+    marked("Grad-CAM"): (
+        "Gradient-weighted class activation map (Selvaraju 2017): well known, vague where dense layers follow"
+    ),
 }
 
 ANCHOR_PERCENTILE = 95

@@ -193,14 +193,34 @@ def audit_folder(dataset: Path) -> Path:
     return dataset.parent / ".jobs" / f"{dataset.stem}~audit"
 
 
+def audit_title(dataset: Path) -> str:
+    """What that job is, for people."""
+    return f"Audit of {dataset.stem}"
+
+
 def calibration_folder(model: Path) -> Path:
     """The folder of the job that calibrates the model in a folder anew."""
     return model / "calibration"
 
 
+def calibration_title(name: str, dataset: Path) -> str:
+    """What that job is, for people."""
+    return f"Calibrating {name} with {dataset.stem}"
+
+
+def measuring_title(name: str, dataset: Path, split: str) -> str:
+    """What the job is, for people, that measures a model on a part of a dataset."""
+    return f"Measuring {name} on {dataset.stem}, {split}"
+
+
 def download_folder(source: str) -> Path:
     """The folder of the job that downloads a Kaggle set."""
     return data_dir() / ".jobs" / source.replace(":", "-").replace("/", "-")
+
+
+def download_title(source: str) -> str:
+    """What that job is, for people."""
+    return f"Download of {source.partition(':')[2]}"
 
 
 def active_in(folder: Path) -> list[Job]:

@@ -24,6 +24,7 @@ from xrai.errors import CheckpointError
 from xrai.metrics import predict
 from xrai.records import write_json
 from xrai.settings import shown_path
+from xrai.sources import SPLITS
 
 FOLDER, REPORT = "evaluations", "report.json"
 _PREDICTIONS = "predictions_file"
@@ -287,6 +288,8 @@ def _check(measured: Measurement) -> None:
     if not all(isinstance(report[name], str) for name in ("dataset", "split", "fingerprint", "weights", "when")):
         raise TypeError("words")
     datetime.fromisoformat(report["when"])
+    if report["split"] not in SPLITS:
+        raise ValueError("split")
     _check_counts(report, "n", "n_patients", "seen", "left_out", "measured_before")
     _check_measures(report, "accuracy", "balanced_accuracy", "auc")
     _check_numbers(report["brier"], report["expected_calibration_error"], report["threshold"])

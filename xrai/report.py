@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from functools import lru_cache
 from io import BytesIO
@@ -11,9 +12,11 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from xrai.heatmaps import colour_bar, overlay
+from xrai.language import tr
 
 WIDTH = 1400
 _MARGIN, _GAP = 40, 20
+_BREAKABLE = re.compile(r"[^\S\u00a0\u202f]+")  # spaces, but those that keep « and : where they belong
 _INK, _FAINT, _PAPER, _ACCENT = "#1d2a33", "#5b6b78", "#ffffff", "#0f6e7c"
 
 
@@ -73,7 +76,7 @@ def _write(draw: ImageDraw.ImageDraw, text: str, y: int, size: int, colour: str)
     """Write text in lines that fit, from y downwards; gives where it ends."""
     font = _font(size)
     line = ""
-    for word in [*text.split(), None]:
+    for word in [*_BREAKABLE.split(text.strip()), None]:
         longer = f"{line} {word}".strip()
         if word is not None and draw.textlength(longer, font) <= WIDTH - 2 * _MARGIN:
             line = longer
@@ -85,7 +88,7 @@ def _write(draw: ImageDraw.ImageDraw, text: str, y: int, size: int, colour: str)
 
 def _scale(page: Image.Image, draw: ImageDraw.ImageDraw, y: int, caption: str, opacity: float) -> int:
     page.paste(Image.fromarray(colour_bar(260, 18, opacity)), (_MARGIN, y + 4))
-    draw.text((_MARGIN + 275, y), "none  →  very strong", _FAINT, _font(20))
+    draw.text((_MARGIN + 275, y), tr("none  →  very strong"), _FAINT, _font(20))
     return _write(draw, caption, y + 34, 20, _FAINT) + 16
 
 

@@ -50,6 +50,20 @@ _BROKE_OFF = (
 )
 
 
+class CombinationError(SettingsError):
+    """A combination of a sweep's values that cannot be trained.
+
+    Attributes:
+        settings: {setting: value} of those that the sweep varies.
+        reason: the sentence that says why.
+    """
+
+    def __init__(self, settings: Mapping[str, Any], reason: str) -> None:
+        combination = ", ".join(f"{_words(name)} {worded(value)}" for name, value in settings.items())
+        super().__init__(f"The combination “{combination}” cannot be trained: {reason}")
+        self.settings, self.reason = settings, reason
+
+
 @dataclass(frozen=True)
 class Run:
     """One planned run: the name of its model, and its values of the settings that the sweep varies."""
@@ -127,8 +141,9 @@ def plan(base: Mapping[str, Any], grid: Mapping[str, Sequence[Any]]) -> list[Tra
         grid: {setting: values to try}; a value that comes twice counts once.
 
     Raises:
-        SettingsError: nothing is varied, a setting is unknown or has no value, there are more than `MAX_RUNS`
-            combinations, or one of them cannot be trained.
+        SettingsError: nothing is varied, a setting is unknown or has no value, or there are more than `MAX_RUNS`
+            combinations.
+        CombinationError: one of them cannot be trained.
     """
     if not grid:
         raise SettingsError("The sweep varies no setting: choose at least one, and the values to try.")
@@ -388,8 +403,8 @@ def _check_starts(configs: Sequence[TrainConfig]) -> None:
         if (name := config.starts_from_model) and (other := _other_layers(config, learned[name])):
             asked, known = (worded(getattr(item, other)) for item in (config, learned[name]))
             raise SettingsError(
-                f"A run with “{_words(other)} {asked}” cannot start from the model “{name}”, which was trained with "
-                f"“{_words(other)} {known}”: leave network and layers as that model has them, or start from another."
+                f"A run whose “{_words(other)}” is {asked} cannot start from the model “{name}”, which was trained "
+                f"with {known}: leave network and layers as that model has them, or start from another."
             )
 
 
@@ -459,8 +474,7 @@ def _combined(base: Mapping[str, Any], settings: Mapping[str, Any]) -> TrainConf
     try:
         return TrainConfig(**{**base, **settings})
     except SettingsError as error:
-        combination = ", ".join(f"{_words(name)} {worded(value)}" for name, value in settings.items())
-        raise SettingsError(f"The combination “{combination}” cannot be trained: {error}") from error
+        raise CombinationError(settings, str(error)) from error
 
 
 def _default(name: str) -> Any:

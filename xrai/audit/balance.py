@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from xrai.audit.findings import Finding, Severity, count
+from xrai.audit.findings import Finding, Severity, files, patients, scans
 from xrai.audit.looking import Look
+from xrai.language import marked
 
 FEW_PATIENTS, FEW_SCANS = 20, 100
 """A class with fewer patients in a split, or a split with fewer scans, gives wide intervals."""
@@ -11,7 +12,7 @@ FEW_PATIENTS, FEW_SCANS = 20, 100
 UNEVEN = 5
 """Times as many scans of the largest class as of the smallest."""
 
-_WORDS = {"train": "training", "val": "validation", "test": "test"}
+_WORDS = {"val": marked("validation"), "test": marked("test")}
 
 
 def amounts(look: Look) -> list[Finding]:
@@ -24,12 +25,10 @@ def _balance(look: Look) -> Finding:
     counts = {name: row["train"] for name, row in look.dataset.counts().items()}
     least, most = min(counts, key=counts.__getitem__), max(counts, key=counts.__getitem__)
     if counts[most] < UNEVEN * counts[least]:
-        listed = ", ".join(f"{name} {n:,}" for name, n in counts.items())
-        return Finding(kind, "fine", "Classes in balance", f"Training scans: {listed}.", numbers={"training": counts})
+        sentence = f"Training scans: {counts[least]:,} in the smallest class, {counts[most]:,} in the largest."
+        return Finding(kind, "fine", "Classes in balance", sentence, numbers={"training": counts})
     severity: Severity = "notable" if counts[least] else "serious"
-    sentence = (
-        f"Training holds {count(counts[most], 'scan')} of “{most}”, but {count(counts[least], 'scan')} of “{least}”."
-    )
+    sentence = f"Training holds {scans(counts[most])} of “{most}”, but {scans(counts[least])} of “{least}”."
     advice = "Accuracy then says little: read the figures of each class. Add scans of the smaller class if you can."
     return Finding(kind, severity, "Classes out of balance", sentence, advice, {"training": counts}, classes=(least,))
 
@@ -37,18 +36,16 @@ def _balance(look: Look) -> Finding:
 def _split(look: Look, split: str) -> Finding:
     dataset, kind, word = look.dataset, f"small-{split}", _WORDS[split]
     rows = dataset.rows(split)
-    patients = {
+    n_patients = {
         name: len(set(dataset.patients[dataset.rows(split, label)])) for label, name in enumerate(dataset.classes)
     }
-    least = min(patients, key=patients.__getitem__)
-    numbers = {"scans": len(rows), "patients": patients}
-    if len(rows) >= FEW_SCANS and patients[least] >= FEW_PATIENTS:
-        sentence = f"The {word} split has {count(len(rows), 'scan')}, of at least {patients[least]:,} patients a class."
+    least = min(n_patients, key=n_patients.__getitem__)
+    numbers = {"scans": len(rows), "patients": n_patients}
+    if len(rows) >= FEW_SCANS and n_patients[least] >= FEW_PATIENTS:
+        sentence = f"The {word} split has {scans(len(rows))}, of at least {n_patients[least]:,} patients a class."
         return Finding(kind, "fine", f"A {word} split of some size", sentence, numbers=numbers, splits=(split,))
-    severity: Severity = "notable" if patients[least] else "serious"
-    sentence = (
-        f"The {word} split has {count(len(rows), 'scan')}; of “{least}” {count(patients[least], 'patient')} only."
-    )
+    severity: Severity = "notable" if n_patients[least] else "serious"
+    sentence = f"The {word} split has {scans(len(rows))}; of “{least}” {patients(n_patients[least])} only."
     advice = "What is measured on it has wide intervals: read those, not the figure alone, and add patients if you can."
     return Finding(kind, severity, f"Small {word} split", sentence, advice, numbers, classes=(least,), splits=(split,))
 
@@ -59,6 +56,6 @@ def _unread(look: Look) -> Finding:
         return Finding(kind, "fine", "All files were read", "Every file of the source could be read.")
     # a file's name may be a patient's, and sentences go into the cards of models, which leave the hospital
     numbers = {"files": [item.file for item in skipped[:50]], "n": len(skipped)}
-    sentence = f"{count(len(skipped), 'file')} of the source could not be read."
+    sentence = f"{files(len(skipped))} of the source could not be read."
     advice = "The dataset lists each with the reason: look whether a class or a kind of film is lacking."
     return Finding(kind, "notable", "Unread files", sentence, advice, numbers)

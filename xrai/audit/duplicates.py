@@ -8,7 +8,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from xrai.audit.findings import CONFLICTING, EXACT, NEAR, Finding, Severity, count
+from xrai.audit.findings import CONFLICTING, EXACT, NEAR, Finding, Severity, pictures, scans
 from xrai.audit.looking import Look, Tell, part, shrunk, told
 from xrai.dataset import Dataset
 from xrai.sources import SPLITS
@@ -69,7 +69,7 @@ def _conflicts(look: Look, groups: list[Group]) -> Finding:
         CONFLICTING,
         "serious",
         "One picture, two labels",
-        f"{count(len(groups), 'picture')} ({count(len(rows), 'scan')}) stand in more than one class: "
+        f"{pictures(len(groups))} ({scans(len(rows))}) stand in more than one class: "
         "at least one of the labels is wrong.",
         "Ask a radiologist which is right. Until then take all of them out, for nobody can say which label to learn.",
         {"groups": len(groups), "scans": len(rows)},
@@ -80,27 +80,33 @@ def _conflicts(look: Look, groups: list[Group]) -> Finding:
 
 
 _WORDS = {
-    EXACT: ("files", "equal files", "as the very same file"),
-    NEAR: ("pictures", "near copies", "as a copy that was resized, re-encoded or changed in contrast"),
+    EXACT: ("files", "as the very same file"),
+    NEAR: ("pictures", "as a copy that was resized, re-encoded or changed in contrast"),
 }
+_TITLES = {
+    EXACT: ("No equal files", "Equal files", "Equal files across splits"),
+    NEAR: ("No near copies", "Near copies", "Near copies across splits"),
+}
+"""Of what came out well, of copies within splits, and of those across."""
 
 
 def _copies(look: Look, kind: str, groups: list[Group]) -> Finding:
-    things, name, how = _WORDS[kind]
+    (things, how), (none, within, between) = _WORDS[kind], _TITLES[kind]
     if not groups:
-        return Finding(kind, "fine", f"No {name}", f"No picture stands in the dataset twice {how}.")
+        return Finding(kind, "fine", none, f"No picture stands in the dataset twice {how}.")
     splits = look.dataset.splits
     groups = sorted(groups, key=lambda group: len(set(splits[list(group)])) == 1)  # those across splits first
     across = sum(len(set(splits[list(group)])) > 1 for group in groups)
     best = {best_of(look, group) for group in groups}
     rows = sorted(row for group in groups for row in group)
     severity: Severity = "serious" if across else "notable"
+    how_many = f"{across:,} of them" if across else "none of them"
     return Finding(
         kind,
         severity,
-        f"{name[0].upper()}{name[1:]}" + (" across splits" if across else ""),
-        f"{count(len(groups), 'picture')} ({count(len(rows), 'scan')}) stand in the dataset more than once {how}; "
-        + (f"{across:,} of them in more than one split." if across else "none of them in more than one split."),
+        between if across else within,
+        f"{pictures(len(groups))} ({scans(len(rows))}) stand in the dataset more than once {how}; "
+        f"{how_many} in more than one split.",
         _advice(things, across),
         {"groups": len(groups), "scans": len(rows), "across_splits": across},
         tuple(groups),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from xrai.audit.findings import BLANK, Finding, count
+from xrai.audit.findings import BLANK, Finding, films
 from xrai.audit.looking import Look
 
 LEAST_CONTRAST = 16
@@ -29,7 +29,8 @@ def bad_films(look: Look) -> list[Finding]:
 def _blank(rows: np.ndarray) -> Finding:
     if not len(rows):
         return Finding(BLANK, "fine", "No blank films", "Every film shows something.")
-    sentence = f"{count(len(rows), 'film')} {'is' if len(rows) == 1 else 'are'} blank or nearly so."
+    n = len(rows)
+    sentence = "1 film is blank or nearly so." if n == 1 else f"{n:,} films are blank or nearly so."
     advice = "There is nothing to learn from them: take them out, or have them exported again."
     found = tuple(rows.tolist())
     return Finding(BLANK, "serious", "Blank films", sentence, advice, {"scans": len(rows)}, (found,), found)
@@ -39,8 +40,10 @@ def _borders(rows: np.ndarray) -> Finding:
     kind = "bordered-films"
     if not len(rows):
         return Finding(kind, "fine", "No wide borders", "No film has plain bands over more than a quarter of a side.")
-    sentence = f"{count(len(rows), 'film')} {'has' if len(rows) == 1 else 'have'} plain black or white bands over more "
-    sentence += "than a quarter of the width or height."
+    n = len(rows)
+    sentence = f"{n:,} films have plain black or white bands over more than a quarter of the width or height."
+    if n == 1:
+        sentence = "1 film has plain black or white bands over more than a quarter of the width or height."
     advice = "The chest is smaller there than on other films: crop them, or look whether a class has more of them."
     return Finding(kind, "notable", "Wide borders", sentence, advice, {"scans": len(rows)}, (tuple(rows.tolist()),))
 
@@ -49,6 +52,6 @@ def _text(rows: np.ndarray) -> Finding:
     kind = "burned-in-text"
     if not len(rows):
         return Finding(kind, "fine", "No burned-in text", "No line of letters was found beyond usual side markers.")
-    sentence = f"{count(len(rows), 'film')} may bear burned-in text beyond a usual side marker."
+    sentence = f"{films(len(rows))} may bear burned-in text beyond a usual side marker."
     advice = "Text may name a patient, and a model may learn it: look at these films, and mask or crop the text."
     return Finding(kind, "notable", "Burned-in text", sentence, advice, {"scans": len(rows)}, (tuple(rows.tolist()),))

@@ -21,6 +21,14 @@ CLEANED = (CONFLICTING, EXACT, NEAR)
 REMOVABLE = (*CLEANED, PATIENTS, BLANK)
 """The kinds that may suggest scans to take out."""
 
+_FOUND_AS = {
+    CONFLICTING: "conflicting labels",
+    EXACT: "exact duplicates",
+    NEAR: "near duplicates",
+    PATIENTS: "leaking patients",
+    BLANK: "blank films",
+}
+
 _MOST = 2**53
 """Up to here whole numbers are exact as floats too; nothing that an audit counts or measures is larger."""
 
@@ -141,9 +149,44 @@ def by_severity(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     return tuple(sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity)))
 
 
-def count(n: int, one: str, many: str | None = None) -> str:
-    """A number with its noun: “1 scan”, “2,000 scans”."""
-    return f"{n:,} {one if n == 1 else many or one + 's'}"
+def scans(n: int) -> str:
+    """“1 scan”, “2,000 scans”: a whole text each, as these are translated."""
+    return f"{n:,} scan" if n == 1 else f"{n:,} scans"
+
+
+def films(n: int) -> str:
+    """“1 film”, “2,000 films”."""
+    return f"{n:,} film" if n == 1 else f"{n:,} films"
+
+
+def pictures(n: int) -> str:
+    """“1 picture”, “2,000 pictures”."""
+    return f"{n:,} picture" if n == 1 else f"{n:,} pictures"
+
+
+def files(n: int) -> str:
+    """“1 file”, “2,000 files”."""
+    return f"{n:,} file" if n == 1 else f"{n:,} files"
+
+
+def patients(n: int) -> str:
+    """“1 patient”, “2,000 patients”."""
+    return f"{n:,} patient" if n == 1 else f"{n:,} patients"
+
+
+def why_taken_out(kinds: Sequence[str], *, listed: bool, some_kept: bool) -> str:
+    """Why a cleaned copy lacks scans, such as “the audit found them as exact duplicates”.
+
+    Args:
+        kinds: of the findings that suggested them.
+        listed: whether somebody named some.
+        some_kept: whether others that were suggested stay.
+    """
+    words = ", ".join(_FOUND_AS[kind] for kind in kinds)
+    why = f"the audit found them as {words}" if words else "a list named them" if listed else ""
+    if words and listed:
+        why = f"the audit found them as {words}, or a list named them"
+    return f"{why}; others that it found were kept on purpose" if some_kept else why
 
 
 def _text(value: Any) -> str:

@@ -7,9 +7,10 @@ from collections import Counter
 import numpy as np
 
 from xrai.audit.films import LEAST_CONTRAST
-from xrai.audit.findings import Finding, count
+from xrai.audit.findings import Finding, films
 from xrai.audit.guessing import predicted
 from xrai.audit.looking import Look, Tell, told
+from xrai.language import marked
 
 KIND = "odd-films"
 FEWEST = 40
@@ -24,7 +25,8 @@ FAR = 8.0
 _FOLDS = 3
 _LEARNED = 600
 _COMPONENTS = 20
-_WAYS = ("upright", "inverted", "turned", "turned", "turned")
+_INVERTED, _TURNED, _UNLIKE = marked("inverted"), marked("turned"), "unlike the others"
+_WAYS = ("upright", _INVERTED, _TURNED, _TURNED, _TURNED)
 
 
 def odd_films(look: Look, tell: Tell) -> list[Finding]:
@@ -34,7 +36,7 @@ def odd_films(look: Look, tell: Tell) -> list[Finding]:
     """
     usable = np.flatnonzero(look.contrast >= LEAST_CONTRAST)
     if len(usable) < FEWEST:
-        sentence = f"With {count(len(usable), 'film')} it cannot be said what is usual, so odd ones were not sought."
+        sentence = f"With {films(len(usable))} it cannot be said what is usual, so odd ones were not sought."
         return [Finding(KIND, "notable", "Odd films not sought", sentence, "Look through the films yourself.")]
     reasons = _reasons(look, usable, tell)
     if not reasons:
@@ -44,17 +46,27 @@ def odd_films(look: Look, tell: Tell) -> list[Finding]:
 
 def _finding(reasons: dict[int, str]) -> Finding:
     counts = Counter(reasons.values())
+    listed = _listed(counts)
     groups = tuple(tuple(row for row, why in reasons.items() if why == reason) for reason in counts)
-    listed = ", ".join(f"{n:,} {reason}" for reason, n in counts.items())
     return Finding(
         KIND,
         "notable",
         "Odd films",
-        f"{count(len(reasons), 'film')} {'looks' if len(reasons) == 1 else 'look'} odd: {listed}.",
+        f"1 film looks odd: {listed}." if len(reasons) == 1 else f"{len(reasons):,} films look odd: {listed}.",
         "Look at them: an inverted or turned film should be exported again; a rare patient should stay.",
         {"scans": len(reasons), "reasons": dict(counts)},
         groups,
     )
+
+
+def _listed(counts: Counter[str]) -> str:
+    """Such as “2 turned, 1 inverted”."""
+    words = {
+        _INVERTED: f"{counts[_INVERTED]:,} inverted",
+        _TURNED: f"{counts[_TURNED]:,} turned",
+        _UNLIKE: f"{counts[_UNLIKE]:,} unlike the others",
+    }
+    return ", ".join(words[reason] for reason in counts)
 
 
 def _reasons(look: Look, rows: np.ndarray, tell: Tell) -> dict[int, str]:
@@ -76,7 +88,7 @@ def _reasons(look: Look, rows: np.ndarray, tell: Tell) -> dict[int, str]:
             if (way := int(share.argmax())) and share[way] >= SURE:
                 reasons[int(rows[place])] = _WAYS[way]
             elif unlike:
-                reasons[int(rows[place])] = "unlike the others"
+                reasons[int(rows[place])] = _UNLIKE
     return dict(sorted(reasons.items()))
 
 

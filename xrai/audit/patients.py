@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from xrai.audit.findings import PATIENTS, Finding, count
+from xrai.audit.findings import PATIENTS, Finding, patients, scans
 from xrai.audit.looking import Look
 from xrai.sources import SPLITS, patient_of
 
@@ -40,7 +40,7 @@ def _leak(look: Look, groups: list[tuple[int, ...]]) -> Finding:
         PATIENTS,
         "serious",
         "Patients in more than one split",
-        f"{count(len(groups), 'patient')} ({count(n_scans, 'scan')}) stand in more than one split.",
+        f"{patients(len(groups))} ({scans(n_scans)}) stand in more than one split.",
         "A model knows these patients before it is measured on them, so that its figures flatter it. Take their scans "
         "out of the earlier split, or give the scans without splits: they are then drawn by patient.",
         {"patients": len(groups), "scans": n_scans},

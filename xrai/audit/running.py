@@ -19,6 +19,7 @@ from xrai.audit.patients import leaking_patients
 from xrai.audit.shift import shifts
 from xrai.audit.shortcuts import shortcuts
 from xrai.dataset import Dataset
+from xrai.language import marked
 
 Check = Callable[[Look, Tell], list[Finding]]
 
@@ -38,7 +39,7 @@ _CHECKS: tuple[tuple[str, int, Check], ...] = (
     ("comparing training and test", 88, shifts),
     ("looking for bad films", 88, _quick(bad_films)),
     ("looking for odd films", 99, odd_films),
-    ("counting", 100, _quick(amounts)),
+    (marked("counting"), 100, _quick(amounts)),
 )
 """What is done, how far the progress is when it is done, and what does it."""
 
@@ -67,7 +68,7 @@ def audit(
         findings = _findings(dataset, progress, should_stop)
     except StoppedError:
         return None
-    progress(100, 100, "done")
+    progress(100, 100, marked("done"))
     return Audit(
         dataset.path.stem,
         dataset.fingerprint,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from xrai.audit.findings import Finding, Severity, count
+from xrai.audit.findings import Finding, Severity, scans
 from xrai.audit.guessing import Guess, guess, some
 from xrai.audit.looking import Look, Tell, part
 from xrai.audit.shortcuts import CLEAR, STRONG
@@ -53,7 +53,7 @@ def _finding(name: str, found: Guess | None) -> Finding:
         severity,
         f"“{name}” looks different in the test",
         f"Whether a scan of “{name}” is from the test or from before can be guessed from a thumbnail ({found}): "
-        f"the two were not collected alike. {count(found.n, 'scan')} were looked at.",
+        f"the two were not collected alike. {scans(found.n)} were looked at.",
         f"Figures on validation then flatter the model, and a threshold chosen there may call “{name}” more or less "
         "often than it promised. Leave a margin, do not move the threshold on the test, and expect the same step again "
         "in another hospital.",

@@ -17,6 +17,11 @@ _WHAT = {
     "shortcut-file-facts": ("file facts", "the file's size, format and colour mode alone, without any pixel"),
     "shortcut-thumbnail": ("a coarse thumbnail", "a thumbnail of 16 × 16 pixels"),
 }
+_TITLES = {
+    "shortcut-border": "The border gives the class away",
+    "shortcut-file-facts": "File facts give the class away",
+    "shortcut-thumbnail": "A coarse thumbnail gives the class away",
+}
 _ADVICE = {
     "shortcut-border": "A model can score well by what lies round the chest: collimation, markers, how the patient was "
     "placed, the machine. Do not trust its figures elsewhere before it was measured on films of another hospital; look "
@@ -87,7 +92,7 @@ def _finding(kind: str, found: Guess | None) -> Finding:
     return Finding(
         kind,
         severity,
-        f"{title[0].upper()}{title[1:]} {'gives' if kind != 'shortcut-file-facts' else 'give'} the class away",
+        _TITLES[kind],
         f"From {what}, a tiny model guesses the class of new patients with {found}; chance would be 0.50.",
         _ADVICE[kind],
         found.to_dict(),

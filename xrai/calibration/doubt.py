@@ -80,7 +80,7 @@ class Doubt:
         for name, n, smallest in zip(classes, self.patients, self.smallest, strict=True):
             if self.alpha < smallest - _ROUNDING:
                 told.append(
-                    f"{n} patients with {name} are too few to say when it can be ruled out, so it never is: "
+                    f"The {n} patients with {name} are too few to say when it can be ruled out, so it never is: "
                     f"they allow to promise {100 * smallest:.1f} in 100 or more."
                 )
         return " ".join(told)

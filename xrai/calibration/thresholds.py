@@ -103,25 +103,25 @@ class Threshold:
     def sentence(self, classes: tuple[str, str]) -> str:
         """How it was chosen and what it did, for people."""
         first, second = classes
-        how = "Chosen on" if self.goal.is_limit else "Set beforehand, and tried on"
+        scans, goal = sum(self.scans), self.goal.in_words(classes)
         missed = _in_hundred(self.sensitivity, self.sensitivity_interval, second)
         alarmed = _in_hundred(self.specificity, self.specificity_interval, first)
         told = [
-            f"{how} {sum(self.scans):,} scans that the model did not learn from, to {self.goal.in_words(classes)}: "
-            f"there it misses {missed}, and takes {alarmed} for {second}."
+            f"Chosen on {scans:,} scans that the model did not learn from, to {goal}: there it misses {missed}, "
+            f"and takes {alarmed} for {second}."
+            if self.goal.is_limit
+            else f"Set beforehand, and tried on {scans:,} scans that the model did not learn from, to {goal}: there it "
+            f"misses {missed}, and takes {alarmed} for {second}."
         ]
         if self.interval:
-            told.append(
-                "On other patients it might have come out between {:.1%} and {:.1%}.".format(*self.interval).replace(
-                    "%", " %"
-                )
-            )
+            low, high = (100 * share for share in self.interval)
+            told.append(f"On other patients it might have come out between {low:.1f} % and {high:.1f} %.")
         if not self.reached:
             told.append("No threshold keeps to that limit.")
         if self.goal.limit is not None and not self.enough:
             few, name = self.patients[self.goal.kind == "misses"], second if self.goal.kind == "misses" else first
             told.append(
-                f"{few} patients with {name} are too few to show that it holds: "
+                f"The {few} patients with {name} are too few to show that it holds: "
                 f"at least {patients_needed(self.goal.limit)} are needed."
             )
         return " ".join(told)

@@ -2,7 +2,22 @@
 
 from __future__ import annotations
 
+from xrai.language import marked
+
 _SHORT = 5  # letters of a name in capitals that may be an abbreviation
+_DISEASES = {
+    marked("pneumonia"), marked("viral pneumonia"), marked("bacterial pneumonia"), marked("tuberculosis"),
+    marked("opacity"), marked("lung opacity"),
+}  # fmt: skip
+"""Names of classes that need an article in other languages."""
+
+_CLASSES = (
+    marked("Normal"), marked("Healthy"), marked("Clear"), marked("Opacity"), marked("Lung Opacity"),
+    marked("Lung opacity"), marked("Pneumonia"), marked("Viral Pneumonia"), marked("Viral pneumonia"),
+    marked("Bacterial Pneumonia"), marked("Bacterial pneumonia"), marked("Tuberculosis"),
+)  # fmt: skip
+"""Usual classes as people write them, which have names in other languages."""
+
 _HEALTHY = {"normal", "healthy", "clear", "negative", "no finding", "control"}
 
 
@@ -20,7 +35,7 @@ def of_hundred(share: float) -> int:
 
 
 def natural_frequency(share: float, class_name: str, population: str = "") -> str:
-    """A probability as a natural frequency: "of 100 children like this, about 62 have pneumonia".
+    """A probability as a natural frequency: "Of 100 children like this, about 62 have pneumonia".
 
     People reason better with these than with percentages (Gigerenzer and Hoffrage, Psychol Rev 1995;102:684–704).
 
@@ -29,16 +44,20 @@ def natural_frequency(share: float, class_name: str, population: str = "") -> st
         class_name: as the model has it.
         population: whom the model was trained on, as its card says.
     """
-    count = of_hundred(share)
-    many = {0: "fewer than 1", 100: "more than 99"}.get(count, f"about {count}")
-    verb = "has" if count <= 1 else "have"
-    return f"of 100 {people_of(population)} like this, {many} {verb} {condition_of(class_name)}"
+    count, people, condition = of_hundred(share), people_of(population), condition_of(class_name)
+    if count == 0:
+        return f"Of 100 {people} like this, fewer than 1 has {condition}"
+    if count == 1:
+        return f"Of 100 {people} like this, about 1 has {condition}"
+    if count == 100:
+        return f"Of 100 {people} like this, more than 99 have {condition}"
+    return f"Of 100 {people} like this, about {count} have {condition}"
 
 
 def people_of(population: str) -> str:
     """Whom to speak of: "children" where a population holds nobody else, otherwise "patients"."""
     said = population.lower()
-    return "children" if "child" in said and "adult" not in said else "patients"
+    return marked("children") if "child" in said and "adult" not in said else marked("patients")
 
 
 def condition_of(class_name: str) -> str:
@@ -46,6 +65,8 @@ def condition_of(class_name: str) -> str:
     name = " ".join(class_name.replace("_", " ").split())
     if is_healthy(name):
         return "a normal scan"
+    if name.lower() in _DISEASES:
+        return name.lower()
     return name.lower() if name.isupper() and sum(map(str.isalpha, name)) > _SHORT else name
 
 

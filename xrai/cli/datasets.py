@@ -46,8 +46,7 @@ def look(options: argparse.Namespace) -> int:
 
     job: AbstractContextManager[object] = nullcontext()
     if options.source.startswith(KAGGLE):  # a long download, which a page may want to watch
-        title = f"Download of {options.source.removeprefix(KAGGLE)}"
-        job = jobs.running(jobs.download_folder(options.source), title=title)
+        job = jobs.running(jobs.download_folder(options.source), title=jobs.download_title(options.source))
     with job, open_source(options.source) as source:
         found = survey(source)
     if options.json:
@@ -112,7 +111,7 @@ def _new_dataset(given: str) -> Path:
 
 def _audited(dataset: Dataset) -> Audit | None:
     """A new audit, kept beside the dataset; None where it was stopped."""
-    with jobs.running(jobs.audit_folder(dataset.path), title=f"Audit of {dataset.path.stem}") as job:
+    with jobs.running(jobs.audit_folder(dataset.path), title=jobs.audit_title(dataset.path)) as job:
         (job.folder / jobs.HISTORY).unlink(missing_ok=True)
         from xrai.audit import audit as audit_of
         from xrai.audit import save_audit
@@ -149,7 +148,7 @@ def _to_take_out(options: argparse.Namespace, dataset: Dataset) -> tuple[list[in
         SettingsError: the list cannot be read, or options contradict each other.
     """
     from xrai.audit import CLEANED, load_audit
-    from xrai.audit.findings import NEAR
+    from xrai.audit.findings import NEAR, why_taken_out
     from xrai.dataset import named_rows
 
     if options.keep_near_duplicates and options.only:
@@ -163,10 +162,9 @@ def _to_take_out(options: argparse.Namespace, dataset: Dataset) -> tuple[list[in
     if found is None:
         return None
     suggested = set(found.suggested(kinds))
-    words = ", ".join(kind.replace("-", " ") for kind in kinds if found.suggested([kind]))
-    reasons = [f"the audit found them as {words}"] * bool(words) + ["a list named them"] * bool(rows)
-    more = "; others that it found were kept on purpose" if kept & suggested else ""
-    return sorted((rows | suggested) - kept), ", or ".join(reasons) + more
+    followed = [kind for kind in kinds if found.suggested([kind])]
+    why = why_taken_out(followed, listed=bool(rows), some_kept=bool(kept & suggested))
+    return sorted((rows | suggested) - kept), why
 
 
 def _tell_stopped(options: argparse.Namespace) -> int:

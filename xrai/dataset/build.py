@@ -29,6 +29,7 @@ from xrai.dataset.writing import (
     write_whole,
 )
 from xrai.errors import DatasetError, ScanError, SettingsError, SourceError
+from xrai.language import marked
 from xrai.preprocessing import to_square
 from xrai.scans import read_scan
 from xrai.sources import SPLITS, Entry, Source, patient_of
@@ -36,7 +37,7 @@ from xrai.sources import SPLITS, Entry, Source, patient_of
 AT_ONCE = 4
 """Scans in flight per worker: bounds the memory, however many scans there are."""
 
-_SPLIT_WORDS = {"train": "training", "val": "validation", "test": "test"}
+_SPLIT_WORDS = {"train": marked("training"), "val": marked("validation"), "test": marked("test")}
 
 
 @dataclass(frozen=True)
@@ -256,16 +257,16 @@ def _leaks(splits: np.ndarray, patients: list[str], hashes: list[str]) -> list[s
     notes = []
     for split, leak in count_leaks(splits, patients, hashes).items():
         own = [patient for patient, place in zip(patients, splits, strict=True) if place == SPLITS.index(split)]
-        name = f"the {_SPLIT_WORDS[split]} split"
-        before = "training" if split == "val" else "training or validation"
+        where = f"the {_SPLIT_WORDS[split]} split"
+        before = _SPLIT_WORDS["train"] if split == "val" else "training or validation"
         if leak["scans"]:
             notes.append(
-                f"{leak['scans']:,} of {len(own):,} scans of {name} are the same files as {before} scans: "
+                f"{leak['scans']:,} of {len(own):,} scans of {where} are the same files as {before} scans: "
                 "figures measured on it flatter the model."
             )
         if leak["patients"]:
             notes.append(
-                f"{leak['patients']:,} of {len(set(own)):,} patients of {name} also have scans in {before}: "
+                f"{leak['patients']:,} of {len(set(own)):,} patients of {where} also have scans in {before}: "
                 "figures measured on it flatter the model."
             )
     return notes

@@ -65,9 +65,16 @@ def copy_without(
 def removal_note(dataset: Dataset, rows: Collection[int], why: str) -> str:
     """The sentence for the notes of a cleaned copy, such as “12 of 317 scans of covid19 were taken out (…)”."""
     n, total = len(set(rows)), len(dataset)
-    were = "was" if n == 1 else "were"
-    places = [f"{split} {count:,}" for split in SPLITS if (count := len(set(rows) & set(dataset.rows(split).tolist())))]
-    return f"{n:,} of {total:,} scans of {dataset.path.stem} {were} taken out ({', '.join(places)}): {why}."
+    counts = {split: len(set(rows) & set(dataset.rows(split).tolist())) for split in SPLITS}
+    words = {
+        "train": f"train {counts['train']:,}",
+        "val": f"val {counts['val']:,}",
+        "test": f"test {counts['test']:,}",
+    }
+    places = [words[split] for split in SPLITS if counts[split]]
+    if n == 1:
+        return f"1 of {total:,} scans of {dataset.path.stem} was taken out ({places[0]}): {why}."
+    return f"{n:,} of {total:,} scans of {dataset.path.stem} were taken out ({', '.join(places)}): {why}."
 
 
 def named_rows(dataset: Dataset, names: Collection[str]) -> list[int]:

@@ -112,6 +112,7 @@ class _Draw:
 
 
 def _drawn(what: str, why: str) -> str:
-    were = "were" if " and " in what else "was"
-    share = f"{HELD_OUT:.0%} of the patients of each class"
-    return f"{what} {were} drawn at random by patient, {share} held out, because {why}."
+    share = f"{100 * HELD_OUT:.0f}% of the patients of each class"
+    if " and " in what:
+        return f"{what} were drawn at random by patient, {share} held out, because {why}."
+    return f"{what} was drawn at random by patient, {share} held out, because {why}."

@@ -46,14 +46,6 @@ _IS_INVERTED = (
     "The picture looks like a chest X-ray with black and white exchanged, probably because it was exported as a "
     "negative: invert it, then check that bones are white."
 )
-_IS_TURNED = (
-    "The picture looks like a chest X-ray that is not upright, probably because it was scanned or exported {lying}: "
-    "turn it by {turn}, then check that the neck is at the top."
-)
-_IS_BOTH = (
-    "The picture looks like a chest X-ray that is not upright and has black and white exchanged, probably because of "
-    "how it was scanned or exported: invert it and turn it by {turn}, then check it."
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -206,7 +198,16 @@ def _reason(mend: str | None) -> str:
     if mend is None:
         return _IS_FOREIGN
     turns, invert = _CHANGES[mend]
-    turn = {0: "", 1: "90° to the left", 2: "180°", 3: "90° to the right"}[turns]
+    if not turns:
+        return _IS_INVERTED
+    turn = {1: "90° to the left", 2: "180°", 3: "90° to the right"}[turns]
     if invert:
-        return _IS_BOTH.format(turn=turn) if turns else _IS_INVERTED
-    return _IS_TURNED.format(turn=turn, lying="upside down" if turns == 2 else "lying on its side")
+        return (
+            "The picture looks like a chest X-ray that is not upright and has black and white exchanged, probably "
+            f"because of how it was scanned or exported: invert it and turn it by {turn}, then check it."
+        )
+    lying = "upside down" if turns == 2 else "lying on its side"
+    return (
+        "The picture looks like a chest X-ray that is not upright, probably because it was scanned or exported "
+        f"{lying}: turn it by {turn}, then check that the neck is at the top."
+    )

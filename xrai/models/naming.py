@@ -49,8 +49,9 @@ def check_free(name: str, own: str | None = None) -> None:
     if own is not None:
         taken = {folded: known for folded, known in taken.items() if known != own}
     if other := taken.get(_folded(name)):
-        by = "" if other == name else f" by “{other}”"
-        raise CheckpointError(f"The name “{name}” is already taken{by}: choose another name.")
+        if other == name:
+            raise CheckpointError(f"The name “{name}” is already taken: choose another name.")
+        raise CheckpointError(f"The name “{name}” is already taken by “{other}”: choose another name.")
     _clear(name)
 
 

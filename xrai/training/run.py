@@ -329,10 +329,10 @@ class _Run:
         return not self._stop_asked()
 
     def _diverged(self) -> TrainingError:
+        kept = "the best weights so far are kept" if self.best else "there were no usable weights yet"
         return TrainingError(
             f"The loss is no number any more in epoch {self.epoch + 1}, probably because the learning rate "
-            f"{self.config.learning_rate:g} is too high: run it again with a tenth of that; "
-            + ("the best weights so far are kept." if self.best else "there were no usable weights yet.")
+            f"{self.config.learning_rate:g} is too high: run it again with a tenth of that; {kept}."
         )
 
     def _measured_network(self) -> nn.Module:
