@@ -66,9 +66,7 @@ class TestThreshold:
 
     def test_the_chosen_one_its_interval_and_where_the_answer_is_not_sure(self, scored):
         figure = threshold_figure(threshold_points(*scored), CLASSES, 0.3, zone=(0.2, 0.6), interval=(0.25, 0.4))
-        (line,), (zone,), (interval,) = (
-            named(figure.layout.shapes, name) for name in ("chosen", "not sure", "interval")
-        )
+        (line,), (zone,), (interval,) = (named(figure.layout.shapes, name) for name in ("chosen", "zone", "interval"))
         assert (line.x0, line.x1) == (0.3, 0.3)
         assert (zone.x0, zone.x1) == (0.2, 0.6)
         assert (interval.x0, interval.x1) == (0.25, 0.4)

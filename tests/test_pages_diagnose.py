@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import streamlit as st
 import torch
+from languages import english_left, in_french, shown_texts
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
@@ -22,6 +23,7 @@ from xrai.diagnosis import Reader
 from xrai.errors import CheckpointError, DatasetError, RefusedError
 from xrai.heatmaps import STRAY
 from xrai.kit import Kit, Validation, save_kit
+from xrai.language import speaking
 from xrai.measurements import weights_mark
 from xrai.neighbours import fit_neighbours
 from xrai.networks import build_network
@@ -189,6 +191,14 @@ def test_what_a_check_of_the_data_found_and_what_was_measured_are_told(model):
     app = opened()
     assert "Six scans stand in training and test" in texts(app)
     assert "1 of 624" in app.dataframe[-1].value.to_string()
+
+
+def test_the_words_that_doctors_need_not_know_are_explained(model):
+    changed(model, doubt=Doubt(0.05, (0.01, 0.01), (100, 100)))
+    app = opened(("a.png", as_png(film())))
+    said = texts(app)
+    assert all(f"**{word}**" in said for word in ("Threshold", "Firm answer", "Calibrated", "95 % interval"))
+    assert any("**Validation scans** were kept aside" in str(item.proto.help) for item in app.caption)
 
 
 def test_a_model_without_kit_says_that_it_does_not_notice_other_pictures(model):
@@ -384,3 +394,109 @@ def test_remarks_stand_in_the_table_of_scans(model):
     (model.folder / "kit.safetensors").unlink()
     app = opened(("a.png", as_png(film(3))), ("b.png", as_png(film(4))))
     assert "does not notice" in app.dataframe[-1].value["Remark"][0]
+
+
+NAMES = ("Normal", "chance")
+"""What reads the same in both languages."""
+CHILDREN = "children of one to five years, one hospital (Guangzhou Women and Children's Medical Center), AP view"
+
+
+@pytest.fixture
+def well_known(model):
+    """The model with all that a card may tell."""
+    notes = (f"Trained on: {CHILDREN}. It knows nothing of other patients.", "Research software, no medical device.")
+    audit = [
+        {"severity": "serious", "title": "Equal files", "sentence": "30 pictures (62 scans) stand in the dataset more "
+         "than once as the very same file; none of them in more than one split."},
+    ]  # fmt: skip
+    rows = [
+        {"what": "Data: Equal files", "value": audit[0]["sentence"], "aim": ""},
+        {"what": "Test: calibration error (ECE)", "value": "0.027 (0.018 to 0.050; 0.020 by chance alone)",
+         "aim": "at most 0.030"},
+        {"what": "Validation: threshold to miss at most 5 in 100 scans of PNEUMONIA",
+         "value": "4.8 in 100 of PNEUMONIA missed, 1.0 in 100 of NORMAL false alarms", "aim": ""},
+        {"what": "Test: PNEUMONIA with a wrong firm answer", "value": "0.3 % (0.0 % to 2.3 %)", "aim": "at most 3.0 %"},
+        {"what": "Refused: films, a ninth of the picture (made)", "value": "104 of 104 (100.0 %)", "aim": ""},
+        {"what": "Heatmap: CAM, likeness with shuffled weights", "value": "head 0.26, half -0.11, all -0.12",
+         "aim": "about 0"},
+    ]  # fmt: skip
+    dataset = model.card().dataset | {"population": CHILDREN, "audit": audit}
+    per_class = {name: {"recall": 0.5, "support": 10} for name in ("NORMAL", "PNEUMONIA")}
+    changed(
+        model, notes=notes, dataset=dataset, prevalence=0.1, doubt=Doubt(0.05, (0.1, 0.1), (100, 100)),
+        trust=TRUST | {"rows": rows}, evaluations=[LOOK | {"per_class": per_class, "threshold": 0.3}],
+    )  # fmt: skip
+    return model
+
+
+def opened_in_french(*files, **state):
+    app = in_french(state).run()
+    if files:
+        app.file_uploader[0].set_value([(name, content, "image/png") for name, content in files]).run()
+    assert not app.exception
+    return app
+
+
+class TestInFrench:
+    def test_without_a_model(self, home):
+        assert not english_left(shown_texts(opened_in_french()), NAMES)
+
+    def test_what_is_known_of_a_model(self, well_known):
+        said = shown_texts(opened_in_french())
+        assert "Ce que l'on sait de ce modèle" in said
+        assert "0,027 (0,018 à 0,050 ; 0,020 par le seul hasard)" in [text.replace("\u202f", " ") for text in said]
+        assert not english_left(said, NAMES)
+
+    def test_readings_refusals_and_second_looks(self, well_known):
+        noise = np.random.default_rng(0).integers(0, 256, (128, 128), dtype=np.uint8)
+        app = opened_in_french(
+            ("a.png", as_png(film())), ("b.png", as_png(film(4))), ("noise.png", as_png(noise)),
+            ("turned.png", as_png(np.rot90(film(5)))), ("negative.png", as_png(255 - film(6))),
+            diagnose_similar_open=True,
+        )  # fmt: skip
+        with speaking("fr"):
+            hidden = shown_texts(button(app, "Le masquer et relire").click().run())
+            mended = shown_texts(button(app, "Le lire tourné").click().run())
+        assert not app.exception
+        assert any("Pneumonie maintenant" in text or "rien à masquer" in text for text in hidden)
+        assert "Ce cliché a été lu tourné de 90° vers la droite, comme vous l'avez choisi." in mended
+        assert not english_left([*hidden, *mended], NAMES)
+
+    def test_what_is_saved(self, well_known, monkeypatch):
+        saved = {}
+        monkeypatch.setattr(st, "download_button", lambda label, data, *_, **__: saved.update({label: data}))
+        drawn = []
+        monkeypatch.setattr("xrai.report.result_card", lambda *_, **words: drawn.append(words) or b"")
+        opened_in_french(("a.png", as_png(film())), ("b.png", as_png(film(4))))
+        table = saved["Enregistrer ce tableau (CSV)"].decode("utf-8-sig")
+        assert table.startswith("Fichier;Diagnostic;Normal;Pneumonie;Remarque;Modèle;")
+        assert re.search(r";0,\d+;0,\d+;", table)
+        assert not english_left(table.splitlines(), NAMES)
+        saved["Enregistrer ce résultat (PNG)"]()
+        words = drawn[0]
+        assert words["lines"][0].startswith("Fichier a.png, lu le")
+        shown = [words["title"], words["heat_caption"], *words["lines"], *(text for _, _, text in words["shares"])]
+        assert not english_left(shown, NAMES)
+
+    def test_a_change_of_language_keeps_what_was_chosen(self, model):
+        app = opened(("a.png", as_png(film())), ("b.png", as_png(film(4))))
+        app.selectbox(key="diagnose_shown").select(1).run()
+        app.slider(key="diagnose_opacity").set_value(40).run()
+        app.segmented_control(key="diagnose_view").set_value("Blended").run()
+        app.segmented_control(key="language").set_value("fr").run()
+        assert not app.exception
+        assert app.title[0].value == "Diagnostic"
+        assert app.selectbox(key="diagnose_shown").value == 1
+        assert app.slider(key="diagnose_opacity").value == 40
+        assert app.segmented_control(key="diagnose_view").value == "Blended"
+
+
+def test_the_saved_card_says_that_the_scan_was_mended(model, monkeypatch):
+    """It is made outside the session, where that once was not known any more."""
+    saved, drawn = {}, []
+    monkeypatch.setattr(st, "download_button", lambda label, data, *_, **__: saved.update({label: data}))
+    monkeypatch.setattr("xrai.report.result_card", lambda *_, **words: drawn.append(words) or b"")
+    app = opened(("turned.png", as_png(np.rot90(film()))))
+    button(app, "Read it turned 90").click().run()
+    saved["Save this result (PNG)"]()
+    assert "The scan was read turned 90° right." in drawn[0]["lines"]

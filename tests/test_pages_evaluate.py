@@ -923,7 +923,7 @@ class TestChoosing:
         layout = json.loads(app.get("plotly_chart")[0].proto.spec)["layout"]
         drawn = {shape["name"]: (shape["x0"], shape["x1"]) for shape in layout["shapes"]}
         assert drawn["chosen"] == pytest.approx((value, value))
-        assert drawn["not sure"] == pytest.approx((low, high))
+        assert drawn["zone"] == pytest.approx((low, high))
         assert drawn["interval"] == pytest.approx((first, last))
         assert layout["title"]["subtitle"]["text"].replace("<br>", " ").endswith("of whom 10 in 100 have opacity.")
 

@@ -20,25 +20,43 @@ from xrai import jobs
 from xrai.dataset import list_datasets
 from xrai.errors import SourceError
 from xrai.figures import SPLIT_WORDS
+from xrai.language import LANGUAGES, marked, speaking, told, tr
 from xrai.settings import data_dir, inbox_dir, shown_path
 from xrai.sources import KAGGLE, KAGGLE_SETS, PRACTICE, kaggle_folder, list_local, open_source
 from xrai.survey import Survey, survey
 
 DRAWINGS, FOLDER, UPLOAD, FROM_KAGGLE = (
-    "Practice drawings",
-    "A folder or zip on this computer",
-    "Upload a zip",
-    "Kaggle",
+    marked("Practice drawings"),
+    marked("A folder or zip on this computer"),
+    marked("Upload a zip"),
+    marked("Kaggle"),
 )
 COLUMNS = 6
-BUILD, LOOK = "Build a new dataset", "Look into a dataset"
+BUILD, LOOK = marked("Build a new dataset"), marked("Look into a dataset")
+
+_MODES = {
+    "L": marked("grey"),
+    "I;16": marked("grey, 16 bit"),
+    "RGB": marked("colour"),
+    "RGBA": marked("colour"),
+    "P": marked("palette"),
+    "1": marked("black and white"),
+}
+_ENDED = {
+    "interrupted": marked(
+        "It was interrupted, perhaps because the computer was switched off. Nothing half-made was left."
+    ),
+    "stopped": marked("It was stopped. Nothing half-made was left."),
+}
 
 
 def main() -> None:
     """The page."""
     head(
-        "Dataset",
-        "A dataset is one file with many scans and what is known of each. A model learns from it and is tested on it.",
+        tr("Dataset"),
+        tr(
+            "A dataset is one file with many scans and what is known of each. A model learns from it and is tested on it."
+        ),
     )
     with stated_errors():
         announcements()
@@ -48,12 +66,12 @@ def main() -> None:
         if datasets:
             st.session_state.setdefault("dataset_view", LOOK)
             view = st.segmented_control(
-                "What to do", [LOOK, BUILD], key="dataset_view", required=True, label_visibility="collapsed",
-                persist_state="session",
+                tr("What to do"), [LOOK, BUILD], format_func=tr, key="dataset_view", required=True,
+                label_visibility="collapsed", persist_state="session",
             )  # fmt: skip
         if view == BUILD and building:
             st.caption(
-                "You can leave this page: the work goes on. When it is done, the dataset can be looked into here."
+                tr("You can leave this page: the work goes on. When it is done, the dataset can be looked into here.")
             )
         elif view == BUILD:
             _build(first=not datasets)
@@ -82,19 +100,16 @@ def _jobs() -> bool:
 
 
 def _ended_badly(job: jobs.Job, status: str) -> None:
-    words = {
-        "failed": job.error,
-        "interrupted": "It was interrupted, perhaps because the computer was switched off. Nothing half-made was left.",
-        "stopped": "It was stopped. Nothing half-made was left.",
-    }
-    (st.error if status == "failed" else st.warning)(f"**{plain(job.title)}** did not finish. {plain(words[status])}")
+    why = told(job.error) if status == "failed" else tr(_ENDED[status])
+    words = tr("**{title}** did not finish. {why}", title=plain(told(job.title)), why=plain(why))
+    (st.error if status == "failed" else st.warning)(words)
     row = st.container(horizontal=True)
     arguments = job.details.get("arguments")
-    if arguments and row.button("Start it again", icon=":material/replay:", key=f"{job.folder}-again"):
+    if arguments and row.button(tr("Start it again"), icon=":material/replay:", key=f"{job.folder}-again"):
         with stated_errors():
             jobs.start(arguments, job.folder, title=job.title, details=job.details)
             st.rerun()
-    if row.button("Put aside", icon=":material/close:", key=f"{job.folder}-away", type="tertiary"):
+    if row.button(tr("Put aside"), icon=":material/close:", key=f"{job.folder}-away", type="tertiary"):
         shutil.rmtree(job.folder, ignore_errors=True)
         if arguments and arguments[0] in ("build", "clean"):  # a killed process could not clear up behind itself
             Path(f"{arguments[2]}.partial").unlink(missing_ok=True)
@@ -105,49 +120,50 @@ def _ended_badly(job: jobs.Job, status: str) -> None:
 
 
 def _build(first: bool) -> None:
-    st.subheader("1. Where are the scans?", anchor=False)
+    st.subheader(tr("1. Where are the scans?"), anchor=False)
     if first:
-        st.caption("New here? The practice drawings need no data and no internet: take them for a first try.")
+        st.caption(tr("New here? The practice drawings need no data and no internet: take them for a first try."))
     kind = st.radio(
-        "Source", [DRAWINGS, FOLDER, UPLOAD, FROM_KAGGLE], horizontal=True, label_visibility="collapsed",
-        key="dataset_kind", persist_state="session",
+        tr("Source"), [DRAWINGS, FOLDER, UPLOAD, FROM_KAGGLE], format_func=tr, horizontal=True,
+        label_visibility="collapsed", key="dataset_kind", persist_state="session",
     )  # fmt: skip
     with stated_errors():
         spec = {DRAWINGS: _drawings, FOLDER: _local, UPLOAD: _upload, FROM_KAGGLE: _kaggle}[kind]()
         if spec is None:
             return
         found = _found(spec)
-        st.subheader("2. What was found", anchor=False)
+        st.subheader(tr("2. What was found"), anchor=False)
         _show_found(found)
-        st.subheader("3. Build the dataset", anchor=False)
+        st.subheader(tr("3. Build the dataset"), anchor=False)
         _build_form(spec, found)
 
 
 def _drawings() -> str:
-    st.caption(
+    st.caption(tr(
         "About 300 drawn chests, half of them with a whitish patch in a lung. They are drawings with no medical "
         "meaning: for learning how XRAI works."
-    )
+    ))  # fmt: skip
     return PRACTICE
 
 
 def _local() -> str | None:
     found = list_local()
-    st.caption(
-        f"Put a folder into `{inbox_dir()}`: inside it one folder for each class, such as NORMAL and PNEUMONIA. "
-        "Folders named train, val and test above them are understood."
-    )
+    st.caption(tr(
+        "Put a folder into `{inbox}`: inside it one folder for each class, such as NORMAL and PNEUMONIA. "
+        "Folders named train, val and test above them are understood.",
+        inbox=inbox_dir(),
+    ))  # fmt: skip
     if not found:
-        st.info("The inbox is empty so far. Copy a folder or a zip of scans into it, then reload this page.")
+        st.info(tr("The inbox is empty so far. Copy a folder or a zip of scans into it, then reload this page."))
         return None
     names = {str(path): shown_path(path) for path in found}
-    return st.selectbox("Folder or zip", list(names), format_func=names.__getitem__, key="dataset_folder")
+    return st.selectbox(tr("Folder or zip"), list(names), format_func=names.__getitem__, key="dataset_folder")
 
 
 def _upload() -> str | None:
-    file = st.file_uploader("A zip of class folders", type=["zip"], key="dataset_zip")
+    file = st.file_uploader(tr("A zip of class folders"), type=["zip"], key="dataset_zip")
     if file is None:
-        st.caption("The zip is kept in the inbox, so that an interrupted build can be started again.")
+        st.caption(tr("The zip is kept in the inbox, so that an interrupted build can be started again."))
         return None
     kept: dict[str, str | SourceError] = st.session_state.setdefault("dataset_zips", {})
     if file.file_id not in kept:
@@ -185,25 +201,32 @@ def _keep_zip(file: UploadedFile) -> Path:
         except OSError as error:
             target.unlink(missing_ok=True)
             raise SourceError(
-                f"The zip cannot be kept in {folder} ({error.strerror}): free some disk space and upload it again."
+                tr(
+                    "The zip cannot be kept in {folder} ({why}): free some disk space and upload it again.",
+                    folder=folder,
+                    why=told(str(error.strerror)),
+                )
             ) from error
-    raise SourceError(f"There are a thousand zips called {stem} already: give it another name.")
+    raise SourceError(tr("There are a thousand zips called {name} already: give it another name.", name=stem))
 
 
 def _kaggle() -> str | None:
     titles = {known.handle: known for known in KAGGLE_SETS}
-    handle = st.radio("Set", list(titles), format_func=lambda item: titles[item].title, key="dataset_kaggle")
+    handle = st.radio(tr("Set"), list(titles), format_func=lambda item: told(titles[item].title), key="dataset_kaggle")
     chosen = titles[handle]
-    st.caption(f"Patients: {chosen.population}. Licence: {chosen.licence}. It is downloaded from kaggle.com.")
+    st.caption(tr(
+        "Patients: {population}. Licence: {licence}. It is downloaded from kaggle.com.",
+        population=told(chosen.population), licence=told(chosen.licence),
+    ))  # fmt: skip
     spec = KAGGLE + handle
     if kaggle_folder(handle) is not None:
         return spec
     job = jobs.Job(jobs.download_folder(spec))
     if job.is_active:
-        st.info("The download is running; it goes on when you close this page.", icon=":material/downloading:")
-    elif st.button("Download it", icon=":material/download:"):
+        st.info(tr("The download is running; it goes on when you close this page."), icon=":material/downloading:")
+    elif st.button(tr("Download it"), icon=":material/download:", key="dataset_download"):
         arguments = ["look", spec]
-        jobs.start(arguments, job.folder, title=f"Download of {handle}", details={"arguments": arguments})
+        jobs.start(arguments, job.folder, title=jobs.download_title(spec), details={"arguments": arguments})
         st.rerun()
     return None
 
@@ -211,90 +234,118 @@ def _kaggle() -> str | None:
 def _found(spec: str) -> Survey:
     """What a source holds; looked at once a tab, and again on demand."""
     if spec == PRACTICE:
-        return _practice_found()
+        with st.spinner(tr("Drawing…")):
+            return _practice_found()
     memory: dict[str, Survey] = st.session_state.setdefault("dataset_found", {})
-    if st.button("Look again", icon=":material/refresh:", type="tertiary"):
+    if st.button(tr("Look again"), icon=":material/refresh:", type="tertiary", key="dataset_look_again"):
         memory.pop(spec, None)
     if spec not in memory:
-        with st.spinner("Looking at the scans…"), open_source(spec) as source:
+        with st.spinner(tr("Looking at the scans…")), open_source(spec) as source:
             memory[spec] = survey(source)
     return memory[spec]
 
 
-@st.cache_data(show_spinner="Drawing…")
+@st.cache_data(show_spinner=False)
 def _practice_found() -> Survey:
     with open_source(PRACTICE) as source:
         return survey(source)
 
 
 def _show_found(found: Survey) -> None:
-    table = pd.DataFrame(found.counts).T.rename(columns=SPLIT_WORDS | {"all": "Scans"})
+    words = SPLIT_WORDS | {"all": marked("Scans")}
+    table = pd.DataFrame(found.counts).T.rename(columns={split: tr(word) for split, word in words.items()})
     table.index = [nice(name) for name in table.index]
     halves = st.grid(2, min_column_width=320)
     with halves.cell():
-        st.dataframe(table, column_config={"_index": "Class"})
+        st.dataframe(table, column_config={"_index": tr("Class")})
     with halves.cell():
-        made = (
-            ", ".join(f"{count} × {_made_how(kind)}" for kind, count in found.formats.items()) or "none could be read"
-        )
-        st.markdown(f"**{sum(map(sum, (row.values() for row in found.counts.values()))):,} files.** "
-                    f"Of {found.n_sampled} that were opened: {made}.")  # fmt: skip
-        if found.smallest and found.largest:
-            sizes = " to ".join(
-                f"{width} × {height}" for width, height in dict.fromkeys((found.smallest, found.largest))
-            )
-            st.markdown(f"Size in pixels: {sizes}.")
-        st.markdown(
-            "File names or DICOM tell the patient: splits that are drawn here keep each patient's scans together."
-            if found.patients_known
-            else "Neither file names nor DICOM tell the patient: each file counts as a patient of its own, "
-            "so that one patient may stand in training and test."
-        )
-        for note in found.notes:
-            st.markdown(plain(note))
+        _describe(found)
     for path, reason in found.unreadable:
-        st.warning(plain(f"{path} cannot be read and will be left out. {reason}"))
+        words = tr("{file} cannot be read and will be left out. {reason}", file=path, reason=told(reason))
+        st.warning(plain(words))
     for name, squares in found.examples.items():
         if squares:
-            st.caption(f"Examples of {plain(nice(name))}" + (" — drawings, no patients" if found.drawings else ""))
+            st.caption(_examples_of(plain(nice(name)), found))
             grid = st.grid(COLUMNS, min_column_width=100)
             for square in squares:
                 grid.image(square, width="stretch")
 
 
+def _describe(found: Survey) -> None:
+    """How the files are made, what tells their patients, and what else is to be known of them."""
+    made = ", ".join(f"{count} × {_made_how(kind)}" for kind, count in found.formats.items())
+    total = sum(map(sum, (row.values() for row in found.counts.values())))
+    st.markdown(tr(
+        "**{total:,} files.** Of {n} that were opened: {made}.",
+        total=total, n=found.n_sampled, made=made or tr("none could be read"),
+    ))  # fmt: skip
+    if found.smallest and found.largest:
+        st.markdown(tr("Size in pixels: {sizes}.", sizes=_sizes(found.smallest, found.largest)))
+    st.markdown(
+        tr("File names or DICOM tell the patient: splits that are drawn here keep each patient's scans together.")
+        if found.patients_known
+        else tr(
+            "Neither file names nor DICOM tell the patient: each file counts as a patient of its own, so that one patient "
+            "may stand in training and test."
+        )
+    )
+    for note in found.notes:
+        st.markdown(plain(told(note)))
+
+
+def _sizes(smallest: tuple[int, int], largest: tuple[int, int]) -> str:
+    low, high = (f"{width} × {height}" for width, height in (smallest, largest))
+    return low if low == high else tr("{low} to {high}", low=low, high=high)
+
+
+def _examples_of(name: str, found: Survey) -> str:
+    if found.drawings:
+        return tr("Examples of {name} — drawings, no patients", name=name)
+    return tr("Examples of {name}", name=name)
+
+
 def _made_how(kind: str) -> str:
     """A format and mode such as `JPEG, RGB` for people."""
     file_format, mode = kind.split(", ")
-    words = {
-        "L": "grey",
-        "I;16": "grey, 16 bit",
-        "RGB": "colour",
-        "RGBA": "colour",
-        "P": "palette",
-        "1": "black and white",
-    }
-    return f"{file_format} ({words.get(mode, mode)})"
+    return f"{file_format} ({tr(_MODES.get(mode, mode))})"
 
 
 def _build_form(spec: str, found: Survey) -> None:
     with st.form("dataset_build", enter_to_submit=False):
-        name = st.text_input("Name of the dataset", _name_of(found.name), max_chars=60, key=f"dataset_name_{spec}")
+        name = st.text_input(tr("Name of the dataset"), _name_of(found.name), max_chars=60, key=f"dataset_name_{spec}")
         population = st.text_input(
-            "Who is in these scans?", found.population, key=f"dataset_population_{spec}",
-            placeholder="For example: adults, emergency department of one hospital, 2019 to 2024, PA view",
-            help="Kept with every model that learns from them, so that whoever reads its answers knows whom it knows.",
+            tr("Who is in these scans?"), told(found.population), key=f"dataset_population_{spec}",
+            placeholder=tr("For example: adults, emergency department of one hospital, 2019 to 2024, PA view"),
+            help=tr("Kept with every model that learns from them, so that whoever reads its answers knows whom it knows."),
         )  # fmt: skip
-        licence = st.text_input("Source and licence, if any", found.licence, key=f"dataset_licence_{spec}")
-        with st.expander("More settings"):
+        licence = st.text_input(
+            tr("Source and licence, if any"), told(found.licence), key=f"dataset_licence_{spec}"
+        )  # fmt: skip
+        with st.expander(tr("More settings"), key="dataset_more"):
             size = st.select_slider(
-                "Size of the stored scans in pixels", [64, 96, 128, 160, 224, 320, 448], 224,
-                help="Scans are squeezed to squares of this side. 224 is usual; more keeps finer detail and takes more disk.",
+                tr("Size of the stored scans in pixels"), [64, 96, 128, 160, 224, 320, 448], 224, key="dataset_size",
+                help=tr(
+                    "Scans are squeezed to squares of this side. 224 is usual; more keeps finer detail and takes more disk."
+                ),
             )  # fmt: skip
             seed = st.number_input(
-                "Seed of the split", 0, 2**31 - 1, 0, help="The same seed draws the same split again."
-            )
-        if st.form_submit_button("Build the dataset", type="primary", icon=":material/construction:"):
-            _start_build(spec, name, population, licence, int(size), int(seed))
+                tr("Seed of the split"), 0, 2**31 - 1, 0, key="dataset_seed",
+                help=tr("The same seed draws the same split again."),
+            )  # fmt: skip
+        if st.form_submit_button(
+            tr("Build the dataset"), type="primary", icon=":material/construction:", key="dataset_build_start"
+        ):
+            about = _as_given(population, found.population), _as_given(licence, found.licence)
+            _start_build(spec, name, *about, int(size), int(seed))
+
+
+def _as_given(typed: str, given: str) -> str:
+    """What a source says of itself in its own words, which the engine knows, where nobody typed anything else."""
+    for code in LANGUAGES:
+        with speaking(code):
+            if typed == told(given):
+                return given
+    return typed
 
 
 def _start_build(spec: str, name: str, population: str, licence: str, size: int, seed: int) -> None:

@@ -13,31 +13,44 @@ from pages.shared.page import announce, announcements, head, remembered, stated_
 from pages.shared.runs import STATUS
 from pages.shared.settings import label_of, shown_value
 from pages.shared.several_models import comparison, what_settings_led_to
-from pages.shared.summaries import cell, created_on, dataset_of, differing, network_of, status_word, value_of
+from pages.shared.summaries import (
+    DAMAGED,
+    NO_MODEL,
+    cell,
+    created_on,
+    dataset_of,
+    differing,
+    network_of,
+    status_word,
+    value_of,
+)
 from pages.shared.ways import needs_a_model
-from pages.shared.words import between, duration, listed, measure, nice, plain, whole
+from pages.shared.words import between, duration, listed, measure, nice, plain, whole, written
 from xrai import models
 from xrai.jobs import ACTIVE
+from xrai.language import marked, told, tr, trn
 from xrai.models import Summary
 
 # Streamlit would draw docstrings of constants on the page.
-ALL = "All datasets"
+ALL = marked("All datasets")
 MANY = 8  # with more runs than that, one looks for a name rather than along the rows
 WATCH_SECONDS = 5.0
 TABLE = "models_table"
-INTERVAL = "The interval says how far chance alone could have moved it."
 
 
 def main() -> None:
     """The page."""
-    head("Models", "All runs and models side by side: how good each is, where they differ, and which one reads scans.")
+    head(
+        tr("Models"),
+        tr("All runs and models side by side: how good each is, where they differ, and which one reads scans."),
+    )
     with stated_errors():
         found = models.summaries()
         if found:
             _all(found)
         else:
             announcements()
-            needs_a_model("There is no model yet. Train one: a quick look takes some minutes. Or import one below.")
+            needs_a_model(tr("There is no model yet. Train one: a quick look takes some minutes. Or import one below."))
     _import(is_open=not found)
 
 
@@ -50,16 +63,16 @@ def _all(found: list[Summary]) -> None:
     _table(shown)
     _problems(shown)
     st.multiselect(
-        "Chosen", names, key="models_chosen", format_func=whole, persist_state="session",
-        placeholder="Tick models in the table, or choose them here",
-        help="One to see and change it, two or more to compare them.",
+        tr("Chosen"), names, key="models_chosen", format_func=whole, persist_state="session",
+        placeholder=tr("Tick models in the table, or choose them here"),
+        help=tr("One to see and change it, two or more to compare them."),
         select_all=False,  # it would come first, so that Enter after a name takes all that begin alike
     )  # fmt: skip
     announcements()
     by_name = {item.name: item for item in found}
     picked = [by_name[name] for name in chosen]
     if not picked:
-        st.caption("Tick one model to see, rename, export or delete it; tick two or more to compare them.")
+        st.caption(tr("Tick one model to see, rename, export or delete it; tick two or more to compare them."))
     elif len(picked) == 1:
         one_model(picked[0])
     else:
@@ -81,9 +94,14 @@ def _look_out(found: Sequence[Summary]) -> None:
             st.rerun()
 
     live()
-    names = listed([f"“{whole(item.name)}”" for item in active])
-    verb = "is" if len(active) == 1 else "are"
-    st.info(plain(f"{names} {verb} being trained now: the figures here follow epoch by epoch."))
+    names = listed([tr("“{name}”", name=whole(item.name)) for item in active])
+    words = trn(
+        "{names} is being trained now: the figures here follow epoch by epoch.",
+        "{names} are being trained now: the figures here follow epoch by epoch.",
+        len(active),
+        names=names,
+    )
+    st.info(plain(words))
 
 
 # ---------------------------------------------------------------- the table
@@ -98,12 +116,17 @@ def _filtered(found: list[Summary]) -> list[Summary]:
             if len(datasets) > 1:
                 choices = [ALL, *datasets]
                 key = remembered("models_dataset", choices, ALL)
-                dataset = st.selectbox("Learned from", choices, key=key, persist_state="session", width=260)
+                dataset = st.selectbox(
+                    tr("Learned from"), choices, format_func=_dataset_words, key=key, persist_state="session", width=260
+                )
             if len(found) > MANY:
-                search = st.text_input("Name contains", key="models_search", persist_state="session", width=260)
+                search = st.text_input(tr("Name contains"), key="models_search", persist_state="session", width=260)
     if len(datasets) > 1 and dataset == ALL:
         st.caption(
-            "Figures measured on different datasets cannot be compared: choose one dataset to see which model is better."
+            tr(
+                "Figures measured on different datasets cannot be compared: choose one dataset to see which model is "
+                "better."
+            )
         )
     words = search.strip().casefold()
     return [
@@ -113,9 +136,13 @@ def _filtered(found: list[Summary]) -> list[Summary]:
     ]
 
 
+def _dataset_words(choice: str) -> str:
+    return tr(ALL) if choice == ALL else choice
+
+
 def _table(shown: Sequence[Summary]) -> None:
     if not shown:
-        st.info("No model fits. Choose another dataset, or search for less.")
+        st.info(tr("No model fits. Choose another dataset, or search for less."))
         return
     names = [item.name for item in shown]
     rows = [names.index(name) for name in st.session_state["models_chosen"] if name in names]
@@ -124,7 +151,7 @@ def _table(shown: Sequence[Summary]) -> None:
         st.session_state[TABLE] = {"selection": {"rows": rows, "columns": [], "cells": []}}
     columns = _columns(shown)
     st.dataframe(
-        columns.style.format({"Time": _if_known(duration), "Accuracy": _if_known(measure)}),
+        columns.style.format(_formats(columns)),
         key=TABLE,
         hide_index=True,
         placeholder="–",
@@ -146,25 +173,28 @@ def _ticked(names: Sequence[str]) -> None:
 
 def _columns(shown: Sequence[Summary]) -> pd.DataFrame:
     settings = [name for name in differing(shown) if name != "network"]
+    size = [item.size_bytes and item.size_bytes / 1024**2 for item in shown]
     table = pd.DataFrame(
         {
-            "Name": [cell(item.name) for item in shown],
-            "Status": [[status_word(item)] for item in shown],
-            "Default": ["★" if item.is_default else "" for item in shown],
-            "AUC": pd.array([item.auc for item in shown], dtype="Float64"),
-            "AUC, 95 %": [between(item.auc_interval, ".3f") if item.auc_interval else None for item in shown],
-            "Accuracy": pd.array([item.accuracy for item in shown], dtype="Float64"),
-            "Accuracy, 95 %": [
+            tr("Name"): [cell(item.name) for item in shown],
+            tr("Status"): [[status_word(item)] for item in shown],
+            tr("Default"): ["★" if item.is_default else "" for item in shown],
+            tr("AUC"): pd.array([item.auc for item in shown], dtype="Float64"),
+            tr("AUC, 95 %"): [between(item.auc_interval, ".3f") if item.auc_interval else None for item in shown],
+            tr("Accuracy"): pd.array([item.accuracy for item in shown], dtype="Float64"),
+            tr("Accuracy, 95 %"): [
                 between(item.accuracy_interval, ".0%") if item.accuracy_interval else None for item in shown
             ],
-            "Network": [network_of(item) for item in shown],
-            "Dataset": [cell(dataset_of(item)) for item in shown],
-            "Classes": [cell(_classes(item)) for item in shown],
-            "Epochs run": pd.array([item.epochs_run for item in shown], dtype="Int64"),
-            "Time": pd.array([item.seconds for item in shown], dtype="Float64"),
-            "Size": pd.array([item.size_bytes and item.size_bytes / 1024**2 for item in shown], dtype="Float64"),
-            "Date": pd.to_datetime(pd.Series([created_on(item) for item in shown], dtype="object"), errors="coerce"),
-            "Note": [cell(" ".join(item.note.split())) for item in shown],
+            tr("Network"): [network_of(item) for item in shown],
+            tr("Dataset"): [cell(dataset_of(item)) for item in shown],
+            tr("Classes"): [cell(_classes(item)) for item in shown],
+            tr("Epochs run"): pd.array([item.epochs_run for item in shown], dtype="Int64"),
+            tr("Time"): pd.array([item.seconds for item in shown], dtype="Float64"),
+            tr("Size"): pd.array(size, dtype="Float64"),
+            tr("Date"): pd.to_datetime(
+                pd.Series([created_on(item) for item in shown], dtype="object"), errors="coerce"
+            ),
+            tr("Note"): [cell(" ".join(item.note.split())) for item in shown],
         }
     )
     for setting in settings:
@@ -174,7 +204,7 @@ def _columns(shown: Sequence[Summary]) -> pd.DataFrame:
 
 def _column_name(setting: str, table: pd.DataFrame) -> str:
     label = label_of(setting)
-    return f"{label} (setting)" if label in table else label
+    return tr("{label} (setting)", label=label) if label in table else label
 
 
 def _setting_column(setting: str, shown: Sequence[Summary]) -> Any:
@@ -186,28 +216,41 @@ def _setting_column(setting: str, shown: Sequence[Summary]) -> Any:
 
 
 def _column_config() -> dict[str, Any]:
-    words = list(dict.fromkeys([*(word for word, _, _ in STATUS.values()), "Damaged", "No model"]))
-    colours = {word: colour for word, colour, _ in STATUS.values()} | {"Damaged": "red", "No model": "gray"}
+    colours = {word: colour for word, colour, _ in STATUS.values()} | {DAMAGED: "red", NO_MODEL: "gray"}
     config = st.column_config
     return {
-        "Name": config.TextColumn(pinned=True, width=150),
-        "Status": config.MultiselectColumn(options=words, color=[colours[word] for word in words], width=95),
-        "Default": config.TextColumn(width=65, alignment="center", help="Scans are read with this model as long as nobody chooses another."),
-        "AUC": config.NumberColumn(format="%.3f", width=65, help=f"How well the classes are told apart on validation scans: 0.5 is guessing, 1 is perfect. {INTERVAL}"),
-        "AUC, 95 %": config.TextColumn(width=115, help="The 95 % interval of the AUC."),
-        "Accuracy": config.NumberColumn(width=80, help=f"The share of validation scans that was called right. {INTERVAL}"),
-        "Accuracy, 95 %": config.TextColumn(width=115, help="The 95 % interval of the accuracy."),
-        "Epochs run": config.NumberColumn(width=90),
-        "Size": config.NumberColumn(format="%.1f MB", width=80),
-        "Date": config.DatetimeColumn(format="D MMM YYYY, HH:mm", width=145),
-        "Learning rate": config.NumberColumn(format="%g"),
+        tr("Name"): config.TextColumn(pinned=True, width=150),
+        tr("Status"): config.MultiselectColumn(options=[tr(word) for word in colours], color=list(colours.values()), width=95),
+        tr("Default"): config.TextColumn(width=80, alignment="center", help=tr("Scans are read with this model as long as nobody chooses another.")),
+        tr("AUC"): config.NumberColumn(width=65, help=tr("How well the classes are told apart on validation scans: 0.5 is guessing, 1 is perfect. The interval says how far chance alone could have moved it.")),
+        tr("AUC, 95 %"): config.TextColumn(width=115, help=tr("The 95 % interval of the AUC.")),
+        tr("Accuracy"): config.NumberColumn(width=80, help=tr("The share of validation scans that was called right. The interval says how far chance alone could have moved it.")),
+        tr("Accuracy, 95 %"): config.TextColumn(width=115, help=tr("The 95 % interval of the accuracy.")),
+        tr("Epochs run"): config.NumberColumn(width=90),
+        tr("Size"): config.NumberColumn(width=80),
+        tr("Date"): config.DatetimeColumn(format=tr("D MMM YYYY, HH:mm"), width=145),
     }  # fmt: skip
+
+
+def _formats(table: pd.DataFrame) -> dict[str, Callable[[Any], str]]:
+    """How numbers are written; the columns stay numbers, so that sorting works."""
+    settings = {label: _if_known(_as_setting) for label in table.select_dtypes("Float64")}
+    return settings | {
+        tr("AUC"): _if_known(lambda auc: measure(auc, as_percent=False)),
+        tr("Accuracy"): _if_known(measure),
+        tr("Time"): _if_known(duration),
+        tr("Size"): _if_known(lambda size: tr("{size:,.1f} MB", size=size)),
+    }
 
 
 def _problems(shown: Sequence[Summary]) -> None:
     for item in shown:
         if item.problem:
-            st.warning(plain(whole(item.problem)), icon=":material/warning:")
+            st.warning(plain(whole(told(item.problem))), icon=":material/warning:")
+
+
+def _as_setting(value: float) -> str:
+    return written(value, ".0f" if value.is_integer() else "g")
 
 
 def _if_known(show: Callable[[float], str]) -> Callable[[Any], str]:
@@ -226,23 +269,26 @@ def _import(*, is_open: bool) -> None:
     state = st.session_state
     generation = state.setdefault("models_import", 0)
     with (
-        st.expander("Import a model", icon=":material/upload:", expanded=is_open),
+        st.expander(tr("Import a model"), icon=":material/upload:", expanded=is_open),
         st.form(f"models_import_{generation}", border=False, enter_to_submit=False),
     ):
-        file = st.file_uploader("A zip that was exported here or on another machine", type=["zip"], key=f"models_zip_{generation}")  # fmt: skip
+        file = st.file_uploader(tr("A zip that was exported here or on another machine"), type=["zip"], key=f"models_zip_{generation}")  # fmt: skip
         name = st.text_input(
-            "Name", key=f"models_zip_name_{generation}", max_chars=80, placeholder="as in the zip, if left empty"
+            tr("Name"),
+            key=f"models_zip_name_{generation}",
+            max_chars=80,
+            placeholder=tr("as in the zip, if left empty"),
         )
-        if st.form_submit_button("Import it", icon=":material/upload:"):
+        if st.form_submit_button(tr("Import it"), icon=":material/upload:", key=f"models_zip_import_{generation}"):
             if file is None:
-                st.warning("Choose a zip first.")
+                st.warning(tr("Choose a zip first."))
                 return
             with stated_errors():
-                with st.spinner("Checking the model…"):
+                with st.spinner(tr("Checking the model…")):
                     taken_in = models.import_model(file, name.strip() or None)
                 state["models_import"] = generation + 1
                 state["models_wanted"] = [taken_in.name]
-                announce(f"“{taken_in.name}” is imported.")
+                announce(tr("“{name}” is imported.", name=taken_in.name))
                 st.rerun()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -14,7 +15,7 @@ from pages.shared.jobs import say_how_it_ended, stop_button, watch
 from pages.shared.page import head, stated_errors
 from pages.shared.previews import show_layers, show_preview
 from pages.shared.runs import downloads, heading, show_curves, show_progress
-from pages.shared.settings import CONVNET, GROUPS, LEARNED, MAIN, control, explanation, label_of
+from pages.shared.settings import CONVNET, GROUPS, LEARNED, MAIN, control, explanation, in_words, label_of, name_of
 from pages.shared.sweeps import show_sweep
 from pages.shared.ways import (
     NEW_RUN,
@@ -27,29 +28,37 @@ from pages.shared.ways import (
 from pages.shared.words import listed, nice, plain, span
 from xrai import jobs
 from xrai.checkpoint import CONFIG, Card, Checkpoint, list_checkpoints, list_models, open_checkpoint
-from xrai.config import FROM_MODEL, IMAGENET, PRESETS, SCRATCH, TrainConfig, defaults
+from xrai.config import FROM_MODEL, IMAGENET, PRESETS, SCRATCH, TrainConfig, defaults, worded
 from xrai.dataset import list_datasets, open_dataset
-from xrai.errors import CheckpointError, JobError
+from xrai.errors import CheckpointError, JobError, SettingsError
+from xrai.language import marked, number, told, tr, trn
 from xrai.models import default_model
 from xrai.settings import checkpoints_dir, shown_path
-from xrai.sweep import Sweep, active_sweeps, create, list_sweeps, parse_values, plan
+from xrai.sweep import CombinationError, Sweep, active_sweeps, create, list_sweeps, parse_values, plan
 
-OWN_MODEL = "From one of your models"
+OWN_MODEL = marked("From one of your models")
 PRESET_WORDS = {
-    "Quick look": "minutes: a small network on small pictures, to see that all works",
-    "Balanced": "the better part of an hour for some thousand scans: a good network at a moderate size",
-    "Best": "hours without a graphics card: finer pictures, more variation, more rounds",
-    OWN_MODEL: "goes on from what a model here has learned, also for other classes: the best start for few scans",
-    "Transfer learning": "ResNet-101 that has learned from a million photos: wants a graphics card, "
-    "and internet the first time",
+    marked("Quick look"): marked("minutes: a small network on small pictures, to see that all works"),
+    marked("Balanced"): marked("the better part of an hour for some thousand scans: a good network at a moderate size"),
+    marked("Best"): marked("hours without a graphics card: finer pictures, more variation, more rounds"),
+    OWN_MODEL: marked(
+        "goes on from what a model here has learned, also for other classes: the best start for few scans"
+    ),
+    marked("Transfer learning"): marked(
+        "ResNet-101 that has learned from a million photos: wants a graphics card, and internet the first time"
+    ),
 }
+YES, NO = marked("yes"), marked("no")
 MOST_VARIED = 4
 SWEEP = "sweep: "  # what the name of a sweep begins with among the runs; no model's name holds a colon
 
 
 def main() -> None:
     """The page."""
-    head("Train", "A model learns from the scans of a dataset. It goes on when you close this page or this browser.")
+    head(
+        tr("Train"),
+        tr("A model learns from the scans of a dataset. It goes on when you close this page or this browser."),
+    )
     with stated_errors():
         datasets = list_datasets()
         runs = [
@@ -63,15 +72,15 @@ def main() -> None:
             started_here = any((run.folder / jobs.JOB).is_file() for run in runs)  # the models in the box were not
             st.session_state.setdefault("train_view", WATCH_RUN if started_here else NEW_RUN)
             view = st.segmented_control(
-                "What to do", [WATCH_RUN, NEW_RUN], key="train_view", required=True, label_visibility="collapsed",
-                persist_state="session",
+                tr("What to do"), [WATCH_RUN, NEW_RUN], format_func=tr, key="train_view", required=True,
+                label_visibility="collapsed", persist_state="session",
             )  # fmt: skip
         if view == WATCH_RUN:
             _watch(runs, sweeps)
         elif datasets:
             _new(datasets)
         else:
-            needs_a_dataset("There is no dataset yet to learn from. Build one first: it takes a few clicks.")
+            needs_a_dataset(tr("There is no dataset yet to learn from. Build one first: it takes a few clicks."))
 
 
 # ---------------------------------------------------------------- a new run
@@ -83,16 +92,17 @@ def _new(datasets: list[Path]) -> None:
     taken = state.get("train_taken")
     if taken:
         left, right = st.columns([5, 1], vertical_alignment="center")
-        left.info(f"The settings below are those of “{plain(taken)}”. Change what you like and start.")
-        if right.button("Forget them", type="tertiary"):
+        left.info(tr("The settings below are those of “{name}”. Change what you like and start.", name=plain(taken)))
+        if right.button(tr("Forget them"), type="tertiary", key="train_forget"):
             _take(None, {})
         chosen, origin = defaults() | state["train_settings"], taken
     else:
         offered = [name for name in PRESET_WORDS if name != OWN_MODEL or default_model()]
         origin = st.radio(
-            "What kind of training",
+            tr("What kind of training"),
             offered,
-            captions=[PRESET_WORDS[name] for name in offered],
+            format_func=tr,
+            captions=[tr(PRESET_WORDS[name]) for name in offered],
             key="train_preset",
             persist_state="session",
         )
@@ -109,20 +119,20 @@ def _form(datasets: list[Path], chosen: dict[str, Any], key: str) -> None:
     names = [str(file) for file in datasets]
     known = st.session_state.get("train_dataset")
     dataset = left.selectbox(
-        "Dataset", names, index=names.index(known) if known in names else 0, format_func=lambda item: Path(item).stem,
+        tr("Dataset"), names, index=names.index(known) if known in names else 0, format_func=lambda item: Path(item).stem,
         key=f"train_dataset_{key}",
     )  # fmt: skip
     with left, stated_errors(), open_dataset(dataset) as opened:
         st.caption(in_a_line(check_of(opened)))
-    name = right.text_input("Name of the model", _free_name(), max_chars=80, key=f"train_name_{key}").strip()
+    name = right.text_input(tr("Name of the model"), _free_name(), max_chars=80, key=f"train_name_{key}").strip()
     with stated_errors():
         values = _controls(chosen, key)
         show_layers(values, Path(dataset), key)
         grid = _variations(values, key)
         with st.container(horizontal=True):
-            word = "Start the sweep" if grid else "Start training"
+            word = tr("Start the sweep") if grid else tr("Start training")
             started = st.button(word, type="primary", icon=":material/play_arrow:", key=f"start_{key}")
-            previewed = st.button("Show what it will see", icon=":material/visibility:", key=f"preview_{key}")
+            previewed = st.button(tr("Show what it will see"), icon=":material/visibility:", key=f"preview_{key}")
         anyway = f"anyway_{key}"
         if started and (warning := _memory_warning(grid, values, Path(dataset))):
             st.session_state[anyway] = (warning, values)
@@ -130,8 +140,8 @@ def _form(datasets: list[Path], chosen: dict[str, Any], key: str) -> None:
             _start(name, Path(dataset), values, grid)
         known_warning = st.session_state.get(anyway)
         if known_warning and known_warning[1] == values:
-            st.warning(plain(known_warning[0]), icon=":material/memory:")
-            if st.button("Start all the same", key=f"start_{anyway}"):
+            st.warning(plain(told(known_warning[0])), icon=":material/memory:")
+            if st.button(tr("Start all the same"), key=f"start_{anyway}"):
                 _start(name, Path(dataset), values, grid)
         if previewed:
             show_preview(Path(dataset), TrainConfig(**values))
@@ -145,8 +155,10 @@ def _notice_of_others() -> None:
         return
     name = (runs or sweeps)[0].folder.name
     left, right = st.columns([5, 1], vertical_alignment="center")
-    left.info(f"“{name}” is being trained now. A second run at once would slow both down: wait, or stop it.")
-    if right.button("Watch it", icon=":material/visibility:"):
+    left.info(
+        tr("“{name}” is being trained now. A second run at once would slow both down: wait, or stop it.", name=name)
+    )
+    if right.button(tr("Watch it"), icon=":material/visibility:", key="train_watch_it"):
         _show(name if runs else SWEEP + name)
 
 
@@ -155,8 +167,11 @@ def _controls(chosen: dict[str, Any], key: str) -> dict[str, Any]:
     models = [model.name for model in list_models()]
     if chosen["weights"] not in (SCRATCH, IMAGENET, *models):
         st.warning(
-            f"The model “{plain(chosen['weights'])}”, from which that run started, is no longer here under that name: "
-            "choose another start, or begin from scratch.",
+            tr(
+                "The model “{name}”, from which that run started, is no longer here under that name: "
+                "choose another start, or begin from scratch.",
+                name=plain(chosen["weights"]),
+            ),
             icon=":material/link_off:",
         )
         chosen = chosen | {"weights": SCRATCH}
@@ -180,15 +195,25 @@ def _controls(chosen: dict[str, Any], key: str) -> dict[str, Any]:
 
     put(MAIN, 5, 150)
     if origin:
-        st.caption(
-            f"It takes over what **{plain(origin.name)}** has learned from "
-            f"{plain(origin.dataset.get('population') or 'its scans')}; the kind of network is given by that."
-        )
-    with st.expander("All settings", icon=":material/tune:"):
+        st.caption(_inherited(origin))
+    with st.expander(tr("All settings"), icon=":material/tune:", key=f"all_settings_{key}"):
         for group, names in GROUPS.items():
-            st.markdown(f"**{group}**")
+            st.markdown(f"**{tr(group)}**")
             put(names, 4, 150)
     return {name: values[name] for name in defaults()}
+
+
+def _inherited(origin: Card) -> str:
+    if not (population := origin.dataset.get("population")):
+        return tr(
+            "It takes over what **{name}** has learned from its scans; the kind of network is given by that.",
+            name=plain(origin.name),
+        )
+    return tr(
+        "It takes over what **{name}** has learned from {population}; the kind of network is given by that.",
+        name=plain(origin.name),
+        population=plain(told(population)),
+    )
 
 
 def _origin(weights: str) -> Card | None:
@@ -198,36 +223,83 @@ def _origin(weights: str) -> Card | None:
 
 def _variations(values: dict[str, Any], key: str) -> dict[str, list[Any]]:
     """Settings of which several values are to be tried, with these values; none for a single run."""
-    part = st.expander("Try several values, one run after another", icon=":material/grid_view:")
+    part = st.expander(
+        tr("Try several values, one run after another"), icon=":material/grid_view:", key=f"several_values_{key}"
+    )
     varied: list[str] = part.multiselect(
-        "Settings to vary", [name for name in defaults() if name != "weights"], format_func=label_of,
-        max_selections=MOST_VARIED, key=f"varied_{key}",
-        help="Every combination is trained as a run of its own; Models then shows them side by side.",
+        tr("Settings to vary"), [name for name in defaults() if name != "weights"], format_func=label_of,
+        max_selections=MOST_VARIED, key=f"varied_{key}", placeholder=tr("Choose options"), select_all=False,
+        help=tr("Every combination is trained as a run of its own; Models then shows them side by side."),
     )  # fmt: skip
     grid = {}
     for name in varied:
         written = part.text_input(
-            f"Values of “{label_of(name).lower()}”", f"{values[name]}", key=f"values_{name}_{key}",
-            help=f"{explanation(name)} Several values with commas between them, such as {_example(name)}.",
+            tr("Values of “{setting}”", setting=name_of(name)), _typed(values[name]), key=f"values_{name}_{key}",
+            help=tr(
+                "{explanation} Several values with commas between them, such as {example}.",
+                explanation=explanation(name), example=_example(name),
+            ),
         )  # fmt: skip
-        grid[name] = parse_values(name, written)
+        grid[name] = parse_values(name, _as_english(name, written))
     if grid:
-        configs = plan(values, grid)
-        part.caption(f"{len(configs):,} runs, one after another: about {len(configs):,} times as long as one.")
+        configs = _planned(values, grid)
+        part.caption(
+            trn(
+                "{n:,} run: about as long as one by itself.",
+                "{n:,} runs, one after another: about {n:,} times as long as one.",
+                len(configs),
+            )
+        )
     return grid
+
+
+def _planned(values: dict[str, Any], grid: dict[str, list[Any]]) -> list[TrainConfig]:
+    """The runs of a sweep; that one cannot be trained is said with the settings as pages call them."""
+    try:
+        return plan(values, grid)
+    except CombinationError as error:
+        message = tr(
+            "The combination “{settings}” cannot be trained: {reason}",
+            settings=in_words(error.settings),
+            reason=told(error.reason),
+        )
+        raise SettingsError(message) from error
 
 
 def _example(setting: str) -> str:
     usual = defaults()[setting]
     if choices := TrainConfig.__dataclass_fields__[setting].metadata["choices"]:
         return ", ".join(choices[:2])
-    return "no, yes" if isinstance(usual, bool) else f"{usual}, {usual * 2 or 1}"
+    return _typed(False, True) if isinstance(usual, bool) else _typed(usual, usual * 2 or 1)
+
+
+def _typed(*values: Any) -> str:
+    """Values as a person types them, who writes 0,001 in French and then needs semicolons."""
+    words = [tr(worded(value)) if isinstance(value, bool) else worded(value) for value in values]
+    if _has_decimal_comma() and any(isinstance(value, float) for value in values):
+        return "; ".join(map(number, words))
+    return ", ".join(words)
+
+
+def _as_english(setting: str, written: str) -> str:
+    """What a person typed, as the engine reads it."""
+    usual = defaults()[setting]
+    if isinstance(usual, float) and _has_decimal_comma():
+        return re.sub(r"(?<=\d),(?=\d)", ".", written)
+    if isinstance(usual, bool):
+        english = {tr(word): word for word in (YES, NO)}
+        return ", ".join(english.get(word.strip().lower(), word) for word in re.split("[,;]", written))
+    return written
+
+
+def _has_decimal_comma() -> bool:
+    return number(".") == ","
 
 
 def _memory_warning(grid: dict[str, list[Any]], values: dict[str, Any], dataset: Path) -> str | None:
     """The sentence that the run, or the largest of a sweep, will probably not fit into this machine."""
     configs = plan(values, grid) if grid else [TrainConfig(**values)]
-    with st.spinner("Checking that it fits into this machine…"), open_dataset(dataset) as opened:
+    with st.spinner(tr("Checking that it fits into this machine…")), open_dataset(dataset) as opened:
         from xrai.blueprint import too_large
 
         return too_large(configs, len(opened.classes))
@@ -238,7 +310,7 @@ def _start(name: str, dataset: Path, values: dict[str, Any], grid: dict[str, lis
     _refuse_a_second_run()
     checkpoint = open_checkpoint(name)
     if checkpoint.is_taken:
-        raise CheckpointError(f"There is already a model or run “{name}”: choose another name.")
+        raise CheckpointError(tr("There is already a model or run “{name}”: choose another name.", name=name))
     if grid:
         sweep = create(name, dataset, values, grid)
         jobs.start(["sweep", "--name", name, "--resume"], sweep.folder, title=name)
@@ -282,7 +354,11 @@ def _watch(runs: list[Checkpoint], sweeps: list[Sweep]) -> None:
     active = [SWEEP + job.folder.name for job in active_sweeps()]
     active += [job.folder.name for job in jobs.active_in(checkpoints_dir())]
     first = next(name for name in (wanted, *active, *names) if name in shown)
-    name = st.selectbox("Run", names, names.index(first), key=f"train_run_{first}") if len(names) > 1 else names[0]
+    name = names[0]
+    if len(names) > 1:
+        name = st.selectbox(
+            tr("Run"), names, names.index(first), format_func=_run_words, key=f"train_run_{first}"
+        )  # fmt: skip
     chosen = shown[name]
     if isinstance(chosen, Sweep):
         job = chosen.job
@@ -292,20 +368,28 @@ def _watch(runs: list[Checkpoint], sweeps: list[Sweep]) -> None:
         watch(job, job.status, lambda job, status: _run(chosen, job, status))
 
 
+def _run_words(name: str) -> str:
+    return tr("sweep: {name}", name=name.removeprefix(SWEEP)) if name.startswith(SWEEP) else name
+
+
 def _sweep(sweep: Sweep, job: jobs.Job, status: jobs.Status) -> None:
     """One sweep: how it stands, and what can be done now."""
     show_sweep(sweep, job, status)
     running = next((run.name for run in sweep.runs if jobs.Job(checkpoints_dir() / run.name).is_active), None)
     with st.container(horizontal=True):
-        if running and st.button("Watch the run", icon=":material/visibility:", key=f"watch_{sweep.name}"):
+        if running and st.button(tr("Watch the run"), icon=":material/visibility:", key=f"watch_{sweep.name}"):
             _show(running)
         resumable = status in ("stopped", "interrupted", "failed")
-        if resumable and st.button("Go on with the sweep", type="primary", icon=":material/play_arrow:"):
+        if resumable and st.button(
+            tr("Go on with the sweep"), type="primary", icon=":material/play_arrow:", key=f"resume_sweep_{sweep.name}"
+        ):
             with stated_errors():
                 _refuse_a_second_run()
                 jobs.start(["sweep", "--name", sweep.name, "--resume"], sweep.folder, title=sweep.name)
                 _show(SWEEP + sweep.name)
-    if status not in jobs.ACTIVE and st.button("Compare its runs", icon=":material/inventory_2:"):
+    if status not in jobs.ACTIVE and st.button(
+        tr("Compare its runs"), icon=":material/inventory_2:", key=f"compare_runs_{sweep.name}"
+    ):
         show_among_models(*(run.name for run in sweep.runs if Checkpoint(checkpoints_dir() / run.name).is_model))
 
 
@@ -317,16 +401,16 @@ def _run(checkpoint: Checkpoint, job: jobs.Job, status: jobs.Status) -> None:
         if is_active:
             stop_button(job, checkpoint.name)
     show_progress(records, status)
-    say_how_it_ended(job, status, "The run", then="It can go on.")
+    say_how_it_ended(job, status, tr("The run"), then=tr("It can go on."))
     if not is_active:
         _next_steps(checkpoint, status, records)
     if any(record["kind"] in ("step", "epoch") for record in records):
         show_curves(checkpoint, records, None if is_active else _final(checkpoint))
     elif is_active:
-        st.info("The first numbers come in a few seconds: Python is loading what training needs.")
+        st.info(tr("The first numbers come in a few seconds: Python is loading what training needs."))
     log = "" if is_active else job.log()
     if log:
-        with st.expander("Log, for whoever helps when something went wrong", icon=":material/article:"):
+        with st.expander(tr("Log, for whoever helps when something went wrong"), icon=":material/article:"):
             st.code(log, language=None)
 
 
@@ -343,14 +427,18 @@ def _next_steps(checkpoint: Checkpoint, status: str, records: list[dict[str, Any
         with stated_errors():
             _ready(checkpoint)
     elif status == "stopped":
-        st.info("There is no model yet: the run had not finished its first epoch. Let it go on for one.")
+        st.info(tr("There is no model yet: the run had not finished its first epoch. Let it go on for one."))
     with st.container(horizontal=True):
         resumable = checkpoint.can_resume and status in ("stopped", "interrupted", "failed")
-        if resumable and st.button("Go on training", type="primary", icon=":material/play_arrow:"):
+        if resumable and st.button(
+            tr("Go on training"), type="primary", icon=":material/play_arrow:", key=f"resume_{checkpoint.name}"
+        ):
             with stated_errors():
                 _resume(checkpoint)
         known = (checkpoint.folder / CONFIG).is_file()
-        if known and st.button("Run again with other settings", icon=":material/tune:"):
+        if known and st.button(
+            tr("Run again with other settings"), icon=":material/tune:", key=f"again_{checkpoint.name}"
+        ):
             with stated_errors():
                 asked = checkpoint.config()
                 files = [str(file) for file in list_datasets() if shown_path(file) == asked["dataset"]]
@@ -361,29 +449,33 @@ def _next_steps(checkpoint: Checkpoint, status: str, records: list[dict[str, Any
 
 def _ready(checkpoint: Checkpoint) -> None:
     card = checkpoint.card()
-    words = (
-        f"The model “{card.name}” is ready: on {card.validation['n']:,} validation scans it called "
-        f"{span(card.validation['accuracy'], card.validation['accuracy_interval'])} right, "
-        f"AUC {span(card.validation['auc'], card.validation['auc_interval'], as_percent=False)}. "
-        f"It tells apart {listed(list(map(nice, card.classes)))}."
+    words = tr(
+        "The model “{name}” is ready: on {n:,} validation scans it called {accuracy} right, AUC {auc}. "
+        "It tells apart {classes}.",
+        name=card.name,
+        n=card.validation["n"],
+        accuracy=span(card.validation["accuracy"], card.validation["accuracy_interval"]),
+        auc=span(card.validation["auc"], card.validation["auc_interval"], as_percent=False),
+        classes=listed(list(map(nice, card.classes))),
     )
     if card.weakness:
-        st.warning(plain(f"{words} {card.weakness}"))
+        st.warning(plain(f"{words} {told(card.weakness)}"))
     else:
         st.success(plain(words), icon=":material/check_circle:")
     with st.container(horizontal=True):
-        if st.button("Read scans with it", icon=":material/stethoscope:"):
+        if st.button(tr("Read scans with it"), icon=":material/stethoscope:", key=f"read_with_{checkpoint.name}"):
             read_scans_with(checkpoint.name)
-        if st.button("Measure it on test scans", icon=":material/fact_check:"):
+        if st.button(tr("Measure it on test scans"), icon=":material/fact_check:", key=f"measure_{checkpoint.name}"):
             evaluate_model(checkpoint.name)
-        if st.button("Compare it with others", icon=":material/inventory_2:"):
+        if st.button(tr("Compare it with others"), icon=":material/inventory_2:", key=f"compare_{checkpoint.name}"):
             show_among_models(checkpoint.name)
 
 
 def _refuse_a_second_run() -> None:
     active = [*active_sweeps(), *jobs.active_in(checkpoints_dir())]
     if active:
-        raise JobError(f"“{active[0].folder.name}” is being trained now: wait until it is done, or stop it first.")
+        name = active[0].folder.name
+        raise JobError(tr("“{name}” is being trained now: wait until it is done, or stop it first.", name=name))
 
 
 def _resume(checkpoint: Checkpoint) -> None:

@@ -10,17 +10,19 @@ import numpy as np
 from pages.shared.words import nice, nice_names, percent
 from xrai.calibration import EVEN, condition_of, people_of
 from xrai.checkpoint import Card
+from xrai.language import marked, told, tr
 
 if TYPE_CHECKING:
     from xrai.diagnosis import Reading
 
-NOT_SURE = "Not sure: ask a radiologist"
+NOT_SURE = marked("Not sure: ask a radiologist")
+CHILDREN = "children"
 CLEAR, PROBABLE = 0.9, 0.7
 SAME = 1e-6
 
 
 def people_in(card: Card) -> str:
-    """Whom a model was trained on: "children" or "patients"."""
+    """Whom a model was trained on: `CHILDREN` or "patients"."""
     return people_of(str(card.dataset.get("population") or ""))
 
 
@@ -28,22 +30,33 @@ def for_whom(card: Card) -> str:
     """Among whom probabilities are told, where the team said that; else ""."""
     if card.prevalence is None or card.calibration is None or card.calibration.prevalence is None:
         return ""
-    share = f"{100 * card.prevalence:.3g} in 100 have {condition_of(card.classes[1])}"
-    return f"Probabilities are told for your {people_in(card)}, of whom {share}."
+    n, condition = 100 * card.prevalence, told(condition_of(card.classes[1]))
+    if people_in(card) == CHILDREN:
+        return tr(
+            "Probabilities are told for your children, of whom {n:.3g} in 100 have {condition}.",
+            n=n,
+            condition=condition,
+        )
+    return tr(
+        "Probabilities are told for your patients, of whom {n:.3g} in 100 have {condition}.", n=n, condition=condition
+    )
 
 
 def in_words(reading: Reading, card: Card) -> str:
     """An answer as a headline; where the card has a doubt, that alone says whether it is firm."""
     if not reading.sure:
-        return NOT_SURE
-    share, is_firm = reading.probabilities[reading.diagnosis], card.doubt is not None
+        return tr(NOT_SURE)
+    answer = tr(_how(reading, is_firm=card.doubt is not None), name=nice(reading.diagnosis))
+    return tr("{answer} (drawing)", answer=answer) if card.dataset.get("drawings") else answer
+
+
+def _how(reading: Reading, *, is_firm: bool) -> str:
+    share = reading.probabilities[reading.diagnosis]
     if not is_likeliest(reading):
-        how = "Called" if is_firm else "In doubt, called"
-    elif is_firm or share >= PROBABLE:
-        how = "This looks like" if share >= CLEAR else "This is probably"
-    else:
-        how = "In doubt, rather"
-    return f"{how} {nice(reading.diagnosis)}" + (" (drawing)" if card.dataset.get("drawings") else "")
+        return marked("Called {name}") if is_firm else marked("In doubt, called {name}")
+    if is_firm or share >= PROBABLE:
+        return marked("This looks like {name}") if share >= CLEAR else marked("This is probably {name}")
+    return marked("In doubt, rather {name}")
 
 
 def is_likeliest(reading: Reading) -> bool:
@@ -84,7 +97,7 @@ def then_called(card: Card, threshold: float | None) -> str:
     """The same in words; "" where that is as it is now."""
     if not has_moved(card, threshold):
         return ""
-    return f"{nice_names(card.classes)[1]} called from {called_from(card, threshold)} on"
+    return tr("{name} called from {share} on", name=nice_names(card.classes)[1], share=called_from(card, threshold))
 
 
 def _value(card: Card) -> float:

@@ -15,22 +15,29 @@ from xrai.audit import CLEANED, Audit, Finding
 from xrai.audit.findings import BLANK, CONFLICTING, EXACT, NEAR, PATIENTS, REMOVABLE
 from xrai.dataset import Dataset
 from xrai.errors import DatasetError, JobError
-from xrai.figures import SPLIT_WORDS
+from xrai.language import marked, told, tr
 from xrai.sources import SPLITS
 
 WORDS = {
-    CONFLICTING: "Pictures with two labels",
-    EXACT: "Equal files",
-    NEAR: "Near copies",
-    PATIENTS: "Scans of patients who stand in a later split too",
-    BLANK: "Blank films",
+    CONFLICTING: marked("Pictures with two labels"),
+    EXACT: marked("Equal files"),
+    NEAR: marked("Near copies"),
+    PATIENTS: marked("Scans of patients who stand in a later split too"),
+    BLANK: marked("Blank films"),
 }
 HELPS = {
-    CONFLICTING: "All scans of such a picture are taken out, as nobody can say which label is right.",
-    EXACT: "One of each stays: the one in the test, else in validation, so that the test stays what it is.",
-    NEAR: "One of each stays: the one in the test, else in validation; of several there, the one with most detail.",
-    PATIENTS: "Their scans in the later split stay.",
-    BLANK: "There is nothing to learn from them.",
+    CONFLICTING: marked("All scans of such a picture are taken out, as nobody can say which label is right."),
+    EXACT: marked("One of each stays: the one in the test, else in validation, so that the test stays what it is."),
+    NEAR: marked(
+        "One of each stays: the one in the test, else in validation; of several there, the one with most detail."
+    ),
+    PATIENTS: marked("Their scans in the later split stay."),
+    BLANK: marked("There is nothing to learn from them."),
+}
+_PLACES = {
+    "train": marked("{n:,} of training"),
+    "val": marked("{n:,} of validation"),
+    "test": marked("{n:,} of test"),
 }
 KEPT = "kept.txt"
 """In the job's folder: the files that stay all the same, one a line."""
@@ -39,24 +46,24 @@ KEPT = "kept.txt"
 def offer_cleaning(dataset: Dataset, found: Audit) -> None:
     """Choose what to take out, and make the copy without it."""
     removable = [finding for finding in found.findings if finding.kind in REMOVABLE and finding.suggestion]
-    st.subheader("A cleaned copy", anchor=False)
+    st.subheader(tr("A cleaned copy"), anchor=False)
     if not removable:
-        st.caption("There is nothing to take out: no copies, no conflicting labels and no blank films were found.")
+        st.caption(tr("There is nothing to take out: no copies, no conflicting labels and no blank films were found."))
         return
-    st.markdown("A new dataset without the scans ticked here. This one stays as it is.")
+    st.markdown(tr("A new dataset without the scans ticked here. This one stays as it is."))
     for finding in removable:
         _tick(found, finding)
     rows = taken_out(found)
     st.markdown(_summary(dataset, rows))
     if (dataset.splits[rows] == SPLITS.index("test")).any():
-        st.caption("The test changes too: do not compare figures on the copy with those on this one.")
+        st.caption(tr("The test changes too: do not compare figures on the copy with those on this one."))
     with st.container(horizontal=True, vertical_alignment="bottom"):
         name = st.text_input(
-            "Name of the new dataset", free_name(f"{dataset.path.stem}-clean"), max_chars=60, width=320,
+            tr("Name of the new dataset"), free_name(f"{dataset.path.stem}-clean"), max_chars=60, width=320,
             key=f"clean_name_{dataset.path.stem}",
         )  # fmt: skip
         wanted = st.button(
-            "Make the cleaned copy", type="primary", icon=":material/cleaning_services:", key="clean_start",
+            tr("Make the cleaned copy"), type="primary", icon=":material/cleaning_services:", key="clean_start",
             disabled=not rows,
         )  # fmt: skip
     if wanted:
@@ -72,7 +79,7 @@ def keep_switch(found: Audit, kind: str, group: Sequence[int]) -> None:
     """A tick to leave a group of scans as it is; it stays when the page of scans is turned."""
     key = f"keep_{found.fingerprint[:12]}_{kind}_{group[0]}"
     st.checkbox(
-        "Leave these as they are", (kind, tuple(group)) in _kept(found), key=key, on_change=_switch,
+        tr("Leave these as they are"), (kind, tuple(group)) in _kept(found), key=key, on_change=_switch,
         args=(found, kind, tuple(group)),
     )  # fmt: skip
 
@@ -96,7 +103,8 @@ def _kept_rows(found: Audit) -> set[int]:
 def _tick(found: Audit, finding: Finding) -> None:
     n = len(set(finding.suggestion) - _kept_rows(found))
     st.checkbox(
-        f"{WORDS[finding.kind]}: {scans(n)}", finding.kind in CLEANED, help=HELPS[finding.kind],
+        tr("{what}: {scans}", what=tr(WORDS[finding.kind]), scans=scans(n)), finding.kind in CLEANED,
+        help=tr(HELPS[finding.kind]),
         key=_tick_key(found, finding.kind), disabled=not n, persist_state="session",
     )  # fmt: skip
 
@@ -117,11 +125,15 @@ def _tick_key(found: Audit, kind: str) -> str:
 def _summary(dataset: Dataset, rows: Sequence[int]) -> str:
     """How many scans a copy made now would lack of each split, and how many stay."""
     if not rows:
-        return "Nothing is ticked, so nothing would be taken out."
+        return tr("Nothing is ticked, so nothing would be taken out.")
     counts = [(split, int((dataset.splits[rows] == number).sum())) for number, split in enumerate(SPLITS)]
-    parts = [f"{n:,} of {SPLIT_WORDS[split].lower()}" for split, n in counts if n]
-    kept = len(dataset) - len(rows)
-    return f"**{len(rows):,} of {scans(len(dataset))}** would be taken out: {listed(parts)}. {scans(kept)} stay."
+    return tr(
+        "**{n:,} of {all_scans}** would be taken out: {places}. {kept} stay.",
+        n=len(rows),
+        all_scans=scans(len(dataset)),
+        places=listed([tr(_PLACES[split], n=n) for split, n in counts if n]),
+        kept=scans(len(dataset) - len(rows)),
+    )
 
 
 def _start(dataset: Dataset, found: Audit, name: str) -> None:
@@ -129,7 +141,9 @@ def _start(dataset: Dataset, found: Audit, name: str) -> None:
         out = new_dataset(name)
         folder = jobs.build_folder(out)
         if jobs.Job(folder).is_active:
-            raise JobError(f"“{out.stem}” is being made already: wait until it is done, or choose another name.")
+            raise JobError(
+                tr("“{name}” is being made already: wait until it is done, or choose another name.", name=out.stem)
+            )
         arguments = ["clean", str(dataset.path), str(out)]
         for kind in _ticked(found):
             arguments += ["--only", kind]
@@ -148,6 +162,10 @@ def _noted(folder: Path, files: Sequence[str]) -> Path:
         file.write_text("\n".join(files), encoding="utf-8")
     except OSError as error:
         raise DatasetError(
-            f"What is to stay cannot be noted in {folder} ({error.strerror}): free some disk space, or check its rights."
+            tr(
+                "What is to stay cannot be noted in {folder} ({why}): free some disk space, or check its rights.",
+                folder=folder,
+                why=told(str(error.strerror)),
+            )
         ) from error
     return file

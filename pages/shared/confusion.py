@@ -18,6 +18,7 @@ from xrai.dataset import open_dataset
 from xrai.errors import CheckpointError
 from xrai.figures import captioned, confusion_figure
 from xrai.heatmaps import overlay
+from xrai.language import marked, tr
 from xrai.measurements import Measurement
 from xrai.scans import Scan
 
@@ -59,7 +60,7 @@ def cells_and_scans(
         st.session_state[cell_key] = cells[0]
     halves = st.grid(2, min_column_width=320)
     with halves.cell():
-        as_rates = st.toggle("Shares of the true class in large", key="evaluate_rates", persist_state="session")
+        as_rates = st.toggle(tr("Shares of the true class in large"), key="evaluate_rates", persist_state="session")
         truth, called = divmod(st.session_state[cell_key], len(classes))
         st.plotly_chart(
             captioned(
@@ -69,16 +70,17 @@ def cells_and_scans(
             config=chart_config(f"{checkpoint.name}-{place}-confusion", still=True),
         )  # fmt: skip
     with halves.cell():
-        st.markdown(
+        st.markdown(tr(
             "Each row holds the scans that truly are of a class; each column what the model called. "
             "Teal is right, orange is wrong. **Click a cell, or choose it here, to see its scans.**"
-        )
+        ))  # fmt: skip
         if card.threshold and explains:
             value, name = card.threshold["value"], nice(card.threshold["class"])
-            st.caption(plain(f"Called {name} from a probability of {100 * value:.3g} % on."))
+            st.caption(plain(tr("Called {name} from a probability of {n:.3g} % on.", name=name, n=100 * value)))
+        words = {item: _cell_words(item, matrix, names) for item in cells}
         cell = st.selectbox(
-            "Cell", cells, key=cell_key, persist_state="session",
-            format_func=lambda item: _cell_words(item, matrix, names),
+            tr("Cell"), cells, key=cell_key, persist_state="session",
+            format_func=words.__getitem__,
         )  # fmt: skip
         truth, called = divmod(cell, len(classes))
         _cell_summary(matrix, names, truth, called)
@@ -86,7 +88,7 @@ def cells_and_scans(
         if opens:
             _legend(names[called], explains=explains)
     if not opens:
-        st.info("The scans of a cell can be opened once the model is measured on the dataset as it is now.")
+        st.info(tr("The scans of a cell can be opened once the model is measured on the dataset as it is now."))
         return
     with stated_errors():
         pictures = _pictures_of(checkpoint, path, measured, shown, classes[called] if explains else None)
@@ -118,16 +120,24 @@ def _cells_by_interest(matrix: list[list[int]]) -> list[int]:
 
 def _cell_words(cell: int, matrix: list[list[int]], names: list[str]) -> str:
     truth, called = divmod(cell, len(names))
-    how = f"{names[truth]}, called right" if truth == called else f"{names[truth]} called {names[called]}"
-    return f"{how}: {scans(matrix[truth][called])}"
+    words = {"truth": names[truth], "scans": scans(matrix[truth][called])}
+    if truth == called:
+        return tr("{truth}, called right: {scans}", **words)
+    return tr("{truth} called {called}: {scans}", called=names[called], **words)
 
 
 def _cell_summary(matrix: list[list[int]], names: list[str], truth: int, called: int) -> None:
     count, of = matrix[truth][called], sum(matrix[truth])
-    verdict = "called right" if truth == called else f"called {names[called]} by mistake"
-    st.markdown(plain(f"{count:,} of {of:,} {names[truth]} scans were {verdict}, {measure(count / of)}."))
+    words = {"n": count, "of": of, "truth": names[truth], "share": measure(count / of)}
+    if truth == called:
+        said = tr("{n:,} of {of:,} {truth} scans were called right, {share}.", **words)
+    else:
+        said = tr(
+            "{n:,} of {of:,} {truth} scans were called {called} by mistake, {share}.", called=names[called], **words
+        )
+    st.markdown(plain(said))
     if all(not n for t, row in enumerate(matrix) for c, n in enumerate(row) if t != c):
-        st.success("No scan was called wrong.", icon=":material/check_circle:")
+        st.success(tr("No scan was called wrong."), icon=":material/check_circle:")
 
 
 def _scans_on_screen(measured: Measurement, names: list[str], truth: int, called: int, key: str) -> np.ndarray:
@@ -135,18 +145,19 @@ def _scans_on_screen(measured: Measurement, names: list[str], truth: int, called
     found = measured.predictions.cell(truth, called)
     first, shown = one_page(found, PER_PAGE, key)
     if len(found) > 1:
-        st.caption(plain(
-            f"{first + 1:,} to {first + len(shown):,} of {scans(len(found))} are shown, the worst first: those with the "
-            f"lowest probability of {names[truth]}."
-        ))  # fmt: skip
+        st.caption(plain(tr(
+            "{first:,} to {last:,} of {scans} are shown, the worst first: those with the lowest probability of {name}.",
+            first=first + 1, last=first + len(shown), scans=scans(len(found)), name=names[truth],
+        )))  # fmt: skip
     return shown
 
 
 def _legend(called: str, *, explains: bool) -> None:
     if explains:
-        colour_scale(OPACITY, plain(f"Left the scan, right what speaks in it for {called}, as it was called."))
+        words = tr("Left the scan, right what speaks in it for {name}, as it was called.", name=called)
+        colour_scale(OPACITY, plain(words))
     else:
-        st.caption("No heatmaps: the weights that gave these answers are not the model's any more.")
+        st.caption(tr("No heatmaps: the weights that gave these answers are not the model's any more."))
 
 
 def _pictures_of(
@@ -161,7 +172,9 @@ def _pictures_of(
     rows = measured.predictions.rows[shown]
     with open_dataset(path) as dataset:
         if rows.max() >= len(dataset):
-            raise CheckpointError("The kept predictions are of other scans than the dataset holds: measure again.")
+            raise CheckpointError(
+                marked("The kept predictions are of other scans than the dataset holds: measure again.")
+            )
         squares = dataset.images(rows)
     if class_name is None:
         return [_picture(square) for square in squares]
@@ -173,13 +186,17 @@ def _scan_words(measured: Measurement, names: list[str], position: int) -> None:
     predictions = measured.predictions
     truth, called = predictions.labels[position], predictions.called[position]
     shares = predictions.probabilities[position]
-    said = f"**{plain(names[truth])}** {plain(percent(shares[truth]))}, the truth"
-    if truth != called:
-        said += f" · **{plain(names[called])}** {plain(percent(shares[called]))}, as called"
+    words = {"truth": plain(names[truth]), "share": plain(percent(shares[truth]))}
+    if truth == called:
+        said = tr("**{truth}** {share}, the truth and as called", **words)
     else:
-        said += " and as called"
+        said = tr(
+            "**{truth}** {share}, the truth · **{called}** {other}, as called",
+            called=plain(names[called]), other=plain(percent(shares[called])), **words,
+        )  # fmt: skip
     st.markdown(said)
-    st.caption(plain(f"{predictions.files[position]}, patient {predictions.patients[position]}"))
+    whose = {"file": predictions.files[position], "patient": predictions.patients[position]}
+    st.caption(plain(tr("{file}, patient {patient}", **whose)))
 
 
 def _heatmaps(
@@ -191,7 +208,7 @@ def _heatmaps(
     wanted = [(key, fingerprint, int(row), class_name) for row in rows]
     if any(item not in memory for item in wanted):
         reader = reader_for(checkpoint)
-        with st.spinner("Looking at where the model looked…"):
+        with st.spinner(tr("Looking at where the model looked…")):
             for item, square in zip(wanted, squares, strict=True):
                 if item not in memory:
                     memory[item] = reader.heatmap(_as_scan(square), class_name).astype(np.float16)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from xrai.checkpoint import open_checkpoint
 from xrai.errors import CheckpointError, DatasetError
+from xrai.language import tr
 from xrai.settings import data_dir
 
 
@@ -20,10 +21,18 @@ def new_dataset(name: str) -> Path:
     try:
         open_checkpoint(name)  # what is no name for a model's folder is none for a file either
     except CheckpointError as error:
-        raise DatasetError(str(error).replace("a model's name", "a dataset's name")) from error
+        raise DatasetError(
+            tr(
+                "“{name}” cannot be a dataset's name: use up to 80 letters, digits, spaces, and - _ + . in between, and "
+                "no name that XRAI or Windows keeps for itself.",
+                name=name,
+            )
+        ) from error
     out = data_dir() / f"{name}.hdf5"
     if out.exists():
-        raise DatasetError(f"There is already a dataset “{name}”: choose another name, or delete it first.")
+        raise DatasetError(
+            tr("There is already a dataset “{name}”: choose another name, or delete it first.", name=name)
+        )
     return out
 
 

@@ -14,19 +14,20 @@ from pages.shared.charts import chart_config
 from pages.shared.datasets import SPLIT_HELP
 from pages.shared.deletion import ask_before_deleting
 from pages.shared.page import one_page, stated_later
-from pages.shared.words import nice, plain, scans
+from pages.shared.words import nice, plain, scans, written
 from xrai import jobs
 from xrai.audit import audit_file
 from xrai.checkpoint import list_checkpoints
 from xrai.dataset import Dataset, open_dataset
 from xrai.errors import DatasetError
-from xrai.figures import SPLIT_WORDS, class_balance
+from xrai.figures import SPLIT_NAMES, SPLIT_WORDS, class_balance
+from xrai.language import marked, told, tr, trn
 from xrai.settings import inbox_dir, shown_path
 from xrai.sources import SPLITS
 
 PER_PAGE = 18
 COLUMNS = 6
-SCANS, CHECK = "Scans", "Check"
+SCANS, CHECK, ALL = marked("Scans"), marked("Check"), marked("All")
 
 
 def browse(datasets: list[Path]) -> None:
@@ -35,7 +36,7 @@ def browse(datasets: list[Path]) -> None:
     wanted = st.session_state.get("dataset_shown")
     first = wanted if wanted in names else st.session_state.get("dataset_seen")  # while the wanted one is being made
     chosen = st.selectbox(
-        "Dataset", names, index=names.index(first) if first in names else 0,
+        tr("Dataset"), names, index=names.index(first) if first in names else 0,
         format_func=lambda item: Path(item).stem, key=f"dataset_browse_{wanted in names}_{wanted}",
     )  # fmt: skip
     st.session_state["dataset_seen"] = chosen
@@ -51,25 +52,23 @@ def browse(datasets: list[Path]) -> None:
             )
         with halves.cell():
             for note in dataset.notes:
-                st.markdown(f":material/info: {plain(note)}")
+                st.markdown(f":material/info: {plain(told(note))}")
             st.markdown(in_a_line(check))
             if st.session_state.get("dataset_part") != CHECK:
-                words = "See what the check found" if check.found else "To the check"
-                st.button(words, icon=":material/fact_check:", type="tertiary", on_click=_to_the_check)
-            st.page_link("pages/lab/train.py", label="Train a model on it", icon=":material/model_training:")
+                st.button(
+                    tr("See what the check found") if check.found else tr("To the check"), icon=":material/fact_check:",
+                    type="tertiary", key="dataset_to_check", on_click=_to_the_check,
+                )  # fmt: skip
+            st.page_link("pages/lab/train.py", label=tr("Train a model on it"), icon=":material/model_training:")
             st.button(
-                "Delete this dataset", icon=":material/delete:", type="tertiary", on_click=_delete, args=(Path(chosen),)
-            )
+                tr("Delete this dataset"), icon=":material/delete:", type="tertiary", key=f"dataset_delete_{chosen}",
+                on_click=_delete, args=(Path(chosen),),
+            )  # fmt: skip
         if dataset.skipped:
-            unread = scans(len(dataset.skipped)).replace("scan", "file")
-            with st.expander(f"{unread} could not be read", icon=":material/warning:"):
-                st.dataframe(
-                    pd.DataFrame([(item.file, item.reason) for item in dataset.skipped], columns=["File", "Reason"]),
-                    hide_index=True,
-                )
+            _unread(dataset)
         st.session_state.setdefault("dataset_part", SCANS)
         part = st.segmented_control(
-            "What to look at", [SCANS, CHECK], key="dataset_part", required=True,
+            tr("What to look at"), [SCANS, CHECK], format_func=tr, key="dataset_part", required=True,
             label_visibility="collapsed", persist_state="session",
         )  # fmt: skip
         if part == CHECK:
@@ -82,16 +81,25 @@ def _to_the_check() -> None:
     st.session_state["dataset_part"] = CHECK
 
 
+def _unread(dataset: Dataset) -> None:
+    """The files that are not in the dataset, each with the reason."""
+    n = len(dataset.skipped)
+    label = trn("{n:,} file could not be read", "{n:,} files could not be read", n)
+    with st.expander(label, icon=":material/warning:", key="dataset_unread"):
+        rows = [(item.file, told(item.reason)) for item in dataset.skipped]
+        st.dataframe(pd.DataFrame(rows, columns=[tr("File"), tr("Reason")]), hide_index=True)
+
+
 def _about(dataset: Dataset) -> None:
     if dataset.drawings:
-        st.caption(":material/draw: **Drawings**, no patients: for practice only.")
+        st.caption(":material/draw: " + tr("**Drawings**, no patients: for practice only."))
     elif dataset.population:
-        st.caption(plain(f"Patients: {dataset.population}"))
+        st.caption(tr("Patients: {population}", population=plain(told(dataset.population))))
     facts = st.grid(4, min_column_width=150)
-    facts.metric("Scans", f"{len(dataset):,}")
-    facts.metric("Patients", f"{len(set(dataset.patients)):,}")
-    facts.metric("Stored size", f"{dataset.size} × {dataset.size}")
-    facts.metric("File", f"{dataset.path.stat().st_size / 1024**2:,.0f} MB")
+    facts.metric(tr("Scans"), written(len(dataset), ","))
+    facts.metric(tr("Patients"), written(len(set(dataset.patients)), ","))
+    facts.metric(tr("Stored size"), f"{dataset.size} × {dataset.size}")
+    facts.metric(tr("File"), tr("{size:,.0f} MB", size=dataset.path.stat().st_size / 1024**2))
 
 
 def _nice_counts(dataset: Dataset) -> dict[str, dict[str, int]]:
@@ -100,14 +108,14 @@ def _nice_counts(dataset: Dataset) -> dict[str, dict[str, int]]:
 
 def _grid(dataset: Dataset) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        name = st.selectbox("Class", ["All", *dataset.classes], format_func=nice, key="grid_class", width=200)
+        name = st.selectbox(tr("Class"), [ALL, *dataset.classes], format_func=nice, key="grid_class", width=200)
         split = st.selectbox(
-            "Split", ["all", *SPLITS], format_func=SPLIT_WORDS.__getitem__, key="grid_split", width=200,
-            help=SPLIT_HELP,
+            tr("Split"), ["all", *SPLITS], format_func=lambda item: tr(SPLIT_WORDS[item]), key="grid_split", width=200,
+            help=tr(SPLIT_HELP),
         )  # fmt: skip
-        search = st.text_input("File name contains", key="grid_search", width=300)
+        search = st.text_input(tr("File name contains"), key="grid_search", width=300)
     keep = np.ones(len(dataset), bool)
-    if name != "All":
+    if name != ALL:
         keep &= dataset.labels == dataset.classes.index(name)
     if split != "all":
         keep &= dataset.splits == SPLITS.index(split)
@@ -115,24 +123,26 @@ def _grid(dataset: Dataset) -> None:
         keep &= np.array([search.lower() in file.lower() for file in dataset.files])
     rows = np.flatnonzero(keep)
     if not len(rows):
-        st.info("No scan fits. Choose another class or split, or search for less.")
+        st.info(tr("No scan fits. Choose another class or split, or search for less."))
         return
     first, shown = one_page(rows, PER_PAGE, f"grid_{name}_{split}_{search}")
-    st.caption(f"{scans(len(rows))}, {first + 1:,} to {first + len(shown):,} shown.")
+    st.caption(
+        tr("{scans}, {first:,} to {last:,} shown.", scans=scans(len(rows)), first=first + 1, last=first + len(shown))
+    )
     grid = st.grid(COLUMNS, min_column_width=120)
     for row, square in zip(shown, dataset.images(shown), strict=True):
         label, where = dataset.classes[dataset.labels[row]], SPLITS[dataset.splits[row]]
         with grid.cell():
             st.image(square, width="stretch")
-            st.caption(
-                f"{plain(nice(label))}, {SPLIT_WORDS[where].lower()}  \n{plain(Path(str(dataset.files[row])).name)}"
-            )
+            st.caption(f"{plain(nice(label))}, {tr(SPLIT_NAMES[where])}  \n{plain(Path(str(dataset.files[row])).name)}")
 
 
 def _delete(file: Path) -> None:
-    words = (
-        f"**{plain(file.stem)}** is deleted from this computer. The scans that it was built from stay where they are, "
-        f"an uploaded zip in {plain(str(inbox_dir()))}."
+    words = tr(
+        "**{name}** is deleted from this computer. The scans that it was built from stay where they are, an uploaded zip "
+        "in {inbox}.",
+        name=plain(file.stem),
+        inbox=plain(str(inbox_dir())),
     )
     ask_before_deleting("dataset", words, _delete_now, file)
 
@@ -145,7 +155,11 @@ def _delete_now(file: Path) -> None:
             audit_file(file).unlink(missing_ok=True)
         except OSError as error:
             raise DatasetError(
-                f"“{file.stem}” cannot be deleted now ({error.strerror}): close whatever uses it and try again."
+                tr(
+                    "“{name}” cannot be deleted now ({why}): close whatever uses it and try again.",
+                    name=file.stem,
+                    why=told(str(error.strerror)),
+                )
             ) from error
         for folder in (jobs.audit_folder(file), jobs.build_folder(file)):
             shutil.rmtree(folder, ignore_errors=True)
@@ -153,10 +167,12 @@ def _delete_now(file: Path) -> None:
 
 def _check_unused(file: Path) -> None:
     if jobs.Job(jobs.audit_folder(file)).is_active:
-        raise DatasetError(f"“{file.stem}” is being checked: stop that first, or wait.")
+        raise DatasetError(tr("“{name}” is being checked: stop that first, or wait.", name=file.stem))
     for job in jobs.active_in(jobs.build_folder(file).parent):
         if job.details.get("arguments", [])[:2] == ["clean", str(file)]:
-            raise DatasetError(f"“{job.title}” is being made from it: stop that first, or wait.")
+            raise DatasetError(tr("“{name}” is being made from it: stop that first, or wait.", name=told(job.title)))
     for checkpoint in list_checkpoints():
         if jobs.Job(checkpoint.folder).is_active and checkpoint.config()["dataset"] == shown_path(file):
-            raise DatasetError(f"The model “{checkpoint.name}” is being trained on it: stop that first, or wait.")
+            raise DatasetError(
+                tr("The model “{name}” is being trained on it: stop that first, or wait.", name=checkpoint.name)
+            )

@@ -12,9 +12,10 @@ import streamlit as st
 from xrai.checkpoint import Card
 from xrai.dataset import open_dataset
 from xrai.errors import DatasetError
+from xrai.language import marked
 
 SPLITS = ("test", "val", "train")
-SPLIT_HELP = (
+SPLIT_HELP = marked(
     "Training scans are learned from, validation scans choose the best moment of a run, test scans are kept for the "
     "final measurement."
 )

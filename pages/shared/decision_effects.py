@@ -29,17 +29,28 @@ from xrai.calibration import (
 )
 from xrai.checkpoint import Card, Checkpoint
 from xrai.decisions import settled, validation_of
-from xrai.figures import SPLIT_WORDS, captioned, thousand_figure, threshold_figure
+from xrai.figures import captioned, thousand_figure, threshold_figure
 from xrai.kit import KIT, Validation
+from xrai.language import marked, told, tr
 from xrai.measurements import Measurement
 from xrai.metrics import Interval, predict, share_by_patient
 
-LOOKING_FLATTERS = (
+LOOKING_FLATTERS = marked(
     "All of this is chosen on the validation scans, never on the test scans: their column only shows what comes of it. "
     "Whoever moves the controls until that column looks good fits the model to these very scans, and its figures flatter "
     "from then on."
 )
-BY_CHANCE = "In brackets: the 95 % interval."
+BY_CHANCE = marked("In brackets: the 95 % interval.")
+SCANS_OF = {
+    "train": marked("Training scans of {dataset}"),
+    "val": marked("Validation scans of {dataset}"),
+    "test": marked("Test scans of {dataset}"),
+}
+INSTEAD = {
+    "train": marked("**If they are like the training scans instead**: {words}"),
+    "val": marked("**If they are like the validation scans instead**: {words}"),
+    "test": marked("**If they are like the test scans instead**: {words}"),
+}
 
 Share = tuple[float, Interval] | None
 """A share of scans with its interval; None where there are no such scans."""
@@ -126,21 +137,26 @@ def not_sure(card: Card) -> str:
     """Where it is not sure, as a sentence."""
     assert card.doubt is not None
     if len(card.classes) != 2:
-        return f"At most {100 * card.doubt.alpha:.3g} in 100 scans of each class are to get a wrong firm answer."
+        return tr(
+            "At most {n:.3g} in 100 scans of each class are to get a wrong firm answer.", n=100 * card.doubt.alpha
+        )
     zone = told_zone(card)
     if zone is None:
-        return "No answer is “not sure”: the classes are told apart well enough without."
-    return f"Between {percent(zone[0])} and {percent(zone[1])} the answer is “not sure: ask a radiologist”."
+        return tr("No answer is “not sure”: the classes are told apart well enough without.")
+    return tr(
+        "Between {low} and {high} the answer is “not sure: ask a radiologist”.",
+        low=percent(zone[0]), high=percent(zone[1]),
+    )  # fmt: skip
 
 
 def _threshold_chart(card: Card, points: dict[str, list[float]], about: Sequence[str]) -> go.Figure:
     """In probabilities as people are told them."""
     first, second = nice_names(card.classes)
-    told = points | {"threshold": told_each(card, points["threshold"])}
+    at_home = points | {"threshold": told_each(card, points["threshold"])}
     figure = threshold_figure(
-        told, (first, second), told_threshold(card), zone=told_zone(card), interval=_told_interval(card)
+        at_home, (first, second), told_threshold(card), zone=told_zone(card), interval=_told_interval(card)
     )
-    figure.update_xaxes(title=f"Called {escape(second, quote=False)} from here on")  # fits half a page
+    figure.update_xaxes(title=tr("Called {name} from here on", name=escape(second, quote=False)))  # fits half a page
     return captioned(figure, *about, *filter(None, [for_whom(card)]))
 
 
@@ -159,45 +175,42 @@ def chart(name: str, preview: Preview, about: Sequence[str]) -> None:
 def what_comes_out(card: Card) -> None:
     """How the threshold came out on the validation scans, and where it is not sure."""
     names = nice_names(card.classes)
-    told = []
+    said = []
     if card.threshold and len(names) == 2:
         chosen = replace(Threshold.from_dict(card.threshold), interval=_told_interval(card))
-        told.append(chosen.sentence((names[0], names[1])))
+        said.append(told(chosen.sentence((names[0], names[1]))))
     if card.doubt:
-        told += [not_sure(card)] if len(names) == 2 else []
-        told.append(card.doubt.sentence(tuple(names)))
-    st.markdown(plain(" ".join(told)))
+        said += [not_sure(card)] if len(names) == 2 else []
+        said.append(told(card.doubt.sentence(tuple(names))))
+    st.markdown(plain(" ".join(said)))
 
 
 def table(preview: Preview, effect: Effect | None, measured: Measurement | None) -> None:
     """What it does to the validation scans, and beside them to those that were measured."""
-    columns = {"Validation scans, on which it is chosen": _rows(preview.card, preview.effect)}
+    columns = {tr("Validation scans, on which it is chosen"): _rows(preview.card, preview.effect)}
     is_test = False
     if effect is not None and measured is not None:
         is_test = measured.report["split"] == "test"
-        columns[f"{_split(measured)} scans of {measured.report['dataset']}"] = _rows(preview.card, effect)
+        title = tr(SCANS_OF[measured.report["split"]], dataset=measured.report["dataset"])
+        columns[title] = _rows(preview.card, effect)
     table = pd.DataFrame(columns)
-    table.insert(0, "What it does", table.index)
+    table.insert(0, tr("What it does"), table.index)
     st.table(table.rename(columns=plain), border="horizontal", hide_index=True)
-    st.caption(BY_CHANCE)
+    st.caption(tr(BY_CHANCE))
     if is_test:
-        st.caption(f":material/visibility: {LOOKING_FLATTERS}")
-
-
-def _split(measured: Measurement) -> str:
-    name = str(measured.report["split"])
-    return SPLIT_WORDS.get(name, name)
+        st.caption(f":material/visibility: {tr(LOOKING_FLATTERS)}")
 
 
 def _rows(card: Card, effect: Effect) -> dict[str, str]:
     names, answers = list(map(plain, nice_names(card.classes))), effect.answers
     rows = {}
     if len(names) == 2:
-        rows = {f"**{names[1]}** found": _shown(effect.found), f"**{names[0]}** cleared": _shown(effect.cleared)}
-    rows["Answered firmly"] = with_interval(answers["answered"], answers["answered_interval"], as_percent=True)
-    rows["Of these, right"] = with_interval(answers["right"], answers["right_interval"], as_percent=True)
+        rows[tr("**{name}** found", name=names[1])] = _shown(effect.found)
+        rows[tr("**{name}** cleared", name=names[0])] = _shown(effect.cleared)
+    rows[tr("Answered firmly")] = with_interval(answers["answered"], answers["answered_interval"], as_percent=True)
+    rows[tr("Of these, right")] = with_interval(answers["right"], answers["right_interval"], as_percent=True)
     for name, row in zip(names, answers["per_class"], strict=True):
-        rows[f"**{name}** with a wrong firm answer"] = with_interval(
+        rows[tr("**{name}** with a wrong firm answer", name=name)] = with_interval(
             row["wrong"], row["wrong_interval"], as_percent=True
         )
     return rows
@@ -215,40 +228,47 @@ def thousand(
 ) -> None:  # fmt: skip
     """What becomes of 1,000 people as the validation scans have it, and in a sentence as those that were measured."""
     card = preview.card
-    people, condition = people_in(card), condition_of(card.classes[1])
+    people, condition = told(people_in(card)), told(condition_of(card.classes[1]))
     found, cleared = preview.effect.found, preview.effect.cleared
     if found is None or cleared is None:
         return
-    st.markdown(plain(
-        f"What it means for 1,000 {people}, of whom {100 * prevalence:.3g} in 100 have {condition}, "
-        "if they are like the validation scans:"
-    ))  # fmt: skip
+    st.markdown(plain(tr(
+        "What it means for 1,000 {people}, of whom {n:.3g} in 100 have {condition}, if they are like the validation "
+        "scans:",
+        people=people, n=100 * prevalence, condition=condition,
+    )))  # fmt: skip
     counts = per_thousand(found[0], cleared[0], prevalence)
     figure = captioned(thousand_figure(counts, condition, people), *about)
     st.plotly_chart(figure, key=f"decide_thousand_{name}", config=chart_config(f"{name}-thousand", still=True))
-    told = [*_in_words(card, preview.effect, prevalence), *_left_out(card, preview.effect, prevalence)]
-    st.markdown("\n".join(f"- {plain(sentence)}" for sentence in told))
+    said = [*_in_words(card, preview.effect, prevalence), *_left_out(card, preview.effect, prevalence)]
+    st.markdown("\n".join(f"- {plain(sentence)}" for sentence in said))
     if effect and measured and effect.found and effect.cleared:
         other = per_thousand(effect.found[0], effect.cleared[0], prevalence)
-        counts = (
-            f"{other.found:,} found, {other.missed:,} missed, {other.alarms:,} false alarms, {other.cleared:,} cleared."
+        counts = tr(
+            "{found:,} found, {missed:,} missed, {alarms:,} false alarms, {cleared:,} cleared.", **other._asdict()
         )
         words = " ".join([counts, *_in_words(card, effect, prevalence)])
-        st.markdown(f"**If they are like the {plain(_split(measured).lower())} scans instead**: {plain(words)}")
+        st.markdown(tr(INSTEAD[measured.report["split"]], words=plain(words)))
 
 
 def _in_words(card: Card, effect: Effect, prevalence: float) -> list[str]:
     """What either call means."""
     assert effect.found and effect.cleared
     first, second = nice_names(card.classes)
-    people, condition = people_in(card), condition_of(card.classes[1])
+    people, condition = told(people_in(card)), told(condition_of(card.classes[1]))
     have, have_not = predictive_values(effect.found[0], effect.cleared[0], prevalence)
-    told = []
+    said = []
     if have is not None:
-        told.append(f"Of 100 {people} who are called {second}, {_about(have)} have {condition}.")
+        said.append(tr(
+            "Of 100 {people} who are called {name}, {about} have {condition}.",
+            people=people, name=second, about=_about(have), condition=condition,
+        ))  # fmt: skip
     if have_not is not None:
-        told.append(f"Of 100 {people} who are called {first}, {_about(1 - have_not)} have {condition} all the same.")
-    return told
+        said.append(tr(
+            "Of 100 {people} who are called {name}, {about} have {condition} all the same.",
+            people=people, name=first, about=_about(1 - have_not), condition=condition,
+        ))  # fmt: skip
+    return said
 
 
 def _left_out(card: Card, effect: Effect, prevalence: float) -> list[str]:
@@ -257,12 +277,15 @@ def _left_out(card: Card, effect: Effect, prevalence: float) -> list[str]:
     if card.doubt is None or None in answered:
         return []
     unsure = 1000 * ((1 - prevalence) * (1 - answered[0]) + prevalence * (1 - answered[1]))
-    return [
-        f"{unsure:,.0f} of the 1,000 get the answer “not sure: ask a radiologist”; the picture counts them by what the "
-        "threshold alone would call them."
-    ]
+    return [tr(
+        "{n:,.0f} of the 1,000 get the answer “not sure: ask a radiologist”; the picture counts them by what the threshold "
+        "alone would call them.",
+        n=unsure,
+    )]  # fmt: skip
 
 
 def _about(share: float) -> str:
     count = of_hundred(min(max(share, 0.0), 1.0))
-    return {0: "fewer than 1", 100: "more than 99"}.get(count, f"about {count}")
+    if count in (0, 100):
+        return tr("more than 99") if count else tr("fewer than 1")
+    return tr("about {count}", count=count)

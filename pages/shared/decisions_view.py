@@ -27,6 +27,7 @@ from xrai.calibration import Goal, condition_of
 from xrai.checkpoint import Card, Checkpoint
 from xrai.decisions import ALPHA, decide, goal_of
 from xrai.kit import Validation
+from xrai.language import marked, told, tr
 from xrai.measurements import Measurement
 
 MOST = {"misses": 20.0, "alarms": 30.0, "given": 99.0}
@@ -34,6 +35,18 @@ USUAL = {"misses": 5.0, "alarms": 10.0}
 """In 100: where the sliders end, and where they begin unless the card says otherwise."""
 
 LEAST_DOUBT, MOST_DOUBT = 1.0, 20.0
+
+GOALS = {
+    "likeliest": marked("Whichever class is likelier is called"),
+    "misses": marked("Miss few with {second}"),
+    "alarms": marked("Raise few false alarms among {first}"),
+    "given": marked("A probability that you set"),
+}
+LIMITS = {
+    "misses": marked("At most so many of 100 scans of {second} are missed"),
+    "alarms": marked("At most so many of 100 scans of {first} are called {second}"),
+    "given": marked("Called {second} from this probability on, in %"),
+}
 
 
 class Choice(NamedTuple):
@@ -66,10 +79,10 @@ def decisions(
         stamp = stamp_of(checkpoint)
         lowest = _least_doubt(validation_scans(checkpoint, stamp))
         if lowest is None:
-            st.info(plain(
+            st.info(plain(tr(
                 "Nothing can be chosen here, because the validation scans lack one of the classes: build a dataset whose "
                 "validation split has scans of each, and train on that."
-            ), icon=":material/info:")  # fmt: skip
+            )), icon=":material/info:")  # fmt: skip
             return
         _in_force(now)
         halves = st.grid(2 if len(now.classes) == 2 else 1, min_column_width=340)
@@ -98,22 +111,26 @@ def _decided(card: Card) -> str:
 
 
 def _in_force(card: Card) -> None:
-    told = [_rule(card) if card.threshold else "whichever class is likeliest is called"]
     if card.doubt:
-        told.append(f"at most {100 * card.doubt.alpha:.3g} in 100 scans of each class may get a wrong firm answer")
+        doubt = tr("at most {n:.3g} in 100 scans of each class may get a wrong firm answer", n=100 * card.doubt.alpha)
     else:
-        told.append("every answer is firm")
-    whose = f" {plain(for_whom(card))}" if for_whom(card) else ""
-    st.markdown(f":material/gavel: **In force for reading scans**: {plain('; '.join(told))}.{whose}")
+        doubt = tr("every answer is firm")
+    words = tr("**In force for reading scans**: {rule}; {doubt}.", rule=plain(_rule(card)), doubt=plain(doubt))
+    st.markdown(f":material/gavel: {words} {plain(for_whom(card))}".strip())
 
 
 def _rule(card: Card) -> str:
+    """What is called when, as it stands within a sentence."""
+    if not card.threshold:
+        return tr("whichever class is likeliest is called")
     first, second = nice_names(card.classes)
-    value = percent(told_threshold(card))
-    goal = goal_of(card)
-    is_told = goal.kind != "given" and "goal" in (card.threshold or {})
-    why = f", chosen to {goal.in_words((first, second))}" if is_told else ""
-    return f"called {second} from a probability of {value} on{why}"
+    value, goal = percent(told_threshold(card)), goal_of(card)
+    if goal.kind == "given" or "goal" not in card.threshold:
+        return tr("called {name} from a probability of {value} on", name=second, value=value)
+    return tr(
+        "called {name} from a probability of {value} on, chosen to {goal}",
+        name=second, value=value, goal=told(goal.in_words((first, second))),
+    )  # fmt: skip
 
 
 def _least_doubt(validation: Validation) -> float | None:
@@ -145,7 +162,10 @@ def _controls(name: str, card: Card, lowest: float) -> Choice:
             _begin_anew(name)
             st.rerun()
         st.warning(
-            "Meanwhile **somebody else put another choice in force**: it stands above. Yours takes its place if you use it.",
+            tr(
+                "Meanwhile **somebody else put another choice in force**: it stands above. Yours takes its place if you "
+                "use it."
+            ),
             icon=":material/group:",
         )
     return chosen
@@ -154,55 +174,57 @@ def _controls(name: str, card: Card, lowest: float) -> Choice:
 def _goal_controls(key: str, card: Card, kept: Choice) -> tuple[str, float | None]:
     """What the threshold of two classes is to do, and its limit in 100."""
     first, second = map(plain, nice_names(card.classes))
-    labels = {
-        "likeliest": "Whichever class is likelier is called",
-        "misses": f"Miss few with {second}",
-        "alarms": f"Raise few false alarms among {first}",
-        "given": "A probability that you set",
-    }
+    labels = {kind: tr(message, first=first, second=second) for kind, message in GOALS.items()}
     kind = st.radio(
-        "What is the threshold to do?", list(labels), format_func=labels.__getitem__,
+        tr("What is the threshold to do?"), list(labels), format_func=labels.__getitem__,
         key=_begun(f"{key}_kind", kept.kind),
     )  # fmt: skip
-    of = {
-        "misses": f"At most so many of 100 scans of {second} are missed",
-        "alarms": f"At most so many of 100 scans of {first} are called {second}",
-        "given": f"Called {second} from this probability on, in %",
-    }
-    if kind not in of:
+    if kind not in LIMITS:
         return kind, None
     start = kept.limit if kind == kept.kind and kept.limit else USUAL.get(kind, _rounded_value(card))
     low, step = (1.0, 1.0) if kind == "given" else (0.5, 0.5)
     return kind, st.slider(
-        of[kind], min(low, start), max(MOST[kind], start), step=step, format="%.3g", key=_begun(f"{key}_{kind}", start),
+        tr(LIMITS[kind], first=first, second=second), min(low, start), max(MOST[kind], start), step=step, format="%.3g", key=_begun(f"{key}_{kind}", start),
     )  # fmt: skip
 
 
 def _prevalence(key: str, card: Card, kept: Choice) -> float:
     """How many of 100 of the team's patients have the second class."""
     prevalence = st.number_input(
-        f"Of 100 {people_in(card)} who are X-rayed with you, how many have {plain(condition_of(card.classes[1]))}?",
+        tr(
+            "Of 100 {people} who are X-rayed with you, how many have {condition}?",
+            people=told(people_in(card)), condition=plain(told(condition_of(card.classes[1]))),
+        ),
         0.1, 99.9, step=1.0, format="%g", key=_begun(f"{key}_prevalence", kept.prevalence),
-        help="Every probability here and on Diagnose is then told for your patients. Whichever class is likelier among "
-        "them is called, or what reaches a probability that you set, so that what is called moves with this number; a "
-        "threshold that limits errors stays, and so does the promise of few wrong firm answers.",
+        help=tr(
+            "Every probability here and on Diagnose is then told for your patients. Whichever class is likelier among "
+            "them is called, or what reaches a probability that you set, so that what is called moves with this number; "
+            "a threshold that limits errors stays, and so does the promise of few wrong firm answers."
+        ),
     )  # fmt: skip
     if card.prevalence is None:
-        st.caption(
-            f"Nobody has said yet: it begins at {kept.prevalence:.3g}, for which the model's probabilities hold now."
-        )
+        st.caption(tr(
+            "Nobody has said yet: it begins at {n:.3g}, for which the model's probabilities hold now.", n=kept.prevalence
+        ))  # fmt: skip
     return prevalence
 
 
 def _doubt_slider(key: str, kept: Choice, lowest: float, n_classes: int) -> float:
     doubt = st.slider(
-        f"At most so many of 100 scans of {'either' if n_classes == 2 else 'any'} class get a wrong firm answer; where "
-        "that cannot be kept, it is “not sure”",
+        tr(
+            "At most so many of 100 scans of either class get a wrong firm answer; where that cannot be kept, it is "
+            "“not sure”"
+        )
+        if n_classes == 2
+        else tr(
+            "At most so many of 100 scans of any class get a wrong firm answer; where that cannot be kept, it is "
+            "“not sure”"
+        ),
         lowest, max(MOST_DOUBT, lowest + 10, kept.doubt), step=0.1, format="%.3g", key=_begun(f"{key}_doubt", kept.doubt),
-        help="The fewer wrong answers you accept, the more scans XRAI leaves to a radiologist.",
+        help=tr("The fewer wrong answers you accept, the more scans XRAI leaves to a radiologist."),
     )  # fmt: skip
     if lowest > LEAST_DOUBT:
-        st.caption(f"Fewer than {lowest:.3g} cannot be promised from so few patients.")
+        st.caption(tr("Fewer than {n:.3g} cannot be promised from so few patients.", n=lowest))
     return doubt
 
 
@@ -251,15 +273,15 @@ def _buttons(checkpoint: Checkpoint, now: Card, chosen: Choice, preview: Preview
     kind, limit, alpha, prevalence = _wanted(chosen, now, lowest)
     with st.container(horizontal=True):
         st.button(
-            "Use this for reading scans", type="primary", icon=":material/gavel:", disabled=not is_changed,
+            tr("Use this for reading scans"), type="primary", icon=":material/gavel:", disabled=not is_changed,
             on_click=_use, args=(checkpoint, kind, limit, alpha, prevalence), key=f"decide_use_{checkpoint.name}",
         )  # fmt: skip
         st.button(
-            "Back to what is in force", icon=":material/undo:", disabled=chosen == kept,
+            tr("Back to what is in force"), icon=":material/undo:", disabled=chosen == kept,
             on_click=_begin_anew, args=(checkpoint.name,), key=f"decide_back_{checkpoint.name}",
         )  # fmt: skip
     if not is_changed:
-        st.caption("The controls stand at what is in force. Move one to see what it would do.")
+        st.caption(tr("The controls stand at what is in force. Move one to see what it would do."))
 
 
 def _use(checkpoint: Checkpoint, kind: str, limit: float | None, alpha: float | None, prevalence: float | None) -> None:
@@ -270,6 +292,9 @@ def _use(checkpoint: Checkpoint, kind: str, limit: float | None, alpha: float | 
             checkpoint, goal=Goal(cast(Any, kind), limit) if two else None, alpha=alpha, prevalence=prevalence
         )  # fmt: skip
         _begin_anew(checkpoint.name)
-        rule = f"From now on scans are {_rule(card)}. " if two else ""
-        zone = f"{not_sure(card)} " if card.doubt else ""
-        announce(f"{rule}{zone}Diagnose reads scans so, and the figures on this page follow.")
+        said = [
+            tr("From now on scans are {rule}.", rule=_rule(card)) if two else "",
+            not_sure(card) if card.doubt else "",
+            tr("Diagnose reads scans so, and the figures on this page follow."),
+        ]
+        announce(" ".join(filter(None, said)))

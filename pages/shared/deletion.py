@@ -6,23 +6,27 @@ from collections.abc import Callable
 
 import streamlit as st
 
+from xrai.language import marked, tr
+
+_QUESTIONS = {"model": marked("Delete this model?"), "dataset": marked("Delete this dataset?")}
+
 
 def ask_before_deleting(kind: str, words: str, delete: Callable[..., None], *what: object) -> None:
     """In a callback: a dialog that says what will be gone, with a button that deletes it and one that keeps it.
 
     Args:
-        kind: of what is to be deleted, such as “model”.
+        kind: of what is to be deleted, “model” or “dataset”.
         words: Markdown; what is deleted, and what stays.
         delete: the callback that deletes it.
         what: it is given.
     """
 
-    @st.dialog(f"Delete this {kind}?")
+    @st.dialog(tr(_QUESTIONS[kind]))
     def ask() -> None:
         st.markdown(words)
         yes, no = st.columns(2)
-        deleted = yes.button("Delete it", width="stretch", on_click=delete, args=what)
-        if deleted or no.button("Keep it", type="primary", width="stretch"):
+        deleted = yes.button(tr("Delete it"), width="stretch", on_click=delete, args=what, key="delete_it")
+        if deleted or no.button(tr("Keep it"), type="primary", width="stretch", key="keep_it"):
             st.rerun()
 
     ask()

@@ -17,6 +17,7 @@ from pages.shared.datasets import Facts
 from pages.shared.words import harmless, moment, scans, span
 from xrai.checkpoint import Card
 from xrai.figures import page_of
+from xrai.language import language, marked, speaking, told, tr
 from xrai.measurements import Measurement
 
 MATRIX_WIDTH = 560
@@ -38,19 +39,25 @@ def exports(name: str, card: Card, facts: Facts, measured: Measurement, figures:
         "chosen": card.threshold, "prevalence": card.prevalence,
         "threshold_told": card.told(card.threshold_value) if card.threshold_value is not None else None,
     }  # fmt: skip
-    made: dict[str, tuple[Callable[[], bytes], str, str, str]] = {
-        "Predictions (CSV)": (lambda: predictions_csv(measured), "predictions.csv", "text/csv", "Every scan with its truth, what it was called, whether firmly, and all probabilities."),
-        "Report (CSV)": (lambda: report_csv(measured, facts), "report.csv", "text/csv", "A line for each class and one for all, each figure with the ends of its interval."),
-        "Report (JSON)": (lambda: report_json(measured, about), "report.json", "application/json", "Everything on this page for another program, curves included."),
-        "Charts (HTML)": (lambda: charts_html(name, facts, measured, figures), "charts.html", "text/html", "All charts on one page that opens in any browser, without internet."),
+    spoken = language()  # a file is made when it is fetched, by a thread that knows no reader
+    made: dict[str, tuple[str, Callable[[], bytes], str, str]] = {
+        "predictions.csv": (tr("Predictions (CSV)"), lambda: predictions_csv(measured), "text/csv", tr("Every scan with its truth, what it was called, whether firmly, and all probabilities.")),
+        "report.csv": (tr("Report (CSV)"), lambda: report_csv(measured, facts), "text/csv", tr("A line for each class and one for all, each figure with the ends of its interval.")),
+        "report.json": (tr("Report (JSON)"), lambda: report_json(measured, about), "application/json", tr("Everything on this page for another program, curves included.")),
+        "charts.html": (tr("Charts (HTML)"), lambda: _charts_in(spoken, name, facts, measured, figures), "text/html", tr("All charts on one page that opens in any browser, without internet.")),
     }  # fmt: skip
     with st.container(horizontal=True):
-        for label, (make, ending, mime, words) in made.items():
+        for ending, (label, make, mime, words) in made.items():
             st.download_button(
                 label, make, f"{name}-{ending}", mime, icon=":material/download:", on_click="ignore", help=words,
+                key=f"evaluate_export_{ending}",
             )  # fmt: skip
-    whose = " Tables and reports hold probabilities as the model gave them, not as they are told for your patients."
-    st.caption(f"The camera above a chart saves it as a picture (PNG).{whose if for_whom(card) else ''}")
+    said = [tr("The camera above a chart saves it as a picture (PNG).")]
+    if for_whom(card):
+        said.append(
+            tr("Tables and reports hold probabilities as the model gave them, not as they are told for your patients.")
+        )
+    st.caption(" ".join(said))
 
 
 def predictions_csv(measured: Measurement) -> bytes:
@@ -98,15 +105,25 @@ def report_json(measured: Measurement, about: Mapping[str, Any]) -> bytes:
     return json.dumps({**measured.report, **about}, indent=1, ensure_ascii=False).encode("utf-8", "backslashreplace")
 
 
+def _charts_in(spoken: str, name: str, facts: Facts, measured: Measurement, figures: Mapping[str, go.Figure]) -> bytes:
+    with speaking(spoken):
+        return charts_html(name, facts, measured, figures)
+
+
 def charts_html(name: str, facts: Facts, measured: Measurement, figures: Mapping[str, go.Figure]) -> bytes:
     """All charts on a page that says first what was measured, on whom."""
     report = measured.report
-    said = (
-        f"{scans(report['n'])} of {report['n_patients']:,} patients, measured on {moment(report['when'])}. "
-        f"Patients: {facts.population or 'not described'}. {_firmly(report)}Research software, no medical device."
-    )
+    said = [
+        tr(
+            "{scans} of {n:,} patients, measured on {moment}.",
+            scans=scans(report["n"]), n=report["n_patients"], moment=moment(report["when"]),
+        ),
+        tr("Patients: {who}.", who=told(facts.population or marked("not described"))),
+        _firmly(report),
+        tr("Research software, no medical device."),
+    ]  # fmt: skip
     matrix = go.Figure(figures["confusion"]).update_layout(width=MATRIX_WIDTH)
-    return page_of({**figures, "confusion": matrix}, name, said).encode()
+    return page_of({**figures, "confusion": matrix}, name, " ".join(filter(None, said))).encode()
 
 
 def _firmly(report: Mapping[str, Any]) -> str:
@@ -114,4 +131,5 @@ def _firmly(report: Mapping[str, Any]) -> str:
     if not answered:
         return ""
     share = span(answered["answered"], answered["answered_interval"])
-    return f"Answered firmly: {share}; of these right: {span(answered['right'], answered['right_interval'])}. "
+    right = span(answered["right"], answered["right_interval"])
+    return tr("Answered firmly: {share}; of these right: {right}.", share=share, right=right)

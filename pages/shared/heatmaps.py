@@ -5,8 +5,9 @@ from __future__ import annotations
 import streamlit as st
 
 from xrai.heatmaps import colour_bar
+from xrai.language import marked, tr
 
-SCALE_CAPTION = (
+SCALE_CAPTION = marked(
     "No colour: no evidence found there. Full red: as strong as the hottest place of the clearest 5 in 100 scans. "
     "It shows where the model looked, not the outline of a disease."
 )
@@ -15,4 +16,4 @@ SCALE_CAPTION = (
 def colour_scale(opacity: float, lead: str = "") -> None:
     """The colours from none to the strongest evidence, and what they mean."""
     st.image(colour_bar(240, 10, opacity))
-    st.caption(f"{lead} {SCALE_CAPTION}".strip())
+    st.caption(f"{lead} {tr(SCALE_CAPTION)}".strip())

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import streamlit as st
 
 from pages.shared.page import announcements, stated_later
 from pages.shared.words import duration, plain
 from xrai.jobs import ACTIVE, Job, Status
+from xrai.language import told, tr
 
 EVERY_SECOND = 1.0
 
@@ -39,9 +41,9 @@ def watch(job: Job, status: Status, draw: Callable[[Job, Status], None]) -> None
 def stop_button(job: Job, key: str) -> None:
     """Ask a job to stop."""
     if job.is_stopping:
-        st.button("Stopping…", disabled=True, icon=":material/hourglass:", key=f"{key}-stopping")
+        st.button(tr("Stopping…"), disabled=True, icon=":material/hourglass:", key=f"{key}-stopping")
     else:
-        st.button("Stop", icon=":material/stop_circle:", key=f"{key}-stop", on_click=_stop, args=(job,))
+        st.button(tr("Stop"), icon=":material/stop_circle:", key=f"{key}-stop", on_click=_stop, args=(job,))
     announcements()
 
 
@@ -56,14 +58,16 @@ def say_how_it_ended(job: Job, status: Status, what: str, then: str, stopped: st
     Args:
         job: that ended.
         status: how it stands: a look at that takes its time.
-        what: begins the sentence of what was interrupted.
+        what: begins the sentence of what was interrupted, in the reader's language, as the next two are.
         then: ends it with what to do.
         stopped: said when somebody stopped it; nothing where that says itself.
     """
     if status == "failed":
-        st.error(plain(job.error), icon=":material/error:")
+        st.error(plain(told(job.error)), icon=":material/error:")
     elif status == "interrupted":
-        words = f"{what} was interrupted, perhaps because the computer was switched off. {then}"
+        words = tr(
+            "{what} was interrupted, perhaps because the computer was switched off. {then}", what=what, then=then
+        )
         st.warning(words, icon=":material/power_off:")
     elif status == "stopped" and stopped:
         st.info(stopped, icon=":material/stop_circle:")
@@ -74,16 +78,34 @@ def build_progress(job: Job, _: Status) -> None:
     steps = [record for record in job.records() if record.get("kind") == "progress"]
     if steps:
         last = steps[-1]
-        words = (
-            f"Building **{plain(job.title)}**: {last['done']:,} of {last['total']:,} scans, "
-            f"{last['images_per_second']:,.0f} a second, about {duration(last['seconds_left'])} left"
-        )
-        if last["skipped"]:
-            words += f"; {last['skipped']:,} could not be read"
-        st.progress(last["done"] / max(last["total"], 1), text=words)
+        st.progress(last["done"] / max(last["total"], 1), text=_built_so_far(plain(told(job.title)), last))
     elif job.details.get("arguments", [""])[0] == "look":  # kagglehub tells no progress and cannot be stopped midway
-        st.info(f"{plain(job.title)} is running. It may take long; it goes on when you close this page.")
+        st.info(
+            tr(
+                "{title} is running. It may take long; it goes on when you close this page.",
+                title=plain(told(job.title)),
+            )
+        )
         return
     else:
-        st.progress(0.0, text=f"Starting **{plain(job.title)}**…")
+        st.progress(0.0, text=tr("Starting **{title}**…", title=plain(told(job.title))))
     stop_button(job, str(job.folder))
+
+
+def _built_so_far(title: str, last: dict[str, Any]) -> str:
+    values = {
+        "title": title,
+        "done": last["done"],
+        "total": last["total"],
+        "rate": last["images_per_second"],
+        "left": duration(last["seconds_left"]),
+    }
+    if not last["skipped"]:
+        return tr(
+            "Building **{title}**: {done:,} of {total:,} scans, {rate:,.0f} a second, about {left} left", **values
+        )
+    return tr(
+        "Building **{title}**: {done:,} of {total:,} scans, {rate:,.0f} a second, about {left} left; {skipped:,} could "
+        "not be read",
+        skipped=last["skipped"], **values,
+    )  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
 
 import streamlit as st
 
@@ -11,14 +12,27 @@ from pages.shared.page import announce, stated_errors, stated_later
 from pages.shared.runs import heading
 from pages.shared.summaries import created_on, dataset_of, network_of, status_word
 from pages.shared.ways import evaluate_model, read_scans_with, show_training
-from pages.shared.words import AUC_HELP, day, duration, interval_line, listed, measure, megabytes, nice, plain, whole
+from pages.shared.words import (
+    AUC_HELP,
+    day,
+    duration,
+    interval_line,
+    listed,
+    measure,
+    megabytes,
+    nice,
+    plain,
+    whole,
+    written,
+)
 from xrai import models
 from xrai.checkpoint import Checkpoint
 from xrai.jobs import ACTIVE
+from xrai.language import marked, tr, trn
 from xrai.models import Summary
 from xrai.settings import checkpoints_dir
 
-NOT_KNOWN = "no interval known"
+NOT_KNOWN = marked("no interval known")
 
 
 def one_model(item: Summary) -> None:
@@ -28,7 +42,7 @@ def one_model(item: Summary) -> None:
     with st.container(border=True):
         with heading(name, "" if item.problem else item.status, status_word(item)):
             if item.is_default:
-                st.badge("Default: scans are read with it", color="green", icon=":material/stethoscope:")
+                st.badge(tr("Default: scans are read with it"), color="green", icon=":material/stethoscope:")
         _facts(item)
         _ways_on(item)
         halves = st.grid(2, min_column_width=320)
@@ -36,7 +50,7 @@ def one_model(item: Summary) -> None:
             _note(item, checkpoint)
         with halves.cell():
             if is_active:
-                st.caption("It can be renamed, exported and deleted when its training is over.")
+                st.caption(tr("It can be renamed, exported and deleted when its training is over."))
             else:
                 _rename(name, checkpoint)
                 _files(item, name, checkpoint)
@@ -45,26 +59,34 @@ def one_model(item: Summary) -> None:
 def _facts(item: Summary) -> None:
     grid = st.grid(4, min_column_width=150)
     with grid.cell():
-        st.metric("Validation AUC", measure(item.auc, as_percent=False), help=AUC_HELP)
+        st.metric(tr("Validation AUC"), measure(item.auc, as_percent=False), help=tr(AUC_HELP))
         st.caption(interval_line(item.auc_interval, as_percent=False, missing=NOT_KNOWN))
     with grid.cell():
-        st.metric("Validation accuracy", measure(item.accuracy), help="The share of scans that was called right.")
+        st.metric(
+            tr("Validation accuracy"), measure(item.accuracy), help=tr("The share of scans that was called right.")
+        )
         st.caption(interval_line(item.accuracy_interval, missing=NOT_KNOWN))
     with grid.cell():
-        st.metric("Epochs run", "–" if item.epochs_run is None else f"{item.epochs_run:,}")
-        st.caption(f"in {duration(item.seconds)}" if item.seconds is not None else "time not known")
+        st.metric(tr("Epochs run"), "–" if item.epochs_run is None else written(item.epochs_run, ","))
+        st.caption(tr("time not known") if item.seconds is None else tr("in {time}", time=duration(item.seconds)))
     with grid.cell():
-        st.metric("Size", megabytes(item.size_bytes))
+        st.metric(tr("Size"), megabytes(item.size_bytes))
         made = created_on(item)
-        st.caption(day(made) if made else "date not known")
-    said = [f"Tells apart {listed([nice(whole(name)) for name in item.classes])}." if item.classes else ""]
-    said += [f"Learned from the dataset {dataset_of(item)}." if item.dataset else ""]
-    said += [f"Measured on {item.n_validation:,} validation scans." if item.n_validation else ""]
+        st.caption(day(made) if made else tr("date not known"))
+    st.markdown(plain(" ".join(_said(item))))
+
+
+def _said(item: Summary) -> Iterator[str]:
+    """What is known of it, in sentences."""
+    if item.classes:
+        yield tr("Tells apart {classes}.", classes=listed([nice(whole(name)) for name in item.classes]))
+    if item.dataset:
+        yield tr("Learned from the dataset {name}.", name=dataset_of(item))
+    if item.n_validation:
+        yield trn("Measured on {n:,} validation scan.", "Measured on {n:,} validation scans.", item.n_validation)
     if item.config:
-        said += [
-            f"{network_of(item)} on pictures of {item.config['image_size']}\u00a0×\u00a0{item.config['image_size']} pixels."
-        ]
-    st.markdown(plain(" ".join(filter(None, said))))
+        size = item.config["image_size"]
+        yield tr("{network} on pictures of {size}\u00a0×\u00a0{size} pixels.", network=network_of(item), size=size)
 
 
 def _ways_on(item: Summary) -> None:
@@ -72,25 +94,27 @@ def _ways_on(item: Summary) -> None:
     with st.container(horizontal=True):
         if item.is_model and not item.problem:
             if item.is_default:
-                if st.button("Read scans with it", type="primary", icon=":material/stethoscope:"):
+                if st.button(
+                    tr("Read scans with it"), type="primary", icon=":material/stethoscope:", key="models_read"
+                ):
                     read_scans_with(item.name)
             elif st.button(
-                "Use it to diagnose", type="primary", icon=":material/stethoscope:",
-                help="Scans are then read with it, as long as nobody chooses another on the page Diagnose.",
+                tr("Use it to diagnose"), type="primary", icon=":material/stethoscope:", key="models_use",
+                help=tr("Scans are then read with it, as long as nobody chooses another on the page Diagnose."),
             ):  # fmt: skip
                 _use(item)
-            if st.button("Evaluate it", icon=":material/fact_check:"):
+            if st.button(tr("Evaluate it"), icon=":material/fact_check:", key="models_evaluate"):
                 evaluate_model(item.name)
         if item.status != "none" or item.epochs_run:
-            words = "Watch its training" if item.status in ACTIVE else "See its training"
-            if st.button(words, icon=":material/model_training:"):
+            words = tr("Watch its training") if item.status in ACTIVE else tr("See its training")
+            if st.button(words, icon=":material/model_training:", key="models_training_of"):
                 show_training(item.name)
 
 
 def _use(item: Summary) -> None:
     with stated_errors():
         models.set_default(Checkpoint(checkpoints_dir() / item.name))
-        announce(f"Scans are read with “{item.name}” from now on.")
+        announce(tr("Scans are read with “{name}” from now on.", name=item.name))
         read_scans_with(item.name)
 
 
@@ -98,16 +122,18 @@ def _note(item: Summary, checkpoint: Checkpoint) -> None:
     key = f"models_note_{whole(item.name)}_{hash(item.note)}"
     with st.form(f"{key}_form", border=False, enter_to_submit=False):
         st.text_area(
-            "Note", item.note, key=key, max_chars=models.MAX_NOTE, height=120,
-            placeholder="What was tried, what came out, who may use it",
+            tr("Note"), item.note, key=key, max_chars=models.MAX_NOTE, height=120,
+            placeholder=tr("What was tried, what came out, who may use it"),
         )  # fmt: skip
-        st.form_submit_button("Save the note", icon=":material/save:", on_click=_save_note, args=(checkpoint, key))
+        st.form_submit_button(
+            tr("Save the note"), icon=":material/save:", key=f"{key}_save", on_click=_save_note, args=(checkpoint, key)
+        )
 
 
 def _save_note(checkpoint: Checkpoint, key: str) -> None:
     with stated_later():
         models.set_note(checkpoint, st.session_state[key])
-        announce(f"The note on “{checkpoint.name}” is saved.")
+        announce(tr("The note on “{name}” is saved.", name=checkpoint.name))
 
 
 def _rename(name: str, checkpoint: Checkpoint) -> None:
@@ -116,8 +142,10 @@ def _rename(name: str, checkpoint: Checkpoint) -> None:
         st.form(f"{key}_form", border=False, enter_to_submit=False),
         st.container(horizontal=True, vertical_alignment="bottom"),
     ):
-        st.text_input("Name", name, key=key, max_chars=80)
-        st.form_submit_button("Rename", icon=":material/edit:", on_click=_rename_now, args=(checkpoint, key))
+        st.text_input(tr("Name"), name, key=key, max_chars=80)
+        st.form_submit_button(
+            tr("Rename"), icon=":material/edit:", key=f"{key}_rename", on_click=_rename_now, args=(checkpoint, key)
+        )
 
 
 def _rename_now(checkpoint: Checkpoint, key: str) -> None:
@@ -126,17 +154,21 @@ def _rename_now(checkpoint: Checkpoint, key: str) -> None:
         renamed = models.rename(checkpoint, state[key].strip())
         if renamed != checkpoint:
             state["models_chosen"] = [renamed.name]
-            announce(f"“{checkpoint.name}” is called “{renamed.name}” now.")
+            announce(tr("“{before}” is called “{now}” now.", before=checkpoint.name, now=renamed.name))
 
 
 def _files(item: Summary, name: str, checkpoint: Checkpoint) -> None:
     with st.container(horizontal=True):
         if item.is_model and not item.problem:
             st.download_button(
-                "Export as zip", lambda: _zip(checkpoint), f"{name}.zip", "application/zip", on_click="ignore",
-                icon=":material/download:", help="The whole model in one file, to be imported on another machine.",
+                tr("Export as zip"), lambda: _zip(checkpoint), f"{name}.zip", "application/zip", on_click="ignore",
+                icon=":material/download:", key="models_export",
+                help=tr("The whole model in one file, to be imported on another machine."),
             )  # fmt: skip
-        st.button("Delete", icon=":material/delete:", type="tertiary", on_click=_delete, args=(checkpoint,))
+        st.button(
+            tr("Delete"), icon=":material/delete:", type="tertiary", key="models_delete", on_click=_delete,
+            args=(checkpoint,),
+        )  # fmt: skip
 
 
 def _zip(checkpoint: Checkpoint) -> io.BytesIO:
@@ -147,10 +179,13 @@ def _zip(checkpoint: Checkpoint) -> io.BytesIO:
 
 
 def _delete(checkpoint: Checkpoint) -> None:
-    words = f"**{plain(whole(checkpoint.name))}** is deleted from this computer for good, with its weights and curves."
+    words = tr(
+        "**{name}** is deleted from this computer for good, with its weights and curves.",
+        name=plain(whole(checkpoint.name)),
+    )
     if models.default_model() == checkpoint:
-        words += " It is the model that scans are read with: another takes its place."
-    words += " The dataset that it learned from stays."
+        words += " " + tr("It is the model that scans are read with: another takes its place.")
+    words += " " + tr("The dataset that it learned from stays.")
     ask_before_deleting("model", words, _delete_now, checkpoint)
 
 
@@ -159,5 +194,7 @@ def _delete_now(checkpoint: Checkpoint) -> None:
         before = models.default_model()
         models.delete(checkpoint)
         now = models.default_model()
-        words = f" From now on scans are read with “{now.name}”." if now and now != before else ""
-        announce(f"“{checkpoint.name}” is deleted.{words}")
+        words = tr("“{name}” is deleted.", name=checkpoint.name)
+        if now and now != before:
+            words += " " + tr("From now on scans are read with “{name}”.", name=now.name)
+        announce(words)

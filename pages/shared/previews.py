@@ -11,18 +11,19 @@ from pages.shared.words import plain
 from xrai.config import TrainConfig
 from xrai.dataset import open_dataset
 from xrai.figures import network_diagram
+from xrai.language import told, tr
 
 
 def show_layers(values: dict[str, Any], dataset: Path, key: str) -> None:
     """The network as configured; torch is loaded when somebody wants to see it, and not before."""
     part = st.expander(
-        "The network, layer by layer", icon=":material/account_tree:", key=f"layers_{key}", on_change="rerun"
+        tr("The network, layer by layer"), icon=":material/account_tree:", key=f"layers_{key}", on_change="rerun"
     )
     if not part.open:
         return
     with part:
         config = TrainConfig(**values)
-        with st.spinner("Laying out the network…"):
+        with st.spinner(tr("Laying out the network…")):
             from xrai.blueprint import layers, memory_needed, stages, too_large
         with open_dataset(dataset) as opened:
             n_classes = len(opened.classes)
@@ -30,14 +31,18 @@ def show_layers(values: dict[str, Any], dataset: Path, key: str) -> None:
         st.plotly_chart(network_diagram(stages(found)), key=f"diagram_{key}", config={"displayModeBar": False})
         weights, memory = sum(layer.parameters for layer in found), memory_needed(config, n_classes)
         st.caption(
-            f"Height: the side of the picture; width: how many feature maps. {weights:,} weights in all; its training "
-            f"needs about {memory / 1e9:,.1f} GB of memory."
+            tr(
+                "Height: the side of the picture; width: how many feature maps. {weights:,} weights in all; its training "
+                "needs about {memory:,.1f} GB of memory.",
+                weights=weights,
+                memory=memory / 1e9,
+            )
         )
         if warning := too_large([config], n_classes):
-            st.warning(plain(warning), icon=":material/memory:")
+            st.warning(plain(told(warning)), icon=":material/memory:")
         rows = [
-            {"Layer": layer.name, "What it is": layer.kind, "Output": " × ".join(map(str, layer.shape)),
-             "Weights": layer.parameters}
+            {tr("Layer"): layer.name, tr("What it is"): told(layer.kind), tr("Output"): " × ".join(map(str, layer.shape)),
+             tr("Weights"): layer.parameters}
             for layer in found
         ]  # fmt: skip
         st.dataframe(rows, hide_index=True, height=260)
@@ -45,7 +50,7 @@ def show_layers(values: dict[str, Any], dataset: Path, key: str) -> None:
 
 def show_preview(dataset: Path, config: TrainConfig) -> None:
     """A few scans as the network sees them, and one variation of each."""
-    with st.spinner("Drawing a few scans…"), open_dataset(dataset) as opened:
+    with st.spinner(tr("Drawing a few scans…")), open_dataset(dataset) as opened:
         from xrai.augmentation import preview
 
         rows = [
@@ -56,7 +61,9 @@ def show_preview(dataset: Path, config: TrainConfig) -> None:
         squares = opened.images(rows[:6])
         varied = preview(squares, config)
     st.caption(
-        "Above: scans as the network sees them when it is tested. Below: one of the endless variations it learns from."
+        tr(
+            "Above: scans as the network sees them when it is tested. Below: one of the endless variations it learns from."
+        )
     )
     for pictures in (preview(squares, config, varied=False), varied):
         grid = st.grid(6, min_column_width=100)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import gc
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from pages.shared.memory import settle_memory
 from xrai.checkpoint import CARD, WEIGHTS, Checkpoint
+from xrai.language import tr
 
 if TYPE_CHECKING:
     from xrai.diagnosis import Reader
@@ -19,7 +20,8 @@ def reader_for(checkpoint: Checkpoint) -> Reader:
     Raises:
         CheckpointError: the folder holds no whole model.
     """
-    return _load(str(checkpoint.folder), model_key(checkpoint))
+    with st.spinner(tr("Loading the model: this takes a few seconds the first time…")):
+        return _load(str(checkpoint.folder), model_key(checkpoint))
 
 
 def model_key(checkpoint: Checkpoint) -> str:
@@ -28,18 +30,12 @@ def model_key(checkpoint: Checkpoint) -> str:
     return f"{checkpoint.folder}|{'|'.join(stamps)}"
 
 
-@st.cache_resource(max_entries=4, show_spinner="Loading the model: this takes a few seconds the first time…")
+@st.cache_resource(max_entries=4, show_spinner=False)
 def _load(folder: str, key: str) -> Reader:
     from pathlib import Path
 
     from xrai.diagnosis import Reader
 
     reader = Reader.open(Checkpoint(Path(folder)))
-    _settle_memory()
+    settle_memory()
     return reader
-
-
-def _settle_memory() -> None:
-    """Streamlit collects garbage after every rerun; with torch's many objects frozen that takes no time."""
-    gc.collect()
-    gc.freeze()

@@ -15,54 +15,72 @@ from pages.shared.words import interval_line, listed, measure, nice_names, plain
 from xrai import jobs
 from xrai.checkpoint import Checkpoint
 from xrai.figures import auc_curves, captioned, loss_curves, operating_points, precision_recall_figure, roc_figure
+from xrai.language import marked, number, tr, trn
 from xrai.measurements import Measurement
 
 HELP = {
-    "accuracy": "The share of all scans that the model called right. Where one class is much more frequent than the others, "
-    "a model that always calls that class looks good here: compare the balanced accuracy.",
-    "balanced_accuracy": "The mean of the shares called right in each class, so that a rare class counts as much as a "
-    "frequent one. Guessing gives 1 divided by the number of classes.",
-    "auc": "How well the model tells the classes apart by its probabilities, wherever the threshold is put: 0.5 is guessing, "
-    "1 is perfect. Of several classes it is the mean over each against the rest.",
-    "n": "How many scans were measured. The intervals treat all scans of one patient as one, as they resemble each other.",
+    "accuracy": marked(
+        "The share of all scans that the model called right. Where one class is much more frequent than the others, a "
+        "model that always calls that class looks good here: compare the balanced accuracy."
+    ),
+    "balanced_accuracy": marked(
+        "The mean of the shares called right in each class, so that a rare class counts as much as a frequent one. "
+        "Guessing gives 1 divided by the number of classes."
+    ),
+    "auc": marked(
+        "How well the model tells the classes apart by its probabilities, wherever the threshold is put: 0.5 is "
+        "guessing, 1 is perfect. Of several classes it is the mean over each against the rest."
+    ),
+    "n": marked(
+        "How many scans were measured. The intervals treat all scans of one patient as one, as they resemble each other."
+    ),
 }
+MEASURES = {"accuracy": marked("Accuracy"), "balanced_accuracy": marked("Balanced accuracy"), "auc": marked("AUC")}
 
 
 def numbers(report: Mapping[str, Any]) -> None:
     """The figures of all scans, each with its interval."""
     grid = st.grid(4, min_column_width=150)
-    for name, label in {"accuracy": "Accuracy", "balanced_accuracy": "Balanced accuracy", "auc": "AUC"}.items():
+    for name, label in MEASURES.items():
         as_percent = name != "auc"
         with grid.cell():
-            st.metric(label, measure(report[name], as_percent=as_percent), help=HELP[name])
+            st.metric(tr(label), measure(report[name], as_percent=as_percent), help=tr(HELP[name]))
             st.caption(interval_line(report[f"{name}_interval"], as_percent=as_percent))
     with grid.cell():
-        st.metric("Scans", f"{report['n']:,}", help=HELP["n"])
-        out = f"; {scans(report['left_out'])} left out" if report["left_out"] else ""
-        st.caption(f"of {report['n_patients']:,} patient{'' if report['n_patients'] == 1 else 's'}{out}")
-    st.caption(
+        st.metric(tr("Scans"), number(f"{report['n']:,}"), help=tr(HELP["n"]))
+        st.caption(_of_whom(report["n_patients"], report["left_out"]))
+    st.caption(tr(
         "The 95 % interval says how far chance alone could have moved a figure: with few scans it is wide, and a model that "
         "lies within another's interval is not shown to be better or worse."
-    )
+    ))  # fmt: skip
 
 
-def seen_in_training(report: Mapping[str, Any], *, told: bool) -> None:
+def _of_whom(n_patients: int, left_out: int) -> str:
+    if left_out:
+        return trn(
+            "of {n:,} patient; {scans} left out", "of {n:,} patients; {scans} left out",
+            n_patients, scans=scans(left_out),
+        )  # fmt: skip
+    return trn("of {n:,} patient", "of {n:,} patients", n_patients)
+
+
+def seen_in_training(report: Mapping[str, Any], *, is_said: bool) -> None:
     """When some of the scans were also learned from: the figures without them; that all were, may be told already."""
     rest = report["unseen"]
     if report["seen"] and rest:
         auc = span(rest["auc"], rest["auc_interval"], as_percent=False)
         accuracy = f"{measure(rest['accuracy'])}, {interval_line(rest['accuracy_interval'])}"
         if rest["accuracy"] is None:
-            accuracy = "not known under the threshold in force, so measure again"
-        st.warning(plain(
-            f"{scans(report['seen'])} of these {report['n']:,} the model, or one that it goes back to, had seen in training, which may "
-            f"flatter the figures above. Without them, on {scans(rest['n'])} of {rest['n_patients']:,} patients: accuracy "
-            f"{accuracy}; AUC {auc}."
-        ), icon=":material/warning:")  # fmt: skip
-    elif report["seen"] and not told:
-        st.caption(
-            ":material/warning: All of these scans the model, or one that it goes back to, learned from or was chosen by."
-        )
+            accuracy = tr("not known under the threshold in force, so measure again")
+        st.warning(plain(tr(
+            "{seen} of these {n:,} the model, or one that it goes back to, had seen in training, which may flatter the "
+            "figures above. Without them, on {scans} of {patients:,} patients: accuracy {accuracy}; AUC {auc}.",
+            seen=scans(report["seen"]), n=report["n"], scans=scans(rest["n"]), patients=rest["n_patients"],
+            accuracy=accuracy, auc=auc,
+        )), icon=":material/warning:")  # fmt: skip
+    elif report["seen"] and not is_said:
+        words = tr("All of these scans the model, or one that it goes back to, learned from or was chosen by.")
+        st.caption(f":material/warning: {words}")
 
 
 def class_by_class(measured: Measurement) -> None:
@@ -82,18 +100,18 @@ def class_by_class(measured: Measurement) -> None:
             for key in known
         }  # fmt: skip
         rows.append({
-            "Class": f"**{plain(label)}**", "Recall (sensitivity)": shown["recall"],
-            "Precision (predictive value)": shown["precision"], "F1": shown["f1"], "AUC against the rest": shown["auc"],
-            "Scans": f"{row['support']:,}",
+            tr("Class"): f"**{plain(label)}**", tr("Recall (sensitivity)"): shown["recall"],
+            tr("Precision (predictive value)"): shown["precision"], "F1": shown["f1"],
+            tr("AUC against the rest"): shown["auc"], tr("Scans"): number(f"{row['support']:,}"),
         })  # fmt: skip
     st.table(pd.DataFrame(rows), border="horizontal", hide_index=True)
-    st.caption(
+    st.caption(tr(
         "**Recall** is a class's sensitivity: of the scans that truly are of it, the share that the model called so. Of two "
         "classes, the recall of the healthy one is the specificity. **Precision** is the positive predictive value: of the "
         "scans called so, the share that truly are; it falls where the class is rarer than among these scans. **F1** is high "
         "only when both are. “–”: cannot be said, because no scan is of the class or none was called so. In brackets: the "
         "95 % interval."
-    )
+    ))  # fmt: skip
 
 
 def with_interval(value: float | None, interval: Sequence[float] | None, *, as_percent: bool) -> str:
@@ -102,7 +120,7 @@ def with_interval(value: float | None, interval: Sequence[float] | None, *, as_p
         return "–"
     if not interval:
         return measure(value, as_percent=as_percent)
-    low, high = (f"{100 * end:.0f}" if as_percent else f"{end:.2f}" for end in interval)
+    low, high = (number(f"{100 * end:.0f}" if as_percent else f"{end:.2f}") for end in interval)
     figure = measure(value, as_percent=as_percent).replace(" ", "\u00a0")
     return f"{figure} ({low}–\u2060{high})"  # with a mark that forbids a new line after the dash
 
@@ -118,7 +136,7 @@ def curves(
     whole = _curve_figures(report, labels, list(classes), about)
     shown = list(classes)
     if len(classes) == 2 and not st.toggle(
-        f"Also {labels[classes[0]]} against the rest", key="evaluate_both", persist_state="session"
+        tr("Also {name} against the rest", name=labels[classes[0]]), key="evaluate_both", persist_state="session"
     ):
         shown = [classes[1]]
     grid = st.grid(2, min_column_width=340)
@@ -126,16 +144,19 @@ def curves(
         grid.plotly_chart(figure, key=f"evaluate_{kind}_{name}", config=chart_config(f"{name}-{kind}"))
     missing = [labels[item] for item in shown if report["curves"][item] is None]
     if missing:
-        st.caption(plain(f"There is no curve of {listed(missing)}: all scans, or none, are of that class."))
-    several = "" if len(classes) == 2 else (
-        " Of several classes the likeliest is called, not one from a threshold on, so that a diamond may lie off its curve."
+        st.caption(
+            plain(tr("There is no curve of {names}: all scans, or none, are of that class.", names=listed(missing)))
+        )
+    several = "" if len(classes) == 2 else tr(
+        "Of several classes the likeliest is called, not one from a threshold on, so that a diamond may lie off its curve."
     )  # fmt: skip
-    st.caption(
+    how = tr(
         "A model gives a probability; from which one on a scan is called is a choice, and the curves show every choice. "
         "**Left**: how many of a class are found, against how many of the others are false alarms; the further towards the "
         "upper left corner, the better, and the dotted line is guessing. **Right**: how many of those called so truly are, "
-        f"against how many are found; dotted is guessing. The **diamond** is how the model calls now.{several}"
+        "against how many are found; dotted is guessing. The **diamond** is how the model calls now."
     )
+    st.caption(f"{how} {several}".strip())
     return whole
 
 
@@ -158,19 +179,19 @@ def training(checkpoint: Checkpoint, about: Sequence[str]) -> dict[str, go.Figur
     records = jobs.Job(checkpoint.folder).records()
     if not any(record["kind"] == "epoch" for record in records):
         return {}
-    st.subheader("How it learned", anchor=False)
+    st.subheader(tr("How it learned"), anchor=False)
     try:
         figures = {"loss": loss_curves(records), "training-auc": auc_curves(records)}
         figures = {kind: captioned(figure, *about) for kind, figure in figures.items()}
     except (LookupError, TypeError, ValueError):
-        st.caption("The record of its training is damaged and cannot be drawn.")
+        st.caption(tr("The record of its training is damaged and cannot be drawn."))
         return {}
     grid = st.grid(2, min_column_width=340)
     for kind, figure in figures.items():
         config = chart_config(f"{checkpoint.name}-{kind}")
         grid.plotly_chart(figure, key=f"evaluate_{kind}_{checkpoint.name}", config=config)
-    st.caption(
+    st.caption(tr(
         "Loss is how wrong the answers were: lower is better. Training falling while validation rises is learning by heart. "
         "The weights of the best epoch on validation were kept."
-    )
+    ))  # fmt: skip
     return figures

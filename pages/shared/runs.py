@@ -10,20 +10,21 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from pages.shared.charts import chart_config
-from pages.shared.words import AUC_HELP, duration, interval_line, measure, plain
+from pages.shared.words import AUC_HELP, duration, interval_line, measure, plain, written
 from xrai import jobs
 from xrai.checkpoint import Checkpoint
 from xrai.figures import accuracy_curves, auc_curves, loss_curves, page_of
+from xrai.language import language, marked, speaking, told, tr, trn
 
 Colour = Literal["blue", "green", "orange", "red"]
 STATUS: dict[str, tuple[str, Colour, str]] = {
-    "starting": ("Starting", "blue", ":material/hourglass:"),
-    "running": ("Training", "blue", ":material/model_training:"),
-    "done": ("Done", "green", ":material/check_circle:"),
-    "stopped": ("Stopped", "orange", ":material/stop_circle:"),
-    "failed": ("Failed", "red", ":material/error:"),
-    "interrupted": ("Interrupted", "orange", ":material/power_off:"),
-    "none": ("Done", "green", ":material/check_circle:"),
+    "starting": (marked("Starting"), "blue", ":material/hourglass:"),
+    "running": (marked("Training"), "blue", ":material/model_training:"),
+    "done": (marked("Done"), "green", ":material/check_circle:"),
+    "stopped": (marked("Stopped"), "orange", ":material/stop_circle:"),
+    "failed": (marked("Failed"), "red", ":material/error:"),
+    "interrupted": (marked("Interrupted"), "orange", ":material/power_off:"),
+    "none": (marked("Done"), "green", ":material/check_circle:"),
 }
 
 
@@ -33,13 +34,13 @@ def heading(name: str, status: str, word: str = "") -> DeltaGenerator:
     Args:
         name: of the run.
         status: one of `STATUS`; none of them for no badge.
-        word: said instead of the status' own.
+        word: said instead of the status' own, in the reader's language.
     """
     row = st.container(horizontal=True, vertical_alignment="center")
     row.subheader(plain(name), anchor=False, width="content")
     if status in STATUS:
         usual, colour, icon = STATUS[status]
-        row.badge(word or usual, color=colour, icon=icon)
+        row.badge(word or tr(usual), color=colour, icon=icon)
     return row
 
 
@@ -65,21 +66,33 @@ def show_progress(records: list[dict[str, Any]], status: str) -> None:
     steps = [record for record in records if record["kind"] == "step"]
     if plan is None or not steps or status not in jobs.ACTIVE:
         return
-    head_epochs = plan.get("head_epochs", 0)
     last, done = steps[-1], sum(record["kind"] == "epoch" for record in records)  # steps may be told less often
     progress = max(last["progress"], done)
     if records[-1]["kind"] == "ready":
-        st.progress(1.0, text=f"Getting it ready for reading scans: {plain(records[-1]['what'])}")
+        what = plain(told(records[-1]["what"]))
+        st.progress(1.0, text=tr("Getting it ready for reading scans: {what}", what=what))
         return
     if progress >= plan["epochs"]:
-        st.progress(1.0, text="Finishing: choosing and measuring the best weights")
+        st.progress(1.0, text=tr("Finishing: choosing and measuring the best weights"))
         return
-    epoch = min(int(progress) + 1, plan["epochs"])
-    speed, left = f"{last['images_per_second']:,.0f} images a second", f"about {duration(last['seconds_left'])} left"
-    phase = ""
-    if head_epochs:
-        phase = " (the last layer alone)" if epoch <= head_epochs else " (the whole network)"
-    st.progress(progress / plan["epochs"], text=f"Epoch {epoch} of {plan['epochs']}{phase}, {speed}, {left}")
+    st.progress(progress / plan["epochs"], text=_pace(plan, last, min(int(progress) + 1, plan["epochs"])))
+
+
+def _pace(plan: dict[str, Any], last: dict[str, Any], epoch: int) -> str:
+    """Which epoch a run is in, how fast it is, and what is left."""
+    head_epochs = plan.get("head_epochs", 0)
+    if not head_epochs:
+        message = marked("Epoch {epoch} of {epochs}, {speed:,.0f} images a second, about {left} left")
+    elif epoch <= head_epochs:
+        message = marked(
+            "Epoch {epoch} of {epochs} (the last layer alone), {speed:,.0f} images a second, about {left} left"
+        )
+    else:
+        message = marked(
+            "Epoch {epoch} of {epochs} (the whole network), {speed:,.0f} images a second, about {left} left"
+        )
+    left = duration(last["seconds_left"])
+    return tr(message, epoch=epoch, epochs=plan["epochs"], speed=last["images_per_second"], left=left)
 
 
 def _numbers(records: list[dict[str, Any]], final: dict[str, Any]) -> None:
@@ -87,25 +100,30 @@ def _numbers(records: list[dict[str, Any]], final: dict[str, Any]) -> None:
     grid = st.grid(4, min_column_width=160)
     if not epochs:
         last = [record for record in records if record["kind"] == "step"][-1]
-        grid.metric("Training loss just now", f"{last['loss']:.3f}")
-        grid.metric("Training accuracy just now", f"{last['accuracy']:.0%}")
-        grid.caption("Validation comes at the end of the first epoch.")
+        grid.metric(tr("Training loss just now"), written(last["loss"], ".3f"))
+        grid.metric(tr("Training accuracy just now"), written(last["accuracy"], ".0%"))
+        grid.caption(tr("Validation comes at the end of the first epoch."))
         return
     best = ([record for record in epochs if record["best"]] or epochs)[-1]
     validation = best["val"] | final
-    grid.metric("Best epoch" if final else "Best epoch so far", f"{best['epoch']} of {len(epochs)}")
+    grid.metric(
+        tr("Best epoch") if final else tr("Best epoch so far"),
+        tr("{epoch} of {epochs}", epoch=best["epoch"], epochs=len(epochs)),
+    )
     with grid.cell():
-        st.metric("Validation accuracy", measure(validation["accuracy"]), help=_interval_help(validation["n"]))
+        st.metric(tr("Validation accuracy"), measure(validation["accuracy"]), help=_interval_help(validation["n"]))
         st.caption(interval_line(validation["accuracy_interval"]))
     with grid.cell():
-        st.metric("Validation AUC", measure(validation["auc"], as_percent=False), help=AUC_HELP)
+        st.metric(tr("Validation AUC"), measure(validation["auc"], as_percent=False), help=tr(AUC_HELP))
         st.caption(interval_line(validation["auc_interval"], as_percent=False))
-    grid.metric("Validation loss", f"{validation['loss']:.3f}")
+    grid.metric(tr("Validation loss"), written(validation["loss"], ".3f"))
 
 
 def _interval_help(n: int) -> str:
-    return (
-        f"Measured on {n:,} scans held out from learning. The interval says how far chance alone could have moved it."
+    return trn(
+        "Measured on {n:,} scan held out from learning. The interval says how far chance alone could have moved it.",
+        "Measured on {n:,} scans held out from learning. The interval says how far chance alone could have moved it.",
+        n,
     )
 
 
@@ -115,8 +133,8 @@ def _figures(records: list[dict[str, Any]]) -> dict[str, Any]:
 
 def _reading_aid(records: list[dict[str, Any]]) -> None:
     plan = next((record for record in reversed(records) if record["kind"] in ("start", "resume")), None)
-    st.markdown("**How to read the curves**")
-    st.markdown(
+    st.markdown(tr("**How to read the curves**"))
+    aid = tr(
         "- **Loss** is how wrong the answers are: lower is better. **Accuracy** is the share called right. **AUC** is how "
         "well the classes are told apart: 0.5 is guessing, 1 is perfect.\n"
         "- The **validation** curves count: those scans are held out from learning. "
@@ -125,30 +143,38 @@ def _reading_aid(records: list[dict[str, Any]]) -> None:
         "- The weights of the epoch called **best** are kept: that with the best validation AUC, unless you chose otherwise.\n"
         "- Training accuracy looks lower than it is when scans are varied, hidden in part or mixed.\n"
         "- The camera above a chart saves it as PNG."
-        + (
-            "\n- In the **shaded** epochs only the last layer learns; after them the whole network does, in smaller steps."
-            if plan and plan.get("head_epochs")
-            else ""
-        )
     )
+    if plan and plan.get("head_epochs"):
+        aid += "\n" + tr(
+            "- In the **shaded** epochs only the last layer learns; after them the whole network does, in smaller steps."
+        )
+    st.markdown(aid)
     if plan is None:
         return
     st.caption(
-        f"{plan['train']:,} training and {plan['val']:,} validation scans, {plan['parameters']:,} weights, "
-        f"{plan['device']}, {plan['precision']}."
+        tr(
+            "{train:,} training and {val:,} validation scans, {parameters:,} weights, {device}, {precision}.",
+            **{name: plan[name] for name in ("train", "val", "parameters", "device", "precision")},
+        )
     )
 
 
 def downloads(checkpoint: Checkpoint, records: list[dict[str, Any]]) -> None:
     """A run's history and charts as files."""
+    spoken = language()  # when the file is asked for, no page is drawn whose language could be told
     st.download_button(
-        "History (CSV)", lambda: _history_csv(records), f"{checkpoint.name}-history.csv", "text/csv",
-        icon=":material/download:", on_click="ignore",
+        tr("History (CSV)"), lambda: _history_csv(records), f"{checkpoint.name}-history.csv", "text/csv",
+        icon=":material/download:", on_click="ignore", key=f"history_{checkpoint.name}",
     )  # fmt: skip
     st.download_button(
-        "Charts (HTML)", lambda: page_of(_figures(records), checkpoint.name), f"{checkpoint.name}-charts.html",
-        "text/html", icon=":material/download:", on_click="ignore",
+        tr("Charts (HTML)"), lambda: _charts_page(records, checkpoint.name, spoken), f"{checkpoint.name}-charts.html",
+        "text/html", icon=":material/download:", on_click="ignore", key=f"charts_{checkpoint.name}",
     )  # fmt: skip
+
+
+def _charts_page(records: list[dict[str, Any]], name: str, spoken: str) -> str:
+    with speaking(spoken):
+        return page_of(_figures(records), name)
 
 
 def _history_csv(records: list[dict[str, Any]]) -> str:

@@ -14,6 +14,7 @@ from pages.shared.uploads import Upload, for_screen, last
 from pages.shared.words import listed, nice, percent, plain
 from xrai.checkpoint import Card
 from xrai.dataset import list_datasets, open_dataset
+from xrai.language import tr
 from xrai.scans import Scan
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ MOVES = 0.1  # a probability that changes by less has hardly moved
 
 def hide_and_read_again(upload: Upload, scan: Scan, reading: Reading, reader: Reader, key: str, shown: str) -> None:
     """What becomes of the probability when the place is filled in that speaks most for a class."""
-    place, state = (upload.sha256, upload.mend, key, shown), st.session_state
+    place, state, name = (upload.sha256, upload.mend, key, shown), st.session_state, plain(nice(shown))
 
     def hide() -> None:
         with stated_later():
@@ -33,42 +34,50 @@ def hide_and_read_again(upload: Upload, scan: Scan, reading: Reading, reader: Re
 
     known = state.get("diagnose_hidden")
     is_known = known is not None and known[0] == place
-    with st.expander("Hide the hot area and read again", expanded=is_known, icon=":material/visibility_off:"):
+    with st.expander(tr("Hide the hot area and read again"), expanded=is_known, icon=":material/visibility_off:"):
         st.caption(
-            f"The place that speaks most for {plain(nice(shown))} is filled in from what surrounds it, and the scan is "
-            "read again. If the probability hardly moves, the colours do not tell what the answer rests on."
+            tr(
+                "The place that speaks most for {name} is filled in from what surrounds it, and the scan is read again. "
+                "If the probability hardly moves, the colours do not tell what the answer rests on.",
+                name=name,
+            )
         )
         st.button(
-            "Hide it and read again", icon=":material/replay:", on_click=hide, key=f"diagnose_hide_{upload.sha256}"
+            tr("Hide it and read again"), icon=":material/replay:", on_click=hide, key=f"diagnose_hide_{upload.sha256}"
         )
         if known is None or not is_known:
             return
         pixels, mask, again = known[1]
         if not mask.any():
-            st.info(f"No place in this scan speaks for {plain(nice(shown))}, so there is nothing to hide.")
+            st.info(tr("No place in this scan speaks for {name}, so there is nothing to hide.", name=name))
             return
         before, after = reading.probabilities[shown], again.probabilities[shown]
         halves = st.grid(2, min_column_width=260, vertical_alignment="center")
-        halves.image(for_screen(pixels), caption="With the hot area filled in", width="stretch")
+        halves.image(for_screen(pixels), caption=tr("With the hot area filled in"), width="stretch")
         with halves.cell():
-            st.progress(before, text=f"{plain(nice(shown))} before: **{percent(before)}**")
-            st.progress(after, text=f"{plain(nice(shown))} now: **{percent(after)}**")
+            st.progress(before, text=tr("{name} before: **{share}**", name=name, share=percent(before)))
+            st.progress(after, text=tr("{name} now: **{share}**", name=name, share=percent(after)))
             st.markdown(plain(_what_hiding_shows(reading, again, shown)))
 
 
 def _what_hiding_shows(reading: Reading, again: Reading, shown: str) -> str:
     before, after = reading.probabilities[shown], again.probabilities[shown]
     if not reading.sure and not again.sure:
-        return "The model was not sure and still is not: the two numbers say how much hung on the hidden place."
+        return tr("The model was not sure and still is not: the two numbers say how much hung on the hidden place.")
     if shown == reading.diagnosis and not again.sure:
-        return "Now the model is not sure: much of the answer rests on the hidden place."
+        return tr("Now the model is not sure: much of the answer rests on the hidden place.")
     if shown == reading.diagnosis != again.diagnosis:
-        return f"Now it is called {nice(again.diagnosis)}: the answer rests largely on the hidden place."
+        name = nice(again.diagnosis)
+        return tr("Now it is called {name}: the answer rests largely on the hidden place.", name=name)
     if after <= before - MOVES:
-        return "It falls, but what is called stays: the answer does not rest on the hidden place alone."
+        return tr("It falls, but what is called stays: the answer does not rest on the hidden place alone.")
     if after >= before + MOVES:
-        return "Without the hidden place the model finds it even likelier: the colours do not tell what the answer rests on."
-    return "It hardly moves: the model finds the same elsewhere too, or the answer does not rest on the hidden place."
+        return tr(
+            "Without the hidden place the model finds it even likelier: the colours do not tell what the answer rests on."
+        )
+    return tr(
+        "It hardly moves: the model finds the same elsewhere too, or the answer does not rest on the hidden place."
+    )
 
 
 def similar(upload: Upload, scan: Scan, reader: Reader, key: str) -> None:
@@ -76,7 +85,7 @@ def similar(upload: Upload, scan: Scan, reader: Reader, key: str) -> None:
     if reader.kit.neighbours is None:
         return
     opened = st.expander(
-        "Similar scans that the model learned from", icon=":material/compare:", key="diagnose_similar_open",
+        tr("Similar scans that the model learned from"), icon=":material/compare:", key="diagnose_similar_open",
         on_change="rerun",
     )  # fmt: skip
     if opened.open:
@@ -87,17 +96,20 @@ def similar(upload: Upload, scan: Scan, reader: Reader, key: str) -> None:
 
 def _similar(cases: Sequence[SimilarCase], card: Card) -> None:
     counts = Counter(case.class_name for case in cases)
-    said = listed([f"{n} {nice(name)}" for name, n in counts.most_common()])
-    st.markdown(plain(
-        f"Of the {len(cases)} training scans that look most like this one to the model, each of another patient as far as "
-        f"patients are known, the hospital's labels say: {said}."
-    ))  # fmt: skip
+    said = listed([tr("{n} {name}", n=n, name=nice(name)) for name, n in counts.most_common()])
+    st.markdown(plain(tr(
+        "Of the {n} training scans that look most like this one to the model, each of another patient as far as "
+        "patients are known, the hospital's labels say: {said}.", n=len(cases), said=said,
+    )))  # fmt: skip
     file = own_dataset(card, list_datasets())
     if file is None:
         st.caption(
             plain(
-                "Their pictures are no part of a model: they are shown where the dataset "
-                f"“{card.dataset.get('name')}” is on this computer as it was."
+                tr(
+                    "Their pictures are no part of a model: they are shown where the dataset “{name}” is on this computer "
+                    "as it was.",
+                    name=card.dataset.get("name"),
+                )
             )
         )
         return
@@ -105,8 +117,11 @@ def _similar(cases: Sequence[SimilarCase], card: Card) -> None:
         squares = dataset.images([case.row for case in cases])
     grid = st.grid(N_SIMILAR, min_column_width=110)
     for case, square in zip(cases, squares, strict=True):
-        grid.image(square, caption=f"{nice(case.class_name)}, likeness {case.likeness:.2f}", width="stretch")
+        words = tr("{name}, likeness {likeness:.2f}", name=nice(case.class_name), likeness=case.likeness)
+        grid.image(square, caption=words, width="stretch")
     st.caption(
-        "Likeness is 1 for a scan that the model cannot tell from this one and 0 for one that has nothing in common "
-        "with it. Labels can be wrong."
+        tr(
+            "Likeness is 1 for a scan that the model cannot tell from this one and 0 for one that has nothing in common "
+            "with it. Labels can be wrong."
+        )
     )

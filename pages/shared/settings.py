@@ -8,42 +8,74 @@ from typing import Any
 
 import streamlit as st
 
-from xrai.config import IMAGENET, NETWORKS, TrainConfig
+from xrai.config import IMAGENET, NETWORKS, SCRATCH, TrainConfig
+from xrai.language import marked, number, told, tr
 
 MAIN = ("network", "weights", "image_size", "epochs", "batch_size")
-LEARNED, CONVNET = "Start from learned weights", "Shape of the plain convnet"
+LEARNED, CONVNET = marked("Start from learned weights"), marked("Shape of the plain convnet")
+MACHINE = marked("Machine")
 GROUPS = {
-    "Learning": (
+    marked("Learning"): (
         "learning_rate", "optimizer", "schedule", "weight_decay", "label_smoothing", "dropout", "ema", "keep", "patience",
     ),
     LEARNED: ("head_epochs", "fine_tune"),
-    "Variation of the scans": ("balance", "augment", "erase", "mixup", "flip"),
+    marked("Variation of the scans"): ("balance", "augment", "erase", "mixup", "flip"),
     CONVNET: ("blocks", "filters", "dense_layers", "dense_units", "activation"),
-    "Machine": ("precision", "devices", "seed"),
+    MACHINE: ("precision", "devices", "seed"),
 }  # fmt: skip
-LABELS = {
-    "ema": "Weight averaging", "mixup": "Mixing of scans", "augment": "Strength of variation",
-    "erase": "Hidden patches", "flip": "Mirror left to right", "patience": "Early stopping", "keep": "Epoch that is kept",
-    "blocks": "Convolution blocks", "filters": "Filters of the first block", "weights": "Start from",
-    "head_epochs": "Epochs of last layer alone", "fine_tune": "Share of rate after that",
+SAID = {
+    "network": marked("network"), "weights": marked("weights"), "image_size": marked("image size"),
+    "epochs": marked("epochs"), "batch_size": marked("batch size"), "learning_rate": marked("learning rate"),
+    "head_epochs": marked("head epochs"), "fine_tune": marked("fine tune"), "optimizer": marked("optimizer"),
+    "schedule": marked("schedule"), "weight_decay": marked("weight decay"),
+    "label_smoothing": marked("label smoothing"), "balance": marked("balance"), "augment": marked("augment"),
+    "erase": marked("erase"), "flip": marked("flip"), "mixup": marked("mixup"), "ema": marked("ema"),
+    "keep": marked("keep"), "patience": marked("patience"), "seed": marked("seed"), "precision": marked("precision"),
+    "devices": marked("devices"), "blocks": marked("blocks"), "filters": marked("filters"),
+    "dense_layers": marked("dense layers"), "dense_units": marked("dense units"), "activation": marked("activation"),
+    "dropout": marked("dropout"),
 }  # fmt: skip
+"""What the engine calls settings when it speaks of them."""
+NAMES = SAID | {
+    "ema": marked("weight averaging"), "mixup": marked("mixing of scans"), "augment": marked("strength of variation"),
+    "erase": marked("hidden patches"), "flip": marked("mirror left to right"), "patience": marked("early stopping"),
+    "keep": marked("epoch that is kept"), "blocks": marked("convolution blocks"),
+    "filters": marked("filters of the first block"), "weights": marked("start from"),
+    "head_epochs": marked("epochs of last layer alone"), "fine_tune": marked("share of rate after that"),
+}  # fmt: skip
+"""What pages call them, within a sentence."""
+CHOICES = {
+    "scratch": marked("scratch"), "one-cycle": marked("one-cycle"), "cosine": marked("cosine"),
+    "constant": marked("constant"), "sampling": marked("sampling"), "loss": marked("loss"), "none": marked("none"),
+    "last": marked("last"), "auto": marked("auto"),
+}  # fmt: skip
+"""Values that say something to people."""
 BY_NAME: dict[str, Field[Any]] = {item.name: item for item in fields(TrainConfig)}
 
 
 def label_of(setting: str) -> str:
-    """A setting in words."""
-    return LABELS.get(setting, setting.replace("_", " ").capitalize())
+    """A setting in words, as a label begins."""
+    name = name_of(setting)
+    return name[:1].upper() + name[1:]
+
+
+def name_of(setting: str) -> str:
+    """A setting in words, as it stands in a sentence."""
+    return tr(NAMES[setting])
 
 
 def shown_value(setting: str, value: Any) -> str:
     """A setting's value in words."""
     if setting == "network":
-        return NETWORKS[value].split(":")[0] if value in NETWORKS else str(value)
-    if setting == "weights":
-        return {IMAGENET: "ImageNet"}.get(value, str(value))
+        return told(NETWORKS[value]).split(":")[0].strip() if value in NETWORKS else str(value)
+    if setting == "weights" and value == IMAGENET:
+        return "ImageNet"
     if isinstance(value, bool):
-        return "yes" if value else "no"
-    return f"{value:g}" if isinstance(value, float) else str(value)
+        return tr("yes") if value else tr("no")
+    if isinstance(value, float):
+        return number(f"{value:g}")
+    is_choice = value == SCRATCH if setting == "weights" else value in CHOICES  # a model may have any name
+    return tr(CHOICES[value]) if is_choice else str(value)
 
 
 def control(setting: str, value: Any, key: str, *, disabled: bool = False, options: Iterable[str] = ()) -> Any:
@@ -81,11 +113,14 @@ def control(setting: str, value: Any, key: str, *, disabled: bool = False, optio
 
 def explanation(setting: str) -> str:
     """What turning a setting does, in a sentence; of the networks, a line each."""
-    text: str = BY_NAME[setting].metadata["help"]
+    text = told(BY_NAME[setting].metadata["help"])
     text = text[0].upper() + text[1:] + "."
-    return text + "".join(f"\n- {line}" for line in NETWORKS.values()) if setting == "network" else text
+    return text + "".join(f"\n- {told(line)}" for line in NETWORKS.values()) if setting == "network" else text
 
 
 def in_words(settings: Mapping[str, Any]) -> str:
     """Some settings with their values: `learning rate 0.001, dropout 0.2`."""
-    return ", ".join(f"{label_of(name).lower()} {shown_value(name, value)}" for name, value in settings.items())
+    return ", ".join(
+        tr("{setting} {value}", setting=name_of(name), value=shown_value(name, value))
+        for name, value in settings.items()
+    )

@@ -11,14 +11,17 @@ from pages.shared.settings import shown_value
 from pages.shared.words import harmless, local_time, whole
 from xrai import models
 from xrai.config import SHAPE, defaults
+from xrai.language import marked, tr
 from xrai.models import Summary
+
+DAMAGED, NO_MODEL = marked("Damaged"), marked("No model")
 
 
 def status_word(item: Summary) -> str:
     """How it stands, in a word."""
     if item.problem:
-        return "Damaged"
-    return "No model" if item.status == "none" and not item.is_model else STATUS[item.status][0]
+        return tr(DAMAGED)
+    return tr(NO_MODEL if item.status == "none" and not item.is_model else STATUS[item.status][0])
 
 
 def dataset_of(item: Summary) -> str:

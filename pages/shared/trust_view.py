@@ -17,11 +17,12 @@ from pages.shared.datasets import own_dataset
 from pages.shared.jobs import say_how_it_ended, watch
 from pages.shared.page import remembered, stated_errors
 from pages.shared.results import with_interval
-from pages.shared.words import between, interval_line, measure, nice_names, plain, scans
+from pages.shared.words import between, interval_line, measure, nice_names, plain, scans, written
 from xrai import jobs
 from xrai.calibration import Doubt
 from xrai.checkpoint import Card, Checkpoint
 from xrai.figures import captioned, reliability_figure
+from xrai.language import marked, told, tr
 from xrai.measurements import Measurement
 from xrai.models import check_model
 
@@ -29,7 +30,7 @@ BINS = 20
 FAR_APART = 0.05
 MUCH = 0.05
 HALF = 0.5
-AGAIN = "This was measured before XRAI looked at that: measure again to see it."
+AGAIN = marked("This was measured before XRAI looked at that: measure again to see it.")
 
 
 # ---------------------------------------------------------------- probabilities
@@ -37,10 +38,10 @@ AGAIN = "This was measured before XRAI looked at that: measure again to see it."
 
 def probabilities(measured: Measurement, card: Card, name: str, about: Sequence[str]) -> dict[str, go.Figure]:
     """Whether the probabilities mean what they say, on screen; and the charts of all classes for the exports."""
-    st.subheader("Do the probabilities mean what they say?", anchor=False)
+    st.subheader(tr("Do the probabilities mean what they say?"), anchor=False)
     report, classes = measured.report, measured.classes
     if "reliability" not in report:
-        st.caption(AGAIN)
+        st.caption(tr(AGAIN))
         return {}
     labels = dict(zip(classes, nice_names(classes), strict=True))
     figures = {item: _reliability(measured, k, labels[item], about) for k, item in enumerate(classes)}
@@ -49,7 +50,7 @@ def probabilities(measured: Measurement, card: Card, name: str, about: Sequence[
         shown = classes[1]
         if len(classes) > 2:
             shown = st.selectbox(
-                "Class", classes, format_func=labels.__getitem__, persist_state="session",
+                tr("Class"), classes, format_func=labels.__getitem__, persist_state="session",
                 key=remembered(f"evaluate_reliability_{name}", classes, classes[1]),
             )  # fmt: skip
         st.plotly_chart(
@@ -77,66 +78,85 @@ def _off_by(measured: Measurement) -> None:
     chance = report["expected_calibration_error_by_chance"]
     grid = st.grid(2, min_column_width=150)
     with grid.cell():
-        st.metric("Off by, on average", measure(error), help=(
+        st.metric(tr("Off by, on average"), measure(error), help=tr(
             "Expected calibration error (ECE): how far the probability of what was called lies from how often that came "
             "true, over 15 bins. 0 is best."
         ))  # fmt: skip
         st.caption(interval_line(interval))
     with grid.cell():
-        st.metric("Brier score", measure(report["brier"], as_percent=False), help=(
+        st.metric(tr("Brier score"), measure(report["brier"], as_percent=False), help=tr(
             "The mean squared distance between the probabilities and what came true: 0 is best, and it counts both being "
             "off and being vague."
         ))  # fmt: skip
-    right, told = (said.probabilities.argmax(axis=1) == said.labels).mean(), said.probabilities.max(axis=1).mean()
-    st.markdown(plain(_verdict_on_chance(error, interval, chance, report["n"], says_too_little=right > told)))
+    right, foretold = (said.probabilities.argmax(axis=1) == said.labels).mean(), said.probabilities.max(axis=1).mean()
+    st.markdown(plain(_verdict_on_chance(error, interval, chance, report["n"], says_too_little=right > foretold)))
 
 
 def _verdict_on_chance(
     error: float | None, interval: Sequence[float] | None, chance: float | None, n: int, *, says_too_little: bool
 ) -> str:
     if error is None or chance is None:
-        return "How far chance alone goes is not known."
-    told = f"Of probabilities that are exactly right, chance alone would make {measure(chance)} with {scans(n)}. "
+        return tr("How far chance alone goes is not known.")
+    by_chance = tr(
+        "Of probabilities that are exactly right, chance alone would make {share} with {scans}.",
+        share=measure(chance), scans=scans(n),
+    )  # fmt: skip
+    return f"{by_chance} {tr(_verdict(interval, chance, says_too_little=says_too_little))}"
+
+
+def _verdict(interval: Sequence[float] | None, chance: float, *, says_too_little: bool) -> str:
     if interval and interval[0] > chance:
-        how = "right more often than it says" if says_too_little else "wrong more often than it says"
-        return f"{told}These are off by more than that: on scans like these do not take a probability at its word, it is {how}."
-    if chance > MUCH:
-        return (
-            told
-            + "These are not off by more than that, but so few scans could hardly show it: measure on more of them."
+        if says_too_little:
+            return marked(
+                "These are off by more than that: on scans like these do not take a probability at its word, it is right "
+                "more often than it says."
+            )
+        return marked(
+            "These are off by more than that: on scans like these do not take a probability at its word, it is wrong more "
+            "often than it says."
         )
-    return (
-        told
-        + "These are hardly off by more than that: on the whole, probabilities can be taken at their word on scans like these."
+    if chance > MUCH:
+        return marked(
+            "These are not off by more than that, but so few scans could hardly show it: measure on more of them."
+        )
+    return marked(
+        "These are hardly off by more than that: on the whole, probabilities can be taken at their word on scans like these."
     )
 
 
 def _foretold(measured: Measurement, card: Card, k: int, label: str) -> None:
     """Foretold and come true on the whole, and for whom the probabilities are meant."""
-    told, came = measured.predictions.probabilities[:, k].mean(), (measured.predictions.labels == k).mean()
+    foretold, came = measured.predictions.probabilities[:, k].mean(), (measured.predictions.labels == k).mean()
     st.markdown(
         plain(
-            f"On the whole it foretold {label} for {100 * told:.1f} in 100 of these scans, and {100 * came:.1f} had it."
+            tr(
+                "On the whole it foretold {name} for {foretold:.1f} in 100 of these scans, and {came:.1f} had it.",
+                name=label,
+                foretold=100 * foretold,
+                came=100 * came,
+            )
         )
     )
     if farthest := _farthest(measured.report["reliability"][measured.classes[k]]):
-        st.markdown(plain(
-            f"It is farthest off where it foretold about {measure(farthest['mean'])}: there {measure(farthest['share'])} came true "
-            f"({between(farthest['interval'], '.0%')}), of {scans(farthest['n'])}."
-        ))  # fmt: skip
+        st.markdown(plain(tr(
+            "It is farthest off where it foretold about {foretold}: there {came} came true ({interval}), of {scans}.",
+            foretold=measure(farthest["mean"]), came=measure(farthest["share"]),
+            interval=between(farthest["interval"], ".0%"), scans=scans(farthest["n"]),
+        )))  # fmt: skip
     known = card.calibration.prevalence if card.calibration else None
     if known and abs(known[k] - came) > FAR_APART:
-        st.markdown(plain(
-            f"They hold for scans of which {100 * known[k]:.0f} in 100 are {label}. That it is {100 * came:.0f} in 100 "
-            "here moves the points off the line even where the model knows what it sees."
-        ))  # fmt: skip
+        st.markdown(plain(tr(
+            "They hold for scans of which {known:.0f} in 100 are {name}. That it is {came:.0f} in 100 here moves the "
+            "points off the line even where the model knows what it sees.",
+            known=100 * known[k], name=label, came=100 * came,
+        )))  # fmt: skip
     if for_whom(card):
-        st.markdown("Here they stand as the model gave them, before they are turned into those for your patients.")
-    st.caption(
+        st.markdown(tr("Here they stand as the model gave them, before they are turned into those for your patients."))
+    st.caption(tr(
         "Each point holds a tenth of the scans: across, the probability that they were given; up, how many of them truly were "
         "of the class. On the dotted line probabilities mean what they say. Above it the class is more frequent than foretold, "
         "below it rarer. Below the chart: how many scans were given which probability."
-    )
+    ))  # fmt: skip
 
 
 def _farthest(points: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
@@ -154,40 +174,44 @@ def _farthest(points: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
 
 def answers(measured: Measurement) -> None:
     """What the firm answers are worth, against what was promised."""
-    st.subheader("When it is not sure", anchor=False)
+    st.subheader(tr("When it is not sure"), anchor=False)
     report = measured.report
     if "answered" not in report:
-        st.caption(AGAIN)
+        st.caption(tr(AGAIN))
         return
     answered, doubt = report["answered"], measured.doubt
     if answered is None or doubt is None:
         st.markdown(
-            "Every answer counted as firm here: the model had no third answer, “not sure”, when this was measured."
+            tr("Every answer counted as firm here: the model had no third answer, “not sure”, when this was measured.")
         )
         return
     grid = st.grid(3, min_column_width=150)
     with grid.cell():
         st.metric(
-            "Answered firmly",
+            tr("Answered firmly"),
             measure(answered["answered"]),
-            help="The share of all scans with an answer; the others are left to a radiologist.",
+            help=tr("The share of all scans with an answer; the others are left to a radiologist."),
         )
         st.caption(interval_line(answered["answered_interval"]))
     with grid.cell():
         st.metric(
-            "Of these, right", measure(answered["right"]), help="The share of the firm answers that are the truth."
+            tr("Of these, right"),
+            measure(answered["right"]),
+            help=tr("The share of the firm answers that are the truth."),
         )
-        st.caption(interval_line(answered["right_interval"], missing="not defined: none was answered"))
+        st.caption(interval_line(answered["right_interval"], missing=marked("not defined: none was answered")))
     with grid.cell():
         unsure = answered["n"] - answered["n_answered"]
-        st.metric("Not sure", f"{unsure:,}", help="How many scans are left to a radiologist.")
-        st.caption(f"of {scans(answered['n'])}")
+        st.metric(tr("Not sure"), written(unsure, ","), help=tr("How many scans are left to a radiologist."))
+        st.caption(tr("of {scans}", scans=scans(answered["n"])))
     names = nice_names(measured.classes)
     _by_class(answered, names, doubt)
     if answered["answered"] < HALF:
         st.warning(
-            "It leaves **more than half of these scans** to a radiologist: the model tells the classes apart too poorly to "
-            "answer them as firmly as is promised.",
+            tr(
+                "It leaves **more than half of these scans** to a radiologist: the model tells the classes apart too poorly "
+                "to answer them as firmly as is promised."
+            ),
             icon=":material/help:",
         )
     _kept_its_word(answered, names, doubt)
@@ -196,15 +220,15 @@ def answers(measured: Measurement) -> None:
 def _by_class(answered: Mapping[str, Any], names: Sequence[str], doubt: Doubt) -> None:
     rows = [
         {
-            "Class": f"**{plain(name)}**",
-            "Answered firmly": with_interval(row["answered"], row["answered_interval"], as_percent=True),
-            "Wrong firm answer": with_interval(row["wrong"], row["wrong_interval"], as_percent=True),
-            "Promised at most": f"{100 * doubt.alpha:.3g} %",
+            tr("Class"): f"**{plain(name)}**",
+            tr("Answered firmly"): with_interval(row["answered"], row["answered_interval"], as_percent=True),
+            tr("Wrong firm answer"): with_interval(row["wrong"], row["wrong_interval"], as_percent=True),
+            tr("Promised at most"): tr("{n:.3g} %", n=100 * doubt.alpha),
         }
         for name, row in zip(names, answered["per_class"], strict=True)
     ]
     st.table(pd.DataFrame(rows), border="horizontal", hide_index=True)
-    st.caption("Both shares are of all scans that truly are of the class. In brackets: the 95 % interval.")
+    st.caption(tr("Both shares are of all scans that truly are of the class. In brackets: the 95 % interval."))
 
 
 def _kept_its_word(answered: Mapping[str, Any], names: Sequence[str], doubt: Doubt) -> None:
@@ -214,22 +238,23 @@ def _kept_its_word(answered: Mapping[str, Any], names: Sequence[str], doubt: Dou
         wrong, interval = row["wrong"], row["wrong_interval"]
         if wrong is not None and wrong > doubt.alpha:
             (broken if interval and interval[0] > doubt.alpha else above).append(f"{name} ({measure(wrong)})")
-    promised = f"at most {100 * doubt.alpha:.3g} in 100 wrong firm answers"
+    n = 100 * doubt.alpha
     if broken:
-        st.error(plain(
-            f"The promise does not hold on these scans: {promised} were promised, and it is more, beyond what chance explains, "
-            f"for {', '.join(broken)}. The promise is made for patients like those of the validation scans; these differ from "
-            "them. Do not rely on firm answers for scans like these, or promise less and check again."
-        ), icon=":material/error:")  # fmt: skip
+        st.error(plain(tr(
+            "The promise does not hold on these scans: at most {n:.3g} in 100 wrong firm answers were promised, and it is "
+            "more, beyond what chance explains, for {classes}. The promise is made for patients like those of the "
+            "validation scans; these differ from them. Do not rely on firm answers for scans like these, or promise less "
+            "and check again.", n=n, classes=", ".join(broken),
+        )), icon=":material/error:")  # fmt: skip
     elif above:
-        st.warning(plain(
-            f"A little more than promised: {promised} were promised, and it is more for {', '.join(above)}. That lies "
-            "within what chance alone can do, so this neither keeps nor breaks the promise."
-        ), icon=":material/warning:")  # fmt: skip
+        st.warning(plain(tr(
+            "A little more than promised: at most {n:.3g} in 100 wrong firm answers were promised, and it is more for "
+            "{classes}. That lies within what chance alone can do, so this neither keeps nor breaks the promise.",
+            n=n, classes=", ".join(above),
+        )), icon=":material/warning:")  # fmt: skip
     else:
-        st.success(
-            plain(f"On these scans the promise is kept: {promised} for each class."), icon=":material/check_circle:"
-        )
+        kept = tr("On these scans the promise is kept: at most {n:.3g} in 100 wrong firm answers for each class.", n=n)
+        st.success(plain(kept), icon=":material/check_circle:")
 
 
 # ---------------------------------------------------------------- a model without either
@@ -243,8 +268,8 @@ def is_calibrating(checkpoint: Checkpoint) -> bool:
         watch(job, status, _progress)
         return True
     say_how_it_ended(
-        job, status, "Calibrating", then="Start it again.",
-        stopped="Calibrating was stopped before it was done; the model decides as before.",
+        job, status, tr("Calibrating"), then=tr("Start calibrating again."),
+        stopped=tr("Calibrating was stopped before it was done; the model decides as before."),
     )  # fmt: skip
     return False
 
@@ -252,21 +277,27 @@ def is_calibrating(checkpoint: Checkpoint) -> bool:
 def calibrate_it(checkpoint: Checkpoint, card: Card, datasets: Sequence[Path]) -> None:
     """Say that a model cannot be sure or not sure yet, and start what changes that where its dataset is here."""
     st.info(
-        "This model was trained **before XRAI could be “not sure”**, or comes from elsewhere: nothing can be chosen for it, "
-        "and nobody has checked that its probabilities mean what they say. Calibrating looks once at the scans that it was "
-        "trained and chosen with; its weights stay as they are.",
+        tr(
+            "This model was trained **before XRAI could be “not sure”**, or comes from elsewhere: nothing can be chosen for "
+            "it, and nobody has checked that its probabilities mean what they say. Calibrating looks once at the scans that "
+            "it was trained and chosen with; its weights stay as they are."
+        ),
         icon=":material/tune:",
     )
     path = own_dataset(card, datasets)
     if path is None:
         known = card.dataset.get("name")
         st.markdown(plain(
-            f"That needs the dataset that it learned from, {known}, as it was then: put its file into the data folder."
-            if known else "That needs the dataset that it learned from, which its card does not name."
+            tr(
+                "That needs the dataset that it learned from, {name}, as it was then: put its file into the data folder.",
+                name=known,
+            )
+            if known else tr("That needs the dataset that it learned from, which its card does not name.")
         ))  # fmt: skip
     elif st.button(
-        f"Calibrate it with {path.stem}", icon=":material/tune:", key=f"evaluate_calibrate_{checkpoint.name}"
-    ):
+        tr("Calibrate it with {name}", name=path.stem), icon=":material/tune:",
+        key=f"evaluate_calibrate_{checkpoint.name}",
+    ):  # fmt: skip
         with stated_errors():
             _start(checkpoint, path)
 
@@ -275,9 +306,8 @@ def _start(checkpoint: Checkpoint, path: Path) -> None:
     check_model(checkpoint)  # it may have been renamed or deleted in another tab
     folder = jobs.calibration_folder(checkpoint.folder)
     arguments = ["calibrate", checkpoint.name, str(path)]
-    jobs.start(
-        arguments, folder, title=f"Calibrating {checkpoint.name} with {path.stem}", details={"arguments": arguments}
-    )
+    title = jobs.calibration_title(checkpoint.name, path)
+    jobs.start(arguments, folder, title=title, details={"arguments": arguments})
     st.rerun()
 
 
@@ -286,8 +316,8 @@ def _progress(job: jobs.Job, status: jobs.Status) -> None:
     steps = [record for record in known if record["kind"] == "ready"]
     if steps:
         last = steps[-1]
-        words = f"Calibrating: {plain(str(last['what']))}"
+        words = tr("Calibrating: {what}", what=plain(told(str(last["what"]))))
         st.progress(min(last["done"] / max(last["total"], 1), 1.0), text=words)
     else:
-        st.progress(0.0, text="Starting to calibrate: loading what it needs takes about ten seconds…")
-    st.caption("It takes some minutes, and goes on when you leave this page or close this browser.")
+        st.progress(0.0, text=tr("Starting to calibrate: loading what it needs takes about ten seconds…"))
+    st.caption(tr("It takes some minutes, and goes on when you leave this page or close this browser."))

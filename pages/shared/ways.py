@@ -6,7 +6,9 @@ from typing import Any
 
 import streamlit as st
 
-NEW_RUN, WATCH_RUN = "Start a run", "Watch a run"
+from xrai.language import marked, tr
+
+NEW_RUN, WATCH_RUN = marked("Start a run"), marked("Watch a run")
 """The two views of Train."""
 
 
@@ -44,10 +46,10 @@ def show_among_models(*names: str) -> None:
 def needs_a_dataset(words: str) -> None:
     """Say that there is no dataset yet, and lead to where one is built."""
     st.info(words)
-    st.page_link("pages/lab/dataset.py", label="Build a dataset", icon=":material/folder_open:")
+    st.page_link("pages/lab/dataset.py", label=tr("Build a dataset"), icon=":material/folder_open:")
 
 
 def needs_a_model(words: str) -> None:
     """Say that there is no model yet, and lead to where one is trained."""
     st.info(words)
-    st.page_link("pages/lab/train.py", label="Train a model", icon=":material/model_training:")
+    st.page_link("pages/lab/train.py", label=tr("Train a model"), icon=":material/model_training:")

@@ -11,11 +11,16 @@ from typing import Any, Literal
 import plotly.graph_objects as go
 
 from xrai.figures.runs import Records
-from xrai.figures.style import FONT, MARGIN, SERIES, title_of
+from xrai.figures.style import FONT, MARGIN, SERIES, drawing, title_of
+from xrai.language import marked, number, tr
 
 Measure = Literal["loss", "accuracy", "auc"]
 
-_TITLES = {"loss": "Validation loss", "accuracy": "Validation accuracy", "auc": "Validation AUC"}
+_TITLES = {
+    "loss": marked("Validation loss"),
+    "accuracy": marked("Validation accuracy"),
+    "auc": marked("Validation AUC"),
+}
 
 MOST_RUNS = len(SERIES)
 """More curves than colours cannot be told apart."""
@@ -46,24 +51,24 @@ def overlaid_curves(runs: Mapping[str, Records], measure: Measure, *, with_train
         measure: what is drawn.
         with_training: also on training, thinner and dotted.
     """
-    figure = go.Figure()
-    for number, (name, records) in enumerate(runs.items()):
+    figure = drawing()
+    for place, (name, records) in enumerate(runs.items()):
         epochs = [record for record in records if record.get("kind") == "epoch"]
-        colour = SERIES[number % len(SERIES)]
+        colour = SERIES[place % len(SERIES)]
         if with_training:
             _add_curve(figure, name, epochs, "train", measure, colour)
         _add_curve(figure, name, epochs, "val", measure, colour)
     rows = sum(len(_short(name)) + 8 for name in runs) // 44 + 1  # of the legend, at the width of half a page
     figure.update_layout(
         font=FONT,
-        title=title_of(_TITLES[measure]),
+        title=title_of(tr(_TITLES[measure])),
         height=320 + 20 * rows,
         margin=MARGIN,
         legend={"orientation": "h", "y": -0.22, "yanchor": "top", "x": 0, "title": None},
         hovermode="x unified",
         uirevision="comparison",
     )  # fmt: skip
-    figure.update_xaxes(title="Epoch", rangemode="tozero")
+    figure.update_xaxes(title=tr("Epoch"), rangemode="tozero")
     figure.update_yaxes(automargin=True)
     if measure == "loss":
         figure.update_yaxes(rangemode="tozero")
@@ -79,22 +84,23 @@ def interval_dots(rows: Sequence[tuple[str, float | None, Sequence[float] | None
         rows: (name, value, interval); what is not known is left blank.
         title: what is measured.
     """
-    figure = go.Figure()
-    for number, (name, value, interval) in enumerate(rows):
-        colour = SERIES[number % len(SERIES)]
+    figure = drawing()
+    for place, (name, value, interval) in enumerate(rows):
+        colour = SERIES[place % len(SERIES)]
         if value is None:
-            figure.add_scatter(x=[None], y=[number], name=_text(name))
+            figure.add_scatter(x=[None], y=[place], name=_text(name))
             continue
         low, high = interval or (value, value)
+        words = tr("{name}: {value:.3f} ({low:.3f} to {high:.3f})", name=_text(name), value=value, low=low, high=high)
         figure.add_scatter(
             x=[value],
-            y=[number],
+            y=[place],
             name=_text(name),
             mode="markers",
             marker={"color": colour, "size": 11},
             error_x={"type": "data", "symmetric": False, "array": [high - value], "arrayminus": [value - low],
                      "thickness": 2.5, "width": 5},
-            hovertemplate=f"{_text(name)}: {value:.3f} ({low:.3f} to {high:.3f})<extra></extra>",
+            hovertemplate=f"{words}<extra></extra>",
         )  # fmt: skip
     figure.update_layout(
         font=FONT,
@@ -111,7 +117,9 @@ def interval_dots(rows: Sequence[tuple[str, float | None, Sequence[float] | None
 def parallel_settings(
     rows: Sequence[Mapping[str, Any]],
     settings: Mapping[str, str],
-    shown: Callable[[str, Any], str] = lambda _, value: f"{value:g}" if isinstance(value, float) else str(value),
+    shown: Callable[[str, Any], str] = lambda _, value: number(
+        f"{value:g}" if isinstance(value, float) else str(value)
+    ),
 ) -> go.Figure:
     """A line for each run through the values of its settings to its validation AUC, coloured by that AUC.
 
@@ -128,8 +136,8 @@ def parallel_settings(
         values = [row["settings"].get(setting) for row in rows]
         words = {value: _short(shown(setting, value), _TICK_LETTERS) for value in values if value is not None}
         dimensions.append(_setting_axis(label, values, words))
-    dimensions.append(_axis("Validation AUC", aucs, _spread({auc: f"{auc:.3f}" for auc in aucs})))
-    figure = go.Figure(
+    dimensions.append(_axis(tr("Validation AUC"), aucs, _spread({auc: number(f"{auc:.3f}") for auc in aucs})))
+    figure = drawing(
         go.Parcoords(
             dimensions=dimensions,
             line={"color": [auc for auc in aucs for _ in _STRANDS], "colorscale": _LOW_TO_HIGH},
@@ -140,8 +148,8 @@ def parallel_settings(
             unselected={"line": {"opacity": 0.08}},
         )
     )
-    for number in range(len(dimensions)):  # Plotly draws the axes in black, which vanishes on black
-        at = number / max(len(dimensions) - 1, 1)
+    for axis in range(len(dimensions)):  # Plotly draws the axes in black, which vanishes on black
+        at = axis / max(len(dimensions) - 1, 1)
         figure.add_shape(
             type="line", xref="paper", yref="paper", x0=at, x1=at, y0=0, y1=1, line={"color": _GREY, "width": 1.5}
         )
@@ -169,7 +177,7 @@ def _add_curve(figure: go.Figure, name: str, epochs: Records, split: str, measur
     figure.add_scatter(
         x=[at for at, _, _ in known],
         y=[value for _, value, _ in known],
-        name=f"{_short(name)}, training" if is_training else _short(name),
+        name=tr("{name}, training", name=_short(name)) if is_training else _short(name),
         mode="lines" if is_training and len(known) > 1 else "lines+markers",
         line={"color": colour, "width": 1.3, "dash": "dot"} if is_training else {"color": colour, "width": 2.5},
         marker={"size": 4 if is_training else [12 if at == kept else 5 for at, _, _ in known]},
@@ -196,7 +204,7 @@ def _names_axis(names: Sequence[str], aucs: Sequence[float]) -> dict[str, Any]:
     order = sorted(range(len(names)), key=aucs.__getitem__)
     places = [float(order.index(number)) for number in range(len(names))]
     words = [_short(name, _TICK_LETTERS) for name in names]
-    return _axis("Run", places, dict(zip(places, words, strict=True)))
+    return _axis(tr("Run"), places, dict(zip(places, words, strict=True)))
 
 
 def _setting_axis(label: str, values: Sequence[Any], words: Mapping[Any, str]) -> dict[str, Any]:
@@ -210,7 +218,7 @@ def _setting_axis(label: str, values: Sequence[Any], words: Mapping[Any, str]) -
     nowhere = low - ((high - low) * 0.25 or 1.0)
     ticks = _spread({place: words[value] for value, place in place_of.items()})
     if len(known) < len(values):
-        ticks[nowhere] = "none"
+        ticks[nowhere] = tr("none")
     return _axis(label, [nowhere if value is None else place_of[value] for value in values], ticks)
 
 

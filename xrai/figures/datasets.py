@@ -6,9 +6,14 @@ from collections.abc import Mapping
 
 import plotly.graph_objects as go
 
-from xrai.figures.style import FONT, LEGEND, MARGIN, TEST, TRAIN, VALIDATION
+from xrai.figures.style import FONT, LEGEND, MARGIN, TEST, TRAIN, VALIDATION, drawing
+from xrai.language import marked, number, tr
 
-SPLIT_WORDS = {"train": "Training", "val": "Validation", "test": "Test", "all": "All"}
+SPLIT_WORDS = {"train": marked("Training"), "val": marked("Validation"), "test": marked("Test"), "all": marked("All")}
+"""The splits, to be told by `tr`."""
+
+SPLIT_NAMES = {"train": marked("training"), "val": marked("validation"), "test": marked("test")}
+"""The same within a line."""
 
 _SPLIT_COLOURS = {"train": TRAIN, "val": VALIDATION, "test": TEST, "all": VALIDATION}
 
@@ -20,12 +25,12 @@ def class_balance(counts: Mapping[str, Mapping[str, int]]) -> go.Figure:
         counts: {class: {split: number}}.
     """
     splits = list(dict.fromkeys(split for row in counts.values() for split in row))
-    figure = go.Figure()
+    figure = drawing()
     for split in splits:
         values = [row.get(split, 0) for row in counts.values()]
         figure.add_bar(
-            name=SPLIT_WORDS[split], x=list(counts), y=values, text=[f"{value:,}" for value in values],
+            name=tr(SPLIT_WORDS[split]), x=list(counts), y=values, text=[number(f"{value:,}") for value in values],
             marker_color=_SPLIT_COLOURS[split],
         )  # fmt: skip
-    figure.update_layout(barmode="group", font=FONT, height=280, margin=MARGIN, legend=LEGEND, yaxis_title="Scans")
+    figure.update_layout(barmode="group", font=FONT, height=280, margin=MARGIN, legend=LEGEND, yaxis_title=tr("Scans"))
     return figure

@@ -10,7 +10,8 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from xrai.figures.style import FONT, MARGIN, SERIES, TRAIN, VALIDATION, title_of
+from xrai.figures.style import FONT, MARGIN, SERIES, TRAIN, VALIDATION, drawing, title_of
+from xrai.language import number, tr, trn
 
 Curves = Mapping[str, Mapping[str, Any] | None]
 Points = Mapping[str, tuple[float, float]]
@@ -48,15 +49,14 @@ def confusion_figure(
     """
     n, names = len(classes), [escape(name, quote=False) for name in classes]
     side = min(max(_ROWS // n, _LEAST), _MOST)
-    figure = go.Figure()
+    figure = drawing()
     texts = []
     for truth, row in enumerate(matrix):
         for called, count in enumerate(row):
             rate = count / sum(row) if sum(row) else None
             _draw_cell(figure, truth, called, count, rate, framed=(truth, called) == chosen)
             _write_cell(figure, truth, called, _in_words(count, rate, n, as_rates=as_rates), n, ink)
-            share = "" if rate is None else f", {_percent(rate)} of {names[truth]}"
-            texts.append(f"{names[truth]} called {names[called]}:<br>{_scans(count)}{share}")
+            texts.append(_on_hover(count, rate, names[truth], names[called]))
     figure.add_scatter(
         x=[called for _ in range(n) for called in range(n)],
         y=[truth for truth in range(n) for _ in range(n)],
@@ -70,13 +70,13 @@ def confusion_figure(
     ticks = {"tickvals": list(range(n)), "fixedrange": True, "showgrid": False, "zeroline": False, "ticks": ""}
     ticks |= {"tickfont": {"size": 14, "color": ink}, "ticklabelstandoff": 4}
     labels = ["<br>".join(escape(line, quote=False) for line in textwrap.wrap(name, _LETTERS)) for name in classes]
-    figure.update_xaxes(ticks, ticktext=labels, side="top", range=[-0.5, n - 0.5], title="Called by the model")
+    figure.update_xaxes(ticks, ticktext=labels, side="top", range=[-0.5, n - 0.5], title=tr("Called by the model"))
     figure.update_yaxes(
-        ticks, ticktext=labels, range=[n - 0.5, -0.5], title={"text": "Truth", "standoff": 12}, automargin=True
+        ticks, ticktext=labels, range=[n - 0.5, -0.5], title={"text": tr("Truth"), "standoff": 12}, automargin=True
     )
     figure.update_layout(
         font=FONT,
-        title=title_of("Confusion matrix"),
+        title=title_of(tr("Confusion matrix")),
         height=side * n + _ABOVE,
         margin=MARGIN | {"t": _ABOVE - 10},
         showlegend=False,
@@ -114,14 +114,15 @@ def roc_figure(curves: Curves, points: Points, areas: Mapping[str, float | None]
         points: of each class, (1 − specificity, sensitivity) as it was called.
         areas: of each class, its AUC.
     """
-    figure = _empty("ROC curve", "1 − specificity (false alarms)", "Sensitivity (found)")
+    figure = _empty(tr("ROC curve"), tr("1 − specificity (false alarms)"), tr("Sensitivity (found)"))
     figure.add_scatter(
-        x=[0, 1], y=[0, 1], mode="lines", name="Chance", line={"color": _GREY, "width": 1.5, "dash": "dot"},
+        x=[0, 1], y=[0, 1], mode="lines", name=tr("Chance"), line={"color": _GREY, "width": 1.5, "dash": "dot"},
         hoverinfo="skip",
     )  # fmt: skip
     for name, colour, curve in _drawn(curves):
-        _add_line(figure, name, f"AUC {_number(areas.get(name))}", colour, curve["roc"], shape="linear")
-        _add_point(figure, name, colour, points.get(name), "false alarms %{x:.1%}, found %{y:.1%}")
+        _add_line(figure, name, tr("AUC {auc}", auc=_number(areas.get(name))), colour, curve["roc"], shape="linear")
+        words = tr("As it was called: false alarms %{x:.1%}, found %{y:.1%}")
+        _add_point(figure, name, colour, points.get(name), words)
     return figure
 
 
@@ -133,16 +134,18 @@ def precision_recall_figure(curves: Curves, points: Points, shares: Mapping[str,
         points: of each class, (recall, precision) as it was called.
         shares: of each class, its share of all scans: the precision of answers by chance.
     """
-    figure = _empty("Precision and recall", "Recall (found)", "Precision (right when called)")
+    figure = _empty(tr("Precision and recall"), tr("Recall (found)"), tr("Precision (right when called)"))
     for name, colour, curve in _drawn(curves):
         figure.add_scatter(
-            x=[0, 1], y=[shares[name]] * 2, mode="lines", legendgroup=name, name=f"{escape(name, quote=False)}, chance",
+            x=[0, 1], y=[shares[name]] * 2, mode="lines", legendgroup=name,
+            name=tr("{name}, chance", name=escape(name, quote=False)),
             line={"color": colour, "width": 1.5, "dash": "dot"}, opacity=0.6, showlegend=False, hoverinfo="skip",
         )  # fmt: skip
-        precise = f"average precision {_number(curve['average_precision'])}"
+        precise = tr("average precision {share}", share=_number(curve["average_precision"]))
         # over each step of the recall stands the precision at its end, as average precision counts it
         _add_line(figure, name, precise, colour, curve["precision_recall"], shape="vh")
-        _add_point(figure, name, colour, points.get(name), "recall %{x:.1%}, precision %{y:.1%}")
+        words = tr("As it was called: recall %{x:.1%}, precision %{y:.1%}")
+        _add_point(figure, name, colour, points.get(name), words)
     return figure
 
 
@@ -163,8 +166,17 @@ def _draw_cell(
 def _in_words(count: int, rate: float | None, n: int, *, as_rates: bool) -> tuple[str, str]:
     """What a cell of n × n says in large and in small."""
     share = "–" if rate is None else _percent(rate)
-    large, small = (share, _scans(count)) if as_rates else (f"{count:,}", "" if rate is None else share)
+    large, small = (share, _scans(count)) if as_rates else (number(f"{count:,}"), "" if rate is None else share)
     return large, small if n <= _MANY else ""
+
+
+def _on_hover(count: int, rate: float | None, truth: str, called: str) -> str:
+    if rate is None:
+        return tr("{truth} called {called}:<br>{scans}", truth=truth, called=called, scans=_scans(count))
+    return tr(
+        "{truth} called {called}:<br>{scans}, {share} of {truth}",
+        truth=truth, called=called, scans=_scans(count), share=_percent(rate),
+    )  # fmt: skip
 
 
 def _write_cell(figure: go.Figure, truth: int, called: int, words: tuple[str, str], n: int, ink: str | None) -> None:
@@ -178,7 +190,7 @@ def _write_cell(figure: go.Figure, truth: int, called: int, words: tuple[str, st
 
 
 def _empty(title: str, x: str, y: str) -> go.Figure:
-    figure = go.Figure()
+    figure = drawing()
     figure.update_layout(
         font=FONT,
         title=title_of(title),
@@ -200,10 +212,8 @@ def _drawn(curves: Curves) -> list[tuple[str, str, Mapping[str, Any]]]:
 
 
 def _add_line(figure: go.Figure, name: str, measure: str, colour: str, curve: Mapping[str, Any], *, shape: str) -> None:
-    known = [f"from a probability of {threshold:.3f} on" if threshold is not None else "never called"
-             for threshold in curve["thresholds"]]  # fmt: skip
     figure.add_scatter(
-        x=curve["x"], y=curve["y"], text=known, mode="lines", legendgroup=name,
+        x=curve["x"], y=curve["y"], text=list(map(_from_when, curve["thresholds"])), mode="lines", legendgroup=name,
         name=f"{escape(name, quote=False)}, {measure}", line={"color": colour, "width": 2.5, "shape": shape},
         hovertemplate="%{x:.1%}, %{y:.1%}<br>%{text}<extra>" + escape(name, quote=False) + "</extra>",
     )  # fmt: skip
@@ -214,19 +224,25 @@ def _add_point(figure: go.Figure, name: str, colour: str, point: tuple[float, fl
         return
     figure.add_scatter(
         x=[point[0]], y=[point[1]], mode="markers", cliponaxis=False, showlegend=False, legendgroup=name,
-        name=f"{escape(name, quote=False)}, as called",
+        name=tr("{name}, as called", name=escape(name, quote=False)),
         marker={"symbol": "diamond", "size": 13, "color": colour, "line": {"color": "white", "width": 2}},
-        hovertemplate=f"As it was called: {words}<extra>{escape(name, quote=False)}</extra>",
+        hovertemplate=f"{words}<extra>{escape(name, quote=False)}</extra>",
     )  # fmt: skip
 
 
+def _from_when(threshold: float | None) -> str:
+    if threshold is None:
+        return tr("never called")
+    return tr("from a probability of {share:.3f} on", share=threshold)
+
+
 def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"
+    return "–" if value is None else number(f"{value:.3f}")
 
 
 def _percent(rate: float) -> str:
-    return f"{100 * rate:.0f} %" if rate in (0, 1) else f"{100 * rate:.1f} %"
+    return tr("{n:.0f} %", n=100 * rate) if rate in (0, 1) else tr("{n:.1f} %", n=100 * rate)
 
 
 def _scans(count: int) -> str:
-    return f"{count:,} scan" + ("" if count == 1 else "s")
+    return trn("{n:,} scan", "{n:,} scans", count)

@@ -10,7 +10,8 @@ from typing import Protocol
 
 import plotly.graph_objects as go
 
-from xrai.figures.style import TEST, TRAIN, VALIDATION
+from xrai.figures.style import TEST, TRAIN, VALIDATION, drawing
+from xrai.language import tr, trn
 
 
 class Box(Protocol):
@@ -87,7 +88,7 @@ def _canvas(n: int, n_lines: int) -> go.Figure:
     """Nothing yet, with room for `n` columns and for `n_lines` lines of text below."""
     below = 2 * _GAP + _LINE * n_lines
     spare = max(5 - n, 0) / 2  # few boxes stand in the middle rather than far apart
-    figure = go.Figure()
+    figure = drawing()
     figure.update_layout(
         height=_DRAWING + below,
         margin={"l": 20, "r": 20, "t": 0, "b": 0},
@@ -173,21 +174,24 @@ def _label(stage: Box) -> list[str]:
 
 def _shape(shape: tuple[int, ...]) -> str:
     if len(shape) == 1:
-        return f"{shape[0]:,} numbers"
+        return trn("{n:,} number", "{n:,} numbers", shape[0])
     return " × ".join(f"{size}" for size in shape)
 
 
 def _weights(n: int) -> str:
     """Such as "9,408 weights", "147 k weights" or "1.2 M weights"."""
     if n < 10_000:
-        return f"{n:,} weight" + ("s" if n != 1 else "")
+        return trn("{n:,} weight", "{n:,} weights", n)
     if n < 999_500:
-        return f"{n / 1e3:.0f} k weights"
-    return f"{n / 1e6:.1f} M weights" if n < 100_000_000 else f"{n / 1e6:,.0f} M weights"
+        return tr("{thousands:.0f} k weights", thousands=n / 1e3)
+    if n < 100_000_000:
+        return tr("{millions:.1f} M weights", millions=n / 1e6)
+    return tr("{millions:,.0f} M weights", millions=n / 1e6)
 
 
 def _hover(stage: Box) -> str:
     facts = [_shape(stage.shape)]
     if stage.n_layers:
-        facts += [f"{stage.n_layers} layer" + ("s" if stage.n_layers > 1 else ""), f"{stage.parameters:,} weights"]
+        facts += [trn("{n:,} layer", "{n:,} layers", stage.n_layers)]
+        facts += [trn("{n:,} weight", "{n:,} weights", stage.parameters)]
     return "<br>".join([f"<b>{stage.name}</b>", " · ".join(facts), *textwrap.wrap(stage.explanation, 44)])

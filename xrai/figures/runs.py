@@ -7,7 +7,8 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from xrai.figures.style import FONT, MARGIN, TRAIN, VALIDATION, title_of
+from xrai.figures.style import FONT, MARGIN, TRAIN, VALIDATION, drawing, title_of
+from xrai.language import marked, tr
 
 MOST_STEPS = 1000
 """More points than a screen has pixels only make a long run's charts slow."""
@@ -20,7 +21,7 @@ _BAND = "rgba(23, 145, 163, 0.18)"
 def loss_curves(records: Records) -> go.Figure:
     """Loss over epochs: training within epochs and at their ends, validation at their ends; lower is better."""
     steps, epochs = _kind(records, "step"), _kind(records, "epoch")
-    figure = _curves("Loss", records)
+    figure = _curves(tr("Loss"), records)
     _add_steps(figure, steps, "loss")
     _add_epochs(figure, epochs, "train", "loss")
     _add_epochs(figure, epochs, "val", "loss")
@@ -31,7 +32,7 @@ def loss_curves(records: Records) -> go.Figure:
 def accuracy_curves(records: Records) -> go.Figure:
     """Accuracy over epochs, with the 95 % interval of validation."""
     steps, epochs = _kind(records, "step"), _kind(records, "epoch")
-    figure = _curves("Accuracy", records)
+    figure = _curves(tr("Accuracy"), records)
     _add_band(figure, epochs, "accuracy")
     _add_steps(figure, steps, "accuracy")
     _add_epochs(figure, epochs, "train", "accuracy")
@@ -43,7 +44,7 @@ def accuracy_curves(records: Records) -> go.Figure:
 def auc_curves(records: Records) -> go.Figure:
     """AUC over epochs, with the 95 % interval of validation."""
     epochs = _kind(records, "epoch")
-    figure = _curves("AUC", records)
+    figure = _curves(tr("AUC"), records)
     _add_band(figure, epochs, "auc")
     _add_epochs(figure, epochs, "train", "auc")
     _add_epochs(figure, epochs, "val", "auc")
@@ -51,11 +52,11 @@ def auc_curves(records: Records) -> go.Figure:
     return figure
 
 
-_STYLE = {"train": ("Training", TRAIN), "val": ("Validation", VALIDATION)}
+_STYLE = {"train": (marked("Training"), TRAIN), "val": (marked("Validation"), VALIDATION)}
 
 
 def _curves(title: str, records: Records) -> go.Figure:
-    figure = go.Figure()
+    figure = drawing()
     figure.update_layout(
         font=FONT,
         title=title_of(title),
@@ -65,12 +66,12 @@ def _curves(title: str, records: Records) -> go.Figure:
         hovermode="x unified",
         uirevision="run",  # a zoom survives the next second's points
     )
-    figure.update_xaxes(title="Epoch", rangemode="tozero")
+    figure.update_xaxes(title=tr("Epoch"), rangemode="tozero")
     figure.update_yaxes(automargin=True)
     if head_epochs := _head_epochs(records):
         figure.add_vrect(
             x0=0, x1=head_epochs, fillcolor="#8a9ba8", opacity=0.18, line_width=0, layer="below",
-            annotation={"text": "last layer alone", "font": {"size": 11}, "xanchor": "left"},
+            annotation={"text": tr("last layer alone"), "font": {"size": 11}, "xanchor": "left"},
             annotation_position="bottom left",
         )  # fmt: skip
     return figure
@@ -88,7 +89,7 @@ def _add_steps(figure: go.Figure, steps: Records, name: str) -> None:
     figure.add_scatter(
         x=[step["progress"] for step in steps],
         y=[step[name] for step in steps],
-        name="Training, live",
+        name=tr("Training, live"),
         mode="lines+markers" if len(steps) < 3 else "lines",
         line={"color": TRAIN, "width": 1},
         opacity=0.45,
@@ -102,7 +103,7 @@ def _add_epochs(figure: go.Figure, epochs: Records, split: str, name: str) -> No
     figure.add_scatter(
         x=[at for at, _ in known],
         y=[value for _, value in known],
-        name=label,
+        name=tr(label),
         mode="lines+markers",
         line={"color": colour, "width": 2.5},
         hovertemplate="%{y:.3f}",
@@ -114,7 +115,7 @@ def _add_band(figure: go.Figure, epochs: Records, name: str) -> None:
     figure.add_scatter(
         x=[at for at, _ in known] + [at for at, _ in reversed(known)],
         y=[pair[1] for _, pair in known] + [pair[0] for _, pair in reversed(known)],
-        name="95 % interval",
+        name=tr("95 % interval"),
         mode="lines",
         fill="toself",
         fillcolor=_BAND,

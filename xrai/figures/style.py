@@ -9,6 +9,8 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from xrai.language import number
+
 TRAIN, VALIDATION, TEST = "#d9822b", "#1791a3", "#7a5ea8"
 """Orange, teal and violet: told apart with any colour vision, on white and on black."""
 
@@ -24,6 +26,13 @@ _CAPTION_GREY = "#7c8891"  # to be read on white and on black
 
 FONT = {"family": "Arial, Helvetica, Liberation Sans, DejaVu Sans, sans-serif"}
 """Of every machine, as a saved picture has no web fonts: laid out for one of those, its words would be cut off."""
+
+
+def drawing(*traces: Any) -> go.Figure:
+    """A new figure, whose axes and hovers write numbers as the reader's language does: every figure begins as one."""
+    figure = go.Figure(list(traces))
+    figure.update_layout(separators=number(".,"))  # the decimal sign, then what stands between thousands
+    return figure
 
 
 def title_of(text: str) -> dict[str, Any]:

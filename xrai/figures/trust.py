@@ -11,7 +11,8 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from xrai.figures.evaluation import RIGHT, WRONG
-from xrai.figures.style import FONT, LEGEND, MARGIN, title_of
+from xrai.figures.style import FONT, LEGEND, MARGIN, drawing, title_of
+from xrai.language import tr
 
 _GREY = "#8a97a0"
 _ACROSS, _DOWN = 50, 20  # dots: 1,000 in all, a column 20
@@ -28,9 +29,11 @@ def reliability_figure(bins: Sequence[Mapping[str, Any]], counts: Sequence[int],
         counts: scans by their probability, in bins of equal width from 0 to 1.
         name: what the probability is of, for people.
     """
-    figure = make_subplots(rows=2, cols=1, shared_xaxes=True, row_heights=[0.78, 0.22], vertical_spacing=0.04)
+    figure = make_subplots(
+        figure=drawing(), rows=2, cols=1, shared_xaxes=True, row_heights=[0.78, 0.22], vertical_spacing=0.04
+    )
     figure.add_scatter(
-        x=[0, 1], y=[0, 1], mode="lines", name="As foretold", line={"color": _GREY, "width": 1.5, "dash": "dot"},
+        x=[0, 1], y=[0, 1], mode="lines", name=tr("As foretold"), line={"color": _GREY, "width": 1.5, "dash": "dot"},
         hoverinfo="skip", row=1, col=1,
     )  # fmt: skip
     shares = [point["share"] for point in bins]
@@ -43,21 +46,21 @@ def reliability_figure(bins: Sequence[Mapping[str, Any]], counts: Sequence[int],
             "thickness": 1.5, "width": 4,
         },
         text=[_told(point) for point in bins],
-        mode="lines+markers", name="As it came, with 95 % intervals", cliponaxis=False,
+        mode="lines+markers", name=tr("As it came, with 95 % intervals"), cliponaxis=False,
         line={"color": RIGHT, "width": 1.5}, marker={"size": 9},
         hovertemplate="%{text}<extra></extra>", row=1, col=1,
     )  # fmt: skip
     width = 1 / max(len(counts), 1)
     figure.add_bar(
         x=[(k + 0.5) * width for k in range(len(counts))], y=list(counts), width=width, marker={"color": _GREY},
-        name="Scans", showlegend=False, hovertemplate="%{y:,} scans<extra></extra>", row=2, col=1,
+        name=tr("Scans"), showlegend=False, hovertemplate=tr("%{y:,} scans") + "<extra></extra>", row=2, col=1,
     )  # fmt: skip
     share = {"range": [-0.02, 1.02], "tickformat": ".0%", "zeroline": False}
     figure.update_xaxes(share)
-    figure.update_xaxes(title=f"Probability of {escape(name, quote=False)}", row=2)
-    figure.update_yaxes(share, title="Share that came true", row=1)
-    figure.update_yaxes(title="Scans", rangemode="tozero", nticks=3, row=2)
-    return _laid_out(figure, "Do the probabilities hold?", 480)
+    figure.update_xaxes(title=tr("Probability of {name}", name=escape(name, quote=False)), row=2)
+    figure.update_yaxes(share, title=tr("Share that came true"), row=1)
+    figure.update_yaxes(title=tr("Scans"), rangemode="tozero", nticks=3, row=2)
+    return _laid_out(figure, tr("Do the probabilities hold?"), 480)
 
 
 def threshold_figure(
@@ -77,26 +80,31 @@ def threshold_figure(
         zone: probabilities between which the answer is "not sure".
         interval: of the threshold, also drawn as a bar at the bottom.
     """
-    figure = go.Figure()
+    figure = drawing()
     first, second = (escape(name, quote=False) for name in classes)
-    lines = (("sensitivity", f"{second} found", WRONG, "solid"), ("specificity", f"{first} cleared", RIGHT, "dash"))
+    lines = (
+        ("sensitivity", tr("{name} found", name=second), WRONG, "solid"),
+        ("specificity", tr("{name} cleared", name=first), RIGHT, "dash"),
+    )
+    from_when = tr("%{y:.1%} from a probability of %{x:.1%} on")
     for key, name, colour, dash in lines:
         figure.add_scatter(
             x=list(points["threshold"]), y=list(points[key]), mode="lines", name=name,
             line={"color": colour, "width": 2.5, "shape": "hvh", "dash": dash},
-            hovertemplate="%{y:.1%} from a probability of %{x:.1%} on<extra>" + name + "</extra>",
+            hovertemplate=f"{from_when}<extra>{name}</extra>",
         )  # fmt: skip
     if zone is not None and zone[0] < zone[1]:
         figure.add_vrect(
-            x0=zone[0], x1=zone[1], fillcolor=_GREY, opacity=0.22, line_width=0, layer="below", name="not sure"
+            x0=zone[0], x1=zone[1], fillcolor=_GREY, opacity=0.22, line_width=0, layer="below", name="zone"
         )
         figure.add_annotation(
-            x=sum(zone) / 2, y=0.06, text="not sure", showarrow=False, font={"size": 13}, name="not sure"
+            x=sum(zone) / 2, y=0.06, text=tr("not sure"), showarrow=False, font={"size": 13}, name="zone"
         )
     figure.add_vline(x=chosen, line={"color": _GREY, "width": 2}, name="chosen")
-    words = f"threshold {_percent(chosen)}"
+    words = tr("threshold {share}", share=_percent(chosen))
     if interval is not None:
-        words += f" ({_percent(interval[0])} to {_percent(interval[1])})"
+        low, high = map(_percent, interval)
+        words = tr("threshold {share} ({low} to {high})", share=_percent(chosen), low=low, high=high)
         figure.add_shape(
             type="line", x0=interval[0], x1=interval[1], y0=0, y1=0, line={"color": _GREY, "width": 8}, name="interval"
         )
@@ -111,9 +119,9 @@ def threshold_figure(
         xanchor="left" if chosen < 0.25 else "right" if chosen > 0.75 else "center",
     )
     share = {"range": [-0.02, 1.02], "tickformat": ".0%", "zeroline": False, "automargin": True}
-    figure.update_xaxes(share, title=f"Threshold: called {second} from this probability on")
-    figure.update_yaxes(share, title="Called rightly")
-    figure = _laid_out(figure, "What the threshold does", 420)
+    figure.update_xaxes(share, title=tr("Threshold: called {name} from this probability on", name=second))
+    figure.update_yaxes(share, title=tr("Called rightly"))
+    figure = _laid_out(figure, tr("What the threshold does"), 420)
     figure.update_layout(legend={"y": -0.22, "yanchor": "top"}, hovermode="x")
     return figure
 
@@ -127,19 +135,19 @@ def thousand_figure(counts: Sequence[int], condition: str, people: str = "patien
     Args:
         counts: found, missed, false alarms, cleared, as `calibration.per_thousand` gives them; they sum to 1,000.
         condition: for people, as it stands after "with".
-        people: "children" or "patients".
+        people: children or patients; both in the reader's language.
     """
     if len(counts) != 4 or min(counts) < 0 or sum(counts) != _ACROSS * _DOWN:
         raise ValueError(f"Four counts that sum to 1,000 are to be drawn, not {list(counts)}.")
     found, missed, alarms, cleared = counts
-    name = escape(condition, quote=False)
+    name, sick, healthy = escape(condition, quote=False), found + missed, alarms + cleared
     groups = (
-        (found, f"found: {found:,} of {found + missed:,} with {name}", RIGHT, _SICK),
-        (missed, f"missed: {missed:,} of {found + missed:,}", WRONG, _SICK),
-        (alarms, f"false alarms: {alarms:,} of {alarms + cleared:,} without", WRONG, _HEALTHY),
-        (cleared, f"cleared: {cleared:,} of {alarms + cleared:,}", RIGHT, _HEALTHY),
+        (found, tr("found: {n:,} of {of:,} with {condition}", n=found, of=sick, condition=name), RIGHT, _SICK),
+        (missed, tr("missed: {n:,} of {of:,}", n=missed, of=sick), WRONG, _SICK),
+        (alarms, tr("false alarms: {n:,} of {of:,} without", n=alarms, of=healthy), WRONG, _HEALTHY),
+        (cleared, tr("cleared: {n:,} of {of:,}", n=cleared, of=healthy), RIGHT, _HEALTHY),
     )
-    figure, start = go.Figure(), 0
+    figure, start = drawing(), 0
     for count, words, colour, symbol in groups:
         places = np.arange(start, start + count)
         start += count
@@ -151,7 +159,7 @@ def thousand_figure(counts: Sequence[int], condition: str, people: str = "patien
     axis = {"visible": False, "fixedrange": True}
     figure.update_xaxes(axis, range=[-0.8, _ACROSS - 0.2])
     figure.update_yaxes(axis, range=[_DOWN - 0.2, -0.8])
-    figure = _laid_out(figure, f"Of 1,000 {escape(people, quote=False)}", 420)
+    figure = _laid_out(figure, tr("Of 1,000 {people}", people=escape(people, quote=False)), 420)
     figure.update_layout(
         legend={"y": -0.02, "yanchor": "top", "font": {"size": 14}, "itemsizing": "constant", "itemclick": False,
                 "itemdoubleclick": False},
@@ -161,12 +169,15 @@ def thousand_figure(counts: Sequence[int], condition: str, people: str = "patien
 
 
 def _told(point: Mapping[str, Any]) -> str:
-    low, high = point["interval"]
-    return f"{point['n']:,} scans told {point['mean']:.1%}:<br>{point['share']:.1%} came true ({low:.1%} to {high:.1%})"
+    low, high = map(_percent, point["interval"])
+    return tr(
+        "{n:,} scans told {mean}:<br>{share} came true ({low} to {high})",
+        n=point["n"], mean=_percent(point["mean"]), share=_percent(point["share"]), low=low, high=high,
+    )  # fmt: skip
 
 
 def _percent(share: float) -> str:
-    return f"{share:.1%}".replace("%", " %")
+    return tr("{n:.1f} %", n=100 * share)
 
 
 def _laid_out(figure: go.Figure, title: str, height: int) -> go.Figure:

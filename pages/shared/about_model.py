@@ -1,0 +1,161 @@
+"""What is known of a model: one line, and behind a click its figures, its data, and what the words mean."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from pages.shared.calls import called_from, has_moved, then_called, told_threshold
+from pages.shared.words import listed, nice, percent, plain, span
+from xrai.checkpoint import Card
+from xrai.language import marked, told, tr
+
+FROM = marked("Called from")
+NOT_DESCRIBED = marked("patients that nobody described when its dataset was built")
+PLACES = {
+    "train": marked("{dataset}, train split"),
+    "val": marked("{dataset}, val split"),
+    "test": marked("{dataset}, test split"),
+    "": marked("{dataset}, {split} split"),
+}
+MEANINGS = (
+    marked(
+        "**Training, validation and test scans**: from the first the model learned. The second were kept aside to choose "
+        "its best state, its threshold and its doubt, so figures on them flatter a little. The third were used for nothing but "
+        "measuring: trust these most."
+    ),
+    marked(
+        "**Threshold**: the probability from which on a class is called. A lower one misses fewer who have it, and raises "
+        "more false alarms."
+    ),
+    marked(
+        "**Firm answer**: an answer that is not “not sure”. What the model is not sure of is left to a radiologist."
+    ),
+    marked(
+        "**Calibrated**: the probabilities were brought in line with what came true on the validation scans, so that of "
+        "100 scans with “80 %” about 80 should have it. The calibration error (ECE) says how far they are off."
+    ),
+    marked(
+        "**95 % interval**: where the figure probably lies; with few scans it is wide. Between two models whose intervals "
+        "overlap much, chance may make the difference."
+    ),
+)
+"""Words of this page that doctors need not know."""
+
+
+def about_model(card: Card) -> None:
+    """One line on who the model is, more behind a click."""
+    line = tr(
+        "Model **{name}** tells apart {classes}. It was trained on {population}; it knows nothing of other patients.",
+        name=plain(card.name), classes=plain(listed(list(map(nice, card.classes)))), population=plain(population(card)),
+    )  # fmt: skip
+    st.caption(f":material/neurology: {line}")
+    with st.expander(tr("What is known of this model"), icon=":material/fact_check:"):
+        _figures(card)
+        for note in card.notes:
+            st.markdown(f"- {plain(told(note))}")
+        _data(card)
+        _trust(card)
+        st.markdown(tr("**What the words mean**"))
+        st.caption("\n".join(f"- {tr(meaning)}" for meaning in MEANINGS))
+
+
+def population(card: Card) -> str:
+    """Whom a model learned from, in the reader's language."""
+    return told(card.dataset.get("population") or NOT_DESCRIBED)
+
+
+def _figures(card: Card) -> None:
+    """What was measured of it, the oldest first, and what its training measured."""
+    measured = [item for item in card.evaluations if not item.get("earlier_weights")]
+    rows = [(f"{_place(item)}, {item['when'][:10]}", item) for item in measured]
+    rows.append((tr("Validation: it also chose the best epoch, which flatters"), card.validation))
+    table = [
+        {
+            tr("Measured on"): what,
+            tr("Scans"): item["n"],
+            tr(FROM): called_from(card, item.get("threshold")) if len(card.classes) == 2 else "",
+            tr("Called right (95 % interval)"): span(item["accuracy"], item["accuracy_interval"]),
+            tr("AUC (95 % interval)"): span(item["auc"], item["auc_interval"], as_percent=False),
+        }
+        for what, item in rows
+    ]
+    moved = any(has_moved(card, item.get("threshold")) for _, item in rows)
+    st.dataframe(pd.DataFrame(table).drop(columns=[] if moved else tr(FROM)), hide_index=True)
+    if moved:
+        st.markdown(plain(f"{tr('What was called was measured with another threshold.')} {_in_force(card)}"))
+    st.caption(
+        tr(
+            "AUC: how well sick and healthy are told apart; 0.5 is guessing, 1 is perfect. "
+            "The interval says how far chance alone could have moved the number."
+        )
+    )
+    for item in measured:
+        _right_by_class(item)
+
+
+def _right_by_class(item: Mapping[str, Any]) -> None:
+    found = [
+        tr("{n:,} of {total:,} {name}", n=round(row["recall"] * row["support"]), total=row["support"], name=nice(name))
+        for name, row in item.get("per_class", {}).items()
+    ]
+    if found:
+        said = tr("Called right on {place}: {found}.", place=plain(_place(item)), found=plain(", ".join(found)))
+        st.markdown(f"- {said}")
+
+
+def _place(item: Mapping[str, Any]) -> str:
+    """Where it was measured; a split of another name is told as it is."""
+    split = str(item["split"])
+    return tr(PLACES.get(split, PLACES[""]), dataset=item["dataset"], split=split)
+
+
+def _data(card: Card) -> None:
+    """What a check of the training data found."""
+    found = card.dataset.get("audit")
+    if not isinstance(found, list):
+        return
+    st.markdown(tr("**What a check of its training data found**"))
+    for item in found:
+        icon = ":material/error:" if item["severity"] == "serious" else ":material/info:"
+        title, sentence = (plain(told(str(item[name]))) for name in ("title", "sentence"))
+        st.markdown(f"- {icon} {tr('{title}: {sentence}', title=title, sentence=sentence)}")
+    if not found:
+        st.markdown(f"- {tr('Nothing that would mislead.')}")
+
+
+def _trust(card: Card) -> None:
+    """What was measured of how far it can be trusted, for the models in the box."""
+    if rows := card.trust.get("rows"):
+        when = plain(str(card.trust.get("when", ""))[:10])
+        st.markdown(tr("**How far it can be trusted**, measured on {when}", when=when))
+        if then := _trusted_with(card):
+            st.markdown(plain(f"{tr('That was with {what}.', what=listed(then))} {_in_force(card)}"))
+        names = {"what": tr("What"), "value": tr("Measured"), "aim": tr("Aim")}
+        table = [{name: told(str(row[item])) for item, name in names.items()} for row in rows]
+        st.dataframe(pd.DataFrame(table), hide_index=True, row_height=36)
+
+
+def _trusted_with(card: Card) -> list[str]:
+    """Of threshold and doubt what was not as it is now when that was measured."""
+    now, then = _promise(card.doubt.alpha if card.doubt else None), _promise(card.trust.get("alpha"))
+    called = then_called(card, card.trust.get("threshold")) if "threshold" in card.trust else ""
+    return [*filter(None, [called]), *([then] if "alpha" in card.trust and then != now else [])]
+
+
+def _in_force(card: Card) -> str:
+    """What is in force, beside figures that were measured with something else."""
+    called = []
+    if card.threshold:
+        name, share = nice(card.classes[1]), percent(told_threshold(card))
+        called.append(tr("{name} called from {share} on", name=name, share=share))
+    return tr("In force now: {what}.", what=", ".join([*called, _promise(card.doubt.alpha if card.doubt else None)]))
+
+
+def _promise(alpha: float | None) -> str:
+    if alpha is None:
+        return tr("every answer firm")
+    return tr("at most {n:.3g} in 100 wrong firm answers", n=100 * alpha)
