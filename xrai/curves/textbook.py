@@ -1,0 +1,82 @@
+"""Made-up runs with the curves of a textbook, to hold one's own against: no network ever learned these."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+TEXTBOOK = ("well", "overfits", "underfits", "rate-too-high")
+"""What can be made up."""
+
+EPOCHS, N_VAL = 30, 800
+
+COUNTS = {"NORMAL": {"train": 3200, "val": 400}, "PNEUMONIA": {"train": 3200, "val": 400}}
+"""Of the dataset that they might have learned from."""
+
+
+def textbook_run(kind: str, *, epochs: int = EPOCHS, seed: int = 0) -> list[dict[str, Any]]:
+    """The records of a made-up run, as `history.jsonl` would hold them.
+
+    With x from 0 to 1 over the run, the training and the validation loss of two classes are, but for a little noise:
+
+    - *well*: both 0.1 + 0.6 e^(−8x), validation 0.03 above;
+    - *overfits*: training 0.02 + 0.68 e^(−5x); validation the same until it turns at a third of the run, then rising in
+      a straight line by 1.2 a run;
+    - *underfits*: both 0.69 − 0.19 x, validation 0.02 above;
+    - *rate-too-high*: 0.69 with jumps of training loss to 2 and more, at chance.
+
+    Accuracy and AUC follow from the loss, as e^(−loss) and 1 − (loss / ln 2)² / 2, within 0.5 and 1, so that at the
+    loss of guessing, ln 2, both are 0.5; the validation interval is that of 800 scans.
+
+    Raises:
+        ValueError: the kind is none of `TEXTBOOK`.
+    """
+    if kind not in TEXTBOOK:
+        raise ValueError(f"There is no made-up run {kind!r}.")
+    rng, x = np.random.default_rng(seed), np.linspace(0, 1, epochs)
+    train, val = _courses(kind, x, rng)
+    train, val = (np.maximum(losses * rng.normal(1, 0.012, epochs), 0.005) for losses in (train, val))
+    best, records = -1.0, [{"kind": "start", "epochs": epochs, "head_epochs": 0, "val": N_VAL}]
+    for number in range(epochs):
+        measured = _measures(val[number])
+        records.append(
+            {
+                "kind": "epoch",
+                "epoch": number + 1,
+                "train": _measures(train[number]),
+                "val": measured | _intervals(measured) | {"n": N_VAL},
+                "best": measured["auc"] > best,
+            }
+        )
+        best = max(best, measured["auc"])
+    return [*records, {"kind": "end", "reason": "finished"}]
+
+
+def _courses(kind: str, x: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    if kind == "well":
+        losses = 0.1 + 0.6 * np.exp(-8 * x)
+        return losses, losses + 0.03
+    if kind == "overfits":
+        losses = 0.02 + 0.68 * np.exp(-5 * x)
+        return losses, np.where(x < 1 / 3, losses, losses[x < 1 / 3].min() + 1.2 * (x - 1 / 3)) + 0.03
+    if kind == "underfits":
+        losses = 0.69 - 0.19 * x
+        return losses, losses + 0.02
+    wild = np.where(rng.random(len(x)) < 0.3, rng.uniform(1, 3, len(x)), 0)
+    return 0.69 + wild, 0.75 + wild * rng.uniform(0.5, 2, len(x))
+
+
+def _measures(loss: float) -> dict[str, float]:
+    accuracy, area = np.exp(-loss), 1 - (loss / np.log(2)) ** 2 / 2
+    return {"loss": float(loss), "accuracy": float(max(accuracy, 0.5)), "auc": float(np.clip(area, 0.5, 1))}
+
+
+def _intervals(measured: dict[str, float]) -> dict[str, tuple[float, float]]:
+    return {f"{name}_interval": _interval(measured[name]) for name in ("accuracy", "auc")}
+
+
+def _interval(value: float) -> tuple[float, float]:
+    """The usual ± 1.96 standard errors of a share among the validation scans."""
+    arm = 1.96 * (value * (1 - value) / N_VAL) ** 0.5
+    return max(value - arm, 0.0), min(value + arm, 1.0)

@@ -1,0 +1,58 @@
+"""The two charts of the manual's questions: patients along their probability, and a run with a pointer on an epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import plotly.graph_objects as go
+
+from xrai.figures.style import FONT, LEGEND, MARGIN, TRAIN, VALIDATION, drawing
+from xrai.language import tr
+
+
+def patients_figure(sick: Sequence[float], healthy: Sequence[float], threshold: float, *, ink: str) -> go.Figure:
+    """Patients as dots along the probability that a model gave them, filled where it calls them sick.
+
+    Args:
+        sick: probabilities of patients with pneumonia.
+        healthy: of those without.
+        threshold: called sick from here on.
+        ink: the theme's colour of text.
+    """
+    figure = drawing()
+    for name, values, colour in (
+        (tr("Without pneumonia"), healthy, VALIDATION),
+        (tr("With pneumonia"), sick, TRAIN),
+    ):
+        called = np.asarray(values) >= threshold
+        figure.add_scatter(
+            x=list(values), y=[name] * len(values), mode="markers", showlegend=False,
+            marker={
+                "size": 15, "color": colour, "line": {"color": colour, "width": 2},
+                "symbol": ["circle" if yes else "circle-open" for yes in called],
+            },
+            hovertemplate="%{x:.0%}<extra></extra>",
+        )  # fmt: skip
+    figure.add_vline(x=threshold, line={"color": ink, "width": 2, "dash": "dash"})
+    figure.update_layout(font=FONT, height=190, margin=MARGIN | {"t": 10, "b": 45})
+    figure.update_xaxes(
+        title=tr("Probability of pneumonia; filled: called pneumonia"), range=[-0.02, 1.02], tickformat=".0%"
+    )
+    figure.update_yaxes(automargin=True)
+    return figure
+
+
+def pointed_figure(train: Sequence[float], validation: Sequence[float], epoch: int, *, ink: str) -> go.Figure:
+    """Losses over epochs, with a line at one of them."""
+    figure = drawing()
+    for name, values, colour in ((tr("Training"), train, TRAIN), (tr("Validation"), validation, VALIDATION)):
+        figure.add_scatter(
+            x=list(range(1, len(values) + 1)), y=list(values), name=name, mode="lines+markers",
+            line={"color": colour, "width": 2.5}, hovertemplate="%{y:.3f}",
+        )  # fmt: skip
+    figure.add_vline(x=epoch, line={"color": ink, "width": 2, "dash": "dash"})
+    figure.update_layout(font=FONT, height=300, margin=MARGIN | {"b": 45}, legend=LEGEND, hovermode="x unified")
+    figure.update_xaxes(title=tr("Epoch"))
+    figure.update_yaxes(title=tr("Loss"), rangemode="tozero", automargin=True)
+    return figure
