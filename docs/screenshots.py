@@ -98,6 +98,13 @@ def _take_pictures(home: Path) -> None:
         page.keyboard.press("Escape")
         page.locator(".js-plotly-plot").nth(3).wait_for()
         _save(page, "models")
+        _open(page, "manual")
+        page.get_by_text("Sobel, left to right").wait_for()
+        _save(page, "manual")
+        french = browser.new_page(viewport={"width": 1280, "height": 1420}, locale="fr-FR")
+        _open(french, "manual?chapter=model")
+        french.locator("img").nth(5).wait_for()
+        _save(french, "manual-fr")
         browser.close()
 
 

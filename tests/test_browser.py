@@ -431,6 +431,48 @@ def name_the_model(page, name: str) -> None:
     settled(page)
 
 
+def speak(page, language: str) -> None:
+    settled(page)
+    page.get_by_role("radio", name=language).click()
+    page.locator(f"html[lang={'fr' if language == 'Français' else 'en'}]").wait_for(state="attached")
+    settled(page)
+
+
+def test_an_edited_filter_changes_the_picture_in_both_languages(server, page):
+    page.goto(server.url("manual"))
+    see(page, "Sobel, left to right")
+    settled(page)
+    filtered = page.get_by_role("img").nth(1)
+    before = filtered.get_attribute("src")
+    middle = page.get_by_label("Row 2, column 2")
+    middle.fill("5")
+    middle.press("Enter")
+    see(page, "Your own filter")
+    until(lambda: filtered.get_attribute("src") != before)
+    assert "add up to 5" in page.locator("body").inner_text()
+    speak(page, "Français")
+    see(page, "Votre propre filtre")
+    assert page.get_by_label("Ligne 2, colonne 2").input_value() == "5"  # the filter outlives the language
+    assert page.get_by_role("heading", level=1).inner_text() == "Manuel"
+
+
+def test_the_language_follows_the_browser_and_the_choice_stays(server, chromium):
+    """A French browser sees French at first; who chooses English sees it at the next visit too."""
+    visitor = chromium.new_context(locale="fr-FR", viewport={"width": 1280, "height": 1000})
+    page = visitor.new_page()
+    page.set_default_timeout(PATIENCE)
+    page.goto(server.url("dataset"))
+    page.get_by_role("heading", name="Jeu de données", level=1).wait_for()
+    speak(page, "English")
+    page.get_by_role("heading", name="Dataset", level=1).wait_for()
+    page.goto(server.url("models"))
+    page.get_by_role("heading", name="Models", level=1).wait_for()
+    speak(page, "Français")
+    page.reload()
+    page.get_by_role("heading", name="Modèles", level=1).wait_for()
+    visitor.close()
+
+
 @pytest.mark.skipif(os.name == "nt", reason="SIGKILL is POSIX")
 def test_a_killed_run_is_shown_as_interrupted_and_goes_on(server, page):
     environment = os.environ | {"XRAI_HOME": str(server.home)}
