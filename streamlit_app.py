@@ -16,12 +16,19 @@ MultiPartParser.spool_max_size = 2**40
 st.set_page_config(page_title="XRAI", page_icon=str(HERE / "pages/shared/icon.png"), layout="wide")
 st.logo(str(HERE / "pages/shared/logo.svg"), size="large", icon_image=str(HERE / "pages/shared/icon.png"))
 
+diagnose = st.Page(
+    "pages/clinic/diagnose.py", title=tr("Diagnose"), icon=":material/stethoscope:", url_path="start", default=True
+)
+
+
+def to_diagnose() -> None:
+    """The default page answers to the bare address only: who goes to /diagnose is sent there."""
+    st.switch_page(diagnose)
+
+
 page = st.navigation(
     {
-        tr("Clinic"): [
-            st.Page("pages/clinic/diagnose.py", title=tr("Diagnose"), icon=":material/stethoscope:",
-                    url_path="diagnose", default=True),
-        ],
+        tr("Clinic"): [diagnose, st.Page(to_diagnose, title="diagnose", url_path="diagnose", visibility="hidden")],
         tr("Lab"): [
             st.Page("pages/lab/dataset.py", title=tr("Dataset"), icon=":material/folder_open:", url_path="dataset"),
             st.Page("pages/lab/train.py", title=tr("Train"), icon=":material/model_training:", url_path="train"),

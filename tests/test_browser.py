@@ -129,9 +129,17 @@ def drawing(file: Path, seed: int = 5) -> Path:
     return file
 
 
-def test_a_deep_link_on_a_fresh_server_opens_its_page(server, page):
-    page.goto(server.url("dataset"))
-    see(page, "Where are the scans")
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("dataset", "Where are the scans"),
+        ("diagnose", "Build a dataset, then train"),
+        ("manual", "Your filter on the scan"),
+    ],
+)
+def test_a_deep_link_on_a_fresh_server_opens_its_page(server, page, path, words):
+    page.goto(server.url(path))
+    see(page, words)
     settled(page)
     assert page.get_by_text("Page not found").count() == 0
 

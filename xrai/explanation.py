@@ -41,8 +41,8 @@ ANCHOR_PERCENTILE = 95
 MIN_ANCHOR = 0.1
 """Full colour is never less evidence than this, in log-odds: what a network hardly sees must not glow."""
 
-_LOCK = threading.Lock()
-"""grad-cam keeps its hooks on the model: two calls at once swap their maps."""
+LOCK = threading.Lock()
+"""Hooks are kept on the shared model, grad-cam's and others: two calls at once would swap their maps."""
 
 
 class _RawCAM(BaseCAM):
@@ -115,13 +115,13 @@ def methods_for(network: Network) -> tuple[str, ...]:
 
 def answers(network: Network, inputs: Tensor) -> Tensor:
     """Logits float (N, C) without a map; waits its turn, since another thread's map must not see these scans."""
-    with _LOCK, torch.inference_mode():
+    with LOCK, torch.inference_mode():
         return network(inputs).float()
 
 
 def answers_and_vectors(network: Network, inputs: Tensor) -> tuple[Tensor, Tensor]:
     """Logits float (N, C), and what the last layer makes them of, float (N, K); waits its turn as `answers` does."""
-    with _LOCK, torch.inference_mode():
+    with LOCK, torch.inference_mode():
         logits, vectors = network.answer(inputs)
     return logits.float(), vectors.float()
 
@@ -144,7 +144,7 @@ def evidence_maps(network: Network, inputs: Tensor, labels: Sequence[int], metho
     """
     if method == "Fused CAM":
         return _fused_maps(network, inputs, labels)
-    with _LOCK, torch.enable_grad(), _explainer(method)(network, [network.features]) as explain:
+    with LOCK, torch.enable_grad(), _explainer(method)(network, [network.features]) as explain:
         maps = explain(inputs, [_Evidence(label) for label in labels])  # type: ignore[arg-type]
         logits = explain.outputs.detach().float()
         network.zero_grad(set_to_none=True)
@@ -204,12 +204,12 @@ def _fused_maps(network: Network, inputs: Tensor, labels: Sequence[int]) -> tupl
     split = _last_halving(steps)
     early, late = nn.Sequential(*steps[:split]), nn.Sequential(*steps[split:])
     fine = _finer(late)
-    with _LOCK, torch.enable_grad():
+    with LOCK, torch.enable_grad():
         seen = early(inputs).detach().requires_grad_()  # (N, K', h', w'), twice the side of the last maps
         logits = network.head(network.pool(late(seen)).flatten(1))
         wanted = torch.stack([_against_rest(row, label) for row, label in zip(logits, labels, strict=True)])
         (slopes,) = torch.autograd.grad(wanted.sum(), seen)
-    with _LOCK, torch.inference_mode():
+    with LOCK, torch.inference_mode():
         before = (seen * slopes).sum(dim=1) * seen.shape[2] * seen.shape[3]
         weights = torch.stack([_against_rest(network.head.weight, label) for label in labels])  # (N, K)
         last = torch.einsum("nk,nkhw->nhw", weights, fine(seen))

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import streamlit as st
 
 from pages.learn.chapters import convolution, exercises, layers, own_model, own_run, pooling
+from pages.shared.memory import settle_memory_once
 from pages.shared.page import head
 from xrai.language import marked, tr
 
@@ -50,6 +51,7 @@ def main() -> None:
             on_click=st.session_state.__setitem__,
             args=(CHOSEN, names[number]),
         )
+    settle_memory_once()
 
 
 main()

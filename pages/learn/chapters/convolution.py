@@ -10,7 +10,6 @@ from streamlit.delta_generator import DeltaGenerator
 
 from pages.shared.manual_filter import choose_filter, edit_filter, name_of_filter
 from pages.shared.manual_scans import chosen_scan
-from pages.shared.memory import settle_memory_once
 from pages.shared.page import stated_errors
 from pages.shared.words import percent
 from xrai.convolution import Numbers, Step, as_picture, convolve, cost, padded, work_out
@@ -57,7 +56,6 @@ def show() -> None:
     _bench(scan, caption)
     _sizes(len(scan))
     _exactly()
-    settle_memory_once()
 
 
 # ---------------------------------------------------------------- the filter on the scan

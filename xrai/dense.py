@@ -1,0 +1,124 @@
+"""One dense layer with its activation function in plain numbers: small enough to follow a step of training by eye."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from xrai.convolution import convolve
+
+LEAK = 0.01
+"""The slope of leaky ReLU below 0, as in torch."""
+
+
+@dataclass(frozen=True)
+class Activation:
+    """A function that a layer sends each of its values through.
+
+    Attributes:
+        name: as people call it.
+        formula: in LaTeX.
+        function: of an array of any shape.
+    """
+
+    name: str
+    formula: str
+    function: Callable[[np.ndarray], np.ndarray]
+
+
+def sigmoid(x: np.ndarray) -> np.ndarray:
+    """1 / (1 + exp(−x)), without overflow."""
+    return np.exp(-np.logaddexp(0, -np.asarray(x, np.float64)))
+
+
+ACTIVATIONS: dict[str, Activation] = {
+    "relu": Activation("ReLU", r"f(x) = \max(0,\, x)", lambda x: np.maximum(x, 0)),
+    "leaky_relu": Activation(
+        "Leaky ReLU", rf"f(x) = \max({LEAK}\,x,\, x)", lambda x: np.maximum(LEAK * np.asarray(x), x)
+    ),
+    "silu": Activation("SiLU", r"f(x) = x \cdot \sigma(x) = \frac{x}{1 + e^{-x}}", lambda x: x * sigmoid(x)),
+    "hard_swish": Activation(
+        "Hard swish",
+        r"f(x) = x \cdot \frac{\min(\max(x + 3,\, 0),\, 6)}{6}",
+        lambda x: x * np.clip(np.asarray(x) + 3, 0, 6) / 6,
+    ),
+    "sigmoid": Activation("Sigmoid", r"f(x) = \sigma(x) = \frac{1}{1 + e^{-x}}", sigmoid),
+    "tanh": Activation("tanh", r"f(x) = \frac{e^{x} - e^{-x}}{e^{x} + e^{-x}}", np.tanh),
+}
+"""Those that networks here use, and the two classics; values as torch's of the same name."""
+
+
+def activate(name: str, values: np.ndarray) -> np.ndarray:
+    """Values of any shape after one of `ACTIVATIONS`, float64."""
+    return np.asarray(ACTIVATIONS[name].function(np.asarray(values, np.float64)))
+
+
+def both_at_once(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """The one filter (a + b − 1 a side) that does what two square filters do one after the other."""
+    return convolve(second, first[::-1, ::-1], padding=len(first) - 1)
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Probabilities (C,), which sum to 1, of logits (C,)."""
+    powers = np.exp(np.asarray(logits, np.float64) - np.max(logits))
+    return powers / powers.sum()
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """A layer of one unit after some steps of training.
+
+    Attributes:
+        weights: float64 (D + 1,), the bias last.
+        loss: mean cross-entropy over the examples.
+        gradient: of that loss, float64 (D + 1,).
+    """
+
+    weights: np.ndarray
+    loss: float
+    gradient: np.ndarray
+
+
+def probabilities(inputs: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Of class 1 for each example: the sigmoid of Σ wᵢ xᵢ + b.
+
+    Args:
+        inputs: float (N, D).
+        weights: float (D + 1,), the bias last.
+    """
+    return sigmoid(inputs @ weights[:-1] + weights[-1])
+
+
+def train(inputs: np.ndarray, labels: np.ndarray, rate: float, steps: int) -> list[Step]:
+    """Gradient descent from weights of 0, every step on all examples.
+
+    Args:
+        inputs: float (N, D).
+        labels: 0 or 1, (N,).
+        rate: the learning rate.
+        steps: how many.
+
+    Returns:
+        `steps` + 1 of them: before the first step and after each.
+    """
+    found = [_at(inputs, labels, np.zeros(inputs.shape[1] + 1))]
+    for _ in range(steps):
+        found.append(_at(inputs, labels, found[-1].weights - rate * found[-1].gradient))
+    return found
+
+
+def examples(seed: int = 5, per_class: int = 8) -> tuple[np.ndarray, np.ndarray]:
+    """Made-up examples of two classes that overlap: inputs float64 (N, 2), labels 0 or 1 (N,)."""
+    labels = np.repeat([0, 1], per_class)
+    middles = np.where(labels[:, None] == 1, 1, -1) * np.array([1.6, 1.3])
+    return np.random.default_rng(seed).normal(middles, 2).round(1), labels
+
+
+def _at(inputs: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> Step:
+    logits = inputs @ weights[:-1] + weights[-1]
+    loss = float(np.mean(np.logaddexp(0, logits) - labels * logits))  # −log p of the right class
+    errors = probabilities(inputs, weights) - labels
+    with_ones = np.column_stack([inputs, np.ones(len(inputs))])
+    return Step(weights, loss, with_ones.T @ errors / len(inputs))
