@@ -122,31 +122,31 @@ class TestSteps:
 
     def test_go_on_back_and_to_the_start(self):
         app = opened()
-        assert button(app, "manual_step_back").disabled
+        assert button(app, "manual_walk_back").disabled
         for _ in range(6):
-            button(app, "manual_step_next").click().run()
+            button(app, "manual_walk_next").click().run()
         assert "Step 7 of 25: row 2, column 2" in texts(app)
-        button(app, "manual_step_back").click().run()
+        button(app, "manual_walk_back").click().run()
         assert "Step 6 of 25: row 2, column 1" in texts(app)
-        button(app, "manual_step_first").click().run()
+        button(app, "manual_walk_first").click().run()
         assert "Step 1 of 25" in texts(app)
 
     def test_playing_ends_at_the_last_step(self):
         app = opened()
-        app.session_state["manual_step"] = 23
+        app.session_state["manual_walk"] = 23
         app.run()
-        button(app, "manual_step_play").click().run()
+        button(app, "manual_walk_play").click().run()
         assert "Step 25 of 25" in texts(app)
-        assert button(app, "manual_step_pause").label == "Pause"
+        assert button(app, "manual_walk_pause").label == "Pause"
         app.run()  # what the next tick does
-        assert button(app, "manual_step_play").label == "Play"
+        assert button(app, "manual_walk_play").label == "Play"
         assert "Step 25 of 25" in texts(app)
-        button(app, "manual_step_play").click().run()
+        button(app, "manual_walk_play").click().run()
         assert "Step 2 of 25" in texts(app)
 
     def test_fewer_steps_after_another_stride_do_no_harm(self):
         app = opened()
-        app.session_state["manual_step"] = 24
+        app.session_state["manual_walk"] = 24
         app.run()
         app.segmented_control(key="manual_stride").set_value(3).run()
         assert not app.exception

@@ -111,25 +111,25 @@ class TestLayers:
     def test_the_curve_of_each_learning_rate_is_read(self, home, rate, words):
         app = opened("layers")
         app.select_slider(key="manual_rate").set_value(rate).run()
-        app.slider(key="manual_step").set_value(40).run()
+        app.slider(key="manual_training_step").set_value(40).run()
         assert not app.exception
         assert words in texts(app)
 
     def test_another_rate_starts_again(self, home):
         app = opened("layers")
-        app.slider(key="manual_step").set_value(40).run()
+        app.slider(key="manual_training_step").set_value(40).run()
         app.select_slider(key="manual_rate").set_value(3.0).run()
-        assert app.slider(key="manual_step").value == 0
+        assert app.slider(key="manual_training_step").value == 0
 
     def test_playing_goes_on_step_by_step_and_stops_at_the_end(self, home):
         app = opened("layers")
         app.toggle(key="manual_play").set_value(True).run()
-        assert app.slider(key="manual_step").value == 1
+        assert app.slider(key="manual_training_step").value == 1
         app.run()
-        assert app.slider(key="manual_step").value == 2
-        app.slider(key="manual_step").set_value(39).run()
+        assert app.slider(key="manual_training_step").value == 2
+        app.slider(key="manual_training_step").set_value(39).run()
         assert not app.exception
-        assert app.slider(key="manual_step").value == 40
+        assert app.slider(key="manual_training_step").value == 40
         assert app.toggle(key="manual_play").value is False
 
     def test_in_french_with_its_commas(self, home):

@@ -24,7 +24,7 @@ BLACK, GREY = "black", "grey"
 NEGATIVE = {BLACK: marked("Below 0 is black"), GREY: marked("0 is grey")}
 
 _FRAME = (217, 130, 43)
-_STEP, _PLAYING = "manual_step", "manual_step_playing"
+_STEP, _PLAYING = "manual_walk", "manual_walk_playing"
 
 
 @dataclass(frozen=True)
@@ -163,16 +163,16 @@ def _steps(patch: np.ndarray, walk: _Walk) -> None:
 
 def _buttons(now: int, total: int, *, playing: bool) -> None:
     with st.container(horizontal=True):
-        st.button(tr("Previous"), icon=":material/skip_previous:", key="manual_step_back", on_click=_go, args=(now - 1,),
+        st.button(tr("Previous"), icon=":material/skip_previous:", key="manual_walk_back", on_click=_go, args=(now - 1,),
                   disabled=playing or now == 0)  # fmt: skip
-        st.button(tr("Next step"), icon=":material/skip_next:", key="manual_step_next", on_click=_go, args=(now + 1,),
+        st.button(tr("Next step"), icon=":material/skip_next:", key="manual_walk_next", on_click=_go, args=(now + 1,),
                   disabled=playing or now == total - 1)  # fmt: skip
         if playing:
-            st.button(tr("Pause"), icon=":material/pause:", key="manual_step_pause", on_click=_play, args=(False,))
+            st.button(tr("Pause"), icon=":material/pause:", key="manual_walk_pause", on_click=_play, args=(False,))
         else:
-            st.button(tr("Play"), icon=":material/play_arrow:", key="manual_step_play", on_click=_play,
+            st.button(tr("Play"), icon=":material/play_arrow:", key="manual_walk_play", on_click=_play,
                       args=(True, now == total - 1))  # fmt: skip
-        st.button(tr("From the start"), icon=":material/replay:", key="manual_step_first", on_click=_go, args=(0,))
+        st.button(tr("From the start"), icon=":material/replay:", key="manual_walk_first", on_click=_go, args=(0,))
 
 
 def _go(number: int) -> None:

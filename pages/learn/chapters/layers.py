@@ -279,15 +279,15 @@ def _training() -> None:
 
 
 def _start_again() -> None:
-    st.session_state["manual_step"] = 0
+    st.session_state["manual_training_step"] = 0
 
 
 def _steps(rate: float, playing: bool) -> None:
     inputs, labels = dense.examples()
     steps = dense.train(inputs, labels, rate, STEPS)
     if playing:
-        st.session_state["manual_step"] = min(st.session_state.get("manual_step", 0) + 1, STEPS)
-        if st.session_state["manual_step"] == STEPS:  # nothing more to play
+        st.session_state["manual_training_step"] = min(st.session_state.get("manual_training_step", 0) + 1, STEPS)
+        if st.session_state["manual_training_step"] == STEPS:  # nothing more to play
             st.session_state["manual_played"] = True
             st.rerun()
     at = _chosen_step()
@@ -314,7 +314,7 @@ def _steps(rate: float, playing: bool) -> None:
 
 def _chosen_step() -> int:
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        at = st.slider(tr("Steps done"), 0, STEPS, key="manual_step")
+        at = st.slider(tr("Steps done"), 0, STEPS, key="manual_training_step")
         st.button(
             tr("One step"), icon=":material/skip_next:", key="manual_one_step", on_click=_one_more, disabled=at == STEPS
         )
@@ -322,7 +322,7 @@ def _chosen_step() -> int:
 
 
 def _one_more() -> None:
-    st.session_state["manual_step"] = min(st.session_state.get("manual_step", 0) + 1, STEPS)
+    st.session_state["manual_training_step"] = min(st.session_state.get("manual_training_step", 0) + 1, STEPS)
 
 
 def _verdict(losses: list[float]) -> str:

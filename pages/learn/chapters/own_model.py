@@ -77,7 +77,7 @@ def _first_filters(looked: Looked, layers: list[Layer], parts: list[range]) -> N
         )
     )  # fmt: skip
     limit = float(np.abs(filters).max())
-    chosen = st.slider(tr("Filter"), 1, n, 1, key=f"manual_filter_{looked.name}", persist_state="session") - 1
+    chosen = st.slider(tr("Filter"), 1, n, 1, key=f"manual_first_filter_{looked.name}", persist_state="session") - 1
     pictures = [signed_picture(one, limit, FILTER_SIDE) for one in filters]
     st.image(sheet(pictures, FILTERS_IN_A_ROW, chosen))
     st.caption(
@@ -88,7 +88,7 @@ def _first_filters(looked: Looked, layers: list[Layer], parts: list[range]) -> N
     )  # fmt: skip
     row = st.grid(3, min_column_width=220)
     with row.cell():
-        st.plotly_chart(filter_figure(filters[chosen]), key="manual_filter", config={"displayModeBar": False})
+        st.plotly_chart(filter_figure(filters[chosen]), key="manual_first_filter", config={"displayModeBar": False})
         st.caption(tr("Its numbers"), text_alignment="center")
     row.image(at_side(looked.pixels), looked.caption, width="stretch", output_format="JPEG")
     found = looked.maps(1, layers, parts[1])[chosen].astype(np.float32)
