@@ -180,8 +180,8 @@ def _key(find: Callable[[Page], Locator], *keys: str) -> Callable[[Page, int], N
     return act
 
 
-def _slider(name: str) -> Callable[[Page, int], None]:
-    return _key(lambda page: page.get_by_role("slider", name=name).first, "ArrowRight", "ArrowLeft")
+def _slider(name: str, *keys: str) -> Callable[[Page, int], None]:
+    return _key(lambda page: page.get_by_role("slider", name=name).first, *(keys or ("ArrowRight", "ArrowLeft")))
 
 
 def _option(*names: str) -> Callable[[Page, int], None]:
@@ -206,7 +206,7 @@ INTERACTIONS = (
     Interaction("4 Your model: another first filter", "model", _slider("Filter"), PICTURES),
     Interaction("4 Your model: the sum of more maps", "model", _slider("Sum of the first k maps"), PICTURES),
     Interaction("5 Your run: another textbook run", "run", _option("Underfits", "Overfits"), TEXTS, CLICK),
-    Interaction("6 Try yourself: the threshold", "exercises", _slider("Called pneumonia from"), ALERTS),
+    Interaction("6 Try yourself: the threshold", "exercises", _slider("Called pneumonia from", "Home", "End"), ALERTS),
 )  # fmt: skip
 
 

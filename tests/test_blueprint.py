@@ -199,6 +199,31 @@ class TestStages:
         ]  # fmt: skip
         assert names(config("efficientnet_b0"))[6] == "Inverted residual stage 5 (5 blocks)"
 
+    @pytest.mark.parametrize(("name", "depth", "blocks"), [
+        ("convnet", 0, ""), ("densenet121", 0, ""), ("resnet18", 3, "layer1.0 layer1.1 layer2.1 layer3.1 layer4.1"),
+        ("mobilenet_v3_small", 2, "3 5 6 8 10 11"),
+        ("efficientnet_b0", 3, "2.1 3.1 4.1 4.2 5.1 5.2 6.1 6.2 6.3"),
+    ])  # fmt: skip
+    def test_only_blocks_that_leave_size_and_width_add_their_input(self, name, depth, blocks):
+        found = [layer.name.split(".") for layer in layers(config(name), 2) if layer.in_sum]
+        assert {".".join(parts[1:depth]) for parts in found} == set(blocks.split())
+
+    @pytest.mark.parametrize("name", ["resnet18", "mobilenet_v3_small", "efficientnet_b0"])
+    def test_a_block_that_adds_its_input_gives_it_back_where_the_rest_of_it_is_silent(self, name):
+        network = build_network(config(name), 2).eval()
+        blocks = [module for module in network.modules() if blueprint._adds_its_input(module)]
+        for block in blocks:
+            last = [module for module in block.modules() if isinstance(module, nn.BatchNorm2d)][-1]
+            nn.init.zeros_(last.weight)
+            width = last.num_features
+            values = torch.rand(1, width, 8, 8)
+            torch.testing.assert_close(block(values), values)
+        assert blocks
+
+    def test_stages_say_whether_a_block_in_them_does(self):
+        found = [stage.adds_its_input for stage in stages(layers(config("mobilenet_v3_small"), 2))]
+        assert found == [False, False, False, True, True, True, False, False, False]
+
 
 class TestMemoryNeeded:
     @pytest.mark.parametrize("more", [{"batch_size": 64}, {"image_size": 128}, {"ema": 0.99}, {"network": "resnet50"}])

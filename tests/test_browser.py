@@ -450,7 +450,7 @@ def test_an_edited_filter_changes_the_picture_in_both_languages(server, page):
     page.goto(server.url("manual"))
     see(page, "Sobel, left to right")
     settled(page)
-    filtered = page.get_by_role("img").nth(1)
+    filtered = page.get_by_test_id("stImage").get_by_role("img").nth(1)  # the first is the scan
     before = filtered.get_attribute("src")
     middle = page.get_by_label("Row 2, column 2")
     middle.fill("5")
@@ -458,6 +458,13 @@ def test_an_edited_filter_changes_the_picture_in_both_languages(server, page):
     see(page, "Your own filter")
     until(lambda: filtered.get_attribute("src") != before)
     assert "add up to 5" in page.locator("body").inner_text()
+    middle.fill("")
+    middle.press("Enter")
+    until(lambda: "add up to 0" in page.locator("body").inner_text())  # an emptied cell counts as 0, and shows so
+    until(lambda: middle.input_value() == "0")
+    middle.fill("5")
+    middle.press("Enter")
+    see(page, "add up to 5")
     speak(page, "Français")
     see(page, "Votre propre filtre")
     assert page.get_by_label("Ligne 2, colonne 2").input_value() == "5"  # the filter outlives the language
@@ -475,7 +482,9 @@ def test_the_language_follows_the_browser_and_the_choice_stays(server, chromium)
     page.get_by_role("heading", name="Dataset", level=1).wait_for()
     page.goto(server.url("models"))
     page.get_by_role("heading", name="Models", level=1).wait_for()
+    see(page, "^Upload$")
     speak(page, "Français")
+    see(page, "^Parcourir$")  # one of Streamlit's own words
     page.reload()
     page.get_by_role("heading", name="Modèles", level=1).wait_for()
     visitor.close()

@@ -569,6 +569,12 @@ class TestWords:
         assert natural_frequency(1.0, "NORMAL") == "Of 100 patients like this, more than 99 have a normal scan"
         assert people_of("adults, and children of one hospital") == "patients"
         assert condition_of("viral_pneumonia") == "viral pneumonia"
+        assert [condition_of(name) for name in ("MASS", "CARDIOMEGALY", "Not normal", "NO_FINDINGS")] == [
+            "a mass", "cardiomegaly", "an abnormal scan", "a normal scan",
+        ]  # fmt: skip
+        assert [condition_of(name) for name in ("COPD", "SILICOSIS", "Cystic Fibrosis")] == [
+            "COPD", "silicosis", "Cystic Fibrosis",
+        ]  # fmt: skip
 
     @pytest.mark.parametrize("share", [-0.1, 1.1, float("nan")])
     def test_refuses_what_is_no_share(self, share):

@@ -9,10 +9,13 @@ from torch.nn import functional
 
 from xrai.convolution import (
     AVERAGE,
+    BLUR,
     MAX,
     PRESETS,
     SIZES,
+    SOBEL_X,
     as_picture,
+    both_at_once,
     convolve,
     cost,
     output_size,
@@ -187,3 +190,20 @@ class TestCost:
         for nothing in ({"filters": 0}, {"channels": 0}):
             with pytest.raises(SettingsError, match="at least one"):
                 cost(8, 8, **nothing)
+
+
+def test_two_filters_in_a_row_are_one():
+    picture = np.random.default_rng(0).integers(0, 256, (20, 17)).astype(float)
+    first, second = preset(SOBEL_X), preset(BLUR)
+    one = convolve(picture, both_at_once(first, second))
+    np.testing.assert_allclose(convolve(convolve(picture, first), second), one, atol=1e-9)
+    between = convolve(np.maximum(convolve(picture, first), 0), second)
+    assert np.abs(between - one).max() > 1
+
+
+def test_one_filter_for_two_that_are_not_symmetric():
+    rng = np.random.default_rng(1)
+    picture, first, second = rng.random((12, 12)), rng.random((3, 3)), rng.random((5, 5))
+    one = both_at_once(first, second)
+    assert one.shape == (7, 7)
+    np.testing.assert_allclose(convolve(convolve(picture, first), second), convolve(picture, one))

@@ -9,10 +9,19 @@ import pytest
 from pages.shared.settings import BY_NAME, label_of
 from xrai.checkpoint import open_checkpoint
 from xrai.config import TrainConfig
-from xrai.curves import COUNTS, SEVERITIES, TEXTBOOK, History, errors_of, read_curves, textbook_run
+from xrai.curves import (
+    COUNTS,
+    SEVERITIES,
+    TEXTBOOK,
+    History,
+    errors_of,
+    read_curves,
+    textbook_run,
+    whole_records,
+)
 from xrai.curves.history import noise, smooth, trend
 from xrai.errors import TrainingError
-from xrai.figures import accuracy_curves, loss_curves
+from xrai.figures import accuracy_curves, auc_curves, loss_curves
 from xrai.figures.curves import Mark, point_out
 from xrai.metrics.formulas import wilson
 from xrai.records import read_records
@@ -62,6 +71,14 @@ def test_a_run_that_learns_well_is_told_so_and_nothing_else(seed):
     found = said(run_of(shaken(falling(24), 0.03, seed), shaken(falling(24, 0.7, 0.12), 0.06, seed + 50)))
     assert found["learning-well"].severity == "fine"
     assert not LEARNING & set(found)
+
+
+def test_learning_well_on_few_scans_is_said_with_reserve():
+    """“Learns well” once stood beside “too few validation scans to say”."""
+    found = said(run_of(falling(24), falling(24, 0.7, 0.12), n=37))
+    assert "small-validation" in found
+    assert "may be luck" in found["learning-well"].sentence
+    assert "Learns well" not in found["learning-well"].title
 
 
 @pytest.mark.parametrize("turn", [8, 15, 25])
@@ -338,6 +355,64 @@ def test_damaged_and_foreign_records_are_left_out():
     uneven = {"A": {"train": 900, "val": 90}, "B": {"train": 100, "val": 10}}
     found = said(without, counts=uneven)
     assert not any("nan" in item.sentence for item in found.values())
+
+
+def test_every_chart_can_be_drawn_of_whole_records():
+    records = run_of(falling(6), falling(6))
+    del records[1]["val"]["auc_interval"]
+    records[2]["val"]["accuracy_interval"] = [0.5, "high"]
+    records[3]["train"]["accuracy"] = "most"
+    records[4]["val"]["loss"] = math.nan
+    del records[5]["train"]
+    steps = [{"kind": "step", "epoch": 1, "loss": 0.5}, {"kind": "step", "progress": 0.5, "loss": 0.5, "accuracy": 0.7}]
+    whole = whole_records([*records, *steps, {}, {"kind": 3}])
+    assert [record["epoch"] for record in whole if record["kind"] == "epoch"] == [1, 2, 3, 4, 6]
+    assert [record for record in whole if record["kind"] == "step"] == steps[1:]
+    assert (
+        whole[1]["val"]["auc_interval"] is whole[2]["val"]["accuracy_interval"] is whole[3]["train"]["accuracy"] is None
+    )
+    for draw in (loss_curves, accuracy_curves, auc_curves):
+        assert len(draw(whole).data) >= 3
+
+
+def test_whole_records_stay_as_they_are():
+    records = textbook_run("well")
+    assert json.dumps(whole_records(records)) == json.dumps(records)
+
+
+def test_where_the_kept_epoch_lacks_a_figure_the_last_that_has_it_is_spoken_of():
+    records = run_of(falling(12), falling(12, end=0.2), n=20)
+    for record in records[-3:-1]:
+        record["val"] |= {"accuracy": None, "accuracy_interval": None}
+    uneven = {"A": {"train": 900, "val": 18}, "B": {"train": 100, "val": 2}}
+    found = said(records, counts=uneven)
+    assert "at epoch 10 reaches from" in found["small-validation"].sentence
+    assert found["imbalance"].at[0] == 10
+    assert "nan" not in found["imbalance"].sentence
+    for record in records[1:-1]:
+        record["val"] |= {"accuracy": None, "accuracy_interval": None}
+    assert not {"small-validation", "imbalance"} & set(said(records, counts=uneven))
+
+
+@pytest.mark.parametrize(
+    "counts",
+    [
+        {"A": {"train": 0, "val": 0}, "B": {"train": 0, "val": 0}}, {"A": {"test": 5}, "B": {"test": 1}},
+        {"A": {"train": "many"}, "B": {"train": None}}, {"A": {"train": 5}},
+    ],
+)  # fmt: skip
+def test_counts_that_nobody_knows_say_nothing_of_balance(counts):
+    assert "imbalance" not in said(run_of(falling(12), falling(12)), counts=counts)
+
+
+def test_a_class_without_training_scans_is_out_of_balance():
+    counts = {"A": {"train": 500, "val": 40}, "B": {"train": 0}}
+    assert said(run_of(falling(12), falling(12)), counts=counts)["imbalance"].severity == "serious"
+
+
+def test_patience_that_nobody_knows_is_not_spoken_of():
+    early = run_of(falling(12), falling(12), epochs=24, reason="early")
+    assert said(early, {})["early"].sentence == "Early stopping ended the run after epoch 12 of 24."
 
 
 def test_every_advice_names_settings_as_train_names_them_and_changes_only_those():

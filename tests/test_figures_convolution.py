@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from xrai.convolution import convolve, padded, preset, work_out
-from xrai.figures import patch_table, pooling_row, products_row, result_table, short
+from xrai.figures import patch_table, patients_figure, pooling_row, products_row, result_table, short
 from xrai.language import speaking
 
 
@@ -62,3 +62,13 @@ def test_numbers_are_short(value, words):
 def test_numbers_are_written_as_the_reader_writes_them():
     with speaking("fr"):
         assert short(-2.5) == "−2,5"
+
+
+@pytest.mark.parametrize(("code", "unit"), [("en", " %"), ("fr", "\u202f%")])
+def test_patients_stand_on_a_scale_of_hundred_written_the_readers_way(code, unit):
+    with speaking(code):
+        figure = patients_figure([0.35, 0.9], [0.1], 0.5, ink="black")
+    assert [list(trace.x) for trace in figure.data] == [[10], [35, 90]]
+    assert figure.layout.xaxis.ticksuffix == unit
+    assert figure.data[1].hovertemplate == f"%{{x:.0f}}{unit}<extra></extra>"
+    assert figure.layout.shapes[0].x0 == 50

@@ -14,8 +14,10 @@ from streamlit.testing.v1 import AppTest
 
 import xrai.language
 from pages.shared.language import CHOICE, CHOSEN, COOKIE, _at_first, reader
+from pages.shared.words import nice, written
 from tests.languages import english_left
-from xrai.language import LANGUAGES, ask, language, marked, number, speaking, told, tr, trn
+from xrai.calibration import CLASS_NAMES, condition_of
+from xrai.language import LANGUAGES, ask, language, marked, number, speaking, told, told_whole, tr, trn
 from xrai.language.catalogue import ENGINE, Catalogue, fields, load
 from xrai.language.messages import PROJECT, sources, update
 
@@ -24,6 +26,11 @@ SCREENS = [PROJECT / "streamlit_app.py", *sorted((PROJECT / "pages").rglob("*.py
 DRAWN = sorted((PROJECT / "xrai" / "figures").rglob("*.py"))
 CARDS = sorted((PROJECT / "checkpoints").glob("*/card.json"))
 MARKS = ("tr", "trn", "marked")
+TELLING = (
+    "tr", "trn", "told", "told_whole", "number", "nice", "nice_names", "listed", "scans", "percent", "measure",
+    "written", "between", "span", "interval_line", "megabytes", "duration", "day", "moment",
+)  # fmt: skip
+"""What gives words or numbers in the reader's language."""
 NARROW, WIDE = "\u202f", "\u00a0"
 
 
@@ -181,7 +188,7 @@ def test_the_pattern_with_most_letters_of_its_own_wins(catalogue):
         {"{what} is lost.": "{what} perdu.", "The scan {what} of {whom} is lost.": "Cliché {what} perdu."}
     )
     assert found.told("The scan 3 of Ann is lost.") == "Cliché 3 perdu."
-    assert found.told("Everything is lost.") == "Everything perdu."
+    assert found.told("Half is lost.") == "Half perdu."
 
 
 def test_a_pattern_of_few_letters_fits_only_what_is_known(catalogue):
@@ -201,7 +208,73 @@ def test_values_are_told_in_turn_also_in_a_list(catalogue):
         }
     )
     assert found.told("Odd films: 3 turned over, all dark.") == "Clichés étranges : 3 retournés, noirs."
-    assert found.told("Odd films: 3 turned over, Ann.") == "Clichés étranges : 3 turned over, Ann."
+    assert found.told("Odd films: 3 turned, Ann.") == "Odd films: 3 turned, Ann."
+
+
+FREE_TEXTS = [
+    "children; 40 % of them",
+    "40 % of them",
+    "at most 18 years old",
+    "head of ward, half of them, all adults",
+    "adults, test 5, val 3",
+    "Not measured: anything but the PA view",
+    "the border of two wards to the north",
+    "patients of Dr Small; validation split by hand",
+    "1 film of each patient, turned",
+]
+"""What people type of whom a dataset shows, with words in it that the engine says as well."""
+
+
+@pytest.mark.parametrize("text", FREE_TEXTS)
+def test_what_people_typed_comes_back_as_they_typed_it(french, text):
+    note = f"Trained on: {text}. It knows nothing of other patients."
+    assert told(note) == f"Entraîné sur{WIDE}: {text}. Il ne sait rien d'autres patients."
+    assert told_whole(text) == text
+
+
+@pytest.mark.parametrize("text", [text for text in FREE_TEXTS if text != "40 % of them"])
+def test_a_pattern_of_few_letters_takes_no_typed_text_apart(french, text):
+    assert told(text) == text
+
+
+def test_whole_messages_are_told_also_where_people_may_type(french):
+    drawings = "drawings, no patients and no medical meaning"
+    assert told_whole(drawings) == "dessins, aucun patient et aucune signification médicale"
+    assert told_whole(f"{drawings}, and more") == f"{drawings}, and more"
+    with speaking("en"):
+        assert told_whole(drawings) == drawings
+
+
+def test_numbers_in_scientific_form_are_told(catalogue):
+    found = catalogue({"The learning rate {rate} is far below {usual}.": "Le taux {rate} est inférieur à {usual}."})
+    told_so = found.told("The learning rate 2.5e-05 is far below 1e-04.")
+    assert told_so == "Le taux 2,5e-05 est inférieur à 1e-04."
+    assert found.told("The learning rate 1.5ee5 is far below 1.0-e4.").endswith("1.5ee5 est inférieur à 1.0-e4.")
+
+
+def test_what_is_no_number_is_written_as_a_dash(french):
+    assert [written(value, ".1%") for value in (float("nan"), float("inf"), -float("inf"))] == ["–"] * 3
+    assert written(0.5, ".1%") == f"50,0{NARROW}%"
+
+
+def test_every_usual_class_has_french_words_within_a_sentence(french):
+    for name in CLASS_NAMES:
+        for spelt in (name, name.upper(), name.lower().replace(" ", "_")):
+            assert told(condition_of(spelt)) != condition_of(spelt), spelt
+            assert nice(spelt) == tr(name), spelt
+
+
+def test_only_usual_classes_are_looked_up(french):
+    """A folder READ was once “Lu le”, as the catalogue has that word for a column."""
+    assert [nice(name) for name in ("READ", "MODEL_ONE", "COVID", "Scan", "sharpen")] == [
+        "Read", "Model one", "COVID", "Scan", "Sharpen",
+    ]  # fmt: skip
+
+
+def test_usual_classes_keep_their_spelling_in_english():
+    assert [nice(name) for name in ("Lung_Opacity", "PLEURAL_EFFUSION", "covid pneumonia")] == [
+        "Lung Opacity", "Pleural effusion", "Covid pneumonia",
+    ]  # fmt: skip
 
 
 def test_sentences_in_a_row_are_told_one_by_one(catalogue):
@@ -247,6 +320,11 @@ def test_the_catalogue_holds_what_the_source_holds_and_nothing_else():
         assert known is not None
         assert (known.string or None, known.flags) == (message.string or None, message.flags), message.id
         assert {file for file, _ in known.locations} == {file for file, _ in message.locations}, message.id
+
+
+def test_what_is_compared_printed_or_written_into_a_document_is_no_message():
+    known = {str(message.id) for message in FRENCH}
+    assert not known & {"FOR PROCESSING", "default: all", "Measured on {values}.", "  {what}: {value}"}
 
 
 def test_translations_hold_the_values_of_their_messages_and_no_others():
@@ -349,7 +427,7 @@ def test_nothing_that_was_told_is_kept_for_readers_of_another_language(file):
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         if isinstance(node, ast.FunctionDef) and any("cache" in ast.unparse(item) for item in node.decorator_list):
             arguments = {item.arg for item in (*node.args.args, *node.args.kwonlyargs)}
-            told_here = [ast.unparse(call) for call in calls(node, ("tr", "trn", "told"))]
+            told_here = [ast.unparse(call) for call in calls(node, TELLING)]
             assert not told_here or arguments & {"code", "language"}, f"{node.name}: {told_here}"
 
 
@@ -478,6 +556,12 @@ def page_of_choices():
     st.multiselect("many", list(words), default=[3], format_func=said, key="many")
     st.select_slider("slid", list(words), format_func=said, key="slid")
     st.selectbox("of no name", list(words), format_func=said)
+    st.pills("pills", list(words), format_func=said, key="pills")
+    st.toggle("on", key="on")
+    st.checkbox("ticked", key="ticked")
+    st.number_input("number", 0, 9, key="number")
+    st.slider("slider", 0.0, 9.0, key="slider")
+    st.text_input("text", key="text")
     st.button("again", key="again")
 
 
@@ -486,7 +570,13 @@ def test_what_was_chosen_stays_chosen_in_the_other_language():
     app.selectbox("one").set_value(2)
     app.radio("two").set_value(2)
     app.multiselect("many").set_value([2, 3])
-    app.select_slider("slid").set_value(2).run()
+    app.select_slider("slid").set_value(2)
+    app.button_group("pills").set_value(3)
+    app.toggle("on").set_value(True)
+    app.checkbox("ticked").set_value(True)
+    app.number_input("number").set_value(5)
+    app.slider("slider").set_value(2.5)
+    app.text_input("text").set_value("0,5").run()
     for before, code in pairwise(("en", "fr", "en", "fr")):
         with speaking(before):  # a browser says which choice it means by the words that it shows
             app.button_group(CHOICE).set_value(code).run()
@@ -494,7 +584,10 @@ def test_what_was_chosen_stays_chosen_in_the_other_language():
         assert all(box.proto.set_value for box in boxes)  # so that it says it by other words from now on
         with speaking(code):
             app.button("again").click().run()
-        assert [app.session_state[key] for key in ("one", "two", "many", "slid")] == [2, 2, [2, 3], 2]
+        chosen = [app.session_state[key] for key in ("one", "two", "many", "slid", "pills")]
+        assert chosen == [2, 2, [2, 3], 2, 3]
+        kept = [app.session_state[key] for key in ("on", "ticked", "number", "slider", "text")]
+        assert kept == [True, True, 5, 2.5, "0,5"]
         assert not app.exception
         assert not app.warning
 

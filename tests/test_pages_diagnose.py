@@ -455,7 +455,7 @@ class TestInFrench:
             diagnose_similar_open=True,
         )  # fmt: skip
         with speaking("fr"):
-            hidden = shown_texts(button(app, "Le masquer et relire").click().run())
+            hidden = shown_texts(button(app, "La masquer et relire").click().run())
             mended = shown_texts(button(app, "Le lire tourné").click().run())
         assert not app.exception
         assert any("Pneumonie maintenant" in text or "rien à masquer" in text for text in hidden)

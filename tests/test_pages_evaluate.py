@@ -264,7 +264,7 @@ class TestBefore:
         arguments, folder, more = started[0]
         assert arguments == ["evaluate", "chance", str(dataset_here), "--split", "val"]
         assert folder == measurement_folder(model, dataset_here, "val")
-        assert more["title"] == "Measuring chance on practice, val"
+        assert more["title"] == "Measuring chance on practice, validation"
 
     @pytest.mark.parametrize("is_renamed", [True, False])
     def test_a_model_that_is_gone_when_it_is_to_be_measured_is_one_sentence(
@@ -999,7 +999,7 @@ class TestTrust:
     @pytest.mark.parametrize(("error", "interval", "chance", "words"), [
         (0.04, [0.03, 0.06], 0.01, "do not take a probability at its word"),
         (0.02, [0.005, 0.03], 0.01, "can be taken at their word"),
-        (0.08, [0.04, 0.12], 0.07, "so few scans could hardly show it"),
+        (0.08, [0.04, 0.12], 0.07, "hardly be told from so few scans"),
     ])  # fmt: skip
     def test_what_is_off_is_weighed_against_chance(self, measured, error, interval, chance, words):
         change_report(

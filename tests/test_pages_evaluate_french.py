@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 from types import SimpleNamespace
 
 import h5py
@@ -26,10 +27,14 @@ from test_pages_evaluate import (  # the fixtures among them are used by name
 )
 
 from pages.shared import exports
+from pages.shared.about_model import population
 from pages.shared.datasets import Facts
 from xrai import jobs
 from xrai.calibration import Goal, choose_threshold, fit_doubt, natural_frequency
+from xrai.dataset import open_dataset
 from xrai.decisions import decide
+from xrai.errors import DatasetError
+from xrai.evaluation import _rows
 from xrai.figures import confusion_figure
 from xrai.language import language, speaking, told
 from xrai.measurements import REPORT
@@ -186,4 +191,22 @@ def test_what_the_engine_says_is_told_whole():
     assert not english_left(french)
     assert "manquer au plus 1\u202f% des clichés de la classe COVID" in french[0]
     assert "sont trop peu nombreux" in french[0] and "sont trop peu nombreux" in french[3]
-    assert french[6] == "Sur 100 enfants avec un tel cliché, on en compte environ 62 avec pneumonie virale"
+    assert french[6] == "Sur 100 enfants ayant un tel cliché, on en compte environ 62 avec une pneumonie virale"
+
+
+@pytest.mark.parametrize(("split", "word"), [("train", "entraînement"), ("val", "validation"), ("test", "test")])
+def test_splits_have_french_names_in_what_the_engine_says(practice, split, word):
+    said = [jobs.measuring_title("m", Path("d.hdf5"), split)]
+    with open_dataset(practice) as dataset, pytest.raises(DatasetError) as caught:
+        _rows(dataset, split, ["nobody.png"])
+    with speaking("fr"):
+        title, error = (told(sentence) for sentence in [*said, str(caught.value)])
+    assert title == f"Évaluation de m sur d, {word}"
+    assert f"n'est pas un fichier de la partie {word} de practice.hdf5" in error
+
+
+def test_whom_a_dataset_shows_is_told_as_somebody_typed_it():
+    with speaking("fr"):
+        for typed in ("children; 40 % of them", "at most 18 years old", "head of ward, half of them, all adults"):
+            assert population(SimpleNamespace(dataset={"population": typed})) == typed
+        assert population(SimpleNamespace(dataset={})).startswith("patients que personne")

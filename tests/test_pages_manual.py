@@ -4,9 +4,11 @@ import re
 
 import numpy as np
 import pytest
+from streamlit.delta_generator import DeltaGenerator
 from streamlit.testing.v1 import AppTest
 
 from xrai.convolution import preset
+from xrai.dataset import open_dataset
 from xrai.language import speaking
 from xrai.settings import PROJECT, data_dir
 
@@ -41,6 +43,16 @@ def cells(app, size=3):
 
 def button(app, key):
     return app.button(key=key)
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """The pictures that are put into columns and grids, oldest first."""
+    pictures, image = [], DeltaGenerator.image
+    monkeypatch.setattr(
+        DeltaGenerator, "image", lambda place, picture, **how: pictures.append(picture) or image(place, picture, **how)
+    )
+    return pictures
 
 
 @pytest.fixture
@@ -96,6 +108,12 @@ class TestFilter:
         assert cells(app)[1, 1] == 3
         assert "Votre propre filtre" in texts(app)
 
+    def test_an_emptied_cell_becomes_0_and_shows_so(self):
+        app = opened()
+        app.number_input(key="manual_cell_3_1_2").set_value(None).run()
+        assert cells(app).tolist() == [[-1, 0, 1], [-2, 0, 0], [-1, 0, 1]]
+        assert "add up to -2" in texts(app).replace("−", "-")
+
     def test_zero_can_be_drawn_grey(self):
         app = opened()
         app.segmented_control(key="manual_negative").set_value("grey").run()
@@ -144,6 +162,16 @@ class TestSteps:
         button(app, "manual_walk_play").click().run()
         assert "Step 2 of 25" in texts(app)
 
+    def test_what_played_does_not_play_by_itself_when_the_reader_is_back(self):
+        app = opened()
+        button(app, "manual_walk_play").click().run()
+        app.run()
+        assert "Step 3 of 25" in texts(app)
+        app.segmented_control(key="manual_chapter").set_value("pooling").run()
+        app.segmented_control(key="manual_chapter").set_value("convolution").run()
+        assert button(app, "manual_walk_play").label == "Play"
+        assert "Step 3 of 25" in texts(app)
+
     def test_fewer_steps_after_another_stride_do_no_harm(self):
         app = opened()
         app.session_state["manual_walk"] = 24
@@ -152,12 +180,16 @@ class TestSteps:
         assert not app.exception
         assert "Step 4 of 4" in texts(app)
 
-    def test_the_frame_can_stand_in_every_corner(self):
+    @pytest.mark.parametrize("top", [0, 217])
+    @pytest.mark.parametrize("left", [0, 217])
+    def test_the_frame_can_stand_in_every_corner(self, drawn, left, top):
         app = opened()
-        for value in (0, 217):
-            app.slider(key="manual_patch_left").set_value(value).run()
-            app.slider(key="manual_patch_top").set_value(value).run()
-            assert not app.exception
+        app.slider(key="manual_patch_left").set_value(left).run()
+        app.slider(key="manual_patch_top").set_value(top).run()
+        assert not app.exception
+        rows, columns = np.nonzero((drawn[-1] == (217, 130, 43)).all(axis=2))
+        assert (rows.min(), rows.max()) == (max(top - 2, 0), min(top + 8, 223))
+        assert (columns.min(), columns.max()) == (max(left - 2, 0), min(left + 8, 223))
 
 
 @pytest.mark.usefixtures("home")
@@ -173,6 +205,14 @@ class TestSizes:
             "Numbers to learn": "160",
             "Multiplications a scan": "1,806,336",
         }
+
+    def test_an_emptied_field_goes_back_to_its_first_number(self):
+        app = opened()
+        app.number_input(key="manual_size_kernel").set_value(5).run()
+        app.number_input(key="manual_size_kernel").set_value(None).run()
+        assert app.number_input(key="manual_size_kernel").value == 3
+        app.number_input(key="manual_size_padding").set_value(0).run()
+        assert app.number_input(key="manual_size_padding").value == 0
 
     def test_what_does_not_fit_is_said_in_a_sentence(self):
         app = opened(language="fr")
@@ -204,6 +244,18 @@ class TestScans:
         app.selectbox(key="manual_scan_source").select(str(dataset_here)).run()
         assert not app.exception
         assert f"scan {app.number_input(key='manual_scan_number').value} of" in captions(app)[0]
+
+    def test_scans_kept_for_testing_are_left_alone(self, dataset_here, drawn):
+        with open_dataset(dataset_here) as dataset:
+            rows = {split: len(dataset.rows(split, 1)) for split in ("train", "val", "test")}
+            first = dataset.images(dataset.rows("val", 1)[:1])[0]
+        app = opened()
+        app.selectbox(key="manual_scan_source").select(str(dataset_here)).run()
+        assert rows["test"]
+        assert f"scan 1 of {rows['val'] + rows['train']} in practice" in captions(app)[0]
+        app.segmented_control(key="manual_chapter").set_value("pooling").run()
+        app.segmented_control(key="manual_pool_source").set_value("scan").run()
+        np.testing.assert_array_equal(drawn[-3], first)
 
     def test_a_damaged_dataset_is_said_and_the_drawing_shown(self, dataset_here):
         dataset_here.write_bytes(b"\x89HDF no more")

@@ -6,12 +6,17 @@ import re
 import numpy as np
 import pytest
 import torch
+from languages import english_left, shown_texts
 from streamlit.testing.v1 import AppTest
 
 from pages.learn.chapters import layers as chapter
+from pages.learn.chapters.formulas import bracketed, tex
 from xrai import dense
 from xrai.checkpoint import Card, Checkpoint
 from xrai.config import TrainConfig
+from xrai.errors import CheckpointError
+from xrai.figures.layers import filter_figure, shares_figure
+from xrai.language import speaking
 from xrai.networks import build_network
 from xrai.preprocessing import Preprocessing
 from xrai.settings import PROJECT, checkpoints_dir
@@ -36,6 +41,13 @@ def chart(app, n):
     return json.loads(app.get("plotly_chart")[n].proto.spec)
 
 
+def key(app, name):
+    """Of the one widget of that name: it ends in what stands for the model's files."""
+    keys = {item.key or "" for kind in (app.slider, app.selectbox, app.button_group) for item in kind}
+    (found,) = (key for key in keys if re.fullmatch(rf"{name}_[0-9a-f]{{12}}", key))
+    return found
+
+
 def write_model(name="tiny", network="resnet18", classes=("NORMAL", "PNEUMONIA"), **options):
     torch.manual_seed(1)
     config = TrainConfig(network=network, **{"image_size": 64, "blocks": 2, "filters": 4, "dense_units": 4, **options})
@@ -48,7 +60,7 @@ def write_model(name="tiny", network="resnet18", classes=("NORMAL", "PNEUMONIA")
         heatmap={method: dict.fromkeys(classes, 1.0) for method in methods}, versions={},
     )  # fmt: skip
     checkpoint = Checkpoint(checkpoints_dir() / name)
-    checkpoint.folder.mkdir(parents=True)
+    checkpoint.folder.mkdir(parents=True, exist_ok=True)
     checkpoint.write_card(card)
     checkpoint.save_network(build_network(config, len(classes)))
     return checkpoint
@@ -86,14 +98,14 @@ class TestLayers:
         app.slider(key="manual_w1").set_value(0.0).run()
         app.slider(key="manual_w2").set_value(0.0).run()
         app.slider(key="manual_bias").set_value(2.0).run()
-        assert "= 2.000" in texts(app)
+        assert r"\approx 2.000" in texts(app)
         assert app.metric[0].value == f"{100 / (1 + np.exp(-2)):.1f} %"
 
     def test_probabilities_of_several_classes(self, home):
         app = opened("layers")
         for number in (1, 2, 3):
             app.slider(key=f"manual_logit{number}").set_value(0.0).run()
-        assert "= 0.333" in texts(app)
+        assert r"\approx 0.333" in texts(app)
 
     def test_one_step_moves_the_weights_as_it_was_written_out(self, home):
         app = opened("layers")
@@ -132,10 +144,44 @@ class TestLayers:
         assert app.slider(key="manual_training_step").value == 40
         assert app.toggle(key="manual_play").value is False
 
+    @pytest.mark.parametrize(
+        ("slider", "value"),
+        [("manual_w1", -3.0), ("manual_bias", 1.5), ("manual_logit2", 4.0), ("manual_training_step", 7)],
+    )
+    def test_what_was_set_is_there_after_another_chapter(self, home, slider, value):
+        app = opened("layers")
+        app.slider(key=slider).set_value(value).run()
+        app.button_group(key="manual_chapter").set_value("pooling").run()
+        app.button_group(key="manual_chapter").set_value("layers").run()
+        assert app.slider(key=slider).value == value
+
     def test_in_french_with_its_commas(self, home):
         app = opened("layers", "fr")
         assert "f(-2{,}0) = 0{,}000" in texts(app)
         assert "Activation functions" not in texts(app)
+
+
+class TestFigures:
+    def test_shares_have_a_space_before_their_sign(self):
+        english = json.loads(shares_figure(["a", "b"], [0.25, 0.75]).to_json() or "")
+        assert english["data"][0]["text"] == ["25.0 %", "75.0 %"]
+        assert english["layout"]["xaxis"]["ticksuffix"] == " %"
+        with speaking("fr"):
+            french = json.loads(shares_figure(["a"], [0.25]).to_json() or "")
+        assert french["data"][0]["text"] == ["25,0\u202f%"]
+
+    def test_numbers_of_a_filter_have_a_minus_sign_and_in_french_a_comma(self):
+        kernel = np.array([[-0.081, 0.5], [-0.001, 1]])
+        english = json.loads(filter_figure(kernel).to_json() or "")
+        assert english["data"][0]["text"] == [["−0.08", "0.50"], ["0.00", "1.00"]]
+        with speaking("fr"):
+            french = json.loads(filter_figure(kernel).to_json() or "")
+        assert french["data"][0]["text"][0] == ["−0,08", "0,50"]
+
+    def test_a_formula_has_no_minus_zero(self):
+        assert (tex(-0.001), bracketed(-0.001), bracketed(-0.5)) == ("0.00", "0.00", "(-0.50)")
+        with speaking("fr"):
+            assert bracketed(-0.5, 1) == "(-0{,}5)"
 
 
 class TestOwnModel:
@@ -158,19 +204,22 @@ class TestOwnModel:
         write_model()
         app = opened("model")
         assert "Move the slider to its end" in texts(app)
-        app.slider(key="manual_k_tiny").set_value(512).run()
+        app.slider(key=key(app, "manual_k")).set_value(512).run()
         assert not app.exception
         said = texts(app)
         assert "the sum **is** the network's answer" in said
-        total = re.search(r"\n?\\\\ &= (-?[\d.]+) \\\\", next(i.value for i in app.latex if "overline{M_" in i.value))
-        assert f"z &= {total[1]}" in said
+        total = re.search(
+            r"\\\\ &\\approx (-?[\d.]+) \\\\", next(i.value for i in app.latex if "overline{M_" in i.value)
+        )
+        assert total
+        assert rf"z &\approx {total[1]}" in said
 
     def test_against_the_other_classes(self, home):
         write_model(classes=("A", "B", "C"))
         app = opened("model")
         app.toggle(key="manual_against").set_value(True).run()
-        app.button_group(key="manual_class_tiny").set_value("A").run()
-        app.slider(key="manual_k_tiny").set_value(512).run()
+        app.button_group(key=key(app, "manual_class")).set_value("A").run()
+        app.slider(key=key(app, "manual_k")).set_value(512).run()
         assert not app.exception
         assert "less the mean of the other classes" in texts(app)
         assert "the sum **is** the network's answer" in texts(app)
@@ -187,12 +236,12 @@ class TestOwnModel:
     def test_every_stage_and_the_row_of_numbers_at_the_end(self, home):
         write_model()
         app = opened("model")
-        stages = app.selectbox(key="manual_stage_tiny").options
+        stages = app.selectbox(key=key(app, "manual_stage")).options
         for number in range(1, len(stages) + 1):
-            app.selectbox(key="manual_stage_tiny").set_value(number).run()
+            app.selectbox(key=key(app, "manual_stage")).set_value(number).run()
             assert not app.exception
             in_blocks = stages[number - 1].split(". ", 1)[1].startswith("Residual")
-            assert ("Within a block" in texts(app)) == in_blocks
+            assert ("is added to what leaves it" in texts(app)) == in_blocks
         assert "2 numbers" in texts(app)
 
     def test_a_network_with_dense_layers_has_no_exact_sum(self, home):
@@ -204,8 +253,8 @@ class TestOwnModel:
         assert "They need not agree" in said
         assert "The last convolution gives" not in said
         assert "HiResCAM" in said
-        for number in range(1, len(app.selectbox(key="manual_stage_tiny").options) + 1):
-            app.selectbox(key="manual_stage_tiny").set_value(number).run()
+        for number in range(1, len(app.selectbox(key=key(app, "manual_stage")).options) + 1):
+            app.selectbox(key=key(app, "manual_stage")).set_value(number).run()
             assert not app.exception
 
     def test_a_damaged_model_is_one_sentence(self, home):
@@ -213,24 +262,65 @@ class TestOwnModel:
         app = opened("model")
         assert len(app.error) == 1
 
-    def test_large_networks_are_kept_a_stage_at_a_time(self, home, monkeypatch):
-        from pages.learn.chapters import looked
+    def test_a_model_trained_again_under_its_name_with_less_in_it(self, home):
+        write_model(network="convnet", filters=8)
+        app = opened("model")
+        app.slider(key=key(app, "manual_first_filter")).set_value(8).run()
+        app.slider(key=key(app, "manual_k")).set_value(16).run()
+        app.button_group(key=key(app, "manual_class")).set_value("NORMAL").run()
+        next(item for item in app.button if (item.key or "").startswith("manual_map_")).click().run()
+        write_model(network="convnet", filters=4, classes=("A", "B"))
+        app.run()
+        assert not app.exception
+        assert not app.error
+        assert app.slider(key=key(app, "manual_first_filter")).max == 4
+        assert app.slider(key=key(app, "manual_k")).max == 8
 
-        monkeypatch.setattr(looked, "MOST_KEPT", 1000)
+    def test_a_part_that_fails_is_a_sentence_and_leaves_the_others(self, home, monkeypatch):
+        from pages.learn.chapters import own_model
+
+        def fail(*_):
+            raise CheckpointError("The model is gone.")
+
+        monkeypatch.setattr(own_model, "filters_of", fail)
         write_model()
         app = opened("model")
-        app.selectbox(key="manual_stage_tiny").set_value(3).run()
+        assert len(app.error) == 1
+        assert "The model is gone" in app.error[0].value
+        assert key(app, "manual_stage")
+
+    def test_only_what_is_looked_at_is_kept(self, home, monkeypatch):
+        from xrai import feature_maps
+
+        asked, real = [], feature_maps.feature_maps
+        monkeypatch.setattr(feature_maps, "feature_maps", lambda *given: asked.append(given[3]) or real(*given))
+        write_model()
+        app = opened("model")
+        app.selectbox(key=key(app, "manual_stage")).set_value(3).run()
         assert not app.exception
         assert "128 maps of 8 × 8" in texts(app)
+        assert asked[0] == [1]
+        assert all(len(numbers) == 1 for numbers in asked)
+        before = len(asked)
+        app.slider(key=key(app, "manual_first_filter")).set_value(9).run()
+        assert len(asked) == before
 
     def test_nothing_is_lost_when_the_language_changes(self, home):
         write_model()
         app = opened("model")
-        app.slider(key="manual_k_tiny").set_value(100).run()
-        app.selectbox(key="manual_stage_tiny").set_value(3).run()
+        app.slider(key=key(app, "manual_k")).set_value(100).run()
+        app.selectbox(key=key(app, "manual_stage")).set_value(3).run()
         app.session_state["language"] = "fr"
         app.run()
         assert not app.exception
-        assert app.slider(key="manual_k_tiny").value == 100
-        assert app.selectbox(key="manual_stage_tiny").value == 3
+        assert app.slider(key=key(app, "manual_k")).value == 100
+        assert app.selectbox(key=key(app, "manual_stage")).value == 3
         assert "Every layer" not in texts(app)
+
+    @pytest.mark.parametrize("network", ["resnet18", "convnet"])
+    def test_in_french_methods_have_their_french_names(self, home, network):
+        write_model(network=network)
+        app = opened("model", "fr")
+        assert "Fused" not in texts(app)
+        assert ("CAM fusionnée" if network == "resnet18" else "HiResCAM") in texts(app)
+        assert not english_left(shown_texts(app), ["tiny"])

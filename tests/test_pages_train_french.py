@@ -117,6 +117,15 @@ class TestTrain:
         assert "taux d'apprentissage : 20, miroir gauche-droite : non" in said(app).replace("\u00a0", " ")
         assert not left(app)
 
+    def test_values_typed_the_french_way_stay_so_in_english(self, dataset_here, started):  # noqa: F811
+        app = opened(TRAIN)
+        keyed(app.multiselect, "varied_").set_value(["learning_rate"]).run()
+        keyed(app.text_input, "values_learning_rate").set_value("0,001; 0,0003").run()
+        app.button_group("language").set_value("en").run()
+        assert keyed(app.text_input, "values_learning_rate").value == "0,001; 0,0003"
+        assert not app.error
+        assert "2 runs, one after another" in said(app)
+
     def test_another_run_is_going_on(self, dataset_here, monkeypatch):  # noqa: F811
         write_run("premier", "done")
         monkeypatch.setattr(jobs, "active_in", lambda folder: [Job(checkpoints_dir() / "premier")])
@@ -256,7 +265,7 @@ class TestModels:
         keyed(app.button, "_save").click().run()
         assert "est enregistrée" in app.success[0].value
         keyed(app.button, "models_delete").click().run()
-        asked = [item.value for item in app.markdown if "supprimé définitivement" in item.value]
+        asked = [item.value for item in app.markdown if "définitivement supprimé" in item.value]
         assert asked
         assert not english_left([*asked, *(item.label for item in app.button)], GIVEN)
 

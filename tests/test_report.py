@@ -44,6 +44,14 @@ def test_more_lines_make_a_longer_card_and_nothing_is_cut_off():
     assert (np.asarray(long.convert("L"))[-20:] == 255).all()
 
 
+def test_what_to_beware_of_stands_above_the_diagnosis(monkeypatch):
+    written = []
+    monkeypatch.setattr(ImageDraw.ImageDraw, "text", lambda _, at, text, *rest: written.append((at[1], text)))
+    card(title="Suggests: Pneumonia", warnings=["Do not rely on this answer."])
+    places = {text: y for y, text in written}
+    assert places["⚠ Do not rely on this answer."] < places["Suggests: Pneumonia"]
+
+
 @pytest.mark.parametrize("shape", [(64, 2000), (2000, 64)])
 def test_extreme_shapes_fit(shape):
     picture = card(pixels=np.zeros(shape, np.uint8), heat=np.zeros(shape, np.float32))

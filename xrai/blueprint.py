@@ -15,6 +15,7 @@ from typing import Any
 import psutil
 import torch
 from torch import Tensor, nn
+from torchvision.models.resnet import BasicBlock, Bottleneck
 from torchvision.ops import StochasticDepth
 
 from xrai.config import SCRATCH, TrainConfig, defaults
@@ -51,6 +52,7 @@ class Layer:
         kind: what it is, in plain English words: "Convolution 3×3, stride 2"; screens tell it.
         shape: of its output, without the batch: (C, H, W) or (C,).
         parameters: trainable numbers of its own; 0 where they were counted at an earlier pass.
+        in_sum: whether it lies in a block that adds what came into it to what leaves it.
     """
 
     stage: str
@@ -58,6 +60,7 @@ class Layer:
     kind: str
     shape: tuple[int, ...]
     parameters: int
+    in_sum: bool = False
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,7 @@ class Stage:
         parameters: trainable numbers.
         n_layers: layers within; 0 for the input.
         explanation: what it is for, in a line.
+        adds_its_input: whether a block in it adds what came into it to what leaves it.
     """
 
     name: str
@@ -77,6 +81,7 @@ class Stage:
     parameters: int
     n_layers: int
     explanation: str
+    adds_its_input: bool
 
 
 @dataclass(frozen=True)
@@ -102,6 +107,7 @@ def layers(config: TrainConfig, n_classes: int) -> list[Layer]:
     network = _unfilled(config, n_classes).eval()  # one scan is too few for normalisation layers that learn
     found = [Layer("input", "input", INPUT, (1, config.image_size, config.image_size), 0)]
     counted: set[nn.Module] = set()
+    sums = tuple(f"{path}." for path, module in network.named_modules() if _adds_its_input(module))
 
     def note(path: str) -> Callable[[nn.Module, Any, Tensor], None]:
         def hook(module: nn.Module, inputs: Any, output: Tensor) -> None:
@@ -109,7 +115,7 @@ def layers(config: TrainConfig, n_classes: int) -> list[Layer]:
             counted.add(module)
             # Network flattens what its pool gives
             shape = (output[0].numel(),) if path == "pool" else tuple(output.shape[1:])
-            found.append(Layer(_part_of(path), path, _kind(module), shape, n))
+            found.append(Layer(_part_of(path), path, _kind(module), shape, n, path.startswith(sums)))
 
         return hook
 
@@ -131,7 +137,8 @@ def stages(layers: Sequence[Layer]) -> list[Stage]:
         n_inverted += _has_inverted(box)
         name, explanation = _words(box, is_stem=number == 1, is_last=number == len(boxes) - 1, n_inverted=n_inverted)
         n_layers = 0 if number == 0 else len(box)
-        named.append(Stage(name, box[-1].shape, sum(layer.parameters for layer in box), n_layers, explanation))
+        n_parameters, in_sum = sum(layer.parameters for layer in box), any(layer.in_sum for layer in box)
+        named.append(Stage(name, box[-1].shape, n_parameters, n_layers, explanation, in_sum))
     return named
 
 
@@ -198,6 +205,13 @@ def _unfilled(config: TrainConfig, n_classes: int) -> Network:
     """The network with shapes but no numbers."""
     with torch.device("meta"):
         return build_network(replace(config, weights=SCRATCH, head_epochs=0), n_classes)
+
+
+def _adds_its_input(module: nn.Module) -> bool:
+    """Whether it is a block whose input is added, as it came, to what leaves it."""
+    if isinstance(module, BasicBlock | Bottleneck):
+        return module.downsample is None
+    return getattr(module, "use_res_connect", False)  # torchvision's inverted residual blocks say so themselves
 
 
 def _part_of(path: str) -> str:

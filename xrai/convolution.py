@@ -67,6 +67,16 @@ def resized(kernel: ArrayLike, size: int) -> Numbers:
     return numbers[-more:more, -more:more].copy()
 
 
+def both_at_once(first: ArrayLike, second: ArrayLike) -> Numbers:
+    """The one filter, float64 (a + b − 1, a + b − 1), that does what two do one after the other.
+
+    Raises:
+        SettingsError: the first is no square table.
+    """
+    turned = _square(first)[::-1, ::-1]
+    return convolve(second, turned, padding=len(turned) - 1)
+
+
 def _middle(size: int) -> Numbers:
     kernel = np.zeros((size, size))
     kernel[size // 2, size // 2] = 1

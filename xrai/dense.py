@@ -7,8 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from xrai.convolution import convolve
-
 LEAK = 0.01
 """The slope of leaky ReLU below 0, as in torch."""
 
@@ -55,11 +53,6 @@ def activate(name: str, values: np.ndarray) -> np.ndarray:
     return np.asarray(ACTIVATIONS[name].function(np.asarray(values, np.float64)))
 
 
-def both_at_once(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """The one filter (a + b − 1 a side) that does what two square filters do one after the other."""
-    return convolve(second, first[::-1, ::-1], padding=len(first) - 1)
-
-
 def softmax(logits: np.ndarray) -> np.ndarray:
     """Probabilities (C,), which sum to 1, of logits (C,)."""
     powers = np.exp(np.asarray(logits, np.float64) - np.max(logits))
@@ -67,7 +60,7 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True, eq=False)
-class Step:
+class Trained:
     """A layer of one unit after some steps of training.
 
     Attributes:
@@ -91,7 +84,7 @@ def probabilities(inputs: np.ndarray, weights: np.ndarray) -> np.ndarray:
     return sigmoid(inputs @ weights[:-1] + weights[-1])
 
 
-def train(inputs: np.ndarray, labels: np.ndarray, rate: float, steps: int) -> list[Step]:
+def train(inputs: np.ndarray, labels: np.ndarray, rate: float, steps: int) -> list[Trained]:
     """Gradient descent from weights of 0, every step on all examples.
 
     Args:
@@ -116,9 +109,9 @@ def examples(seed: int = 5, per_class: int = 8) -> tuple[np.ndarray, np.ndarray]
     return np.random.default_rng(seed).normal(middles, 2).round(1), labels
 
 
-def _at(inputs: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> Step:
+def _at(inputs: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> Trained:
     logits = inputs @ weights[:-1] + weights[-1]
     loss = float(np.mean(np.logaddexp(0, logits) - labels * logits))  # −log p of the right class
     errors = probabilities(inputs, weights) - labels
     with_ones = np.column_stack([inputs, np.ones(len(inputs))])
-    return Step(weights, loss, with_ones.T @ errors / len(inputs))
+    return Trained(weights, loss, with_ones.T @ errors / len(inputs))

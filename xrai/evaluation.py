@@ -25,7 +25,7 @@ from xrai.measurements import (
 )
 from xrai.metrics import predict
 from xrai.networks import Network
-from xrai.sources import SPLITS
+from xrai.sources import SPLIT_NAMES, SPLITS
 
 BATCH = 32
 _LOCK_SECONDS = 60
@@ -138,9 +138,9 @@ _IN_CARD_PER_CLASS = ("precision", "recall", "f1", "support")
 
 def _rows(dataset: Dataset, split: str, left_out: Collection[str]) -> np.ndarray:
     """The rows of a split without the files that are to be left out."""
-    rows = dataset.rows(split)
+    rows, word = dataset.rows(split), SPLIT_NAMES[split]
     if not len(rows):
-        raise DatasetError(f"The dataset {dataset.path.name} has no scans in its {split} split: choose another split.")
+        raise DatasetError(f"The dataset {dataset.path.name} has no scans in its {word} split: choose another split.")
     files = [str(dataset.files[row]) for row in rows]
     whole, by_last_part = set(files), defaultdict(set)
     for file in files:
@@ -149,7 +149,7 @@ def _rows(dataset: Dataset, split: str, left_out: Collection[str]) -> np.ndarray
     for name in sorted(set(left_out)):
         found = {name} if name in whole else by_last_part.get(name, set())
         if len(found) != 1:
-            place = f"the {split} split of {dataset.path.name}"
+            place = f"the {word} split of {dataset.path.name}"
             raise DatasetError(
                 f"“{name}”, which was to be left out, fits {len(found):,} files of {place}: "
                 "write its whole path as the dataset names it."
@@ -161,7 +161,7 @@ def _rows(dataset: Dataset, split: str, left_out: Collection[str]) -> np.ndarray
     kept = rows[[file not in wanted for file in files]]
     if not len(kept):
         raise DatasetError(
-            f"Nothing of the {split} split of {dataset.path.name} is left to measure: leave out fewer files."
+            f"Nothing of the {word} split of {dataset.path.name} is left to measure: leave out fewer files."
         )
     return kept
 

@@ -48,6 +48,12 @@ def flat_is_black(kernel: ArrayLike) -> Answer:
         return Answer(
             True, "The numbers sum to 0, so that an even region gives 0: only where the grey changes something is left."
         )
+    if total < 0:
+        return Answer(
+            False,
+            f"The numbers sum to {total:.4g}: an even region of grey 100 becomes {100 * total:.4g}. Below 0 is drawn "
+            "black here, but it is not 0: make the sum 0.",
+        )
     return Answer(
         False,
         f"The numbers sum to {total:.4g}, so an even region of grey 100 becomes {100 * total:.4g}: make the sum 0.",

@@ -29,6 +29,7 @@ from filelock import FileLock, Timeout
 from xrai.errors import JobError, XraiError
 from xrai.records import HISTORY, JOB, append_record, read_records, write_json
 from xrai.settings import PROJECT, data_dir, home
+from xrai.sources import SPLIT_NAMES
 
 Status = Literal["none", "starting", "running", "done", "stopped", "failed", "interrupted"]
 
@@ -210,7 +211,7 @@ def calibration_title(name: str, dataset: Path) -> str:
 
 def measuring_title(name: str, dataset: Path, split: str) -> str:
     """What the job is, for people, that measures a model on a part of a dataset."""
-    return f"Measuring {name} on {dataset.stem}, {split}"
+    return f"Measuring {name} on {dataset.stem}, {SPLIT_NAMES[split]}"
 
 
 def download_folder(source: str) -> Path:

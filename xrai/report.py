@@ -15,9 +15,12 @@ from xrai.heatmaps import colour_bar, overlay
 from xrai.language import tr
 
 WIDTH = 1400
+WARNED = "⚠"
+"""Stands before what to beware of."""
+
 _MARGIN, _GAP = 40, 20
 _BREAKABLE = re.compile(r"[^\S\u00a0\u202f]+")  # spaces, but those that keep « and : where they belong
-_INK, _FAINT, _PAPER, _ACCENT = "#1d2a33", "#5b6b78", "#ffffff", "#0f6e7c"
+_INK, _FAINT, _PAPER, _ACCENT, _WARNING = "#1d2a33", "#5b6b78", "#ffffff", "#0f6e7c", "#9a4a00"
 
 
 def result_card(
@@ -29,6 +32,7 @@ def result_card(
     lines: Sequence[str],
     shares: Sequence[tuple[str, float, str]],
     heat_caption: str,
+    warnings: Sequence[str] = (),
 ) -> bytes:
     """A PNG of the result card.
 
@@ -40,6 +44,7 @@ def result_card(
         lines: sentences below it: the model, what it was trained on, warnings.
         shares: class, probability and the probability in words.
         heat_caption: what the colours mean.
+        warnings: what stands above the diagnosis, as nobody may miss it.
     """
     side = (WIDTH - 2 * _MARGIN - _GAP) // 2
     height = min(round(side * pixels.shape[0] / pixels.shape[1]), 2 * side)
@@ -49,7 +54,10 @@ def result_card(
     ]
     page = Image.new("RGB", (WIDTH, height + 2200), _PAPER)
     draw = ImageDraw.Draw(page)
-    y = _write(draw, title, _MARGIN, 44, _INK) + 16
+    y = _MARGIN
+    for warning in warnings:
+        y = _write(draw, f"{WARNED} {warning}", y, 26, _WARNING) + 10
+    y = _write(draw, title, y, 44, _INK) + 16
     for at, picture in enumerate(pictures):
         page.paste(picture, (_MARGIN + at * (side + _GAP), y))
     y += height + 16

@@ -17,7 +17,7 @@ from pages.shared.page import announcements, head, remembered, stated_errors
 from pages.shared.readers import model_key, reader_for
 from pages.shared.second_looks import hide_and_read_again, similar
 from pages.shared.uploads import OF_SCANS, Refusal, Upload, for_screen, last, read_mended, screen_shape
-from pages.shared.ways import needs_a_dataset
+from pages.shared.ways import needs_a_model
 from pages.shared.words import harmless, nice, percent, plain
 from xrai.checkpoint import Card, Checkpoint, list_models
 from xrai.errors import CheckpointError, RefusedError, ScanError
@@ -25,7 +25,7 @@ from xrai.gate import mended
 from xrai.heatmaps import overlay
 from xrai.language import ENGLISH, language, marked, speaking, told, tr
 from xrai.models import default_model
-from xrai.report import result_card
+from xrai.report import WARNED, result_card
 from xrai.scans import MAX_FILE_BYTES, Scan
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def main() -> None:
     announcements()
     models = list_models()
     if not models:
-        needs_a_dataset(tr("There is no model yet. Build a dataset, then train a model on it: both take a few clicks."))
+        needs_a_model(tr("There is no model yet. Build a dataset, then train a model on it: both take a few clicks."))
         return
     with stated_errors():
         checkpoint = _choose_model(models)
@@ -194,7 +194,7 @@ def _table(uploads: list[Upload], readings: list[Reading | Refusal], card: Card)
             words = {diagnosis: tr("not read"), remark: told(reading.reason)}
         else:
             shares = {nice(name): round(share, 4) for name, share in reading.probabilities.items()}
-            words = {diagnosis: in_words(reading, card), remark: _remarks(upload, reading), **shares}
+            words = {diagnosis: _flagged(reading, card), remark: _remarks(upload, reading), **shares}
         rows.append({file: harmless(upload.name), **words})
     table = pd.DataFrame(rows, columns=[file, diagnosis, *(nice(name) for name in card.classes), remark])
     bars = {name: st.column_config.ProgressColumn(name, format="percent", min_value=0, max_value=1) for name in shown}
@@ -221,6 +221,11 @@ def _as_csv(table: pd.DataFrame) -> bytes:
     return table.to_csv(index=False, sep=sep, decimal=decimal).encode("utf-8-sig")
 
 
+def _flagged(reading: Reading, card: Card) -> str:
+    """The diagnosis in words, with a sign where a remark says what to beware of: a long remark is cut off."""
+    return f"{WARNED} {in_words(reading, card)}" if reading.warnings else in_words(reading, card)
+
+
 def _remarks(upload: Upload, reading: Reading) -> str:
     remarks = [tr("Read {mend}.", mend=told(upload.mend))] if upload.mend else []
     return " ".join([*remarks, *map(told, reading.warnings)])
@@ -228,6 +233,8 @@ def _remarks(upload: Upload, reading: Reading) -> str:
 
 def _card(upload: Upload, number: int, reading: Reading, reader: Reader, key: str) -> None:
     scan: Scan = last("diagnose_scan", (upload.sha256, upload.mend), upload.scan)
+    for warning in reading.warnings:  # before the answer: who reads only one line reads this one
+        st.warning(plain(told(warning)), icon=":material/warning:")
     halves = st.grid(2, min_column_width=280, vertical_alignment="center")
     with halves.cell():
         st.caption(plain(upload.name))
@@ -241,8 +248,6 @@ def _card(upload: Upload, number: int, reading: Reading, reader: Reader, key: st
         for name, share in reading.probabilities.items():
             st.progress(share, text=tr("{name}: **{share}**", name=plain(nice(name)), share=percent(share)))
     _as_it_came(upload, number)
-    for warning in reading.warnings:
-        st.warning(plain(told(warning)), icon=":material/warning:")
     with st.container(horizontal=True, vertical_alignment="bottom"):
         view = st.segmented_control(
             tr("View"), [SIDE_BY_SIDE, BLENDED, SCAN_ONLY], default=SIDE_BY_SIDE, format_func=tr, key="diagnose_view",
@@ -358,6 +363,7 @@ def _saved_card(
         title=in_words(reading, card),
         shares=[(nice(name), share, percent(share)) for name, share in reading.probabilities.items()],
         heat_caption=f"{right} {tr(SCALE_CAPTION)}",
+        warnings=[told(warning) for warning in reading.warnings],
         lines=lines,
     )
 
@@ -372,7 +378,6 @@ def _lines(upload: Upload, reading: Reading, card: Card) -> list[str]:
         tr("Trained on {population}; it knows nothing of other patients.", population=population(card)),
         *([told(reading.frequency)] if reading.frequency else []),
         *([tr("The scan was read {mend}.", mend=told(upload.mend))] if upload.mend else []),
-        *map(told, reading.warnings),
         tr("Research software, no medical device. It can be wrong: a radiologist decides."),
     ]  # fmt: skip
 

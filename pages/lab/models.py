@@ -50,7 +50,10 @@ def main() -> None:
             _all(found)
         else:
             announcements()
-            needs_a_model(tr("There is no model yet. Train one: a quick look takes some minutes. Or import one below."))
+            needs_a_model(
+                tr("There is no model yet. Train one: a quick look takes some minutes. Or import one below."),
+                imports=False,
+            )
     _import(is_open=not found)
 
 

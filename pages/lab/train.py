@@ -31,7 +31,7 @@ from xrai.checkpoint import CONFIG, Card, Checkpoint, list_checkpoints, list_mod
 from xrai.config import FROM_MODEL, IMAGENET, PRESETS, SCRATCH, TrainConfig, defaults, worded
 from xrai.dataset import list_datasets, open_dataset
 from xrai.errors import CheckpointError, JobError, SettingsError
-from xrai.language import marked, number, told, tr, trn
+from xrai.language import marked, number, told, told_whole, tr, trn
 from xrai.models import default_model
 from xrai.settings import checkpoints_dir, shown_path
 from xrai.sweep import CombinationError, Sweep, active_sweeps, create, list_sweeps, parse_values, plan
@@ -92,7 +92,7 @@ def _new(datasets: list[Path]) -> None:
     taken = state.get("train_taken")
     if taken:
         left, right = st.columns([5, 1], vertical_alignment="center")
-        left.info(tr("The settings below are those of “{name}”. Change what you like and start.", name=plain(taken)))
+        left.info(_taken_words(plain(taken), state.get("train_changes", {})))
         if right.button(tr("Forget them"), type="tertiary", key="train_forget"):
             _take(None, {})
         chosen, origin = defaults() | state["train_settings"], taken
@@ -162,6 +162,16 @@ def _notice_of_others() -> None:
         _show(name if runs else SWEEP + name)
 
 
+def _taken_words(name: str, changes: dict[str, Any]) -> str:
+    """Whose settings the form holds, and which of them were changed for what that run's curves showed."""
+    if not changes:
+        return tr("The settings below are those of “{name}”. Change what you like and start.", name=name)
+    return tr(
+        "The settings below are those of “{name}”, but for these: {settings}. Change what you like and start.",
+        name=name, settings=plain(in_words(changes)),
+    )  # fmt: skip
+
+
 def _controls(chosen: dict[str, Any], key: str) -> dict[str, Any]:
     """One control for every setting; gives the settings as they stand."""
     models = [model.name for model in list_models()]
@@ -212,7 +222,7 @@ def _inherited(origin: Card) -> str:
     return tr(
         "It takes over what **{name}** has learned from {population}; the kind of network is given by that.",
         name=plain(origin.name),
-        population=plain(told(population)),
+        population=plain(told_whole(population)),
     )
 
 
@@ -282,9 +292,9 @@ def _typed(*values: Any) -> str:
 
 
 def _as_english(setting: str, written: str) -> str:
-    """What a person typed, as the engine reads it."""
+    """What a person typed, as the engine reads it; a text typed in French stays one after a switch to English."""
     usual = defaults()[setting]
-    if isinstance(usual, float) and _has_decimal_comma():
+    if isinstance(usual, float) and (_has_decimal_comma() or ";" in written):
         return re.sub(r"(?<=\d),(?=\d)", ".", written)
     if isinstance(usual, bool):
         english = {tr(word): word for word in (YES, NO)}
@@ -330,6 +340,7 @@ def _take(name: str | None, settings: dict[str, Any], dataset: str | None = None
     """Put the settings of a run, or none, into the form."""
     state = st.session_state
     state["train_taken"], state["train_settings"], state["train_dataset"] = name, settings, dataset
+    state["train_changes"] = {}
     state["train_generation"] = state.get("train_generation", 0) + 1
     if name:
         state["train_view_wanted"] = NEW_RUN

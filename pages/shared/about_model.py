@@ -11,16 +11,11 @@ import streamlit as st
 from pages.shared.calls import called_from, has_moved, then_called, told_threshold
 from pages.shared.words import listed, nice, percent, plain, span
 from xrai.checkpoint import Card
-from xrai.language import marked, told, tr
+from xrai.language import marked, told, told_whole, tr
+from xrai.sources import SPLIT_NAMES
 
 FROM = marked("Called from")
 NOT_DESCRIBED = marked("patients that nobody described when its dataset was built")
-PLACES = {
-    "train": marked("{dataset}, train split"),
-    "val": marked("{dataset}, val split"),
-    "test": marked("{dataset}, test split"),
-    "": marked("{dataset}, {split} split"),
-}
 MEANINGS = (
     marked(
         "**Training, validation and test scans**: from the first the model learned. The second were kept aside to choose "
@@ -65,7 +60,7 @@ def about_model(card: Card) -> None:
 
 def population(card: Card) -> str:
     """Whom a model learned from, in the reader's language."""
-    return told(card.dataset.get("population") or NOT_DESCRIBED)
+    return told_whole(card.dataset.get("population") or NOT_DESCRIBED)
 
 
 def _figures(card: Card) -> None:
@@ -110,7 +105,8 @@ def _right_by_class(item: Mapping[str, Any]) -> None:
 def _place(item: Mapping[str, Any]) -> str:
     """Where it was measured; a split of another name is told as it is."""
     split = str(item["split"])
-    return tr(PLACES.get(split, PLACES[""]), dataset=item["dataset"], split=split)
+    word = tr(SPLIT_NAMES[split]) if split in SPLIT_NAMES else split
+    return tr("{dataset}, {split} split", dataset=item["dataset"], split=word)
 
 
 def _data(card: Card) -> None:

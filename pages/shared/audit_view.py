@@ -18,9 +18,8 @@ from xrai.audit import Audit, Finding, load_audit
 from xrai.audit.findings import CONFLICTING, EXACT, NEAR, PATIENTS, REMOVABLE, Severity
 from xrai.dataset import Dataset
 from xrai.errors import DatasetError
-from xrai.figures import SPLIT_NAMES
 from xrai.language import marked, told, tr, trn
-from xrai.sources import SPLITS
+from xrai.sources import SPLIT_NAMES, SPLITS
 
 TOGETHER = (CONFLICTING, EXACT, NEAR, PATIENTS)
 """The kinds whose scans are looked at group by group: copies, and scans of one patient."""

@@ -13,13 +13,40 @@ from pages.shared.datasets import Facts
 from pages.shared.words import plain, span
 from xrai.checkpoint import Card
 from xrai.dataset import says_nothing_of_patients
-from xrai.language import marked, told, tr, trn
+from xrai.language import marked, told, told_whole, tr, trn
 from xrai.measurements import ancestors_learned_from
 
 WHY_RARELY = marked(
     "Every look at the test scans makes them less of a surprise: whoever changes a model after a look fits it to these "
     "very scans, and the figures flatter from then on. So measure here once the model is final, and compare what you try "
     "on the validation split."
+)
+NOT_DESCRIBED = marked("nobody described them when the dataset was built")
+NO_PATIENTS = marked(
+    "**Take no figure below for how good the model is on patients.** The dataset {name} is described so: “{who}”."
+)
+ITS_OWN = {
+    "train": marked(
+        "The model **learned from these very scans**: right answers show what it remembers, not how it reads new ones."
+    ),
+    "val": marked(
+        "The model was **chosen by these scans**: of all moments of its training, the one that did best on them was kept. "
+        "Figures on them are a little better than on new scans."
+    ),
+}
+ITS_ANCESTORS = {
+    "train": marked(
+        "The model started from one that **learned from these very scans**, and keeps some of what that one knew: right "
+        "answers may show what it remembers, not how it reads new ones."
+    ),
+    "val": marked(
+        "The model started from one that **was chosen by these very scans**, and keeps some of what that one knew: right "
+        "answers may show what it remembers, not how it reads new ones."
+    ),
+}
+EARLIER_BUILD = marked(
+    "The model learned from an earlier build of {name}. Which of these scans it has seen is not known, so the figures may "
+    "flatter it."
 )
 THESE = {
     "train": marked("the {n:,} training scans of this dataset"),
@@ -30,59 +57,30 @@ THESE = {
 
 def caveats(card: Card, path: Path, facts: Facts, split: str) -> None:
     """Who is in these scans, and what makes figures on them say less than they seem to."""
-    who = told(facts.population or marked("nobody described them when the dataset was built"))
-    if says_nothing_of_patients(facts.population, drawings=facts.drawings):
-        st.warning(
-            tr(
-                "**Take no figure below for how good the model is on patients.** The dataset {name} is described so: "
-                "“{who}”.",
-                name=plain(path.stem),
-                who=plain(who),
-            ),
-            icon=":material/warning:",
-        )
-    else:
-        words = tr("Patients of {name}: {who}.", name=plain(path.stem), who=plain(who))
-        st.caption(f":material/groups: {words}")
-    learned, own = str(card.dataset.get("population") or ""), is_own(card, facts)
-    if learned and not own and learned != facts.population:
-        words = tr("The model “{name}” was trained on: {who}.", name=plain(card.name), who=plain(told(learned)))
+    _whose(path, facts)
+    learned = str(card.dataset.get("population") or "")
+    if learned and not is_own(card, facts) and learned != facts.population:
+        words = tr("The model “{name}” was trained on: {who}.", name=plain(card.name), who=plain(told_whole(learned)))
         st.caption(f":material/neurology: {words}")
-    if own and split == "train":
-        st.warning(
-            tr(
-                "The model **learned from these very scans**: right answers show what it remembers, not how it reads "
-                "new ones."
-            ),
-            icon=":material/warning:",
-        )
-    elif own and split == "val":
-        st.warning(
-            tr(
-                "The model was **chosen by these scans**: of all moments of its training, the one that did best on them "
-                "was kept. Figures on them are a little better than on new scans."
-            ),
-            icon=":material/warning:",
-        )
-    elif split != "test" and is_ancestors(card, facts):
-        st.warning(
-            tr(
-                "The model started from one that **learned from these very scans**, and keeps some of what that one "
-                "knew: right answers may show what it remembers, not how it reads new ones."
-            )
-            if split == "train"
-            else tr(
-                "The model started from one that **was chosen by these very scans**, and keeps some of what that one "
-                "knew: right answers may show what it remembers, not how it reads new ones."
-            ),
-            icon=":material/warning:",
-        )
-    elif not own and card.dataset.get("name") == path.stem:
-        st.warning(plain(tr(
-            "The model learned from an earlier build of {name}. Which of these scans it has seen is not known, so the "
-            "figures may flatter it.",
-            name=path.stem,
-        )), icon=":material/warning:")  # fmt: skip
+    if seen := _seen(card, path, facts, split):
+        st.warning(tr(seen, name=plain(path.stem)), icon=":material/warning:")
+
+
+def _whose(path: Path, facts: Facts) -> None:
+    name, who = plain(path.stem), plain(told_whole(facts.population or NOT_DESCRIBED))
+    if says_nothing_of_patients(facts.population, drawings=facts.drawings):
+        st.warning(tr(NO_PATIENTS, name=name, who=who), icon=":material/warning:")
+    else:
+        st.caption(f":material/groups: {tr('Patients of {name}: {who}.', name=name, who=who)}")
+
+
+def _seen(card: Card, path: Path, facts: Facts, split: str) -> str:
+    """The message on what the model has seen of these scans before; "" where it has seen nothing that is known."""
+    if is_own(card, facts):
+        return ITS_OWN.get(split, "")
+    if split in ITS_ANCESTORS and is_ancestors(card, facts):
+        return ITS_ANCESTORS[split]
+    return EARLIER_BUILD if card.dataset.get("name") == path.stem else ""
 
 
 def is_own(card: Card, facts: Facts) -> bool:

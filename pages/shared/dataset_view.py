@@ -20,10 +20,10 @@ from xrai.audit import audit_file
 from xrai.checkpoint import list_checkpoints
 from xrai.dataset import Dataset, open_dataset
 from xrai.errors import DatasetError
-from xrai.figures import SPLIT_NAMES, SPLIT_WORDS, class_balance
-from xrai.language import marked, told, tr, trn
+from xrai.figures import SPLIT_WORDS, class_balance
+from xrai.language import marked, told, told_whole, tr, trn
 from xrai.settings import inbox_dir, shown_path
-from xrai.sources import SPLITS
+from xrai.sources import SPLIT_NAMES, SPLITS
 
 PER_PAGE = 18
 COLUMNS = 6
@@ -94,7 +94,7 @@ def _about(dataset: Dataset) -> None:
     if dataset.drawings:
         st.caption(":material/draw: " + tr("**Drawings**, no patients: for practice only."))
     elif dataset.population:
-        st.caption(tr("Patients: {population}", population=plain(told(dataset.population))))
+        st.caption(tr("Patients: {population}", population=plain(told_whole(dataset.population))))
     facts = st.grid(4, min_column_width=150)
     facts.metric(tr("Scans"), written(len(dataset), ","))
     facts.metric(tr("Patients"), written(len(set(dataset.patients)), ","))
@@ -108,7 +108,9 @@ def _nice_counts(dataset: Dataset) -> dict[str, dict[str, int]]:
 
 def _grid(dataset: Dataset) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        name = st.selectbox(tr("Class"), [ALL, *dataset.classes], format_func=nice, key="grid_class", width=200)
+        name = st.selectbox(
+            tr("Class"), [ALL, *dataset.classes], format_func=_class_or_all, key="grid_class", width=200
+        )
         split = st.selectbox(
             tr("Split"), ["all", *SPLITS], format_func=lambda item: tr(SPLIT_WORDS[item]), key="grid_split", width=200,
             help=tr(SPLIT_HELP),
@@ -135,6 +137,10 @@ def _grid(dataset: Dataset) -> None:
         with grid.cell():
             st.image(square, width="stretch")
             st.caption(f"{plain(nice(label))}, {tr(SPLIT_NAMES[where])}  \n{plain(Path(str(dataset.files[row])).name)}")
+
+
+def _class_or_all(item: str) -> str:
+    return tr(ALL) if item == ALL else nice(item)
 
 
 def _delete(file: Path) -> None:

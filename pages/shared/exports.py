@@ -17,7 +17,7 @@ from pages.shared.datasets import Facts
 from pages.shared.words import harmless, moment, scans, span
 from xrai.checkpoint import Card
 from xrai.figures import page_of
-from xrai.language import language, marked, speaking, told, tr
+from xrai.language import language, marked, speaking, told_whole, tr
 from xrai.measurements import Measurement
 
 MATRIX_WIDTH = 560
@@ -118,7 +118,7 @@ def charts_html(name: str, facts: Facts, measured: Measurement, figures: Mapping
             "{scans} of {n:,} patients, measured on {moment}.",
             scans=scans(report["n"]), n=report["n_patients"], moment=moment(report["when"]),
         ),
-        tr("Patients: {who}.", who=told(facts.population or marked("not described"))),
+        tr("Patients: {who}.", who=told_whole(facts.population or marked("not described"))),
         _firmly(report),
         tr("Research software, no medical device."),
     ]  # fmt: skip

@@ -8,29 +8,32 @@ import streamlit as st
 from streamlit.components.v2 import component
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-from xrai.language import ENGLISH, LANGUAGES, ask, marked, speaking, tr
+from xrai.language import ENGLISH, LANGUAGES, ask, marked, number, speaking, tr
 
 CHOICE, CHOSEN = "language", "language_chosen"
 COOKIE = "xrai_language"
 
-WORDS = (marked("Upload"), marked("per file"))
+WORDS = (marked("Upload"), marked("per file"), marked("KB"), marked("MB"), marked("GB"))
 """Streamlit's own words in an uploader, for which it has no parameter."""
 
-_TELL = """
+_TELL = r"""
 export default function ({ data }) {
   document.documentElement.lang = data.language
   if (data.chosen)
     document.cookie = `${data.cookie}=${data.language}; path=/; max-age=31536000; SameSite=Lax`
 
-  // whatever stands there now, in whichever language, is one of the words in the language that is wanted
+  const { words, decimal, gap } = data // words: whichever language they stand there in, each with how it is to read
+  const told = (text) => {
+    const size = text.match(/^([\d.,]+)\s?([KMG][Bo])(?: (.+))?$/)
+    if (!size || (size[3] && !(size[3] in words))) return words[text] ?? text
+    return size[1].replace(/[.,]/, decimal) + gap + words[size[2]] + (size[3] ? " " + words[size[3]] : "")
+  }
   const tell = () => {
     for (const uploader of document.querySelectorAll("[data-testid=stFileUploader]")) {
       const texts = document.createTreeWalker(uploader, NodeFilter.SHOW_TEXT)
       while (texts.nextNode()) {
         const text = texts.currentNode
-        for (const [known, wanted] of data.words)
-          if (text.data === known || (text.data.endsWith(" " + known) && /^[0-9]/.test(text.data)))
-            if (known !== wanted) text.data = text.data.slice(0, text.data.length - known.length) + wanted
+        if (told(text.data) !== text.data) text.data = told(text.data)
       }
     }
   }
@@ -82,7 +85,10 @@ def _switched() -> None:
 
 
 def _is_a_choice(value: Any) -> bool:
-    """Whether it is no button, upload or the like, which cannot be set."""
+    """Whether a browser knows it by words: it is no button, upload or the like, which cannot be set.
+
+    Nor is it a toggle, a date or nothing at all: what stands there is the same in every language.
+    """
     if isinstance(value, list | tuple):
         return bool(value) and all(map(_is_a_choice, value))  # an uploader without files is an empty list
     return isinstance(value, str | int | float) and not isinstance(value, bool)
@@ -92,18 +98,19 @@ def _tell_the_browser(code: str) -> None:
     """Tell the browser; the page's own language is what a screen reader speaks it in."""
     mount = component("xrai_language", js=_TELL)
     data = {"language": code, "cookie": COOKIE, "chosen": CHOSEN in st.session_state, "words": _words(code)}
+    data |= {"decimal": number("."), "gap": "" if code == ENGLISH else "\u00a0"}
     mount(data=data, key="language_told", height=0)
 
 
-def _words(code: str) -> list[tuple[str, str]]:
+def _words(code: str) -> dict[str, str]:
     """Streamlit's own words as they may stand there, in any language, each with how it is to read."""
-    found = []
+    found = {}
     for word in WORDS:
         with speaking(code):
             wanted = tr(word)
         for other in LANGUAGES:
             with speaking(other):
-                found.append((tr(word), wanted))
+                found[tr(word)] = wanted
     return found
 
 

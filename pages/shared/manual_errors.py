@@ -11,18 +11,20 @@ import numpy as np
 import streamlit as st
 
 from pages.shared.charts import chart_config, ink
-from pages.shared.readers import model_key
+from pages.shared.decision_effects import stamp_of
 from pages.shared.ways import evaluate_model
 from pages.shared.words import between, moment, nice_names, plain, scans, whole
+from xrai.calibration import is_healthy, of_hundred
 from xrai.checkpoint import Card, Checkpoint
 from xrai.curves import Errors, errors_of
 from xrai.decisions import validation_of
 from xrai.errors import CheckpointError
 from xrai.figures import confusion_figure
-from xrai.language import marked, tr
+from xrai.language import marked, tr, trn
 from xrai.measurements import FOLDER, REPORT, Measurement, load_measurement
 from xrai.metrics import confusion_matrix, predict
 from xrai.records import last_change
+from xrai.sources import SPLIT_NAMES
 
 VALIDATION, MEASURED = marked("Validation scans"), marked("Last measurement")
 
@@ -41,7 +43,7 @@ def show_errors(checkpoint: Checkpoint) -> None:
         CheckpointError: the model's files are damaged.
     """
     card, measured = checkpoint.card(), _last_measured(checkpoint)
-    validation = _on_validation(str(checkpoint.folder), model_key(checkpoint))
+    validation = _on_validation(str(checkpoint.folder), stamp_of(checkpoint))
     st.subheader(tr("Its errors, counted"), anchor=False)
     if places := [place for place, known in ((VALIDATION, validation), (MEASURED, measured)) if known]:
         place = _choose(places, checkpoint.name)
@@ -72,8 +74,9 @@ def _show(checkpoint: Checkpoint, card: Card, counts: _Counts, about: str) -> No
     )  # fmt: skip
     with halves.cell():
         st.caption(plain(whole(about)))
-        for errors in counts.errors if len(names) > 2 else reversed(counts.errors):  # of two, the missed ones first
-            _in_words(errors, names)
+        of_disease = len(names) == 2 and is_healthy(card.classes[0])
+        for errors in reversed(counts.errors) if of_disease else counts.errors:  # the missed ones first
+            _in_words(errors, names, of_disease=of_disease)
         if (only := _only_call(counts.matrix)) is not None:
             st.markdown(plain(tr("It called every one of them {name}: it tells nothing apart.", name=names[only])))
         st.markdown(
@@ -84,16 +87,15 @@ def _show(checkpoint: Checkpoint, card: Card, counts: _Counts, about: str) -> No
         )
 
 
-def _in_words(errors: Errors, names: Sequence[str]) -> None:
-    """`Of 100 with pneumonia 4 were missed`, and the real counts beside it."""
-    name, share = names[errors.label], _of_a_hundred(errors.wrong / errors.n)
-    if len(names) == 2 and errors.label == 1:
-        said = tr("Of 100 {name} scans, **{n}** were missed.", name=plain(name), n=share)
-    elif len(names) == 2:
-        said = tr("Of 100 {name} scans, **{n}** raised a false alarm.", name=plain(name), n=share)
-    else:
-        said = tr("Of 100 {name} scans, **{n}** were called something else.", name=plain(name), n=share)
-    st.markdown(said)
+def _in_words(errors: Errors, names: Sequence[str], *, of_disease: bool) -> None:
+    """`Of 100 with pneumonia 4 were missed`, and the real counts beside it.
+
+    Args:
+        errors: on one class.
+        names: of all classes.
+        of_disease: whether the first of two classes says that nothing was found, so that the other can be missed.
+    """
+    st.markdown(_of_a_hundred(errors, plain(names[errors.label]), of_disease=of_disease))
     counted = tr(
         "Counted: {n:,} of {total:,}, 95 % interval {interval}.",
         n=errors.wrong, total=errors.n, interval=between(errors.interval, ".0%"),
@@ -109,19 +111,37 @@ def _only_call(matrix: list[list[int]]) -> int | None:
     return called[0] if len(called) == 1 else None
 
 
-def _of_a_hundred(share: float) -> str:
-    """A share as a count of a hundred; none is said of none only."""
-    if 0 < share < 0.005:
+def _of_a_hundred(errors: Errors, name: str, *, of_disease: bool) -> str:
+    share = errors.wrong / errors.n
+    words, number = _count(share), 1 if share and of_hundred(share) < 2 else 2
+    if of_disease and errors.label == 0:
+        return tr("Of 100 {name} scans, **{n}** raised a false alarm.", name=name, n=words)
+    if of_disease:
+        return trn(
+            "Of 100 {name} scans, **{n}** was missed.", "Of 100 {name} scans, **{n}** were missed.",
+            number, name=name, n=words,
+        )  # fmt: skip
+    return trn(
+        "Of 100 {name} scans, **{n}** was called something else.",
+        "Of 100 {name} scans, **{n}** were called something else.",
+        number, name=name, n=words,
+    )  # fmt: skip
+
+
+def _count(share: float) -> str:
+    """A share as a count of a hundred; none is said of none only, and all of all."""
+    count = of_hundred(share)
+    if count == 0 and share > 0:
         return tr("fewer than 1")
-    return tr("more than 99") if 0.995 < share < 1 else f"{100 * share:.0f}"
+    return tr("more than 99") if count == 100 and share < 1 else str(count)
 
 
 def _about(place: str, card: Card, measured: Measurement | None) -> str:
     """What was counted on."""
     if place == VALIDATION or measured is None:
         return tr(
-            "On its {scans} of validation, which chose its best epoch: a little kinder than the truth.",
-            scans=scans(int(card.validation["n"])),
+            "On its {n:,} validation scans, which chose its best epoch: a little kinder than the truth.",
+            n=int(card.validation["n"]),
         )
     report = measured.report
     return tr(
@@ -132,17 +152,14 @@ def _about(place: str, card: Card, measured: Measurement | None) -> str:
 
 
 def _split(name: str) -> str:
-    return tr(_SPLITS[name]) if name in _SPLITS else name
-
-
-_SPLITS = {"train": marked("training"), "val": marked("validation"), "test": marked("test")}
+    return tr(SPLIT_NAMES[name]) if name in SPLIT_NAMES else name
 
 
 # ---------------------------------------------------------------- what is known
 
 
 @st.cache_data(max_entries=20, show_spinner=False)
-def _on_validation(folder: str, key: str) -> _Counts | None:
+def _on_validation(folder: str, stamp: str) -> _Counts | None:
     """What a model calls the scans that chose its best epoch; None where its answers to them were not kept."""
     checkpoint = Checkpoint(Path(folder))
     card = checkpoint.card()

@@ -104,7 +104,7 @@ def _cells(size: int) -> str:
 def _take_cells() -> None:
     size = len(chosen_filter())
     typed = [[st.session_state[cell_key(_cells(size), row, column)] for column in range(size)] for row in range(size)]
-    st.session_state[_FILTER] = [[float(value or 0) for value in row] for row in typed]
+    st.session_state[_FILTER] = [[float(value) for value in row] for row in typed]
 
 
 def _take_preset() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import streamlit as st
 from PIL import Image
 
-from pages.shared.datasets import SPLITS, facts_of
+from pages.shared.datasets import facts_of
 from pages.shared.page import remembered, stated_errors
 from pages.shared.words import nice, plain
 from xrai.dataset import list_datasets, open_dataset
@@ -26,7 +26,8 @@ _SOURCE, _CLASS, _NUMBER = "manual_scan_source", "manual_scan_class", "manual_sc
 def chosen_scan(key: str) -> tuple[np.ndarray, str]:
     """The controls to choose a scan, and what is chosen: the same in every chapter and language.
 
-    Of a dataset's scans, those kept for testing come first, which a model has not learned from.
+    Of a dataset's scans, those of validation come first, which a model has not learned from. Those kept for testing
+    are left alone: every look at them makes them less of a surprise.
 
     Args:
         key: of the container that holds the controls.
@@ -78,7 +79,9 @@ def _of_dataset(path: Path) -> tuple[np.ndarray, str]:
 
 
 def _of_nobody(name: str) -> tuple[np.ndarray, str]:
-    st.info(tr("This dataset has no scan of {name}: choose another class.", name=plain(nice(name))))
+    st.info(
+        tr("This dataset has no training or validation scan of {name}: choose another class.", name=plain(nice(name)))
+    )
     return _drawing(CLASSES[0], 1), _drawn_caption(CLASSES[0], 1)
 
 
@@ -101,9 +104,9 @@ def _drawing(name: str, number: int) -> np.ndarray:
 
 @st.cache_data(max_entries=20, show_spinner=False)
 def _rows(path: str, changed: int, label: int) -> list[int]:
-    """The rows of a class, test scans first."""
+    """The rows of a class, validation scans first, and none that is kept for testing."""
     with open_dataset(path) as dataset:
-        return np.concatenate([dataset.rows(split, label) for split in SPLITS]).tolist()
+        return np.concatenate([dataset.rows(split, label) for split in ("val", "train")]).tolist()
 
 
 @st.cache_data(max_entries=20, show_spinner=False)

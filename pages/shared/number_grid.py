@@ -20,7 +20,7 @@ def number_grid(
 
     Args:
         key: of the table; a cell's key is `cell_key(key, row, column)`.
-        first: what the cells hold at first; an emptied cell counts as 0.
+        first: what the cells hold at first; an emptied cell becomes 0.
         step: of a cell's buttons.
         on_change: called after an edit.
     """
@@ -39,10 +39,10 @@ def _row(
     for column, (place, value) in enumerate(zip(st.columns(len(numbers), gap="xsmall"), numbers, strict=True)):
         name = cell_key(key, row, column)
         st.session_state.setdefault(name, float(value))
-        typed = place.number_input(
+        typed = place.number_input(  # its own value is what the browser fills an emptied cell with
             tr("Row {row}, column {column}", row=row + 1, column=column + 1),
-            -MOST, MOST, step=step, format="%.3g", key=name, on_change=on_change,
+            -MOST, MOST, value=0.0, step=step, format="%.3g", key=name, on_change=on_change,
             label_visibility="collapsed", persist_state="session",
         )  # fmt: skip
-        found.append(float(typed or 0))
+        found.append(typed)
     return found

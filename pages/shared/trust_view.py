@@ -117,7 +117,7 @@ def _verdict(interval: Sequence[float] | None, chance: float, *, says_too_little
         )
     if chance > MUCH:
         return marked(
-            "These are not off by more than that, but so few scans could hardly show it: measure on more of them."
+            "Whether these are off by more than that can hardly be told from so few scans: measure on more of them."
         )
     return marked(
         "These are hardly off by more than that: on the whole, probabilities can be taken at their word on scans like these."

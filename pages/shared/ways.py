@@ -6,6 +6,7 @@ from typing import Any
 
 import streamlit as st
 
+from xrai.dataset import list_datasets
 from xrai.language import marked, tr
 
 NEW_RUN, WATCH_RUN = marked("Start a run"), marked("Watch a run")
@@ -49,7 +50,17 @@ def needs_a_dataset(words: str) -> None:
     st.page_link("pages/lab/dataset.py", label=tr("Build a dataset"), icon=":material/folder_open:")
 
 
-def needs_a_model(words: str) -> None:
-    """Say that there is no model yet, and lead to where one is trained."""
-    st.info(words)
-    st.page_link("pages/lab/train.py", label=tr("Train a model"), icon=":material/model_training:")
+def needs_a_model(words: str, *, imports: bool = True) -> None:
+    """Say that there is no model yet, and lead to what comes first: a dataset, a training, or a model from elsewhere.
+
+    Args:
+        words: what is said.
+        imports: whether the page itself imports none.
+    """
+    if list_datasets():
+        st.info(words)
+        st.page_link("pages/lab/train.py", label=tr("Train a model"), icon=":material/model_training:")
+    else:
+        needs_a_dataset(words)
+    if imports:
+        st.page_link("pages/lab/models.py", label=tr("Import a model"), icon=":material/upload:")

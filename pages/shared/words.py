@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from xrai.language import ENGLISH, language, marked, number, told, tr, trn
+from xrai.calibration import usual_name
+from xrai.language import ENGLISH, language, marked, number, tr, trn
 
 ACRONYMS = {"COVID", "COVID-19", "TB", "COPD", "ARDS", "SARS", "MERS", "RSV", "ILD"}
 
@@ -15,19 +17,6 @@ AUC_HELP = marked("How well the classes are told apart: 0.5 is guessing, 1 is pe
 
 NOT_DEFINED = marked("not defined: a class is missing")
 """Why a measure of a measurement, or of an epoch, has no interval."""
-
-CLASS_NAMES = (
-    marked("Normal"), marked("Healthy"), marked("Clear"), marked("No finding"), marked("No findings"),
-    marked("Abnormal"), marked("Sick"), marked("Opacity"), marked("Lung opacity"), marked("No opacity"),
-    marked("Pneumonia"), marked("Viral pneumonia"), marked("Bacterial pneumonia"), marked("Virus"), marked("Bacteria"),
-    marked("No pneumonia"), marked("Not normal"), marked("COVID pneumonia"), marked("Tuberculosis"),
-    marked("No tuberculosis"), marked("Cardiomegaly"), marked("Pleural effusion"), marked("Effusion"),
-    marked("Pneumothorax"), marked("Atelectasis"), marked("Consolidation"), marked("Infiltration"), marked("Infiltrate"),
-    marked("Edema"), marked("Pulmonary edema"), marked("Emphysema"), marked("Fibrosis"), marked("Mass"),
-    marked("Nodule"), marked("Lung cancer"), marked("Hernia"), marked("Fracture"), marked("Pleural thickening"),
-    marked("Other"), marked("Unknown"),
-)  # fmt: skip
-"""Usual names of classes as `nice` writes them."""
 
 Interval = Sequence[float]
 
@@ -55,8 +44,8 @@ def nice(name: str) -> str:
     words = [
         word.lower() if word.isupper() and word not in ACRONYMS else word for word in name.replace("_", " ").split()
     ]
-    text = " ".join(words)
-    return told(text[:1].upper() + text[1:])
+    text, usual = " ".join(words), usual_name(name)
+    return tr(usual) if usual and tr(usual) != usual else text[:1].upper() + text[1:]
 
 
 def nice_names(classes: Sequence[str]) -> list[str]:
@@ -95,7 +84,9 @@ def measure(value: float | None, *, as_percent: bool = True) -> str:
 
 
 def written(value: float, digits: str) -> str:
-    """A number as the reader writes it: with digits `.1%` `93.1 %`, in French `93,1 %`."""
+    """A number as the reader writes it: with digits `.1%` `93.1 %`, in French `93,1 %`; a dash where it is none."""
+    if not math.isfinite(value):
+        return "–"
     return number(f"{value:{digits}}").replace("%", " %" if language() == ENGLISH else "\u202f%")
 
 

@@ -5,12 +5,10 @@ from __future__ import annotations
 from xrai.audit.findings import Finding, Severity, files, patients, scans
 from xrai.audit.looking import Look
 from xrai.language import marked
+from xrai.metrics import UNEVEN
 
 FEW_PATIENTS, FEW_SCANS = 20, 100
 """A class with fewer patients in a split, or a split with fewer scans, gives wide intervals."""
-
-UNEVEN = 5
-"""Times as many scans of the largest class as of the smallest."""
 
 _WORDS = {"val": marked("validation"), "test": marked("test")}
 

@@ -19,9 +19,18 @@ from xrai.calibration.thresholds import (
     predictive_values,
     threshold_points,
 )
-from xrai.calibration.wording import condition_of, is_healthy, natural_frequency, of_hundred, people_of
+from xrai.calibration.wording import (
+    CLASS_NAMES,
+    condition_of,
+    is_healthy,
+    natural_frequency,
+    of_hundred,
+    people_of,
+    usual_name,
+)
 
 __all__ = [
+    "CLASS_NAMES",
     "EVEN",
     "Calibration",
     "Doubt",
@@ -43,4 +52,5 @@ __all__ = [
     "per_thousand",
     "predictive_values",
     "threshold_points",
+    "usual_name",
 ]

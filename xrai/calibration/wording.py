@@ -5,20 +5,57 @@ from __future__ import annotations
 from xrai.language import marked
 
 _SHORT = 5  # letters of a name in capitals that may be an abbreviation
-_DISEASES = {
-    marked("pneumonia"), marked("viral pneumonia"), marked("bacterial pneumonia"), marked("tuberculosis"),
-    marked("opacity"), marked("lung opacity"),
-}  # fmt: skip
-"""Names of classes that need an article in other languages."""
+NORMAL = marked("a normal scan")
 
-_CLASSES = (
-    marked("Normal"), marked("Healthy"), marked("Clear"), marked("Opacity"), marked("Lung Opacity"),
-    marked("Lung opacity"), marked("Pneumonia"), marked("Viral Pneumonia"), marked("Viral pneumonia"),
-    marked("Bacterial Pneumonia"), marked("Bacterial pneumonia"), marked("Tuberculosis"),
-)  # fmt: skip
-"""Usual classes as people write them, which have names in other languages."""
+CLASS_NAMES = {
+    marked("Normal"): NORMAL,
+    marked("Healthy"): NORMAL,
+    marked("Clear"): NORMAL,
+    marked("No finding"): NORMAL,
+    marked("No findings"): NORMAL,
+    marked("Abnormal"): marked("an abnormal scan"),
+    marked("Not normal"): marked("an abnormal scan"),
+    marked("Sick"): marked("a disease"),
+    marked("Opacity"): marked("opacity"),
+    marked("Lung opacity"): marked("lung opacity"),
+    marked("No opacity"): marked("no opacity"),
+    marked("Pneumonia"): marked("pneumonia"),
+    marked("Viral pneumonia"): marked("viral pneumonia"),
+    marked("Bacterial pneumonia"): marked("bacterial pneumonia"),
+    marked("COVID pneumonia"): marked("a COVID pneumonia"),
+    marked("No pneumonia"): marked("no pneumonia"),
+    marked("Virus"): marked("a viral infection"),
+    marked("Bacteria"): marked("a bacterial infection"),
+    marked("Tuberculosis"): marked("tuberculosis"),
+    marked("No tuberculosis"): marked("no tuberculosis"),
+    marked("Cardiomegaly"): marked("cardiomegaly"),
+    marked("Pleural effusion"): marked("pleural effusion"),
+    marked("Effusion"): marked("effusion"),
+    marked("Pneumothorax"): marked("pneumothorax"),
+    marked("Atelectasis"): marked("atelectasis"),
+    marked("Consolidation"): marked("consolidation"),
+    marked("Infiltration"): marked("infiltration"),
+    marked("Infiltrate"): marked("an infiltrate"),
+    marked("Edema"): marked("edema"),
+    marked("Pulmonary edema"): marked("pulmonary edema"),
+    marked("Emphysema"): marked("emphysema"),
+    marked("Fibrosis"): marked("fibrosis"),
+    marked("Mass"): marked("a mass"),
+    marked("Nodule"): marked("a nodule"),
+    marked("Lung cancer"): marked("lung cancer"),
+    marked("Hernia"): marked("a hernia"),
+    marked("Fracture"): marked("a fracture"),
+    marked("Pleural thickening"): marked("pleural thickening"),
+    marked("Other"): marked("another finding"),
+    marked("Unknown"): marked("an unknown finding"),
+}
+"""Usual classes as people write them, each as it stands after "have"; both have words in other languages."""
 
-_HEALTHY = {"normal", "healthy", "clear", "negative", "no finding", "control"}
+SPELT = (marked("Lung Opacity"), marked("Viral Pneumonia"), marked("Bacterial Pneumonia"))
+"""Some of them as well-known datasets spell them, and so as cards do."""
+
+_USUAL = {name.lower(): name for name in CLASS_NAMES}
+_HEALTHY = {"normal", "healthy", "clear", "negative", "no finding", "no findings", "control"}
 
 
 def of_hundred(share: float) -> int:
@@ -62,14 +99,23 @@ def people_of(population: str) -> str:
 
 def condition_of(class_name: str) -> str:
     """A class's name as it stands after "have": pneumonia, COVID, a normal scan."""
-    name = " ".join(class_name.replace("_", " ").split())
+    name = _spaced(class_name)
+    if usual := usual_name(name):
+        return CLASS_NAMES[usual]
     if is_healthy(name):
-        return "a normal scan"
-    if name.lower() in _DISEASES:
-        return name.lower()
+        return NORMAL
     return name.lower() if name.isupper() and sum(map(str.isalpha, name)) > _SHORT else name
+
+
+def usual_name(class_name: str) -> str | None:
+    """The one of `CLASS_NAMES` that a class's name stands for, in capitals or not; None where there is none."""
+    return _USUAL.get(_spaced(class_name).lower())
 
 
 def is_healthy(class_name: str) -> bool:
     """Whether a class's name says that nothing was found."""
-    return " ".join(class_name.replace("_", " ").split()).lower() in _HEALTHY
+    return _spaced(class_name).lower() in _HEALTHY
+
+
+def _spaced(class_name: str) -> str:
+    return " ".join(class_name.replace("_", " ").split())

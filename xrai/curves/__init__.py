@@ -8,13 +8,15 @@ and label smoothing all lift the one and not the other. Only where the two lines
 """
 
 from xrai.curves.findings import SEVERITIES, Finding, Severity
-from xrai.curves.history import History
+from xrai.curves.history import History, whole_records
 from xrai.curves.matrix import Errors, errors_of
 from xrai.curves.reading import read_curves
+from xrai.curves.run import NO_NUMBER
 from xrai.curves.textbook import COUNTS, TEXTBOOK, textbook_run
 
 __all__ = [
     "COUNTS",
+    "NO_NUMBER",
     "SEVERITIES",
     "TEXTBOOK",
     "Errors",
@@ -24,4 +26,5 @@ __all__ = [
     "errors_of",
     "read_curves",
     "textbook_run",
+    "whole_records",
 ]

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from xrai.audit.balance import UNEVEN
 from xrai.curves.findings import Finding
-from xrai.curves.history import level
+from xrai.curves.history import count, level
 from xrai.curves.run import Run
+from xrai.metrics import UNEVEN
 
 WIDE, TOO_WIDE = 0.15, 0.30
 """Of an accuracy's 95 % interval: 0.15 is what about 140 scans give at 70 %, 0.30 what some 35 give."""
@@ -23,32 +24,32 @@ def small_validation(run: Run) -> list[Finding]:
     one that is far better or worse. The intervals count patients and not scans (`metrics.bootstrap_intervals`).
     """
     intervals = run.history.intervals["accuracy"]
-    half = slice(len(intervals) // 2, None)
-    width = level(intervals[half, 1] - intervals[half, 0])
-    if not width > WIDE:
+    half = intervals[len(intervals) // 2 :]
+    width, place = level(half[:, 1] - half[:, 0]), _spoken_of(run, intervals.sum(axis=1))
+    if place is None or not width > WIDE:
         return []
-    place = _shown(run)
-    low, high, n = float(intervals[place, 0]), float(intervals[place, 1]), run.history.n_val
-    epoch, alike = (
-        int(run.history.epochs[place]),
-        int(np.sum((intervals[half, 1] >= low) & (intervals[half, 0] <= high))),
-    )
+    low, high = map(float, intervals[place])
+    epoch, n = int(run.history.epochs[place]), run.history.n_val
+    alike = int(np.sum((half[:, 1] >= low) & (half[:, 0] <= high)))
     said = [
         f"On {n:,} validation scans the 95 % interval of the accuracy at epoch {epoch} reaches from {100 * low:.0f} % "
         f"to {100 * high:.0f} %: small ups and downs mean nothing."
     ]
-    if (later := len(intervals[half])) > 1:
+    if (later := len(half)) > 1:
         said += [
             f"In the later half, {alike} of {later} epochs have one that overlaps it: which is best may be chance."
         ]
-    title = "Too few validation scans to say"
     advice = (
         "Add patients, or build the dataset with a larger share for validation; until then believe no small "
         "difference, neither between epochs nor between runs."
     )
-    severity, numbers = "serious" if width > TOO_WIDE else "notable", {"width": width, "n": n, "alike": alike}
-    more: dict[str, Any] = {"at": (epoch, high), "label": "Wide interval: too few scans", "numbers": numbers}
-    return [Finding("small-validation", severity, title, " ".join(said), advice, "accuracy", **more)]
+    return [
+        Finding(
+            "small-validation", "serious" if width > TOO_WIDE else "notable", "Too few validation scans to say",
+            " ".join(said), advice, "accuracy", at=(epoch, high), label="Wide interval: too few scans",
+            numbers={"width": width, "n": n, "alike": alike},
+        )
+    ]  # fmt: skip
 
 
 def class_shares(run: Run) -> list[Finding]:
@@ -58,39 +59,23 @@ def class_shares(run: Run) -> list[Finding]:
     limit of its interval is not), and the largest has twice as many training scans as the smallest; notable where it
     has `UNEVEN` times as many, as in the check of a dataset, and nothing in the settings makes up for that.
     """
-    train = {name: row.get("train", 0) for name, row in run.counts.items()}
-    if len(train) < 2 or max(train.values()) < 2 * min(train.values()) or not len(run.history):
+    train = {name: count(row.get("train")) for name, row in run.counts.items()}
+    place = _spoken_of(run, run.history.values["val"]["accuracy"])
+    if place is None or max(train.values(), default=0) < max(2 * min(train.values(), default=0), 1):
         return []
     most, least = max(train, key=train.__getitem__), min(train, key=train.__getitem__)
-    place, share = _shown(run), _share_of(run, most)
-    accuracy = float(run.history.values["val"]["accuracy"][place])
-    low, high = map(float, run.history.intervals["accuracy"][place])
-    low, high = (low, high) if math.isfinite(low) else (accuracy, accuracy)
-    at: dict[str, Any] = {
-        "chart": "accuracy", "at": (int(run.history.epochs[place]), share), "line": share,
-        "label": f"Always calling “{most}”: {100 * share:.0f} %",
-        "numbers": {"training": train, "share": share, "accuracy": accuracy},
-    }  # fmt: skip
-    balance: dict[str, Any] = {"changes": {"balance": "sampling"} if run.config.get("balance") == "none" else {}}
+    share, accuracy = _share_of(run, most), float(run.history.values["val"]["accuracy"][place])
     uneven = f"Of “{most}” there are {train[most]:,} training scans, of “{least}” {train[least]:,}."
-    if share >= 0.5 and not low > share:
-        sentence = (
-            f"{uneven} Always calling “{most}” would be right in {100 * share:.0f} % of the validation scans; this "
-            f"model is right in {100 * accuracy:.0f} % ({100 * low:.0f} % to {100 * high:.0f} %), not surely more."
-        )
-        advice = (
-            "Read sensitivity and specificity instead; set “Balance” to sampling, and add scans of the rarer class."
-        )
-        title = f"No better than always calling “{most}”"
-        return [Finding("imbalance", "serious", title, sentence, advice, **at, **balance)]
-    if max(train.values()) >= UNEVEN * min(train.values()) and run.config.get("balance") == "none":
-        advice = "Set “Balance” to sampling, so that the rarer class gets its due, and read the figures of each class."
-        return [Finding("imbalance", "notable", "Classes out of balance", uneven, advice, **at, **balance)]
     sentence = (
         f"{uneven} Always calling “{most}” would be right in {100 * share:.0f} % of the validation scans; "
         f"this model is right in {100 * accuracy:.0f} %."
     )
-    return [Finding("imbalance", "fine", "Uneven classes, no harm seen", sentence, **at)]
+    found = Finding(
+        "imbalance", "fine", "Uneven classes, no harm seen", sentence, chart="accuracy",
+        at=(int(run.history.epochs[place]), share), line=share, label=f"Always calling “{most}”: {100 * share:.0f} %",
+        numbers={"training": train, "share": share, "accuracy": accuracy},
+    )  # fmt: skip
+    return [_no_better(run, found, place, most, uneven) or _unbalanced(run, found, uneven) or found]
 
 
 def guessing(run: Run) -> list[Finding]:
@@ -116,7 +101,43 @@ def _shown(run: Run) -> int:
     return len(run.history) - 1 if kept is None else kept
 
 
+def _spoken_of(run: Run, values: np.ndarray) -> int | None:
+    """The position of the epoch that is spoken of: the one that is kept, else the last; of those with a value only."""
+    known = np.flatnonzero(np.isfinite(values)).tolist()
+    return _shown(run) if _shown(run) in known else known[-1] if known else None
+
+
+def _no_better(run: Run, found: Finding, place: int, most: str, uneven: str) -> Finding | None:
+    """The same where accuracy is not surely above what always calling one class gives."""
+    share, accuracy = found.numbers["share"], found.numbers["accuracy"]
+    low, high = map(float, run.history.intervals["accuracy"][place])
+    low, high = (low, high) if math.isfinite(low) else (accuracy, accuracy)
+    if share < 0.5 or low > share:
+        return None
+    sentence = (
+        f"{uneven} Always calling “{most}” would be right in {100 * share:.0f} % of the validation scans; this "
+        f"model is right in {100 * accuracy:.0f} % ({100 * low:.0f} % to {100 * high:.0f} %), not surely more."
+    )
+    advice = "Read sensitivity and specificity instead; set “Balance” to sampling, and add scans of the rarer class."
+    title, changes = f"No better than always calling “{most}”", _balanced(run)
+    return replace(found, severity="serious", title=title, sentence=sentence, advice=advice, changes=changes)
+
+
+def _unbalanced(run: Run, found: Finding, uneven: str) -> Finding | None:
+    """The same where one class is far more frequent and nothing makes up for that."""
+    counts = found.numbers["training"].values()
+    if max(counts) < UNEVEN * min(counts) or not _balanced(run):
+        return None
+    title = "Classes out of balance"
+    advice = "Set “Balance” to sampling, so that the rarer class gets its due, and read the figures of each class."
+    return replace(found, severity="notable", title=title, sentence=uneven, advice=advice, changes=_balanced(run))
+
+
+def _balanced(run: Run) -> dict[str, str]:
+    return {"balance": "sampling"} if run.config.get("balance") == "none" else {}
+
+
 def _share_of(run: Run, name: str) -> float:
     """The share of a class among the validation scans; among the training scans where these are not counted."""
-    split = "val" if sum(row.get("val", 0) for row in run.counts.values()) else "train"
-    return run.counts[name].get(split, 0) / sum(row.get(split, 0) for row in run.counts.values())
+    split = "val" if any(count(row.get("val")) for row in run.counts.values()) else "train"
+    return count(run.counts[name].get(split)) / sum(count(row.get(split)) for row in run.counts.values())

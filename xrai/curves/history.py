@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 MEASURES = ("loss", "accuracy", "auc")
-SPLITS = ("train", "val")
+PARTS = ("train", "val")
+"""Of an epoch's record: what was measured on training scans, and on validation scans."""
 
 Floats = np.ndarray
 
@@ -44,22 +45,19 @@ class History:
         """The history that a run's records tell; what is damaged or foreign among them is left out."""
         plans = [record for record in records if record.get("kind") in ("start", "resume")]
         plan = plans[-1] if plans else {}
-        told = [record for record in records if record.get("kind") == "epoch" and _is_whole(record)]
-        head = _count(plan.get("head_epochs"))
+        told = [record for record in whole_records(records) if record["kind"] == "epoch"]
+        head = count(plan.get("head_epochs"))
         whole = [record for record in told if record["epoch"] > head]
         ends = [record for record in records if record.get("kind") in ("start", "resume", "end")]
         return cls(
             epochs=np.array([record["epoch"] for record in whole], np.int64),
             values={
-                split: {name: _column(record[split].get(name) for record in whole) for name in MEASURES}
-                for split in SPLITS
+                part: {name: _column(record[part][name] for record in whole) for name in MEASURES} for part in PARTS
             },
-            intervals={
-                name: _pairs(record["val"].get(f"{name}_interval") for record in whole) for name in MEASURES[1:]
-            },
+            intervals={name: _pairs(record["val"][f"{name}_interval"] for record in whole) for name in MEASURES[1:]},
             best=np.array([record.get("best") is True for record in whole], bool),
-            n_val=_count(told[-1]["val"].get("n")) if told else _count(plan.get("val")),
-            planned=_count(plan.get("epochs")),
+            n_val=count(told[-1]["val"].get("n")) if told else count(plan.get("val")),
+            planned=count(plan.get("epochs")),
             head=head,
             reason=str(ends[-1].get("reason", "")) if ends and ends[-1]["kind"] == "end" else "",
         )
@@ -82,6 +80,24 @@ class History:
         """The position of the epoch whose weights are kept; None where it is none of these."""
         found = np.flatnonzero(self.best)
         return int(found[-1]) if len(found) else None
+
+
+def whole_records(records: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The records of a run that its curves can be drawn of; what is damaged or foreign among them is left out.
+
+    Of an epoch without losses nothing is kept; another measure that it lacks, or that is no number, becomes None, as
+    does its interval.
+    """
+    known = [dict(record) for record in records if isinstance(record.get("kind"), str)]
+    steps = ("progress", "loss", "accuracy")
+    whole = [
+        record
+        for record in known
+        if record["kind"] not in ("step", "epoch")
+        or (record["kind"] == "step" and all(_defined(record.get(name)) is not None for name in steps))
+        or (record["kind"] == "epoch" and _is_whole(record))
+    ]
+    return [_mended(record) if record["kind"] == "epoch" else record for record in whole]
 
 
 def smooth(values: Floats) -> Floats:
@@ -126,15 +142,34 @@ def level(values: Floats) -> float:
     return float(np.median(known)) if len(known) else math.nan
 
 
+def count(value: Any) -> int:
+    """A count as it stands in a record or on a card; 0 where it is none."""
+    return value if type(value) is int and value > 0 else 0
+
+
 def _is_whole(record: Mapping[str, Any]) -> bool:
     """Whether an epoch's record holds what a curve is drawn of; a loss that is no number is kept, and found."""
-    parts = [record.get(split) for split in SPLITS]
+    parts = [record.get(part) for part in PARTS]
     known = all(isinstance(part, dict) and isinstance(part.get("loss"), float | int) for part in parts)
     return known and type(record.get("epoch")) is int and record["epoch"] > 0
 
 
-def _count(value: Any) -> int:
-    return value if type(value) is int and value > 0 else 0
+def _mended(record: dict[str, Any]) -> dict[str, Any]:
+    """An epoch's record with every measure: None where it is missing or no number."""
+    parts = {part: record[part] | {name: _defined(record[part].get(name)) for name in MEASURES} for part in PARTS}
+    bounds = {f"{name}_interval": _bounds(record["val"].get(f"{name}_interval")) for name in MEASURES[1:]}
+    return record | parts | {"val": parts["val"] | bounds}
+
+
+def _bounds(value: Any) -> list[float] | None:
+    pair = [_defined(bound) for bound in value] if isinstance(value, list | tuple) else []
+    known = [bound for bound in pair if bound is not None]
+    return known if len(pair) == len(known) == 2 else None
+
+
+def _defined(value: Any) -> float | None:
+    number = _number(value)
+    return number if math.isfinite(number) else None
 
 
 def _number(value: Any) -> float:
@@ -145,9 +180,5 @@ def _column(values: Iterable[Any]) -> Floats:
     return np.array([_number(value) for value in values], np.float64)
 
 
-def _pairs(values: Iterable[Any]) -> Floats:
-    known = [
-        tuple(map(_number, value)) if isinstance(value, list | tuple) and len(value) == 2 else (math.nan,) * 2
-        for value in values
-    ]
-    return np.array(known, np.float64).reshape(-1, 2)
+def _pairs(values: Iterable[list[float] | None]) -> Floats:
+    return np.array([value or (math.nan,) * 2 for value in values], np.float64).reshape(-1, 2)

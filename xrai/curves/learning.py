@@ -345,23 +345,31 @@ def _larger(run: Run) -> dict[str, Any]:
     return changes or run.higher_rate()
 
 
-def calm(run: Run) -> list[Finding]:
-    """Nothing else was found: it learned, as validation loss fell by `RISE` or more; or its curves are simply calm."""
+def calm(run: Run, *, few: bool) -> list[Finding]:
+    """Nothing else was found: it learned, as validation loss fell by `RISE` or more; or its curves are simply calm.
+
+    Args:
+        run: the run.
+        few: whether validation has so few scans that not much can be said.
+    """
     losses, area = run.history.val_loss, run.at_end("val", "auc")
     start, best = level(losses[:2]), float(smooth(losses).min())
     if best <= (1 - RISE) * start and math.isfinite(area):
-        sentence = (
+        title, sentence = (
+            "Learns well",
             f"The validation loss fell along with the training loss, from {start:.3f} to {best:.3f}, and the "
-            f"validation AUC is {area:.3f} at the end: it learns what holds for new scans too."
+            f"validation AUC is {area:.3f} at the end: it learns what holds for new scans too.",
         )
+        if few:
+            title, sentence = (
+                "Learns, as far as so few scans can tell",
+                f"The validation loss fell along with the training loss, from {start:.3f} to {best:.3f}, and the "
+                f"validation AUC is {area:.3f} at the end; with so few validation scans both may be luck.",
+            )
         third = len(losses) // 3
         at, label = (int(run.history.epochs[third]), float(losses[third])), "Both lines fall together"
         numbers = {"start": start, "best": best, "auc": area}
-        return [
-            Finding(
-                "learning-well", "fine", "Learns well", sentence, "", "loss", None, at, label=label, numbers=numbers
-            )
-        ]
+        return [Finding("learning-well", "fine", title, sentence, "", "loss", None, at, label=label, numbers=numbers)]
     sentence = (
         "Nothing in these curves speaks for learning by heart, for too little learning or for a wrong learning rate."
     )

@@ -34,12 +34,13 @@ def read_curves(
         error: the sentence that a failed run ended with.
     """
     run = Run(History.of(records), config or {}, counts or {}, status, error)
-    learned = too_early(run) if len(run.history) < LEAST_EPOCHS else _learning(run)
-    return by_severity([*learned, *small_validation(run), *class_shares(run), *kept(run), *ended(run)])
+    few = small_validation(run)
+    learned = too_early(run) if len(run.history) < LEAST_EPOCHS else _learning(run, few=bool(few))
+    return by_severity([*learned, *few, *class_shares(run), *kept(run), *ended(run)])
 
 
-def _learning(run: Run) -> list[Finding]:
+def _learning(run: Run, *, few: bool) -> list[Finding]:
     found = rate_too_high(run)
     if not any(finding.severity == "serious" for finding in found):
         found += overfitting(run) or rate_too_low(run) or underfitting(run)
-    return found + guessing(run) or calm(run)
+    return found + guessing(run) or calm(run, few=few)

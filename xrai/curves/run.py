@@ -22,6 +22,9 @@ FAR = 10
 
 ACTIVE = ("starting", "running")
 
+NO_NUMBER = "no number any more"
+"""What training says of a loss that broke down, in the sentence that the run fails with."""
+
 
 @dataclass(frozen=True, eq=False)
 class Run:
@@ -48,8 +51,8 @@ class Run:
 
     @property
     def broke_down(self) -> bool:
-        """Whether it failed as the loss was no number; see `training`."""
-        return "no number any more" in self.error
+        """Whether it failed as the loss was no number."""
+        return NO_NUMBER in self.error
 
     @property
     def is_half_done(self) -> bool:

@@ -50,10 +50,11 @@ def ended(run: Run) -> list[Finding]:
         sentence = f"Epoch {n} of {planned} is over: what is said here may still change."
         return [Finding("running", "open", "Still running", sentence)]
     if reason == "early":
-        patience = run.config.get("patience", 0)
-        sentence = (
-            f"Early stopping ended the run after epoch {n} of {planned}: {patience} epochs in a row were no better."
-        )
+        sentence = f"Early stopping ended the run after epoch {n} of {planned}."
+        if patience := run.config.get("patience"):
+            sentence = (
+                f"Early stopping ended the run after epoch {n} of {planned}: {patience} epochs in a row were no better."
+            )
         return [Finding("early", "fine", "Stopped early", sentence)]
     if not run.is_active and not run.broke_down and 0 < n < planned:
         said = [f"The run broke off after epoch {n} of {planned}."]

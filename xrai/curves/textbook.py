@@ -37,20 +37,18 @@ def textbook_run(kind: str, *, epochs: int = EPOCHS, seed: int = 0) -> list[dict
     rng, x = np.random.default_rng(seed), np.linspace(0, 1, epochs)
     train, val = _courses(kind, x, rng)
     train, val = (np.maximum(losses * rng.normal(1, 0.012, epochs), 0.005) for losses in (train, val))
-    best, records = -1.0, [{"kind": "start", "epochs": epochs, "head_epochs": 0, "val": N_VAL}]
-    for number in range(epochs):
-        measured = _measures(val[number])
-        records.append(
-            {
-                "kind": "epoch",
-                "epoch": number + 1,
-                "train": _measures(train[number]),
-                "val": measured | _intervals(measured) | {"n": N_VAL},
-                "best": measured["auc"] > best,
-            }
-        )
-        best = max(best, measured["auc"])
-    return [*records, {"kind": "end", "reason": "finished"}]
+    start = {"kind": "start", "epochs": epochs, "head_epochs": 0, "val": N_VAL}
+    told = [_epoch(number, *losses) for number, losses in enumerate(zip(train, val, strict=True), 1)]
+    areas = [record["val"]["auc"] for record in told]
+    for place, record in enumerate(told):
+        record["best"] = areas[place] > max(areas[:place], default=0)
+    return [start, *told, {"kind": "end", "reason": "finished"}]
+
+
+def _epoch(number: int, train: float, val: float) -> dict[str, Any]:
+    measured = _measures(val)
+    measured |= _intervals(measured) | {"n": N_VAL}
+    return {"kind": "epoch", "epoch": number, "train": _measures(train), "val": measured}
 
 
 def _courses(kind: str, x: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -67,12 +65,12 @@ def _courses(kind: str, x: np.ndarray, rng: np.random.Generator) -> tuple[np.nda
     return 0.69 + wild, 0.75 + wild * rng.uniform(0.5, 2, len(x))
 
 
-def _measures(loss: float) -> dict[str, float]:
+def _measures(loss: float) -> dict[str, Any]:
     accuracy, area = np.exp(-loss), 1 - (loss / np.log(2)) ** 2 / 2
     return {"loss": float(loss), "accuracy": float(max(accuracy, 0.5)), "auc": float(np.clip(area, 0.5, 1))}
 
 
-def _intervals(measured: dict[str, float]) -> dict[str, tuple[float, float]]:
+def _intervals(measured: dict[str, Any]) -> dict[str, tuple[float, float]]:
     return {f"{name}_interval": _interval(measured[name]) for name in ("accuracy", "auc")}
 
 

@@ -29,15 +29,12 @@ from xrai.dataset.writing import (
     write_whole,
 )
 from xrai.errors import DatasetError, ScanError, SettingsError, SourceError
-from xrai.language import marked
 from xrai.preprocessing import to_square
 from xrai.scans import read_scan
-from xrai.sources import SPLITS, Entry, Source, patient_of
+from xrai.sources import SPLIT_NAMES, SPLITS, Entry, Source, patient_of
 
 AT_ONCE = 4
 """Scans in flight per worker: bounds the memory, however many scans there are."""
-
-_SPLIT_WORDS = {"train": marked("training"), "val": marked("validation"), "test": marked("test")}
 
 
 @dataclass(frozen=True)
@@ -246,7 +243,7 @@ def _gaps(classes: Sequence[str], labels: list[int], splits: np.ndarray) -> list
         missing = [f"“{classes[label]}”" for label in range(len(classes)) if label not in present]
         if missing:
             notes.append(
-                f"The {_SPLIT_WORDS[name]} split holds no scans of {', '.join(missing)}, so that nothing can be said "
+                f"The {SPLIT_NAMES[name]} split holds no scans of {', '.join(missing)}, so that nothing can be said "
                 "of that there: too few patients have it, or all its scans carry one patient's name."
             )
     return notes
@@ -257,8 +254,8 @@ def _leaks(splits: np.ndarray, patients: list[str], hashes: list[str]) -> list[s
     notes = []
     for split, leak in count_leaks(splits, patients, hashes).items():
         own = [patient for patient, place in zip(patients, splits, strict=True) if place == SPLITS.index(split)]
-        where = f"the {_SPLIT_WORDS[split]} split"
-        before = _SPLIT_WORDS["train"] if split == "val" else "training or validation"
+        where = f"the {SPLIT_NAMES[split]} split"
+        before = SPLIT_NAMES["train"] if split == "val" else "training or validation"
         if leak["scans"]:
             notes.append(
                 f"{leak['scans']:,} of {len(own):,} scans of {where} are the same files as {before} scans: "

@@ -2,7 +2,7 @@
 
 from xrai.figures.comparison import interval_dots, overlaid_curves, parallel_settings
 from xrai.figures.convolution import patch_table, pooling_row, products_row, result_table, short
-from xrai.figures.datasets import SPLIT_NAMES, SPLIT_WORDS, class_balance
+from xrai.figures.datasets import SPLIT_WORDS, class_balance
 from xrai.figures.evaluation import confusion_figure, operating_points, precision_recall_figure, roc_figure
 from xrai.figures.exercises import patients_figure, pointed_figure
 from xrai.figures.network import network_diagram
@@ -11,7 +11,6 @@ from xrai.figures.style import captioned, page_of
 from xrai.figures.trust import reliability_figure, thousand_figure, threshold_figure
 
 __all__ = [
-    "SPLIT_NAMES",
     "SPLIT_WORDS",
     "accuracy_curves",
     "auc_curves",

@@ -12,9 +12,6 @@ from xrai.language import marked, number, tr
 SPLIT_WORDS = {"train": marked("Training"), "val": marked("Validation"), "test": marked("Test"), "all": marked("All")}
 """The splits, to be told by `tr`."""
 
-SPLIT_NAMES = {"train": marked("training"), "val": marked("validation"), "test": marked("test")}
-"""The same within a line."""
-
 _SPLIT_COLOURS = {"train": TRAIN, "val": VALIDATION, "test": TEST, "all": VALIDATION}
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from xrai.figures.style import FONT, LEGEND, MARGIN, TRAIN, VALIDATION, drawing
-from xrai.language import tr
+from xrai.language import number, tr
 
 
 def patients_figure(sick: Sequence[float], healthy: Sequence[float], threshold: float, *, ink: str) -> go.Figure:
@@ -20,24 +20,24 @@ def patients_figure(sick: Sequence[float], healthy: Sequence[float], threshold: 
         threshold: called sick from here on.
         ink: the theme's colour of text.
     """
-    figure = drawing()
+    figure, unit = drawing(), number(" %")
     for name, values, colour in (
         (tr("Without pneumonia"), healthy, VALIDATION),
         (tr("With pneumonia"), sick, TRAIN),
     ):
         called = np.asarray(values) >= threshold
         figure.add_scatter(
-            x=list(values), y=[name] * len(values), mode="markers", showlegend=False,
+            x=[100 * value for value in values], y=[name] * len(values), mode="markers", showlegend=False,
             marker={
                 "size": 15, "color": colour, "line": {"color": colour, "width": 2},
                 "symbol": ["circle" if yes else "circle-open" for yes in called],
             },
-            hovertemplate="%{x:.0%}<extra></extra>",
+            hovertemplate=f"%{{x:.0f}}{unit}<extra></extra>",
         )  # fmt: skip
-    figure.add_vline(x=threshold, line={"color": ink, "width": 2, "dash": "dash"})
+    figure.add_vline(x=100 * threshold, line={"color": ink, "width": 2, "dash": "dash"})
     figure.update_layout(font=FONT, height=190, margin=MARGIN | {"t": 10, "b": 45})
     figure.update_xaxes(
-        title=tr("Probability of pneumonia; filled: called pneumonia"), range=[-0.02, 1.02], tickformat=".0%"
+        title=tr("Probability of pneumonia; filled: called pneumonia"), range=[-2, 102], ticksuffix=unit
     )
     figure.update_yaxes(automargin=True)
     return figure

@@ -10,7 +10,7 @@ from PIL import Image
 
 from xrai.dense import probabilities
 from xrai.figures.style import FONT, MARGIN, TRAIN, VALIDATION, drawing, title_of
-from xrai.language import tr
+from xrai.language import number, tr
 
 BELOW, ZERO, ABOVE = (90, 190, 245), (20, 22, 26), (255, 176, 66)
 """Blue, nearly black, orange: told apart with any colour vision, and nothing is dark."""
@@ -49,9 +49,9 @@ def sheet(pictures: Sequence[np.ndarray], columns: int, chosen: int, gap: int = 
     side = len(pictures[0])
     step, rows = side + gap, -(-len(pictures) // columns)
     found = np.zeros((rows * step + gap, columns * step + gap, 4), np.uint8)
-    for number, picture in enumerate(pictures):
-        top, left = gap + number // columns * step, gap + number % columns * step
-        if number == chosen:
+    for place, picture in enumerate(pictures):
+        top, left = gap + place // columns * step, gap + place % columns * step
+        if place == chosen:
             found[top - gap : top + step, left - gap : left + step] = (*FRAME, 255)
         found[top : top + side, left : left + side] = np.dstack([picture, np.full((side, side), 255, np.uint8)])
     return found
@@ -85,10 +85,10 @@ def shares_figure(names: Sequence[str], shares: Sequence[float]) -> go.Figure:
     """Probabilities that sum to 1, a bar each."""
     figure = _empty("", 60 + 44 * len(names))
     figure.add_bar(
-        x=list(shares), y=list(names), orientation="h", marker_color=VALIDATION, cliponaxis=False,
-        text=[f"{share:.0%}".replace("%", "\u202f%") for share in shares], textposition="auto", hoverinfo="skip",
+        x=[100 * share for share in shares], y=list(names), orientation="h", marker_color=VALIDATION, cliponaxis=False,
+        text=[number(f"{100 * share:.1f} %") for share in shares], textposition="auto", hoverinfo="skip",
     )  # fmt: skip
-    figure.update_xaxes(range=[0, 1], tickformat=".0%", fixedrange=True)
+    figure.update_xaxes(range=[0, 100], ticksuffix=number(" %"), fixedrange=True)
     figure.update_yaxes(autorange="reversed", fixedrange=True)
     figure.update_layout(margin={"t": 10})
     return figure
@@ -115,12 +115,18 @@ def filter_figure(kernel: np.ndarray) -> go.Figure:
     figure = _empty("", 260)
     figure.add_heatmap(
         z=kernel, zmin=-limit, zmax=limit, colorscale=colours, showscale=False, xgap=1, ygap=1,
-        texttemplate="%{z:.2f}", textfont={"size": 14 if len(kernel) < 5 else 9}, hoverinfo="skip",
+        text=[[_written(float(value)) for value in row] for row in kernel], texttemplate="%{text}",
+        textfont={"size": 14 if len(kernel) < 5 else 9}, hoverinfo="skip",
     )  # fmt: skip
     figure.update_xaxes(visible=False, fixedrange=True)
     figure.update_yaxes(visible=False, fixedrange=True, autorange="reversed", scaleanchor="x", constrain="domain")
     figure.update_layout(margin={"t": 0, "b": 0})
     return figure
+
+
+def _written(value: float) -> str:
+    """With two decimals, in the reader's language."""
+    return number(f"{round(value, 2) + 0.0:.2f}").replace("-", "−")
 
 
 # ---------------------------------------------------------------- training
@@ -136,19 +142,8 @@ def training_plane(inputs: np.ndarray, labels: np.ndarray, weights: np.ndarray, 
         names: of the classes.
     """
     reach = 1.15 * float(np.abs(inputs).max())
-    line = np.linspace(-reach, reach, 60)
-    places = np.stack(np.meshgrid(line, line), axis=-1)  # (60, 60, 2)
     figure = _empty(tr("What the layer answers"), 340)
-    figure.add_contour(
-        x=line, y=line, z=probabilities(places, weights), zmin=0, zmax=1, showscale=False, opacity=0.45,
-        colorscale=[[0, VALIDATION], [0.5, "rgb(236, 236, 236)"], [1, TRAIN]], hoverinfo="skip",
-        contours={"start": 0.1, "end": 0.9, "size": 0.1}, line={"width": 0},
-    )  # fmt: skip
-    figure.add_contour(
-        x=line, y=line, z=probabilities(places, weights), showscale=False, hoverinfo="skip",
-        contours={"type": "constraint", "operation": "=", "value": 0.5}, line={"width": 3, "color": _GREY},
-        showlegend=False,
-    )  # fmt: skip
+    _add_answers(figure, reach, weights)
     for label, (name, colour, symbol) in enumerate(zip(names, (VALIDATION, TRAIN), ("circle", "diamond"), strict=True)):
         chosen = inputs[labels == label]
         figure.add_scatter(
@@ -159,6 +154,21 @@ def training_plane(inputs: np.ndarray, labels: np.ndarray, weights: np.ndarray, 
     figure.update_yaxes(title="x<sub>2</sub>", range=[-reach, reach], fixedrange=True)
     figure.update_layout(showlegend=True, legend={"orientation": "h", "y": -0.32, "x": 0}, margin={"b": 100})
     return figure
+
+
+def _add_answers(figure: go.Figure, reach: float, weights: np.ndarray) -> None:
+    """The probability at each place as a colour, and a line where it is one half."""
+    line = np.linspace(-reach, reach, 60)
+    found = probabilities(np.stack(np.meshgrid(line, line), axis=-1), weights)  # (60, 60)
+    figure.add_contour(
+        x=line, y=line, z=found, zmin=0, zmax=1, showscale=False, opacity=0.45, hoverinfo="skip",
+        colorscale=[[0, VALIDATION], [0.5, "rgb(236, 236, 236)"], [1, TRAIN]],
+        contours={"start": 0.1, "end": 0.9, "size": 0.1}, line={"width": 0},
+    )  # fmt: skip
+    figure.add_contour(
+        x=line, y=line, z=found, showscale=False, showlegend=False, hoverinfo="skip",
+        contours={"type": "constraint", "operation": "=", "value": 0.5}, line={"width": 3, "color": _GREY},
+    )  # fmt: skip
 
 
 def loss_by_step(losses: Sequence[float], at: int) -> go.Figure:

@@ -11,7 +11,7 @@ The catalogue is gettext's, one `.po` file a language, read as it is. English ne
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
@@ -58,14 +58,14 @@ def tr(message: str, /, **values: Any) -> str:
         message: in English, as it stands in the catalogue: a literal, never an f-string.
         values: by the names in braces; numbers with a format are written as the language writes them.
     """
-    return _filled(_gettext(message), values)
+    return filled(_gettext(message), values)
 
 
 def trn(one: str, many: str, n: int, /, **values: Any) -> str:
     """A message that depends on a number, which stands in it as `{n}`: `trn("{n:,} scan", "{n:,} scans", n)`."""
     found = _catalogue()
     message = found.ngettext(one, many, n) if found else one if n == 1 else many
-    return _filled(message, {"n": n, **values})
+    return filled(message, {"n": n, **values})
 
 
 def marked(message: str) -> str:
@@ -79,10 +79,22 @@ def told(sentence: str) -> str:
     return found.told(sentence) if found else sentence
 
 
+def told_whole(text: str) -> str:
+    """What a person may have typed, such as whom a dataset shows: told only where all of it is one message."""
+    found = _catalogue()
+    return found.told_whole(text) if found else text
+
+
+def filled(message: str, values: Mapping[str, Any]) -> str:
+    """A message with values in the places of their names; numbers as the language writes them, texts as they are."""
+    return _Writer().vformat(message, (), values) if values else message
+
+
 def number(text: str) -> str:
     """A number as Python writes it, as the reader's language writes it: `1,234.5` is `1 234,5` in French.
 
-    A sign of per cent may follow behind a space, which does not break in French.
+    A sign of per cent may follow behind a space, which does not break in French. Every language but English counts as
+    French here.
     """
     return text if language() == ENGLISH else text.translate(_SEPARATORS).replace(" %", "\u202f%")
 
@@ -96,10 +108,6 @@ class _Writer(Formatter):
     def format_field(self, value: Any, format_spec: str) -> str:
         text = super().format_field(value, format_spec)
         return number(text) if isinstance(value, Real) and (format_spec or not isinstance(value, Integral)) else text
-
-
-def _filled(message: str, values: dict[str, Any]) -> str:
-    return _Writer().vformat(message, (), values) if values else message
 
 
 def _gettext(message: str) -> str:

@@ -10,26 +10,27 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from string import Formatter
-from typing import Any
 
 from babel.messages.catalog import Catalog
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 
-from xrai.language import number
+from xrai.language import filled, number
 
 FOLDER = Path(__file__).parent
 ENGINE = "engine"
 """The flag of a message that the engine says, which is found by its pattern."""
 
-NAMES = {"name", "stem", "file", "folder", "origin"}
+NAMES = {"name", "stem", "file", "folder", "origin", "handle", "partition"}
 """Values that people or their files gave a name: they stay as they are, even where they look like words of ours."""
+TYPED = {"population", "licence", "whom"}
+"""Values that a person may have typed, a sentence or more: told only where all of it is one message."""
 
-_NUMBER = re.compile(r"[-+−]?(\d{1,3}(,\d{3})+|\d+)(\.\d+)?( ?%)?")
+_NUMBER = re.compile(r"[-+−]?(\d{1,3}(,\d{3})+|\d+)(\.\d+)?(e[-+]?\d+)?( ?%)?")
 _ENDS = re.compile(r"(\n+|(?<=[.!?]) (?=[A-Z“]))")
 """Between two sentences."""
-_ENOUGH = 6
-"""Letters of its own from which a pattern is sure; with fewer it fits only where all its values are known."""
+_FEW, _ENOUGH = 6, 18
+"""Letters of its own from which a pattern may fit at all where a value is not known, and from which it always does."""
 
 
 def file_of(code: str) -> Path:
@@ -68,6 +69,10 @@ class Catalogue:
         pieces = _ENDS.split(text)
         return "".join(map(self.told, pieces)) if len(pieces) > 1 else text
 
+    def told_whole(self, text: str) -> str:
+        """A text in this language where all of it is one message; nothing within it is looked for."""
+        return self._whole.get(text, text)
+
     def _found(self, text: str) -> str | None:
         """The translation; None where something of it is not known.
 
@@ -92,14 +97,15 @@ class Catalogue:
         """The translation of the first message that a text was surely made from, with its values told."""
         for pattern, values in fits:
             known = {name: self._value(name, value) for name, value in values.items()}
-            if pattern.letters >= _ENOUGH or None not in known.values():
-                return _WRITER.vformat(pattern.translation, (), {name: known[name] or values[name] for name in values})
+            if _is_sure(pattern, {name: values[name] for name in values if known[name] is None}):
+                return filled(pattern.translation, {name: known[name] or values[name] for name in values})
         return None
 
     def _value(self, name: str, value: str) -> str | None:
         """What stands in a sentence: a name, a number, or something that the engine said; None where it is neither."""
-        if name.rstrip("0123456789") in NAMES:
-            return None
+        kind = _kind(name)
+        if kind in NAMES | TYPED:
+            return None if kind in NAMES else self._whole.get(value)
         if _NUMBER.fullmatch(value):
             return number(value)
         return self._known(value) or self._joined(re.split("(, )", value))
@@ -115,6 +121,7 @@ class _Pattern:
         end: the same behind its last value.
         longest: of its own pieces of text; a sentence without it needs no closer look.
         letters: in all of them.
+        names: values that may be anything, however long: names, what was typed, and what stands in quotation marks.
         translation: with values in braces.
     """
 
@@ -123,6 +130,7 @@ class _Pattern:
     end: str
     longest: str
     letters: int
+    names: frozenset[str]
     translation: str
 
     @classmethod
@@ -131,9 +139,9 @@ class _Pattern:
         pieces = [(literal, name) for literal, name, _, _ in Formatter().parse(message)]
         parts = [re.escape(literal) + (f"(?P<{name}>.*?)" if name is not None else "") for literal, name in pieces]
         own = [literal for literal, _ in pieces] + ([""] if pieces[-1][1] is not None else [])
-        letters = sum(map(str.isalpha, "".join(own)))
-        regex = re.compile("".join(parts), re.DOTALL)
-        return cls(regex, own[0], own[-1], max(own, key=len), letters, translation)
+        free = {name for text, name in pieces if name and (text.endswith("“") or _kind(name) in NAMES | TYPED)}
+        regex, letters = re.compile("".join(parts), re.DOTALL), _letters("".join(own))
+        return cls(regex, own[0], own[-1], max(own, key=len), letters, frozenset(free), translation)
 
     def values(self, text: str) -> dict[str, str] | None:
         """What a sentence has in the places of the values; None where it was not made from this message."""
@@ -141,6 +149,26 @@ class _Pattern:
             return None
         found = self.regex.fullmatch(text)
         return found.groupdict() if found else None
+
+
+def _is_sure(pattern: _Pattern, unknown: dict[str, str]) -> bool:
+    """Whether a text was made from a message and only looks like it by no chance.
+
+    What is called `n` is a number. With few letters of its own the message must be most of the text, but for names.
+    """
+    if "n" in map(_kind, unknown):
+        return False
+    foreign = "".join(value for name, value in unknown.items() if name not in pattern.names)
+    return not unknown or pattern.letters >= _ENOUGH or pattern.letters >= max(_FEW, _letters(foreign))
+
+
+def _kind(name: str) -> str:
+    """What a value is called, also where it is the second of its name."""
+    return name.rstrip("0123456789")
+
+
+def _letters(text: str) -> int:
+    return sum(map(str.isalpha, text))
 
 
 def _patterns(catalog: Catalog) -> Iterator[_Pattern]:
@@ -153,13 +181,3 @@ def _patterns(catalog: Catalog) -> Iterator[_Pattern]:
 def fields(message: str) -> set[str]:
     """The names of a message's values."""
     return {name for _, name, _, _ in Formatter().parse(message) if name is not None}
-
-
-class _Writer(Formatter):
-    """Puts in what was told already, as it is."""
-
-    def format_field(self, value: Any, format_spec: str) -> str:
-        return str(value)
-
-
-_WRITER = _Writer()

@@ -28,6 +28,8 @@ MARKED = ("streamlit_app.py", "pages/", "xrai/figures/")
 
 _INTERNAL = {"ValueError", "TypeError", "KeyError", "LookupError", "RuntimeError"}
 """Errors that tell programmers of a mistake: no page says them."""
+_UNSEEN = {"print", "add_argument", "as_document"}
+"""What these write goes to terminals and into documents: no page says it either."""
 
 _SAID = re.compile(r"[A-Za-z×…,.:;)”] +[\w{“(]|[}\w] +[A-Za-z]")
 _TYPOGRAPHY = ((r" (?=[;!?%»])", "\u202f"), (r" (?=:(\s|$))", "\u00a0"), (r"(?<=«) ", "\u202f"))
@@ -115,14 +117,23 @@ def _said(tree: ast.AST, silent: set[int]) -> Iterator[Message]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
             silent.add(id(node.value))
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in _INTERNAL:
+        if _called(node) in _INTERNAL | _UNSEEN:
             silent.update(map(id, ast.walk(node)))
+        if isinstance(node, ast.Compare):  # what is looked for in a text is said by nobody
+            silent.update(map(id, (node.left, *node.comparators)))
         if isinstance(node, ast.FormattedValue) and node.format_spec:
             silent.update(map(id, ast.walk(node.format_spec)))
         if isinstance(node, ast.JoinedStr | ast.Constant) and id(node) not in silent:
             silent.update(map(id, getattr(node, "values", ())))
             if _SAID.search(text := _pattern(node)) and "\\" not in text:  # which only formulas and patterns hold
                 yield Message(text, engine=True)
+
+
+def _called(node: ast.AST) -> str:
+    """The name of what is called or defined; "" for anything else."""
+    if isinstance(node, ast.FunctionDef):
+        return node.name
+    return _name(node.func) if isinstance(node, ast.Call) else ""
 
 
 def _pattern(node: ast.JoinedStr | ast.Constant) -> str:

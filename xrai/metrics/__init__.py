@@ -10,6 +10,7 @@ from xrai.metrics.checks import Interval
 from xrai.metrics.curves import Curve, average_precision, precision_recall_curve, roc_curve, thinned
 from xrai.metrics.intervals import bootstrap_intervals, class_intervals
 from xrai.metrics.measures import (
+    UNEVEN,
     auc,
     brier,
     class_aucs,
@@ -22,6 +23,7 @@ from xrai.metrics.reliability import calibration_error_by_chance, calibration_er
 from xrai.metrics.shares import share_by_patient
 
 __all__ = [
+    "UNEVEN",
     "Curve",
     "Interval",
     "auc",

@@ -9,6 +9,9 @@ from numpy.typing import ArrayLike
 
 from xrai.metrics.checks import Bools, Floats, Ints, checked, checked_labels, checked_probabilities, checked_shares
 
+UNEVEN = 5
+"""Times as many scans of the largest class as of the smallest: accuracy then says little."""
+
 
 def predict(probabilities: ArrayLike, threshold: float | None = None) -> Ints:
     """Turn each row into the class it speaks for, (N,).

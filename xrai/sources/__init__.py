@@ -1,6 +1,6 @@
 """Where scans come from: a folder or zip of class folders, a Kaggle set, or the drawn practice set."""
 
-from xrai.sources.classes import SPLITS, Entry, Source, find_classes, patient_of
+from xrai.sources.classes import SPLIT_NAMES, SPLITS, Entry, Source, find_classes, patient_of
 from xrai.sources.kaggle import KAGGLE, KAGGLE_SETS, KaggleSet, kaggle_folder
 from xrai.sources.opening import PRACTICE, list_local, open_source
 
@@ -9,6 +9,7 @@ __all__ = [
     "KAGGLE_SETS",
     "PRACTICE",
     "SPLITS",
+    "SPLIT_NAMES",
     "Entry",
     "KaggleSet",
     "Source",

@@ -12,9 +12,13 @@ from typing import Protocol
 
 from xrai.calibration import is_healthy
 from xrai.errors import SourceError
+from xrai.language import marked
 
 SPLITS = ("train", "val", "test")
-_SPLIT_NAMES = {
+SPLIT_NAMES = {"train": marked("training"), "val": marked("validation"), "test": marked("test")}
+"""As people call them, within a sentence."""
+
+_SPLIT_OF = {
     "train": "train", "training": "train",
     "val": "val", "valid": "val", "validation": "val",
     "test": "test", "testing": "test",
@@ -143,7 +147,7 @@ def _with_splits(paths: Sequence[PurePosixPath]) -> tuple[list[Entry], list[str]
         position = _split_at(path)
         if position is None or len(path.parts) < position + 3 or path.parts[:position] not in kept:
             continue
-        split, class_name = _SPLIT_NAMES[path.parts[position].lower()], path.parts[position + 1]
+        split, class_name = _SPLIT_OF[path.parts[position].lower()], path.parts[position + 1]
         entries.append(Entry(str(path), class_name, split))
     notes = []
     if tops - kept:
@@ -168,7 +172,7 @@ def _without(paths: Sequence[PurePosixPath]) -> tuple[list[Entry], list[str]]:
 
 def _split_at(path: PurePosixPath) -> int | None:
     """Where in the path the first folder named like a split stands; of several in a row, the last."""
-    named = [part.lower() in _SPLIT_NAMES for part in path.parts[:-1]]
+    named = [part.lower() in _SPLIT_OF for part in path.parts[:-1]]
     return next((i for i, is_split in enumerate(named) if is_split and not any(named[i + 1 : i + 2])), None)
 
 

@@ -17,6 +17,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from xrai.checkpoint import STATE, WEIGHTS, Card, Checkpoint, open_checkpoint
 from xrai.config import SCRATCH, TrainConfig
+from xrai.curves import NO_NUMBER
 from xrai.dataset import Dataset
 from xrai.decisions import settled, unsettled_as
 from xrai.errors import CheckpointError, TrainingError
@@ -331,7 +332,7 @@ class _Run:
     def _diverged(self) -> TrainingError:
         kept = "the best weights so far are kept" if self.best else "there were no usable weights yet"
         return TrainingError(
-            f"The loss is no number any more in epoch {self.epoch + 1}, probably because the learning rate "
+            f"The loss is {NO_NUMBER} in epoch {self.epoch + 1}, probably because the learning rate "
             f"{self.config.learning_rate:g} is too high: run it again with a tenth of that; {kept}."
         )
 

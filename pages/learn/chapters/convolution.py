@@ -12,7 +12,7 @@ from pages.shared.manual_filter import choose_filter, edit_filter, name_of_filte
 from pages.shared.manual_scans import chosen_scan
 from pages.shared.page import stated_errors
 from pages.shared.words import percent
-from xrai.convolution import Numbers, Step, as_picture, convolve, cost, padded, work_out
+from xrai.convolution import Cost, Numbers, Step, as_picture, convolve, cost, padded, work_out
 from xrai.figures import patch_table, products_row, result_table, short
 from xrai.language import marked, tr
 
@@ -25,6 +25,7 @@ NEGATIVE = {BLACK: marked("Below 0 is black"), GREY: marked("0 is grey")}
 
 _FRAME = (217, 130, 43)
 _STEP, _PLAYING = "manual_walk", "manual_walk_playing"
+_SHOWN = "manual_walk_first"  # of a button, which the session knows as long as the chapter is on screen
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,8 @@ class _Walk:
 
 def show() -> None:
     """The chapter."""
+    if _SHOWN not in st.session_state:  # the reader comes from elsewhere: nothing plays by itself
+        st.session_state[_PLAYING] = False
     st.markdown(
         tr(
             "To a computer, a scan is a table of numbers: 0 is black, 255 is white. A **filter** is a small table of "
@@ -62,6 +65,7 @@ def show() -> None:
 
 
 @st.fragment
+@stated_errors()
 def _bench(scan: np.ndarray, caption: str) -> None:
     """All that follows from the filter: drawn anew at every edit, and nothing else is."""
     st.subheader(tr("Your filter on the scan"), anchor=False)
@@ -172,7 +176,7 @@ def _buttons(now: int, total: int, *, playing: bool) -> None:
         else:
             st.button(tr("Play"), icon=":material/play_arrow:", key="manual_walk_play", on_click=_play,
                       args=(True, now == total - 1))  # fmt: skip
-        st.button(tr("From the start"), icon=":material/replay:", key="manual_walk_first", on_click=_go, args=(0,))
+        st.button(tr("From the start"), icon=":material/replay:", key=_SHOWN, on_click=_go, args=(0,))
 
 
 def _go(number: int) -> None:
@@ -185,6 +189,7 @@ def _play(on: bool, from_start: bool = False) -> None:
         st.session_state[_STEP] = 0
 
 
+@stated_errors()
 def _played(patch: np.ndarray, walk: _Walk, results: Numbers) -> None:
     """One step on, at every tick; at the end, the whole page once more, which ticks no longer."""
     if st.session_state[_STEP] >= results.size - 1:
@@ -194,6 +199,7 @@ def _played(patch: np.ndarray, walk: _Walk, results: Numbers) -> None:
     _one_step(patch, walk, results)
 
 
+@stated_errors()
 def _one_step(patch: np.ndarray, walk: _Walk, results: Numbers) -> None:
     number = st.session_state[_STEP]
     step = walk.step(patch, number)
@@ -227,6 +233,7 @@ def _in_brackets(value: float) -> str:
 
 
 @st.fragment
+@stated_errors()
 def _sizes(side: int) -> None:
     st.subheader(tr("How large is the result, and what does it take?"), anchor=False)
     st.markdown(
@@ -249,31 +256,35 @@ def _sizes(side: int) -> None:
     p = _asked(grid, tr("Padding"), "padding", 0, 8, 1)
     channels = _asked(grid, tr("Channels"), "channels", 1, 1024, 1)
     filters = _asked(grid, tr("Filters"), "filters", 1, 1024, 16)
-    with stated_errors():
-        made = cost(n, n, kernel=k, stride=s, padding=p, channels=channels, filters=filters)
-        st.latex(
-            r"\left\lfloor \frac{n + 2p - k}{s} \right\rfloor + 1"
-            rf"= \left\lfloor \frac{{{n} + 2 \cdot {p} - {k}}}{{{s}}} \right\rfloor + 1 = {made.height}"
-        )
-        st.caption(
-            tr(
-                "n is the picture’s side, k the filter’s, s the stride, p the padding; ⌊ ⌋ leaves off what is behind the "
-                "decimal point."
-            )
-        )
-        facts = st.grid(4, min_column_width=150)
-        facts.metric(tr("Size of each result"), f"{made.height} × {made.width}")
-        facts.metric(tr("Values, all filters"), tr("{n:,}", n=made.values))
-        facts.metric(tr("Numbers to learn"), tr("{n:,}", n=made.weights + made.biases),
-                     help=tr("{weights:,} weights in the filters, and one number for each filter that is added to its "
-                             "sums (the bias): {biases:,}.", weights=made.weights, biases=made.biases))  # fmt: skip
-        facts.metric(tr("Multiplications a scan"), tr("{n:,}", n=made.multiplications))
+    made = cost(n, n, kernel=k, stride=s, padding=p, channels=channels, filters=filters)
+    st.latex(
+        r"\left\lfloor \frac{n + 2p - k}{s} \right\rfloor + 1"
+        rf"= \left\lfloor \frac{{{n} + 2 \cdot {p} - {k}}}{{{s}}} \right\rfloor + 1 = {made.height}"
+    )
+    _costs(made)
 
 
 def _asked(grid: DeltaGenerator, label: str, name: str, least: int, most: int, first: int) -> int:
+    """A number of the reader's; an emptied field goes back to its first one."""
     key = f"manual_size_{name}"
     st.session_state.setdefault(key, first)
-    return int(grid.number_input(label, least, most, step=1, key=key, persist_state="session"))
+    return int(grid.number_input(label, least, most, value=first, step=1, key=key, persist_state="session"))
+
+
+def _costs(made: Cost) -> None:
+    st.caption(
+        tr(
+            "n is the picture’s side, k the filter’s, s the stride, p the padding; ⌊ ⌋ leaves off what is behind the "
+            "decimal point."
+        )
+    )
+    facts = st.grid(4, min_column_width=150)
+    facts.metric(tr("Size of each result"), f"{made.height} × {made.width}")
+    facts.metric(tr("Values, all filters"), tr("{n:,}", n=made.values))
+    facts.metric(tr("Numbers to learn"), tr("{n:,}", n=made.weights + made.biases),
+                 help=tr("{weights:,} weights in the filters, and one number for each filter that is added to its "
+                         "sums (the bias): {biases:,}.", weights=made.weights, biases=made.biases))  # fmt: skip
+    facts.metric(tr("Multiplications a scan"), tr("{n:,}", n=made.multiplications))
 
 
 def _exactly() -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from pages.shared.charts import ink
 from pages.shared.manual_scans import chosen_scan
@@ -59,7 +60,7 @@ def _feedback(number: int, answer: Answer) -> None:
         st.info(plain(told(answer.sentence)), icon=":material/lightbulb:")
 
 
-def _told_progress(place: st.delta_generator.DeltaGenerator, solved: int) -> None:
+def _told_progress(place: DeltaGenerator, solved: int) -> None:
     total = len(QUESTIONS)
     if solved == total:
         place.success(
@@ -151,8 +152,8 @@ QUESTIONS: tuple[tuple[str, str, Ask], ...] = (
     (
         marked("learned by heart"),
         marked(
-            "From which epoch on does this run only learn its training scans by heart? Point at it: what counts is the "
-            "line of the scans that it does not learn from."
+            "After which epoch should this run have been stopped, as from then on it learns its training scans by heart? "
+            "Point at it: what counts is the line of the scans that it does not learn from."
         ),
         _ask_epoch,
     ),

@@ -7,10 +7,11 @@ from itertools import pairwise
 import numpy as np
 import streamlit as st
 
+from pages.learn.chapters.formulas import bracketed, tex
 from pages.shared.manual_scans import chosen_scan
 from pages.shared.words import percent, written
 from xrai import dense
-from xrai.convolution import BLUR, SOBEL_X, convolve, preset
+from xrai.convolution import BLUR, SOBEL_X, both_at_once, convolve, preset
 from xrai.figures.layers import (
     activation_curve,
     loss_by_step,
@@ -20,7 +21,7 @@ from xrai.figures.layers import (
     training_plane,
 )
 from xrai.heatmaps import outlined
-from xrai.language import language, marked, number, told, tr
+from xrai.language import marked, number, told, tr
 
 SPREADS = 3
 """Full colour is a value of so many times the spread."""
@@ -41,7 +42,8 @@ USED = {
     "hard_swish": marked("MobileNet has it: nearly SiLU, from sums and products alone, which is quick."),
     "sigmoid": marked("Anything becomes a number between 0 and 1: used at the end, for a probability of two classes."),
     "tanh": marked(
-        "Anything becomes a number between −1 and 1: usual before ReLU. Far from 0 it is flat, and little is learned there."
+        "Anything becomes a number between −1 and 1: usual until ReLU came. Far from 0 it is flat, and little is learned "
+        "there."
     ),
 }
 
@@ -101,7 +103,7 @@ def _curve(name: str) -> None:
     figure = activation_curve(x, dense.activate(name, x), (value, result), told(dense.ACTIVATIONS[name].name))
     st.plotly_chart(figure, key="manual_curve", config={"displayModeBar": False})
     st.latex(dense.ACTIVATIONS[name].formula)
-    st.latex(rf"f({_tex(value, 1)}) = {_tex(result, 3)}")
+    st.latex(rf"f({tex(value, 1)}) = {tex(result, 3)}")
 
 
 def _before_and_after(name: str, values: np.ndarray, caption: str) -> None:
@@ -141,29 +143,34 @@ def _one_filter(pixels: np.ndarray) -> None:
         )
     )
     between = st.toggle(tr("ReLU between the two filters"), key="manual_between", persist_state="session")
-    edges, blur = preset(SOBEL_X), preset(BLUR)
-    factor = _spread(convolve(pixels, edges))
-    first = convolve(pixels, edges) / factor
-    two = convolve(dense.activate("relu", first) if between else first, blur)
-    one = convolve(pixels, dense.both_at_once(edges, blur)) / factor
+    two, one = _two_and_one(pixels, between=between)
     pictures = st.columns(3)
     words = tr("Sobel, ReLU, blur") if between else tr("Sobel, then blur")
     pictures[0].image(signed_picture(two, 1), words, width="stretch")
     pictures[1].image(signed_picture(one, 1), tr("One filter of 5 × 5, both at once"), width="stretch")
     pictures[2].image(signed_picture(two - one, 1), tr("Their difference"), width="stretch")
-    apart = float(np.abs(two - one).max())
-    if between:
-        st.markdown(
-            tr(
-                "They differ by up to **{apart:.2f}**, and no choice of 25 numbers in the one filter would change that: "
-                "only now do two layers do more than one.",
-                apart=apart,
-            )
-        )
-    else:
-        st.markdown(tr("Largest difference: **{apart:.2f}**. The second layer has added nothing.", apart=apart))
+    st.markdown(_how_far_apart(float(np.abs(two - one).max()), between=between))
     st.latex(r"W_2\,(W_1 x + b_1) + b_2 = (W_2 W_1)\,x + (W_2 b_1 + b_2)")
     st.latex(r"W_2\,f(W_1 x + b_1) + b_2 \neq W x + b")
+
+
+def _two_and_one(pixels: np.ndarray, *, between: bool) -> tuple[np.ndarray, np.ndarray]:
+    """What two filters make of the scan one after the other, with or without ReLU between, and what one does for both."""
+    edges, blur = preset(SOBEL_X), preset(BLUR)
+    first = convolve(pixels, edges)
+    factor = _spread(first)
+    two = convolve(dense.activate("relu", first) if between else first, blur)
+    return two / factor, convolve(pixels, both_at_once(edges, blur)) / factor
+
+
+def _how_far_apart(apart: float, *, between: bool) -> str:
+    if not between:
+        return tr("Largest difference: **{apart:.2f}**. The second layer has added nothing.", apart=apart)
+    return tr(
+        "They differ by up to **{apart:.2f}**, and no 25 numbers in one filter would make the two pictures the same: "
+        "only now do two layers do more than one.",
+        apart=apart,
+    )
 
 
 # ---------------------------------------------------------------- dense layers
@@ -181,13 +188,13 @@ def _dense_layer(pixels: np.ndarray) -> None:
     )
     inputs = np.array([_brightness(pixels, box) for box in LUNGS])
     left, right = st.columns([1, 2])
-    left.image(_framed(pixels), tr("Measured in the two frames"), width="stretch")
+    left.image(_lungs_outlined(pixels), tr("Measured in the two frames"), width="stretch")
     with right:
         weights = np.array(
             [
-                st.slider(tr("Weight of the lung on the left"), -10.0, 10.0, 4.0, 0.1, key="manual_w1"),
-                st.slider(tr("Weight of the lung on the right"), -10.0, 10.0, 4.0, 0.1, key="manual_w2"),
-                st.slider(tr("Bias"), -10.0, 10.0, -2.5, 0.1, key="manual_bias"),
+                _weight(tr("Weight of the lung on the left"), "manual_w1", 4.0),
+                _weight(tr("Weight of the lung on the right"), "manual_w2", 4.0),
+                _weight(tr("Bias"), "manual_bias", -2.5),
             ]
         )
         share = float(dense.probabilities(inputs, weights))
@@ -201,22 +208,26 @@ def _dense_layer(pixels: np.ndarray) -> None:
     )
 
 
+def _weight(label: str, key: str, first: float) -> float:
+    return st.slider(label, -10.0, 10.0, first, 0.1, key=key, persist_state="session")
+
+
 def _sum_written_out(inputs: np.ndarray, weights: np.ndarray, share: float) -> None:
     total = float(inputs @ weights[:2] + weights[2])
     products = " + ".join(
-        rf"\underbrace{{{_bracketed(w)} \cdot {_tex(x, 3)}}}_{{{_tex(w * x, 3)}}}"
+        rf"\underbrace{{{bracketed(w)} \cdot {tex(x, 3)}}}_{{{tex(w * x, 3)}}}"
         for w, x in zip(weights[:2].tolist(), inputs.tolist(), strict=True)
     )
-    bias = _bracketed(float(weights[2]))
-    _aligned("z &= w_1 x_1 + w_2 x_2 + b", f"&= {products} + {bias}", f"&= {_tex(total, 3)}")
-    st.latex(rf"p = \sigma(z) = \frac{{1}}{{1 + e^{{-z}}}} = {_tex(share, 3)}")
+    bias = bracketed(float(weights[2]))
+    _aligned("z &= w_1 x_1 + w_2 x_2 + b", rf"&\approx {products} + {bias}", rf"&\approx {tex(total, 3)}")
+    st.latex(rf"p = \sigma(z) = \frac{{1}}{{1 + e^{{-z}}}} \approx {tex(share, 3)}")
 
 
 def _brightness(pixels: np.ndarray, box: tuple[float, float, float, float]) -> float:
     return float(pixels[_within(pixels, box)].mean()) / 255
 
 
-def _framed(pixels: np.ndarray) -> np.ndarray:
+def _lungs_outlined(pixels: np.ndarray) -> np.ndarray:
     area = np.zeros(pixels.shape, bool)
     for box in LUNGS:
         area[_within(pixels, box)] = True
@@ -242,16 +253,18 @@ def _several_classes() -> None:
     names = [tr("class {n}", n=n) for n in (1, 2, 3)]
     with left:
         logits = [
-            st.slider(tr("Logit of {name}", name=name), -5.0, 5.0, first, 0.1, key=f"manual_logit{n}")
+            st.slider(
+                tr("Logit of {name}", name=name), -5.0, 5.0, first, 0.1, key=f"manual_logit{n}", persist_state="session"
+            )
             for n, (name, first) in enumerate(zip(names, (2.0, 1.0, -1.0), strict=True), start=1)
         ]
     shares = dense.softmax(np.array(logits))
     with right:
         st.plotly_chart(shares_figure(names, shares.tolist()), key="manual_shares", config={"displayModeBar": False})
-    total = _tex(float(np.exp(logits).sum()))
+    total = tex(float(np.exp(logits).sum()))
     _aligned(
         r"p_1 &= \frac{e^{z_1}}{e^{z_1} + e^{z_2} + e^{z_3}}",
-        rf"&= \frac{{{_tex(float(np.exp(logits[0])))}}}{{{total}}} = {_tex(float(shares[0]), 3)}",
+        rf"&\approx \frac{{{tex(float(np.exp(logits[0])))}}}{{{total}}} \approx {tex(float(shares[0]), 3)}",
     )
 
 
@@ -314,7 +327,7 @@ def _steps(rate: float, playing: bool) -> None:
 
 def _chosen_step() -> int:
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        at = st.slider(tr("Steps done"), 0, STEPS, key="manual_training_step")
+        at = st.slider(tr("Steps done"), 0, STEPS, key="manual_training_step", persist_state="session")
         st.button(
             tr("One step"), icon=":material/skip_next:", key="manual_one_step", on_click=_one_more, disabled=at == STEPS
         )
@@ -341,7 +354,7 @@ def _verdict(losses: list[float]) -> str:
     return tr("The curve falls quickly and comes to rest: the learning rate fits. More steps would change little.")
 
 
-def _step_written_out(step: dense.Step, rate: float) -> None:
+def _step_written_out(step: dense.Trained, rate: float) -> None:
     st.markdown(
         tr(
             "**The next step, written out.** The slope of the loss says for each weight how the loss changes when that "
@@ -351,8 +364,8 @@ def _step_written_out(step: dense.Step, rate: float) -> None:
     st.latex(r"\frac{\partial L}{\partial w_i} = \frac{1}{n}\sum_{j=1}^{n} (p_j - y_j)\, x_{ij}")
     st.latex(r"w_i \leftarrow w_i - \eta\, \frac{\partial L}{\partial w_i}")
     rows = [
-        rf"{name} &\leftarrow {_tex(float(w), 3)} - {_tex(rate, 3)} \cdot {_bracketed(float(slope), 3)} "
-        rf"= {_tex(float(w - rate * slope), 3)}"
+        rf"{name} &\leftarrow {tex(float(w), 3)} - {tex(rate, 3)} \cdot {bracketed(float(slope), 3)} "
+        rf"\approx {tex(float(w - rate * slope), 3)}"
         for name, w, slope in zip(("w_1", "w_2", "b"), step.weights, step.gradient, strict=True)
     ]
     _aligned(*rows)
@@ -371,17 +384,6 @@ def _step_written_out(step: dense.Step, rate: float) -> None:
 def _aligned(*rows: str) -> None:
     """Formulas one below the other, aligned at their `&`: a narrow window shows short rows whole."""
     st.latex(r"\begin{aligned}" + r" \\[4pt] ".join(rows) + r"\end{aligned}")
-
-
-def _tex(value: float, digits: int = 2) -> str:
-    """A number for a formula, as the reader writes it."""
-    text = f"{value + 0.0:.{digits}f}"
-    return text if language() == "en" else text.replace(".", "{,}")
-
-
-def _bracketed(value: float, digits: int = 2) -> str:
-    text = _tex(value, digits)
-    return rf"({text})" if value < 0 else text
 
 
 def _share(chosen: np.ndarray) -> str:

@@ -21,9 +21,6 @@ if TYPE_CHECKING:
 SMALL, LARGE = 112, 320
 """Sides of pictures in pixels: one of many, and what is looked at closely."""
 
-MOST_KEPT = 40_000_000
-"""Values of one scan that are kept of all layers together; of larger networks, those of one stage at a time."""
-
 PERCENTILE = 99.5
 """Full colour in a layer: few values are beyond, and one that is must not darken all others."""
 
@@ -34,17 +31,17 @@ class Looked:
     def __init__(self, checkpoint: Checkpoint, reader: Reader, pixels: np.ndarray, caption: str) -> None:
         self.key, self.reader, self.pixels, self.caption = model_key(checkpoint), reader, pixels, caption
         self.name = checkpoint.name
+        self.place = hashlib.sha256(self.key.encode()).hexdigest()[:12]
+        """For keys of what is chosen: another model, or the same trained again, begins anew."""
         self.sha256 = hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest()
 
     def weighing(self, label: int, against_others: bool) -> Weighing:
         """How the last maps make up the answer for a class."""
         return _weighing(self.key, self.sha256, label, against_others, self)
 
-    def maps(self, number: int, layers: list[Layer], part: range) -> np.ndarray:
-        """What leaves a layer, float16 of its shape; `part` holds the layers of its stage."""
-        small = sum(int(np.prod(layer.shape)) for layer in layers) <= MOST_KEPT
-        wanted = range(len(layers)) if small else part
-        return _maps(self.key, self.sha256, wanted, self, layers)[number]
+    def maps(self, number: int, layers: list[Layer]) -> np.ndarray:
+        """What leaves a layer, float16 of its shape."""
+        return _maps(self.key, self.sha256, number, self, layers)
 
 
 # ---------------------------------------------------------------- what is kept
@@ -61,12 +58,12 @@ def layers_of(key: str, told_in: str, _looked: Looked) -> tuple[list[Layer], lis
     return layers, stages, feature_maps.parts(stages)
 
 
-@st.cache_resource(max_entries=2, show_spinner=False)
-def _maps(key: str, sha256: str, wanted: range, _looked: Looked, _layers: list[Layer]) -> dict[int, np.ndarray]:
+@st.cache_resource(max_entries=8, show_spinner=False)  # of all readers: those of one layer are rarely above 10 MB
+def _maps(key: str, sha256: str, number: int, _looked: Looked, _layers: list[Layer]) -> np.ndarray:
     from xrai.feature_maps import feature_maps
 
     reader = _looked.reader
-    return feature_maps(reader.network, reader.card.preprocessing(_looked.pixels), _layers, wanted)
+    return feature_maps(reader.network, reader.card.preprocessing(_looked.pixels), _layers, [number])[number]
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)

@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import streamlit as st
 
+from pages.learn.chapters.formulas import bracketed, tex
 from pages.learn.chapters.looked import LARGE, SMALL, Looked, over
+from pages.shared.page import stated_errors
 from pages.shared.words import nice, percent, plain
+from xrai.dense import softmax
 from xrai.figures.layers import running_sum, signed_picture
-from xrai.language import language, tr
+from xrai.language import told, tr
 
 if TYPE_CHECKING:
     from xrai.feature_maps import Weighing
@@ -19,14 +22,15 @@ CONTRIBUTIONS = 8
 
 
 @st.fragment
+@stated_errors()
 def sum_of_maps(looked: Looked) -> None:
     """The maps of the last convolution, added one after another for a class."""
     st.subheader(tr("From maps to the class activation map: a sum"), anchor=False)
-    classes = looked.reader.card.classes
+    classes, key = looked.reader.card.classes, f"manual_class_{looked.place}"
     with st.container(horizontal=True, vertical_alignment="bottom"):
         name = st.segmented_control(
-            tr("Class"), classes, default=None if f"manual_class_{looked.name}" in st.session_state else classes[-1],
-            format_func=nice, required=True, key=f"manual_class_{looked.name}", persist_state="session",
+            tr("Class"), classes, default=None if key in st.session_state else classes[-1], format_func=nice,
+            required=True, key=key, persist_state="session",
         )  # fmt: skip
         against = st.toggle(
             tr("Against the other classes, as on Diagnose"), key="manual_against", persist_state="session"
@@ -38,7 +42,7 @@ def sum_of_maps(looked: Looked) -> None:
         _formulas(against)
     n = len(weighing.weights)
     k = st.slider(
-        tr("Sum of the first k maps"), 0, n, max(n // 8, 1), key=f"manual_k_{looked.name}", persist_state="session"
+        tr("Sum of the first k maps"), 0, n, max(n // 8, 1), key=f"manual_k_{looked.place}", persist_state="session"
     )
     _pictures_of_the_sum(looked, weighing, k)
     _sum_in_numbers(looked, weighing, k, label, against)
@@ -53,7 +57,8 @@ def _what_is_summed(weighing: Weighing, against: bool) -> str:
             "This network writes its {n} last maps of {shape} out in one row and sends them through dense layers, where "
             "each place has weights of its own. So no map has one weight, and no sum of maps is exactly the answer. "
             "**Grad-CAM** takes instead for each map how much the answer would grow if the whole map grew a little "
-            "(its mean slope), and adds the maps with these weights: close at best.",
+            "(its slopes, added up: Grad-CAM's mean slope times the number of places), and adds the maps with these "
+            "weights, without the cut at 0 of the original: close at best.",
             n=n, shape=shape,
         )  # fmt: skip
     if against:
@@ -71,9 +76,9 @@ def _what_is_summed(weighing: Weighing, against: bool) -> str:
 
 
 def _formulas(against: bool) -> None:
-    weight, bias = (r"\tilde w_k", r"\tilde b") if against else ("w_k", "b")
+    weight, bias, answer = (r"\tilde w_k", r"\tilde b", r"\tilde z") if against else ("w_k", "b", "z")
     st.latex(rf"M(x, y) = \sum_k {weight}\, A_k(x, y)")
-    st.latex(rf"\frac{{1}}{{hw}} \sum_{{x, y}} M(x, y) + {bias} = z")
+    st.latex(rf"\frac{{1}}{{hw}} \sum_{{x, y}} M(x, y) + {bias} = {answer}")
     if against:
         st.latex(r"\tilde w_k = w_{ck} - \frac{1}{C - 1} \sum_{j \neq c} w_{jk}")
 
@@ -104,7 +109,7 @@ def _sum_in_numbers(looked: Looked, weighing: Weighing, k: int, label: int, agai
     left.plotly_chart(chart, key="manual_running", config={"displayModeBar": False})
     with right:
         if weighing.exact:
-            _as_numbers(weighing, k, float(sums[k]))
+            _as_numbers(weighing, k, float(sums[k]), against)
         else:
             st.markdown(
                 tr(
@@ -116,12 +121,12 @@ def _sum_in_numbers(looked: Looked, weighing: Weighing, k: int, label: int, agai
         st.markdown(_as_probability(looked, weighing, label, against))
 
 
-def _as_numbers(weighing: Weighing, k: int, total: float) -> None:
-    mean = total - weighing.bias
+def _as_numbers(weighing: Weighing, k: int, total: float, against: bool) -> None:
+    mean, (bias, answer) = total - weighing.bias, (r"\tilde b", r"\tilde z") if against else ("b", "z")
     rows = [
-        rf"\overline{{M_{{{k}}}}} + b &= {_tex(mean)} + {_in_brackets(weighing.bias)}",
-        f"&= {_tex(total)}",
-        f"z &= {_tex(weighing.answer)}",
+        rf"\overline{{M_{{{k}}}}} + {bias} &\approx {tex(mean)} + {bracketed(weighing.bias)}",
+        rf"&\approx {tex(total)}",
+        rf"{answer} &\approx {tex(weighing.answer)}",
     ]
     st.latex(r"\begin{aligned}" + r" \\ ".join(rows) + r"\end{aligned}")
     if k == len(weighing.weights):
@@ -138,8 +143,13 @@ def _as_numbers(weighing: Weighing, k: int, total: float) -> None:
 def _as_probability(looked: Looked, weighing: Weighing, label: int, against: bool) -> str:
     shares = looked.reader.card.probabilities(weighing.logits[None])[0]
     name = plain(nice(looked.reader.card.classes[label]))
-    softmax = np.exp(weighing.logits - weighing.logits.max())
-    raw = float(softmax[label] / softmax.sum())
+    raw = float(softmax(weighing.logits)[label])
+    share = percent(float(looked.reader.card.at_home(shares[None])[0, label]))
+    if share == percent(raw) and looked.reader.card.calibration is not None:
+        return tr(
+            "Softmax makes a probability of the logits: {raw} for {name}, which is what Diagnose shows.",
+            raw=share, name=name,
+        )  # fmt: skip
     if looked.reader.card.calibration is None:
         return tr(
             "Softmax makes a probability of the logits: {raw} for {name}. That is what Diagnose shows of this model, "
@@ -149,7 +159,7 @@ def _as_probability(looked: Looked, weighing: Weighing, label: int, against: boo
     return tr(
         "Softmax makes a probability of the logits: {raw} for {name}. Diagnose shows the **calibrated** one, {share}: "
         "put right by how often the model was right on scans that it had not learned from.",
-        raw=percent(raw), share=percent(float(looked.reader.card.at_home(shares[None])[0, label])), name=name,
+        raw=percent(raw), share=share, name=name,
     )  # fmt: skip
 
 
@@ -178,7 +188,7 @@ def _how_it_relates(looked: Looked, weighing: Weighing) -> None:
             tr(
                 "Diagnose draws **{method}** for this network: slope × value at each place by itself instead of one "
                 "weight a map, which here is nearer to the answer.",
-                method=next(iter(looked.reader.methods), ""),
+                method=told(next(iter(looked.reader.methods), "")),
             )
         )
     elif "Fused CAM" in looked.reader.methods:
@@ -195,13 +205,3 @@ def _how_it_relates(looked: Looked, weighing: Weighing) -> None:
                 "The heatmap on Diagnose is this map, against the other classes, drawn smooth; evidence against is dark."
             )
         )
-
-
-def _tex(value: float) -> str:
-    text = f"{value + 0.0:.2f}"
-    return text if language() == "en" else text.replace(".", "{,}")
-
-
-def _in_brackets(value: float) -> str:
-    text = _tex(value)
-    return f"({text})" if value < 0 else text

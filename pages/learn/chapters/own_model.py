@@ -15,7 +15,7 @@ from pages.shared.readers import reader_for
 from pages.shared.ways import needs_a_model
 from xrai.checkpoint import Checkpoint, list_models
 from xrai.figures.layers import filter_figure, sheet, signed_picture, signed_scale, values_figure
-from xrai.language import language, told, tr, trn
+from xrai.language import language, marked, told, tr, trn
 from xrai.models import default_model
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 ON_A_PAGE = 16
 FILTER_SIDE, FILTERS_IN_A_ROW = 44, 16
+
+_LOOKING = marked("Looking at the scan layer by layer…")
 
 
 def show() -> None:
@@ -42,10 +44,10 @@ def show() -> None:
         pixels, caption = chosen_scan("manual_model")
         reader = reader_for(checkpoint)
         looked = Looked(checkpoint, reader, pixels, caption)
-        with st.spinner(tr("Looking at the scan layer by layer…")):
+        with st.spinner(tr(_LOOKING)):
             layers, stages, parts = layers_of(looked.key, language(), looked)
-            looked.maps(1, layers, parts[1])
-        _first_filters(looked, layers, parts)
+            looked.maps(1, layers)
+        _first_filters(looked, layers)
         _every_layer(looked, layers, stages, parts)
         sum_of_maps(looked)
 
@@ -64,7 +66,8 @@ def _chosen_model(models: list[Checkpoint]) -> Checkpoint:
 
 
 @st.fragment
-def _first_filters(looked: Looked, layers: list[Layer], parts: list[range]) -> None:
+@stated_errors()  # within, as a fragment that is drawn anew by itself runs without what stands round it
+def _first_filters(looked: Looked, layers: list[Layer]) -> None:
     filters = filters_of(looked.key, looked)
     n, side = len(filters), filters.shape[-1]
     st.subheader(tr("The first filters, as training has left them"), anchor=False)
@@ -77,7 +80,7 @@ def _first_filters(looked: Looked, layers: list[Layer], parts: list[range]) -> N
         )
     )  # fmt: skip
     limit = float(np.abs(filters).max())
-    chosen = st.slider(tr("Filter"), 1, n, 1, key=f"manual_first_filter_{looked.name}", persist_state="session") - 1
+    chosen = st.slider(tr("Filter"), 1, n, 1, key=f"manual_first_filter_{looked.place}", persist_state="session") - 1
     pictures = [signed_picture(one, limit, FILTER_SIDE) for one in filters]
     st.image(sheet(pictures, FILTERS_IN_A_ROW, chosen))
     st.caption(
@@ -91,7 +94,7 @@ def _first_filters(looked: Looked, layers: list[Layer], parts: list[range]) -> N
         st.plotly_chart(filter_figure(filters[chosen]), key="manual_first_filter", config={"displayModeBar": False})
         st.caption(tr("Its numbers"), text_alignment="center")
     row.image(at_side(looked.pixels), looked.caption, width="stretch", output_format="JPEG")
-    found = looked.maps(1, layers, parts[1])[chosen].astype(np.float32)
+    found = looked.maps(1, layers)[chosen].astype(np.float32)
     row.image(signed_picture(found, full_colour(found), LARGE), tr("What it finds: its feature map"), width="stretch")
 
 
@@ -99,6 +102,7 @@ def _first_filters(looked: Looked, layers: list[Layer], parts: list[range]) -> N
 
 
 @st.fragment
+@stated_errors()
 def _every_layer(looked: Looked, layers: list[Layer], stages: list[Stage], parts: list[range]) -> None:
     st.subheader(tr("Every layer, from the scan to the answer"), anchor=False)
     st.markdown(
@@ -108,8 +112,8 @@ def _every_layer(looked: Looked, layers: list[Layer], stages: list[Stage], parts
         )
     )
     number = _chosen_layer(looked, layers, stages, parts)
-    part = next(part for part in parts if number in part)
-    values = looked.maps(number, layers, part).astype(np.float32)
+    with st.spinner(tr(_LOOKING)):
+        values = looked.maps(number, layers).astype(np.float32)
     if values.ndim == 1:
         _row_of_numbers(values, number)
     else:
@@ -122,7 +126,7 @@ def _chosen_layer(looked: Looked, layers: list[Layer], stages: list[Stage], part
             tr("Stage"),
             range(1, len(stages)),
             format_func=lambda i: f"{i}. {stages[i].name}",
-            key=f"manual_stage_{looked.name}",
+            key=f"manual_stage_{looked.place}",
             persist_state="session",
         )
         own = parts[stage]
@@ -131,12 +135,17 @@ def _chosen_layer(looked: Looked, layers: list[Layer], stages: list[Stage], part
             own,
             index=len(own) - 1,
             format_func=lambda i: f"{i}. {told(layers[i].kind)}: {_in_words(layers[i].shape)}",
-            key=f"manual_layer_{looked.name}_{stage}",
+            key=f"manual_layer_{looked.place}_{stage}",
             persist_state="session",
         )
     st.caption(stages[stage].explanation)
-    if any(".layer" in layers[i].name or ".block." in layers[i].name for i in own):  # residual blocks
-        st.caption(tr("Within a block, what came into it is added again to what leaves it: that sum has no line here."))
+    if stages[stage].adds_its_input:
+        st.caption(
+            tr(
+                "Where a block gives as many maps of the same size as it got, what came into it is added to what leaves "
+                "it: that sum has no line here."
+            )
+        )
     return int(number)
 
 
@@ -156,29 +165,40 @@ def _maps_of_a_layer(looked: Looked, values: np.ndarray, number: int) -> None:
             shape=_in_words(values.shape), limit=limit,
         )
     )  # fmt: skip
-    place = f"{looked.name}_{number}"
-    key = f"manual_map_{place}"
-    chosen = int(st.session_state.get(key, order[0]))
+    place = f"{looked.place}_{number}"
+    chosen = int(st.session_state.get(_chosen_map(place), order[0]))
     left, right = st.columns([3, 2])
     with left:
-        _, on_page = one_page(order, ON_A_PAGE, f"manual_maps_page_{place}")
-        grid = st.grid(4, min_column_width=56)
-        for one in on_page.tolist():
-            with grid.cell():
-                st.image(signed_picture(values[one], limit, SMALL), width="stretch")
-                st.button(
-                    f"{one + 1}", key=f"manual_map_{place}_{one}", on_click=st.session_state.__setitem__, args=(key, one),
-                    type="primary" if one == chosen else "tertiary", width="stretch",
-                )  # fmt: skip
+        _small_maps(values, order, limit, chosen, place)
     with right:
-        st.image(over(looked.pixels, values[chosen], limit), width="stretch", output_format="JPEG")
-        st.caption(
-            tr(
-                "Map {number} over the scan: colour where it is above 0. Its values run from {low:.2f} to {high:.2f}.",
-                number=chosen + 1, low=float(values[chosen].min()), high=float(values[chosen].max()),
-            )
-        )  # fmt: skip
-        st.image(signed_scale(), tr("Of the small pictures. Blue: below 0. Black: 0. Orange: above 0."))
+        _large_map(looked, values[chosen], limit, chosen)
+
+
+def _chosen_map(place: str) -> str:
+    return f"manual_map_{place}"
+
+
+def _small_maps(values: np.ndarray, order: np.ndarray, limit: float, chosen: int, place: str) -> None:
+    _, on_page = one_page(order, ON_A_PAGE, f"manual_maps_page_{place}")
+    grid = st.grid(4, min_column_width=56)
+    for one in on_page.tolist():
+        with grid.cell():
+            st.image(signed_picture(values[one], limit, SMALL), width="stretch")
+            st.button(
+                f"{one + 1}", key=f"{_chosen_map(place)}_{one}", on_click=st.session_state.__setitem__,
+                args=(_chosen_map(place), one), type="primary" if one == chosen else "tertiary", width="stretch",
+            )  # fmt: skip
+
+
+def _large_map(looked: Looked, values: np.ndarray, limit: float, chosen: int) -> None:
+    st.image(over(looked.pixels, values, limit), width="stretch", output_format="JPEG")
+    st.caption(
+        tr(
+            "Map {number} over the scan: colour where it is above 0. Its values run from {low:.2f} to {high:.2f}.",
+            number=chosen + 1, low=float(values.min()), high=float(values.max()),
+        )
+    )  # fmt: skip
+    st.image(signed_scale(), tr("Of the small pictures. Blue: below 0. Black: 0. Orange: above 0."))
 
 
 # ---------------------------------------------------------------- words

@@ -11,6 +11,7 @@ from typing import Any
 import plotly.graph_objects as go
 import streamlit as st
 
+from pages.shared.about_model import population
 from pages.shared.charts import chart_config, ink
 from pages.shared.jobs import watch
 from pages.shared.manual_errors import show_errors
@@ -21,13 +22,13 @@ from pages.shared.ways import NEW_RUN, go_to, needs_a_model, show_training
 from pages.shared.words import nice_names, plain
 from xrai import jobs
 from xrai.checkpoint import Checkpoint, list_checkpoints
-from xrai.curves import COUNTS, TEXTBOOK, Finding, read_curves, textbook_run
+from xrai.curves import COUNTS, TEXTBOOK, Finding, read_curves, textbook_run, whole_records
 from xrai.dataset import list_datasets, open_dataset
 from xrai.errors import CheckpointError, DatasetError
 from xrai.figures import accuracy_curves, auc_curves, loss_curves
 from xrai.figures.curves import CALM, NOTABLE, SERIOUS, Mark, point_out
 from xrai.language import marked, told, tr
-from xrai.settings import checkpoints_dir, shown_path
+from xrai.settings import checkpoints_dir, home, shown_path
 
 COLOURS = {"serious": SERIOUS, "notable": NOTABLE, "open": CALM, "fine": CALM}
 ICONS = {
@@ -56,17 +57,15 @@ def show() -> None:
 
 
 @st.fragment
+@stated_errors()
 def _mine() -> None:
     """A run of the reader's: choosing another draws this part of the page anew, and nothing else."""
-    with stated_errors():
-        if runs := _runs():
-            _own(_choose(runs))
-        else:
-            needs_a_model(
-                tr(
-                    "There is no run yet. Train a model, and come back while it learns: its curves are read as they grow."
-                )
-            )
+    if runs := _runs():
+        _own(_choose(runs))
+    else:
+        needs_a_model(
+            tr("There is no run yet. Train a model, and come back while it learns: its curves are read as they grow.")
+        )
 
 
 def _runs() -> list[Checkpoint]:
@@ -97,16 +96,20 @@ def _own(checkpoint: Checkpoint) -> None:
     watch(job, job.status, lambda job, status: _run(checkpoint, job, status))
 
 
+@stated_errors()
 def _run(checkpoint: Checkpoint, job: jobs.Job, status: jobs.Status) -> None:
     """The curves of a run, what they show, and its errors."""
     records, config = job.records(), _config(checkpoint)
     heading(checkpoint.name, status)
+    if checkpoint.is_model:
+        whom = population(checkpoint.card())
+        st.caption(plain(tr("Trained on {population}; it knows nothing of other patients.", population=whom)))
     if not records:
         st.info(tr("This model came without the record of its training: there are no curves to read."))
     else:
         counts = _counts(checkpoint)
         findings = read_curves(records, config, counts=counts, status=status, error=job.error)
-        _charts(records, findings, checkpoint.name)
+        _charts(whole_records(records), findings, checkpoint.name)
         _cards(checkpoint, findings, config, status)
     if checkpoint.is_model and status not in jobs.ACTIVE:
         show_errors(checkpoint)
@@ -198,16 +201,17 @@ def _way_on(checkpoint: Checkpoint, finding: Finding, config: dict[str, Any], st
         ]  # fmt: skip
         st.caption(plain(tr("For a next run: {changes}.", changes="; ".join(changed))))
         if st.button(tr("Set that on Train"), key=key, icon=":material/tune:"):
-            _train_with(checkpoint, config | finding.changes)
+            _train_with(checkpoint, config, finding.changes)
 
 
-def _train_with(checkpoint: Checkpoint, settings: dict[str, Any]) -> None:
+def _train_with(checkpoint: Checkpoint, settings: dict[str, Any], changes: dict[str, Any]) -> None:
     """Open the form for a new run, with the settings of this one but for some."""
     files = [str(file) for file in list_datasets() if shown_path(file) == _dataset_of(checkpoint)]
     go_to(
         "pages/lab/train.py",
         train_taken=checkpoint.name,
-        train_settings=settings,
+        train_settings=settings | changes,
+        train_changes=changes,
         train_dataset=files[0] if files else None,
         train_generation=st.session_state.get("train_generation", 0) + 1,
         train_view_wanted=NEW_RUN,
@@ -246,19 +250,25 @@ def _counts_on_card(checkpoint: Checkpoint) -> dict[str, Any]:
 
 def _counts_of_dataset(checkpoint: Checkpoint) -> dict[str, Any]:
     """The same of a run that has no card yet."""
-    wanted = _dataset_of(checkpoint)
+    file = home() / _dataset_of(checkpoint)
     with suppress(DatasetError, OSError):
-        for file in list_datasets():
-            if shown_path(file) == wanted:
-                with open_dataset(file) as dataset:
-                    return dataset.counts()
+        if file.is_file():
+            return _counts_in(str(file), file.stat().st_mtime_ns)
     return {}
+
+
+@st.cache_data(max_entries=20, show_spinner=False)
+def _counts_in(path: str, changed: int) -> dict[str, Any]:
+    """Of a dataset, opened once as long as it does not change: a run that goes on is drawn every second."""
+    with open_dataset(path) as dataset:
+        return dataset.counts()
 
 
 # ---------------------------------------------------------------- textbook
 
 
 @st.fragment
+@stated_errors()
 def _textbook() -> None:
     """Made-up runs beside one's own, read by the same rules."""
     st.subheader(tr("Compare with textbook curves"), anchor=False)

@@ -8,6 +8,7 @@ import streamlit as st
 from pages.shared.manual_filter import chosen_filter, name_of_filter
 from pages.shared.manual_scans import chosen_scan
 from pages.shared.number_grid import number_grid
+from pages.shared.page import stated_errors
 from pages.shared.words import percent
 from xrai.convolution import AVERAGE, MAX, Numbers, as_picture, convolve, cost, pool, pooled
 from xrai.figures import pooling_row, short
@@ -40,6 +41,7 @@ def show() -> None:
 
 
 @st.fragment
+@stated_errors()
 def _example() -> None:
     st.subheader(tr("Four numbers become one"), anchor=False)
     with st.container(horizontal=True, gap="medium"):
@@ -61,6 +63,7 @@ def _example() -> None:
 
 
 @st.fragment
+@stated_errors()
 def _on_the_scan(scan: np.ndarray, caption: str) -> None:
     with st.container(horizontal=True):
         source = st.segmented_control(
@@ -85,7 +88,9 @@ def _filtered(scan: np.ndarray) -> Numbers:
 
 
 def _of_filter() -> str:
-    return tr("{name}. Sums below 0 were set to 0, as networks do (chapter 3).", name=name_of_filter())
+    return tr(
+        "{name}, with a padding of 1. Sums below 0 were set to 0, as networks do (chapter 3).", name=name_of_filter()
+    )
 
 
 def _pictures(before: Numbers, after: dict[str, Numbers], times: int, caption: str) -> None:
