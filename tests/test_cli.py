@@ -551,6 +551,7 @@ def test_layers(call, home, monkeypatch):
         "kind": "Input",
         "shape": [1, 32, 32],
         "parameters": 0,
+        "in_sum": False,
     }
     assert found["layers"][-1]["shape"] == [3]
     printed = call("layers", *TINY, "--classes", 3)

@@ -616,6 +616,9 @@ class TestResults:
         append_record(model.folder / jobs.HISTORY, epoch)
         assert "How it learned" in texts(opened())
         append_record(model.folder / jobs.HISTORY, {"kind": "epoch", "epoch": 2})
+        assert "damaged" not in texts(opened())  # what is whole is drawn
+        (model.folder / jobs.HISTORY).unlink()
+        append_record(model.folder / jobs.HISTORY, {"kind": "epoch", "epoch": 2})
         assert "damaged and cannot be drawn" in texts(opened())
 
     def test_a_saved_chart_says_what_it_is_of(self, measured):

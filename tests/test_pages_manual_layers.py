@@ -185,10 +185,10 @@ class TestFigures:
 
 
 class TestOwnModel:
-    def test_without_a_model_leads_to_training(self, home):
+    def test_without_a_model_leads_to_what_comes_first(self, home):
         app = opened("model")
         assert "no model to look into" in texts(app)
-        assert len(app.get("page_link")) == 1
+        assert [link.proto.label for link in app.get("page_link")] == ["Build a dataset", "Import a model"]
 
     def test_shows_filters_layers_and_the_sum(self, home):
         write_model()

@@ -14,6 +14,7 @@ from pages.shared.charts import chart_config
 from pages.shared.words import interval_line, listed, measure, nice_names, plain, scans, span
 from xrai import jobs
 from xrai.checkpoint import Checkpoint
+from xrai.curves import whole_records
 from xrai.figures import auc_curves, captioned, loss_curves, operating_points, precision_recall_figure, roc_figure
 from xrai.language import marked, number, tr, trn
 from xrai.measurements import Measurement
@@ -176,16 +177,16 @@ def _curve_figures(
 
 def training(checkpoint: Checkpoint, about: Sequence[str]) -> dict[str, go.Figure]:
     """The curves of the training that made the model, where their record is there and whole."""
-    records = jobs.Job(checkpoint.folder).records()
-    if not any(record["kind"] == "epoch" for record in records):
+    kept = jobs.Job(checkpoint.folder).records()
+    if not any(record["kind"] == "epoch" for record in kept):
         return {}
     st.subheader(tr("How it learned"), anchor=False)
-    try:
-        figures = {"loss": loss_curves(records), "training-auc": auc_curves(records)}
-        figures = {kind: captioned(figure, *about) for kind, figure in figures.items()}
-    except (LookupError, TypeError, ValueError):
+    records = whole_records(kept)
+    if not any(record["kind"] == "epoch" for record in records):
         st.caption(tr("The record of its training is damaged and cannot be drawn."))
         return {}
+    figures = {"loss": loss_curves(records), "training-auc": auc_curves(records)}
+    figures = {kind: captioned(figure, *about) for kind, figure in figures.items()}
     grid = st.grid(2, min_column_width=340)
     for kind, figure in figures.items():
         config = chart_config(f"{checkpoint.name}-{kind}")

@@ -104,10 +104,10 @@ def _pictures_of_the_sum(looked: Looked, weighing: Weighing, k: int) -> None:
 
 def _sum_in_numbers(looked: Looked, weighing: Weighing, k: int, label: int, against: bool) -> None:
     sums = weighing.sums()
-    left, right = st.columns([3, 2])
+    halves = st.grid(2, min_column_width=280)
     chart = running_sum(sums.tolist(), k, weighing.answer if weighing.exact else None)
-    left.plotly_chart(chart, key="manual_running", config={"displayModeBar": False})
-    with right:
+    halves.plotly_chart(chart, key="manual_running", config={"displayModeBar": False})
+    with halves.cell():
         if weighing.exact:
             _as_numbers(weighing, k, float(sums[k]), against)
         else:
