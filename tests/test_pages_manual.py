@@ -251,6 +251,7 @@ class TestScans:
             first = dataset.images(dataset.rows("val", 1)[:1])[0]
         app = opened()
         app.selectbox(key="manual_scan_source").select(str(dataset_here)).run()
+        app.number_input(key="manual_scan_number").set_value(1).run()
         assert rows["test"]
         assert f"scan 1 of {rows['val'] + rows['train']} in practice" in captions(app)[0]
         app.segmented_control(key="manual_chapter").set_value("pooling").run()

@@ -19,7 +19,8 @@ MOST = 256
 """Pixels, the longer side: more would only be slower."""
 
 DRAWN = "drawn"
-_N_DRAWN = 100
+_N_DRAWN, _FIRST_DRAWN = 100, 12
+"""Of the drawings: how many there are, and one whose opacity lies in the middle of a lung."""
 _SOURCE, _CLASS, _NUMBER = "manual_scan_source", "manual_scan_class", "manual_scan_number"
 
 
@@ -56,7 +57,7 @@ def _source() -> str:
 
 
 def _of_drawings() -> tuple[np.ndarray, str]:
-    name, number = _name(CLASSES), _number(_N_DRAWN)
+    name, number = _name(CLASSES), _number(_N_DRAWN, _FIRST_DRAWN)
     return _drawing(name, number), _drawn_caption(name, number)
 
 
@@ -92,8 +93,8 @@ def _name(classes: tuple[str, ...]) -> str:
     )  # fmt: skip
 
 
-def _number(most: int) -> int:
-    st.session_state[_NUMBER] = min(st.session_state.get(_NUMBER, 1), most)
+def _number(most: int, first: int = 1) -> int:
+    st.session_state[_NUMBER] = min(st.session_state.get(_NUMBER, first), most)
     return int(st.number_input(tr("Number"), 1, most, step=1, key=_NUMBER, width=140, persist_state="session"))
 
 
