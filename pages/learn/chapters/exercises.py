@@ -103,6 +103,7 @@ def _ask_threshold(scan: np.ndarray, caption: str) -> Answer:
     threshold = share / 100
     figure = patients_figure(SICK, HEALTHY, threshold, ink=ink())
     st.plotly_chart(figure, key="manual_try_patients", config=_STILL)
+    st.caption(tr("Each dot is a patient; those that are called pneumonia are filled."))
     return none_missed(threshold)
 
 
