@@ -99,7 +99,7 @@ def _take_pictures(home: Path) -> None:
         page.locator(".js-plotly-plot").nth(3).wait_for()
         _save(page, "models")
         _open(page, "manual")
-        page.get_by_text("Sobel, left to right").wait_for()
+        page.get_by_text("Your filter on the scan").wait_for()
         _save(page, "manual")
         french = browser.new_page(viewport={"width": 1280, "height": 1420}, locale="fr-FR")
         _open(french, "manual?chapter=model")
