@@ -36,9 +36,7 @@ def patients_figure(sick: Sequence[float], healthy: Sequence[float], threshold: 
         )  # fmt: skip
     figure.add_vline(x=100 * threshold, line={"color": ink, "width": 2, "dash": "dash"})
     figure.update_layout(font=FONT, height=190, margin=MARGIN | {"t": 10, "b": 45})
-    figure.update_xaxes(
-        title=tr("Probability of pneumonia"), range=[-2, 102], ticksuffix=unit
-    )
+    figure.update_xaxes(title=tr("Probability of pneumonia"), range=[-2, 102], ticksuffix=unit)
     figure.update_yaxes(automargin=True)
     return figure
 
