@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from apps import write_run
 
 from xrai import models
 from xrai.checkpoint import CARD, CONFIG, WEIGHTS, Card, Checkpoint, list_checkpoints, open_checkpoint
@@ -25,7 +26,7 @@ from xrai.errors import CheckpointError
 from xrai.measurements import measurement_folder
 from xrai.networks import build_network
 from xrai.preprocessing import Preprocessing
-from xrai.records import HISTORY, JOB, append_record, read_records, write_json
+from xrai.records import HISTORY, JOB, read_records, write_json
 from xrai.settings import PROJECT, checkpoints_dir
 
 TINY = TrainConfig(network="convnet", blocks=2, filters=2, dense_units=2, image_size=32)
@@ -64,12 +65,7 @@ def make_model(name, **changes):
 
 
 def make_run(name, records=RECORDS):
-    checkpoint = open_checkpoint(name)
-    checkpoint.folder.mkdir(parents=True)
-    write_json(checkpoint.folder / CONFIG, {"dataset": "data/d.hdf5", "train": TINY.to_dict()})
-    for record in records:
-        append_record(checkpoint.folder / HISTORY, record)
-    return checkpoint
+    return write_run(name, records, TINY, "data/d.hdf5")
 
 
 @pytest.fixture

@@ -5,15 +5,16 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import apps
 import pytest
-from streamlit.testing.v1 import AppTest
+from apps import texts
 
 from xrai import jobs
 from xrai.audit import Audit, Finding, audit_file, save_audit
 from xrai.audit.findings import by_severity
 from xrai.dataset import list_datasets, open_dataset
 from xrai.records import append_record, write_json
-from xrai.settings import PROJECT, data_dir
+from xrai.settings import data_dir
 
 FINE = Finding("blank-films", "fine", "No blank films", "Every film shows something.")
 GUESSED = Finding(
@@ -70,18 +71,7 @@ def started(monkeypatch):
 
 
 def opened(part="Check", **state):
-    app = AppTest.from_file(str(PROJECT / "streamlit_app.py"), default_timeout=60).run()
-    app.session_state["dataset_part"] = part
-    for key, value in state.items():
-        app.session_state[key] = value
-    app.switch_page("pages/lab/dataset.py").run()
-    assert not app.exception
-    return app
-
-
-def texts(app):
-    kinds = (app.markdown, app.caption, app.info, app.error, app.warning, app.subheader)
-    return "\n".join(str(item.value) for kind in kinds for item in kind).replace("\\", "")
+    return apps.opened("pages/lab/dataset.py", dataset_part=part, **state)
 
 
 def labels(items):

@@ -2,10 +2,11 @@
 
 import json
 
+import apps
 import numpy as np
 import pytest
+from apps import texts
 from languages import english_left, shown_texts
-from streamlit.testing.v1 import AppTest
 
 from pages.learn.chapters import own_run
 from pages.shared.language import CHOICE
@@ -17,26 +18,14 @@ from xrai.dataset import open_dataset
 from xrai.kit import Kit, Validation, save_kit
 from xrai.measurements import weights_mark
 from xrai.preprocessing import Preprocessing
-from xrai.records import HISTORY, append_record, write_json
-from xrai.settings import PROJECT
+from xrai.records import write_json
 
 TINY = TrainConfig(network="convnet", blocks=2, filters=2, dense_units=2, image_size=32, epochs=30, augment=0.0)
 COUNTS = {"NORMAL": {"train": 100, "val": 40, "test": 0}, "PNEUMONIA": {"train": 300, "val": 120, "test": 0}}
 
 
 def opened(**state):
-    app = AppTest.from_file(str(PROJECT / "streamlit_app.py"), default_timeout=60).run()
-    app.session_state["manual_chapter"] = "run"
-    for name, value in state.items():
-        app.session_state[name] = value
-    app.switch_page("pages/learn/manual.py").run()
-    assert not app.exception
-    return app
-
-
-def texts(app):
-    kinds = (app.markdown, app.caption, app.info, app.error, app.warning, app.subheader)
-    return "\n".join(str(item.value) for kind in kinds for item in kind).replace("\\", "")
+    return apps.opened("pages/learn/manual.py", manual_chapter="run", **state)
 
 
 def charts(app):
@@ -50,12 +39,7 @@ def pointed_at(chart):
 
 
 def write_run(name, records, config=TINY):
-    checkpoint = open_checkpoint(name)
-    checkpoint.folder.mkdir(parents=True)
-    write_json(checkpoint.folder / CONFIG, {"dataset": "data/practice.hdf5", "train": config.to_dict()})
-    for record in records:
-        append_record(checkpoint.folder / HISTORY, record)
-    return checkpoint
+    return apps.write_run(name, records, config)
 
 
 def write_model(name, records=(), *, classes=("NORMAL", "PNEUMONIA"), called=None, truth=None):
