@@ -10,8 +10,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
-import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +17,11 @@ import numpy as np
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
-PROJECT = Path(__file__).resolve().parent.parent
-PORT = 8599
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from benchmarks.serving import PROJECT, serving
+from xrai.config import PRESETS, TrainConfig
+from xrai.phantoms import draw_thorax
 
 
 def main() -> None:
@@ -36,61 +37,40 @@ def main() -> None:
         ):
             arguments = words.replace("data/", f"{home}/data/").split()
             subprocess.run([sys.executable, "-m", "xrai", *arguments], cwd=PROJECT, env=environment, check=True)
-        options = ["--server.headless", "true", "--server.port", str(PORT)]
-        command = [sys.executable, "-m", "streamlit", "run", "streamlit_app.py", *options]
-        server = subprocess.Popen(command, cwd=PROJECT, env=environment)
-        try:
-            _wait_for_server()
-            _take_pictures(Path(home))
-        finally:
-            server.terminate()
+        with serving(PROJECT / "streamlit_app.py", Path(home)) as address:
+            _take_pictures(Path(home), address)
 
 
 def _quick_look(**changed: Any) -> str:
-    sys.path.insert(0, str(PROJECT))
-    from xrai.config import PRESETS, TrainConfig
-
     return " ".join(TrainConfig(**PRESETS["Quick look"] | changed).arguments())
 
 
-def _wait_for_server() -> None:
-    for _ in range(150):
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{PORT}/_stcore/health", timeout=1):
-                return
-        except OSError:
-            time.sleep(0.2)
-    raise SystemExit("the server did not start")
-
-
-def _take_pictures(home: Path) -> None:
-    from xrai.phantoms import draw_thorax
-
+def _take_pictures(home: Path, address: str) -> None:
     film = home / "drawing.png"
     Image.fromarray(draw_thorax(np.random.default_rng(9), opacity=True, size=512)).save(film)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": 1280, "height": 1420})
-        _open(page, "")
+        _open(page, address)
         page.locator("input[type=file]").set_input_files(str(film))
         page.get_by_text("What speaks for").last.wait_for()
         _save(page, "diagnose")
-        _open(page, "dataset")
+        _open(page, address + "dataset")
         _save(page, "dataset")
         page.get_by_text("Check", exact=True).first.click()
         page.get_by_text("A cleaned copy").wait_for()
         _save(page, "check")
-        _open(page, "train")
+        _open(page, address + "train")
         page.get_by_text("Watch a run").click()
         page.locator(".js-plotly-plot").nth(2).wait_for()
         _save(page, "train")
         page.set_viewport_size({"width": 1280, "height": 2000})
-        _open(page, "evaluate")
+        _open(page, address + "evaluate")
         page.locator(".js-plotly-plot").nth(2).wait_for()
         page.wait_for_timeout(8000)  # the heatmaps of the open cell
         _save(page, "evaluate")
         page.set_viewport_size({"width": 1280, "height": 1420})
-        _open(page, "models")
+        _open(page, address + "models")
         for name in ("small", "practice"):
             page.get_by_role("combobox", name="Chosen").fill(name)
             page.get_by_role("option", name=name).first.click()
@@ -98,18 +78,18 @@ def _take_pictures(home: Path) -> None:
         page.keyboard.press("Escape")
         page.locator(".js-plotly-plot").nth(3).wait_for()
         _save(page, "models")
-        _open(page, "manual")
+        _open(page, address + "manual")
         page.get_by_text("Your filter on the scan").wait_for()
         _save(page, "manual")
         french = browser.new_page(viewport={"width": 1280, "height": 1420}, locale="fr-FR")
-        _open(french, "manual?chapter=model")
+        _open(french, address + "manual?chapter=model")
         french.locator("img").nth(5).wait_for()
         _save(french, "manual-fr")
         browser.close()
 
 
-def _open(page: Page, path: str) -> None:
-    page.goto(f"http://127.0.0.1:{PORT}/{path}")
+def _open(page: Page, address: str) -> None:
+    page.goto(address)
     page.locator("h1").wait_for()
     page.wait_for_timeout(2000)
 
