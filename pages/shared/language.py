@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import streamlit as st
@@ -97,11 +98,14 @@ def _is_a_choice(value: Any) -> bool:
 def _tell_the_browser(code: str) -> None:
     """Tell the browser; the page's own language is what a screen reader speaks it in."""
     mount = component("xrai_language", js=_TELL)
-    data = {"language": code, "cookie": COOKIE, "chosen": CHOSEN in st.session_state, "words": _words(code)}
+    chosen = CHOSEN in st.session_state
+    words = _words(code) if chosen or code != ENGLISH else {}  # nothing stands there in another language yet
+    data = {"language": code, "cookie": COOKIE, "chosen": chosen, "words": words}
     data |= {"decimal": number("."), "gap": "" if code == ENGLISH else "\u00a0"}
     mount(data=data, key="language_told", height=0)
 
 
+@cache
 def _words(code: str) -> dict[str, str]:
     """Streamlit's own words as they may stand there, in any language, each with how it is to read."""
     found = {}

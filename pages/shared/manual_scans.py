@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import streamlit as st
-from PIL import Image
 
 from pages.shared.datasets import facts_of
 from pages.shared.page import remembered, stated_errors
+from pages.shared.uploads import for_screen
 from pages.shared.words import nice, plain
 from xrai.dataset import list_datasets, open_dataset
 from xrai.language import tr
@@ -113,9 +113,4 @@ def _rows(path: str, changed: int, label: int) -> list[int]:
 @st.cache_data(max_entries=20, show_spinner=False)
 def _read(path: str, changed: int, row: int) -> np.ndarray:
     with open_dataset(path) as dataset:
-        pixels = dataset.images([row])[0]
-    if max(pixels.shape) <= MOST:
-        return pixels
-    picture = Image.fromarray(pixels)
-    picture.thumbnail((MOST, MOST))
-    return np.asarray(picture)
+        return for_screen(dataset.images([row])[0], MOST)

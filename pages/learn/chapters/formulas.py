@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from xrai.language import language
+from xrai.language import ENGLISH, language
 
 
 def tex(value: float, digits: int = 2) -> str:
     """A number for a formula, never −0."""
     text = f"{round(value, digits) + 0.0:.{digits}f}"
-    return text if language() == "en" else text.replace(".", "{,}")
+    return text if language() == ENGLISH else text.replace(".", "{,}")
 
 
 def bracketed(value: float, digits: int = 2) -> str:
