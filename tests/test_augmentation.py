@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from xrai.augmentation import PATCH, augment, mix, preview
+from xrai.augmentation import MAX_FRAME, MAX_NOISE, PATCH, augment, augmented, mix, preview
 from xrai.config import TrainConfig
 
 SIDE = 64
@@ -40,7 +40,7 @@ class TestAugment:
         greys = noise()
         assert torch.equal(augment(greys, chance(), strength=0, erase=0, flip=False), greys)
 
-    @pytest.mark.parametrize("options", [{}, {"strength": 2, "flip": True, "erase": 1}, {"strength": 0, "flip": True}])
+    @pytest.mark.parametrize("options", [{}, {"strength": 2, "flip": True, "erase": 1}, {"border": 1}, {"quality": 1}])
     def test_chance_alone_decides(self, options):
         greys = noise()
         torch.manual_seed(1)
@@ -53,7 +53,7 @@ class TestAugment:
         torch.manual_seed(5)
         expected = torch.rand(3)
         torch.manual_seed(5)
-        augment(noise(), chance(), flip=True, erase=1)
+        augment(noise(), chance(), flip=True, erase=1, border=1, quality=1)
         mix(noise(), torch.eye(16), chance(), 0.2)
         assert torch.equal(torch.rand(3), expected)
 
@@ -61,7 +61,7 @@ class TestAugment:
     @pytest.mark.parametrize("flip", [False, True])
     def test_shape_and_range(self, strength, flip):
         for seed, greys in enumerate((noise(), noise().round(), torch.zeros(4, 1, 32, 32), torch.ones(4, 1, 33, 33))):
-            varied = augment(greys, chance(seed), strength=strength, erase=0.5, flip=flip)
+            varied = augment(greys, chance(seed), strength=strength, erase=0.5, flip=flip, border=0.5, quality=0.5)
             assert varied.shape == greys.shape
             assert varied.dtype == torch.float32
             assert 0 <= float(varied.min()) <= float(varied.max()) <= 1
@@ -69,7 +69,7 @@ class TestAugment:
     def test_the_batch_itself_is_left_alone(self):
         greys = noise()
         before = greys.clone()
-        augment(greys, chance(), strength=1, erase=1, flip=True)
+        augment(greys, chance(), strength=1, erase=1, flip=True, border=1, quality=1)
         assert torch.equal(greys, before)
 
     def test_each_scan_is_varied_by_itself(self):
@@ -126,11 +126,57 @@ class TestAugment:
             assert PATCH[0] * SIDE - 1 <= min(height, width) <= max(height, width) <= PATCH[1] * SIDE + 1
             assert scan[0][patch].unique().tolist() == pytest.approx([float(before.mean())])
 
+    @pytest.mark.parametrize("share", [0.25, 1])
+    def test_border_takes_the_edges_of_some(self, share):
+        greys = noise(400)
+        varied = augment(greys, chance(), strength=0, erase=0, border=share)
+        lost = (varied != greys)[:, 0]
+        framed = lost.any(dim=(1, 2))
+        assert abs(float(framed.float().mean()) - share) < 0.07
+        fills, widths = [], []
+        for scan, gone, before in zip(varied[framed], lost[framed], greys[framed], strict=True):
+            rows, columns = (~gone.all(dim=axis) for axis in (1, 0))
+            kept = rows[:, None] & columns[None]
+            assert torch.equal(gone, ~kept)  # what is kept is one rectangle
+            assert scan[0][gone].unique().numel() == 1
+            fill = float(scan[0][gone][0])
+            assert fill in (0, pytest.approx(float(before.mean())))
+            fills.append(fill > 0)
+            inside = [
+                int(place) for item in (rows, columns) for place in (item.int().argmax(), item.flip(0).int().argmax())
+            ]
+            widths += inside
+        assert 0.35 < np.mean(fills) < 0.65
+        assert max(widths) <= MAX_FRAME * SIDE + 1
+        assert np.mean(widths) == pytest.approx(MAX_FRAME * SIDE / 2, rel=0.15)
+
+    @pytest.mark.parametrize("share", [0.25, 1])
+    def test_quality_makes_some_softer_and_some_sharper_and_grainy(self, share):
+        greys = blobs(400) + 0.1
+        greys[..., 40:, :8] = 0.5  # an edge
+        varied = augment(greys, chance(), strength=0, erase=0, quality=share)
+        changed = (varied != greys).any(dim=3).any(dim=2)[:, 0]
+        assert abs(float(changed.float().mean()) - share) < 0.07
+        changes = (varied - greys)[changed]
+        flat = changes[:, 0, :10, -10:].std(dim=(1, 2))  # where neither softness nor sharpness shows
+        assert float(flat.max()) < 1.3 * MAX_NOISE
+        assert float(flat.mean()) == pytest.approx(MAX_NOISE / 2, rel=0.15)
+        step = (varied[..., 45:60, 7] - varied[..., 45:60, 8])[changed].mean(dim=(1, 2))
+        before = float(greys[0, 0, 45:60, 7].mean() - greys[0, 0, 45:60, 8].mean())
+        assert 0.45 < float((step < before).float().mean()) < 0.75  # softer a little more often
+        assert float(step.min()) < 0.8 * before < 1.1 * before < float(step.max())
+
+    def test_a_run_varies_as_its_settings_say(self):
+        greys = noise()
+        config = TrainConfig(augment=0.5, erase=0.3, flip=True, border=0.6, quality=0.7)
+        named = {"strength": 0.5, "erase": 0.3, "flip": True, "border": 0.6, "quality": 0.7}
+        assert torch.equal(augmented(greys, chance(1), config), augment(greys, chance(1), **named))
+
     def test_any_device(self):
         """On “meta”, which computes nothing, a tensor on the wrong device raises as it would on a graphics card."""
         for device in ("meta", *(["cuda"] if torch.cuda.is_available() else [])):
             greys = noise().to(device)
-            varied = augment(greys, chance(), strength=1, erase=0.5, flip=True)
+            varied = augment(greys, chance(), strength=1, erase=0.5, flip=True, border=0.5, quality=0.5)
             mixed, targets = mix(greys, torch.eye(16, device=device), chance(), 0.2)
             assert {varied.device.type, mixed.device.type, targets.device.type} == {device}
             assert varied.shape == mixed.shape == greys.shape

@@ -7,7 +7,17 @@ from typing import Any
 import pytest
 
 from xrai.cli.parser import make_parser
-from xrai.config import MAX_DENSE_WEIGHTS, NETWORKS, PRESETS, SHAPE, TrainConfig, convnet_filters, defaults, worded
+from xrai.config import (
+    MAX_DENSE_WEIGHTS,
+    NETWORKS,
+    PRESETS,
+    SHAPE,
+    WITHOUT_IMAGENET,
+    TrainConfig,
+    convnet_filters,
+    defaults,
+    worded,
+)
 from xrai.errors import SettingsError
 
 FIELDS = {item.name: item for item in fields(TrainConfig)}
@@ -25,7 +35,7 @@ CHANGED = {
     "network": "convnet", "weights": "Röntgen 2", "image_size": 96, "epochs": 3, "batch_size": 6,
     "learning_rate": 1.5e-07, "head_epochs": 2, "fine_tune": 0.25, "optimizer": "sgd", "schedule": "cosine",
     "weight_decay": 0.1, "label_smoothing": 0.05, "balance": "loss", "augment": 0.123456789012345, "erase": 0.5,
-    "flip": True, "mixup": 0.2, "ema": 0.998,
+    "flip": True, "mixup": 0.2, "ema": 0.998, "greys": "scan", "members": 1, "border": 0.4, "quality": 0.3,
     "patience": 4, "keep": "loss", "seed": 2**31 - 1, "precision": "bf16", "devices": 2, "blocks": 3, "filters": 8,
     "dense_layers": 2, "dense_units": 32, "activation": "gelu", "dropout": 0.3,
 }  # fmt: skip
@@ -33,6 +43,7 @@ CHANGED = {
 STARTS = [
     {"weights": "imagenet"}, {"weights": "imagenet", "head_epochs": 3, "fine_tune": 0.05}, {"weights": "pneumonia"},
     {"weights": "my model", "network": "convnet", "head_epochs": 1, "epochs": 2},
+    {"network": "resnet18_half", "members": 4},
     {"weights": "m", "network": "densenet121", "image_size": 224, "blocks": 3},
 ]  # fmt: skip
 """Runs that start from something learned."""
@@ -115,15 +126,25 @@ class TestWhatGoesTogether:
             TrainConfig(batch_size=4, devices=4)
         assert TrainConfig(batch_size=8, devices=4).batch_size == 8
 
-    def test_the_convnet_has_no_imagenet_weights(self):
-        with pytest.raises(SettingsError, match="ImageNet"):
-            TrainConfig(network="convnet", weights="imagenet")
+    @pytest.mark.parametrize("network", ["convnet", "densenet121"])
+    def test_only_resnets_learn_side_by_side(self, network):
+        with pytest.raises(SettingsError, match="Only ResNets"):
+            TrainConfig(network=network, members=2)
+
+    def test_members_do_not_begin_alike(self):
+        with pytest.raises(SettingsError, match="all members would begin alike"):
+            TrainConfig(network="resnet18", members=2, weights="imagenet")
+
+    @pytest.mark.parametrize(("network", "said"), WITHOUT_IMAGENET.items())
+    def test_some_have_no_imagenet_weights(self, network, said):
+        with pytest.raises(SettingsError, match=said):
+            TrainConfig(network=network, weights="imagenet")
 
     def test_the_convnet_has_those_of_ones_own_models(self):
         config = TrainConfig(network="convnet", weights="my model", head_epochs=2)
         assert (config.weights, config.starts_from_model) == ("my model", "my model")
 
-    @pytest.mark.parametrize("network", sorted(set(NETWORKS) - {"convnet"}))
+    @pytest.mark.parametrize("network", sorted(set(NETWORKS) - set(WITHOUT_IMAGENET)))
     def test_the_others_have(self, network):
         assert TrainConfig(network=network, weights="imagenet").weights == "imagenet"
 
@@ -174,10 +195,10 @@ class TestWhatGoesTogether:
         assert convnet.shape == {name: CHANGED[name] for name in SHAPE}
         assert set(SHAPE) < set(FIELDS)
         convnet_only = {name for name, item in FIELDS.items() if item.metadata["help"].startswith("convnet only")}
-        assert set(SHAPE) == {"network", "image_size", *convnet_only}
+        assert set(SHAPE) == {"network", "image_size", "greys", "members", *convnet_only}
         for network in set(NETWORKS) - {"convnet"}:
             config = TrainConfig(network=network, image_size=64, blocks=3)
-            assert config.shape == {"network": network, "image_size": 64}
+            assert config.shape == {"network": network, "image_size": 64, "greys": "set", "members": 1}
 
     @pytest.mark.parametrize("preset", PRESETS)
     def test_presets_are_settings(self, preset):
@@ -198,7 +219,8 @@ def test_the_share_after_the_head_epochs_says_that_it_needs_them():
 class TestRoundTrips:
     def test_all_settings_are_tried_here(self):
         assert set(CHANGED) == set(FIELDS)
-        assert not {name for name, value in CHANGED.items() if value == defaults()[name]}
+        unchanged = {name for name, value in CHANGED.items() if value == defaults()[name]}
+        assert unchanged == {"members"}  # which no convnet has: it is tried in STARTS
 
     @pytest.mark.parametrize("values", [{}, CHANGED, *STARTS, *PRESETS.values()])
     def test_json(self, values):

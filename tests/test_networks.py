@@ -15,11 +15,11 @@ import torchvision
 from torch import nn
 
 from xrai import networks
-from xrai.config import NETWORKS, TrainConfig
+from xrai.config import NETWORKS, WITHOUT_IMAGENET, TrainConfig
 from xrai.errors import WeightsError
 from xrai.networks import Network, build_network, n_parameters, take_over
 
-PRETRAINED = [name for name in NETWORKS if name != "convnet"]
+PRETRAINED = [name for name in NETWORKS if name not in WITHOUT_IMAGENET]
 SMALL: dict[str, Any] = {"image_size": 64, "blocks": 3, "filters": 4, "dense_units": 8}
 
 
@@ -133,6 +133,74 @@ class TestEveryNetwork:
         for side in (32, 97):
             network = made(name, image_size=side).eval()
             assert network(scans(1, side)).shape == (1, 2)
+
+
+class TestHalfResNet:
+    def test_the_layers_of_resnet_18_with_half_the_filters(self):
+        half, whole = made("resnet18_half"), made("resnet18")
+        assert [type(module) for module in half.modules()] == [type(module) for module in whole.modules()]
+        n_convolutions = 0
+        for ours, theirs in zip(half.modules(), whole.modules(), strict=True):
+            if isinstance(theirs, nn.Conv2d):
+                assert 2 * ours.out_channels == theirs.out_channels
+                assert (ours.kernel_size, ours.stride, ours.padding) == (
+                    theirs.kernel_size,
+                    theirs.stride,
+                    theirs.padding,
+                )
+                n_convolutions += 1
+        assert n_convolutions == 20
+
+    def test_it_begins_as_torchvisions_does(self):
+        half, whole = made("resnet18_half"), made("resnet18")
+        stages = [part.features[4:].parameters() for part in (half, whole)]  # the first filters take one channel, not 3
+        for ours, theirs in zip(*stages, strict=True):
+            if ours.ndim > 1:  # variance 2 over outputs: half the filters, twice the variance
+                assert float(ours.detach().std() / theirs.detach().std()) == pytest.approx(2**0.5, rel=0.08)
+            else:
+                assert torch.equal(ours, theirs[: len(ours)])
+
+
+class TestMembers:
+    @pytest.fixture
+    def alone(self):
+        """Three networks by themselves, drawn one after another."""
+        torch.manual_seed(0)
+        config = TrainConfig(network="resnet18_half", **SMALL)
+        return [build_network(config, 3) for _ in range(3)]
+
+    def test_the_answer_is_the_mean_of_theirs(self, alone):
+        together = made("resnet18_half", 3, members=3).eval()
+        with torch.inference_mode():
+            expected = torch.stack([network.eval()(scans()) for network in alone]).mean(dim=0)
+            assert torch.allclose(together(scans()), expected, atol=1e-4)
+            assert together.n_vectors == 3 * alone[0].n_vectors
+            # so that a class activation map still averages to the logit
+            maps = torch.einsum("nkhw,ck->nchw", together.features(scans()), together.head.weight)
+            assert torch.allclose(maps.mean(dim=(2, 3)) + together.head.bias, expected, atol=1e-4)
+
+    def test_in_training_each_answers_for_itself(self, alone):
+        together = made("resnet18_half", 3, members=3, dropout=0.0).train()
+        each, shared = together(scans(4)), together.head.bias
+        assert each.shape == (4, 3, 3)
+        for number, network in enumerate(alone):
+            network.dropout.p = 0.0
+            expected = network.train()(scans(4)) - network.head.bias + shared
+            assert torch.allclose(each[:, number], expected, atol=1e-3)
+
+    def test_no_member_learns_from_another(self):
+        together = made("resnet18_half", members=2).train()
+        together(scans(4))[:, 0].sum().backward()
+        for name, parameter in together.features.named_parameters():
+            first, second = parameter.grad.chunk(2)
+            assert float(first.abs().sum()) > 0, name
+            assert float(second.abs().sum()) == 0, name
+
+    @pytest.mark.parametrize("name", ["resnet18", "resnet50"])
+    def test_of_the_other_resnets(self, name):
+        one, two = made(name), made(name, members=2).eval()
+        assert n_parameters(two) == 2 * n_parameters(one) - 2  # their two biases are one
+        assert two(scans()).shape == (2, 2)
 
 
 class TestConvnet:

@@ -107,8 +107,23 @@ class TestPreprocessing:
         assert abs(float(seen.mean())) < 1e-4
         assert abs(float(seen.std()) - 1) < 1e-4
 
-    def test_round_trip_through_json(self):
-        steps = Preprocessing(224, 160, 0.4823, 0.2361)
+    @pytest.mark.parametrize(("contrast", "brightness"), [(0.4, 0.0), (0.5, 0.3), (1.0, 0.0)])
+    def test_with_each_scans_own_greys_exposure_makes_no_difference(self, thorax, contrast, brightness):
+        greys = to_greys(torch.from_numpy(thorax)[None], 64)
+        steps = Preprocessing(512, 64, 0.9, 0.01, per_scan=True)
+        seen = steps.standardise(torch.cat([greys * contrast + brightness, greys, torch.zeros_like(greys)]))
+        assert torch.allclose(seen[0], seen[1], atol=1e-4)
+        assert abs(float(seen[1].mean())) < 1e-4
+        assert abs(float(seen[1].std()) - 1) < 1e-4
+
+    def test_the_noise_of_a_blank_scan_is_not_blown_up(self):
+        noise = 0.5 + 0.001 * torch.randn(1, 1, 32, 32, generator=torch.Generator().manual_seed(0))
+        seen = Preprocessing(32, 32, 0.5, 0.2, per_scan=True).standardise(torch.cat([noise, torch.zeros(1, 1, 32, 32)]))
+        assert float(seen.abs().max()) < 0.2
+
+    @pytest.mark.parametrize("per_scan", [False, True])
+    def test_round_trip_through_json(self, per_scan):
+        steps = Preprocessing(224, 160, 0.4823, 0.2361, per_scan)
         assert Preprocessing.from_dict(json.loads(json.dumps(steps.to_dict()))) == steps
 
     @pytest.mark.parametrize("missing", ["stored_size", "input_size", "mean", "std"])

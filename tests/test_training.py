@@ -40,7 +40,7 @@ from xrai.training import Outcome, run_epoch, train
 from xrai.training.card import origin_of
 from xrai.training.clock import Clock
 from xrai.training.data import Batch, Feed, fit_preprocessing
-from xrai.training.loop import Averaging, learning_rate_at, make_loss, make_optimizer
+from xrai.training.loop import Averaging, learning_rate_at, make_loss, make_optimizer, together
 from xrai.training.run import _Run
 from xrai.training.state import load_state, optimizer_tensors, restore_optimizer, save_state
 
@@ -143,8 +143,12 @@ def whole(home, easy):
 
 @pytest.mark.parametrize(
     "settings",
-    [{"epochs": 6}, {"network": "resnet18", "epochs": 3, "learning_rate": 1e-3}],
-    ids=["convnet", "resnet18"],
+    [
+        {"epochs": 6},
+        {"network": "resnet18", "epochs": 3, "learning_rate": 1e-3},
+        {"network": "resnet18_half", "epochs": 3, "learning_rate": 1e-3, "members": 2, "greys": "scan"},
+    ],
+    ids=["convnet", "resnet18", "two half resnet18"],
 )
 def test_networks_learn(home, easy, settings):
     card, checkpoint = run(easy, **settings, augment=0.3)
@@ -152,6 +156,31 @@ def test_networks_learn(home, easy, settings):
     assert epochs[-1]["train"]["loss"] < 0.6 * epochs[0]["train"]["loss"]
     assert card.validation["auc"] > 0.95
     assert card.validation["auc_interval"][0] <= card.validation["auc"] <= card.validation["auc_interval"][1]
+
+
+def test_members_learn_each_for_itself_and_answer_together(home, easy):
+    """Their loss is the mean of each one's, not that of their mean; the card tells of what they say together."""
+    logits = torch.tensor([[[2.0, 0.0], [0.0, 4.0]]])  # (N, members, C)
+    targets = torch.tensor([[1.0, 0.0]])
+    loss_of = make_loss(TrainConfig(), np.ones(2), torch.device("cpu"))
+    apart = [float(loss_of(logits[:, number], targets)) for number in range(2)]
+    assert float(loss_of(logits, targets)) == pytest.approx(np.mean(apart))
+    assert torch.equal(together(logits), torch.tensor([[1.0, 2.0]]))
+    assert torch.equal(together(logits[:, 0]), logits[:, 0])
+
+    settings = {"network": "resnet18_half", "members": 2, "greys": "scan", "epochs": 2}
+    card, checkpoint = run(easy, **settings)
+    assert (card.config.members, card.preprocessing.per_scan) == (2, True)
+    network = checkpoint.load_network(card)
+    assert network.members == 2
+    with open_dataset(easy) as dataset:
+        said = predict_rows(network, card, dataset, dataset.rows("val"))
+        right = (said.argmax(axis=1) == dataset.labels[dataset.rows("val")]).mean()
+    assert card.validation["accuracy"] == pytest.approx(right, abs=1e-4)
+    whole = epochs_of(checkpoint)
+    run(easy, "cut", **settings, should_stop=stop_after(3))
+    _, cut = run(easy, "cut", **settings, resume=True)
+    assert epochs_of(cut) == whole
 
 
 def test_three_classes(home, three):
@@ -1493,11 +1522,11 @@ def test_each_process_gets_its_part_of_each_batch(easy):
 def test_processes_vary_their_scans_each_in_its_own_way(easy, monkeypatch):
     seeds = []
 
-    def augment(greys, generator, **named):
+    def augmented(greys, generator, config):
         seeds[-1].append(generator.initial_seed())
         return greys
 
-    monkeypatch.setattr("xrai.training.data.augment", augment)
+    monkeypatch.setattr("xrai.training.data.augmented", augmented)
     with open_dataset(easy) as dataset:
         feeds = [feed_of(dataset, rank=rank, world=2, devices=2, erase=0.0) for rank in range(2)]
         for feed in (*feeds, feed_of(dataset)):

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from xrai.config import TrainConfig
-from xrai.preprocessing import to_greys
+from xrai.preprocessing import resized, to_greys
 
 MAX_TURN = math.radians(10)
 MAX_SHIFT = 0.08
@@ -19,10 +19,20 @@ MAX_GAMMA = 0.35
 MAX_CONTRAST = 0.25
 MAX_BRIGHTNESS = 0.1
 PATCH = (0.15, 0.4)
+MAX_FRAME = 0.16
+MAX_SHARPENING, MAX_SOFTENING = 0.7, 1.0
+MAX_NOISE = 0.05
 
 
 def augment(
-    greys: Tensor, generator: torch.Generator, *, strength: float = 1.0, erase: float = 0.25, flip: bool = False
+    greys: Tensor,
+    generator: torch.Generator,
+    *,
+    strength: float = 1.0,
+    erase: float = 0.25,
+    flip: bool = False,
+    border: float = 0.0,
+    quality: float = 0.0,
 ) -> Tensor:
     """A batch as the network sees it while training; every scan gets changes of its own.
 
@@ -34,6 +44,10 @@ def augment(
         erase: the share of scans that get a rectangle, 15 to 40 % of the side, filled with the scan's mean
             (random erasing, Zhong et al. 2020).
         flip: also mirror half of the scans left to right.
+        border: the share of scans that lose a border, up to 16 % of the side at each edge, half of them to air and half
+            to the scan's mean.
+        quality: the share of scans that are made softer, down to half the resolution, or sharper, and grainy, with
+            noise of up to 0.05.
 
     Returns:
         float (N, 1, H, W), grey values in 0 to 1. What moves in from outside is air, 0.
@@ -42,7 +56,19 @@ def augment(
         greys = _move(greys, generator, strength, flip)
     if strength > 0:
         greys = _expose(greys, generator, strength)
-    return _hide(greys, generator, erase) if erase > 0 else greys
+    if erase > 0:
+        greys = _hide(greys, generator, erase)
+    if border > 0:
+        greys = _frame(greys, generator, border)
+    return _spoil(greys, generator, quality) if quality > 0 else greys
+
+
+def augmented(greys: Tensor, generator: torch.Generator, config: TrainConfig) -> Tensor:
+    """`augment` as a run asks for it."""
+    return augment(
+        greys, generator, strength=config.augment, erase=config.erase, flip=config.flip, border=config.border,
+        quality=config.quality,
+    )  # fmt: skip
 
 
 def mix(greys: Tensor, targets: Tensor, generator: torch.Generator, alpha: float) -> tuple[Tensor, Tensor]:
@@ -74,7 +100,7 @@ def preview(squares: np.ndarray, config: TrainConfig, *, varied: bool = True) ->
     greys = to_greys(torch.from_numpy(squares), config.image_size)
     if varied:
         generator = torch.Generator().manual_seed(config.seed)
-        greys = augment(greys, generator, strength=config.augment, erase=config.erase, flip=config.flip)
+        greys = augmented(greys, generator, config)
         if config.mixup > 0:
             greys, _ = mix(greys, torch.zeros(len(greys), 1), generator, config.mixup)
     return (greys[:, 0] * 255).round().to(torch.uint8).numpy()
@@ -112,6 +138,29 @@ def _hide(greys: Tensor, generator: torch.Generator, share: float) -> Tensor:
     in_columns = (columns >= corners[1][:, None]) & (columns < (corners[1] + sides[1])[:, None])  # (N, W)
     patch = (in_rows[:, None, :, None] & in_columns[:, None, None, :] & chosen[:, None, None, None]).to(greys.device)
     return torch.where(patch, greys.mean(dim=(2, 3), keepdim=True), greys)
+
+
+def _frame(greys: Tensor, generator: torch.Generator, share: float) -> Tensor:
+    n, _, height, width = greys.shape
+    chosen = torch.rand(n, generator=generator) < share
+    lost = MAX_FRAME * torch.rand(4, n, 1, generator=generator) * chosen[:, None]  # above, below, left, right
+    is_air = torch.rand(n, generator=generator) < 0.5
+    rows, columns = (torch.arange(size)[None] / size for size in (height, width))
+    in_rows, in_columns = (rows >= lost[0]) & (rows < 1 - lost[1]), (columns >= lost[2]) & (columns < 1 - lost[3])
+    kept = (in_rows[:, None, :, None] & in_columns[:, None, None, :]).to(greys.device)
+    mean = greys.mean(dim=(2, 3), keepdim=True)
+    return torch.where(kept, greys, torch.where(is_air[:, None, None, None].to(greys.device), 0.0, mean))
+
+
+def _spoil(greys: Tensor, generator: torch.Generator, share: float) -> Tensor:
+    n, side = len(greys), greys.shape[-1]
+    chosen = (torch.rand(n, generator=generator) < share).float()
+    amount = chosen * (torch.rand(n, generator=generator) * (MAX_SHARPENING + MAX_SOFTENING) - MAX_SHARPENING)
+    noise = chosen * MAX_NOISE * torch.rand(n, generator=generator)
+    amount, noise = (item.to(greys.device)[:, None, None, None] for item in (amount, noise))
+    soft = resized(resized(greys, max(side // 2, 1)), side)
+    grain = torch.randn(greys.shape, generator=generator).to(greys.device)
+    return (greys + amount * (soft - greys) + noise * grain).clamp(0, 1)
 
 
 def _spread(n: int, reach: float, generator: torch.Generator) -> Tensor:

@@ -35,7 +35,7 @@ _KEPT_FACTOR, _WEIGHTS_FACTOR, _SCAN_COPIES = 1.25, 1.5, 10
 
 _FREE = (
     "weights", "epochs", "learning_rate", "head_epochs", "fine_tune", "schedule", "weight_decay", "label_smoothing",
-    "balance", "augment", "erase", "flip", "mixup", "keep", "patience", "seed",
+    "balance", "greys", "augment", "erase", "border", "quality", "flip", "mixup", "keep", "patience", "seed",
 )  # fmt: skip
 """Settings that take no memory."""
 
@@ -246,8 +246,10 @@ _KINDS: dict[type[nn.Module], str] = {
 def _kind(module: nn.Module) -> str:
     if isinstance(module, nn.Conv2d):
         window = _window(module.kernel_size, module.stride, usual=1)
-        is_depthwise = module.groups == module.in_channels > 1
-        return f"Depthwise convolution {window}" if is_depthwise else f"Convolution {window}"
+        if module.groups == module.in_channels > 1:
+            return f"Depthwise convolution {window}"
+        groups = module.groups
+        return f"Convolution {window} in {groups} groups" if groups > 1 else f"Convolution {window}"
     if isinstance(module, nn.MaxPool2d | nn.AvgPool2d):
         window = _window(module.kernel_size, module.stride, usual=_side(module.kernel_size))
         return f"Max pooling {window}" if isinstance(module, nn.MaxPool2d) else f"Average pooling {window}"

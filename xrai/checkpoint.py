@@ -32,8 +32,9 @@ CARD_LOCK = "card.lock"
 DEFAULT = "default.json"
 """The file beside the models that names the default one; see `models.default`."""
 
-VERSION = 3
-"""Of the card. 1 knows no settings for starting from another model, 2 no calibration and no doubt; both are read."""
+VERSION = 4
+"""Of the card. 1 knows no settings for starting from another model, 2 no calibration and no doubt, 3 no scans
+standardised by themselves; all are read."""
 
 _NAME = re.compile(r"\w[\w .+-]{0,79}")
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)

@@ -9,18 +9,24 @@ import socket
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
 import torch
 import torchvision
 from torch import Tensor, nn
+from torchvision.models.resnet import BasicBlock
 
-from xrai.config import IMAGENET, NETWORKS, TrainConfig, convnet_filters
+from xrai.config import IMAGENET, NETWORKS, WITHOUT_IMAGENET, TrainConfig, convnet_filters
 from xrai.errors import WeightsError
 
 IMAGENET_GREY = (0.449, 0.226)
 """Mean and standard deviation of ImageNet's grey values: the average over the three channels of torchvision's."""
+
+HALF_FILTERS = 32
+"""Filters of the half ResNet's first stage, doubled in each next one."""
 
 DOWNLOAD_SECONDS = 10.0
 """A download server that is silent for so long is taken for unreachable."""
@@ -40,14 +46,19 @@ class Network(nn.Module):
     `features` turns scans (N, 1, H, W) into feature maps (N, K, h, w), `pool` into vectors, and `head`
     into one logit a class, (N, C). The last convolution's maps, which explanations look at, are
     therefore always what `features` gives.
+
+    With several `members` it is as many networks side by side, each with its share of all channels. While they train,
+    each answers for itself, so that they stay different; else the answer is the mean of theirs (deep ensembles,
+    Lakshminarayanan et al. 2017; as grouped convolutions, Laurent et al. 2023), which a linear head gives by itself.
     """
 
-    def __init__(self, features: nn.Module, pool: nn.Module, head: nn.Module, dropout: float) -> None:
+    def __init__(self, features: nn.Module, pool: nn.Module, head: nn.Module, dropout: float, members: int = 1) -> None:
         super().__init__()
         self.features = features
         self.pool = pool
         self.dropout = nn.Dropout(dropout)
         self.head = head
+        self.members = members
         self._only_head_learns = False
 
     @property
@@ -74,9 +85,17 @@ class Network(nn.Module):
         return isinstance(self.pool, nn.AdaptiveAvgPool2d) and isinstance(self.head, nn.Linear)
 
     def forward(self, scans: Tensor) -> Tensor:
-        """Standardised scans, float (N, 1, H, W), to logits (N, C)."""
+        """Standardised scans, float (N, 1, H, W), to logits (N, C); of several members in training (N, members, C)."""
         maps = self.features(scans)  # (N, K, h, w)
-        return self.head(self.dropout(self.pool(maps).flatten(1)))
+        vectors = self.dropout(self.pool(maps).flatten(1))
+        return self._each(vectors) if self.training and self.members > 1 else self.head(vectors)
+
+    def _each(self, vectors: Tensor) -> Tensor:
+        """The logits of each member, (N, members, C), of which those of the head are the mean."""
+        assert isinstance(self.head, nn.Linear)
+        own = vectors.unflatten(1, (self.members, -1))  # (N, members, K / members)
+        weights = self.head.weight.unflatten(1, (self.members, -1))  # (C, members, K / members)
+        return self.members * torch.einsum("nmk,cmk->nmc", own, weights.to(own.dtype)) + self.head.bias
 
     @property
     def n_vectors(self) -> int:
@@ -109,8 +128,13 @@ def build_network(config: TrainConfig, n_classes: int, *, weights_dir: Path | No
     Raises:
         WeightsError: the ImageNet weights are neither there nor can be downloaded, or are damaged or foreign.
     """
+    if config.members > 1:
+        alone = replace(config, members=1)
+        return _side_by_side([build_network(alone, n_classes) for _ in range(config.members)])
     if config.network == "convnet":
         return _convnet(config, n_classes)
+    if config.network == "resnet18_half":
+        return _half_resnet(n_classes, config.dropout)
     backbone = torchvision.models.get_model(config.network, weights=None)
     if config.weights == IMAGENET:
         _load_imagenet(backbone, config.network, weights_dir or Path())
@@ -186,6 +210,61 @@ def _resnet(backbone: nn.Module, n_classes: int, dropout: float) -> Network:
     return _pooled(features, backbone.get_submodule("fc"), n_classes, dropout)
 
 
+def _half_resnet(n_classes: int, dropout: float) -> Network:
+    """ResNet-18 (He et al. 2016) of one-channel scans with half the filters everywhere, begun as torchvision's."""
+    filters = HALF_FILTERS
+    layers: OrderedDict[str, nn.Module] = OrderedDict(
+        conv1=nn.Conv2d(1, filters, kernel_size=7, stride=2, padding=3, bias=False),
+        bn1=nn.BatchNorm2d(filters),
+        relu=nn.ReLU(inplace=True),
+        maxpool=nn.MaxPool2d(kernel_size=3, stride=2, padding=1),
+        layer1=nn.Sequential(BasicBlock(filters, filters), BasicBlock(filters, filters)),
+    )
+    for stage in (2, 3, 4):
+        before, filters = filters, 2 * filters
+        shortcut = nn.Sequential(nn.Conv2d(before, filters, 1, stride=2, bias=False), nn.BatchNorm2d(filters))
+        layers[f"layer{stage}"] = nn.Sequential(
+            BasicBlock(before, filters, stride=2, downsample=shortcut), BasicBlock(filters, filters)
+        )
+    features = nn.Sequential(layers)
+    for module in features.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+    return Network(features, nn.AdaptiveAvgPool2d(1), nn.Linear(filters, n_classes), dropout)
+
+
+def _side_by_side(members: Sequence[Network]) -> Network:
+    """Residual networks of one kind as a single one with grouped convolutions, which computes all of them at once."""
+    features = deepcopy(members[0].features)
+    for name, module in members[0].features.named_modules():
+        same = [member.features.get_submodule(name) for member in members]
+        if isinstance(module, nn.Conv2d | nn.BatchNorm2d):
+            features.set_submodule(name, _wide(module, same))  # type: ignore[arg-type]
+    heads = [member.head for member in members]
+    width = sum(member.n_vectors for member in members)
+    head = nn.Linear(width, members[0].head.out_features)  # type: ignore[arg-type]
+    with torch.no_grad():
+        head.weight.copy_(torch.cat([item.weight for item in heads], dim=1) / len(members))  # type: ignore[arg-type]
+        head.bias.copy_(torch.stack([item.bias for item in heads]).mean(dim=0))  # type: ignore[arg-type]
+    return Network(features, members[0].pool, head, members[0].dropout.p, len(members))
+
+
+def _wide(one: nn.Conv2d | nn.BatchNorm2d, members: Sequence[nn.Module]) -> nn.Module:
+    """The same layer of several networks as one: what each has learned, and no weights between them."""
+    n = len(members)
+    if isinstance(one, nn.BatchNorm2d):
+        wide: nn.Module = nn.BatchNorm2d(n * one.num_features)
+    else:
+        shared = one.in_channels == 1  # all look at the one scan
+        wide = nn.Conv2d(
+            one.in_channels if shared else n * one.in_channels, n * one.out_channels, one.kernel_size, one.stride,  # type: ignore[arg-type]
+            one.padding, groups=1 if shared else n, bias=False,  # type: ignore[arg-type]
+        )  # fmt: skip
+    with torch.no_grad():
+        wide.weight.copy_(torch.cat([member.weight for member in members]))  # type: ignore[operator, arg-type]
+    return wide
+
+
 def _densenet(backbone: nn.Module, n_classes: int, dropout: float) -> Network:
     features = nn.Sequential(OrderedDict(features=backbone.get_submodule("features"), relu=nn.ReLU()))
     return _pooled(features, backbone.get_submodule("classifier"), n_classes, dropout)
@@ -213,7 +292,7 @@ _PARTS: dict[str, Callable[[nn.Module, int, float], Network]] = {
     "mobilenet_v3_small": _mobilenet,
     "efficientnet_b0": _efficientnet,
 }
-assert {"convnet", *_PARTS} == set(NETWORKS)
+assert {*WITHOUT_IMAGENET, *_PARTS} == set(NETWORKS)
 
 
 def _use_one_channel(backbone: nn.Module) -> None:

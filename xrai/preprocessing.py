@@ -13,6 +13,10 @@ if TYPE_CHECKING:  # torch takes seconds to import, and building a dataset does 
     import torch
 
 
+MIN_STD = 0.03
+"""A scan with less contrast than that is all but blank: its noise is not blown up any further."""
+
+
 @dataclass(frozen=True)
 class Preprocessing:
     """The parameters of the way from pixels to a network's input.
@@ -22,12 +26,15 @@ class Preprocessing:
         input_size: side in pixels of what the network sees.
         mean: mean grey value, 0 to 1, subtracted.
         std: standard deviation of grey values, above 0, divided by.
+        per_scan: whether each scan is standardised with its own mean and deviation instead, so that exposure and
+            contrast make no difference.
     """
 
     stored_size: int
     input_size: int
     mean: float
     std: float
+    per_scan: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """The parameters as plain JSON-able values."""
@@ -36,10 +43,19 @@ class Preprocessing:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Preprocessing:
         """The parameters read back from a card."""
-        return cls(int(values["stored_size"]), int(values["input_size"]), float(values["mean"]), float(values["std"]))
+        return cls(
+            int(values["stored_size"]),
+            int(values["input_size"]),
+            float(values["mean"]),
+            float(values["std"]),
+            bool(values.get("per_scan", False)),  # cards up to version 3 do not say
+        )
 
     def standardise(self, greys: torch.Tensor) -> torch.Tensor:
-        """Grey values in 0 to 1 brought to about zero mean and unit spread, shape kept."""
+        """Greys (N, 1, H, W) in 0 to 1 brought to about zero mean and unit spread."""
+        if self.per_scan:
+            mean, std = greys.mean(dim=(2, 3), keepdim=True), greys.std(dim=(2, 3), keepdim=True)
+            return (greys - mean) / std.clamp_min(MIN_STD)
         return (greys - self.mean) / self.std
 
     def __call__(self, pixels: np.ndarray) -> torch.Tensor:

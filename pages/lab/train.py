@@ -188,7 +188,8 @@ def _controls(chosen: dict[str, Any], key: str) -> dict[str, Any]:
     values = {"weights": st.session_state.get(f"weights_{key}", chosen["weights"])}
     origin = _origin(values["weights"])
     imposed = origin.config.shape if origin else {}
-    fixed = set(imposed) if imposed.get("network") == "convnet" else set(imposed) & {"network"}
+    free = {"greys"} if imposed.get("network") == "convnet" else {"greys", "image_size"}
+    fixed = set(imposed) - free
     if values["weights"] == SCRATCH:
         imposed, fixed = {"head_epochs": 0}, set(GROUPS[LEARNED])
     chosen = chosen | imposed

@@ -16,20 +16,21 @@ LEARNED, CONVNET = marked("Start from learned weights"), marked("Shape of the pl
 MACHINE = marked("Machine")
 GROUPS = {
     marked("Learning"): (
-        "learning_rate", "optimizer", "schedule", "weight_decay", "label_smoothing", "dropout", "ema", "keep", "patience",
+        "learning_rate", "optimizer", "schedule", "weight_decay", "label_smoothing", "dropout", "members", "ema", "keep",
+        "patience",
     ),
     LEARNED: ("head_epochs", "fine_tune"),
-    marked("Variation of the scans"): ("balance", "augment", "erase", "mixup", "flip"),
+    marked("Variation of the scans"): ("balance", "greys", "augment", "erase", "border", "quality", "mixup", "flip"),
     CONVNET: ("blocks", "filters", "dense_layers", "dense_units", "activation"),
     MACHINE: ("precision", "devices", "seed"),
 }  # fmt: skip
 SAID = {
-    "network": marked("network"), "weights": marked("weights"), "image_size": marked("image size"),
+    "network": marked("network"), "weights": marked("weights"), "image_size": marked("image size"), "members": marked("members"),
     "epochs": marked("epochs"), "batch_size": marked("batch size"), "learning_rate": marked("learning rate"),
     "head_epochs": marked("head epochs"), "fine_tune": marked("fine tune"), "optimizer": marked("optimizer"),
     "schedule": marked("schedule"), "weight_decay": marked("weight decay"),
-    "label_smoothing": marked("label smoothing"), "balance": marked("balance"), "augment": marked("augment"),
-    "erase": marked("erase"), "flip": marked("flip"), "mixup": marked("mixup"), "ema": marked("ema"),
+    "label_smoothing": marked("label smoothing"), "balance": marked("balance"), "greys": marked("greys"), "augment": marked("augment"),
+    "erase": marked("erase"), "border": marked("border"), "quality": marked("quality"), "flip": marked("flip"), "mixup": marked("mixup"), "ema": marked("ema"),
     "keep": marked("keep"), "patience": marked("patience"), "seed": marked("seed"), "precision": marked("precision"),
     "devices": marked("devices"), "blocks": marked("blocks"), "filters": marked("filters"),
     "dense_layers": marked("dense layers"), "dense_units": marked("dense units"), "activation": marked("activation"),
@@ -38,16 +39,17 @@ SAID = {
 """What the engine calls settings when it speaks of them."""
 NAMES = SAID | {
     "ema": marked("weight averaging"), "mixup": marked("mixing of scans"), "augment": marked("strength of variation"),
-    "erase": marked("hidden patches"), "flip": marked("mirror left to right"), "patience": marked("early stopping"),
+    "erase": marked("hidden patches"), "border": marked("hidden borders"), "quality": marked("change of sharpness"),
+    "flip": marked("mirror left to right"), "patience": marked("early stopping"),
     "keep": marked("epoch that is kept"), "blocks": marked("convolution blocks"),
     "filters": marked("filters of the first block"), "weights": marked("start from"),
-    "head_epochs": marked("epochs of last layer alone"), "fine_tune": marked("share of rate after that"),
+    "greys": marked("greys measured against"), "members": marked("networks side by side"), "head_epochs": marked("epochs of last layer alone"), "fine_tune": marked("share of rate after that"),
 }  # fmt: skip
 """What pages call them, within a sentence."""
 CHOICES = {
     "scratch": marked("scratch"), "one-cycle": marked("one-cycle"), "cosine": marked("cosine"),
     "constant": marked("constant"), "sampling": marked("sampling"), "loss": marked("loss"), "none": marked("none"),
-    "last": marked("last"), "auto": marked("auto"),
+    "last": marked("last"), "set": marked("all scans"), "scan": marked("each scan"), "auto": marked("auto"),
 }  # fmt: skip
 """Values that say something to people."""
 BY_NAME: dict[str, Field[Any]] = {item.name: item for item in fields(TrainConfig)}

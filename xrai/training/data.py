@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from xrai.augmentation import augment, mix
+from xrai.augmentation import augmented, mix
 from xrai.config import IMAGENET, TrainConfig
 from xrai.dataset import Dataset
 from xrai.errors import TrainingError
@@ -107,7 +107,7 @@ class Feed:
 
     def _varied(self, rows: np.ndarray, generator: torch.Generator) -> Batch:
         config = self.config
-        greys = augment(self._greys(rows), generator, strength=config.augment, erase=config.erase, flip=config.flip)
+        greys = augmented(self._greys(rows), generator, config)
         inputs, (targets, labels) = self.preprocessing.standardise(greys), self._truth(rows)
         if config.mixup > 0:
             inputs, targets = mix(inputs, targets, generator, config.mixup)
@@ -125,10 +125,11 @@ def fit_preprocessing(dataset: Dataset, config: TrainConfig, learned: Preprocess
     Its grey statistics are those with which the weights that it starts from have learned: of the model with the
     preprocessing `learned`, of ImageNet, or else of the train split.
     """
+    sizes, per_scan = (dataset.size, config.image_size), config.greys == "scan"
     if learned is not None:
-        return Preprocessing(dataset.size, config.image_size, learned.mean, learned.std)
+        return Preprocessing(*sizes, learned.mean, learned.std, per_scan)
     if config.weights == IMAGENET:
-        return Preprocessing(dataset.size, config.image_size, *IMAGENET_GREY)
+        return Preprocessing(*sizes, *IMAGENET_GREY, per_scan)
     rows = dataset.rows("train")
     rows = rows[np.linspace(0, len(rows) - 1, min(len(rows), STATISTICS_SCANS)).astype(int)]
     sums = np.zeros(2)
@@ -137,7 +138,7 @@ def fit_preprocessing(dataset: Dataset, config: TrainConfig, learned: Preprocess
         sums += np.array([greys.mean(dtype=np.float64), (greys**2).mean(dtype=np.float64)]) * len(greys)
     mean, mean_square = sums / len(rows)
     std = float(np.sqrt(max(mean_square - mean**2, 1e-6)))
-    return Preprocessing(dataset.size, config.image_size, round(float(mean), 4), round(std, 4))
+    return Preprocessing(*sizes, round(float(mean), 4), round(std, 4), per_scan)
 
 
 def check_dataset(dataset: Dataset) -> None:

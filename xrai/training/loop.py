@@ -88,11 +88,16 @@ def run_epoch(
             loss = loss_of(logits.float(), batch.targets)
             if step is not None:
                 step(loss)
-            outcome.add(loss.item(), logits.detach(), batch.labels)
+            outcome.add(loss.item(), together(logits.detach()), batch.labels)
             if not on_batch(outcome):
                 return outcome
     outcome.whole = True
     return outcome
+
+
+def together(logits: Tensor) -> Tensor:
+    """The answer (N, C) of networks that train side by side and answered each for itself, (N, members, C)."""
+    return logits.mean(dim=1) if logits.ndim == 3 else logits
 
 
 def make_loss(config: TrainConfig, counts: np.ndarray, device: torch.device) -> Callable[[Tensor, Tensor], Tensor]:
@@ -102,6 +107,8 @@ def make_loss(config: TrainConfig, counts: np.ndarray, device: torch.device) -> 
         weight = torch.tensor(counts.sum() / (len(counts) * counts.clip(1)), dtype=torch.float32, device=device)
 
     def loss_of(logits: Tensor, targets: Tensor) -> Tensor:
+        if logits.ndim == 3:  # each member learns for itself: the mean of their losses, not the loss of their mean
+            logits, targets = logits.flatten(0, 1), targets.repeat_interleave(logits.shape[1], dim=0)
         return functional.cross_entropy(logits, targets, weight=weight, label_smoothing=config.label_smoothing)
 
     return loss_of
