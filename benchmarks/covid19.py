@@ -12,24 +12,21 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 from sklearn.model_selection import StratifiedKFold, train_test_split
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from xrai.checkpoint import Checkpoint
+from benchmarks.folds import fold_of
 from xrai.cli.parser import add_settings
 from xrai.cli.places import dataset_path
 from xrai.cli.runs import base_settings
 from xrai.config import TrainConfig
 from xrai.dataset import Dataset, open_dataset
 from xrai.evaluation import predict_rows, report
-from xrai.settings import checkpoints_dir
 from xrai.training import train
 
 TEST_COPIES = Path(__file__).with_name("covid19-test-copies.txt").read_text(encoding="utf-8").split()
@@ -91,18 +88,10 @@ def predicted(
 ) -> np.ndarray:
     """Probabilities of the rows held out, by a model trained on the rest in a folder that goes afterwards."""
     assert not set(learned) & set(held_out)
-    with tempfile.TemporaryDirectory(dir=checkpoints_dir(), prefix=".fold-") as folder:
-        file = Path(folder) / "fold.hdf5"
-        with h5py.File(dataset.path, "r", locking=False) as source, h5py.File(file, "w") as target:
-            target.attrs.update(source.attrs)
-            for name, column in source.items():
-                if isinstance(column, h5py.Dataset):
-                    target[name] = splits if name == "split" else column[()][rows]
-        checkpoint = Checkpoint(Path(folder))
-        with open_dataset(file) as fold:
-            card = train(config, fold, checkpoint)
-            assert card
-            return predict_rows(checkpoint.load_network(card), card, fold, fold.rows("test"))
+    with fold_of(dataset, rows, splits) as (fold, checkpoint):
+        card = train(config, fold, checkpoint)
+        assert card
+        return predict_rows(checkpoint.load_network(card), card, fold, fold.rows("test"))
 
 
 def summary(repeats: list[dict[str, Any]]) -> dict[str, Any]:

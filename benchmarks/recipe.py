@@ -1,0 +1,103 @@
+"""How well a recipe carries over to scans that look unlike those it learned from, by cross-validation within train.
+
+    python benchmarks/recipe.py data/chest_xray.hdf5 [--folds 2 4] [any setting of `xrai train`]
+
+For datasets of two classes. The test split is left out altogether. The scans of the first class are cut into four parts
+by look, those of one patient together (k-means of thumbnails), those of the second at random by patient. A fold learns
+from three parts and is judged by the fourth: as it is, and changed in each way of `xrai.shifts`. Prints a table: the
+AUC as it is, its mean and its worst over all the changes, and the mean of sensitivity and specificity where the
+likelier class is called. Always the last epoch is kept, so that none is chosen by the scans that judge.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from sklearn.cluster import KMeans
+from sklearn.decomposition import PCA
+from sklearn.metrics import balanced_accuracy_score, roc_auc_score
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from benchmarks.folds import fold_of
+from xrai.cli.parser import add_settings
+from xrai.cli.places import dataset_path
+from xrai.cli.runs import base_settings
+from xrai.config import TrainConfig
+from xrai.dataset import Dataset, open_dataset
+from xrai.kit import load_kit
+from xrai.training import train
+
+PARTS, SIDE, AXES = 4, 32, 20
+MEASURES = ("AUC", "mean over changes", "worst change", "balanced accuracy", "mean over changes")
+
+
+def main() -> None:
+    """Train the folds, print a line each, and their mean."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("dataset")
+    parser.add_argument("--folds", type=int, nargs="+", choices=range(1, PARTS + 1), default=range(1, PARTS + 1))
+    add_settings(parser)
+    options = parser.parse_args()
+    config = replace(TrainConfig(**base_settings(options)), keep="last")
+    print(" ".join(config.arguments()))
+    print(f"{'fold':6}" + "".join(f"{name:>20}" for name in MEASURES))
+    with open_dataset(dataset_path(options.dataset)) as dataset:
+        rows = np.flatnonzero(~np.isin(np.arange(len(dataset)), dataset.rows("test")))
+        parts = cut(dataset, rows)
+        results = []
+        for number in options.folds:
+            results.append(judged(dataset, rows, parts == number - 1, config))
+            print_line(str(number), results[-1])
+    print_line("mean", np.mean(results, axis=0))
+
+
+def cut(dataset: Dataset, rows: np.ndarray) -> np.ndarray:
+    """The part that each row belongs to, 0 to `PARTS` - 1."""
+    labels, patients = dataset.labels[rows], dataset.patients[rows].astype(str)
+    parts = np.empty(len(rows), int)
+    for label in range(len(dataset.classes)):
+        of_class = np.flatnonzero(labels == label)
+        names, who = np.unique(patients[of_class], return_inverse=True)
+        if label == 0:
+            looks = np.stack([thumbnail(dataset.images([row])[0]) for row in rows[of_class]])
+            mean_looks = np.stack([looks[who == number].mean(axis=0) for number in range(len(names))])
+            axes = PCA(AXES, random_state=0).fit_transform(mean_looks)
+            part_of = KMeans(PARTS, n_init=10, random_state=0).fit_predict(axes)  # type: ignore[arg-type]
+        else:
+            part_of = np.random.default_rng(0).permutation(len(names)) % PARTS
+        parts[of_class] = part_of[who]
+    return parts
+
+
+def thumbnail(square: np.ndarray) -> np.ndarray:
+    """A scan's greys on a coarse grid, float (SIDE²,)."""
+    return np.asarray(Image.fromarray(square).resize((SIDE, SIDE), Image.Resampling.BOX), float).ravel() / 255
+
+
+def judged(dataset: Dataset, rows: np.ndarray, held_out: np.ndarray, config: TrainConfig) -> np.ndarray:
+    """`MEASURES` of a model that has not seen the rows held out."""
+    with fold_of(dataset, rows, held_out.astype(np.uint8)) as (fold, checkpoint):
+        card = train(config, fold, checkpoint)
+        assert card
+        answers = load_kit(checkpoint, card).validation
+    assert answers
+    scores = answers.logits[:, 1] - answers.logits[:, 0]
+    changed = [logits[:, 1] - logits[:, 0] for logits in answers.shifted]
+    aucs = [roc_auc_score(answers.labels, item) for item in (scores, *changed)]
+    called = [balanced_accuracy_score(answers.labels, item >= 0) for item in (scores, *changed)]
+    return np.array([aucs[0], np.mean(aucs[1:]), min(aucs[1:]), called[0], np.mean(called[1:])])
+
+
+def print_line(name: str, values: np.ndarray) -> None:
+    """A line of the table, to see at once."""
+    print(f"{name:6}" + "".join(f"{value:20.4f}" for value in values), flush=True)
+
+
+if __name__ == "__main__":
+    main()
