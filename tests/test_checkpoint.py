@@ -88,15 +88,16 @@ def test_card_comes_back_as_it_was_written(model):
 
 def test_card_is_json_with_its_format_and_version(model):
     values = json.loads((model.folder / CARD).read_text(encoding="utf-8"))
-    assert (values["format"], values["version"]) == ("xrai-model", 3)
+    assert (values["format"], values["version"]) == ("xrai-model", 4)
 
 
-@pytest.mark.parametrize("version", [1, 2, 3])
-def test_cards_of_this_version_and_the_one_before_are_read(model, version):
+@pytest.mark.parametrize("version", [1, 2, 3, 4])
+def test_cards_of_this_version_and_those_before_are_read(model, version):
     edit_card(model, version=version)
     assert model.card() == a_card()
     config = {name: value for name, value in asdict(CONFIG_OF).items() if name not in ("head_epochs", "fine_tune")}
-    edit_card(model, config=config)
+    steps = {name: value for name, value in asdict(a_card().preprocessing).items() if name != "per_scan"}
+    edit_card(model, config=config, preprocessing=steps)
     assert model.card() == a_card()
 
 
