@@ -37,7 +37,7 @@ TINY = [
 ]  # fmt: skip
 TINY_SHAPE = {
     "network": "convnet", "image_size": 32, "blocks": 2, "filters": 2, "dense_units": 4, "dense_layers": 1,
-    "activation": "relu",
+    "activation": "relu", "greys": "set",
 }  # fmt: skip
 EVALUATION = {
     "accuracy", "accuracy_interval", "balanced_accuracy", "auc", "auc_interval", "classes", "confusion_matrix",

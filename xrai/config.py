@@ -290,8 +290,7 @@ class TrainConfig:
     @property
     def shape(self) -> dict[str, Any]:
         """The settings that decide the network's layers and what they see."""
-        left_out = () if self.network == "convnet" else CONVNET_SHAPE
-        return {name: getattr(self, name) for name in SHAPE if name not in left_out}
+        return {name: getattr(self, name) for name in SHAPE if concerns(name, self.network)}
 
     def to_dict(self) -> dict[str, Any]:
         """The settings as plain JSON-able values."""
@@ -323,7 +322,7 @@ class TrainConfig:
         Raises:
             SettingsError: only ResNets can, and from the same weights they would stay the same.
         """
-        if self.members > 1 and not self.network.startswith("resnet"):
+        if self.members > 1 and not concerns("members", self.network):
             raise SettingsError(
                 "Only ResNets can learn several side by side: choose one of them as the network, or set “members” to 1."
             )
@@ -359,6 +358,13 @@ class TrainConfig:
 def convnet_filters(first: int, block: int) -> int:
     """Filters of a convnet's block, counted from 0: doubled from block to block, up to 512."""
     return min(first * 2**block, 512)
+
+
+def concerns(setting: str, network: str) -> bool:
+    """Whether a setting makes a difference to a network."""
+    if setting in CONVNET_SHAPE:
+        return network == "convnet"
+    return setting != "members" or network.startswith("resnet")
 
 
 def defaults() -> dict[str, Any]:

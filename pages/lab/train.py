@@ -15,7 +15,7 @@ from pages.shared.jobs import say_how_it_ended, stop_button, watch
 from pages.shared.page import head, stated_errors
 from pages.shared.previews import show_layers, show_preview
 from pages.shared.runs import downloads, heading, show_curves, show_progress
-from pages.shared.settings import CONVNET, GROUPS, LEARNED, MAIN, control, explanation, in_words, label_of, name_of
+from pages.shared.settings import GROUPS, LEARNED, MAIN, control, explanation, in_words, label_of, name_of
 from pages.shared.sweeps import show_sweep
 from pages.shared.ways import (
     NEW_RUN,
@@ -28,7 +28,7 @@ from pages.shared.ways import (
 from pages.shared.words import listed, nice, plain, span
 from xrai import jobs
 from xrai.checkpoint import CONFIG, Card, Checkpoint, list_checkpoints, list_models, open_checkpoint
-from xrai.config import FROM_MODEL, IMAGENET, PRESETS, SCRATCH, TrainConfig, defaults, worded
+from xrai.config import FROM_MODEL, IMAGENET, PRESETS, SCRATCH, TrainConfig, concerns, defaults, worded
 from xrai.dataset import list_datasets, open_dataset
 from xrai.errors import CheckpointError, JobError, SettingsError
 from xrai.language import marked, number, told, told_whole, tr, trn
@@ -200,9 +200,11 @@ def _controls(chosen: dict[str, Any], key: str) -> dict[str, Any]:
         for name in names:
             with grid.cell():
                 options = (SCRATCH, IMAGENET, *models) if name == "weights" else ()
-                idle = name in GROUPS[CONVNET] and values["network"] != "convnet"
+                idle = not concerns(name, values.get("network", chosen["network"]))
                 disabled = idle or name in fixed
                 values[name] = control(name, chosen[name], key_of[name], disabled=disabled, options=options)
+                if idle:
+                    values[name] = defaults()[name]
 
     put(MAIN, 5, 150)
     if origin:

@@ -10,7 +10,7 @@ from pages.shared.runs import STATUS
 from pages.shared.settings import shown_value
 from pages.shared.words import harmless, local_time, whole
 from xrai import models
-from xrai.config import CONVNET_SHAPE, defaults
+from xrai.config import concerns, defaults
 from xrai.language import marked, tr
 from xrai.models import Summary
 
@@ -45,9 +45,8 @@ def value_of(item: Summary, setting: str) -> Any:
     """A setting of a run; None where it is not known or makes no difference there."""
     if not item.config:
         return None
-    shapes_convnet = setting in CONVNET_SHAPE
     values = defaults() | item.config
-    return None if shapes_convnet and values["network"] != "convnet" else values[setting]
+    return values[setting] if concerns(setting, values["network"]) else None
 
 
 def created_on(item: Summary) -> datetime | None:
