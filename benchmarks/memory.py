@@ -25,16 +25,17 @@ from xrai.networks import build_network
 from xrai.training.loop import make_loss, make_optimizer
 
 RUNS = (
-    ("convnet", 96, 16),
-    ("convnet", 512, 32),
-    ("resnet18", 128, 32),
-    ("resnet18", 128, 128),
-    ("resnet50", 160, 8),
-    ("densenet121", 160, 16),
-    ("mobilenet_v3_small", 224, 32),
-    ("efficientnet_b0", 128, 16),
+    ("convnet", 96, 16, 1),
+    ("convnet", 512, 32, 1),
+    ("resnet18", 128, 32, 1),
+    ("resnet18", 128, 128, 1),
+    ("resnet18_half", 128, 64, 4),
+    ("resnet50", 160, 8, 1),
+    ("densenet121", 160, 16, 1),
+    ("mobilenet_v3_small", 224, 32, 1),
+    ("efficientnet_b0", 128, 16, 1),
 )
-"""Network, side in pixels and batch size."""
+"""Network, side in pixels, batch size and members."""
 
 STEPS = 2
 
@@ -43,20 +44,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--precision", choices=("32", "bf16"), default="32")
     parser.add_argument("--optimizer", choices=("adamw", "adam", "sgd"), default="adamw")
-    parser.add_argument("--one", nargs=3, metavar=("NETWORK", "SIDE", "BATCH"), help=argparse.SUPPRESS)
+    parser.add_argument("--one", nargs=4, metavar=("NETWORK", "SIDE", "BATCH", "MEMBERS"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
-        name, side, batch = options.one
-        print(measure(_config(name, side, batch, options)))
+        name, side, batch, members = options.one
+        print(measure(_config(name, side, batch, members, options)))
         return
-    print(f"{'network':20} {'side':>5} {'batch':>6} {'estimate MB':>12} {'measured MB':>12} {'ratio':>6}")
-    for name, side, batch in RUNS:
-        estimate = memory_needed(_config(name, side, batch, options), 2)
-        measured = _measured_elsewhere(name, side, batch, options)
-        print(
-            f"{name:20} {side:5} {batch:6} {estimate / 1e6:12,.0f} {measured / 1e6:12,.0f} {estimate / measured:6.2f}",
-            flush=True,
-        )
+    heads = ("side", "batch", "members", "estimate MB", "measured MB", "ratio")
+    print(f"{'network':20}" + "".join(f"{head:>12}" for head in heads))
+    for name, side, batch, members in RUNS:
+        estimate = memory_needed(_config(name, side, batch, members, options), 2)
+        measured = _measured_elsewhere((name, side, batch, members), options)
+        sizes = "".join(f"{size / 1e6:12,.0f}" for size in (estimate, measured))
+        print(f"{name:20}{side:12}{batch:12}{members:12}{sizes}{estimate / measured:12.2f}", flush=True)
 
 
 def measure(config: TrainConfig) -> int:
@@ -78,18 +78,21 @@ def measure(config: TrainConfig) -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def _measured_elsewhere(name: str, side: int, batch: int, options: argparse.Namespace) -> int:
-    command = [sys.executable, __file__, "--one", name, str(side), str(batch)]
+def _measured_elsewhere(run: tuple[str, int, int, int], options: argparse.Namespace) -> int:
+    command = [sys.executable, __file__, "--one", *map(str, run)]
     command += ["--precision", options.precision, "--optimizer", options.optimizer]
     environment = os.environ | {"CUDA_VISIBLE_DEVICES": ""}
     return int(subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout)
 
 
-def _config(name: str, side: int | str, batch: int | str, options: argparse.Namespace) -> TrainConfig:
+def _config(
+    name: str, side: int | str, batch: int | str, members: int | str, options: argparse.Namespace
+) -> TrainConfig:
     return TrainConfig(
         network=name,
         image_size=int(side),
         batch_size=int(batch),
+        members=int(members),
         precision=options.precision,
         optimizer=options.optimizer,
     )

@@ -54,6 +54,13 @@ def processor_only(monkeypatch, tmp_path):
 
 
 class TestLayers:
+    def test_members_are_groups(self):
+        alone, two = config("resnet18_half"), config("resnet18_half", members=2)
+        assert "Convolution 3×3 in 2 groups" in kinds(two)
+        assert [item.name for item in layers(two, 2)] == [item.name for item in layers(alone, 2)]
+        assert len(stages(layers(two, 2))) == len(stages(layers(alone, 2)))
+        assert memory_needed(two, 2) > memory_needed(alone, 2)
+
     @pytest.mark.parametrize("name", NETWORKS)
     def test_parameters_add_up(self, name):
         with torch.device("meta"):

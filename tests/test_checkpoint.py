@@ -322,6 +322,8 @@ NONSENSE = {
     "another size than the network's": {"preprocessing": STEPS | {"input_size": 64}},
     "no size": {"preprocessing": STEPS | {"stored_size": 0}},
     "a spread of nothing": {"preprocessing": STEPS | {"std": 0.0}},
+    "greys measured otherwise than in training": {"preprocessing": STEPS | {"per_scan": True}},
+    "no word on how greys are measured": {"preprocessing": STEPS | {"per_scan": "false"}},
     "an anchor of nothing": {"heatmap": {"Grad-CAM": {"CLEAR": 1.0, "OPACITY": 0.0}}},
     "an anchor missing": {"heatmap": {"Grad-CAM": {"CLEAR": 1.0}}},
     "no dataset": {"dataset": None},

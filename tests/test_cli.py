@@ -499,6 +499,14 @@ def test_a_sweep_over_a_start_model_takes_over_its_shape(call, model, practice):
     assert (config.weights, config.shape) == ("m", TINY_SHAPE)
 
 
+def test_what_another_network_has_no_use_for_is_not_taken_over(call, home, practice):
+    """Members of a starting model once gave a sentence on a setting that nobody had made."""
+    two = ["--network", "resnet18_half", "--members", 2, "--image-size", 32, "--epochs", 1, "--batch-size", 16]
+    assert call("train", practice, "--name", "two", *two).status == 0
+    printed = call("train", practice, "--name", "d", "--weights", "two", "--network", "densenet121", "--epochs", 1)
+    assert_one_sentence(printed, "layers of another kind or size")
+
+
 def test_a_run_takes_over_the_network_of_the_model_it_starts_from(call, model, practice):
     usual = ["--weights", "m", "--epochs", 1, "--batch-size", 16]
     assert call("train", practice, "--name", "a", *usual).status == 0

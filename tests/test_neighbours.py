@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from xrai.neighbours import Neighbours, fit_neighbours
+from xrai import neighbours
+from xrai.neighbours import N_COMPONENTS, Neighbours, fit_neighbours
 
 
 def some(n=60, k=100, seed=0):
@@ -43,6 +44,17 @@ def test_fewer_patients_than_asked_for_are_all_given():
 def test_a_single_scan_will_do():
     known = fit_neighbours(np.ones((1, 5), np.float32), [0], [3], ["p"])
     assert [item.row for item in known.nearest(np.ones(5, np.float32))] == [3]
+
+
+def test_of_many_features_nearly_the_same_is_found(monkeypatch):
+    features, labels, rows, patients = some()
+    exact = fit_neighbours(features, labels, rows, patients)
+    monkeypatch.setattr(neighbours, "MAX_EXACT", 10)
+    quick = fit_neighbours(features, labels, rows, patients)
+    assert quick.axes.shape == (min(60, N_COMPONENTS), features.shape[1])
+    for feature in features[:5]:
+        rows_of = [[item.row for item in found.nearest(feature, 3)] for found in (exact, quick)]
+        assert rows_of[0] == rows_of[1]
 
 
 def test_what_is_kept_finds_the_same():

@@ -17,6 +17,7 @@ from torch import nn
 from xrai import networks
 from xrai.config import NETWORKS, WITHOUT_IMAGENET, TrainConfig
 from xrai.errors import WeightsError
+from xrai.explanation import evidence_maps, methods_for
 from xrai.networks import Network, build_network, n_parameters, take_over
 
 PRETRAINED = [name for name in NETWORKS if name not in WITHOUT_IMAGENET]
@@ -195,6 +196,16 @@ class TestMembers:
             first, second = parameter.grad.chunk(2)
             assert float(first.abs().sum()) > 0, name
             assert float(second.abs().sum()) == 0, name
+
+    def test_every_method_of_explaining_fits(self):
+        together = made("resnet18_half", members=2).eval()
+        assert methods_for(together) == methods_for(made("resnet18_half"))
+        with torch.inference_mode():
+            expected = together(scans())
+        for method in methods_for(together):
+            logits, maps = evidence_maps(together, scans(), [0, 1], method)
+            assert torch.allclose(logits, expected, atol=1e-4)
+            assert maps.shape[0] == 2
 
     @pytest.mark.parametrize("name", ["resnet18", "resnet50"])
     def test_of_the_other_resnets(self, name):

@@ -383,6 +383,36 @@ class TestTrain:
         assert arguments[arguments.index("--image-size") + 1] == "64"
         assert arguments[arguments.index("--head-epochs") + 1] == "2"
 
+    def test_networks_side_by_side_are_for_resnets(self, dataset_here, started):
+        def named(kind, label):
+            return next(item for item in getattr(app, kind) if item.label == label)
+
+        app = opened(TRAIN)
+        assert named("number_input", "Networks side by side").disabled  # the plain convnet
+        named("selectbox", "Network").select("resnet18_half").run()
+        named("number_input", "Networks side by side").set_value(3).run()
+        named("selectbox", "Network").select("densenet121").run()
+        members = named("number_input", "Networks side by side")
+        assert (members.value, members.disabled) == (1, True)
+        named("selectbox", "Network").select("resnet18_half").run()
+        named("number_input", "Networks side by side").set_value(3).run()
+        button(app, "Start training").click().run()
+        arguments = started[0][0]
+        assert arguments[arguments.index("--members") + 1] == "3"
+
+    def test_run_again_keeps_the_runs_own_greys_though_it_started_from_a_model(self, dataset_here, model, started):
+        write_run("child", "done")
+        asked = json.loads((checkpoints_dir() / "child" / "config.json").read_text())
+        own = {"network": "resnet18", "weights": "chance", "greys": "scan", "image_size": 96}
+        write_json(checkpoints_dir() / "child" / "config.json", asked | {"train": asked["train"] | own})
+        app = opened(TRAIN)
+        app.get("button_group")[0].set_value("Watch a run").run()
+        button(app, "Run again with other settings").click().run()
+        button(app, "Start training").click().run()
+        arguments = started[0][0]
+        assert arguments[arguments.index("--greys") + 1] == "scan"
+        assert arguments[arguments.index("--image-size") + 1] == "96"
+
     def test_a_run_whose_start_is_gone_can_be_run_again(self, dataset_here, started):
         """The form once gave way to a red box when the starting model had been renamed."""
         write_run("child", "done")

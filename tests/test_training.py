@@ -40,7 +40,7 @@ from xrai.training import Outcome, run_epoch, train
 from xrai.training.card import origin_of
 from xrai.training.clock import Clock
 from xrai.training.data import Batch, Feed, fit_preprocessing
-from xrai.training.loop import Averaging, learning_rate_at, make_loss, make_optimizer, together
+from xrai.training.loop import Averaging, learning_rate_at, make_loss, make_optimizer
 from xrai.training.run import _Run
 from xrai.training.state import load_state, optimizer_tensors, restore_optimizer, save_state
 
@@ -158,15 +158,61 @@ def test_networks_learn(home, easy, settings):
     assert card.validation["auc_interval"][0] <= card.validation["auc"] <= card.validation["auc_interval"][1]
 
 
+class FixedAnswer(torch.nn.Module):
+    """Answers the same whatever it sees."""
+
+    def __init__(self, logits):
+        super().__init__()
+        self.logits = logits
+
+    def forward(self, inputs):
+        return self.logits
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
+def test_a_member_moves_as_it_would_alone(optimizer):
+    config = TrainConfig(
+        network="resnet18_half", image_size=32, dropout=0.0, optimizer=optimizer, learning_rate=0.01, weight_decay=0.2
+    )
+    scans = torch.randn(8, 1, 32, 32, generator=torch.Generator().manual_seed(1))
+    targets = torch.nn.functional.one_hot(torch.arange(8) % 2, 2).float()
+
+    def after_a_step(config):
+        torch.manual_seed(0)
+        networks = [build_network(config, 2) for _ in range(1 if config.members > 1 else 3)]
+        for network in networks:
+            loss_of = make_loss(config, np.ones(2), torch.device("cpu"))
+            with torch.no_grad():
+                network.head.bias.zero_()
+            loss_of(network.train()(scans), targets).backward()
+            make_optimizer(config, network).step()
+        return networks
+
+    alone, (three,) = after_a_step(config), after_a_step(replace(config, members=3))
+    heads = 3 * three.head.weight.detach().unflatten(1, (3, -1))
+    for number, network in enumerate(alone):
+        assert torch.allclose(heads[:, number], network.head.weight, atol=1e-4)
+        for name, weights in network.features.named_parameters():
+            own = three.features.get_parameter(name).detach().chunk(3)[number]
+            assert float((own - weights.detach()).abs().median()) < 1e-5, name
+
+
 def test_members_learn_each_for_itself_and_answer_together(home, easy):
-    """Their loss is the mean of each one's, not that of their mean; the card tells of what they say together."""
+    """They learn by the sum of their losses, not by that of their mean; what is told is of what they say together."""
     logits = torch.tensor([[[2.0, 0.0], [0.0, 4.0]]])  # (N, members, C)
     targets = torch.tensor([[1.0, 0.0]])
     loss_of = make_loss(TrainConfig(), np.ones(2), torch.device("cpu"))
     apart = [float(loss_of(logits[:, number], targets)) for number in range(2)]
-    assert float(loss_of(logits, targets)) == pytest.approx(np.mean(apart))
-    assert torch.equal(together(logits), torch.tensor([[1.0, 2.0]]))
-    assert torch.equal(together(logits[:, 0]), logits[:, 0])
+    assert float(loss_of(logits, targets)) == pytest.approx(sum(apart))
+
+    learned: list[float] = []
+    batch = Batch(torch.zeros(1, 1), targets, torch.tensor([0]))
+    outcome = run_epoch(
+        FixedAnswer(logits), [batch], loss_of, Outcome.empty(), step=lambda loss: learned.append(float(loss))
+    )
+    assert learned == [pytest.approx(sum(apart))]
+    assert outcome.loss == pytest.approx(float(loss_of(torch.tensor([[1.0, 2.0]]), targets)))
+    assert outcome.arrays()[0] == pytest.approx(torch.softmax(torch.tensor([[1.0, 2.0]]), dim=1).numpy())
 
     settings = {"network": "resnet18_half", "members": 2, "greys": "scan", "epochs": 2}
     card, checkpoint = run(easy, **settings)
@@ -181,6 +227,17 @@ def test_members_learn_each_for_itself_and_answer_together(home, easy):
     run(easy, "cut", **settings, should_stop=stop_after(3))
     _, cut = run(easy, "cut", **settings, resume=True)
     assert epochs_of(cut) == whole
+
+
+@pytest.mark.parametrize("names", [("CLEAR", "OPACITY"), ("A", "B")], ids=["the same classes", "other classes"])
+def test_members_go_on_from_members(home, easy, tmp_path, names):
+    side_by_side = {"network": "resnet18_half", "members": 2}
+    run(easy, "origin", **side_by_side, epochs=1)
+    other = turned(easy, tmp_path / "other.hdf5", names)
+    card, checkpoint = run(other, "next", **side_by_side, weights="origin", epochs=3, head_epochs=1, ema=0.9)
+    assert (card.config.members, checkpoint.load_network(card).members) == (2, 2)
+    with pytest.raises(WeightsError, match="leave network, image size, members"):
+        run(other, "alone", network="resnet18_half", weights="origin")
 
 
 def test_three_classes(home, three):
@@ -631,8 +688,9 @@ def test_killed_run_goes_on_and_ctrl_c_stops_as_the_button_does(home, easy, monk
     assert (folder / WEIGHTS).read_bytes() == (never_broken.folder / WEIGHTS).read_bytes()
 
 
-def test_two_processes_share_a_run(home, easy):
-    flags = TrainConfig(**SMALL | {"epochs": 2, "devices": 2, "patience": 1}).arguments()
+@pytest.mark.parametrize("network", [{}, {"network": "resnet18_half", "members": 2}], ids=["one", "two members"])
+def test_two_processes_share_a_run(home, easy, network):
+    flags = TrainConfig(**SMALL | {"epochs": 2, "devices": 2, "patience": 1} | network).arguments()
     done = subprocess.run(
         [sys.executable, "-m", "xrai", "train", str(easy), "--name", "two", "--json", *flags],
         cwd=PROJECT, capture_output=True, text=True, timeout=120, check=False,
@@ -1030,7 +1088,7 @@ def test_a_model_to_start_from_that_is_not_there_is_one_sentence(home, easy, req
 
 @pytest.mark.parametrize("other", [{"filters": 8}, {"dense_layers": 2}, {"network": "resnet18"}], ids=str)
 def test_a_model_of_another_shape_is_one_sentence(home, easy, origin, other, capsys):
-    with pytest.raises(WeightsError, match="leave network, image size and convnet settings as that model has them"):
+    with pytest.raises(WeightsError, match="leave network, image size, members and convnet settings as that"):
         run(easy, "m", weights="origin", **other)
     assert [item.name for item in open_checkpoint("m").folder.iterdir()] == [CONFIG]
     config = TrainConfig(**SMALL | {"weights": "origin", "epochs": 1} | other)

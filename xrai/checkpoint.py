@@ -33,8 +33,8 @@ DEFAULT = "default.json"
 """The file beside the models that names the default one; see `models.default`."""
 
 VERSION = 4
-"""Of the card. 1 knows no settings for starting from another model, 2 no calibration and no doubt, 3 no scans
-standardised by themselves; all are read."""
+"""Of the card. 1 knows no settings for starting from another model, 2 no calibration and no doubt, 3 neither
+members, hidden borders and changed sharpness nor scans standardised by themselves; all are read."""
 
 _NAME = re.compile(r"\w[\w .+-]{0,79}")
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
@@ -189,7 +189,8 @@ class Card:
                 raise ValueError("threshold")
         if steps.input_size != self.config.image_size or not 1 <= steps.stored_size <= MAX_STORED_SIZE:
             raise ValueError("sizes")
-        if not (math.isfinite(steps.mean) and 0 < steps.std < math.inf):
+        as_trained = steps.per_scan == (self.config.greys == "scan")
+        if not (as_trained and math.isfinite(steps.mean) and 0 < steps.std < math.inf):
             raise ValueError("grey values")
         if any(not 0 < anchors[name] < math.inf for anchors in self.heatmap.values() for name in self.classes):
             raise ValueError("heatmap")

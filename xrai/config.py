@@ -110,8 +110,8 @@ class TrainConfig:
     )
     members: int = _option(
         1,
-        "ResNets from scratch only: how many networks learn side by side and answer together, by the mean of their "
-        "answers: more are steadier and slower",
+        "ResNets only, and not from imagenet: how many networks learn side by side and answer together, by the mean of "
+        "their answers; more are steadier and slower",
         low=1,
         high=8,
     )

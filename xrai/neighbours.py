@@ -11,6 +11,9 @@ import numpy as np
 N_COMPONENTS = 64
 """Features are kept as so many numbers a scan: the directions in which training scans differ most."""
 
+MAX_EXACT = 4096
+"""Of more features, as several large networks side by side have, the directions are found by chance projections."""
+
 
 class Neighbour(NamedTuple):
     """A training scan that is like another scan.
@@ -96,11 +99,21 @@ def fit_neighbours(
     """
     mean = features.mean(axis=0, dtype=np.float64).astype(np.float32)
     centred = (features - mean).astype(np.float32)
-    _, vectors = np.linalg.eigh((centred.T @ centred).astype(np.float64))  # ascending
-    axes = vectors.T[::-1][:N_COMPONENTS].astype(np.float32)
+    axes = _leading_axes(centred)
     _, numbers = np.unique(np.asarray(patients, dtype=str), return_inverse=True)
     places = _of_length_one(centred @ axes.T)
     return Neighbours(mean, axes, places, np.asarray(labels, np.int64), np.asarray(rows, np.int64), numbers)
+
+
+def _leading_axes(centred: np.ndarray) -> np.ndarray:
+    """The principal axes of vectors (N, K) about their mean, the leading ones first: (at most `N_COMPONENTS`, K)."""
+    if centred.shape[1] > MAX_EXACT:
+        from sklearn.utils.extmath import randomized_svd
+
+        n = min(N_COMPONENTS, *centred.shape)
+        return randomized_svd(centred, n, n_iter=4, random_state=0)[2].astype(np.float32)  # type: ignore[arg-type]
+    _, vectors = np.linalg.eigh((centred.T @ centred).astype(np.float64))  # ascending
+    return vectors.T[::-1][:N_COMPONENTS].astype(np.float32)
 
 
 def _of_length_one(places: np.ndarray) -> np.ndarray:

@@ -166,7 +166,7 @@ def take_over(network: Network, learned: Network, outputs: Sequence[int] | None 
     except (IndexError, RuntimeError, ValueError) as error:
         raise WeightsError(
             "The model to start from has layers of another kind or size than this run asks for: "
-            "leave network, image size and convnet settings as that model has them."
+            "leave network, image size, members and convnet settings as that model has them."
         ) from error
 
 
@@ -250,7 +250,7 @@ def _side_by_side(members: Sequence[Network]) -> Network:
 
 
 def _wide(one: nn.Conv2d | nn.BatchNorm2d, members: Sequence[nn.Module]) -> nn.Module:
-    """The same layer of several networks as one: what each has learned, and no weights between them."""
+    """The same layer of several untrained networks as one: as each begins, and no weights between them."""
     n = len(members)
     if isinstance(one, nn.BatchNorm2d):
         wide: nn.Module = nn.BatchNorm2d(n * one.num_features)

@@ -48,7 +48,7 @@ class Preprocessing:
             int(values["input_size"]),
             float(values["mean"]),
             float(values["std"]),
-            bool(values.get("per_scan", False)),  # cards up to version 3 do not say
+            values.get("per_scan", False),  # cards up to version 3 do not say
         )
 
     def standardise(self, greys: torch.Tensor) -> torch.Tensor:

@@ -192,6 +192,8 @@ def _controls(chosen: dict[str, Any], key: str) -> dict[str, Any]:
     fixed = set(imposed) - free
     if values["weights"] == SCRATCH:
         imposed, fixed = {"head_epochs": 0}, set(GROUPS[LEARNED])
+    elif st.session_state.get("train_taken") and chosen["weights"] == values["weights"]:
+        imposed = {name: value for name, value in imposed.items() if name in fixed}  # the run had its own of the others
     chosen = chosen | imposed
     key_of = {name: f"{key}_{values['weights']}" if name in imposed else key for name in defaults()}
 
@@ -200,11 +202,11 @@ def _controls(chosen: dict[str, Any], key: str) -> dict[str, Any]:
         for name in names:
             with grid.cell():
                 options = (SCRATCH, IMAGENET, *models) if name == "weights" else ()
+                value, own = chosen[name], key_of[name]
                 idle = not concerns(name, values.get("network", chosen["network"]))
-                disabled = idle or name in fixed
-                values[name] = control(name, chosen[name], key_of[name], disabled=disabled, options=options)
-                if idle:
-                    values[name] = defaults()[name]
+                if idle and name == "members":  # which would be refused
+                    value, own = 1, f"{own}_idle"
+                values[name] = control(name, value, own, disabled=idle or name in fixed, options=options)
 
     put(MAIN, 5, 150)
     if origin:

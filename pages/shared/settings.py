@@ -49,7 +49,8 @@ NAMES = SAID | {
 CHOICES = {
     "scratch": marked("scratch"), "one-cycle": marked("one-cycle"), "cosine": marked("cosine"),
     "constant": marked("constant"), "sampling": marked("sampling"), "loss": marked("loss"), "none": marked("none"),
-    "last": marked("last"), "set": marked("all scans"), "scan": marked("each scan"), "auto": marked("auto"),
+    "last": marked("last"), "set": marked("all scans (set)"),
+    "scan": marked("each scan (scan)"), "auto": marked("auto"),
 }  # fmt: skip
 """Values that say something to people."""
 BY_NAME: dict[str, Field[Any]] = {item.name: item for item in fields(TrainConfig)}

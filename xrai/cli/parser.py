@@ -15,7 +15,10 @@ from xrai.config import TrainConfig, worded
 from xrai.models import SHIPPED
 from xrai.sources import KAGGLE_SETS, PRACTICE, SPLITS
 
-_SHAPE = "With --weights MODEL, the network and its image size are that model's, as far as they are not given."
+_SHAPE = (
+    "With --weights MODEL, the network, its members, the image size and the greys are that model's, as far as they are "
+    "not given."
+)
 
 
 def make_parser() -> argparse.ArgumentParser:

@@ -15,7 +15,7 @@ from xrai import jobs
 from xrai.checkpoint import CONFIG, Card, Checkpoint, open_checkpoint
 from xrai.cli.output import both, document, print_progress, say, with_interval
 from xrai.cli.places import dataset_path, first_file
-from xrai.config import TrainConfig
+from xrai.config import TrainConfig, concerns
 from xrai.errors import CheckpointError, DatasetError, SettingsError
 from xrai.records import write_json
 from xrai.settings import data_dir, home, shown_path
@@ -83,10 +83,10 @@ def layers(options: argparse.Namespace) -> int:
         rows = [asdict(layer) for layer in found]
         document(options, {"layers": rows, "parameters": n_weights, "memory_bytes": needed})
     else:
-        width = max(len(layer.name) for layer in found)
+        width, kind = (max(len(getattr(layer, what)) for layer in found) for what in ("name", "kind"))
         for layer in found:
             shape = " × ".join(map(str, layer.shape))
-            print(f"{layer.name:{width}}  {layer.kind:32} {shape:18} {layer.parameters:>12,}")
+            print(f"{layer.name:{width}}  {layer.kind:{kind}} {shape:18} {layer.parameters:>12,}")
         print(f"{n_weights:,} weights; training needs about {needed / 1e9:.1f} GB of memory")
     _warn_of_memory([config], options.classes)
     return 0
@@ -172,7 +172,11 @@ def base_settings(options: argparse.Namespace) -> dict[str, Any]:
     """The settings that were given, and those taken over from the model that a run starts from."""
     given = given_settings(options)
     start = TrainConfig(weights=given["weights"]).starts_from_model if "weights" in given else None
-    return (open_checkpoint(start).card().config.shape if start else {}) | given
+    if not start:
+        return given
+    learned = open_checkpoint(start).card().config.shape
+    network = given.get("network", learned["network"])
+    return {name: value for name, value in learned.items() if concerns(name, network)} | given
 
 
 def _dataset(options: argparse.Namespace, example: str) -> Path:

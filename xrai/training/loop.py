@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -88,37 +89,54 @@ def run_epoch(
             loss = loss_of(logits.float(), batch.targets)
             if step is not None:
                 step(loss)
-            outcome.add(loss.item(), together(logits.detach()), batch.labels)
+            said = logits.detach()
+            if said.ndim == 3:  # what counts is the answer that members give together, as in validation
+                said = said.mean(dim=1)
+                loss = loss_of(said.float(), batch.targets)
+            outcome.add(loss.item(), said, batch.labels)
             if not on_batch(outcome):
                 return outcome
     outcome.whole = True
     return outcome
 
 
-def together(logits: Tensor) -> Tensor:
-    """The answer (N, C) of networks that train side by side and answered each for itself, (N, members, C)."""
-    return logits.mean(dim=1) if logits.ndim == 3 else logits
-
-
 def make_loss(config: TrainConfig, counts: np.ndarray, device: torch.device) -> Callable[[Tensor, Tensor], Tensor]:
-    """Cross-entropy with the configured smoothing, and with rarer classes counted more where that is asked for."""
+    """Cross-entropy with the configured smoothing, and with rarer classes counted more where that is asked for.
+
+    It takes logits (N, C), or of members (N, members, C), each of which learns for itself: the sum of their losses.
+    """
     weight = None
     if config.balance == "loss":
         weight = torch.tensor(counts.sum() / (len(counts) * counts.clip(1)), dtype=torch.float32, device=device)
 
     def loss_of(logits: Tensor, targets: Tensor) -> Tensor:
-        if logits.ndim == 3:  # each member learns for itself: the mean of their losses, not the loss of their mean
-            logits, targets = logits.flatten(0, 1), targets.repeat_interleave(logits.shape[1], dim=0)
+        if logits.ndim == 3:
+            return torch.stack([loss_of(own, targets) for own in logits.unbind(dim=1)]).sum()
         return functional.cross_entropy(logits, targets, weight=weight, label_smoothing=config.label_smoothing)
 
     return loss_of
 
 
 def make_optimizer(config: TrainConfig, network: nn.Module) -> torch.optim.Optimizer:
-    """The configured optimizer; weight decay pulls filters and dense weights, not biases and normalisation."""
-    decayed = [item for item in network.parameters() if item.ndim > 1]
+    """The configured optimizer; weight decay pulls filters and dense weights, not biases and normalisation.
+
+    Each group's learning rate is the run's times the group's `factor`, which is not 1 for the last layer of several
+    members alone: it holds each one's weights divided by their number, and is to move as theirs would.
+    """
+    n, decay = config.members, config.weight_decay
+    shared = [network.get_parameter("head.weight")] if n > 1 else []
+    decayed = [item for item in network.parameters() if item.ndim > 1 and not any(item is other for other in shared)]
     free = [item for item in network.parameters() if item.ndim <= 1]
-    groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": free, "weight_decay": 0.0}]
+    groups: list[dict[str, Any]] = [
+        {"params": decayed, "weight_decay": decay, "factor": 1.0},
+        {"params": free, "weight_decay": 0.0, "factor": 1.0},
+    ]
+    if shared:
+        factor = 1 / n**2 if config.optimizer == "sgd" else 1 / n
+        pull = decay * (n if config.optimizer == "adamw" else n**2)
+        groups.append({"params": shared, "weight_decay": pull, "factor": factor})
+    for group in groups:
+        group["lr"] = config.learning_rate * group["factor"]
     if config.optimizer == "sgd":
         return torch.optim.SGD(groups, lr=config.learning_rate, momentum=0.9, nesterov=True)
     kind = torch.optim.AdamW if config.optimizer == "adamw" else torch.optim.Adam

@@ -306,7 +306,7 @@ class _Run:
             raise self._diverged()
         rate = self._learning_rate(self._batches_done)
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["factor"]
         self.optimizer.zero_grad(set_to_none=True)
         self.fabric.backward(loss)
         self.optimizer.step()
