@@ -71,18 +71,31 @@ def build(folder: Path, scratch: Path) -> dict[str, float]:
 
 
 def training_step(size: int = 160, n: int = 16) -> dict[str, float]:
-    """One step of ResNet-18 in bfloat16 with channels last, against plain float32."""
+    """One step of ResNet-18 in bfloat16 with channels last, against plain float32; and of halves of it."""
     plain = build_network(TrainConfig(), 2)
-    fast = build_network(TrainConfig(), 2).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    asked = {
+        "whole": {},
+        "half": {"network": "resnet18_half"},
+        "four halves": {"network": "resnet18_half", "members": 4},
+    }
+    networks = {
+        name: build_network(TrainConfig(**settings), 2).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        for name, settings in asked.items()
+    }
     scans = torch.randn(n, 1, size, size)
 
     def step(network: torch.nn.Module, bf16: bool) -> None:
         with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-            loss = network(scans).float().logsumexp(1).mean()
+            loss = network(scans).float().logsumexp(-1).mean()
         loss.backward()
 
-    times = _best({"baseline": lambda: step(plain, False), "fast": lambda: step(fast, True)}, turns=5)
-    return {"bfloat16, channels last / float32": times["baseline"] / times["fast"]}
+    calls = {name: (lambda network=network: step(network, True)) for name, network in networks.items()}
+    times = _best({"baseline": lambda: step(plain, False), **calls}, turns=5)
+    return {
+        "bfloat16, channels last / float32": times["baseline"] / times["whole"],
+        "half ResNet-18 / ResNet-18, both in bfloat16": times["whole"] / times["half"],
+        "four halves side by side / ResNet-18, both in bfloat16": times["whole"] / times["four halves"],
+    }
 
 
 def heatmap(size: int = 160) -> dict[str, float]:
