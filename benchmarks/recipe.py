@@ -18,7 +18,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
@@ -26,6 +25,7 @@ from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.folds import fold_of
+from xrai.audit.looking import shrunk
 from xrai.cli.parser import add_settings
 from xrai.cli.places import dataset_path
 from xrai.cli.runs import base_settings
@@ -66,7 +66,7 @@ def cut(dataset: Dataset, rows: np.ndarray) -> np.ndarray:
         of_class = np.flatnonzero(labels == label)
         names, who = np.unique(patients[of_class], return_inverse=True)
         if label == 0:
-            looks = np.stack([thumbnail(dataset.images([row])[0]) for row in rows[of_class]])
+            looks = np.stack([shrunk(dataset.images([row])[0], SIDE).ravel() / 255 for row in rows[of_class]])
             mean_looks = np.stack([looks[who == number].mean(axis=0) for number in range(len(names))])
             axes = PCA(AXES, random_state=0).fit_transform(mean_looks)
             part_of = KMeans(PARTS, n_init=10, random_state=0).fit_predict(axes)  # type: ignore[arg-type]
@@ -74,11 +74,6 @@ def cut(dataset: Dataset, rows: np.ndarray) -> np.ndarray:
             part_of = np.random.default_rng(0).permutation(len(names)) % PARTS
         parts[of_class] = part_of[who]
     return parts
-
-
-def thumbnail(square: np.ndarray) -> np.ndarray:
-    """A scan's greys on a coarse grid, float (SIDE²,)."""
-    return np.asarray(Image.fromarray(square).resize((SIDE, SIDE), Image.Resampling.BOX), float).ravel() / 255
 
 
 def judged(dataset: Dataset, rows: np.ndarray, held_out: np.ndarray, config: TrainConfig) -> np.ndarray:

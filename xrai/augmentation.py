@@ -129,25 +129,20 @@ def _expose(greys: Tensor, generator: torch.Generator, strength: float) -> Tenso
 
 
 def _hide(greys: Tensor, generator: torch.Generator, share: float) -> Tensor:
-    n, _, height, width = greys.shape
+    n = len(greys)
     sides = PATCH[0] + (PATCH[1] - PATCH[0]) * torch.rand(2, n, generator=generator)
     corners = torch.rand(2, n, generator=generator) * (1 - sides)
     chosen = torch.rand(n, generator=generator) < share
-    rows, columns = (torch.arange(size)[None] / size for size in (height, width))
-    in_rows = (rows >= corners[0][:, None]) & (rows < (corners[0] + sides[0])[:, None])  # (N, H)
-    in_columns = (columns >= corners[1][:, None]) & (columns < (corners[1] + sides[1])[:, None])  # (N, W)
-    patch = (in_rows[:, None, :, None] & in_columns[:, None, None, :] & chosen[:, None, None, None]).to(greys.device)
+    patch = _inside(greys, corners, corners + sides) & chosen[:, None, None, None].to(greys.device)
     return torch.where(patch, greys.mean(dim=(2, 3), keepdim=True), greys)
 
 
 def _frame(greys: Tensor, generator: torch.Generator, share: float) -> Tensor:
-    n, _, height, width = greys.shape
+    n = len(greys)
     chosen = torch.rand(n, generator=generator) < share
-    lost = MAX_FRAME * torch.rand(4, n, 1, generator=generator) * chosen[:, None]  # above, below, left, right
+    lost = MAX_FRAME * torch.rand(4, n, generator=generator) * chosen  # above, below, left, right
     is_air = torch.rand(n, generator=generator) < 0.5
-    rows, columns = (torch.arange(size)[None] / size for size in (height, width))
-    in_rows, in_columns = (rows >= lost[0]) & (rows < 1 - lost[1]), (columns >= lost[2]) & (columns < 1 - lost[3])
-    kept = (in_rows[:, None, :, None] & in_columns[:, None, None, :]).to(greys.device)
+    kept = _inside(greys, lost[0::2], 1 - lost[1::2])
     mean = greys.mean(dim=(2, 3), keepdim=True)
     return torch.where(kept, greys, torch.where(is_air[:, None, None, None].to(greys.device), 0.0, mean))
 
@@ -161,6 +156,14 @@ def _spoil(greys: Tensor, generator: torch.Generator, share: float) -> Tensor:
     soft = resized(resized(greys, max(side // 2, 1)), side)
     grain = torch.randn(greys.shape, generator=generator).to(greys.device)
     return (greys + amount * (soft - greys) + noise * grain).clamp(0, 1)
+
+
+def _inside(greys: Tensor, starts: Tensor, ends: Tensor) -> Tensor:
+    """Where a rectangle of each scan lies, bool (N, 1, H, W); both ends, down and across, are shares of the sides (2, N)."""
+    (down, across), (bottom, right) = (item[:, :, None] for item in (starts, ends))  # (N, 1) each
+    rows, columns = (torch.arange(size)[None] / size for size in greys.shape[2:])
+    in_rows, in_columns = (rows >= down) & (rows < bottom), (columns >= across) & (columns < right)
+    return (in_rows[:, None, :, None] & in_columns[:, None, None, :]).to(greys.device)
 
 
 def _spread(n: int, reach: float, generator: torch.Generator) -> Tensor:

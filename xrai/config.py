@@ -292,6 +292,13 @@ class TrainConfig:
         """The settings that decide the network's layers and what they see."""
         return {name: getattr(self, name) for name in SHAPE if concerns(name, self.network)}
 
+    @property
+    def layer_settings(self) -> tuple[str, ...]:
+        """The names of the settings that decide the network's layers; only a convnet's depend on what it sees."""
+        if self.network == "convnet":
+            return ("network", "image_size", *CONVNET_SHAPE)
+        return ("network", "members")
+
     def to_dict(self) -> dict[str, Any]:
         """The settings as plain JSON-able values."""
         return asdict(self)

@@ -9,7 +9,6 @@ import socket
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import Self
@@ -235,8 +234,8 @@ def _half_resnet(n_classes: int, dropout: float) -> Network:
 
 def _side_by_side(members: Sequence[Network]) -> Network:
     """Residual networks of one kind as a single one with grouped convolutions, which computes all of them at once."""
-    features = deepcopy(members[0].features)
-    for name, module in members[0].features.named_modules():
+    features = members[0].features
+    for name, module in list(features.named_modules()):
         same = [member.features.get_submodule(name) for member in members]
         if isinstance(module, nn.Conv2d | nn.BatchNorm2d):
             features.set_submodule(name, _wide(module, same))  # type: ignore[arg-type]

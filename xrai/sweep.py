@@ -24,7 +24,7 @@ from typing import Any, Literal
 
 from xrai import jobs
 from xrai.checkpoint import CONFIG, Checkpoint, open_checkpoint
-from xrai.config import CONVNET_SHAPE, TrainConfig, defaults, worded
+from xrai.config import TrainConfig, defaults, worded
 from xrai.dataset import open_dataset
 from xrai.errors import CheckpointError, JobError, SettingsError, TrainingError, XraiError
 from xrai.records import HISTORY, last_change, write_json
@@ -422,9 +422,8 @@ def _learned(name: str) -> TrainConfig:
 
 
 def _other_layers(config: TrainConfig, learned: TrainConfig) -> str | None:
-    """The first setting by which two networks have other layers; the image's size decides those of the convnet only."""
-    names = ("network", "image_size", *CONVNET_SHAPE) if config.network == "convnet" else ("network", "members")
-    return next((name for name in names if getattr(config, name) != getattr(learned, name)), None)
+    """The first setting by which two networks have other layers."""
+    return next((name for name in config.layer_settings if getattr(config, name) != getattr(learned, name)), None)
 
 
 def _read(folder: Path) -> Sweep:

@@ -188,8 +188,7 @@ def _controls(chosen: dict[str, Any], key: str) -> dict[str, Any]:
     values = {"weights": st.session_state.get(f"weights_{key}", chosen["weights"])}
     origin = _origin(values["weights"])
     imposed = origin.config.shape if origin else {}
-    free = {"greys"} if imposed.get("network") == "convnet" else {"greys", "image_size"}
-    fixed = set(imposed) - free
+    fixed = set(origin.config.layer_settings) if origin else set()
     if values["weights"] == SCRATCH:
         imposed, fixed = {"head_epochs": 0}, set(GROUPS[LEARNED])
     elif st.session_state.get("train_taken") and chosen["weights"] == values["weights"]:

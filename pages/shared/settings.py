@@ -25,12 +25,13 @@ GROUPS = {
     MACHINE: ("precision", "devices", "seed"),
 }  # fmt: skip
 SAID = {
-    "network": marked("network"), "weights": marked("weights"), "image_size": marked("image size"), "members": marked("members"),
-    "epochs": marked("epochs"), "batch_size": marked("batch size"), "learning_rate": marked("learning rate"),
+    "network": marked("network"), "weights": marked("weights"), "image_size": marked("image size"),
+    "members": marked("members"), "epochs": marked("epochs"), "batch_size": marked("batch size"), "learning_rate": marked("learning rate"),
     "head_epochs": marked("head epochs"), "fine_tune": marked("fine tune"), "optimizer": marked("optimizer"),
     "schedule": marked("schedule"), "weight_decay": marked("weight decay"),
-    "label_smoothing": marked("label smoothing"), "balance": marked("balance"), "greys": marked("greys"), "augment": marked("augment"),
-    "erase": marked("erase"), "border": marked("border"), "quality": marked("quality"), "flip": marked("flip"), "mixup": marked("mixup"), "ema": marked("ema"),
+    "label_smoothing": marked("label smoothing"), "balance": marked("balance"), "greys": marked("greys"),
+    "augment": marked("augment"), "erase": marked("erase"), "border": marked("border"), "quality": marked("quality"),
+    "flip": marked("flip"), "mixup": marked("mixup"), "ema": marked("ema"),
     "keep": marked("keep"), "patience": marked("patience"), "seed": marked("seed"), "precision": marked("precision"),
     "devices": marked("devices"), "blocks": marked("blocks"), "filters": marked("filters"),
     "dense_layers": marked("dense layers"), "dense_units": marked("dense units"), "activation": marked("activation"),
@@ -43,14 +44,15 @@ NAMES = SAID | {
     "flip": marked("mirror left to right"), "patience": marked("early stopping"),
     "keep": marked("epoch that is kept"), "blocks": marked("convolution blocks"),
     "filters": marked("filters of the first block"), "weights": marked("start from"),
-    "greys": marked("greys measured against"), "members": marked("networks side by side"), "head_epochs": marked("epochs of last layer alone"), "fine_tune": marked("share of rate after that"),
+    "greys": marked("greys measured against"), "members": marked("networks side by side"),
+    "head_epochs": marked("epochs of last layer alone"), "fine_tune": marked("share of rate after that"),
 }  # fmt: skip
 """What pages call them, within a sentence."""
 CHOICES = {
     "scratch": marked("scratch"), "one-cycle": marked("one-cycle"), "cosine": marked("cosine"),
     "constant": marked("constant"), "sampling": marked("sampling"), "loss": marked("loss"), "none": marked("none"),
-    "last": marked("last"), "set": marked("all scans (set)"),
-    "scan": marked("each scan (scan)"), "auto": marked("auto"),
+    "last": marked("last"), "set": marked("all scans (set)"), "scan": marked("each scan (scan)"),
+    "auto": marked("auto"),
 }  # fmt: skip
 """Values that say something to people."""
 BY_NAME: dict[str, Field[Any]] = {item.name: item for item in fields(TrainConfig)}

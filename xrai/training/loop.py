@@ -124,17 +124,17 @@ def make_optimizer(config: TrainConfig, network: nn.Module) -> torch.optim.Optim
     members alone: it holds each one's weights divided by their number, and is to move as theirs would.
     """
     n, decay = config.members, config.weight_decay
-    shared = [network.get_parameter("head.weight")] if n > 1 else []
-    decayed = [item for item in network.parameters() if item.ndim > 1 and not any(item is other for other in shared)]
+    shared = network.get_parameter("head.weight") if n > 1 else None
+    decayed = [item for item in network.parameters() if item.ndim > 1 and item is not shared]
     free = [item for item in network.parameters() if item.ndim <= 1]
     groups: list[dict[str, Any]] = [
         {"params": decayed, "weight_decay": decay, "factor": 1.0},
         {"params": free, "weight_decay": 0.0, "factor": 1.0},
     ]
-    if shared:
+    if shared is not None:
         factor = 1 / n**2 if config.optimizer == "sgd" else 1 / n
         pull = decay * (n if config.optimizer == "adamw" else n**2)
-        groups.append({"params": shared, "weight_decay": pull, "factor": factor})
+        groups.append({"params": [shared], "weight_decay": pull, "factor": factor})
     for group in groups:
         group["lr"] = config.learning_rate * group["factor"]
     if config.optimizer == "sgd":
