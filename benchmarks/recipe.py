@@ -4,38 +4,48 @@
 
 For datasets of two classes. The test split is left out altogether. The scans of the first class are cut into four parts
 by look, those of one patient together (k-means of thumbnails), those of the second at random by patient. A fold learns
-from three parts and is judged by the fourth (2,000 scans of it at most), as it is and changed in each way of
-`xrai.shifts`. Prints a table: the AUC as it is, its mean and its worst over all the changes, and the mean of
-sensitivity and specificity where the likelier class is called. Always the last epoch is kept, so that none is chosen by
-the scans that judge.
+from three parts and is judged by the fourth (2,000 scans of it at most), as it is, changed in each way of
+`xrai.shifts`, and with each look of `xrai.borrowing`, and all of them together, from scans of the other class, as if
+the two had been collected the other way round. Prints a table: the AUC as it is, its mean and its worst over all the
+changes, the mean of sensitivity and specificity where the likelier class is called, and the AUC with looks swapped.
+Always the last epoch is kept, so that none is chosen by the scans that judge.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import torch
 from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
+from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.folds import fold_of
 from xrai.audit.looking import shrunk
+from xrai.borrowing import LOOKS
 from xrai.cli.parser import add_settings
 from xrai.cli.places import dataset_path
 from xrai.cli.runs import base_settings
 from xrai.config import TrainConfig
 from xrai.dataset import Dataset, open_dataset
 from xrai.kit import load_kit
+from xrai.networks import Network
+from xrai.preprocessing import Preprocessing, to_greys
 from xrai.training import train
 
 PARTS, SIDE, AXES = 4, 32, 20
 MEASURES = ("AUC", "AUC, changed", "AUC, worst change", "balanced accuracy", "balanced, changed")
+SWAPS: dict[str, tuple[Callable[[Tensor, Tensor], Tensor], ...]]
+SWAPS = {f"{name} swapped": (borrowed,) for name, borrowed in LOOKS.items()} | {"all swapped": tuple(LOOKS.values())}
+BATCH = 64
 
 
 def main() -> None:
@@ -47,7 +57,7 @@ def main() -> None:
     options = parser.parse_args()
     config = replace(TrainConfig(**base_settings(options)), keep="last")
     print(" ".join(config.arguments()))
-    print(f"{'fold':6}" + "".join(f"{name:>20}" for name in MEASURES))
+    print(f"{'fold':6}" + "".join(f"{name:>20}" for name in (*MEASURES, *SWAPS)))
     with open_dataset(dataset_path(options.dataset)) as dataset:
         rows = np.flatnonzero(~np.isin(np.arange(len(dataset)), dataset.rows("test")))
         parts = cut(dataset, rows)
@@ -77,17 +87,41 @@ def cut(dataset: Dataset, rows: np.ndarray) -> np.ndarray:
 
 
 def judged(dataset: Dataset, rows: np.ndarray, held_out: np.ndarray, config: TrainConfig) -> np.ndarray:
-    """`MEASURES` of a model that has not seen the rows held out."""
+    """`MEASURES` of a model that has not seen the rows held out, and its AUC with each of `SWAPS`."""
     with fold_of(dataset, rows, held_out.astype(np.uint8)) as (fold, checkpoint):
         card = train(config, fold, checkpoint)
         assert card
         answers = load_kit(checkpoint, card).validation
+        swapped = swapped_aucs(fold, checkpoint.load_network(card), card.preprocessing)
     assert answers
     scores = answers.logits[:, 1] - answers.logits[:, 0]
     changed = [logits[:, 1] - logits[:, 0] for logits in answers.shifted]
     aucs = [roc_auc_score(answers.labels, item) for item in (scores, *changed)]
     called = [balanced_accuracy_score(answers.labels, item >= 0) for item in (scores, *changed)]
-    return np.array([aucs[0], np.mean(aucs[1:]), min(aucs[1:]), called[0], np.mean(called[1:])])
+    return np.array([aucs[0], np.mean(aucs[1:]), min(aucs[1:]), called[0], np.mean(called[1:]), *swapped])
+
+
+@torch.inference_mode()
+def swapped_aucs(fold: Dataset, network: Network, preprocessing: Preprocessing) -> list[float]:
+    """The AUC on the fold's validation scans when each takes its looks from one of the other class, for each swap."""
+    rows, rng = fold.rows("val"), np.random.default_rng(0)
+    labels = fold.labels[rows]
+    others = np.empty_like(rows)
+    for label in (0, 1):
+        others[labels == label] = rng.choice(rows[labels != label], size=(labels == label).sum())
+
+    def scores(looks: tuple[Callable[[Tensor, Tensor], Tensor], ...]) -> np.ndarray:
+        found = []
+        for start in range(0, len(rows), BATCH):
+            both = (fold.images(part[start : start + BATCH]) for part in (rows, others))
+            greys, lent = (to_greys(torch.from_numpy(part), preprocessing.input_size) for part in both)
+            for borrowed in looks:
+                greys = borrowed(greys, lent)
+            logits = network(preprocessing.standardise(greys))
+            found.append((logits[:, 1] - logits[:, 0]).numpy())
+        return np.concatenate(found)
+
+    return [float(roc_auc_score(labels, scores(looks))) for looks in SWAPS.values()]
 
 
 def print_line(name: str, values: np.ndarray) -> None:

@@ -12,7 +12,7 @@ FLOORS = [
     {"errors", "settings", "config", "records", "language"},
     {
         "scans", "networks", "preprocessing", "augmentation", "metrics", "figures", "heatmaps", "phantoms", "gate",
-        "calibration", "neighbours", "shifts", "convolution", "dense",
+        "calibration", "neighbours", "shifts", "convolution", "dense", "borrowing",
     },
     {
         "audit", "dataset", "sources", "survey", "explanation", "faithfulness", "checkpoint", "report", "blueprint",

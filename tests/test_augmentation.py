@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 import torch
 
-from xrai.augmentation import MAX_FRAME, MAX_NOISE, PATCH, augment, augmented, mix, preview
+from xrai.augmentation import (
+    MAX_FRAME,
+    MAX_NOISE,
+    PATCH,
+    augment,
+    augmented,
+    mix,
+    preview,
+)
 from xrai.config import TrainConfig
 
 SIDE = 64
@@ -40,7 +48,9 @@ class TestAugment:
         greys = noise()
         assert torch.equal(augment(greys, chance(), strength=0, erase=0, flip=False), greys)
 
-    @pytest.mark.parametrize("options", [{}, {"strength": 2, "flip": True, "erase": 1}, {"border": 1}, {"quality": 1}])
+    @pytest.mark.parametrize(
+        "options", [{}, {"strength": 2, "flip": True, "erase": 1}, {"border": 1}, {"quality": 1}, {"borrow": 1}]
+    )
     def test_chance_alone_decides(self, options):
         greys = noise()
         torch.manual_seed(1)
@@ -53,7 +63,7 @@ class TestAugment:
         torch.manual_seed(5)
         expected = torch.rand(3)
         torch.manual_seed(5)
-        augment(noise(), chance(), flip=True, erase=1, border=1, quality=1)
+        augment(noise(), chance(), flip=True, erase=1, border=1, quality=1, borrow=1)
         mix(noise(), torch.eye(16), chance(), 0.2)
         assert torch.equal(torch.rand(3), expected)
 
@@ -61,7 +71,9 @@ class TestAugment:
     @pytest.mark.parametrize("flip", [False, True])
     def test_shape_and_range(self, strength, flip):
         for seed, greys in enumerate((noise(), noise().round(), torch.zeros(4, 1, 32, 32), torch.ones(4, 1, 33, 33))):
-            varied = augment(greys, chance(seed), strength=strength, erase=0.5, flip=flip, border=0.5, quality=0.5)
+            varied = augment(
+                greys, chance(seed), strength=strength, erase=0.5, flip=flip, border=0.5, quality=0.5, borrow=0.5
+            )
             assert varied.shape == greys.shape
             assert varied.dtype == torch.float32
             assert 0 <= float(varied.min()) <= float(varied.max()) <= 1
@@ -69,7 +81,7 @@ class TestAugment:
     def test_the_batch_itself_is_left_alone(self):
         greys = noise()
         before = greys.clone()
-        augment(greys, chance(), strength=1, erase=1, flip=True, border=1, quality=1)
+        augment(greys, chance(), strength=1, erase=1, flip=True, border=1, quality=1, borrow=1)
         assert torch.equal(greys, before)
 
     def test_each_scan_is_varied_by_itself(self):
@@ -78,7 +90,7 @@ class TestAugment:
 
     @pytest.mark.parametrize("n", [1, 2])
     def test_the_smallest_batches(self, n):
-        assert augment(noise(n), chance(), strength=1, erase=1, flip=True).shape[0] == n
+        assert augment(noise(n), chance(), strength=1, erase=1, flip=True, borrow=1).shape[0] == n
 
     def test_more_strength_moves_more(self):
         still = middles(blobs(1))
@@ -166,17 +178,27 @@ class TestAugment:
         assert 0.45 < float((step < before).float().mean()) < 0.75  # softer a little more often
         assert float(step.min()) < 0.8 * before < 1.1 * before < float(step.max())
 
+    @pytest.mark.parametrize("share", [0.25, 1])
+    def test_borrow_changes_some(self, share):
+        greys = noise(400, 32)
+        changed = (augment(greys, chance(), strength=0, erase=0, borrow=share) != greys).any(dim=3).any(dim=2)[:, 0]
+        assert abs(float(changed.float().mean()) - (1 - (1 - share) ** 4)) < 0.07
+
+    def test_what_all_have_alike_is_borrowed_without_a_trace(self):
+        greys = blobs(16)
+        assert torch.allclose(augment(greys, chance(), strength=0, erase=0, borrow=1), greys, atol=1e-3)
+
     def test_a_run_varies_as_its_settings_say(self):
         greys = noise()
-        config = TrainConfig(augment=0.5, erase=0.3, flip=True, border=0.6, quality=0.7)
-        named = {"strength": 0.5, "erase": 0.3, "flip": True, "border": 0.6, "quality": 0.7}
+        config = TrainConfig(augment=0.5, erase=0.3, flip=True, border=0.6, quality=0.7, borrow=0.8)
+        named = {"strength": 0.5, "erase": 0.3, "flip": True, "border": 0.6, "quality": 0.7, "borrow": 0.8}
         assert torch.equal(augmented(greys, chance(1), config), augment(greys, chance(1), **named))
 
     def test_any_device(self):
         """On “meta”, which computes nothing, a tensor on the wrong device raises as it would on a graphics card."""
         for device in ("meta", *(["cuda"] if torch.cuda.is_available() else [])):
             greys = noise().to(device)
-            varied = augment(greys, chance(), strength=1, erase=0.5, flip=True, border=0.5, quality=0.5)
+            varied = augment(greys, chance(), strength=1, erase=0.5, flip=True, border=0.5, quality=0.5, borrow=0.5)
             mixed, targets = mix(greys, torch.eye(16, device=device), chance(), 0.2)
             assert {varied.device.type, mixed.device.type, targets.device.type} == {device}
             assert varied.shape == mixed.shape == greys.shape

@@ -137,20 +137,19 @@ class TestEveryNetwork:
 
 
 class TestHalfResNet:
-    def test_the_layers_of_resnet_18_with_half_the_filters(self):
+    def test_the_layers_of_resnet_18_with_half_the_filters_and_finer_maps(self):
         half, whole = made("resnet18_half"), made("resnet18")
         assert [type(module) for module in half.modules()] == [type(module) for module in whole.modules()]
         n_convolutions = 0
-        for ours, theirs in zip(half.modules(), whole.modules(), strict=True):
+        for (name, ours), theirs in zip(half.named_modules(), whole.modules(), strict=True):
             if isinstance(theirs, nn.Conv2d):
+                stride = (1, 1) if name.startswith("features.layer4") else theirs.stride
                 assert 2 * ours.out_channels == theirs.out_channels
-                assert (ours.kernel_size, ours.stride, ours.padding) == (
-                    theirs.kernel_size,
-                    theirs.stride,
-                    theirs.padding,
-                )
+                assert (ours.kernel_size, ours.stride, ours.padding) == (theirs.kernel_size, stride, theirs.padding)
                 n_convolutions += 1
         assert n_convolutions == 20
+        assert half.eval().features(scans(1, 64)).shape == (1, 256, 4, 4)
+        assert whole.eval().features(scans(1, 64)).shape == (1, 512, 2, 2)
 
     def test_it_begins_as_torchvisions_does(self):
         half, whole = made("resnet18_half"), made("resnet18")

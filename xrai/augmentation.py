@@ -1,4 +1,4 @@
-"""Random variation of training scans, a whole batch at once: other positions, other exposures, hidden patches."""
+"""Random variation of training scans, a batch at once: other positions, exposures and looks, hidden patches."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from xrai.borrowing import LOOKS
 from xrai.config import TrainConfig
 from xrai.preprocessing import resized, to_greys
 
@@ -22,6 +23,7 @@ PATCH = (0.15, 0.4)
 MAX_FRAME = 0.16
 MAX_SHARPENING, MAX_SOFTENING = 0.7, 1.0
 MAX_NOISE = 0.05
+PARTLY = ("greys", "spectrum")
 
 
 def augment(
@@ -33,6 +35,7 @@ def augment(
     flip: bool = False,
     border: float = 0.0,
     quality: float = 0.0,
+    borrow: float = 0.0,
 ) -> Tensor:
     """A batch as the network sees it while training; every scan gets changes of its own.
 
@@ -48,10 +51,14 @@ def augment(
             to the scan's mean.
         quality: the share of scans that are made softer, down to half the resolution, or sharper, and grainy, with
             noise of up to 0.05.
+        borrow: the share of scans that take on the greys of another scan of the batch, and each with the same share its
+            spectrum, its border and its shading (`xrai.borrowing`); greys and spectrum as far as chance will have it.
 
     Returns:
         float (N, 1, H, W), grey values in 0 to 1. What moves in from outside is air, 0.
     """
+    if borrow > 0:
+        greys = _borrow(greys, generator, borrow)
     if strength > 0 or flip:
         greys = _move(greys, generator, strength, flip)
     if strength > 0:
@@ -67,7 +74,7 @@ def augmented(greys: Tensor, generator: torch.Generator, config: TrainConfig) ->
     """`augment` as a run asks for it."""
     return augment(
         greys, generator, strength=config.augment, erase=config.erase, flip=config.flip, border=config.border,
-        quality=config.quality,
+        quality=config.quality, borrow=config.borrow,
     )  # fmt: skip
 
 
@@ -158,8 +165,24 @@ def _spoil(greys: Tensor, generator: torch.Generator, share: float) -> Tensor:
     return (greys + amount * (soft - greys) + noise * grain).clamp(0, 1)
 
 
+def _borrow(greys: Tensor, generator: torch.Generator, share: float) -> Tensor:
+    n = len(greys)
+    for name, borrowed in LOOKS.items():
+        chosen = torch.nonzero(torch.rand(n, generator=generator) < share)[:, 0]
+        others = torch.randperm(n, generator=generator)[: len(chosen)]
+        amount = torch.rand(len(chosen), 1, 1, 1, generator=generator) if name in PARTLY else torch.ones(1)
+        chosen, others, amount = (item.to(greys.device) for item in (chosen, others, amount))
+        own = greys[chosen]
+        if len(own):
+            greys = greys.index_copy(0, chosen, own + amount * (borrowed(own, greys[others]) - own))
+    return greys
+
+
 def _inside(greys: Tensor, starts: Tensor, ends: Tensor) -> Tensor:
-    """Where a rectangle of each scan lies, bool (N, 1, H, W); both ends, down and across, are shares of the sides (2, N)."""
+    """Where a rectangle of each scan lies, bool (N, 1, H, W).
+
+    Both its ends, down and across, are shares of the sides (2, N).
+    """
     (down, across), (bottom, right) = (item[:, :, None] for item in (starts, ends))  # (N, 1) each
     rows, columns = (torch.arange(size)[None] / size for size in greys.shape[2:])
     in_rows, in_columns = (rows >= down) & (rows < bottom), (columns >= across) & (columns < right)

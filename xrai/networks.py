@@ -210,7 +210,11 @@ def _resnet(backbone: nn.Module, n_classes: int, dropout: float) -> Network:
 
 
 def _half_resnet(n_classes: int, dropout: float) -> Network:
-    """ResNet-18 (He et al. 2016) of one-channel scans with half the filters everywhere, begun as torchvision's."""
+    """ResNet-18 (He et al. 2016) of one-channel scans with half the filters everywhere, begun as torchvision's.
+
+    Its last stage does not halve the maps again, as in networks for segmentation (DeepLab, Chen et al. 2015): a place
+    of them stands for 16 pixels instead of 32, so that class activation maps are twice as fine.
+    """
     filters = HALF_FILTERS
     layers: OrderedDict[str, nn.Module] = OrderedDict(
         conv1=nn.Conv2d(1, filters, kernel_size=7, stride=2, padding=3, bias=False),
@@ -220,10 +224,10 @@ def _half_resnet(n_classes: int, dropout: float) -> Network:
         layer1=nn.Sequential(BasicBlock(filters, filters), BasicBlock(filters, filters)),
     )
     for stage in (2, 3, 4):
-        before, filters = filters, 2 * filters
-        shortcut = nn.Sequential(nn.Conv2d(before, filters, 1, stride=2, bias=False), nn.BatchNorm2d(filters))
+        before, filters, stride = filters, 2 * filters, 1 if stage == 4 else 2
+        shortcut = nn.Sequential(nn.Conv2d(before, filters, 1, stride=stride, bias=False), nn.BatchNorm2d(filters))
         layers[f"layer{stage}"] = nn.Sequential(
-            BasicBlock(before, filters, stride=2, downsample=shortcut), BasicBlock(filters, filters)
+            BasicBlock(before, filters, stride=stride, downsample=shortcut), BasicBlock(filters, filters)
         )
     features = nn.Sequential(layers)
     for module in features.modules():

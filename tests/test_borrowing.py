@@ -1,0 +1,77 @@
+"""Borrowed looks: what is borrowed is the other scan's, the rest one's own."""
+
+import numpy as np
+import pytest
+import torch
+
+from xrai.borrowing import LOOKS, with_border, with_greys, with_shading, with_spectrum
+
+SIDE = 64
+
+
+def noise(n, side=SIDE):
+    return torch.rand(n, 1, side, side, generator=torch.Generator().manual_seed(9))
+
+
+@pytest.mark.parametrize("name", LOOKS)
+@pytest.mark.parametrize("side", [32, 33])
+def test_shape_and_range(name, side):
+    for own, others in ((noise(3, side).round(), noise(3, side)), (torch.zeros(1, 1, side, side), noise(1, side))):
+        before = own.clone()
+        looked = LOOKS[name](own, others)
+        assert (looked.shape, looked.dtype) == (own.shape, torch.float32)
+        assert 0 <= float(looked.min()) <= float(looked.max()) <= 1
+        assert torch.equal(own, before)
+
+
+def test_greys_are_the_other_s_in_the_order_of_one_s_own():
+    own, others = noise(4), noise(4).flip(0) ** 2
+    from_dark_to_light = own.flatten(1).argsort(dim=1, stable=True)
+    looked = with_greys(own, others).flatten(1).gather(1, from_dark_to_light)
+    assert torch.equal(looked, others.flatten(1).sort(dim=1).values)
+
+
+def test_a_blurred_scan_becomes_as_sharp_as_the_other_and_stays_where_it_is():
+    """Measured by what is left of it where neighbours are subtracted."""
+    sharp = 0.5 + 0.2 * (noise(8) - 0.5)
+    soft = (sharp + torch.nn.functional.avg_pool2d(sharp, 5, stride=1, padding=2, count_include_pad=False)) / 2
+
+    def edges(greys):
+        return float(greys.diff(dim=3).abs().mean())
+
+    looked = with_spectrum(soft, sharp)
+    assert edges(soft) < 0.7 * edges(sharp)
+    assert edges(looked) == pytest.approx(edges(sharp), rel=0.1)
+    assert edges(with_spectrum(sharp, soft)) == pytest.approx(edges(soft), rel=0.1)
+    means = [item.mean(dim=(1, 2, 3)) for item in (looked, soft)]
+    assert torch.allclose(*means, atol=1e-3)  # what is broad is its own
+    alike = [
+        float(torch.corrcoef(torch.stack([looked[row].flatten(), other.flatten()]))[0, 1])
+        for row in range(8)
+        for other in (soft[row], soft[(row + 1) % 8])
+    ]
+    assert min(alike[::2]) > 0.4
+    assert max(alike[1::2]) < 0.2
+
+
+@pytest.mark.parametrize("side", [32, 33, 64])
+def test_the_spectrum_of_oneself_changes_nothing(side):
+    greys = noise(4, side)
+    assert torch.allclose(with_spectrum(greys, greys), greys, atol=1e-5)
+
+
+@pytest.mark.parametrize("side", [32, 33, 128])
+def test_the_border_is_the_other_s_the_rest_one_s_own(side):
+    looked = with_border(torch.ones(1, 1, side, side), torch.zeros(1, 1, side, side))[0, 0]
+    edge = int(0.1 * side - 0.5)
+    inside = slice(int(np.ceil(0.15 * side)), -int(np.ceil(0.15 * side)))
+    assert not looked[: edge + 1].any() and not looked[:, -edge - 1 :].any()
+    assert (looked[inside, inside] == 1).all()
+    assert torch.allclose(looked, looked.T) and torch.allclose(looked, looked.flip(0))
+
+
+def test_shading_lies_between_the_two_and_details_stay():
+    own = 0.4 + 0.1 * noise(2)
+    ramp = torch.linspace(0, 0.4, SIDE).expand_as(own)
+    change = with_shading(own, own + ramp) - own
+    assert torch.allclose(change[..., 8:-8], ramp[..., 8:-8] / 2, atol=0.01)
