@@ -5,9 +5,9 @@
 For datasets of two classes. The test split is left out altogether. The scans of the first class are cut into four parts
 by look, those of one patient together (k-means of thumbnails), those of the second at random by patient. A fold learns
 from three parts and is judged by the fourth (2,000 scans of it at most), as it is, changed in each way of
-`xrai.shifts`, and with each look of `xrai.borrowing`, and all of them together, from scans of the other class, as if
-the two had been collected the other way round. Prints a table: the AUC as it is, its mean and its worst over all the
-changes, the mean of sensitivity and specificity where the likelier class is called, and the AUC with looks swapped.
+`xrai.shifts`, and with each look of `xrai.borrowing`, and all of them together, borrowed from scans of the other class.
+Prints a table: the AUC as it is, its mean and its worst over all the changes, the mean of sensitivity and specificity
+where the likelier class is called, and the AUC with borrowed looks (of all scans of the part).
 Always the last epoch is kept, so that none is chosen by the scans that judge.
 """
 
@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,13 +23,12 @@ import torch
 from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
-from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.folds import fold_of
 from xrai.audit.looking import shrunk
-from xrai.borrowing import LOOKS
+from xrai.borrowing import LOOKS, Look
 from xrai.cli.parser import add_settings
 from xrai.cli.places import dataset_path
 from xrai.cli.runs import base_settings
@@ -43,8 +41,7 @@ from xrai.training import train
 
 PARTS, SIDE, AXES = 4, 32, 20
 MEASURES = ("AUC", "AUC, changed", "AUC, worst change", "balanced accuracy", "balanced, changed")
-SWAPS: dict[str, tuple[Callable[[Tensor, Tensor], Tensor], ...]]
-SWAPS = {f"{name} swapped": (borrowed,) for name, borrowed in LOOKS.items()} | {"all swapped": tuple(LOOKS.values())}
+SWAPS = {f"{name} borrowed": (borrowed,) for name, borrowed in LOOKS.items()} | {"all borrowed": tuple(LOOKS.values())}
 BATCH = 64
 
 
@@ -103,14 +100,14 @@ def judged(dataset: Dataset, rows: np.ndarray, held_out: np.ndarray, config: Tra
 
 @torch.inference_mode()
 def swapped_aucs(fold: Dataset, network: Network, preprocessing: Preprocessing) -> list[float]:
-    """The AUC on the fold's validation scans when each takes its looks from one of the other class, for each swap."""
+    """The AUC on the fold's validation scans that borrow looks from others of the other class, for each of `SWAPS`."""
     rows, rng = fold.rows("val"), np.random.default_rng(0)
     labels = fold.labels[rows]
     others = np.empty_like(rows)
     for label in (0, 1):
         others[labels == label] = rng.choice(rows[labels != label], size=(labels == label).sum())
 
-    def scores(looks: tuple[Callable[[Tensor, Tensor], Tensor], ...]) -> np.ndarray:
+    def scores(looks: tuple[Look, ...]) -> np.ndarray:
         found = []
         for start in range(0, len(rows), BATCH):
             both = (fold.images(part[start : start + BATCH]) for part in (rows, others))

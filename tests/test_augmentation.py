@@ -4,15 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from xrai.augmentation import (
-    MAX_FRAME,
-    MAX_NOISE,
-    PATCH,
-    augment,
-    augmented,
-    mix,
-    preview,
-)
+from xrai import augmentation
+from xrai.augmentation import MAX_FRAME, MAX_NOISE, PATCH, augment, augmented, mix, preview
+from xrai.borrowing import LOOKS
 from xrai.config import TrainConfig
 
 SIDE = 64
@@ -186,7 +180,21 @@ class TestAugment:
 
     def test_what_all_have_alike_is_borrowed_without_a_trace(self):
         greys = blobs(16)
-        assert torch.allclose(augment(greys, chance(), strength=0, erase=0, borrow=1), greys, atol=1e-3)
+        varied = augment(greys, chance(), strength=0, erase=0, borrow=1)
+        assert not torch.equal(varied, greys)
+        assert torch.allclose(varied, greys, atol=2e-3)
+
+    def test_greys_are_borrowed_in_part_and_a_border_as_a_whole(self, monkeypatch):
+        one_of_each = torch.tensor([0.2, 0.8]).repeat(200).view(-1, 1, 1, 1).expand(400, 1, 32, 32)
+
+        def corners(name):
+            monkeypatch.setattr(augmentation, "LOOKS", {name: LOOKS[name]})
+            return augment(one_of_each, chance(), strength=0, erase=0, borrow=1)[:, 0, 0, 0]
+
+        whole = corners("border")
+        assert ((whole - 0.2).abs().minimum((whole - 0.8).abs()) < 1e-6).all()
+        part = corners("greys")
+        assert 0.3 < float(((part > 0.25) & (part < 0.75)).float().mean()) < 0.6  # of half the pairs, nine in ten
 
     def test_a_run_varies_as_its_settings_say(self):
         greys = noise()

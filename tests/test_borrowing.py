@@ -14,9 +14,10 @@ def noise(n, side=SIDE):
 
 
 @pytest.mark.parametrize("name", LOOKS)
-@pytest.mark.parametrize("side", [32, 33])
-def test_shape_and_range(name, side):
-    for own, others in ((noise(3, side).round(), noise(3, side)), (torch.zeros(1, 1, side, side), noise(1, side))):
+@pytest.mark.parametrize("size", [(32, 32), (33, 33), (48, 64)])
+def test_shape_and_range(name, size):
+    greys = torch.rand(3, 1, *size, generator=torch.Generator().manual_seed(1))
+    for own, others in ((greys.round(), greys.flip(0)), (torch.zeros(1, 1, *size), greys[:1])):
         before = own.clone()
         looked = LOOKS[name](own, others)
         assert (looked.shape, looked.dtype) == (own.shape, torch.float32)
@@ -26,9 +27,29 @@ def test_shape_and_range(name, side):
 
 def test_greys_are_the_other_s_in_the_order_of_one_s_own():
     own, others = noise(4), noise(4).flip(0) ** 2
-    from_dark_to_light = own.flatten(1).argsort(dim=1, stable=True)
+    from_dark_to_light = own.flatten(1).argsort(dim=1)
     looked = with_greys(own, others).flatten(1).gather(1, from_dark_to_light)
-    assert torch.equal(looked, others.flatten(1).sort(dim=1).values)
+    assert (looked.diff(dim=1) >= 0).all()
+    assert torch.allclose(looked, others.flatten(1).sort(dim=1).values, atol=0.01)
+
+
+def test_what_is_of_one_grey_stays_so():
+    own = noise(4)
+    own[:, :, :20] = 0  # air above
+    above = with_greys(own, noise(4).flip(0))[:, :, :20]
+    assert torch.equal(above, above[..., :1, :1].expand_as(above))
+    black, white = torch.zeros(1, 1, 32, 32), torch.ones(1, 1, 32, 32)
+    assert torch.equal(with_greys(black, white), white)
+    assert torch.equal(with_greys(white, black), black)
+
+
+def test_greys_of_oneself_change_nothing():
+    assert torch.allclose(with_greys(noise(4), noise(4)), noise(4), atol=0.002)
+
+
+def test_what_is_all_but_absent_is_not_blown_up():
+    faint = 0.5 + 1e-4 * (noise(4) - 0.5)
+    assert float((with_spectrum(faint, noise(4)) - 0.5).abs().max()) < 1e-3
 
 
 def test_a_blurred_scan_becomes_as_sharp_as_the_other_and_stays_where_it_is():

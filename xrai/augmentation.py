@@ -181,11 +181,11 @@ def _borrow(greys: Tensor, generator: torch.Generator, share: float) -> Tensor:
 def _inside(greys: Tensor, starts: Tensor, ends: Tensor) -> Tensor:
     """Where a rectangle of each scan lies, bool (N, 1, H, W).
 
-    Both its ends, down and across, are shares of the sides (2, N).
+    Its upper left and its lower right corner are shares of height and width, (2, N) each.
     """
-    (down, across), (bottom, right) = (item[:, :, None] for item in (starts, ends))  # (N, 1) each
+    (top, left), (bottom, right) = (item[:, :, None] for item in (starts, ends))  # (N, 1) each
     rows, columns = (torch.arange(size)[None] / size for size in greys.shape[2:])
-    in_rows, in_columns = (rows >= down) & (rows < bottom), (columns >= across) & (columns < right)
+    in_rows, in_columns = (rows >= top) & (rows < bottom), (columns >= left) & (columns < right)
     return (in_rows[:, None, :, None] & in_columns[:, None, None, :]).to(greys.device)
 
 

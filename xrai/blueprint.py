@@ -30,7 +30,7 @@ MOST_STAGES = 12
 BASE_BYTES = 1_100_000_000
 """What Python, torch and its libraries take by themselves; on a graphics card, about what its libraries take there."""
 
-_KEPT_FACTOR, _WEIGHTS_FACTOR, _SCAN_COPIES = 1.25, 1.5, 10
+_KEPT_FACTOR, _WEIGHTS_FACTOR, _SCAN_COPIES = 1.25, 1.5, 13
 """Working space in proportion to activations, to weights and to a batch of scans: fitted by benchmarks/memory.py."""
 
 _FREE = (

@@ -195,8 +195,8 @@ class TrainConfig:
     )
     borrow: float = _option(
         0.0,
-        "how often a scan takes the exposure, the sharpness, the border or the broad shading of another one, each by "
-        "itself, so that none of them decides",
+        "how often a scan takes the exposure of another one and, drawn anew each time, just as often its sharpness, "
+        "its border and its broad shading, so that none of these decides by itself",
         low=0,
         high=1,
     )

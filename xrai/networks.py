@@ -212,8 +212,8 @@ def _resnet(backbone: nn.Module, n_classes: int, dropout: float) -> Network:
 def _half_resnet(n_classes: int, dropout: float) -> Network:
     """ResNet-18 (He et al. 2016) of one-channel scans with half the filters everywhere, begun as torchvision's.
 
-    Its last stage does not halve the maps again, as in networks for segmentation (DeepLab, Chen et al. 2015): a place
-    of them stands for 16 pixels instead of 32, so that class activation maps are twice as fine.
+    Its last stage does not halve the maps again: one place of them stands for 16 pixels instead of 32, so that class
+    activation maps are twice as fine.
     """
     filters = HALF_FILTERS
     layers: OrderedDict[str, nn.Module] = OrderedDict(
@@ -237,7 +237,10 @@ def _half_resnet(n_classes: int, dropout: float) -> Network:
 
 
 def _side_by_side(members: Sequence[Network]) -> Network:
-    """Residual networks of one kind as a single one with grouped convolutions, which computes all of them at once."""
+    """Residual networks of one kind as a single one with grouped convolutions, which computes all of them at once.
+
+    The first one's layers become those of all.
+    """
     features = members[0].features
     for name, module in list(features.named_modules()):
         same = [member.features.get_submodule(name) for member in members]
