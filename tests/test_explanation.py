@@ -17,7 +17,7 @@ from xrai.explanation import (
 )
 from xrai.networks import Network, build_network
 
-POOLED = ("resnet18", "mobilenet_v3_small", "efficientnet_b0", "densenet121")
+POOLED = ("resnet18", "resnet18_half", "mobilenet_v3_small", "efficientnet_b0", "densenet121")
 SQUEEZING = ("mobilenet_v3_small", "efficientnet_b0")
 
 

@@ -23,7 +23,7 @@ from xrai.language import marked
 from xrai.networks import Network
 
 METHODS: dict[str, str] = {
-    "Fused CAM": "What the last stage of the network, looked at twice as finely as in CAM, and the one before agree on",
+    "Fused CAM": "What the end of the network, looked at twice as finely as in CAM, and the stage before agree on",
     marked("CAM"): (
         "Class activation map (Zhou 2016): what each place adds to the answer, for networks that end in averaging"
     ),
@@ -198,7 +198,10 @@ def intensity(evidence: np.ndarray, anchor: float, shape: tuple[int, int]) -> np
 
 
 def _fused_maps(network: Network, inputs: Tensor, labels: Sequence[int]) -> tuple[Tensor, np.ndarray]:
-    """The geometric mean of two maps in log-odds: CAM of the last stage made finer, HiResCAM of the stage before."""
+    """The geometric mean of two maps in log-odds: CAM of the end made finer, HiResCAM of the stage before.
+
+    The end begins where maps become smaller for the last time: the last stage, and of the half ResNet the last two.
+    """
     assert isinstance(network.head, nn.Linear)
     steps = _steps(network.features)
     split = _last_halving(steps)

@@ -194,8 +194,8 @@ def _how_it_relates(looked: Looked, weighing: Weighing) -> None:
     elif "Fused CAM" in looked.reader.methods:
         st.caption(
             tr(
-                "The heatmap on Diagnose starts from this map, against the other classes. **Fused CAM** looks at the last "
-                "stage twice as finely and keeps what the stage before agrees on, so it is four times as fine "
+                "The heatmap on Diagnose starts from this map, against the other classes. **Fused CAM** looks at the "
+                "network's end twice as finely and keeps what the stage before agrees on, so it is four times as fine "
                 "and no longer an exact sum. There you can choose plain CAM, which is this sum."
             )
         )
