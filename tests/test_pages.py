@@ -347,7 +347,7 @@ class TestTrain:
         arguments, folder = started[0]
         assert arguments[0] == "train"
         assert arguments[arguments.index("--epochs") + 1] == "7"
-        assert arguments[arguments.index("--image-size") + 1] == "160"
+        assert arguments[arguments.index("--members") + 1] == "4"
         assert folder == checkpoints_dir() / "model-1"
 
     def test_settings_that_cannot_go_together_are_one_sentence(self, dataset_here, started):

@@ -40,7 +40,7 @@ OWN_MODEL = marked("From one of your models")
 PRESET_WORDS = {
     marked("Quick look"): marked("minutes: a small network on small pictures, to see that all works"),
     marked("Balanced"): marked("the better part of an hour for some thousand scans: a good network at a moderate size"),
-    marked("Best"): marked("hours without a graphics card: finer pictures, more variation, more rounds"),
+    marked("Best"): marked("hours without a graphics card: four networks side by side, more variation, more rounds"),
     OWN_MODEL: marked(
         "goes on from what a model here has learned, also for other classes: the best start for few scans"
     ),
