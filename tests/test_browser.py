@@ -11,6 +11,7 @@ import sys
 import time
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -469,6 +470,15 @@ def test_an_edited_filter_changes_the_picture_in_both_languages(server, page):
     see(page, "Votre propre filtre")
     assert page.get_by_label("Ligne 2, colonne 2").input_value() == "5"  # the filter outlives the language
     assert page.get_by_role("heading", level=1).inner_text() == "Manuel"
+
+
+def test_an_english_reader_sees_the_size_of_an_upload_with_its_unit(server, page):
+    """It read “139.2undefined”: where nothing was to be told, the unit was looked up all the same."""
+    page.goto(server.url("models"))
+    settled(page)
+    file: Any = {"name": "a.zip", "mimeType": "application/zip", "buffer": bytes(2000)}
+    page.locator("input[type=file]").set_input_files([file])
+    see(page, r"^2(\.0)?KB$")
 
 
 def test_the_language_follows_the_browser_and_the_choice_stays(server, chromium):

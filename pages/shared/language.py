@@ -26,7 +26,7 @@ export default function ({ data }) {
   const { words, decimal, gap } = data // words: whichever language they stand there in, each with how it is to read
   const told = (text) => {
     const size = text.match(/^([\d.,]+)\s?([KMG][Bo])(?: (.+))?$/)
-    if (!size || (size[3] && !(size[3] in words))) return words[text] ?? text
+    if (!size || !(size[2] in words) || (size[3] && !(size[3] in words))) return words[text] ?? text
     return size[1].replace(/[.,]/, decimal) + gap + words[size[2]] + (size[3] ? " " + words[size[3]] : "")
   }
   const tell = () => {
