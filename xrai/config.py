@@ -15,7 +15,7 @@ from xrai.errors import SettingsError
 NETWORKS: dict[str, str] = {
     "convnet": "Plain convnet: convolution and max-pooling blocks, then dense layers; small, and quick to train",
     "resnet18": "ResNet-18: a good first choice on an ordinary computer",
-    "resnet18_half": "ResNet-18 half: half its filters, heatmaps twice as fine, about three times as fast to train",
+    "resnet18_half": "ResNet-18 half: half its filters, heatmaps twice as fine, more than twice as fast to train",
     "resnet50": "ResNet-50: deeper, wants a graphics card",
     "resnet101": "ResNet-101: deeper still, wants a graphics card",
     "densenet121": "DenseNet-121: the classic of chest X-ray research, slow without a graphics card",
