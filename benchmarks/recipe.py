@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import sys
 from dataclasses import replace
+from functools import reduce
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +29,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.folds import fold_of
 from xrai.audit.looking import shrunk
-from xrai.borrowing import LOOKS, Look
+from xrai.borrowing import LOOKS
 from xrai.cli.parser import add_settings
 from xrai.cli.places import dataset_path
 from xrai.cli.runs import base_settings
@@ -107,18 +108,14 @@ def swapped_aucs(fold: Dataset, network: Network, preprocessing: Preprocessing) 
     for label in (0, 1):
         others[labels == label] = rng.choice(rows[labels != label], size=(labels == label).sum())
 
-    def scores(looks: tuple[Look, ...]) -> np.ndarray:
-        found = []
-        for start in range(0, len(rows), BATCH):
-            both = (fold.images(part[start : start + BATCH]) for part in (rows, others))
-            greys, lent = (to_greys(torch.from_numpy(part), preprocessing.input_size) for part in both)
-            for borrowed in looks:
-                greys = borrowed(greys, lent)
-            logits = network(preprocessing.standardise(greys))
-            found.append((logits[:, 1] - logits[:, 0]).numpy())
-        return np.concatenate(found)
-
-    return [float(roc_auc_score(labels, scores(looks))) for looks in SWAPS.values()]
+    scores = []
+    for start in range(0, len(rows), BATCH):
+        both = (fold.images(part[start : start + BATCH]) for part in (rows, others))
+        greys, lent = (to_greys(torch.from_numpy(part), preprocessing.input_size) for part in both)
+        inputs = [reduce(lambda scans, look: look(scans, lent), looks, greys) for looks in SWAPS.values()]
+        logits = torch.stack([network(preprocessing.standardise(item)) for item in inputs])  # (swaps, n, 2)
+        scores.append((logits[..., 1] - logits[..., 0]).numpy())
+    return [float(roc_auc_score(labels, item)) for item in np.concatenate(scores, axis=1)]
 
 
 def print_line(name: str, values: np.ndarray) -> None:
