@@ -6,8 +6,9 @@ For datasets of two classes. The test split is left out altogether. The scans of
 by look, those of one patient together (k-means of thumbnails), those of the second at random by patient. A fold learns
 from three parts and is judged by the fourth (2,000 scans of it at most), as it is, changed in each way of
 `xrai.shifts`, and with each look of `xrai.borrowing`, and all of them together, borrowed from scans of the other class.
-Prints a table: the AUC as it is, its mean and its worst over all the changes, the mean of sensitivity and specificity
-where the likelier class is called, and the AUC with borrowed looks (of all scans of the part).
+Prints a table: the AUC as it is, its mean and its worst over all the changes, the AUC where the scans of one class are
+made wider and those of the other narrower (whichever way it is worse), the mean of sensitivity and specificity where
+the likelier class is called, and the AUC with borrowed looks (of all scans of the part).
 Always the last epoch is kept, so that none is chosen by the scans that judge.
 """
 
@@ -38,10 +39,11 @@ from xrai.dataset import Dataset, open_dataset
 from xrai.kit import load_kit
 from xrai.networks import Network
 from xrai.preprocessing import Preprocessing, to_greys
+from xrai.shifts import SHIFTS
 from xrai.training import train
 
 PARTS, SIDE, AXES = 4, 32, 20
-MEASURES = ("AUC", "AUC, changed", "AUC, worst change", "balanced accuracy", "balanced, changed")
+MEASURES = ("AUC", "AUC, changed", "AUC, worst change", "AUC, widths apart", "balanced accuracy", "balanced, changed")
 SWAPS = {f"{name} borrowed": (borrowed,) for name, borrowed in LOOKS.items()} | {"all borrowed": tuple(LOOKS.values())}
 BATCH = 64
 
@@ -95,8 +97,11 @@ def judged(dataset: Dataset, rows: np.ndarray, held_out: np.ndarray, config: Tra
     scores = answers.logits[:, 1] - answers.logits[:, 0]
     changed = [logits[:, 1] - logits[:, 0] for logits in answers.shifted]
     aucs = [roc_auc_score(answers.labels, item) for item in (scores, *changed)]
+    wider, narrower = (changed[list(SHIFTS).index(name)] for name in ("wider", "narrower"))
+    apart = [np.where(answers.labels == label, wider, narrower) for label in (0, 1)]
+    widths = min(roc_auc_score(answers.labels, item) for item in apart)
     called = [balanced_accuracy_score(answers.labels, item >= 0) for item in (scores, *changed)]
-    return np.array([aucs[0], np.mean(aucs[1:]), min(aucs[1:]), called[0], np.mean(called[1:]), *swapped])
+    return np.array([aucs[0], np.mean(aucs[1:]), min(aucs[1:]), widths, called[0], np.mean(called[1:]), *swapped])
 
 
 @torch.inference_mode()

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from xrai import augmentation
-from xrai.augmentation import MAX_FRAME, MAX_NOISE, PATCH, augment, augmented, mix, preview
+from xrai.augmentation import MAX_FRAME, MAX_NOISE, MAX_STRETCH, PATCH, augment, augmented, mix, preview
 from xrai.borrowing import LOOKS
 from xrai.config import TrainConfig
 
@@ -43,7 +43,8 @@ class TestAugment:
         assert torch.equal(augment(greys, chance(), strength=0, erase=0, flip=False), greys)
 
     @pytest.mark.parametrize(
-        "options", [{}, {"strength": 2, "flip": True, "erase": 1}, {"border": 1}, {"quality": 1}, {"borrow": 1}]
+        "options",
+        [{}, {"strength": 2, "flip": True, "erase": 1}, {"border": 1}, {"quality": 1}, {"borrow": 1}, {"stretch": 1}],
     )
     def test_chance_alone_decides(self, options):
         greys = noise()
@@ -57,7 +58,7 @@ class TestAugment:
         torch.manual_seed(5)
         expected = torch.rand(3)
         torch.manual_seed(5)
-        augment(noise(), chance(), flip=True, erase=1, border=1, quality=1, borrow=1)
+        augment(noise(), chance(), flip=True, erase=1, border=1, quality=1, borrow=1, stretch=1)
         mix(noise(), torch.eye(16), chance(), 0.2)
         assert torch.equal(torch.rand(3), expected)
 
@@ -75,7 +76,7 @@ class TestAugment:
     def test_the_batch_itself_is_left_alone(self):
         greys = noise()
         before = greys.clone()
-        augment(greys, chance(), strength=1, erase=1, flip=True, border=1, quality=1, borrow=1)
+        augment(greys, chance(), strength=1, erase=1, flip=True, border=1, quality=1, borrow=1, stretch=1)
         assert torch.equal(greys, before)
 
     def test_each_scan_is_varied_by_itself(self):
@@ -118,6 +119,19 @@ class TestAugment:
     def test_without_flip_nothing_is_mirrored(self):
         varied = augment(blobs(200), chance(), strength=1, erase=0, flip=False)
         assert (middles(varied)[:, 1] > 0.5).all()  # the blob lies right of the middle, and stays there
+
+    @pytest.mark.parametrize("share", [0.25, 1])
+    def test_stretch_makes_some_wider_and_some_narrower_by_as_much_as_higher(self, share):
+        square = torch.zeros(400, 1, SIDE, SIDE)
+        square[..., 20:44, 20:44] = 1
+        varied = augment(square, chance(), strength=0, erase=0, stretch=share)[:, 0]
+        width, height = varied[:, 32].sum(dim=1), varied[:, :, 32].sum(dim=1)
+        changed = (width - 24).abs() > 0.01
+        assert abs(float(changed.float().mean()) - share) < 0.07
+        ratio = (width / height)[changed].log()
+        assert float(ratio.abs().max()) == pytest.approx(np.log(MAX_STRETCH), rel=0.05)
+        assert abs(float(ratio.mean())) < 0.05
+        assert torch.allclose(width * height, torch.tensor(24.0**2), rtol=0.02)
 
     @pytest.mark.parametrize("share", [0, 0.25, 1])
     def test_erase_hides_a_patch_of_some(self, share):
@@ -198,15 +212,17 @@ class TestAugment:
 
     def test_a_run_varies_as_its_settings_say(self):
         greys = noise()
-        config = TrainConfig(augment=0.5, erase=0.3, flip=True, border=0.6, quality=0.7, borrow=0.8)
-        named = {"strength": 0.5, "erase": 0.3, "flip": True, "border": 0.6, "quality": 0.7, "borrow": 0.8}
-        assert torch.equal(augmented(greys, chance(1), config), augment(greys, chance(1), **named))
+        named = {"erase": 0.3, "flip": True, "border": 0.6, "quality": 0.7, "borrow": 0.8, "stretch": 0.9}
+        config = TrainConfig(augment=0.5, **named)
+        assert torch.equal(augmented(greys, chance(1), config), augment(greys, chance(1), strength=0.5, **named))
 
     def test_any_device(self):
         """On “meta”, which computes nothing, a tensor on the wrong device raises as it would on a graphics card."""
         for device in ("meta", *(["cuda"] if torch.cuda.is_available() else [])):
             greys = noise().to(device)
-            varied = augment(greys, chance(), strength=1, erase=0.5, flip=True, border=0.5, quality=0.5, borrow=0.5)
+            varied = augment(
+                greys, chance(), strength=1, erase=0.5, flip=True, border=0.5, quality=0.5, borrow=0.5, stretch=1
+            )
             mixed, targets = mix(greys, torch.eye(16, device=device), chance(), 0.2)
             assert {varied.device.type, mixed.device.type, targets.device.type} == {device}
             assert varied.shape == mixed.shape == greys.shape

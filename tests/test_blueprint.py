@@ -21,6 +21,7 @@ OTHER_VALUES = {
     "weight_decay": 0.1, "label_smoothing": 0.1, "balance": "none", "augment": 0.0, "erase": 0.0, "flip": True,
     "mixup": 0.2, "keep": "loss", "patience": 3, "seed": 3, "greys": "scan", "border": 0.4, "quality": 0.4,
     "borrow": 0.4,
+    "stretch": 0.7,
 }  # fmt: skip
 
 

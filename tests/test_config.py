@@ -36,8 +36,8 @@ CHANGED = {
     "learning_rate": 1.5e-07, "head_epochs": 2, "fine_tune": 0.25, "optimizer": "sgd", "schedule": "cosine",
     "weight_decay": 0.1, "label_smoothing": 0.05, "balance": "loss", "augment": 0.123456789012345, "erase": 0.5,
     "flip": True, "mixup": 0.2, "ema": 0.998, "greys": "scan", "members": 1, "border": 0.4, "quality": 0.3,
-    "borrow": 0.2, "patience": 4, "keep": "loss", "seed": 2**31 - 1, "precision": "bf16", "devices": 2, "blocks": 3,
-    "filters": 8, "dense_layers": 2, "dense_units": 32, "activation": "gelu", "dropout": 0.3,
+    "borrow": 0.2, "stretch": 0.6, "patience": 4, "keep": "loss", "seed": 2**31 - 1, "precision": "bf16", "devices": 2,
+    "blocks": 3, "filters": 8, "dense_layers": 2, "dense_units": 32, "activation": "gelu", "dropout": 0.3,
 }  # fmt: skip
 
 STARTS = [

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from xrai.phantoms import draw_thorax
-from xrai.shifts import HIDDEN_BORDER, SHIFTS, blurred, brighter, shifted, turned, without_border, zoomed
+from xrai.shifts import HIDDEN_BORDER, SHIFTS, blurred, brighter, shifted, stretched, turned, without_border, zoomed
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +39,16 @@ def test_zooming_in_moves_things_outwards():
     dot = torch.zeros(1, 1, 65, 65)
     dot[..., 16, 32] = 1
     assert int(zoomed(dot, 1.5)[0, 0].argmax()) // 65 == pytest.approx(32 - 24, abs=1)
+
+
+def test_stretching_moves_things_outwards_to_the_sides_and_inwards_from_above():
+    dot = torch.zeros(1, 1, 65, 65)
+    dot[..., 12, 48] = 1
+    row, column = divmod(int(stretched(dot, 1.5)[0, 0].argmax()), 65)
+    assert column == pytest.approx(32 + 16 * 1.5**0.5, abs=1)
+    assert row == pytest.approx(32 - 20 / 1.5**0.5, abs=1)
+    narrower, width = stretched(torch.ones(1, 1, 64, 64), 1 / 1.44), round(64 / 1.2)
+    assert float(narrower.sum()) == pytest.approx(64 * width, rel=0.02)  # air moves in from the sides alone
 
 
 def test_shifting_moves_right_and_down_by_shares_of_the_sides():

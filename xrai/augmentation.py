@@ -16,6 +16,7 @@ from xrai.preprocessing import resized, to_greys
 MAX_TURN = math.radians(10)
 MAX_SHIFT = 0.08
 MAX_ZOOM = 0.15
+MAX_STRETCH = 1.5
 MAX_GAMMA = 0.35
 MAX_CONTRAST = 0.25
 MAX_BRIGHTNESS = 0.1
@@ -36,6 +37,7 @@ def augment(
     border: float = 0.0,
     quality: float = 0.0,
     borrow: float = 0.0,
+    stretch: float = 0.0,
 ) -> Tensor:
     """A batch as the network sees it while training; every scan gets changes of its own.
 
@@ -53,14 +55,15 @@ def augment(
             noise of up to 0.05.
         borrow: the share of scans that take on the greys of another scan of the batch, and each with the same share its
             spectrum, its border and its shading (`xrai.borrowing`); greys and spectrum as far as chance will have it.
+        stretch: the share of scans whose width is changed against their height, to up to 1.5 times or 1/1.5 of it.
 
     Returns:
         float (N, 1, H, W), grey values in 0 to 1. What moves in from outside is air, 0.
     """
     if borrow > 0:
         greys = _borrow(greys, generator, borrow)
-    if strength > 0 or flip:
-        greys = _move(greys, generator, strength, flip)
+    if strength > 0 or flip or stretch > 0:
+        greys = _move(greys, generator, strength, flip, stretch)
     if strength > 0:
         greys = _expose(greys, generator, strength)
     if erase > 0:
@@ -74,7 +77,7 @@ def augmented(greys: Tensor, generator: torch.Generator, config: TrainConfig) ->
     """`augment` as a run asks for it."""
     return augment(
         greys, generator, strength=config.augment, erase=config.erase, flip=config.flip, border=config.border,
-        quality=config.quality, borrow=config.borrow,
+        quality=config.quality, borrow=config.borrow, stretch=config.stretch,
     )  # fmt: skip
 
 
@@ -113,16 +116,24 @@ def preview(squares: np.ndarray, config: TrainConfig, *, varied: bool = True) ->
     return (greys[:, 0] * 255).round().to(torch.uint8).numpy()
 
 
-def _move(greys: Tensor, generator: torch.Generator, strength: float, flip: bool) -> Tensor:
+def _move(greys: Tensor, generator: torch.Generator, strength: float, flip: bool, stretch: float) -> Tensor:
     n = len(greys)
     turn = _spread(n, MAX_TURN * strength, generator)
     zoom = 1 + _spread(n, min(MAX_ZOOM * strength, 0.5), generator)
     mirror = torch.where(torch.rand(n, generator=generator) < 0.5, -1.0, 1.0) if flip else torch.ones(n)
-    cos, sin = torch.cos(turn) / zoom, torch.sin(turn) / zoom
     shift = torch.stack([_spread(n, 2 * MAX_SHIFT * strength, generator) for _ in range(2)])  # sides are 2 wide here
-    theta = torch.stack([cos * mirror, -sin, shift[0], sin * mirror, cos, shift[1]], dim=1).view(n, 2, 3)
+    wider = _widths(n, generator, stretch) if stretch > 0 else torch.ones(n)
+    cos, sin = torch.cos(turn) / zoom, torch.sin(turn) / zoom
+    rows = [cos * mirror / wider, -sin / wider, shift[0], sin * mirror * wider, cos * wider, shift[1]]
+    theta = torch.stack(rows, dim=1).view(n, 2, 3)
     grid = functional.affine_grid(theta.to(greys.device), list(greys.shape), align_corners=False)
     return functional.grid_sample(greys, grid, align_corners=False)
+
+
+def _widths(n: int, generator: torch.Generator, share: float) -> Tensor:
+    """What widths are multiplied and heights divided by, float32 (n,)."""
+    chosen = torch.rand(n, generator=generator) < share
+    return torch.exp(chosen * _spread(n, math.log(MAX_STRETCH) / 2, generator))
 
 
 def _expose(greys: Tensor, generator: torch.Generator, strength: float) -> Tensor:

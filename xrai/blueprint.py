@@ -35,7 +35,8 @@ _KEPT_FACTOR, _WEIGHTS_FACTOR, _SCAN_COPIES = 1.25, 1.5, 13
 
 _FREE = (
     "weights", "epochs", "learning_rate", "head_epochs", "fine_tune", "schedule", "weight_decay", "label_smoothing",
-    "balance", "greys", "augment", "erase", "border", "quality", "borrow", "flip", "mixup", "keep", "patience", "seed",
+    "balance", "greys", "augment", "erase", "border", "quality", "borrow", "stretch", "flip", "mixup", "keep",
+    "patience", "seed",
 )  # fmt: skip
 """Settings that take no memory."""
 

@@ -34,7 +34,8 @@ DEFAULT = "default.json"
 
 VERSION = 4
 """Of the card. 1 knows no settings for starting from another model, 2 no calibration and no doubt, 3 neither
-members, hidden borders, changed sharpness, borrowed looks nor scans standardised by themselves; all are read."""
+members, hidden borders, changed sharpness, borrowed looks, changed width nor scans standardised by themselves; all are
+read."""
 
 _NAME = re.compile(r"\w[\w .+-]{0,79}")
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)

@@ -205,6 +205,13 @@ class TrainConfig:
         low=0,
         high=1,
     )
+    stretch: float = _option(
+        0.0,
+        "how often a scan is made wider or narrower, up to one and a half times: all are squeezed into squares, and "
+        "the format that their films had is not to decide",
+        low=0,
+        high=1,
+    )
     flip: bool = _option(False, "also show scans mirrored left to right (the heart then lies on the wrong side)")
     mixup: float = _option(0.0, "blends pairs of scans and their labels; 0 is off, 0.2 is usual", low=0.0, high=1.0)
     ema: float = _option(0.0, "keeps a running average of the weights and uses that; 0 is off", low=0.0, high=0.9999)

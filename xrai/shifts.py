@@ -16,17 +16,24 @@ HIDDEN_BORDER = 0.125
 def turned(greys: Tensor, degrees: float = 5) -> Tensor:
     """Turned to the left about the middle; what moves in from outside is air. (N, 1, H, W), 0 to 1, as all here."""
     angle = math.radians(degrees)
-    return _moved(greys, math.cos(angle), math.sin(angle))
+    cos, sin = math.cos(angle), math.sin(angle)
+    return _moved(greys, [[cos, -sin, 0], [sin, cos, 0]])
 
 
 def zoomed(greys: Tensor, factor: float) -> Tensor:
     """Nearer where the factor is above 1, farther where it is below."""
-    return _moved(greys, 1 / factor, 0)
+    return _moved(greys, [[1 / factor, 0, 0], [0, 1 / factor, 0]])
+
+
+def stretched(greys: Tensor, factor: float) -> Tensor:
+    """Wider against its height where the factor is above 1, narrower where it is below, as large in all."""
+    root = math.sqrt(factor)
+    return _moved(greys, [[1 / root, 0, 0], [0, root, 0]])
 
 
 def shifted(greys: Tensor, across: float = 0, down: float = 0) -> Tensor:
     """Moved by shares of the sides."""
-    return _moved(greys, 1, 0, -2 * across, -2 * down)
+    return _moved(greys, [[1, 0, -2 * across], [0, 1, -2 * down]])
 
 
 def without_border(greys: Tensor) -> Tensor:
@@ -61,6 +68,8 @@ SHIFTS: dict[str, Callable[[Tensor], Tensor]] = {
     "turned": turned,
     "nearer": lambda greys: zoomed(greys, 1.2),
     "farther": lambda greys: zoomed(greys, 0.9),
+    "wider": lambda greys: stretched(greys, 1.2),
+    "narrower": lambda greys: stretched(greys, 1 / 1.2),
     "higher": lambda greys: shifted(greys, down=-0.04),
     "border hidden": without_border,
     "brighter": lambda greys: brighter(greys, 0.1),
@@ -71,7 +80,8 @@ SHIFTS: dict[str, Callable[[Tensor], Tensor]] = {
 """What is done to a batch of greys, float (N, 1, H, W) in 0 to 1; each on its own, as large as is met in practice."""
 
 
-def _moved(greys: Tensor, cos: float, sin: float, across: float = 0, down: float = 0) -> Tensor:
-    theta = torch.tensor([[cos, -sin, across], [sin, cos, down]], dtype=greys.dtype, device=greys.device)
+def _moved(greys: Tensor, place: list[list[float]]) -> Tensor:
+    """What of a scan lies where: `place` (2, 3) leads from places after to places before, sides are 2 wide."""
+    theta = torch.tensor(place, dtype=greys.dtype, device=greys.device)
     grid = functional.affine_grid(theta.expand(len(greys), 2, 3), list(greys.shape), align_corners=False)
     return functional.grid_sample(greys, grid, align_corners=False)

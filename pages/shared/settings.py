@@ -20,7 +20,9 @@ GROUPS = {
         "patience",
     ),
     LEARNED: ("head_epochs", "fine_tune"),
-    marked("Variation of the scans"): ("balance", "greys", "augment", "erase", "border", "quality", "borrow", "mixup", "flip"),
+    marked("Variation of the scans"): (
+        "balance", "greys", "augment", "erase", "border", "quality", "borrow", "stretch", "mixup", "flip",
+    ),
     CONVNET: ("blocks", "filters", "dense_layers", "dense_units", "activation"),
     MACHINE: ("precision", "devices", "seed"),
 }  # fmt: skip
@@ -31,8 +33,8 @@ SAID = {
     "schedule": marked("schedule"), "weight_decay": marked("weight decay"),
     "label_smoothing": marked("label smoothing"), "balance": marked("balance"), "greys": marked("greys"),
     "augment": marked("augment"), "erase": marked("erase"), "border": marked("border"), "quality": marked("quality"),
-    "borrow": marked("borrow"), "flip": marked("flip"), "mixup": marked("mixup"), "ema": marked("ema"),
-    "keep": marked("keep"), "patience": marked("patience"), "seed": marked("seed"), "precision": marked("precision"),
+    "borrow": marked("borrow"), "stretch": marked("stretch"), "flip": marked("flip"), "mixup": marked("mixup"),
+    "ema": marked("ema"), "keep": marked("keep"), "patience": marked("patience"), "seed": marked("seed"), "precision": marked("precision"),
     "devices": marked("devices"), "blocks": marked("blocks"), "filters": marked("filters"),
     "dense_layers": marked("dense layers"), "dense_units": marked("dense units"), "activation": marked("activation"),
     "dropout": marked("dropout"),
@@ -41,7 +43,7 @@ SAID = {
 NAMES = SAID | {
     "ema": marked("weight averaging"), "mixup": marked("mixing of scans"), "augment": marked("strength of variation"),
     "erase": marked("hidden patches"), "border": marked("hidden borders"), "quality": marked("change of sharpness"),
-    "borrow": marked("borrowed looks"),
+    "borrow": marked("borrowed looks"), "stretch": marked("change of width"),
     "flip": marked("mirror left to right"), "patience": marked("early stopping"),
     "keep": marked("epoch that is kept"), "blocks": marked("convolution blocks"),
     "filters": marked("filters of the first block"), "weights": marked("start from"),
