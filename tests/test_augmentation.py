@@ -101,12 +101,13 @@ class TestAugment:
         spread = [float(augment(flat, chance(), strength=s, erase=0)[:, :, 12:20, 12:20].std()) for s in (0.25, 1, 2)]
         assert 0 < spread[0] < spread[1] < spread[2]
 
-    def test_what_moves_in_is_air(self):
-        bright = torch.ones(64, 1, SIDE, SIDE)
-        varied = augment(bright, chance(), strength=2, erase=0)
-        edges = torch.cat([varied[:, :, 0], varied[:, :, -1], varied[..., 0], varied[..., -1]], dim=2)
-        assert float((edges.amin(dim=(1, 2)) < 0.35).float().mean()) > 0.7
-        assert float(varied[:, :, 28:36, 28:36].min()) > 0.4
+    def test_what_moves_in_is_the_scan_mirrored_and_no_bar_tells_how_it_was_moved(self):
+        varied = augment(torch.full((64, 1, SIDE, SIDE), 0.8), chance(), strength=2, erase=0, stretch=1)
+        assert float(varied.flatten(1).std(dim=1).max()) < 1e-5  # of one grey before, of one grey after
+        ends = torch.linspace(0.2, 0.8, SIDE).expand(64, 1, SIDE, SIDE)
+        narrower = augment(ends, chance(), strength=0, erase=0, stretch=1)[:, 0, 32]
+        folded = narrower.diff(dim=1)[:, :4] < 0  # from the left edge inwards it gets darker before it gets brighter
+        assert 0.3 < float(folded.any(dim=1).float().mean()) < 0.7
 
     def test_flip_mirrors_half_left_to_right(self):
         greys = blobs(200)

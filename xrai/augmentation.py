@@ -58,7 +58,8 @@ def augment(
         stretch: the share of scans whose width is changed against their height, to up to 1.5 times or 1/1.5 of it.
 
     Returns:
-        float (N, 1, H, W), grey values in 0 to 1. What moves in from outside is air, 0.
+        float (N, 1, H, W), grey values in 0 to 1. What moves in from outside is the scan mirrored: bars of air would
+        tell how a scan was moved.
     """
     if borrow > 0:
         greys = _borrow(greys, generator, borrow)
@@ -127,7 +128,7 @@ def _move(greys: Tensor, generator: torch.Generator, strength: float, flip: bool
     rows = [cos * mirror / wider, -sin / wider, shift[0], sin * mirror * wider, cos * wider, shift[1]]
     theta = torch.stack(rows, dim=1).view(n, 2, 3)
     grid = functional.affine_grid(theta.to(greys.device), list(greys.shape), align_corners=False)
-    return functional.grid_sample(greys, grid, align_corners=False)
+    return functional.grid_sample(greys, grid, padding_mode="reflection", align_corners=False)
 
 
 def _widths(n: int, generator: torch.Generator, share: float) -> Tensor:

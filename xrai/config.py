@@ -62,6 +62,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "greys": "scan",
         "quality": 0.3,
         "borrow": 0.3,
+        "stretch": 1.0,
         "mixup": 0.2,
         "ema": 0.998,
         "keep": "last",

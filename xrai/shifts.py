@@ -26,9 +26,8 @@ def zoomed(greys: Tensor, factor: float) -> Tensor:
 
 
 def stretched(greys: Tensor, factor: float) -> Tensor:
-    """Wider against its height where the factor is above 1, narrower where it is below, as large in all."""
-    root = math.sqrt(factor)
-    return _moved(greys, [[1 / root, 0, 0], [0, root, 0]])
+    """Wider where the factor is above 1, higher where it is below, and cut where it does not fit any more."""
+    return _moved(greys, [[min(1 / factor, 1), 0, 0], [0, min(factor, 1), 0]])
 
 
 def shifted(greys: Tensor, across: float = 0, down: float = 0) -> Tensor:

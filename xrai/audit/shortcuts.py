@@ -28,8 +28,8 @@ _ADVICE = {
     "whether its heatmaps lie in the lungs.",
     "shortcut-file-facts": "The classes were collected or saved in different ways, and a model may learn the source "
     "instead of the disease. Collect both classes from one source and period and save them alike; figures on this set "
-    "say little of another. Films are squeezed into squares: where one class came wider than the other, let scans change "
-    "their width while a model learns (stretch).",
+    "say little of another. Films are squeezed into squares: where one class came wider than the other, let scans "
+    "change their width while a model learns (stretch).",
     "shortcut-thumbnail": "A thumbnail still shows the lungs in coarse form, so this warns less than the border or the "
     "file facts do: an opacity shows in it, but so do age, position and exposure. A large network must do better than "
     "this to be worth its while.",
