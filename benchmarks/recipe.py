@@ -95,12 +95,11 @@ def judged(dataset: Dataset, rows: np.ndarray, held_out: np.ndarray, config: Tra
         swapped = swapped_aucs(fold, checkpoint.load_network(card), card.preprocessing)
     assert answers
     scores = answers.logits[:, 1] - answers.logits[:, 0]
-    changed = [logits[:, 1] - logits[:, 0] for logits in answers.shifted]
-    aucs = [roc_auc_score(answers.labels, item) for item in (scores, *changed)]
-    wider, narrower = (changed[list(SHIFTS).index(name)] for name in ("wider", "narrower"))
-    apart = [np.where(answers.labels == label, wider, narrower) for label in (0, 1)]
+    changed = {name: item[:, 1] - item[:, 0] for name, item in zip(SHIFTS, answers.shifted, strict=True)}
+    aucs = [roc_auc_score(answers.labels, item) for item in (scores, *changed.values())]
+    apart = [np.where(answers.labels == label, changed["wider"], changed["narrower"]) for label in (0, 1)]
     widths = min(roc_auc_score(answers.labels, item) for item in apart)
-    called = [balanced_accuracy_score(answers.labels, item >= 0) for item in (scores, *changed)]
+    called = [balanced_accuracy_score(answers.labels, item >= 0) for item in (scores, *changed.values())]
     return np.array([aucs[0], np.mean(aucs[1:]), min(aucs[1:]), widths, called[0], np.mean(called[1:]), *swapped])
 
 

@@ -20,8 +20,7 @@ OTHER_VALUES = {
     "weights": "another", "epochs": 20, "learning_rate": 0.01, "head_epochs": 3, "fine_tune": 0.5, "schedule": "cosine",
     "weight_decay": 0.1, "label_smoothing": 0.1, "balance": "none", "augment": 0.0, "erase": 0.0, "flip": True,
     "mixup": 0.2, "keep": "loss", "patience": 3, "seed": 3, "greys": "scan", "border": 0.4, "quality": 0.4,
-    "borrow": 0.4,
-    "stretch": 0.7,
+    "borrow": 0.4, "stretch": 0.7,
 }  # fmt: skip
 
 

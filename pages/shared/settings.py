@@ -34,8 +34,8 @@ SAID = {
     "label_smoothing": marked("label smoothing"), "balance": marked("balance"), "greys": marked("greys"),
     "augment": marked("augment"), "erase": marked("erase"), "border": marked("border"), "quality": marked("quality"),
     "borrow": marked("borrow"), "stretch": marked("stretch"), "flip": marked("flip"), "mixup": marked("mixup"),
-    "ema": marked("ema"), "keep": marked("keep"), "patience": marked("patience"), "seed": marked("seed"), "precision": marked("precision"),
-    "devices": marked("devices"), "blocks": marked("blocks"), "filters": marked("filters"),
+    "ema": marked("ema"), "keep": marked("keep"), "patience": marked("patience"), "seed": marked("seed"),
+    "precision": marked("precision"), "devices": marked("devices"), "blocks": marked("blocks"), "filters": marked("filters"),
     "dense_layers": marked("dense layers"), "dense_units": marked("dense units"), "activation": marked("activation"),
     "dropout": marked("dropout"),
 }  # fmt: skip
