@@ -22,11 +22,15 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from xrai.checkpoint import Checkpoint
 from xrai.config import TrainConfig
 from xrai.dataset import BuildConfig, build_dataset
+from xrai.diagnosis import Reader
 from xrai.explanation import evidence_maps
 from xrai.networks import build_network
 from xrai.phantoms import write_practice_set
+from xrai.scans import Scan
+from xrai.settings import PROJECT
 from xrai.sources import Source, open_source
 
 TURNS = 3
@@ -41,6 +45,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         folder = options.folder or _large_drawings(Path(scratch) / "films")
         results = {"build": build(folder, Path(scratch)), "training step": training_step(), "heatmap": heatmap()}
+        results["reading"] = reading()
     if options.json:
         print(json.dumps(results, indent=1))
         return
@@ -113,6 +118,20 @@ def heatmap(size: int = 160) -> dict[str, float]:
         "time with CAM / time without a map": times["CAM"] / times["baseline"],
         "time with Grad-CAM / time without a map": times["Grad-CAM"] / times["baseline"],
     }
+
+
+def reading() -> dict[str, float]:
+    """A scan read and drawn by the model in the box, against one whose heatmap is looked for anew."""
+    reader = Reader.open(Checkpoint(PROJECT / "checkpoints" / "pneumonia"))
+    pixels = np.random.default_rng(0).integers(256, size=(SIZE, SIZE), dtype=np.uint8)
+    scan = Scan(pixels, "", "PNG", "L", SIZE, SIZE, pixels.nbytes)
+
+    def once(*, anew: bool) -> None:
+        found = reader.read(scan)
+        reader.heatmap(scan, found.diagnosis, reading=None if anew else found)
+
+    times = _best({"baseline": lambda: once(anew=True), "known": lambda: once(anew=False)}, turns=9)
+    return {"heatmap of the reading / heatmap looked for anew": times["baseline"] / times["known"]}
 
 
 def _plain_build(source: Source, out: Path) -> None:

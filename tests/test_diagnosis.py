@@ -17,6 +17,7 @@ from xrai.checkpoint import CARD, Card, open_checkpoint
 from xrai.config import TrainConfig
 from xrai.diagnosis import NO_GATE, Reader, save_heatmap
 from xrai.errors import CheckpointError, RefusedError
+from xrai.explanation import evidence_maps
 from xrai.gate import mended
 from xrai.heatmaps import overlay, side_by_side
 from xrai.kit import Kit, Validation, save_kit
@@ -160,6 +161,29 @@ def test_heatmap_lies_over_the_scan(home, network):
         assert heat.dtype == np.float32
         assert 0 <= heat.min() <= heat.max() <= 1
     np.testing.assert_array_equal(reader.heatmap(scan, "OPACITY"), reader.heatmap(scan, "OPACITY", reader.methods[0]))
+
+
+@pytest.mark.parametrize("classes", [("CLEAR", "OPACITY"), ("CLEAR", "OPACITY", "OTHER")])
+@pytest.mark.parametrize("first", ["Fused CAM", "CAM", "HiResCAM"])
+def test_what_a_reading_found_is_not_looked_for_again(home, monkeypatch, first, classes):
+    opened = Reader.open(make_model(network="convnet" if first == "HiResCAM" else "resnet18", classes=classes))
+    anchors = {method: dict.fromkeys(classes, 0.5) for method in (first, "Grad-CAM")}
+    reader = Reader(replace(opened.card, heatmap=anchors), opened.network)
+    assert reader.methods == (first, "Grad-CAM")
+    scan, looked = read_scan(encoded(film())), []
+    reading = reader.read(scan)
+    afresh = {(name, method): reader.heatmap(scan, name, method) for name in classes for method in reader.methods}
+    assert max(heat.max() for heat in afresh.values()) > 0
+
+    def counted(network, inputs, labels, method):
+        looked.append((classes[labels[0]], method))
+        return evidence_maps(network, inputs, labels, method)
+
+    monkeypatch.setattr("xrai.diagnosis.evidence_maps", counted)
+    for (name, method), heat in afresh.items():
+        np.testing.assert_allclose(reader.heatmap(scan, name, method, reading=reading), heat, atol=1e-5)
+    known = [reading.diagnosis] if len(classes) == 3 else classes
+    assert looked == [item for item in afresh if item[1] != first or item[0] not in known]
 
 
 def test_heatmap_is_weaker_the_more_evidence_full_colour_stands_for(reader):

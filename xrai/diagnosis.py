@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from torch import Tensor
 
 from xrai.calibration import natural_frequency, of_hundred
 from xrai.checkpoint import Card, Checkpoint
@@ -51,6 +52,8 @@ class Reading:
         sure: whether the call is firm; otherwise the answer is "not sure", and a radiologist is to be asked.
         frequency: the probability of what is looked for in natural frequencies; "" where it means nothing.
         warnings: sentences that a reader should see beside the diagnosis.
+        evidence: where the scan speaks for the diagnosis by the model's first method, as `evidence_maps` gives it; None
+            where the model has no method.
     """
 
     diagnosis: str
@@ -58,6 +61,7 @@ class Reading:
     sure: bool
     frequency: str
     warnings: tuple[str, ...]
+    evidence: np.ndarray | None = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -140,7 +144,8 @@ class Reader:
         Raises:
             CheckpointError: the model's answer is no number, as that of damaged weights may be.
         """
-        logits = answers(self.network, self.card.preprocessing(scan.pixels)).numpy()
+        inputs = self.card.preprocessing(scan.pixels)
+        logits = answers(self.network, inputs).numpy()
         if not np.isfinite(logits).all():
             raise CheckpointError(
                 f"The model “{self.card.name}” gives no number as its answer, probably because its weights are "
@@ -151,12 +156,14 @@ class Reader:
         shown = self.card.at_home(probabilities)[0]
         shares = {name: round(float(share), 6) for name, share in zip(self.card.classes, shown, strict=True)}
         diagnosis = self.card.classes[int(called[0])]
+        evidence = self._evidence(inputs, diagnosis, self.methods[0]) if self.methods else None
         return Reading(
             diagnosis,
             shares,
             bool(self.card.sure(probabilities, called)[0]),
             self._frequency(scan, shares),
-            (*self._warnings(scan), *self._alarms(scan, diagnosis)),
+            (*self._warnings(scan), *self._alarms(scan, diagnosis, evidence)),
+            evidence,
         )
 
     def similar(self, scan: Scan, n: int = 6) -> list[SimilarCase]:
@@ -187,23 +194,42 @@ class Reader:
         return pixels, mask, self.read(replace(scan, pixels=pixels))
 
     def heatmap(
-        self, scan: Scan, class_name: str, method: str | None = None, *, shape: tuple[int, int] | None = None
+        self,
+        scan: Scan,
+        class_name: str,
+        method: str | None = None,
+        *,
+        shape: tuple[int, int] | None = None,
+        reading: Reading | None = None,
     ) -> np.ndarray:
         """Where the scan speaks for a class, float32 of `shape` or of the scan's own, from 0 (nowhere) to 1.
 
-        1 is the evidence that 95 of 100 validation scans called that class stay below at their hottest place.
+        1 is the evidence that 95 of 100 validation scans called that class stay below at their hottest place. Where
+        the scan's `reading` is at hand, what was found for it is not looked for again.
         """
         method = method or self.methods[0]
-        label = self.card.classes.index(class_name)
-        _, maps = evidence_maps(self.network, self.card.preprocessing(scan.pixels), [label], method)
-        return intensity(maps[0], self.card.heatmap[method][class_name], shape or scan.pixels.shape)
+        evidence = self._known(reading, class_name) if reading and method == self.methods[0] else None
+        if evidence is None:
+            evidence = self._evidence(self.card.preprocessing(scan.pixels), class_name, method)
+        return intensity(evidence, self.card.heatmap[method][class_name], shape or scan.pixels.shape)
 
-    def _alarms(self, scan: Scan, diagnosis: str) -> list[str]:
+    def _known(self, reading: Reading, class_name: str) -> np.ndarray | None:
+        """The evidence for a class that a reading holds, if it does: of two classes, for one is against the other."""
+        if reading.evidence is None or class_name == reading.diagnosis:
+            return reading.evidence
+        return -reading.evidence if len(self.card.classes) == 2 else None
+
+    def _evidence(self, inputs: Tensor, class_name: str, method: str) -> np.ndarray:
+        _, maps = evidence_maps(self.network, inputs, [self.card.classes.index(class_name)], method)
+        return maps[0]
+
+    def _alarms(self, scan: Scan, diagnosis: str, evidence: np.ndarray | None) -> list[str]:
         """What the heat of the class that was called says against the answer."""
-        square = to_square(scan.pixels, self.card.preprocessing.stored_size)
-        if not self.methods or not self.is_stray(square, self.heatmap(scan, diagnosis, shape=square.shape)):
+        if evidence is None:
             return []
-        return [STRAY]
+        square = to_square(scan.pixels, self.card.preprocessing.stored_size)
+        heat = intensity(evidence, self.card.heatmap[self.methods[0]][diagnosis], square.shape)
+        return [STRAY] if self.is_stray(square, heat) else []
 
     def _frequency(self, scan: Scan, shares: Mapping[str, float]) -> str:
         """In natural frequencies, for two classes: of more nobody can say among whom they hold, nor of strangers."""

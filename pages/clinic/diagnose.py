@@ -260,7 +260,7 @@ def _card(upload: Upload, number: int, reading: Reading, reader: Reader, key: st
     heat: np.ndarray = last(
         "diagnose_heat",
         (upload.sha256, upload.mend, key, shown, method),
-        lambda: reader.heatmap(scan, shown, method, shape=screen_shape(scan.pixels)),
+        lambda: reader.heatmap(scan, shown, method, shape=screen_shape(scan.pixels), reading=reading),
     )
     _pictures(view, scan, heat, opacity, nice(shown))
     hide_and_read_again(upload, scan, reading, reader, key, shown)

@@ -20,7 +20,7 @@ from xrai.records import read_records
 
 if TYPE_CHECKING:  # torch takes seconds to import
     from xrai.dataset import Dataset
-    from xrai.diagnosis import Reader
+    from xrai.diagnosis import Reader, Reading
     from xrai.scans import Scan
 
 
@@ -69,12 +69,13 @@ def diagnose(options: argparse.Namespace) -> int:
             status = say(f"{file}: {error}")
             results.append({"file": file, "error": str(error)} | _offered(error))
             continue
-        read: dict[str, Any] = _read(reader, scan, file) | {"model": checkpoint.name}
+        reading = reader.read(scan)
+        read: dict[str, Any] = _told(reader, reading, file) | {"model": checkpoint.name}
         read["warnings"] = [*remark, *read["warnings"]]
         results.append(read)
         if not options.json:
             _print_reading(read)
-        if heatmaps and (problem := heatmaps.write(reader, scan, read)):
+        if heatmaps and (problem := heatmaps.write(reader, scan, reading, read)):
             status = say(f"{file}: {problem}")
             read["warnings"].append(problem)  # the reading is worth having without it
     document(options, results)
@@ -177,9 +178,8 @@ def _model(name: str | None) -> Checkpoint:
     return checkpoint
 
 
-def _read(reader: Reader, scan: Scan, file: str) -> dict[str, Any]:
+def _told(reader: Reader, reading: Reading, file: str) -> dict[str, Any]:
     """What a model says of a scan, JSON-able."""
-    reading = reader.read(scan)
     return {
         "file": file,
         "diagnosis": reading.diagnosis,
@@ -234,13 +234,13 @@ class _HeatmapFiles:
         self.folder = folder
         self.used: set[str] = set()
 
-    def write(self, reader: Reader, scan: Scan, read: dict[str, Any]) -> str:
+    def write(self, reader: Reader, scan: Scan, reading: Reading, read: dict[str, Any]) -> str:
         """Write the heatmap of what was read and note its name there; gives the sentence of why it cannot be."""
         from xrai.diagnosis import save_heatmap
 
         try:
             target = self._name(read["file"])
-            save_heatmap(target, scan, reader.heatmap(scan, read["diagnosis"]))
+            save_heatmap(target, scan, reader.heatmap(scan, reading.diagnosis, reading=reading))
         except OSError as error:
             return f"Its heatmap cannot be written ({error.strerror or error}): choose another folder."
         read["heatmap"] = str(target)
