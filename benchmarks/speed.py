@@ -44,8 +44,12 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         folder = options.folder or _large_drawings(Path(scratch) / "films")
-        results = {"build": build(folder, Path(scratch)), "training step": training_step(), "heatmap": heatmap()}
-        results["reading"] = reading()
+        results = {
+            "build": build(folder, Path(scratch)),
+            "training step": training_step(),
+            "heatmap": heatmap(),
+            "reading": reading(),
+        }
     if options.json:
         print(json.dumps(results, indent=1))
         return

@@ -184,6 +184,10 @@ def test_what_a_reading_found_is_not_looked_for_again(home, monkeypatch, first, 
         np.testing.assert_allclose(reader.heatmap(scan, name, method, reading=reading), heat, atol=1e-5)
     known = [reading.diagnosis] if len(classes) == 3 else classes
     assert looked == [item for item in afresh if item[1] != first or item[0] not in known]
+    looked.clear()
+    _, mask, _ = reader.read_without_hot_area(scan, reading.diagnosis, reading)
+    assert looked == [(looked[0][0], first)]  # of the scan that is read again
+    np.testing.assert_array_equal(mask, reader.read_without_hot_area(scan, reading.diagnosis)[1])
 
 
 def test_heatmap_is_weaker_the_more_evidence_full_colour_stands_for(reader):

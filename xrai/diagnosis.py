@@ -184,13 +184,15 @@ class Reader:
         """
         return stray_share(heat, pixels) > STRAY_LIMIT
 
-    def read_without_hot_area(self, scan: Scan, class_name: str) -> tuple[np.ndarray, np.ndarray, Reading]:
-        """A scan with the place filled in that speaks most for a class, and read again.
+    def read_without_hot_area(
+        self, scan: Scan, class_name: str, reading: Reading | None = None
+    ) -> tuple[np.ndarray, np.ndarray, Reading]:
+        """A scan with the place filled in that speaks most for a class, and read again; `reading` as in `heatmap`.
 
         Returns:
             Its pixels, uint8 (H, W), what was filled in, bool (H, W), and the reading.
         """
-        pixels, mask = hidden(scan.pixels, self.heatmap(scan, class_name))
+        pixels, mask = hidden(scan.pixels, self.heatmap(scan, class_name, reading=reading))
         return pixels, mask, self.read(replace(scan, pixels=pixels))
 
     def heatmap(

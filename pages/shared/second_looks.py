@@ -30,7 +30,7 @@ def hide_and_read_again(upload: Upload, scan: Scan, reading: Reading, reader: Re
 
     def hide() -> None:
         with stated_later():
-            state["diagnose_hidden"] = (place, reader.read_without_hot_area(scan, shown))
+            state["diagnose_hidden"] = (place, reader.read_without_hot_area(scan, shown, reading))
 
     known = state.get("diagnose_hidden")
     is_known = known is not None and known[0] == place
