@@ -37,13 +37,13 @@ from xrai.evaluation import predict_logits
 from xrai.explanation import answers_and_vectors
 from xrai.faithfulness import STRAY_LIMIT, measure_heatmaps
 from xrai.gate import Gate
-from xrai.language import marked
+from xrai.language import N_
 from xrai.scans import Scan, read_scan
 from xrai.settings import PROJECT
 from xrai.sources import open_source
 
 DATASETS = {"pneumonia": "chest_xray", "covid19": "covid19"}
-TYPED = marked(
+TYPED = N_(
     "Kaggle: pranavraikokte/covid19-image-dataset, licence as stated on its Kaggle page; at least 126 of its normal "
     "and viral films are films of Kermany et al. 2018 (CC BY 4.0)"
 )
@@ -175,7 +175,7 @@ def answers(bench: Bench, behind: dict[str, Any]) -> Iterator[Row]:
     if card.threshold:
         for goal in (MISSES, ALARMS):
             yield from threshold_rows(bench, splits, goal)
-    for split, words in (("val", marked("Validation")), ("test", marked("Test"))):
+    for split, words in (("val", N_("Validation")), ("test", N_("Test"))):
         told = splits[split]["report"]["answered"]
         if told is None:
             continue
@@ -210,7 +210,7 @@ def threshold_rows(bench: Bench, splits: Mapping[str, Mapping[str, Any]], goal: 
     chosen = settled(card, validation, goal=goal)
     first, second = card.classes
     words = goal.in_words((first, second))
-    for split, told in (("val", marked("Validation")), ("test", marked("Test"))):
+    for split, told in (("val", N_("Validation")), ("test", N_("Test"))):
         found = reported(chosen, splits[split])
         missed = 1 - found["per_class"][second]["recall"]
         alarms = 1 - found["per_class"][first]["recall"]
@@ -241,7 +241,7 @@ def refusals(bench: Bench, behind: dict[str, Any]) -> Iterator[Row]:
     yield Row("Test films refused", counted(refused, len(squares)), "at most 0.5 %")
     collected = list(samples(bench.scans / "samples" / "not_frontal_chest"))
     made = list(made_pictures(squares))
-    for how, pictures in ((marked("collected"), collected), (marked("made"), made)):
+    for how, pictures in ((N_("collected"), collected), (N_("made"), made)):
         for kind in dict.fromkeys(kind for kind, _ in pictures):
             judged = [judge(gate, scan) for name, scan in pictures if name == kind]
             kinds[kind] = [len(judged), sum(judged)]
@@ -269,7 +269,7 @@ def refusals(bench: Bench, behind: dict[str, Any]) -> Iterator[Row]:
 
 
 MADE_WRONG: tuple[tuple[str, Callable[[np.ndarray], np.ndarray], str], ...] = (
-    (marked("inverted"), lambda square: 255 - square, "inverted"),
+    (N_("inverted"), lambda square: 255 - square, "inverted"),
     ("turned a quarter to the right", lambda square: np.rot90(square, -1), "turned 90° left"),
     ("turned a quarter to the left", np.rot90, "turned 90° right"),
     ("upside down", lambda square: np.rot90(square, 2), "turned 180°"),
@@ -282,8 +282,8 @@ def judge(gate: Gate, scan: Scan | None) -> bool:
 
 
 COLLECTED = (
-    marked("bone xray"), marked("ct"), marked("cxr lateral"), marked("documents"), marked("photos"),
-    marked("screenshots figures"),
+    N_("bone xray"), N_("ct"), N_("cxr lateral"), N_("documents"), N_("photos"),
+    N_("screenshots figures"),
 )  # fmt: skip
 """The folders of pictures of other things, in words."""
 
@@ -306,12 +306,12 @@ def made_pictures(squares: np.ndarray) -> Iterator[tuple[str, Scan]]:
         tiles = [square[i : i + half, j : j + half] for i in (0, half) for j in (0, half)]
         yield "films cut in four and shuffled", scan_of(_tiled(tiles, rng))
         yield "films, a ninth of the picture", scan_of(square[third : 2 * third, third : 2 * third])
-        yield marked("noise"), scan_of(rng.integers(0, 256, (size, size)))
+        yield N_("noise"), scan_of(rng.integers(0, 256, (size, size)))
         ramp = np.linspace(0, 255, size)
         ramps = np.add.outer(rng.random() * ramp, rng.random() * ramp[:: rng.choice([-1, 1])]) / 2
-        yield marked("ramps"), scan_of(ramps)
+        yield N_("ramps"), scan_of(ramps)
         yield "one grey", scan_of(np.full((size, size), rng.integers(256)))
-        yield marked("checkerboards"), scan_of(np.kron(np.indices((8, 8)).sum(0) % 2, np.ones((size // 8,) * 2)) * 255)
+        yield N_("checkerboards"), scan_of(np.kron(np.indices((8, 8)).sum(0) % 2, np.ones((size // 8,) * 2)) * 255)
 
 
 def scan_of(pixels: np.ndarray) -> Scan:

@@ -7,7 +7,7 @@ import pytest
 
 from xrai.convolution import convolve, padded, preset, work_out
 from xrai.figures import patch_table, patients_figure, pooling_row, products_row, result_table, short
-from xrai.language import speaking
+from xrai.language import use_language
 
 
 @pytest.fixture
@@ -60,13 +60,13 @@ def test_numbers_are_short(value, words):
 
 
 def test_numbers_are_written_as_the_reader_writes_them():
-    with speaking("fr"):
+    with use_language("fr"):
         assert short(-2.5) == "−2,5"
 
 
 @pytest.mark.parametrize(("code", "unit"), [("en", " %"), ("fr", "\u202f%")])
 def test_patients_stand_on_a_scale_of_hundred_written_the_readers_way(code, unit):
-    with speaking(code):
+    with use_language(code):
         figure = patients_figure([0.35, 0.9], [0.1], 0.5, ink="black")
     assert [list(trace.x) for trace in figure.data] == [[10], [35, 90]]
     assert figure.layout.xaxis.ticksuffix == unit

@@ -17,7 +17,7 @@ from xrai.audit.looking import look_over
 from xrai.audit.odd import _finding as odd
 from xrai.cli import main
 from xrai.dataset import BuildConfig, build_dataset, open_dataset
-from xrai.language import speaking, told
+from xrai.language import translate, use_language
 from xrai.phantoms import draw_thorax
 from xrai.records import append_record, write_json
 from xrai.settings import data_dir, inbox_dir
@@ -31,7 +31,7 @@ NAMES = [*SPLITS, "Opacity", "CLEAR", "OPACITY", "NORMAL", "PNEUMONIA"]
 @pytest.fixture(autouse=True)
 def spoken():
     """The test runner tells a choice by its label, and asks for that outside the page."""
-    with speaking("fr"):
+    with use_language("fr"):
         yield
 
 
@@ -291,17 +291,17 @@ def test_findings_on_one_film_and_on_several(dataset, n):
     look.border[:] = 0
     look.contrast[:n], look.border[n : 2 * n] = 0, 0.9
     reasons = dict(enumerate(["turned", "inverted", "unlike the others"][:n]))
-    with speaking("fr"):
+    with use_language("fr"):
         for finding in [*bad_films(look), odd(reasons)]:
-            assert not english_left(map(told, (finding.title, finding.sentence, finding.advice)))
+            assert not english_left(map(translate, (finding.title, finding.sentence, finding.advice)))
 
 
 @pytest.mark.parametrize("more", [[], ["--only", "exact-duplicates"]])
 def test_the_note_of_a_cleaned_copy(ward, home, more):
     arguments = ["clean", str(ward), str(data_dir() / "clean.hdf5"), "--without", str(listed(home, ward))]
     assert main([*arguments, *more]) == 0
-    with open_dataset(data_dir() / "clean.hdf5") as copy, speaking("fr"):
-        assert not english_left([told(copy.notes[-1])], NAMES)
+    with open_dataset(data_dir() / "clean.hdf5") as copy, use_language("fr"):
+        assert not english_left([translate(copy.notes[-1])], NAMES)
 
 
 def listed(home, ward):

@@ -23,7 +23,7 @@ from xrai.diagnosis import Reader
 from xrai.errors import CheckpointError, DatasetError, RefusedError
 from xrai.heatmaps import STRAY
 from xrai.kit import Kit, Validation, save_kit
-from xrai.language import speaking
+from xrai.language import use_language
 from xrai.measurements import weights_mark
 from xrai.neighbours import fit_neighbours
 from xrai.networks import build_network
@@ -454,7 +454,7 @@ class TestInFrench:
             ("turned.png", as_png(np.rot90(film(5)))), ("negative.png", as_png(255 - film(6))),
             diagnose_similar_open=True,
         )  # fmt: skip
-        with speaking("fr"):
+        with use_language("fr"):
             hidden = shown_texts(button(app, "La masquer et relire").click().run())
             mended = shown_texts(button(app, "Le lire tourné").click().run())
         assert not app.exception

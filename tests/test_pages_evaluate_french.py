@@ -36,7 +36,7 @@ from xrai.decisions import decide
 from xrai.errors import DatasetError
 from xrai.evaluation import _rows
 from xrai.figures import confusion_figure
-from xrai.language import language, speaking, told
+from xrai.language import language, translate, use_language
 from xrai.measurements import REPORT
 from xrai.records import write_json
 
@@ -165,7 +165,7 @@ class TestExports:
         card = SimpleNamespace(
             notes=(), threshold=None, threshold_value=None, prevalence=None, calibration=None, dataset={}
         )
-        with speaking("fr"):
+        with use_language("fr"):
             figures = {"confusion": confusion_figure(made_up.report["confusion_matrix"], CLASSES)}
             exports.exports("m", card, facts, made_up, figures)
         assert language() == "en"
@@ -186,8 +186,8 @@ def test_what_the_engine_says_is_told_whole():
     ]
     sentences.append(fit_doubt(np.stack([1 - p, p], axis=1), labels, 0.01, range(40)).sentence(classes))
     sentences += [natural_frequency(share, "VIRAL_PNEUMONIA", "children") for share in (0, 0.01, 0.62, 1)]
-    with speaking("fr"):
-        french = [told(sentence) for sentence in sentences]
+    with use_language("fr"):
+        french = [translate(sentence) for sentence in sentences]
     assert not english_left(french)
     assert "manquer au plus 1\u202f% des clichés de la classe COVID" in french[0]
     assert "sont trop peu nombreux" in french[0] and "sont trop peu nombreux" in french[3]
@@ -199,14 +199,14 @@ def test_splits_have_french_names_in_what_the_engine_says(practice, split, word)
     said = [jobs.measuring_title("m", Path("d.hdf5"), split)]
     with open_dataset(practice) as dataset, pytest.raises(DatasetError) as caught:
         _rows(dataset, split, ["nobody.png"])
-    with speaking("fr"):
-        title, error = (told(sentence) for sentence in [*said, str(caught.value)])
+    with use_language("fr"):
+        title, error = (translate(sentence) for sentence in [*said, str(caught.value)])
     assert title == f"Évaluation de m sur d, {word}"
     assert f"n'est pas un fichier de la partie {word} de practice.hdf5" in error
 
 
 def test_whom_a_dataset_shows_is_told_as_somebody_typed_it():
-    with speaking("fr"):
+    with use_language("fr"):
         for typed in ("children; 40 % of them", "at most 18 years old", "head of ward, half of them, all adults"):
             assert population(SimpleNamespace(dataset={"population": typed})) == typed
         assert population(SimpleNamespace(dataset={})).startswith("patients que personne")

@@ -9,7 +9,7 @@ from streamlit.testing.v1 import AppTest
 
 from xrai.convolution import preset
 from xrai.dataset import open_dataset
-from xrai.language import speaking
+from xrai.language import use_language
 from xrai.settings import PROJECT, data_dir
 
 MANUAL = "pages/learn/manual.py"
@@ -103,7 +103,7 @@ class TestFilter:
         assert any("Your own filter" in caption for caption in captions(app))
         app.session_state["language"] = "fr"
         app.run()
-        with speaking("fr"):
+        with use_language("fr"):
             app.segmented_control(key="manual_chapter").set_value("convolution").run()
         assert cells(app)[1, 1] == 3
         assert "Votre propre filtre" in texts(app)
@@ -216,7 +216,7 @@ class TestSizes:
 
     def test_what_does_not_fit_is_said_in_a_sentence(self):
         app = opened(language="fr")
-        with speaking("fr"):
+        with use_language("fr"):
             app.number_input(key="manual_size_side").set_value(2).run()
             app.number_input(key="manual_size_padding").set_value(0).run()
         assert "n'entre pas dans un côté de 2" in texts(app).replace("’", "'")

@@ -4,7 +4,7 @@ import pytest
 from languages import english_left, in_french, shown_texts
 from streamlit.testing.v1 import AppTest
 
-from xrai.language import speaking
+from xrai.language import use_language
 from xrai.settings import PROJECT
 
 MANUAL = "pages/learn/manual.py"
@@ -73,7 +73,7 @@ def test_what_was_solved_once_counts_after_another_try(app):
 def test_in_french_no_english_is_left(home):
     app = chapter(in_french())
     assert english_left(shown_texts(app)) == []
-    with speaking("fr"):  # the test runner formats options outside the page
+    with use_language("fr"):  # the test runner formats options outside the page
         app.slider(key="manual_try_threshold").set_value(33).run()
     assert english_left(shown_texts(app)) == []
     assert any("Résolu" in item.value for item in app.success)

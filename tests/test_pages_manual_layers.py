@@ -16,7 +16,7 @@ from xrai.checkpoint import Card, Checkpoint
 from xrai.config import TrainConfig
 from xrai.errors import CheckpointError
 from xrai.figures.layers import filter_figure, shares_figure
-from xrai.language import speaking
+from xrai.language import use_language
 from xrai.networks import build_network
 from xrai.preprocessing import Preprocessing
 from xrai.settings import PROJECT, checkpoints_dir
@@ -166,7 +166,7 @@ class TestFigures:
         english = json.loads(shares_figure(["a", "b"], [0.25, 0.75]).to_json() or "")
         assert english["data"][0]["text"] == ["25.0 %", "75.0 %"]
         assert english["layout"]["xaxis"]["ticksuffix"] == " %"
-        with speaking("fr"):
+        with use_language("fr"):
             french = json.loads(shares_figure(["a"], [0.25]).to_json() or "")
         assert french["data"][0]["text"] == ["25,0\u202f%"]
 
@@ -174,13 +174,13 @@ class TestFigures:
         kernel = np.array([[-0.081, 0.5], [-0.001, 1]])
         english = json.loads(filter_figure(kernel).to_json() or "")
         assert english["data"][0]["text"] == [["−0.08", "0.50"], ["0.00", "1.00"]]
-        with speaking("fr"):
+        with use_language("fr"):
             french = json.loads(filter_figure(kernel).to_json() or "")
         assert french["data"][0]["text"][0] == ["−0,08", "0,50"]
 
     def test_a_formula_has_no_minus_zero(self):
         assert (tex(-0.001), bracketed(-0.001), bracketed(-0.5)) == ("0.00", "0.00", "(-0.50)")
-        with speaking("fr"):
+        with use_language("fr"):
             assert bracketed(-0.5, 1) == "(-0{,}5)"
 
 

@@ -20,7 +20,7 @@ from xrai.config import NETWORKS, PRESETS, TrainConfig, defaults
 from xrai.errors import SettingsError, XraiError
 from xrai.figures import accuracy_curves, interval_dots, loss_curves, network_diagram, overlaid_curves
 from xrai.jobs import Job
-from xrai.language import ENGLISH, speaking, told, tr
+from xrai.language import ENGLISH, tr, translate, use_language
 from xrai.models import set_note
 from xrai.models.naming import check_free
 from xrai.records import append_record, write_json
@@ -34,7 +34,7 @@ GIVEN = ("chance", "practice", "children of one hospital", "slow", "fast", "deep
 @pytest.fixture(autouse=True)
 def _spoken():
     """The tests read options as the page shows them."""
-    with speaking("fr"):
+    with use_language("fr"):
         yield
 
 
@@ -215,7 +215,7 @@ class TestTrain:
         keyed(app.text_input, "values_dropout").set_value("0,1; 0,3")
         keyed(app.text_input, "train_name").set_value("mien").run()
         for before, code in (("fr", "en"), ("en", "fr"), ("fr", "en")):
-            with speaking(before):
+            with use_language(before):
                 app.sidebar.get("button_group")[0].set_value(code).run()  # type: ignore[attr-defined] -- as above
             assert not app.exception
             assert app.radio[0].value == "Balanced"
@@ -288,18 +288,18 @@ class TestWords:
         assert set(NAMES) == set(SAID) == set(defaults())
         assert {*MAIN, *(name for names in GROUPS.values() for name in names)} == set(defaults())
         for name in defaults():
-            with speaking(ENGLISH):
+            with use_language(ENGLISH):
                 english = label_of(name)
             assert label_of(name) != english or name in ("activation", "dropout")
             assert SAID[name] == name.replace("_", " ")
 
     def test_help_texts_and_networks_are_told(self):
         texts = [item.metadata["help"] for item in TrainConfig.__dataclass_fields__.values()]
-        assert not english_left([told(text) for text in [*texts, *NETWORKS.values()]])
+        assert not english_left([translate(text) for text in [*texts, *NETWORKS.values()]])
 
     def test_values_in_words(self):
         settings = {"learning_rate": 0.001, "flip": True, "balance": "none", "network": "convnet", "weights": "scratch"}
-        with speaking(ENGLISH):
+        with use_language(ENGLISH):
             assert in_words({"learning_rate": 0.001, "dropout": 0.2}) == "learning rate 0.001, dropout 0.2"
         words = [shown_value(name, value) for name, value in settings.items()]
         assert words == ["0,001", "oui", "aucun", "Convnet simple", "zéro (scratch)"]
@@ -348,7 +348,7 @@ class TestWords:
     def test_layers_and_stages(self, name):
         found = layers(TrainConfig(network=name, image_size=64), 2)
         words = [text for stage in stages(found) for text in (stage.name, stage.explanation)]
-        assert not english_left([*words, *(told(layer.kind) for layer in found)])
+        assert not english_left([*words, *(translate(layer.kind) for layer in found)])
         assert '"separators":",\u202f"' in str(network_diagram(stages(found)).to_json()).replace("\\u202f", "\u202f")
 
     def test_charts(self):
@@ -380,6 +380,6 @@ def _french_stages():
 
 
 def _is_french(error: Exception, *given: str) -> None:
-    text = told(str(error))
+    text = translate(str(error))
     assert text != str(error)
     assert not english_left([text], given)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from xrai.language import speaking
+from xrai.language import use_language
 from xrai.report import WIDTH, result_card
 
 
@@ -82,5 +82,5 @@ def test_no_line_ends_at_a_space_that_does_not_break(monkeypatch):
 
 def test_its_own_words_follow_the_reader():
     english = np.asarray(card().convert("L"))
-    with speaking("fr"):
+    with use_language("fr"):
         assert not (np.asarray(card().convert("L")) == english).all()

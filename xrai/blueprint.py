@@ -19,10 +19,10 @@ from torchvision.models.resnet import BasicBlock, Bottleneck
 from torchvision.ops import StochasticDepth
 
 from xrai.config import SCRATCH, TrainConfig, defaults
-from xrai.language import marked, told, tr, trn
+from xrai.language import N_, tr, translate, trn
 from xrai.networks import Network, build_network
 
-INPUT = marked("Input")
+INPUT = N_("Input")
 
 MOST_STAGES = 12
 """A diagram with more boxes than that is not taken in at a glance."""
@@ -229,18 +229,18 @@ def _is_idle(module: nn.Module, path: str) -> bool:
 
 
 _KINDS: dict[type[nn.Module], str] = {
-    nn.AdaptiveAvgPool2d: marked("Global average pooling"),
-    nn.BatchNorm2d: marked("Batch normalisation"),
-    nn.ELU: marked("ELU"),
-    nn.GELU: marked("GELU"),
-    nn.Hardsigmoid: marked("Hard sigmoid"),
-    nn.Hardswish: marked("Hard swish"),
-    nn.Identity: marked("Flatten"),
-    nn.LeakyReLU: marked("Leaky ReLU"),
-    nn.Linear: marked("Dense"),
-    nn.ReLU: marked("ReLU"),
-    nn.SiLU: marked("SiLU"),
-    nn.Sigmoid: marked("Sigmoid"),
+    nn.AdaptiveAvgPool2d: N_("Global average pooling"),
+    nn.BatchNorm2d: N_("Batch normalisation"),
+    nn.ELU: N_("ELU"),
+    nn.GELU: N_("GELU"),
+    nn.Hardsigmoid: N_("Hard sigmoid"),
+    nn.Hardswish: N_("Hard swish"),
+    nn.Identity: N_("Flatten"),
+    nn.LeakyReLU: N_("Leaky ReLU"),
+    nn.Linear: N_("Dense"),
+    nn.ReLU: N_("ReLU"),
+    nn.SiLU: N_("SiLU"),
+    nn.Sigmoid: N_("Sigmoid"),
 }
 
 
@@ -331,7 +331,7 @@ def _words(box: Box, *, is_stem: bool, is_last: bool, n_inverted: int) -> tuple[
     if part == "input":
         return tr(INPUT), tr("The scan as the network sees it: one grey value for each pixel.")
     if part == "pool":
-        return told(box[0].kind), tr(_POOLING[box[0].kind == "Flatten"])
+        return translate(box[0].kind), tr(_POOLING[box[0].kind == "Flatten"])
     if is_last:
         return tr("Output"), tr("One number for each class; together they become the probabilities of the diagnosis.")
     if _is_dense(box):
@@ -345,8 +345,8 @@ def _words(box: Box, *, is_stem: bool, is_last: bool, n_inverted: int) -> tuple[
 
 
 _POOLING = (
-    marked("The average of each map over the whole picture: what was found counts, no longer where."),
-    marked("The maps written out in one row of numbers, as dense layers need them."),
+    N_("The average of each map over the whole picture: what was found counts, no longer where."),
+    N_("The maps written out in one row of numbers, as dense layers need them."),
 )
 
 

@@ -16,20 +16,28 @@ A message says what happened, the likely cause and what to do. It never holds pi
 
 from __future__ import annotations
 
-from xrai.language import marked
+from xrai.language import N_, Message, say
 
 REASONS = (
-    marked("Permission denied"), marked("Operation not permitted"), marked("Read-only file system"),
-    marked("No space left on device"), marked("Disk quota exceeded"), marked("File too large"),
-    marked("No such file or directory"), marked("Not a directory"), marked("Is a directory"), marked("File exists"),
-    marked("File name too long"), marked("Input/output error"), marked("Device or resource busy"),
-    marked("Too many open files"), marked("Cannot allocate memory"),
+    N_("Permission denied"), N_("Operation not permitted"), N_("Read-only file system"),
+    N_("No space left on device"), N_("Disk quota exceeded"), N_("File too large"),
+    N_("No such file or directory"), N_("Not a directory"), N_("Is a directory"), N_("File exists"),
+    N_("File name too long"), N_("Input/output error"), N_("Device or resource busy"),
+    N_("Too many open files"), N_("Cannot allocate memory"),
 )  # fmt: skip
 """What a system says most often of a failure; the errors below quote it."""
 
 
 class XraiError(Exception):
-    """The base of all stated errors: print it as it is, with no traceback."""
+    """The base of all stated errors: print it as it is, with no traceback.
+
+    Attributes:
+        message: the sentence for the reader, `translate(error.message)`; `str(error)` is the same in English.
+    """
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(message)
+        self.message = message
 
 
 class SettingsError(XraiError):
@@ -77,14 +85,20 @@ class JobError(XraiError):
 
 
 def in_a_sentence(error: Exception) -> str:
-    """What to tell a person: a stated error's own words, else what the machine lacks."""
+    """The message of a stated error; of any other, what the machine lacks."""
     if isinstance(error, XraiError):
-        return str(error)
+        return error.message
     if isinstance(error, MemoryError):
-        return "This does not fit into the machine's memory: close other programs, or ask for less at once."
+        return say("This does not fit into the machine's memory: close other programs, or ask for less at once.")
     if isinstance(error, OSError):
-        return (
-            f"{error.filename or 'A file'} cannot be read or written ({error.strerror or error}): "
-            "free some disk space, or check the folder's rights."
+        return say(
+            "{filename} cannot be read or written ({strerror}): free some disk space, or check the folder's rights.",
+            filename=error.filename or N_("A file"),
+            strerror=system_reason(error),
         )
-    return "Something happened that XRAI does not know: try again, and see the log if it stays."
+    return say("Something happened that XRAI does not know: try again, and see the log if it stays.")
+
+
+def system_reason(error: OSError) -> Message:
+    """What the operating system says of a failure, translated where it is one of `REASONS`."""
+    return Message(error.strerror or str(error))

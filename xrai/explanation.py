@@ -19,18 +19,18 @@ from pytorch_grad_cam import GradCAM, HiResCAM
 from pytorch_grad_cam.base_cam import BaseCAM
 from torch import Tensor, nn
 
-from xrai.language import marked
+from xrai.language import N_
 from xrai.networks import Network
 
 METHODS: dict[str, str] = {
     "Fused CAM": "What the end of the network, looked at twice as finely as in CAM, and the stage before agree on",
-    marked("CAM"): (
+    N_("CAM"): (
         "Class activation map (Zhou 2016): what each place adds to the answer, for networks that end in averaging"
     ),
-    marked("HiResCAM"): (
+    N_("HiResCAM"): (
         "High-resolution class activation map (Draelos & Carin 2020): the same for networks with dense layers"
     ),
-    marked("Grad-CAM"): (
+    N_("Grad-CAM"): (
         "Gradient-weighted class activation map (Selvaraju 2017): well known, vague where dense layers follow"
     ),
 }

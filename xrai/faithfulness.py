@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 from xrai.explanation import answers, evidence_maps, methods_for
-from xrai.language import marked
+from xrai.language import N_
 from xrai.networks import Network
 from xrai.preprocessing import Preprocessing, to_square
 
@@ -52,7 +52,7 @@ GRAIN = 0.01
 
 BATCH = 16
 
-_BASELINES = {marked("Random"): "random", marked("Centre"): "centre", "Another scan": "another"}
+_BASELINES = {N_("Random"): "random", N_("Centre"): "centre", "Another scan": "another"}
 
 _NEIGHBOURS = np.array([[1, 2, 1], [2, 0, 2], [1, 2, 1]], np.float32) / 12
 _SWEEPS, _COARSE = 5, 800

@@ -23,7 +23,7 @@ from xrai.checkpoint import Card, Checkpoint, list_models
 from xrai.errors import CheckpointError, RefusedError, ScanError
 from xrai.gate import mended
 from xrai.heatmaps import overlay
-from xrai.language import ENGLISH, language, marked, speaking, told, tr
+from xrai.language import ENGLISH, N_, language, tr, translate, use_language
 from xrai.models import default_model
 from xrai.report import WARNED, result_card
 from xrai.scans import MAX_FILE_BYTES, Scan
@@ -32,12 +32,12 @@ if TYPE_CHECKING:
     from xrai.diagnosis import Reader, Reading
 
 MENDED_SIDE = 260
-WHAT_CALLS = marked(
+WHAT_CALLS = N_(
     "**Validation scans** were kept aside while the model learned, and then served to set its threshold and its doubt. "
     "**The threshold** is the probability from which on a class is called. A **firm** answer is one that is not “not sure”."
 )
-SIDE_BY_SIDE, BLENDED, SCAN_ONLY = marked("Side by side"), marked("Blended"), marked("Scan only")
-DISCLAIMER = marked(
+SIDE_BY_SIDE, BLENDED, SCAN_ONLY = N_("Side by side"), N_("Blended"), N_("Scan only")
+DISCLAIMER = N_(
     "Research software, **not a medical device**. It can be wrong, also when it sounds sure: a radiologist decides. "
     "Scans stay in this computer's memory and are not saved."
 )
@@ -129,7 +129,7 @@ def _results(uploads: list[Upload], reader: Reader, key: str) -> None:
 def _refused(upload: Upload, refusal: Refusal, number: int) -> None:
     """A file that was not read: why, and where it can be mended, how it would look then."""
     with st.container(border=True):
-        said = tr("**{name}** was not read. {why}", name=plain(upload.name), why=plain(told(refusal.reason)))
+        said = tr("**{name}** was not read. {why}", name=plain(upload.name), why=plain(translate(refusal.reason)))
         mend, small = refusal.mend, refusal.small
         if mend is None or small is None:
             st.error(said, icon=":material/block:")
@@ -138,10 +138,10 @@ def _refused(upload: Upload, refusal: Refusal, number: int) -> None:
         st.warning(said, icon=":material/screen_rotation:")
         with st.container(horizontal=True):
             st.image(small, caption=tr("As it came"), width=MENDED_SIDE)
-            then = tr("As it would be read: {mend}", mend=told(mend))
+            then = tr("As it would be read: {mend}", mend=translate(mend))
             st.image(mended(small, mend), caption=then, width=MENDED_SIDE)
         key = f"diagnose_mend_{number}_{upload.sha256}"  # of equal files each has a button
-        if st.button(tr("Read it {mend}", mend=told(mend)), icon=":material/build:", type="primary", key=key):
+        if st.button(tr("Read it {mend}", mend=translate(mend)), icon=":material/build:", type="primary", key=key):
             read_mended(upload, number, mend)
 
 
@@ -149,7 +149,7 @@ def _as_it_came(upload: Upload, number: int) -> None:
     """That a scan was changed, and the way back."""
     if not upload.mend:
         return
-    st.info(tr("This scan was read {mend}, as you chose.", mend=told(upload.mend)), icon=":material/build:")
+    st.info(tr("This scan was read {mend}, as you chose.", mend=translate(upload.mend)), icon=":material/build:")
     key = f"diagnose_unmend_{number}_{upload.sha256}"
     if st.button(tr("Read it as it came"), icon=":material/undo:", type="tertiary", key=key):
         read_mended(upload, number, "")
@@ -191,7 +191,7 @@ def _table(uploads: list[Upload], readings: list[Reading | Refusal], card: Card)
     rows = []
     for upload, reading in zip(uploads, readings, strict=True):
         if isinstance(reading, Refusal):
-            words = {diagnosis: tr("not read"), remark: told(reading.reason)}
+            words = {diagnosis: tr("not read"), remark: translate(reading.reason)}
         else:
             shares = {nice(name): round(share, 4) for name, share in reading.probabilities.items()}
             words = {diagnosis: _flagged(reading, card), remark: _remarks(upload, reading), **shares}
@@ -227,14 +227,14 @@ def _flagged(reading: Reading, card: Card) -> str:
 
 
 def _remarks(upload: Upload, reading: Reading) -> str:
-    remarks = [tr("Read {mend}.", mend=told(upload.mend))] if upload.mend else []
-    return " ".join([*remarks, *map(told, reading.warnings)])
+    remarks = [tr("Read {mend}.", mend=translate(upload.mend))] if upload.mend else []
+    return " ".join([*remarks, *map(translate, reading.warnings)])
 
 
 def _card(upload: Upload, number: int, reading: Reading, reader: Reader, key: str) -> None:
     scan: Scan = last("diagnose_scan", (upload.sha256, upload.mend), upload.scan)
     for warning in reading.warnings:  # before the answer: who reads only one line reads this one
-        st.warning(plain(told(warning)), icon=":material/warning:")
+        st.warning(plain(translate(warning)), icon=":material/warning:")
     halves = st.grid(2, min_column_width=280, vertical_alignment="center")
     with halves.cell():
         st.caption(plain(upload.name))
@@ -242,7 +242,7 @@ def _card(upload: Upload, number: int, reading: Reading, reader: Reader, key: st
         if not reading.sure:
             st.markdown(f":material/contact_support: {_leaning(reading)}")
         if reading.frequency:
-            st.markdown(plain(told(reading.frequency)))
+            st.markdown(plain(translate(reading.frequency)))
         _how_it_calls(reader.card)
     with halves.cell():
         for name, share in reading.probabilities.items():
@@ -274,7 +274,7 @@ def _card(upload: Upload, number: int, reading: Reading, reader: Reader, key: st
     code, lines = language(), _lines(upload, reading, reader.card)
 
     def save() -> bytes:  # at a click, when neither the reader nor the session is known any more
-        with speaking(code):
+        with use_language(code):
             return _saved_card(scan, heat, opacity, reading, reader.card, shown, method, lines)
 
     st.download_button(
@@ -302,8 +302,8 @@ def _choose_map(reading: Reading, reader: Reader) -> tuple[str, str]:
     if len(methods) == 1:
         return shown, methods[0]
     return shown, st.selectbox(
-        tr("Heatmap method"), methods, format_func=told, key="diagnose_method", width=140,
-        help="\n".join(map(told, reader.about_methods.split("\n"))),
+        tr("Heatmap method"), methods, format_func=translate, key="diagnose_method", width=140,
+        help="\n".join(map(translate, reader.about_methods.split("\n"))),
     )  # fmt: skip
 
 
@@ -355,7 +355,7 @@ def _saved_card(
     method: str,
     lines: list[str],
 ) -> bytes:
-    right = tr("Right: what speaks for {name} ({method}).", name=nice(shown), method=told(method))
+    right = tr("Right: what speaks for {name} ({method}).", name=nice(shown), method=translate(method))
     return result_card(
         for_screen(scan.pixels),
         heat,
@@ -363,7 +363,7 @@ def _saved_card(
         title=in_words(reading, card),
         shares=[(nice(name), share, percent(share)) for name, share in reading.probabilities.items()],
         heat_caption=f"{right} {tr(SCALE_CAPTION)}",
-        warnings=[told(warning) for warning in reading.warnings],
+        warnings=[translate(warning) for warning in reading.warnings],
         lines=lines,
     )
 
@@ -376,8 +376,8 @@ def _lines(upload: Upload, reading: Reading, card: Card) -> list[str]:
             file=upload.name, when=f"{datetime.now():%Y-%m-%d %H:%M}", name=card.name,
         ),
         tr("Trained on {population}; it knows nothing of other patients.", population=population(card)),
-        *([told(reading.frequency)] if reading.frequency else []),
-        *([tr("The scan was read {mend}.", mend=told(upload.mend))] if upload.mend else []),
+        *([translate(reading.frequency)] if reading.frequency else []),
+        *([tr("The scan was read {mend}.", mend=translate(upload.mend))] if upload.mend else []),
         tr("Research software, no medical device. It can be wrong: a radiologist decides."),
     ]  # fmt: skip
 

@@ -20,33 +20,31 @@ from xrai import jobs
 from xrai.dataset import list_datasets
 from xrai.errors import SourceError
 from xrai.figures import SPLIT_WORDS
-from xrai.language import LANGUAGES, marked, speaking, told, tr
+from xrai.language import LANGUAGES, N_, tr, translate, use_language
 from xrai.settings import data_dir, inbox_dir, shown_path
 from xrai.sources import KAGGLE, KAGGLE_SETS, PRACTICE, kaggle_folder, list_local, open_source
 from xrai.survey import Survey, survey
 
 DRAWINGS, FOLDER, UPLOAD, FROM_KAGGLE = (
-    marked("Practice drawings"),
-    marked("A folder or zip on this computer"),
-    marked("Upload a zip"),
-    marked("Kaggle"),
+    N_("Practice drawings"),
+    N_("A folder or zip on this computer"),
+    N_("Upload a zip"),
+    N_("Kaggle"),
 )
 COLUMNS = 6
-BUILD, LOOK = marked("Build a new dataset"), marked("Look into a dataset")
+BUILD, LOOK = N_("Build a new dataset"), N_("Look into a dataset")
 
 _MODES = {
-    "L": marked("grey"),
-    "I;16": marked("grey, 16 bit"),
-    "RGB": marked("colour"),
-    "RGBA": marked("colour"),
-    "P": marked("palette"),
-    "1": marked("black and white"),
+    "L": N_("grey"),
+    "I;16": N_("grey, 16 bit"),
+    "RGB": N_("colour"),
+    "RGBA": N_("colour"),
+    "P": N_("palette"),
+    "1": N_("black and white"),
 }
 _ENDED = {
-    "interrupted": marked(
-        "It was interrupted, perhaps because the computer was switched off. Nothing half-made was left."
-    ),
-    "stopped": marked("It was stopped. Nothing half-made was left."),
+    "interrupted": N_("It was interrupted, perhaps because the computer was switched off. Nothing half-made was left."),
+    "stopped": N_("It was stopped. Nothing half-made was left."),
 }
 
 
@@ -100,8 +98,8 @@ def _jobs() -> bool:
 
 
 def _ended_badly(job: jobs.Job, status: str) -> None:
-    why = told(job.error) if status == "failed" else tr(_ENDED[status])
-    words = tr("**{title}** did not finish. {why}", title=plain(told(job.title)), why=plain(why))
+    why = translate(job.error) if status == "failed" else tr(_ENDED[status])
+    words = tr("**{title}** did not finish. {why}", title=plain(translate(job.title)), why=plain(why))
     (st.error if status == "failed" else st.warning)(words)
     row = st.container(horizontal=True)
     arguments = job.details.get("arguments")
@@ -204,7 +202,7 @@ def _keep_zip(file: UploadedFile) -> Path:
                 tr(
                     "The zip cannot be kept in {folder} ({why}): free some disk space and upload it again.",
                     folder=folder,
-                    why=told(str(error.strerror)),
+                    why=translate(str(error.strerror)),
                 )
             ) from error
     raise SourceError(tr("There are a thousand zips called {name} already: give it another name.", name=stem))
@@ -212,11 +210,13 @@ def _keep_zip(file: UploadedFile) -> Path:
 
 def _kaggle() -> str | None:
     titles = {known.handle: known for known in KAGGLE_SETS}
-    handle = st.radio(tr("Set"), list(titles), format_func=lambda item: told(titles[item].title), key="dataset_kaggle")
+    handle = st.radio(
+        tr("Set"), list(titles), format_func=lambda item: translate(titles[item].title), key="dataset_kaggle"
+    )
     chosen = titles[handle]
     st.caption(tr(
         "Patients: {population}. Licence: {licence}. It is downloaded from kaggle.com.",
-        population=told(chosen.population), licence=told(chosen.licence),
+        population=translate(chosen.population), licence=translate(chosen.licence),
     ))  # fmt: skip
     spec = KAGGLE + handle
     if kaggle_folder(handle) is not None:
@@ -252,7 +252,7 @@ def _practice_found() -> Survey:
 
 
 def _show_found(found: Survey) -> None:
-    words = SPLIT_WORDS | {"all": marked("Scans")}
+    words = SPLIT_WORDS | {"all": N_("Scans")}
     table = pd.DataFrame(found.counts).T.rename(columns={split: tr(word) for split, word in words.items()})
     table.index = [nice(name) for name in table.index]
     halves = st.grid(2, min_column_width=320)
@@ -261,7 +261,7 @@ def _show_found(found: Survey) -> None:
     with halves.cell():
         _describe(found)
     for path, reason in found.unreadable:
-        words = tr("{file} cannot be read and will be left out. {reason}", file=path, reason=told(reason))
+        words = tr("{file} cannot be read and will be left out. {reason}", file=path, reason=translate(reason))
         st.warning(plain(words))
     for name, squares in found.examples.items():
         if squares:
@@ -290,7 +290,7 @@ def _describe(found: Survey) -> None:
         )
     )
     for note in found.notes:
-        st.markdown(plain(told(note)))
+        st.markdown(plain(translate(note)))
 
 
 def _sizes(smallest: tuple[int, int], largest: tuple[int, int]) -> str:
@@ -314,12 +314,12 @@ def _build_form(spec: str, found: Survey) -> None:
     with st.form("dataset_build", enter_to_submit=False):
         name = st.text_input(tr("Name of the dataset"), _name_of(found.name), max_chars=60, key=f"dataset_name_{spec}")
         population = st.text_input(
-            tr("Who is in these scans?"), told(found.population), key=f"dataset_population_{spec}",
+            tr("Who is in these scans?"), translate(found.population), key=f"dataset_population_{spec}",
             placeholder=tr("For example: adults, emergency department of one hospital, 2019 to 2024, PA view"),
             help=tr("Kept with every model that learns from them, so that whoever reads its answers knows whom it knows."),
         )  # fmt: skip
         licence = st.text_input(
-            tr("Source and licence, if any"), told(found.licence), key=f"dataset_licence_{spec}"
+            tr("Source and licence, if any"), translate(found.licence), key=f"dataset_licence_{spec}"
         )  # fmt: skip
         with st.expander(tr("More settings"), key="dataset_more"):
             size = st.select_slider(
@@ -342,8 +342,8 @@ def _build_form(spec: str, found: Survey) -> None:
 def _as_given(typed: str, given: str) -> str:
     """What a source says of itself in its own words, which the engine knows, where nobody typed anything else."""
     for code in LANGUAGES:
-        with speaking(code):
-            if typed == told(given):
+        with use_language(code):
+            if typed == translate(given):
                 return given
     return typed
 

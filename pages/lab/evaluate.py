@@ -28,7 +28,7 @@ from xrai.dataset import list_datasets, says_nothing_of_patients
 from xrai.errors import CheckpointError, DatasetError
 from xrai.figures import SPLIT_WORDS, captioned, confusion_figure
 from xrai.kit import load_kit
-from xrai.language import marked, told, tr
+from xrai.language import N_, tr, translate
 from xrai.measurements import (
     REPORT,
     Measurement,
@@ -39,16 +39,16 @@ from xrai.measurements import (
 from xrai.models import check_model, default_model
 
 # Streamlit would draw docstrings of constants on the page.
-NO_MEANING = marked("These figures have no clinical meaning.")
+NO_MEANING = N_("These figures have no clinical meaning.")
 EMPTY = {
-    "train": marked("The dataset {name} has no scans in its training split: choose another split."),
-    "val": marked("The dataset {name} has no scans in its validation split: choose another split."),
-    "test": marked("The dataset {name} has no scans in its test split: choose another split."),
+    "train": N_("The dataset {name} has no scans in its training split: choose another split."),
+    "val": N_("The dataset {name} has no scans in its validation split: choose another split."),
+    "test": N_("The dataset {name} has no scans in its test split: choose another split."),
 }
 MEASURED_ON = {
-    "train": marked("{model} on {dataset}, training split, {scans}"),
-    "val": marked("{model} on {dataset}, validation split, {scans}"),
-    "test": marked("{model} on {dataset}, test split, {scans}"),
+    "train": N_("{model} on {dataset}, training split, {scans}"),
+    "val": N_("{model} on {dataset}, validation split, {scans}"),
+    "test": N_("{model} on {dataset}, test split, {scans}"),
 }
 
 
@@ -150,7 +150,7 @@ def _measured_or_not(
     )  # fmt: skip
     measured, damage = _kept(folder)
     if damage:
-        st.error(plain(told(damage)), icon=":material/error:")
+        st.error(plain(translate(damage)), icon=":material/error:")
     is_fresh = measured and measured.is_of(checkpoint) and measured.report["fingerprint"] == facts.fingerprint
     caveats(card, path, facts, split)
     with st.container(horizontal=True, vertical_alignment="center"):

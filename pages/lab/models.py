@@ -28,11 +28,11 @@ from pages.shared.ways import needs_a_model
 from pages.shared.words import between, duration, listed, measure, nice, plain, whole, written
 from xrai import models
 from xrai.jobs import ACTIVE
-from xrai.language import marked, told, tr, trn
+from xrai.language import N_, tr, translate, trn
 from xrai.models import Summary
 
 # Streamlit would draw docstrings of constants on the page.
-ALL = marked("All datasets")
+ALL = N_("All datasets")
 MANY = 8  # with more runs than that, one looks for a name rather than along the rows
 WATCH_SECONDS = 5.0
 TABLE = "models_table"
@@ -249,7 +249,7 @@ def _formats(table: pd.DataFrame) -> dict[str, Callable[[Any], str]]:
 def _problems(shown: Sequence[Summary]) -> None:
     for item in shown:
         if item.problem:
-            st.warning(plain(whole(told(item.problem))), icon=":material/warning:")
+            st.warning(plain(whole(translate(item.problem))), icon=":material/warning:")
 
 
 def _as_setting(value: float) -> str:

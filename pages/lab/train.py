@@ -31,24 +31,22 @@ from xrai.checkpoint import CONFIG, Card, Checkpoint, list_checkpoints, list_mod
 from xrai.config import FROM_MODEL, IMAGENET, PRESETS, SCRATCH, TrainConfig, concerns, defaults, worded
 from xrai.dataset import list_datasets, open_dataset
 from xrai.errors import CheckpointError, JobError, SettingsError
-from xrai.language import marked, number, told, told_whole, tr, trn
+from xrai.language import N_, number, tr, translate, trn
 from xrai.models import default_model
 from xrai.settings import checkpoints_dir, shown_path
 from xrai.sweep import CombinationError, Sweep, active_sweeps, create, list_sweeps, parse_values, plan
 
-OWN_MODEL = marked("From one of your models")
+OWN_MODEL = N_("From one of your models")
 PRESET_WORDS = {
-    marked("Quick look"): marked("minutes: a small network on small pictures, to see that all works"),
-    marked("Balanced"): marked("the better part of an hour for some thousand scans: a good network at a moderate size"),
-    marked("Best"): marked("hours without a graphics card: four networks side by side, more variation, more rounds"),
-    OWN_MODEL: marked(
-        "goes on from what a model here has learned, also for other classes: the best start for few scans"
-    ),
-    marked("Transfer learning"): marked(
+    N_("Quick look"): N_("minutes: a small network on small pictures, to see that all works"),
+    N_("Balanced"): N_("the better part of an hour for some thousand scans: a good network at a moderate size"),
+    N_("Best"): N_("hours without a graphics card: four networks side by side, more variation, more rounds"),
+    OWN_MODEL: N_("goes on from what a model here has learned, also for other classes: the best start for few scans"),
+    N_("Transfer learning"): N_(
         "ResNet-101 that has learned from a million photos: wants a graphics card, and internet the first time"
     ),
 }
-YES, NO = marked("yes"), marked("no")
+YES, NO = N_("yes"), N_("no")
 MOST_VARIED = 4
 SWEEP = "sweep: "  # what the name of a sweep begins with among the runs; no model's name holds a colon
 
@@ -140,7 +138,7 @@ def _form(datasets: list[Path], chosen: dict[str, Any], key: str) -> None:
             _start(name, Path(dataset), values, grid)
         known_warning = st.session_state.get(anyway)
         if known_warning and known_warning[1] == values:
-            st.warning(plain(told(known_warning[0])), icon=":material/memory:")
+            st.warning(plain(translate(known_warning[0])), icon=":material/memory:")
             if st.button(tr("Start all the same"), key=f"start_{anyway}"):
                 _start(name, Path(dataset), values, grid)
         if previewed:
@@ -226,7 +224,7 @@ def _inherited(origin: Card) -> str:
     return tr(
         "It takes over what **{name}** has learned from {population}; the kind of network is given by that.",
         name=plain(origin.name),
-        population=plain(told_whole(population)),
+        population=plain(translate(population)),
     )
 
 
@@ -275,7 +273,7 @@ def _planned(values: dict[str, Any], grid: dict[str, list[Any]]) -> list[TrainCo
         message = tr(
             "The combination “{settings}” cannot be trained: {reason}",
             settings=in_words(error.settings),
-            reason=told(error.reason),
+            reason=translate(error.reason),
         )
         raise SettingsError(message) from error
 
@@ -474,7 +472,7 @@ def _ready(checkpoint: Checkpoint) -> None:
         classes=listed(list(map(nice, card.classes))),
     )
     if card.weakness:
-        st.warning(plain(f"{words} {told(card.weakness)}"))
+        st.warning(plain(f"{words} {translate(card.weakness)}"))
     else:
         st.success(plain(words), icon=":material/check_circle:")
     with st.container(horizontal=True):

@@ -9,15 +9,15 @@ import streamlit as st
 from pages.learn.chapters import convolution, exercises, layers, own_model, own_run, pooling
 from pages.shared.memory import settle_memory_once
 from pages.shared.page import head
-from xrai.language import marked, tr
+from xrai.language import N_, tr
 
 CHAPTERS: dict[str, tuple[str, Callable[[], None]]] = {
-    "convolution": (marked("1. Convolution"), convolution.show),
-    "pooling": (marked("2. Pooling"), pooling.show),
-    "layers": (marked("3. Layers on layers"), layers.show),
-    "model": (marked("4. Inside your model"), own_model.show),
-    "run": (marked("5. Your own run"), own_run.show),
-    "exercises": (marked("6. Try yourself"), exercises.show),
+    "convolution": (N_("1. Convolution"), convolution.show),
+    "pooling": (N_("2. Pooling"), pooling.show),
+    "layers": (N_("3. Layers on layers"), layers.show),
+    "model": (N_("4. Inside your model"), own_model.show),
+    "run": (N_("5. Your own run"), own_run.show),
+    "exercises": (N_("6. Try yourself"), exercises.show),
 }
 CHOSEN = "manual_chapter"
 

@@ -11,29 +11,27 @@ import streamlit as st
 from pages.shared.calls import called_from, has_moved, then_called, told_threshold
 from pages.shared.words import listed, nice, percent, plain, span
 from xrai.checkpoint import Card
-from xrai.language import marked, told, told_whole, tr
+from xrai.language import N_, tr, translate
 from xrai.sources import SPLIT_NAMES
 
-FROM = marked("Called from")
-NOT_DESCRIBED = marked("patients that nobody described when its dataset was built")
+FROM = N_("Called from")
+NOT_DESCRIBED = N_("patients that nobody described when its dataset was built")
 MEANINGS = (
-    marked(
+    N_(
         "**Training, validation and test scans**: from the first the model learned. The second were kept aside to choose "
         "its best state, its threshold and its doubt, so figures on them flatter a little. The third were used for nothing but "
         "measuring: trust these most."
     ),
-    marked(
+    N_(
         "**Threshold**: the probability from which on a class is called. A lower one misses fewer who have it, and raises "
         "more false alarms."
     ),
-    marked(
-        "**Firm answer**: an answer that is not “not sure”. What the model is not sure of is left to a radiologist."
-    ),
-    marked(
+    N_("**Firm answer**: an answer that is not “not sure”. What the model is not sure of is left to a radiologist."),
+    N_(
         "**Calibrated**: the probabilities were brought in line with what came true on the validation scans, so that of "
         "100 scans with “80 %” about 80 should have it. The calibration error (ECE) says how far they are off."
     ),
-    marked(
+    N_(
         "**95 % interval**: where the figure probably lies; with few scans it is wide. Between two models whose intervals "
         "overlap much, chance may make the difference."
     ),
@@ -51,7 +49,7 @@ def about_model(card: Card) -> None:
     with st.expander(tr("What is known of this model"), icon=":material/fact_check:"):
         _figures(card)
         for note in card.notes:
-            st.markdown(f"- {plain(told(note))}")
+            st.markdown(f"- {plain(translate(note))}")
         _data(card)
         _trust(card)
         st.markdown(tr("**What the words mean**"))
@@ -60,7 +58,7 @@ def about_model(card: Card) -> None:
 
 def population(card: Card) -> str:
     """Whom a model learned from, in the reader's language."""
-    return told_whole(card.dataset.get("population") or NOT_DESCRIBED)
+    return translate(card.dataset.get("population") or NOT_DESCRIBED)
 
 
 def _figures(card: Card) -> None:
@@ -117,7 +115,7 @@ def _data(card: Card) -> None:
     st.markdown(tr("**What a check of its training data found**"))
     for item in found:
         icon = ":material/error:" if item["severity"] == "serious" else ":material/info:"
-        title, sentence = (plain(told(str(item[name]))) for name in ("title", "sentence"))
+        title, sentence = (plain(translate(str(item[name]))) for name in ("title", "sentence"))
         st.markdown(f"- {icon} {tr('{title}: {sentence}', title=title, sentence=sentence)}")
     if not found:
         st.markdown(f"- {tr('Nothing that would mislead.')}")
@@ -131,7 +129,7 @@ def _trust(card: Card) -> None:
         if then := _trusted_with(card):
             st.markdown(plain(f"{tr('That was with {what}.', what=listed(then))} {_in_force(card)}"))
         names = {"what": tr("What"), "value": tr("Measured"), "aim": tr("Aim")}
-        table = [{name: told(str(row[item])) for item, name in names.items()} for row in rows]
+        table = [{name: translate(str(row[item])) for item, name in names.items()} for row in rows]
         st.dataframe(pd.DataFrame(table), hide_index=True, row_height=36)
 
 

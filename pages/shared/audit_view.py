@@ -18,7 +18,7 @@ from xrai.audit import Audit, Finding, load_audit
 from xrai.audit.findings import CONFLICTING, EXACT, NEAR, PATIENTS, REMOVABLE, Severity
 from xrai.dataset import Dataset
 from xrai.errors import DatasetError
-from xrai.language import marked, told, tr, trn
+from xrai.language import N_, tr, translate, trn
 from xrai.sources import SPLIT_NAMES, SPLITS
 
 TOGETHER = (CONFLICTING, EXACT, NEAR, PATIENTS)
@@ -32,10 +32,10 @@ ICONS: dict[Severity, str] = {
     "fine": ":green[:material/check_circle:]",
 }
 MEANINGS: dict[Severity, str] = {
-    "serious": marked("**Serious**: figures measured with this dataset would mislead."),
-    "notable": marked("**Worth knowing**: to keep in mind when you read the figures of a model."),
+    "serious": N_("**Serious**: figures measured with this dataset would mislead."),
+    "notable": N_("**Worth knowing**: to keep in mind when you read the figures of a model."),
 }
-GUESS_HELP = marked(
+GUESS_HELP = N_(
     "AUC: how well the classes are told apart: 0.5 is guessing, 1 is perfect. Here it should be close to 0.5. The 95 % "
     "interval is where it would lie with other patients of the same kind."
 )
@@ -89,7 +89,7 @@ def show_check(dataset: Dataset, check: Check) -> None:
     again, stopped = tr("Check again. {kept}", kept=ended), tr("The check was stopped. {kept}", kept=ended)
     say_how_it_ended(check.job, check.status, tr("The check"), again, stopped)
     if check.damage:
-        st.warning(plain(told(check.damage)), icon=":material/warning:")
+        st.warning(plain(translate(check.damage)), icon=":material/warning:")
     if check.found is None:
         _offer_check(dataset)
     else:
@@ -128,7 +128,7 @@ def _progress(job: jobs.Job, status: jobs.Status) -> None:
     """What is looked at now, with a way to stop."""
     steps = [record for record in job.records() if record.get("kind") == "progress"]
     if steps and status != "starting":  # until then they are those of an earlier check
-        words = tr("Checking: {what}…", what=plain(told(steps[-1]["what"])))
+        words = tr("Checking: {what}…", what=plain(translate(steps[-1]["what"])))
         st.progress(steps[-1]["done"] / max(steps[-1]["total"], 1), text=words)
     else:
         st.progress(0.0, text=tr("Starting the check…"))
@@ -155,7 +155,7 @@ def _show_found(dataset: Dataset, found: Audit) -> None:
     if fine := found.of("fine"):
         with st.expander(tr("In order ({n:,})", n=len(fine)), icon=":material/check_circle:", key="check_fine"):
             for finding in fine:
-                words = f"**{plain(told(finding.title))}.** {plain(told(finding.sentence))}"
+                words = f"**{plain(translate(finding.title))}.** {plain(translate(finding.sentence))}"
                 st.markdown(words, help=_help(finding))
     offer_cleaning(dataset, found)
 
@@ -178,10 +178,10 @@ def _counted(found: Audit) -> str:
 
 def _finding(dataset: Dataset, found: Audit, finding: Finding) -> None:
     with st.container(border=True, gap="small"):
-        st.markdown(f"{ICONS[finding.severity]} **{plain(told(finding.title))}**")
-        st.markdown(plain(told(finding.sentence)), help=_help(finding))
+        st.markdown(f"{ICONS[finding.severity]} **{plain(translate(finding.title))}**")
+        st.markdown(plain(translate(finding.sentence)), help=_help(finding))
         if finding.advice:
-            st.markdown(f":material/arrow_forward: {plain(told(finding.advice))}")
+            st.markdown(f":material/arrow_forward: {plain(translate(finding.advice))}")
         if finding.groups:
             _scans_of(dataset, found, finding)
 
@@ -249,7 +249,7 @@ def _pictures(
     for row, square in zip(rows, dataset.images(rows), strict=True):
         label, split = dataset.classes[dataset.labels[row]], SPLITS[dataset.splits[row]]
         lines = [f"{plain(nice(label))}, {tr(SPLIT_NAMES[split])}", plain(Path(str(dataset.files[row])).name)]
-        lines += [plain(told(reasons[row]))] if reasons and row in reasons else []
+        lines += [plain(translate(reasons[row]))] if reasons and row in reasons else []
         lines += [f":orange-badge[{tr('would be taken out')}]"] if row in out else []
         with grid.cell():
             st.image(square, width="stretch")

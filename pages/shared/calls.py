@@ -10,12 +10,12 @@ import numpy as np
 from pages.shared.words import nice, nice_names, percent
 from xrai.calibration import EVEN, condition_of, people_of
 from xrai.checkpoint import Card
-from xrai.language import marked, told, tr
+from xrai.language import N_, tr, translate
 
 if TYPE_CHECKING:
     from xrai.diagnosis import Reading
 
-NOT_SURE = marked("Not sure: ask a radiologist")
+NOT_SURE = N_("Not sure: ask a radiologist")
 CHILDREN = "children"
 CLEAR, PROBABLE = 0.9, 0.7
 SAME = 1e-6
@@ -30,7 +30,7 @@ def for_whom(card: Card) -> str:
     """Among whom probabilities are told, where the team said that; else ""."""
     if card.prevalence is None or card.calibration is None or card.calibration.prevalence is None:
         return ""
-    n, condition = 100 * card.prevalence, told(condition_of(card.classes[1]))
+    n, condition = 100 * card.prevalence, translate(condition_of(card.classes[1]))
     if people_in(card) == CHILDREN:
         return tr(
             "Probabilities are told for your children, of whom {n:.3g} in 100 have {condition}.",
@@ -53,10 +53,10 @@ def in_words(reading: Reading, card: Card) -> str:
 def _how(reading: Reading, *, is_firm: bool) -> str:
     share = reading.probabilities[reading.diagnosis]
     if not is_likeliest(reading):
-        return marked("Called {name}") if is_firm else marked("In doubt, called {name}")
+        return N_("Called {name}") if is_firm else N_("In doubt, called {name}")
     if is_firm or share >= PROBABLE:
-        return marked("This looks like {name}") if share >= CLEAR else marked("This is probably {name}")
-    return marked("In doubt, rather {name}")
+        return N_("This looks like {name}") if share >= CLEAR else N_("This is probably {name}")
+    return N_("In doubt, rather {name}")
 
 
 def is_likeliest(reading: Reading) -> bool:

@@ -13,45 +13,45 @@ from pages.shared.datasets import Facts
 from pages.shared.words import plain, span
 from xrai.checkpoint import Card
 from xrai.dataset import says_nothing_of_patients
-from xrai.language import marked, told, told_whole, tr, trn
+from xrai.language import N_, tr, translate, trn
 from xrai.measurements import ancestors_learned_from
 
-WHY_RARELY = marked(
+WHY_RARELY = N_(
     "Every look at the test scans makes them less of a surprise: whoever changes a model after a look fits it to these "
     "very scans, and the figures flatter from then on. So measure here once the model is final, and compare what you try "
     "on the validation split."
 )
-NOT_DESCRIBED = marked("nobody described them when the dataset was built")
-NO_PATIENTS = marked(
+NOT_DESCRIBED = N_("nobody described them when the dataset was built")
+NO_PATIENTS = N_(
     "**Take no figure below for how good the model is on patients.** The dataset {name} is described so: “{who}”."
 )
 ITS_OWN = {
-    "train": marked(
+    "train": N_(
         "The model **learned from these very scans**: right answers show what it remembers, not how it reads new ones."
     ),
-    "val": marked(
+    "val": N_(
         "The model was **chosen by these scans**: of all moments of its training, the one that did best on them was kept. "
         "Figures on them are a little better than on new scans."
     ),
 }
 ITS_ANCESTORS = {
-    "train": marked(
+    "train": N_(
         "The model started from one that **learned from these very scans**, and keeps some of what that one knew: right "
         "answers may show what it remembers, not how it reads new ones."
     ),
-    "val": marked(
+    "val": N_(
         "The model started from one that **was chosen by these very scans**, and keeps some of what that one knew: right "
         "answers may show what it remembers, not how it reads new ones."
     ),
 }
-EARLIER_BUILD = marked(
+EARLIER_BUILD = N_(
     "The model learned from an earlier build of {name}. Which of these scans it has seen is not known, so the figures may "
     "flatter it."
 )
 THESE = {
-    "train": marked("the {n:,} training scans of this dataset"),
-    "val": marked("the {n:,} validation scans of this dataset"),
-    "test": marked("the {n:,} test scans of this dataset"),
+    "train": N_("the {n:,} training scans of this dataset"),
+    "val": N_("the {n:,} validation scans of this dataset"),
+    "test": N_("the {n:,} test scans of this dataset"),
 }
 
 
@@ -60,14 +60,14 @@ def caveats(card: Card, path: Path, facts: Facts, split: str) -> None:
     _whose(path, facts)
     learned = str(card.dataset.get("population") or "")
     if learned and not is_own(card, facts) and learned != facts.population:
-        words = tr("The model “{name}” was trained on: {who}.", name=plain(card.name), who=plain(told_whole(learned)))
+        words = tr("The model “{name}” was trained on: {who}.", name=plain(card.name), who=plain(translate(learned)))
         st.caption(f":material/neurology: {words}")
     if seen := _seen(card, path, facts, split):
         st.warning(tr(seen, name=plain(path.stem)), icon=":material/warning:")
 
 
 def _whose(path: Path, facts: Facts) -> None:
-    name, who = plain(path.stem), plain(told_whole(facts.population or NOT_DESCRIBED))
+    name, who = plain(path.stem), plain(translate(facts.population or NOT_DESCRIBED))
     if says_nothing_of_patients(facts.population, drawings=facts.drawings):
         st.warning(tr(NO_PATIENTS, name=name, who=who), icon=":material/warning:")
     else:
@@ -113,9 +113,9 @@ def what_is_known(card: Card, facts: Facts) -> None:
     """The notes on the model and on the dataset, which open at a click."""
     with st.expander(tr("What is known of this model and of this dataset"), icon=":material/info:"):
         for note in card.notes:
-            st.markdown("- " + tr("Model: {note}", note=plain(told(note))))
+            st.markdown("- " + tr("Model: {note}", note=plain(translate(note))))
         for note in facts.notes:
-            st.markdown("- " + tr("Dataset: {note}", note=plain(told(note))))
+            st.markdown("- " + tr("Dataset: {note}", note=plain(translate(note))))
 
 
 def outdated(*, is_of: bool, follows: bool, same_scans: bool) -> None:

@@ -15,29 +15,27 @@ from xrai.audit import CLEANED, Audit, Finding
 from xrai.audit.findings import BLANK, CONFLICTING, EXACT, NEAR, PATIENTS, REMOVABLE
 from xrai.dataset import Dataset
 from xrai.errors import DatasetError, JobError
-from xrai.language import marked, told, tr
+from xrai.language import N_, tr, translate
 from xrai.sources import SPLITS
 
 WORDS = {
-    CONFLICTING: marked("Pictures with two labels"),
-    EXACT: marked("Equal files"),
-    NEAR: marked("Near copies"),
-    PATIENTS: marked("Scans of patients who stand in a later split too"),
-    BLANK: marked("Blank films"),
+    CONFLICTING: N_("Pictures with two labels"),
+    EXACT: N_("Equal files"),
+    NEAR: N_("Near copies"),
+    PATIENTS: N_("Scans of patients who stand in a later split too"),
+    BLANK: N_("Blank films"),
 }
 HELPS = {
-    CONFLICTING: marked("All scans of such a picture are taken out, as nobody can say which label is right."),
-    EXACT: marked("One of each stays: the one in the test, else in validation, so that the test stays what it is."),
-    NEAR: marked(
-        "One of each stays: the one in the test, else in validation; of several there, the one with most detail."
-    ),
-    PATIENTS: marked("Their scans in the later split stay."),
-    BLANK: marked("There is nothing to learn from them."),
+    CONFLICTING: N_("All scans of such a picture are taken out, as nobody can say which label is right."),
+    EXACT: N_("One of each stays: the one in the test, else in validation, so that the test stays what it is."),
+    NEAR: N_("One of each stays: the one in the test, else in validation; of several there, the one with most detail."),
+    PATIENTS: N_("Their scans in the later split stay."),
+    BLANK: N_("There is nothing to learn from them."),
 }
 _PLACES = {
-    "train": marked("{n:,} of training"),
-    "val": marked("{n:,} of validation"),
-    "test": marked("{n:,} of test"),
+    "train": N_("{n:,} of training"),
+    "val": N_("{n:,} of validation"),
+    "test": N_("{n:,} of test"),
 }
 KEPT = "kept.txt"
 """In the job's folder: the files that stay all the same, one a line."""
@@ -165,7 +163,7 @@ def _noted(folder: Path, files: Sequence[str]) -> Path:
             tr(
                 "What is to stay cannot be noted in {folder} ({why}): free some disk space, or check its rights.",
                 folder=folder,
-                why=told(str(error.strerror)),
+                why=translate(str(error.strerror)),
             )
         ) from error
     return file

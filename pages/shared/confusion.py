@@ -18,7 +18,7 @@ from xrai.dataset import open_dataset
 from xrai.errors import CheckpointError
 from xrai.figures import captioned, confusion_figure
 from xrai.heatmaps import overlay
-from xrai.language import marked, tr
+from xrai.language import N_, tr
 from xrai.measurements import Measurement
 from xrai.scans import Scan
 
@@ -172,9 +172,7 @@ def _pictures_of(
     rows = measured.predictions.rows[shown]
     with open_dataset(path) as dataset:
         if rows.max() >= len(dataset):
-            raise CheckpointError(
-                marked("The kept predictions are of other scans than the dataset holds: measure again.")
-            )
+            raise CheckpointError(N_("The kept predictions are of other scans than the dataset holds: measure again."))
         squares = dataset.images(rows)
     if class_name is None:
         return [_picture(square) for square in squares]

@@ -21,13 +21,13 @@ from xrai.checkpoint import list_checkpoints
 from xrai.dataset import Dataset, open_dataset
 from xrai.errors import DatasetError
 from xrai.figures import SPLIT_WORDS, class_balance
-from xrai.language import marked, told, told_whole, tr, trn
+from xrai.language import N_, tr, translate, trn
 from xrai.settings import inbox_dir, shown_path
 from xrai.sources import SPLIT_NAMES, SPLITS
 
 PER_PAGE = 18
 COLUMNS = 6
-SCANS, CHECK, ALL = marked("Scans"), marked("Check"), marked("All")
+SCANS, CHECK, ALL = N_("Scans"), N_("Check"), N_("All")
 
 
 def browse(datasets: list[Path]) -> None:
@@ -52,7 +52,7 @@ def browse(datasets: list[Path]) -> None:
             )
         with halves.cell():
             for note in dataset.notes:
-                st.markdown(f":material/info: {plain(told(note))}")
+                st.markdown(f":material/info: {plain(translate(note))}")
             st.markdown(in_a_line(check))
             if st.session_state.get("dataset_part") != CHECK:
                 st.button(
@@ -86,7 +86,7 @@ def _unread(dataset: Dataset) -> None:
     n = len(dataset.skipped)
     label = trn("{n:,} file could not be read", "{n:,} files could not be read", n)
     with st.expander(label, icon=":material/warning:", key="dataset_unread"):
-        rows = [(item.file, told(item.reason)) for item in dataset.skipped]
+        rows = [(item.file, translate(item.reason)) for item in dataset.skipped]
         st.dataframe(pd.DataFrame(rows, columns=[tr("File"), tr("Reason")]), hide_index=True)
 
 
@@ -94,7 +94,7 @@ def _about(dataset: Dataset) -> None:
     if dataset.drawings:
         st.caption(":material/draw: " + tr("**Drawings**, no patients: for practice only."))
     elif dataset.population:
-        st.caption(tr("Patients: {population}", population=plain(told_whole(dataset.population))))
+        st.caption(tr("Patients: {population}", population=plain(translate(dataset.population))))
     facts = st.grid(4, min_column_width=150)
     facts.metric(tr("Scans"), written(len(dataset), ","))
     facts.metric(tr("Patients"), written(len(set(dataset.patients)), ","))
@@ -164,7 +164,7 @@ def _delete_now(file: Path) -> None:
                 tr(
                     "“{name}” cannot be deleted now ({why}): close whatever uses it and try again.",
                     name=file.stem,
-                    why=told(str(error.strerror)),
+                    why=translate(str(error.strerror)),
                 )
             ) from error
         for folder in (jobs.audit_folder(file), jobs.build_folder(file)):
@@ -176,7 +176,9 @@ def _check_unused(file: Path) -> None:
         raise DatasetError(tr("“{name}” is being checked: stop that first, or wait.", name=file.stem))
     for job in jobs.active_in(jobs.build_folder(file).parent):
         if job.details.get("arguments", [])[:2] == ["clean", str(file)]:
-            raise DatasetError(tr("“{name}” is being made from it: stop that first, or wait.", name=told(job.title)))
+            raise DatasetError(
+                tr("“{name}” is being made from it: stop that first, or wait.", name=translate(job.title))
+            )
     for checkpoint in list_checkpoints():
         if jobs.Job(checkpoint.folder).is_active and checkpoint.config()["dataset"] == shown_path(file):
             raise DatasetError(

@@ -12,10 +12,10 @@ import streamlit as st
 from xrai.checkpoint import Card
 from xrai.dataset import open_dataset
 from xrai.errors import DatasetError
-from xrai.language import marked
+from xrai.language import N_
 
 SPLITS = ("test", "val", "train")
-SPLIT_HELP = marked(
+SPLIT_HELP = N_(
     "Training scans are learned from, validation scans choose the best moment of a run, test scans are kept for the "
     "final measurement."
 )

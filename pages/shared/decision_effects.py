@@ -31,25 +31,25 @@ from xrai.checkpoint import Card, Checkpoint
 from xrai.decisions import settled, validation_of
 from xrai.figures import captioned, thousand_figure, threshold_figure
 from xrai.kit import KIT, Validation
-from xrai.language import marked, told, tr
+from xrai.language import N_, tr, translate
 from xrai.measurements import Measurement
 from xrai.metrics import Interval, predict, share_by_patient
 
-LOOKING_FLATTERS = marked(
+LOOKING_FLATTERS = N_(
     "All of this is chosen on the validation scans, never on the test scans: their column only shows what comes of it. "
     "Whoever moves the controls until that column looks good fits the model to these very scans, and its figures flatter "
     "from then on."
 )
-BY_CHANCE = marked("In brackets: the 95 % interval.")
+BY_CHANCE = N_("In brackets: the 95 % interval.")
 SCANS_OF = {
-    "train": marked("Training scans of {dataset}"),
-    "val": marked("Validation scans of {dataset}"),
-    "test": marked("Test scans of {dataset}"),
+    "train": N_("Training scans of {dataset}"),
+    "val": N_("Validation scans of {dataset}"),
+    "test": N_("Test scans of {dataset}"),
 }
 INSTEAD = {
-    "train": marked("**If they are like the training scans instead**: {words}"),
-    "val": marked("**If they are like the validation scans instead**: {words}"),
-    "test": marked("**If they are like the test scans instead**: {words}"),
+    "train": N_("**If they are like the training scans instead**: {words}"),
+    "val": N_("**If they are like the validation scans instead**: {words}"),
+    "test": N_("**If they are like the test scans instead**: {words}"),
 }
 
 Share = tuple[float, Interval] | None
@@ -178,10 +178,10 @@ def what_comes_out(card: Card) -> None:
     said = []
     if card.threshold and len(names) == 2:
         chosen = replace(Threshold.from_dict(card.threshold), interval=_told_interval(card))
-        said.append(told(chosen.sentence((names[0], names[1]))))
+        said.append(translate(chosen.sentence((names[0], names[1]))))
     if card.doubt:
         said += [not_sure(card)] if len(names) == 2 else []
-        said.append(told(card.doubt.sentence(tuple(names))))
+        said.append(translate(card.doubt.sentence(tuple(names))))
     st.markdown(plain(" ".join(said)))
 
 
@@ -228,7 +228,7 @@ def thousand(
 ) -> None:  # fmt: skip
     """What becomes of 1,000 people as the validation scans have it, and in a sentence as those that were measured."""
     card = preview.card
-    people, condition = told(people_in(card)), told(condition_of(card.classes[1]))
+    people, condition = translate(people_in(card)), translate(condition_of(card.classes[1]))
     found, cleared = preview.effect.found, preview.effect.cleared
     if found is None or cleared is None:
         return
@@ -255,7 +255,7 @@ def _in_words(card: Card, effect: Effect, prevalence: float) -> list[str]:
     """What either call means."""
     assert effect.found and effect.cleared
     first, second = nice_names(card.classes)
-    people, condition = told(people_in(card)), told(condition_of(card.classes[1]))
+    people, condition = translate(people_in(card)), translate(condition_of(card.classes[1]))
     have, have_not = predictive_values(effect.found[0], effect.cleared[0], prevalence)
     said = []
     if have is not None:

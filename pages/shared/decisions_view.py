@@ -27,7 +27,7 @@ from xrai.calibration import Goal, condition_of
 from xrai.checkpoint import Card, Checkpoint
 from xrai.decisions import ALPHA, decide, goal_of
 from xrai.kit import Validation
-from xrai.language import marked, told, tr
+from xrai.language import N_, tr, translate
 from xrai.measurements import Measurement
 
 MOST = {"misses": 20.0, "alarms": 30.0, "given": 99.0}
@@ -37,15 +37,15 @@ USUAL = {"misses": 5.0, "alarms": 10.0}
 LEAST_DOUBT, MOST_DOUBT = 1.0, 20.0
 
 GOALS = {
-    "likeliest": marked("Whichever class is likelier is called"),
-    "misses": marked("Miss few with {second}"),
-    "alarms": marked("Raise few false alarms among {first}"),
-    "given": marked("A probability that you set"),
+    "likeliest": N_("Whichever class is likelier is called"),
+    "misses": N_("Miss few with {second}"),
+    "alarms": N_("Raise few false alarms among {first}"),
+    "given": N_("A probability that you set"),
 }
 LIMITS = {
-    "misses": marked("At most so many of 100 scans of {second} are missed"),
-    "alarms": marked("At most so many of 100 scans of {first} are called {second}"),
-    "given": marked("Called {second} from this probability on, in %"),
+    "misses": N_("At most so many of 100 scans of {second} are missed"),
+    "alarms": N_("At most so many of 100 scans of {first} are called {second}"),
+    "given": N_("Called {second} from this probability on, in %"),
 }
 
 
@@ -129,7 +129,7 @@ def _rule(card: Card) -> str:
         return tr("called {name} from a probability of {value} on", name=second, value=value)
     return tr(
         "called {name} from a probability of {value} on, chosen to {goal}",
-        name=second, value=value, goal=told(goal.in_words((first, second))),
+        name=second, value=value, goal=translate(goal.in_words((first, second))),
     )  # fmt: skip
 
 
@@ -193,7 +193,7 @@ def _prevalence(key: str, card: Card, kept: Choice) -> float:
     prevalence = st.number_input(
         tr(
             "Of 100 {people} who are X-rayed with you, how many have {condition}?",
-            people=told(people_in(card)), condition=plain(told(condition_of(card.classes[1]))),
+            people=translate(people_in(card)), condition=plain(translate(condition_of(card.classes[1]))),
         ),
         0.1, 99.9, step=1.0, format="%g", key=_begun(f"{key}_prevalence", kept.prevalence),
         help=tr(

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from xrai.language import marked, tr
+from xrai.language import N_, tr
 
-_QUESTIONS = {"model": marked("Delete this model?"), "dataset": marked("Delete this dataset?")}
+_QUESTIONS = {"model": N_("Delete this model?"), "dataset": N_("Delete this dataset?")}
 
 
 def ask_before_deleting(kind: str, words: str, delete: Callable[..., None], *what: object) -> None:

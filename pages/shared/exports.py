@@ -17,7 +17,7 @@ from pages.shared.datasets import Facts
 from pages.shared.words import harmless, moment, scans, span
 from xrai.checkpoint import Card
 from xrai.figures import page_of
-from xrai.language import language, marked, speaking, told_whole, tr
+from xrai.language import N_, language, tr, translate, use_language
 from xrai.measurements import Measurement
 
 MATRIX_WIDTH = 560
@@ -106,7 +106,7 @@ def report_json(measured: Measurement, about: Mapping[str, Any]) -> bytes:
 
 
 def _charts_in(spoken: str, name: str, facts: Facts, measured: Measurement, figures: Mapping[str, go.Figure]) -> bytes:
-    with speaking(spoken):
+    with use_language(spoken):
         return charts_html(name, facts, measured, figures)
 
 
@@ -118,7 +118,7 @@ def charts_html(name: str, facts: Facts, measured: Measurement, figures: Mapping
             "{scans} of {n:,} patients, measured on {moment}.",
             scans=scans(report["n"]), n=report["n_patients"], moment=moment(report["when"]),
         ),
-        tr("Patients: {who}.", who=told_whole(facts.population or marked("not described"))),
+        tr("Patients: {who}.", who=translate(facts.population or N_("not described"))),
         _firmly(report),
         tr("Research software, no medical device."),
     ]  # fmt: skip

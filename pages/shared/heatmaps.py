@@ -5,9 +5,9 @@ from __future__ import annotations
 import streamlit as st
 
 from xrai.heatmaps import colour_bar
-from xrai.language import marked, tr
+from xrai.language import N_, tr
 
-SCALE_CAPTION = marked(
+SCALE_CAPTION = N_(
     "No colour: no evidence found there. Full red: as strong as the hottest place of the clearest 5 in 100 scans. "
     "It shows where the model looked, not the outline of a disease."
 )

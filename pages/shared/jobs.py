@@ -10,7 +10,7 @@ import streamlit as st
 from pages.shared.page import announcements, stated_later
 from pages.shared.words import duration, plain
 from xrai.jobs import ACTIVE, Job, Status
-from xrai.language import told, tr
+from xrai.language import tr, translate
 
 EVERY_SECOND = 1.0
 
@@ -63,7 +63,7 @@ def say_how_it_ended(job: Job, status: Status, what: str, then: str, stopped: st
         stopped: said when somebody stopped it; nothing where that says itself.
     """
     if status == "failed":
-        st.error(plain(told(job.error)), icon=":material/error:")
+        st.error(plain(translate(job.error)), icon=":material/error:")
     elif status == "interrupted":
         words = tr(
             "{what} was interrupted, perhaps because the computer was switched off. {then}", what=what, then=then
@@ -78,17 +78,17 @@ def build_progress(job: Job, _: Status) -> None:
     steps = [record for record in job.records() if record.get("kind") == "progress"]
     if steps:
         last = steps[-1]
-        st.progress(last["done"] / max(last["total"], 1), text=_built_so_far(plain(told(job.title)), last))
+        st.progress(last["done"] / max(last["total"], 1), text=_built_so_far(plain(translate(job.title)), last))
     elif job.details.get("arguments", [""])[0] == "look":  # kagglehub tells no progress and cannot be stopped midway
         st.info(
             tr(
                 "{title} is running. It may take long; it goes on when you close this page.",
-                title=plain(told(job.title)),
+                title=plain(translate(job.title)),
             )
         )
         return
     else:
-        st.progress(0.0, text=tr("Starting **{title}**…", title=plain(told(job.title))))
+        st.progress(0.0, text=tr("Starting **{title}**…", title=plain(translate(job.title))))
     stop_button(job, str(job.folder))
 
 

@@ -9,12 +9,12 @@ import streamlit as st
 from streamlit.components.v2 import component
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-from xrai.language import ENGLISH, LANGUAGES, ask, marked, number, speaking, tr
+from xrai.language import ENGLISH, LANGUAGES, N_, number, set_language_provider, tr, use_language
 
 CHOICE, CHOSEN = "language", "language_chosen"
 COOKIE = "xrai_language"
 
-WORDS = (marked("Upload"), marked("per file"), marked("KB"), marked("MB"), marked("GB"))
+WORDS = (N_("Upload"), N_("per file"), N_("KB"), N_("MB"), N_("GB"))
 """Streamlit's own words in an uploader, for which it has no parameter."""
 
 _TELL = r"""
@@ -110,12 +110,12 @@ def _words(code: str) -> dict[str, str]:
     """Streamlit's own words as they may stand there, in any language, each with how it is to read."""
     found = {}
     for word in WORDS:
-        with speaking(code):
+        with use_language(code):
             wanted = tr(word)
         for other in LANGUAGES:
-            with speaking(other):
+            with use_language(other):
                 found[tr(word)] = wanted
     return found
 
 
-ask(reader)
+set_language_provider(reader)

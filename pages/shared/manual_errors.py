@@ -20,13 +20,13 @@ from xrai.curves import Errors, errors_of
 from xrai.decisions import validation_of
 from xrai.errors import CheckpointError
 from xrai.figures import confusion_figure
-from xrai.language import marked, tr, trn
+from xrai.language import N_, tr, trn
 from xrai.measurements import FOLDER, REPORT, Measurement, load_measurement
 from xrai.metrics import confusion_matrix, predict
 from xrai.records import last_change
 from xrai.sources import SPLIT_NAMES
 
-VALIDATION, MEASURED = marked("Validation scans"), marked("Last measurement")
+VALIDATION, MEASURED = N_("Validation scans"), N_("Last measurement")
 
 
 class _Counts(NamedTuple):

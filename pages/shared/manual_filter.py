@@ -22,23 +22,23 @@ from xrai.convolution import (
     resized,
 )
 from xrai.figures import short
-from xrai.language import marked, tr
+from xrai.language import N_, tr
 
 NAMES = {
-    IDENTITY: marked("Identity"),
-    BLUR: marked("Blur"),
-    SHARPEN: marked("Sharpen"),
-    SOBEL_X: marked("Sobel, left to right"),
-    SOBEL_Y: marked("Sobel, top to bottom"),
-    EDGES: marked("All edges"),
+    IDENTITY: N_("Identity"),
+    BLUR: N_("Blur"),
+    SHARPEN: N_("Sharpen"),
+    SOBEL_X: N_("Sobel, left to right"),
+    SOBEL_Y: N_("Sobel, top to bottom"),
+    EDGES: N_("All edges"),
 }
 WHAT = {
-    IDENTITY: marked("Every dot stays as it is."),
-    BLUR: marked("Every dot becomes the average of its neighbourhood: noise fades, and fine detail with it."),
-    SHARPEN: marked("Every dot’s difference from its neighbours is added to it: borders stand out."),
-    SOBEL_X: marked("Right minus left: answers where brightness changes sideways, as at the side of a lung."),
-    SOBEL_Y: marked("Below minus above: answers where brightness changes downwards, as at a rib or the diaphragm."),
-    EDGES: marked("The dot against all around it: answers to any change, and to noise as well."),
+    IDENTITY: N_("Every dot stays as it is."),
+    BLUR: N_("Every dot becomes the average of its neighbourhood: noise fades, and fine detail with it."),
+    SHARPEN: N_("Every dot’s difference from its neighbours is added to it: borders stand out."),
+    SOBEL_X: N_("Right minus left: answers where brightness changes sideways, as at the side of a lung."),
+    SOBEL_Y: N_("Below minus above: answers where brightness changes downwards, as at a rib or the diaphragm."),
+    EDGES: N_("The dot against all around it: answers to any change, and to noise as well."),
 }
 FIRST = SOBEL_X
 

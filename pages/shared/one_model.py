@@ -28,11 +28,11 @@ from pages.shared.words import (
 from xrai import models
 from xrai.checkpoint import Checkpoint
 from xrai.jobs import ACTIVE
-from xrai.language import marked, tr, trn
+from xrai.language import N_, tr, trn
 from xrai.models import Summary
 from xrai.settings import checkpoints_dir
 
-NOT_KNOWN = marked("no interval known")
+NOT_KNOWN = N_("no interval known")
 
 
 def one_model(item: Summary) -> None:

@@ -10,7 +10,7 @@ import streamlit as st
 
 from pages.shared.words import plain, whole
 from xrai.errors import XraiError, in_a_sentence
-from xrai.language import told, tr
+from xrai.language import tr, translate
 
 STATED = (XraiError, OSError, MemoryError)
 """What is said in a sentence; anything else is a bug."""
@@ -33,7 +33,7 @@ def stated_errors() -> Iterator[None]:
     try:
         yield
     except STATED as error:
-        st.error(plain(whole(told(in_a_sentence(error)))), icon=":material/error:")
+        st.error(plain(whole(translate(in_a_sentence(error)))), icon=":material/error:")
 
 
 @contextmanager
@@ -53,7 +53,7 @@ def announce(done: str) -> None:
 def announcements() -> None:
     """What came of the last click."""
     if trouble := st.session_state.pop(_TROUBLE, None):
-        st.error(plain(whole(told(trouble))), icon=":material/error:")
+        st.error(plain(whole(translate(trouble))), icon=":material/error:")
     if done := st.session_state.pop(_DONE, None):
         st.success(plain(whole(done)), icon=":material/check_circle:")
 

@@ -11,7 +11,7 @@ from pages.shared.words import plain
 from xrai.config import TrainConfig
 from xrai.dataset import open_dataset
 from xrai.figures import network_diagram
-from xrai.language import told, tr
+from xrai.language import tr, translate
 
 
 def show_layers(values: dict[str, Any], dataset: Path, key: str) -> None:
@@ -39,9 +39,9 @@ def show_layers(values: dict[str, Any], dataset: Path, key: str) -> None:
             )
         )
         if warning := too_large([config], n_classes):
-            st.warning(plain(told(warning)), icon=":material/memory:")
+            st.warning(plain(translate(warning)), icon=":material/memory:")
         rows = [
-            {tr("Layer"): layer.name, tr("What it is"): told(layer.kind), tr("Output"): " × ".join(map(str, layer.shape)),
+            {tr("Layer"): layer.name, tr("What it is"): translate(layer.kind), tr("Output"): " × ".join(map(str, layer.shape)),
              tr("Weights"): layer.parameters}
             for layer in found
         ]  # fmt: skip

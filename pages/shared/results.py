@@ -16,27 +16,27 @@ from xrai import jobs
 from xrai.checkpoint import Checkpoint
 from xrai.curves import whole_records
 from xrai.figures import auc_curves, captioned, loss_curves, operating_points, precision_recall_figure, roc_figure
-from xrai.language import marked, number, tr, trn
+from xrai.language import N_, number, tr, trn
 from xrai.measurements import Measurement
 
 HELP = {
-    "accuracy": marked(
+    "accuracy": N_(
         "The share of all scans that the model called right. Where one class is much more frequent than the others, a "
         "model that always calls that class looks good here: compare the balanced accuracy."
     ),
-    "balanced_accuracy": marked(
+    "balanced_accuracy": N_(
         "The mean of the shares called right in each class, so that a rare class counts as much as a frequent one. "
         "Guessing gives 1 divided by the number of classes."
     ),
-    "auc": marked(
+    "auc": N_(
         "How well the model tells the classes apart by its probabilities, wherever the threshold is put: 0.5 is "
         "guessing, 1 is perfect. Of several classes it is the mean over each against the rest."
     ),
-    "n": marked(
+    "n": N_(
         "How many scans were measured. The intervals treat all scans of one patient as one, as they resemble each other."
     ),
 }
-MEASURES = {"accuracy": marked("Accuracy"), "balanced_accuracy": marked("Balanced accuracy"), "auc": marked("AUC")}
+MEASURES = {"accuracy": N_("Accuracy"), "balanced_accuracy": N_("Balanced accuracy"), "auc": N_("AUC")}
 
 
 def numbers(report: Mapping[str, Any]) -> None:

@@ -14,17 +14,17 @@ from pages.shared.words import AUC_HELP, duration, interval_line, measure, plain
 from xrai import jobs
 from xrai.checkpoint import Checkpoint
 from xrai.figures import accuracy_curves, auc_curves, loss_curves, page_of
-from xrai.language import language, marked, speaking, told, tr, trn
+from xrai.language import N_, language, tr, translate, trn, use_language
 
 Colour = Literal["blue", "green", "orange", "red"]
 STATUS: dict[str, tuple[str, Colour, str]] = {
-    "starting": (marked("Starting"), "blue", ":material/hourglass:"),
-    "running": (marked("Training"), "blue", ":material/model_training:"),
-    "done": (marked("Done"), "green", ":material/check_circle:"),
-    "stopped": (marked("Stopped"), "orange", ":material/stop_circle:"),
-    "failed": (marked("Failed"), "red", ":material/error:"),
-    "interrupted": (marked("Interrupted"), "orange", ":material/power_off:"),
-    "none": (marked("Done"), "green", ":material/check_circle:"),
+    "starting": (N_("Starting"), "blue", ":material/hourglass:"),
+    "running": (N_("Training"), "blue", ":material/model_training:"),
+    "done": (N_("Done"), "green", ":material/check_circle:"),
+    "stopped": (N_("Stopped"), "orange", ":material/stop_circle:"),
+    "failed": (N_("Failed"), "red", ":material/error:"),
+    "interrupted": (N_("Interrupted"), "orange", ":material/power_off:"),
+    "none": (N_("Done"), "green", ":material/check_circle:"),
 }
 
 
@@ -69,7 +69,7 @@ def show_progress(records: list[dict[str, Any]], status: str) -> None:
     last, done = steps[-1], sum(record["kind"] == "epoch" for record in records)  # steps may be told less often
     progress = max(last["progress"], done)
     if records[-1]["kind"] == "ready":
-        what = plain(told(records[-1]["what"]))
+        what = plain(translate(records[-1]["what"]))
         st.progress(1.0, text=tr("Getting it ready for reading scans: {what}", what=what))
         return
     if progress >= plan["epochs"]:
@@ -82,15 +82,13 @@ def _pace(plan: dict[str, Any], last: dict[str, Any], epoch: int) -> str:
     """Which epoch a run is in, how fast it is, and what is left."""
     head_epochs = plan.get("head_epochs", 0)
     if not head_epochs:
-        message = marked("Epoch {epoch} of {epochs}, {speed:,.0f} images a second, about {left} left")
+        message = N_("Epoch {epoch} of {epochs}, {speed:,.0f} images a second, about {left} left")
     elif epoch <= head_epochs:
-        message = marked(
+        message = N_(
             "Epoch {epoch} of {epochs} (the last layer alone), {speed:,.0f} images a second, about {left} left"
         )
     else:
-        message = marked(
-            "Epoch {epoch} of {epochs} (the whole network), {speed:,.0f} images a second, about {left} left"
-        )
+        message = N_("Epoch {epoch} of {epochs} (the whole network), {speed:,.0f} images a second, about {left} left")
     left = duration(last["seconds_left"])
     return tr(message, epoch=epoch, epochs=plan["epochs"], speed=last["images_per_second"], left=left)
 
@@ -173,7 +171,7 @@ def downloads(checkpoint: Checkpoint, records: list[dict[str, Any]]) -> None:
 
 
 def _charts_page(records: list[dict[str, Any]], name: str, spoken: str) -> str:
-    with speaking(spoken):
+    with use_language(spoken):
         return page_of(_figures(records), name)
 
 

@@ -9,53 +9,53 @@ from typing import Any
 import streamlit as st
 
 from xrai.config import IMAGENET, NETWORKS, SCRATCH, TrainConfig
-from xrai.language import marked, number, told, tr
+from xrai.language import N_, number, tr, translate
 
 MAIN = ("network", "weights", "image_size", "epochs", "batch_size")
-LEARNED, CONVNET = marked("Start from learned weights"), marked("Shape of the plain convnet")
-MACHINE = marked("Machine")
+LEARNED, CONVNET = N_("Start from learned weights"), N_("Shape of the plain convnet")
+MACHINE = N_("Machine")
 GROUPS = {
-    marked("Learning"): (
+    N_("Learning"): (
         "learning_rate", "optimizer", "schedule", "weight_decay", "label_smoothing", "dropout", "members", "ema", "keep",
         "patience",
     ),
     LEARNED: ("head_epochs", "fine_tune"),
-    marked("Variation of the scans"): (
+    N_("Variation of the scans"): (
         "balance", "greys", "augment", "erase", "border", "quality", "borrow", "stretch", "mixup", "flip",
     ),
     CONVNET: ("blocks", "filters", "dense_layers", "dense_units", "activation"),
     MACHINE: ("precision", "devices", "seed"),
 }  # fmt: skip
 SAID = {
-    "network": marked("network"), "weights": marked("weights"), "image_size": marked("image size"),
-    "members": marked("members"), "epochs": marked("epochs"), "batch_size": marked("batch size"), "learning_rate": marked("learning rate"),
-    "head_epochs": marked("head epochs"), "fine_tune": marked("fine tune"), "optimizer": marked("optimizer"),
-    "schedule": marked("schedule"), "weight_decay": marked("weight decay"),
-    "label_smoothing": marked("label smoothing"), "balance": marked("balance"), "greys": marked("greys"),
-    "augment": marked("augment"), "erase": marked("erase"), "border": marked("border"), "quality": marked("quality"),
-    "borrow": marked("borrow"), "stretch": marked("stretch"), "flip": marked("flip"), "mixup": marked("mixup"),
-    "ema": marked("ema"), "keep": marked("keep"), "patience": marked("patience"), "seed": marked("seed"),
-    "precision": marked("precision"), "devices": marked("devices"), "blocks": marked("blocks"), "filters": marked("filters"),
-    "dense_layers": marked("dense layers"), "dense_units": marked("dense units"), "activation": marked("activation"),
-    "dropout": marked("dropout"),
+    "network": N_("network"), "weights": N_("weights"), "image_size": N_("image size"),
+    "members": N_("members"), "epochs": N_("epochs"), "batch_size": N_("batch size"), "learning_rate": N_("learning rate"),
+    "head_epochs": N_("head epochs"), "fine_tune": N_("fine tune"), "optimizer": N_("optimizer"),
+    "schedule": N_("schedule"), "weight_decay": N_("weight decay"),
+    "label_smoothing": N_("label smoothing"), "balance": N_("balance"), "greys": N_("greys"),
+    "augment": N_("augment"), "erase": N_("erase"), "border": N_("border"), "quality": N_("quality"),
+    "borrow": N_("borrow"), "stretch": N_("stretch"), "flip": N_("flip"), "mixup": N_("mixup"),
+    "ema": N_("ema"), "keep": N_("keep"), "patience": N_("patience"), "seed": N_("seed"),
+    "precision": N_("precision"), "devices": N_("devices"), "blocks": N_("blocks"), "filters": N_("filters"),
+    "dense_layers": N_("dense layers"), "dense_units": N_("dense units"), "activation": N_("activation"),
+    "dropout": N_("dropout"),
 }  # fmt: skip
 """What the engine calls settings when it speaks of them."""
 NAMES = SAID | {
-    "ema": marked("weight averaging"), "mixup": marked("mixing of scans"), "augment": marked("strength of variation"),
-    "erase": marked("hidden patches"), "border": marked("hidden borders"), "quality": marked("change of sharpness"),
-    "borrow": marked("borrowed looks"), "stretch": marked("change of width"),
-    "flip": marked("mirror left to right"), "patience": marked("early stopping"),
-    "keep": marked("epoch that is kept"), "blocks": marked("convolution blocks"),
-    "filters": marked("filters of the first block"), "weights": marked("start from"),
-    "greys": marked("greys measured against"), "members": marked("networks side by side"),
-    "head_epochs": marked("epochs of last layer alone"), "fine_tune": marked("share of rate after that"),
+    "ema": N_("weight averaging"), "mixup": N_("mixing of scans"), "augment": N_("strength of variation"),
+    "erase": N_("hidden patches"), "border": N_("hidden borders"), "quality": N_("change of sharpness"),
+    "borrow": N_("borrowed looks"), "stretch": N_("change of width"),
+    "flip": N_("mirror left to right"), "patience": N_("early stopping"),
+    "keep": N_("epoch that is kept"), "blocks": N_("convolution blocks"),
+    "filters": N_("filters of the first block"), "weights": N_("start from"),
+    "greys": N_("greys measured against"), "members": N_("networks side by side"),
+    "head_epochs": N_("epochs of last layer alone"), "fine_tune": N_("share of rate after that"),
 }  # fmt: skip
 """What pages call them, within a sentence."""
 CHOICES = {
-    "scratch": marked("scratch"), "one-cycle": marked("one-cycle"), "cosine": marked("cosine"),
-    "constant": marked("constant"), "sampling": marked("sampling"), "loss": marked("loss"), "none": marked("none"),
-    "last": marked("last"), "set": marked("all scans (set)"), "scan": marked("each scan (scan)"),
-    "auto": marked("auto"),
+    "scratch": N_("scratch"), "one-cycle": N_("one-cycle"), "cosine": N_("cosine"),
+    "constant": N_("constant"), "sampling": N_("sampling"), "loss": N_("loss"), "none": N_("none"),
+    "last": N_("last"), "set": N_("all scans (set)"), "scan": N_("each scan (scan)"),
+    "auto": N_("auto"),
 }  # fmt: skip
 """Values that say something to people."""
 BY_NAME: dict[str, Field[Any]] = {item.name: item for item in fields(TrainConfig)}
@@ -75,7 +75,7 @@ def name_of(setting: str) -> str:
 def shown_value(setting: str, value: Any) -> str:
     """A setting's value in words."""
     if setting == "network":
-        return told(NETWORKS[value]).split(":")[0].strip() if value in NETWORKS else str(value)
+        return translate(NETWORKS[value]).split(":")[0].strip() if value in NETWORKS else str(value)
     if setting == "weights" and value == IMAGENET:
         return "ImageNet"
     if isinstance(value, bool):
@@ -121,9 +121,9 @@ def control(setting: str, value: Any, key: str, *, disabled: bool = False, optio
 
 def explanation(setting: str) -> str:
     """What turning a setting does, in a sentence; of the networks, a line each."""
-    text = told(BY_NAME[setting].metadata["help"])
+    text = translate(BY_NAME[setting].metadata["help"])
     text = text[0].upper() + text[1:] + "."
-    return text + "".join(f"\n- {told(line)}" for line in NETWORKS.values()) if setting == "network" else text
+    return text + "".join(f"\n- {translate(line)}" for line in NETWORKS.values()) if setting == "network" else text
 
 
 def in_words(settings: Mapping[str, Any]) -> str:

@@ -11,10 +11,10 @@ from pages.shared.settings import shown_value
 from pages.shared.words import harmless, local_time, whole
 from xrai import models
 from xrai.config import concerns, defaults
-from xrai.language import marked, tr
+from xrai.language import N_, tr
 from xrai.models import Summary
 
-DAMAGED, NO_MODEL = marked("Damaged"), marked("No model")
+DAMAGED, NO_MODEL = N_("Damaged"), N_("No model")
 
 
 def status_word(item: Summary) -> str:

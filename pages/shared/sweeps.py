@@ -12,10 +12,10 @@ from pages.shared.runs import STATUS, heading
 from pages.shared.settings import in_words, label_of, shown_value
 from pages.shared.words import plain, span
 from xrai import jobs
-from xrai.language import marked, told, tr, trn
+from xrai.language import N_, tr, translate, trn
 from xrai.sweep import Sweep
 
-RUN, AUC, ACCURACY = marked("Run"), marked("AUC (95 % interval)"), marked("Accuracy (95 % interval)")
+RUN, AUC, ACCURACY = N_("Run"), N_("AUC (95 % interval)"), N_("Accuracy (95 % interval)")
 WIDTHS = {RUN: 110, AUC: 170, ACCURACY: 180}
 
 
@@ -34,7 +34,7 @@ def show_sweep(sweep: Sweep, job: jobs.Job, status: jobs.Status) -> None:
     st.dataframe(_table(sweep, latest), hide_index=True, column_config=columns)
     for record in latest.values():
         if record["error"]:
-            st.caption(plain(tr("{name}: {what}", name=record["name"], what=told(record["error"]))))
+            st.caption(plain(tr("{name}: {what}", name=record["name"], what=translate(record["error"]))))
     st.caption(
         tr(
             "Validation figures of each run's best epoch, with their 95 % intervals. Where intervals overlap, chance "

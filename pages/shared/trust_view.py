@@ -22,7 +22,7 @@ from xrai import jobs
 from xrai.calibration import Doubt
 from xrai.checkpoint import Card, Checkpoint
 from xrai.figures import captioned, reliability_figure
-from xrai.language import marked, told, tr
+from xrai.language import N_, tr, translate
 from xrai.measurements import Measurement
 from xrai.models import check_model
 
@@ -30,7 +30,7 @@ BINS = 20
 FAR_APART = 0.05
 MUCH = 0.05
 HALF = 0.5
-AGAIN = marked("This was measured before XRAI looked at that: measure again to see it.")
+AGAIN = N_("This was measured before XRAI looked at that: measure again to see it.")
 
 
 # ---------------------------------------------------------------- probabilities
@@ -107,19 +107,19 @@ def _verdict_on_chance(
 def _verdict(interval: Sequence[float] | None, chance: float, *, says_too_little: bool) -> str:
     if interval and interval[0] > chance:
         if says_too_little:
-            return marked(
+            return N_(
                 "These are off by more than that: on scans like these do not take a probability at its word, it is right "
                 "more often than it says."
             )
-        return marked(
+        return N_(
             "These are off by more than that: on scans like these do not take a probability at its word, it is wrong more "
             "often than it says."
         )
     if chance > MUCH:
-        return marked(
+        return N_(
             "Whether these are off by more than that can hardly be told from so few scans: measure on more of them."
         )
-    return marked(
+    return N_(
         "These are hardly off by more than that: on the whole, probabilities can be taken at their word on scans like these."
     )
 
@@ -199,7 +199,7 @@ def answers(measured: Measurement) -> None:
             measure(answered["right"]),
             help=tr("The share of the firm answers that are the truth."),
         )
-        st.caption(interval_line(answered["right_interval"], missing=marked("not defined: none was answered")))
+        st.caption(interval_line(answered["right_interval"], missing=N_("not defined: none was answered")))
     with grid.cell():
         unsure = answered["n"] - answered["n_answered"]
         st.metric(tr("Not sure"), written(unsure, ","), help=tr("How many scans are left to a radiologist."))
@@ -316,7 +316,7 @@ def _progress(job: jobs.Job, status: jobs.Status) -> None:
     steps = [record for record in known if record["kind"] == "ready"]
     if steps:
         last = steps[-1]
-        words = tr("Calibrating: {what}", what=plain(told(str(last["what"]))))
+        words = tr("Calibrating: {what}", what=plain(translate(str(last["what"]))))
         st.progress(min(last["done"] / max(last["total"], 1), 1.0), text=words)
     else:
         st.progress(0.0, text=tr("Starting to calibrate: loading what it needs takes about ten seconds…"))

@@ -7,9 +7,9 @@ from typing import Any
 import streamlit as st
 
 from xrai.dataset import list_datasets
-from xrai.language import marked, tr
+from xrai.language import N_, tr
 
-NEW_RUN, WATCH_RUN = marked("Start a run"), marked("Watch a run")
+NEW_RUN, WATCH_RUN = N_("Start a run"), N_("Watch a run")
 """The two views of Train."""
 
 

@@ -9,13 +9,13 @@ from datetime import datetime
 from typing import Any
 
 from xrai.calibration import usual_name
-from xrai.language import ENGLISH, language, marked, number, tr, trn
+from xrai.language import ENGLISH, N_, language, number, tr, trn
 
 ACRONYMS = {"COVID", "COVID-19", "TB", "COPD", "ARDS", "SARS", "MERS", "RSV", "ILD"}
 
-AUC_HELP = marked("How well the classes are told apart: 0.5 is guessing, 1 is perfect.")
+AUC_HELP = N_("How well the classes are told apart: 0.5 is guessing, 1 is perfect.")
 
-NOT_DEFINED = marked("not defined: a class is missing")
+NOT_DEFINED = N_("not defined: a class is missing")
 """Why a measure of a measurement, or of an epoch, has no interval."""
 
 Interval = Sequence[float]
@@ -135,8 +135,8 @@ def local_time(when: str | None) -> datetime | None:
 
 
 _MONTHS = (
-    marked("January"), marked("February"), marked("March"), marked("April"), marked("May"), marked("June"),
-    marked("July"), marked("August"), marked("September"), marked("October"), marked("November"), marked("December"),
+    N_("January"), N_("February"), N_("March"), N_("April"), N_("May"), N_("June"),
+    N_("July"), N_("August"), N_("September"), N_("October"), N_("November"), N_("December"),
 )  # fmt: skip
 
 

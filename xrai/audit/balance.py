@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from xrai.audit.findings import Finding, Severity, files, patients, scans
 from xrai.audit.looking import Look
-from xrai.language import marked
+from xrai.language import N_
 from xrai.metrics import UNEVEN
 
 FEW_PATIENTS, FEW_SCANS = 20, 100
 """A class with fewer patients in a split, or a split with fewer scans, gives wide intervals."""
 
-_WORDS = {"val": marked("validation"), "test": marked("test")}
+_WORDS = {"val": N_("validation"), "test": N_("test")}
 
 
 def amounts(look: Look) -> list[Finding]:

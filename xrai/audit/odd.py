@@ -10,7 +10,7 @@ from xrai.audit.films import LEAST_CONTRAST
 from xrai.audit.findings import Finding, films
 from xrai.audit.guessing import predicted
 from xrai.audit.looking import Look, Tell, told
-from xrai.language import marked
+from xrai.language import N_
 
 KIND = "odd-films"
 FEWEST = 40
@@ -25,7 +25,7 @@ FAR = 8.0
 _FOLDS = 3
 _LEARNED = 600
 _COMPONENTS = 20
-_INVERTED, _TURNED, _UNLIKE = marked("inverted"), marked("turned"), "unlike the others"
+_INVERTED, _TURNED, _UNLIKE = N_("inverted"), N_("turned"), "unlike the others"
 _WAYS = ("upright", _INVERTED, _TURNED, _TURNED, _TURNED)
 
 

@@ -19,7 +19,7 @@ from xrai.audit.patients import leaking_patients
 from xrai.audit.shift import shifts
 from xrai.audit.shortcuts import shortcuts
 from xrai.dataset import Dataset
-from xrai.language import marked
+from xrai.language import N_
 
 Check = Callable[[Look, Tell], list[Finding]]
 
@@ -39,7 +39,7 @@ _CHECKS: tuple[tuple[str, int, Check], ...] = (
     ("comparing training and test", 88, shifts),
     ("looking for bad films", 88, _quick(bad_films)),
     ("looking for odd films", 99, odd_films),
-    (marked("counting"), 100, _quick(amounts)),
+    (N_("counting"), 100, _quick(amounts)),
 )
 """What is done, how far the progress is when it is done, and what does it."""
 
@@ -68,7 +68,7 @@ def audit(
         findings = _findings(dataset, progress, should_stop)
     except StoppedError:
         return None
-    progress(100, 100, marked("done"))
+    progress(100, 100, N_("done"))
     return Audit(
         dataset.path.stem,
         dataset.fingerprint,

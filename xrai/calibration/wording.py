@@ -2,56 +2,56 @@
 
 from __future__ import annotations
 
-from xrai.language import marked
+from xrai.language import N_
 
 _SHORT = 5  # letters of a name in capitals that may be an abbreviation
-NORMAL = marked("a normal scan")
+NORMAL = N_("a normal scan")
 
 CLASS_NAMES = {
-    marked("Normal"): NORMAL,
-    marked("Healthy"): NORMAL,
-    marked("Clear"): NORMAL,
-    marked("No finding"): NORMAL,
-    marked("No findings"): NORMAL,
-    marked("Abnormal"): marked("an abnormal scan"),
-    marked("Not normal"): marked("an abnormal scan"),
-    marked("Sick"): marked("a disease"),
-    marked("Opacity"): marked("opacity"),
-    marked("Lung opacity"): marked("lung opacity"),
-    marked("No opacity"): marked("no opacity"),
-    marked("Pneumonia"): marked("pneumonia"),
-    marked("Viral pneumonia"): marked("viral pneumonia"),
-    marked("Bacterial pneumonia"): marked("bacterial pneumonia"),
-    marked("COVID pneumonia"): marked("a COVID pneumonia"),
-    marked("No pneumonia"): marked("no pneumonia"),
-    marked("Virus"): marked("a viral infection"),
-    marked("Bacteria"): marked("a bacterial infection"),
-    marked("Tuberculosis"): marked("tuberculosis"),
-    marked("No tuberculosis"): marked("no tuberculosis"),
-    marked("Cardiomegaly"): marked("cardiomegaly"),
-    marked("Pleural effusion"): marked("pleural effusion"),
-    marked("Effusion"): marked("effusion"),
-    marked("Pneumothorax"): marked("pneumothorax"),
-    marked("Atelectasis"): marked("atelectasis"),
-    marked("Consolidation"): marked("consolidation"),
-    marked("Infiltration"): marked("infiltration"),
-    marked("Infiltrate"): marked("an infiltrate"),
-    marked("Edema"): marked("edema"),
-    marked("Pulmonary edema"): marked("pulmonary edema"),
-    marked("Emphysema"): marked("emphysema"),
-    marked("Fibrosis"): marked("fibrosis"),
-    marked("Mass"): marked("a mass"),
-    marked("Nodule"): marked("a nodule"),
-    marked("Lung cancer"): marked("lung cancer"),
-    marked("Hernia"): marked("a hernia"),
-    marked("Fracture"): marked("a fracture"),
-    marked("Pleural thickening"): marked("pleural thickening"),
-    marked("Other"): marked("another finding"),
-    marked("Unknown"): marked("an unknown finding"),
+    N_("Normal"): NORMAL,
+    N_("Healthy"): NORMAL,
+    N_("Clear"): NORMAL,
+    N_("No finding"): NORMAL,
+    N_("No findings"): NORMAL,
+    N_("Abnormal"): N_("an abnormal scan"),
+    N_("Not normal"): N_("an abnormal scan"),
+    N_("Sick"): N_("a disease"),
+    N_("Opacity"): N_("opacity"),
+    N_("Lung opacity"): N_("lung opacity"),
+    N_("No opacity"): N_("no opacity"),
+    N_("Pneumonia"): N_("pneumonia"),
+    N_("Viral pneumonia"): N_("viral pneumonia"),
+    N_("Bacterial pneumonia"): N_("bacterial pneumonia"),
+    N_("COVID pneumonia"): N_("a COVID pneumonia"),
+    N_("No pneumonia"): N_("no pneumonia"),
+    N_("Virus"): N_("a viral infection"),
+    N_("Bacteria"): N_("a bacterial infection"),
+    N_("Tuberculosis"): N_("tuberculosis"),
+    N_("No tuberculosis"): N_("no tuberculosis"),
+    N_("Cardiomegaly"): N_("cardiomegaly"),
+    N_("Pleural effusion"): N_("pleural effusion"),
+    N_("Effusion"): N_("effusion"),
+    N_("Pneumothorax"): N_("pneumothorax"),
+    N_("Atelectasis"): N_("atelectasis"),
+    N_("Consolidation"): N_("consolidation"),
+    N_("Infiltration"): N_("infiltration"),
+    N_("Infiltrate"): N_("an infiltrate"),
+    N_("Edema"): N_("edema"),
+    N_("Pulmonary edema"): N_("pulmonary edema"),
+    N_("Emphysema"): N_("emphysema"),
+    N_("Fibrosis"): N_("fibrosis"),
+    N_("Mass"): N_("a mass"),
+    N_("Nodule"): N_("a nodule"),
+    N_("Lung cancer"): N_("lung cancer"),
+    N_("Hernia"): N_("a hernia"),
+    N_("Fracture"): N_("a fracture"),
+    N_("Pleural thickening"): N_("pleural thickening"),
+    N_("Other"): N_("another finding"),
+    N_("Unknown"): N_("an unknown finding"),
 }
 """Usual classes as people write them, each as it stands after "have"; both have words in other languages."""
 
-SPELT = (marked("Lung Opacity"), marked("Viral Pneumonia"), marked("Bacterial Pneumonia"))
+SPELT = (N_("Lung Opacity"), N_("Viral Pneumonia"), N_("Bacterial Pneumonia"))
 """Some of them as well-known datasets spell them, and so as cards do."""
 
 _USUAL = {name.lower(): name for name in CLASS_NAMES}
@@ -94,7 +94,7 @@ def natural_frequency(share: float, class_name: str, population: str = "") -> st
 def people_of(population: str) -> str:
     """Whom to speak of: "children" where a population holds nobody else, otherwise "patients"."""
     said = population.lower()
-    return marked("children") if "child" in said and "adult" not in said else marked("patients")
+    return N_("children") if "child" in said and "adult" not in said else N_("patients")
 
 
 def condition_of(class_name: str) -> str:

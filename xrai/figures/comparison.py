@@ -12,14 +12,14 @@ import plotly.graph_objects as go
 
 from xrai.figures.runs import Records
 from xrai.figures.style import FONT, MARGIN, SERIES, drawing, title_of
-from xrai.language import marked, number, tr
+from xrai.language import N_, number, tr
 
 Measure = Literal["loss", "accuracy", "auc"]
 
 _TITLES = {
-    "loss": marked("Validation loss"),
-    "accuracy": marked("Validation accuracy"),
-    "auc": marked("Validation AUC"),
+    "loss": N_("Validation loss"),
+    "accuracy": N_("Validation accuracy"),
+    "auc": N_("Validation AUC"),
 }
 
 MOST_RUNS = len(SERIES)

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 import plotly.graph_objects as go
 
 from xrai.figures.style import FONT, LEGEND, MARGIN, TEST, TRAIN, VALIDATION, drawing
-from xrai.language import marked, number, tr
+from xrai.language import N_, number, tr
 
-SPLIT_WORDS = {"train": marked("Training"), "val": marked("Validation"), "test": marked("Test"), "all": marked("All")}
+SPLIT_WORDS = {"train": N_("Training"), "val": N_("Validation"), "test": N_("Test"), "all": N_("All")}
 """The splits, to be told by `tr`."""
 
 _SPLIT_COLOURS = {"train": TRAIN, "val": VALIDATION, "test": TEST, "all": VALIDATION}

@@ -8,7 +8,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from xrai.figures.style import FONT, MARGIN, TRAIN, VALIDATION, drawing, title_of
-from xrai.language import marked, tr
+from xrai.language import N_, tr
 
 MOST_STEPS = 1000
 """More points than a screen has pixels only make a long run's charts slow."""
@@ -52,7 +52,7 @@ def auc_curves(records: Records) -> go.Figure:
     return figure
 
 
-_STYLE = {"train": (marked("Training"), TRAIN), "val": (marked("Validation"), VALIDATION)}
+_STYLE = {"train": (N_("Training"), TRAIN), "val": (N_("Validation"), VALIDATION)}
 
 
 def _curves(title: str, records: Records) -> go.Figure:

@@ -18,7 +18,7 @@ import warnings
 from pathlib import Path
 
 from xrai.errors import ScanError
-from xrai.language import marked
+from xrai.language import N_
 from xrai.scans import pictures
 from xrai.scans.scan import MAX_FILE_BYTES, MAX_PIXELS, MIN_SIDE, Scan
 
@@ -169,7 +169,7 @@ def _look(data: bytes) -> str:
         return "a web page"
     if head.startswith((b"<?xml", b"<svg")):
         return "an XML or SVG document"
-    return marked("text") if _is_text(data[:1024]) else "of a kind that XRAI does not know, or is damaged"
+    return N_("text") if _is_text(data[:1024]) else "of a kind that XRAI does not know, or is damaged"
 
 
 def _is_text(head: bytes) -> bool:

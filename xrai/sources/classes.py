@@ -12,10 +12,10 @@ from typing import Protocol
 
 from xrai.calibration import is_healthy
 from xrai.errors import SourceError
-from xrai.language import marked
+from xrai.language import N_
 
 SPLITS = ("train", "val", "test")
-SPLIT_NAMES = {"train": marked("training"), "val": marked("validation"), "test": marked("test")}
+SPLIT_NAMES = {"train": N_("training"), "val": N_("validation"), "test": N_("test")}
 """As people call them, within a sentence."""
 
 _SPLIT_OF = {

@@ -14,14 +14,14 @@ from pages.shared.page import stated_errors
 from pages.shared.words import percent
 from xrai.convolution import Cost, Numbers, Step, as_picture, convolve, cost, padded, work_out
 from xrai.figures import patch_table, products_row, result_table, short
-from xrai.language import marked, tr
+from xrai.language import N_, tr
 
 PATCH = 7
 """Pixels; the side of the patch whose numbers are written out."""
 SECONDS_A_STEP = 0.8
 
 BLACK, GREY = "black", "grey"
-NEGATIVE = {BLACK: marked("Below 0 is black"), GREY: marked("0 is grey")}
+NEGATIVE = {BLACK: N_("Below 0 is black"), GREY: N_("0 is grey")}
 
 _FRAME = (217, 130, 43)
 _STEP, _PLAYING = "manual_walk", "manual_walk_playing"

@@ -26,7 +26,7 @@ from xrai.exercises import (
     none_missed,
 )
 from xrai.figures import patients_figure, pointed_figure
-from xrai.language import marked, told, tr
+from xrai.language import N_, tr, translate
 
 SOLVED = "manual_solved"
 _STILL = {"displayModeBar": False}
@@ -55,9 +55,9 @@ def _feedback(number: int, answer: Answer) -> None:
     """A word on what was done last; what was solved once stays solved."""
     if answer.solved:
         st.session_state[SOLVED] = {*st.session_state.get(SOLVED, ()), number}
-        st.success(tr("**Solved.** {why}", why=plain(told(answer.sentence))), icon=":material/check_circle:")
+        st.success(tr("**Solved.** {why}", why=plain(translate(answer.sentence))), icon=":material/check_circle:")
     else:
-        st.info(plain(told(answer.sentence)), icon=":material/lightbulb:")
+        st.info(plain(translate(answer.sentence)), icon=":material/lightbulb:")
 
 
 def _told_progress(place: DeltaGenerator, solved: int) -> None:
@@ -125,34 +125,34 @@ Ask = Callable[[np.ndarray, str], Answer]
 
 QUESTIONS: tuple[tuple[str, str, Ask], ...] = (
     (
-        marked("black where nothing changes"),
-        marked(
+        N_("black where nothing changes"),
+        N_(
             "Change the filter so that every even region comes out black, and only what differs from its surroundings is "
             "left. Chapter 1 helps."
         ),
         _ask_filter,
     ),
     (
-        marked("half the side"),
-        marked("A layer gets 224 × 224 pixels and is to give 112 × 112. Which filter, stride and padding do that?"),
+        N_("half the side"),
+        N_("A layer gets 224 × 224 pixels and is to give 112 × 112. Which filter, stride and padding do that?"),
         _ask_size,
     ),
     (
-        marked("the largest and the average"),
-        marked("Change the four numbers so that max pooling gives 5 and average pooling gives 2."),
+        N_("the largest and the average"),
+        N_("Change the four numbers so that max pooling gives 5 and average pooling gives 2."),
         _ask_pooling,
     ),
     (
-        marked("miss nobody"),
-        marked(
+        N_("miss nobody"),
+        N_(
             "Twenty made-up patients, and the probability of pneumonia that a model gave each. Move the threshold so that "
             "nobody with pneumonia is missed, with as few false alarms as can be."
         ),
         _ask_threshold,
     ),
     (
-        marked("learned by heart"),
-        marked(
+        N_("learned by heart"),
+        N_(
             "After which epoch should this run have been stopped, as from then on it learns its training scans by heart? "
             "Point at it: what counts is the line of the scans that it does not learn from."
         ),

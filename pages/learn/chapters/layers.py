@@ -21,7 +21,7 @@ from xrai.figures.layers import (
     training_plane,
 )
 from xrai.heatmaps import outlined
-from xrai.language import marked, number, told, tr
+from xrai.language import N_, number, tr, translate
 
 SPREADS = 3
 """Full colour is a value of so many times the spread."""
@@ -31,17 +31,15 @@ LUNGS = ((0.30, 0.62, 0.16, 0.40), (0.30, 0.62, 0.60, 0.84))
 
 RATES = (0.003, 0.03, 0.3, 3.0, 30.0)
 STEPS = 40
-EXAMPLES = (marked("clear"), marked("with an opacity"))
+EXAMPLES = (N_("clear"), N_("with an opacity"))
 
 USED = {
-    "relu": marked("The usual one: ResNet and DenseNet have it after nearly every layer. What is below 0 is dropped."),
-    "leaky_relu": marked(
-        "As ReLU, but a hundredth of what is below 0 is let through, so that training still feels it."
-    ),
-    "silu": marked("EfficientNet has it: like ReLU, with a soft bend."),
-    "hard_swish": marked("MobileNet has it: nearly SiLU, from sums and products alone, which is quick."),
-    "sigmoid": marked("Anything becomes a number between 0 and 1: used at the end, for a probability of two classes."),
-    "tanh": marked(
+    "relu": N_("The usual one: ResNet and DenseNet have it after nearly every layer. What is below 0 is dropped."),
+    "leaky_relu": N_("As ReLU, but a hundredth of what is below 0 is let through, so that training still feels it."),
+    "silu": N_("EfficientNet has it: like ReLU, with a soft bend."),
+    "hard_swish": N_("MobileNet has it: nearly SiLU, from sums and products alone, which is quick."),
+    "sigmoid": N_("Anything becomes a number between 0 and 1: used at the end, for a probability of two classes."),
+    "tanh": N_(
         "Anything becomes a number between −1 and 1: usual until ReLU came. Far from 0 it is flat, and little is learned "
         "there."
     ),
@@ -80,7 +78,7 @@ def _activations(pixels: np.ndarray, caption: str) -> None:
         tr("Activation function"),
         list(dense.ACTIVATIONS),
         default="relu" if "manual_activation" not in st.session_state else None,
-        format_func=lambda key: told(dense.ACTIVATIONS[key].name),
+        format_func=lambda key: translate(dense.ACTIVATIONS[key].name),
         required=True,
         key="manual_activation",
         label_visibility="collapsed",
@@ -100,7 +98,7 @@ def _curve(name: str) -> None:
     value = st.slider(tr("Value"), -6.0, 6.0, -2.0, 0.1, key="manual_value", persist_state="session")
     x = np.linspace(-6, 6, 241)
     result = float(dense.activate(name, np.array(value)))
-    figure = activation_curve(x, dense.activate(name, x), (value, result), told(dense.ACTIVATIONS[name].name))
+    figure = activation_curve(x, dense.activate(name, x), (value, result), translate(dense.ACTIVATIONS[name].name))
     st.plotly_chart(figure, key="manual_curve", config={"displayModeBar": False})
     st.latex(dense.ACTIVATIONS[name].formula)
     st.latex(rf"f({tex(value, 1)}) = {tex(result, 3)}")

@@ -13,7 +13,7 @@ from pages.shared.page import stated_errors
 from pages.shared.words import nice, percent, plain
 from xrai.dense import softmax
 from xrai.figures.layers import running_sum, signed_picture
-from xrai.language import told, tr
+from xrai.language import tr, translate
 
 if TYPE_CHECKING:
     from xrai.feature_maps import Weighing
@@ -188,7 +188,7 @@ def _how_it_relates(looked: Looked, weighing: Weighing) -> None:
             tr(
                 "Diagnose draws **{method}** for this network: slope × value at each place by itself instead of one "
                 "weight a map, which here is nearer to the answer.",
-                method=told(next(iter(looked.reader.methods), "")),
+                method=translate(next(iter(looked.reader.methods), "")),
             )
         )
     elif "Fused CAM" in looked.reader.methods:

@@ -15,7 +15,7 @@ from pages.shared.readers import reader_for
 from pages.shared.ways import needs_a_model
 from xrai.checkpoint import Checkpoint, list_models
 from xrai.figures.layers import filter_figure, sheet, signed_picture, signed_scale, values_figure
-from xrai.language import language, marked, told, tr, trn
+from xrai.language import N_, language, tr, translate, trn
 from xrai.models import default_model
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 ON_A_PAGE = 16
 FILTER_SIDE, FILTERS_IN_A_ROW = 44, 16
 
-_LOOKING = marked("Looking at the scan layer by layer…")
+_LOOKING = N_("Looking at the scan layer by layer…")
 
 
 def show() -> None:
@@ -134,7 +134,7 @@ def _chosen_layer(looked: Looked, layers: list[Layer], stages: list[Stage], part
             tr("Layer"),
             own,
             index=len(own) - 1,
-            format_func=lambda i: f"{i}. {told(layers[i].kind)}: {_in_words(layers[i].shape)}",
+            format_func=lambda i: f"{i}. {translate(layers[i].kind)}: {_in_words(layers[i].shape)}",
             key=f"manual_layer_{looked.place}_{stage}",
             persist_state="session",
         )

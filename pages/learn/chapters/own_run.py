@@ -27,7 +27,7 @@ from xrai.dataset import list_datasets, open_dataset
 from xrai.errors import CheckpointError, DatasetError
 from xrai.figures import accuracy_curves, auc_curves, loss_curves
 from xrai.figures.curves import CALM, NOTABLE, SERIOUS, Mark, point_out
-from xrai.language import marked, told, tr
+from xrai.language import N_, tr, translate
 from xrai.settings import checkpoints_dir, home, shown_path
 
 COLOURS = {"serious": SERIOUS, "notable": NOTABLE, "open": CALM, "fine": CALM}
@@ -37,8 +37,8 @@ ICONS = {
 }  # fmt: skip
 CURVES = {"loss": loss_curves, "accuracy": accuracy_curves, "auc": auc_curves}
 MADE_UP = {
-    "well": marked("Learns well"), "overfits": marked("Overfits"), "underfits": marked("Underfits"),
-    "rate-too-high": marked("Learning rate too high"),
+    "well": N_("Learns well"), "overfits": N_("Overfits"), "underfits": N_("Underfits"),
+    "rate-too-high": N_("Learning rate too high"),
 }  # fmt: skip
 _MOST_MARKS = 3
 
@@ -144,7 +144,7 @@ def _marks(chart: str, findings: Sequence[Finding]) -> Iterator[Mark]:
     """What is pointed at in a chart: what is to be pointed at, and is not too much to be read."""
     here = [item for item in findings if item.chart == chart and (item.at or item.span)]
     for finding in here[:_MOST_MARKS]:
-        words = told(finding.label or finding.title)
+        words = translate(finding.label or finding.title)
         mark = Mark(words, COLOURS[finding.severity], finding.span, finding.at, finding.line)
         yield replace(mark, at=None) if mark.at and not all(map(math.isfinite, mark.at)) else mark
 
@@ -179,10 +179,10 @@ def _cards(checkpoint: Checkpoint, findings: Sequence[Finding], config: dict[str
 
 
 def _words(finding: Finding) -> None:
-    st.markdown(f"{ICONS[finding.severity]} **{plain(told(finding.title))}**")
-    st.markdown(plain(told(finding.sentence)))
+    st.markdown(f"{ICONS[finding.severity]} **{plain(translate(finding.title))}**")
+    st.markdown(plain(translate(finding.sentence)))
     if finding.advice:
-        st.markdown(f":material/arrow_forward: {plain(told(finding.advice))}")
+        st.markdown(f":material/arrow_forward: {plain(translate(finding.advice))}")
 
 
 def _way_on(checkpoint: Checkpoint, finding: Finding, config: dict[str, Any], status: str) -> None:

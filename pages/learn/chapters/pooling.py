@@ -12,13 +12,13 @@ from pages.shared.page import stated_errors
 from pages.shared.words import percent
 from xrai.convolution import AVERAGE, MAX, Numbers, as_picture, convolve, cost, pool, pooled
 from xrai.figures import pooling_row, short
-from xrai.language import marked, tr
+from xrai.language import N_, tr
 
 EXAMPLE = ((0.0, 1.9), (3.2, 1.6))
 MOST_TIMES = 4
 
 SCAN, FILTERED = "scan", "filtered"
-SOURCES = {FILTERED: marked("The filtered scan of chapter 1"), SCAN: marked("The scan itself")}
+SOURCES = {FILTERED: N_("The filtered scan of chapter 1"), SCAN: N_("The scan itself")}
 
 
 def show() -> None:
