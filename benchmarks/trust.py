@@ -37,7 +37,7 @@ from xrai.evaluation import predict_logits
 from xrai.explanation import answers_and_vectors
 from xrai.faithfulness import STRAY_LIMIT, measure_heatmaps
 from xrai.gate import Gate
-from xrai.language import N_
+from xrai.language import N_, say
 from xrai.scans import Scan, read_scan
 from xrai.settings import PROJECT
 from xrai.sources import open_source
@@ -146,7 +146,7 @@ def data(bench: Bench, behind: dict[str, Any]) -> Iterator[Row]:
     behind["audit"] = [{**item.to_dict(), "groups": len(item.groups)} for item in found.findings]
     for item in found.findings:
         if item.severity != "fine":
-            yield Row(f"Data: {item.title}", item.sentence)
+            yield Row(say("Data: {title}", title=item.title), item.sentence)
 
 
 # --- the answers ------------------------------------------------------------------------------------------------------
@@ -167,11 +167,11 @@ def answers(bench: Bench, behind: dict[str, Any]) -> Iterator[Row]:
         split: {kind: found[kind] | {"curves": None} for kind in ("report", "raw")} for split, found in splits.items()
     }
     test, val = splits["test"]["report"], splits["val"]["report"]
-    yield Row("Test: scans called right", share(test["accuracy"], test["accuracy_interval"]))
-    yield Row("Test: AUC", f"{test['auc']:.3f} ({between(test['auc_interval'], '.3f')})")
-    yield Row("Test: calibration error (ECE)", calibration_error(test), "at most 0.030")
-    yield Row("Test: the same before calibration", calibration_error(splits["test"]["raw"]))
-    yield Row("Validation: calibration error (ECE)", calibration_error(val))
+    yield Row(say("Test: scans called right"), share(test["accuracy"], test["accuracy_interval"]))
+    yield Row(say("Test: AUC"), f"{test['auc']:.3f} ({between(test['auc_interval'], '.3f')})")
+    yield Row(say("Test: calibration error (ECE)"), calibration_error(test), say("at most 0.030"))
+    yield Row(say("Test: the same before calibration"), calibration_error(splits["test"]["raw"]))
+    yield Row(say("Validation: calibration error (ECE)"), calibration_error(val))
     if card.threshold:
         for goal in (MISSES, ALARMS):
             yield from threshold_rows(bench, splits, goal)
@@ -181,17 +181,17 @@ def answers(bench: Bench, behind: dict[str, Any]) -> Iterator[Row]:
             continue
         goal = split == "test" and card.threshold
         yield Row(
-            f"{words}: scans that get a firm answer", share(told["answered"], told["answered_interval"]),
-            "at least 85 %" if goal else "",
+            say("{words}: scans that get a firm answer", words=words), share(told["answered"], told["answered_interval"]),
+            say("at least 85 %") if goal else "",
         )  # fmt: skip
         yield Row(
-            f"{words}: of these called right", share(told["right"], told["right_interval"]),
-            "at least 97 %" if goal else "",
+            say("{words}: of these called right", words=words), share(told["right"], told["right_interval"]),
+            say("at least 97 %") if goal else "",
         )  # fmt: skip
         for name, of_class in zip(classes, told["per_class"], strict=True):
             yield Row(
-                f"{words}: {name} with a wrong firm answer", share(of_class["wrong"], of_class["wrong_interval"]),
-                f"at most {card.doubt.alpha:.1%}".replace("%", " %") if card.doubt else "",
+                say("{words}: {name} with a wrong firm answer", words=words, name=name), share(of_class["wrong"], of_class["wrong_interval"]),
+                say("at most {alpha:.1%}", alpha=card.doubt.alpha).replace("%", " %") if card.doubt else "",
             )  # fmt: skip
 
 
@@ -215,8 +215,8 @@ def threshold_rows(bench: Bench, splits: Mapping[str, Mapping[str, Any]], goal: 
         missed = 1 - found["per_class"][second]["recall"]
         alarms = 1 - found["per_class"][first]["recall"]
         yield Row(
-            f"{told}: threshold to {words}",
-            f"{100 * missed:.1f} in 100 of {second} missed, {100 * alarms:.1f} in 100 of {first} false alarms",
+            say("{told}: threshold to {words}", told=told, words=words),
+            say("{x:.1f} in 100 of {second} missed, {x2:.1f} in 100 of {first} false alarms", x=100 * missed, second=second, x2=100 * alarms, first=first),
         )  # fmt: skip
 
 
@@ -224,7 +224,13 @@ def calibration_error(found: Mapping[str, Any]) -> str:
     """With its interval, and what perfect probabilities would show with so many scans."""
     low, high = found["expected_calibration_error_interval"]
     chance = found["expected_calibration_error_by_chance"]
-    return f"{found['expected_calibration_error']:.3f} ({low:.3f} to {high:.3f}; {chance:.3f} by chance alone)"
+    return say(
+        "{found:.3f} ({low:.3f} to {high:.3f}; {chance:.3f} by chance alone)",
+        found=found["expected_calibration_error"],
+        low=low,
+        high=high,
+        chance=chance,
+    )
 
 
 # --- the refusal ------------------------------------------------------------------------------------------------------
@@ -238,16 +244,16 @@ def refusals(bench: Bench, behind: dict[str, Any]) -> Iterator[Row]:
     verdicts = [gate.judge(square) for square in squares]
     refused = sum(not item.accepted for item in verdicts)
     behind["refusals"] = kinds = {"test films": [len(squares), refused]}
-    yield Row("Test films refused", counted(refused, len(squares)), "at most 0.5 %")
+    yield Row(say("Test films refused"), counted(refused, len(squares)), say("at most 0.5 %"))
     collected = list(samples(bench.scans / "samples" / "not_frontal_chest"))
     made = list(made_pictures(squares))
     for how, pictures in ((N_("collected"), collected), (N_("made"), made)):
         for kind in dict.fromkeys(kind for kind, _ in pictures):
             judged = [judge(gate, scan) for name, scan in pictures if name == kind]
             kinds[kind] = [len(judged), sum(judged)]
-            yield Row(f"Refused: {kind} ({how})", counted(sum(judged), len(judged)))
+            yield Row(say("Refused: {kind} ({how})", kind=kind, how=how), counted(sum(judged), len(judged)))
         n, hits = (sum(kinds[kind][i] for kind in {kind for kind, _ in pictures}) for i in (0, 1))
-        yield Row(f"Refused: all that were {how}", counted(hits, n), "at least 99.5 %")
+        yield Row(say("Refused: all that were {how}", how=how), counted(hits, n), say("at least 99.5 %"))
     for kind, change, mend in MADE_WRONG:
         mends = [gate.judge(np.ascontiguousarray(change(square))) for square in squares]
         right = sum(item.mend == mend for item in mends)
@@ -255,24 +261,29 @@ def refusals(bench: Bench, behind: dict[str, Any]) -> Iterator[Row]:
         missed = sum(item.accepted for item in mends)
         kinds[kind] = [len(mends), right, wrong, missed]
         yield Row(
-            f"Test films {kind}, offered mended",
-            f"{counted(right, len(mends))} rightly, {wrong} wrongly; {missed} read as they are",
+            say("Test films {kind}, offered mended", kind=kind),
+            say(
+                "{counted} rightly, {wrong} wrongly; {missed} read as they are",
+                counted=counted(right, len(mends)),
+                wrong=wrong,
+                missed=missed,
+            ),
         )
     films = sorted((bench.scans / "samples" / "dicom_chest").glob("*.dcm"))
     accepted = sum(gate.judge(read_scan(file).pixels).accepted for file in films)
-    yield Row("DICOM films of adults accepted", f"{accepted} of {len(films)}")
+    yield Row(say("DICOM films of adults accepted"), say("{accepted} of {len}", accepted=accepted, len=len(films)))
     began = time.perf_counter()
     large = np.kron(squares[0], np.ones((4, 4), np.uint8))
     for _ in range(20):
         gate.judge(large)
-    yield Row("Time for one judgement", f"{(time.perf_counter() - began) / 20 * 1000:.1f} ms")
+    yield Row(say("Time for one judgement"), say("{x:.1f} ms", x=(time.perf_counter() - began) / 20 * 1000))
 
 
 MADE_WRONG: tuple[tuple[str, Callable[[np.ndarray], np.ndarray], str], ...] = (
     (N_("inverted"), lambda square: 255 - square, "inverted"),
-    ("turned a quarter to the right", lambda square: np.rot90(square, -1), "turned 90° left"),
-    ("turned a quarter to the left", np.rot90, "turned 90° right"),
-    ("upside down", lambda square: np.rot90(square, 2), "turned 180°"),
+    (N_("turned a quarter to the right"), lambda square: np.rot90(square, -1), N_("turned 90° left")),
+    (N_("turned a quarter to the left"), np.rot90, N_("turned 90° right")),
+    (N_("upside down"), lambda square: np.rot90(square, 2), N_("turned 180°")),
 )
 
 
@@ -304,13 +315,13 @@ def made_pictures(squares: np.ndarray) -> Iterator[tuple[str, Scan]]:
     half, third = size // 2, size // 3
     for square in squares[:: max(1, len(squares) // 100)]:
         tiles = [square[i : i + half, j : j + half] for i in (0, half) for j in (0, half)]
-        yield "films cut in four and shuffled", scan_of(_tiled(tiles, rng))
-        yield "films, a ninth of the picture", scan_of(square[third : 2 * third, third : 2 * third])
+        yield say("films cut in four and shuffled"), scan_of(_tiled(tiles, rng))
+        yield say("films, a ninth of the picture"), scan_of(square[third : 2 * third, third : 2 * third])
         yield N_("noise"), scan_of(rng.integers(0, 256, (size, size)))
         ramp = np.linspace(0, 255, size)
         ramps = np.add.outer(rng.random() * ramp, rng.random() * ramp[:: rng.choice([-1, 1])]) / 2
         yield N_("ramps"), scan_of(ramps)
-        yield "one grey", scan_of(np.full((size, size), rng.integers(256)))
+        yield say("one grey"), scan_of(np.full((size, size), rng.integers(256)))
         yield N_("checkerboards"), scan_of(np.kron(np.indices((8, 8)).sum(0) % 2, np.ones((size // 8,) * 2)) * 255)
 
 
@@ -341,13 +352,24 @@ def heatmaps(bench: Bench, behind: dict[str, Any]) -> Iterator[Row]:
     behind["heatmaps"] = found
     for method, scores in found["maps"].items():
         road, deletion, insertion = (_mean(scores[key]) for key in ("road", "deletion", "insertion"))
-        yield Row(f"Heatmap: {method}", f"ROAD {road}, deletion {deletion}, insertion {insertion}")
+        yield Row(
+            say("Heatmap: {method}", method=method),
+            say(
+                "ROAD {road}, deletion {deletion}, insertion {insertion}",
+                road=road,
+                deletion=deletion,
+                insertion=insertion,
+            ),
+        )
     for method, parts in found["other_weights"].items():
         head, half, whole = (parts[key][0] for key in ("head", "half", "all"))
-        likeness = f"head {head:.2f}, half {half:.2f}, all {whole:.2f}"
-        yield Row(f"Heatmap: {method}, likeness with shuffled weights", likeness, "about 0")
+        likeness = say("head {head:.2f}, half {half:.2f}, all {whole:.2f}", head=head, half=half, whole=whole)
+        yield Row(say("Heatmap: {method}, likeness with shuffled weights", method=method), likeness, say("about 0"))
     best = found["maps"][methods[0]]["stray_share"]
-    yield Row("Heatmap: share of heat at the border or off the body", f"{_mean(best)}; alarm above {STRAY_LIMIT}")
+    yield Row(
+        say("Heatmap: share of heat at the border or off the body"),
+        say("{_mean}; alarm above {STRAY_LIMIT}", _mean=_mean(best), STRAY_LIMIT=STRAY_LIMIT),
+    )
 
 
 def similar_cases(bench: Bench, behind: dict[str, Any]) -> Iterator[Row]:
@@ -361,7 +383,7 @@ def similar_cases(bench: Bench, behind: dict[str, Any]) -> Iterator[Row]:
         found = [item.label for item in neighbours.nearest(vectors[0].numpy(), NEIGHBOURS)]
         hits.append(int(np.bincount(found, minlength=len(bench.card.classes)).argmax()) == label)
     behind["similar"] = {"n": len(rows), "agree": float(np.mean(hits))}
-    yield Row("Similar cases: the most frequent label is the true one", f"{np.mean(hits):.1%}".replace("%", " %"))
+    yield Row(say("Similar cases: the most frequent label is the true one"), f"{np.mean(hits):.1%}".replace("%", " %"))
 
 
 # --- words and places -------------------------------------------------------------------------------------------------
@@ -376,16 +398,18 @@ def share(value: float | None, interval: Sequence[float] | None) -> str:
 
 def between(interval: Sequence[float], digits: str) -> str:
     """The two ends of an interval."""
-    return f"{interval[0]:{digits}} to {interval[1]:{digits}}".replace("%", " %")
+    return say(
+        "{interval} to {interval2}", interval=f"{interval[0]:{digits}}", interval2=f"{interval[1]:{digits}}"
+    ).replace("%", " %")
 
 
 def counted(part: int, whole: int) -> str:
     """So many of so many, and the share."""
-    return f"{part} of {whole} ({part / whole:.1%})".replace("%", " %")
+    return say("{part} of {whole} ({x:.1%})", part=part, whole=whole, x=part / whole).replace("%", " %")
 
 
 def _mean(values: Sequence[float]) -> str:
-    return f"{values[0]:.3f} ({values[1]:.3f} to {values[2]:.3f})"
+    return say("{values:.3f} ({values2:.3f} to {values3:.3f})", values=values[0], values2=values[1], values3=values[2])
 
 
 def print_table(name: str, rows: Sequence[Mapping[str, str]]) -> None:

@@ -19,7 +19,7 @@ from torchvision.models.resnet import BasicBlock, Bottleneck
 from torchvision.ops import StochasticDepth
 
 from xrai.config import SCRATCH, TrainConfig, defaults
-from xrai.language import N_, tr, translate, trn
+from xrai.language import N_, say, tr, translate, trn
 from xrai.networks import Network, build_network
 
 INPUT = N_("Input")
@@ -186,13 +186,17 @@ def too_large(configs: Sequence[TrainConfig], n_classes: int) -> str | None:
     if needed <= machine.available:
         return None
     room = (
-        f"the {_gigabytes(machine.available)} GB of this machine's graphics card"
+        say("the {_gigabytes} GB of this machine's graphics card", _gigabytes=_gigabytes(machine.available))
         if on_card
-        else f"the {_gigabytes(machine.available)} GB that are free on this machine"
+        else say("the {_gigabytes} GB that are free on this machine", _gigabytes=_gigabytes(machine.available))
     )
-    return (
-        f"Training this network with batches of {config.batch_size} at {config.image_size} pixels needs about "
-        f"{_gigabytes(needed)} GB of memory, more than {room}: choose a smaller batch size, image size or network."
+    return say(
+        "Training this network with batches of {batch_size} at {image_size} pixels needs about "
+        "{_gigabytes} GB of memory, more than {room}: choose a smaller batch size, image size or network.",
+        batch_size=config.batch_size,
+        image_size=config.image_size,
+        _gigabytes=_gigabytes(needed),
+        room=room,
     )
 
 
@@ -248,23 +252,31 @@ def _kind(module: nn.Module) -> str:
     if isinstance(module, nn.Conv2d):
         window = _window(module.kernel_size, module.stride, usual=1)
         if module.groups == module.in_channels > 1:
-            return f"Depthwise convolution {window}"
+            return say("Depthwise convolution {window}", window=window)
         groups = module.groups
-        return f"Convolution {window} in {groups} groups" if groups > 1 else f"Convolution {window}"
+        return (
+            say("Convolution {window} in {groups} groups", window=window, groups=groups)
+            if groups > 1
+            else f"Convolution {window}"
+        )
     if isinstance(module, nn.MaxPool2d | nn.AvgPool2d):
         window = _window(module.kernel_size, module.stride, usual=_side(module.kernel_size))
-        return f"Max pooling {window}" if isinstance(module, nn.MaxPool2d) else f"Average pooling {window}"
+        return (
+            say("Max pooling {window}", window=window)
+            if isinstance(module, nn.MaxPool2d)
+            else say("Average pooling {window}", window=window)
+        )
     if isinstance(module, nn.Dropout):
-        return f"Dropout {100 * module.p:.0f} %"
+        return say("Dropout {x:.0f} %", x=100 * module.p)
     if isinstance(module, StochasticDepth):
-        return f"Block skipped at random {100 * module.p:.1f} %"
+        return say("Block skipped at random {x:.1f} %", x=100 * module.p)
     return _KINDS.get(type(module), type(module).__name__)
 
 
 def _window(size: int | tuple[int, ...], stride: int | tuple[int, ...], usual: int) -> str:
     """Such as "3×3, stride 2"; a stride that goes without saying is not said."""
     side, step = _side(size), _side(stride)
-    return f"{side}×{side}" if step == usual else f"{side}×{side}, stride {step}"
+    return f"{side}×{side}" if step == usual else say("{side}×{side2}, stride {step}", side=side, side2=side, step=step)
 
 
 def _side(value: int | tuple[int, ...]) -> int:

@@ -18,6 +18,7 @@ from filelock import BaseFileLock, FileLock
 from xrai.calibration import Calibration, Doubt, Goal, at_prevalence
 from xrai.config import IMAGENET, SCRATCH, TrainConfig
 from xrai.errors import CheckpointError, SettingsError
+from xrai.language import say
 from xrai.preprocessing import Preprocessing
 from xrai.records import HISTORY, JOB, last_change, replace_file, whole_file, write_json
 from xrai.settings import checkpoints_dir
@@ -173,7 +174,7 @@ class Card:
         interval = self.validation.get("auc_interval")
         if interval is not None and interval[0] > 0.5:
             return None
-        return "It may be no better than guessing: train longer, on more scans, or with other settings."
+        return say("It may be no better than guessing: train longer, on more scans, or with other settings.")
 
     def _check(self) -> None:
         """Refuse what would break a reading later on.
@@ -272,8 +273,11 @@ class Checkpoint:
                 raise ValueError("format")
             if int(values["version"]) > VERSION:
                 raise CheckpointError(
-                    f"The card of the model “{self.name}” was made by a newer version of XRAI: "
-                    "update this one, or train the model again."
+                    say(
+                        "The card of the model “{name}” was made by a newer version of XRAI: "
+                        "update this one, or train the model again.",
+                        name=self.name,
+                    )
                 )
             return replace(Card.from_dict(values), name=self.name)  # the folder may have been renamed since
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError, SettingsError) as error:
@@ -403,17 +407,26 @@ class Checkpoint:
 
     def _missing(self, file: str) -> str:
         if not self.folder.is_dir():
-            known = ", ".join(item.name for item in list_models()) or "none yet"
-            return f"There is no model “{self.name}” in {self.folder.parent}: the models here are: {known}."
-        return (
-            f"The model “{self.name}” has no {file}, probably because its training has not finished its first epoch "
-            "or a copy broke off: let the training finish, or copy the whole folder again."
+            known = ", ".join(item.name for item in list_models()) or say("none yet")
+            return say(
+                "There is no model “{name}” in {parent}: the models here are: {known}.",
+                name=self.name,
+                parent=self.folder.parent,
+                known=known,
+            )
+        return say(
+            "The model “{name}” has no {file}, probably because its training has not finished its first epoch "
+            "or a copy broke off: let the training finish, or copy the whole folder again.",
+            name=self.name,
+            file=file,
         )
 
     def _damaged(self, file: str) -> str:
-        return (
-            f"The file {file} of the model “{self.name}” is damaged or comes from something else: "
-            "copy the whole folder again, or train the model again."
+        return say(
+            "The file {file} of the model “{name}” is damaged or comes from something else: "
+            "copy the whole folder again, or train the model again.",
+            file=file,
+            name=self.name,
         )
 
 
@@ -424,16 +437,26 @@ def open_checkpoint(name: str) -> Checkpoint:
         CheckpointError: the name is none that a folder can have here.
     """
     if name.lower() in (SCRATCH, IMAGENET):
-        raise CheckpointError(f"“{name}” cannot be a model's name because it says where a run starts: choose another.")
+        raise CheckpointError(
+            say("“{name}” cannot be a model's name because it says where a run starts: choose another.", name=name)
+        )
     if name.casefold() == DEFAULT:
         raise CheckpointError(
-            f"“{name}” cannot be a model's name because the file that names the default model has it: choose another."
+            say(
+                "“{name}” cannot be a model's name because the file that names the default model has it: choose another.",
+                name=name,
+            )
         )
     if _RESERVED.fullmatch(name):
-        raise CheckpointError(f"“{name}” cannot be a model's name because Windows keeps it for itself: choose another.")
+        raise CheckpointError(
+            say("“{name}” cannot be a model's name because Windows keeps it for itself: choose another.", name=name)
+        )
     if not _NAME.fullmatch(name) or name != name.strip(" .") or len(name.encode()) > MAX_NAME_BYTES:
         raise CheckpointError(
-            f"“{name}” cannot be a model's name: use up to 80 letters, digits, spaces, and - _ + . in between."
+            say(
+                "“{name}” cannot be a model's name: use up to 80 letters, digits, spaces, and - _ + . in between.",
+                name=name,
+            )
         )
     return Checkpoint(checkpoints_dir() / name)
 

@@ -13,6 +13,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import ArrayLike, NDArray
 
 from xrai.errors import SettingsError
+from xrai.language import say
 
 Numbers = NDArray[np.floating]
 
@@ -40,7 +41,12 @@ def preset(name: str, size: int = 3) -> Numbers:
     """
     if name not in PRESETS or size not in SIZES:
         raise SettingsError(
-            f"There is no filter “{name}” of {size} × {size}: choose another name, and a side of 3 or 5."
+            say(
+                "There is no filter “{name}” of {size} × {size2}: choose another name, and a side of 3 or 5.",
+                name=name,
+                size=size,
+                size2=size,
+            )
         )
     return {
         IDENTITY: _middle(size),
@@ -111,14 +117,23 @@ def output_size(n: int, kernel: int, stride: int = 1, padding: int = 0) -> int:
     """
     if min(n, kernel, stride) < 1:
         raise SettingsError(
-            f"A side of {n}, a window of {kernel} and a stride of {stride} do not go: choose 1 or more of each."
+            say(
+                "A side of {n}, a window of {kernel} and a stride of {stride} do not go: choose 1 or more of each.",
+                n=n,
+                kernel=kernel,
+                stride=stride,
+            )
         )
     if padding < 0:
-        raise SettingsError(f"A padding of {padding} does not go: choose 0 or more.")
+        raise SettingsError(say("A padding of {padding} does not go: choose 0 or more.", padding=padding))
     if kernel > n + 2 * padding:
         raise SettingsError(
-            f"A window of {kernel} does not fit into a side of {n + 2 * padding}: "
-            "choose a smaller window, more padding or a larger picture."
+            say(
+                "A window of {kernel} does not fit into a side of {x}: "
+                "choose a smaller window, more padding or a larger picture.",
+                kernel=kernel,
+                x=n + 2 * padding,
+            )
         )
     return (n + 2 * padding - kernel) // stride + 1
 
@@ -170,7 +185,7 @@ def work_out(image: ArrayLike, kernel: ArrayLike, number: int, *, stride: int = 
     windows = _windows(picture, len(numbers), stride)
     rows, columns = windows.shape[:2]
     if not 0 <= number < rows * columns:
-        raise SettingsError(f"There is no step {number + 1}: the window has {rows * columns} places.")
+        raise SettingsError(say("There is no step {x}: the window has {x2} places.", x=number + 1, x2=rows * columns))
     row, column = divmod(number, columns)
     products = windows[row, column] * numbers
     return Step(row, column, row * stride, column * stride, windows[row, column], products, float(products.sum()))
@@ -217,7 +232,9 @@ def pool(image: ArrayLike, *, size: int = 2, stride: int | None = None, how: str
         SettingsError: as `output_size`; or there is no such way.
     """
     if how not in (MAX, AVERAGE):
-        raise SettingsError(f"There is no pooling “{how}”: choose {MAX} or {AVERAGE}.")
+        raise SettingsError(
+            say("There is no pooling “{how}”: choose {MAX} or {AVERAGE}.", how=how, MAX=MAX, AVERAGE=AVERAGE)
+        )
     windows = _windows(np.asarray(image, float), size, size if stride is None else stride)
     return windows.max(axis=(2, 3)) if how == MAX else windows.mean(axis=(2, 3))
 
@@ -266,7 +283,7 @@ def cost(
         SettingsError: as `output_size`; or there is no channel or no filter.
     """
     if channels < 1 or filters < 1:
-        raise SettingsError("A convolution needs at least one channel and one filter: choose 1 or more of each.")
+        raise SettingsError(say("A convolution needs at least one channel and one filter: choose 1 or more of each."))
     rows, columns = (output_size(n, kernel, stride, padding) for n in (height, width))
     weights = filters * channels * kernel**2
     return Cost(rows, columns, filters * rows * columns, weights, filters, weights * rows * columns)
@@ -286,6 +303,9 @@ def _square(kernel: ArrayLike) -> Numbers:
     numbers = np.asarray(kernel, float)
     if numbers.ndim != 2 or numbers.shape[0] != numbers.shape[1]:
         raise SettingsError(
-            f"A filter is a square table, not of shape {numbers.shape}: give it as many rows as columns."
+            say(
+                "A filter is a square table, not of shape {shape}: give it as many rows as columns.",
+                shape=numbers.shape,
+            )
         )
     return numbers

@@ -11,6 +11,7 @@ from xrai.calibration import EVEN, Goal, choose_threshold, fit_doubt, fit_where_
 from xrai.checkpoint import Card, Checkpoint
 from xrai.errors import CheckpointError, SettingsError
 from xrai.kit import Validation, load_kit
+from xrai.language import say
 
 ALPHA = 0.03
 """Of 100 scans of any class, so many may get a firm answer that is another class; more where scans are too few."""
@@ -36,8 +37,12 @@ def decide(
         card = checkpoint.card()
         if len(card.classes) != 2 and (goal or prevalence):
             raise SettingsError(
-                f"The model “{checkpoint.name}” tells apart {len(card.classes)} classes and calls the likeliest: "
-                "a threshold and a prevalence can be chosen for two classes only."
+                say(
+                    "The model “{name}” tells apart {len} classes and calls the likeliest: "
+                    "a threshold and a prevalence can be chosen for two classes only.",
+                    name=checkpoint.name,
+                    len=len(card.classes),
+                )
             )
         validation = validation_of(checkpoint, card)
         card = card if prevalence is None else replace(card, prevalence=prevalence)
@@ -55,8 +60,11 @@ def validation_of(checkpoint: Checkpoint, card: Card) -> Validation:
     validation = load_kit(checkpoint, card).validation
     if validation is None:
         raise CheckpointError(
-            f"What the model “{checkpoint.name}” answered to its validation scans was not kept, probably because it "
-            "was trained with an earlier version of XRAI: calibrate it with the dataset that it learned from."
+            say(
+                "What the model “{name}” answered to its validation scans was not kept, probably because it "
+                "was trained with an earlier version of XRAI: calibrate it with the dataset that it learned from.",
+                name=checkpoint.name,
+            )
         )
     return validation
 

@@ -19,6 +19,7 @@ from xrai.explanation import METHODS, answers, answers_and_vectors, evidence_map
 from xrai.faithfulness import STRAY_LIMIT, hidden, stray_share
 from xrai.heatmaps import STRAY, side_by_side
 from xrai.kit import KIT, Kit, load_kit
+from xrai.language import N_, say
 from xrai.metrics import predict
 from xrai.networks import Network
 from xrai.preprocessing import to_square
@@ -29,13 +30,13 @@ FRONTAL_VIEWS = {"AP", "PA"}
 CHEST_WORDS = ("CHEST", "THORAX", "LUNG", "RIB")
 
 
-NO_GATE = (
+NO_GATE = N_(
     "This model does not notice when a picture is no chest X-ray from the front, and reads it all the same: "
     "calibrate it, or train it again."
 )
 
 
-KNOWS_DRAWINGS = (
+KNOWS_DRAWINGS = N_(
     "The picture does not look like the drawings that this model learned from, which are all that it knows: for an "
     "X-ray of a patient choose a model that learned from X-rays."
 )
@@ -104,8 +105,11 @@ class Reader:
         network = checkpoint.load_network(card)
         if not set(methods_for(network)) & set(card.heatmap):
             raise CheckpointError(
-                f"The card of the model “{checkpoint.name}” does not say how strong a heatmap is to be drawn: "
-                "resume its training so that it is finished, or copy the whole folder again."
+                say(
+                    "The card of the model “{name}” does not say how strong a heatmap is to be drawn: "
+                    "resume its training so that it is finished, or copy the whole folder again.",
+                    name=checkpoint.name,
+                )
             )
         kit = load_kit(checkpoint, card)
         with checkpoint.stating_damage(KIT):
@@ -121,7 +125,9 @@ class Reader:
     @property
     def about_methods(self) -> str:
         """What each of the methods is, a line each."""
-        return "\n".join(f"- **{method}**: {METHODS[method]}." for method in self.methods)
+        return "\n".join(
+            say("- **{method}**: {METHODS}.", method=method, METHODS=METHODS[method]) for method in self.methods
+        )
 
     def shown_first(self, reading: Reading) -> str:
         """The class whose map tells most: of two, the one that is looked for, so that a normal film stays dark."""
@@ -148,8 +154,11 @@ class Reader:
         logits = answers(self.network, inputs).numpy()
         if not np.isfinite(logits).all():
             raise CheckpointError(
-                f"The model “{self.card.name}” gives no number as its answer, probably because its weights are "
-                "damaged: copy the whole folder again, or train the model again."
+                say(
+                    "The model “{name}” gives no number as its answer, probably because its weights are "
+                    "damaged: copy the whole folder again, or train the model again.",
+                    name=self.card.name,
+                )
             )
         probabilities = self.card.probabilities(logits)
         called = predict(probabilities, self.card.threshold_value)
@@ -244,7 +253,7 @@ class Reader:
         name = self.card.classes[1]
         said = natural_frequency(shares[name], name, population)
         among = of_hundred(self.card.prevalence or known[1])
-        return f"{said}, where {among} of 100 who are X-rayed have it."
+        return say("{said}, where {among} of 100 who are X-rayed have it.", said=said, among=among)
 
     @property
     def _draws(self) -> bool:
@@ -255,13 +264,22 @@ class Reader:
         if self.kit.gate is None:
             warnings.append(NO_GATE)
         if self._draws:
-            warnings.append("This model learned from drawings: its answer has no medical meaning.")
+            warnings.append(say("This model learned from drawings: its answer has no medical meaning."))
         elif says_nothing_of_patients(population, drawings=False):
-            warnings.append(f"This answer has no clinical meaning: see what the model learned from ({population}).")
+            warnings.append(
+                say(
+                    "This answer has no clinical meaning: see what the model learned from ({population}).",
+                    population=population,
+                )
+            )
         if min(scan.width, scan.height) < self.card.preprocessing.input_size:
             warnings.append(
-                f"The picture is only {scan.width} × {scan.height} pixels, less than the model looks at: "
-                "use the original film if you have it."
+                say(
+                    "The picture is only {width} × {height} pixels, less than the model looks at: "
+                    "use the original film if you have it.",
+                    width=scan.width,
+                    height=scan.height,
+                )
             )
         return tuple(warnings + _out_of_place(scan.facts, population))
 
@@ -272,15 +290,30 @@ def _out_of_place(facts: Mapping[str, str], population: str) -> list[str]:
     view, part = facts.get("ViewPosition", "").upper(), facts.get("BodyPartExamined", "").upper()
     if view and view not in FRONTAL_VIEWS:
         warnings.append(
-            f"The file says that it is taken from another side ({view}): the model knows frontal films only."
+            say(
+                "The file says that it is taken from another side ({view}): the model knows frontal films only.",
+                view=view,
+            )
         )
     if part and not any(word in part for word in CHEST_WORDS):
-        warnings.append(f"The file says that it shows another part of the body ({part}): the model knows chests only.")
+        warnings.append(
+            say(
+                "The file says that it shows another part of the body ({part}): the model knows chests only.", part=part
+            )
+        )
     years = re.fullmatch(r"(\d{3})Y", facts.get("PatientAge", ""))
     if years and int(years[1]) >= ADULT and "child" in population and "adult" not in population:
-        warnings.append(f"The file says that the patient is {int(years[1])} years old: the model knows {population}.")
+        warnings.append(
+            say(
+                "The file says that the patient is {int} years old: the model knows {population}.",
+                int=int(years[1]),
+                population=population,
+            )
+        )
     if facts.get("PresentationIntentType", "").upper() == "FOR PROCESSING":
-        warnings.append("The file holds the detector's raw picture, not the one for viewing: export that one instead.")
+        warnings.append(
+            say("The file holds the detector's raw picture, not the one for viewing: export that one instead.")
+        )
     return warnings
 
 

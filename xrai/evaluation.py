@@ -14,7 +14,8 @@ import torch
 from xrai.checkpoint import Card, Checkpoint
 from xrai.classification import report
 from xrai.dataset import Dataset
-from xrai.errors import CheckpointError, DatasetError
+from xrai.errors import CheckpointError, DatasetError, system_reason
+from xrai.language import say
 from xrai.measurements import (
     Measurement,
     Predictions,
@@ -140,7 +141,13 @@ def _rows(dataset: Dataset, split: str, left_out: Collection[str]) -> np.ndarray
     """The rows of a split without the files that are to be left out."""
     rows, word = dataset.rows(split), SPLIT_NAMES[split]
     if not len(rows):
-        raise DatasetError(f"The dataset {dataset.path.name} has no scans in its {word} split: choose another split.")
+        raise DatasetError(
+            say(
+                "The dataset {name} has no scans in its {word} split: choose another split.",
+                name=dataset.path.name,
+                word=word,
+            )
+        )
     files = [str(dataset.files[row]) for row in rows]
     whole, by_last_part = set(files), defaultdict(set)
     for file in files:
@@ -149,19 +156,32 @@ def _rows(dataset: Dataset, split: str, left_out: Collection[str]) -> np.ndarray
     for name in sorted(set(left_out)):
         found = {name} if name in whole else by_last_part.get(name, set())
         if len(found) != 1:
-            place = f"the {word} split of {dataset.path.name}"
+            place = say("the {word} split of {name}", word=word, name=dataset.path.name)
             raise DatasetError(
-                f"“{name}”, which was to be left out, fits {len(found):,} files of {place}: "
-                "write its whole path as the dataset names it."
+                say(
+                    "“{name}”, which was to be left out, fits {len:,} files of {place}: "
+                    "write its whole path as the dataset names it.",
+                    name=name,
+                    len=len(found),
+                    place=place,
+                )
                 if found
-                else f"“{name}”, which was to be left out, is no file of {place}: "
-                "write its whole path as the dataset names it."
+                else say(
+                    "“{name}”, which was to be left out, is no file of {place}: "
+                    "write its whole path as the dataset names it.",
+                    name=name,
+                    place=place,
+                )
             )
         wanted |= found
     kept = rows[[file not in wanted for file in files]]
     if not len(kept):
         raise DatasetError(
-            f"Nothing of the {word} split of {dataset.path.name} is left to measure: leave out fewer files."
+            say(
+                "Nothing of the {word} split of {name} is left to measure: leave out fewer files.",
+                word=word,
+                name=dataset.path.name,
+            )
         )
     return kept
 
@@ -202,11 +222,18 @@ def _kept(checkpoint: Checkpoint, dataset: Dataset, measured: Card, found: Measu
             finally:  # it is told even if it cannot be kept, and so it was a look
                 checkpoint.write_card(replace(card, evaluations=[*card.evaluations, noted]))
     except OSError as error:
-        area = "not defined" if report["auc"] is None else f"{report['auc']:.3f}"
+        area = say("not defined") if report["auc"] is None else f"{report['auc']:.3f}"
         raise NotKeptError(
-            f"The measurement (accuracy {report['accuracy']:.3f}, AUC {area}, on {report['n']:,} scans) cannot be kept "
-            f"in the folder of the model “{checkpoint.name}” ({error.strerror or error}): "
-            "free some disk space, or check the folder's rights, and measure again.",
+            say(
+                "The measurement (accuracy {report:.3f}, AUC {area}, on {report2:,} scans) cannot be kept "
+                "in the folder of the model “{name}” ({strerror}): "
+                "free some disk space, or check the folder's rights, and measure again.",
+                report=report["accuracy"],
+                area=area,
+                report2=report["n"],
+                name=checkpoint.name,
+                strerror=system_reason(error),
+            ),
             found,
         ) from error
     return found
@@ -217,8 +244,11 @@ def _same_card(checkpoint: Checkpoint, measured: Card, weights: str) -> Card:
     now = checkpoint.card()
     if (now.created, now.training, weights_mark(checkpoint)) != (measured.created, measured.training, weights):
         raise CheckpointError(
-            f"The model “{checkpoint.name}” was trained on while it was measured, so that the measurement is not of "
-            "its weights any more: measure it again."
+            say(
+                "The model “{name}” was trained on while it was measured, so that the measurement is not of "
+                "its weights any more: measure it again.",
+                name=checkpoint.name,
+            )
         )
     return now
 
@@ -228,7 +258,12 @@ def _labels_for(card: Card, dataset: Dataset, rows: np.ndarray) -> np.ndarray:
     order = card.order_of(dataset.classes)
     if order is None:
         raise CheckpointError(
-            f"The model knows the classes {', '.join(card.classes)}, but the dataset {dataset.path.name} has "
-            f"{', '.join(dataset.classes)}: choose a dataset with the same classes."
+            say(
+                "The model knows the classes {join}, but the dataset {name} has "
+                "{join2}: choose a dataset with the same classes.",
+                join=card.classes,
+                name=dataset.path.name,
+                join2=dataset.classes,
+            )
         )
     return np.array(order)[dataset.labels[rows]]

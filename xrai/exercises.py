@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from xrai.convolution import output_size
+from xrai.language import say
 
 SIDE, WANTED_SIDE = 224, 112
 """Of the second question: the picture's side, and the one that is asked for."""
@@ -42,21 +43,30 @@ def flat_is_black(kernel: ArrayLike) -> Answer:
     total = float(numbers.sum())
     if not numbers.any():
         return Answer(
-            False, "All zeros turn everything black, edges too: put a number in, and take as much away again."
+            False, say("All zeros turn everything black, edges too: put a number in, and take as much away again.")
         )
     if abs(total) < 1e-9:
         return Answer(
-            True, "The numbers sum to 0, so that an even region gives 0: only where the grey changes something is left."
+            True,
+            say("The numbers sum to 0, so that an even region gives 0: only where the grey changes something is left."),
         )
     if total < 0:
         return Answer(
             False,
-            f"The numbers sum to {total:.4g}: an even region of grey 100 becomes {100 * total:.4g}. Below 0 is drawn "
-            "black here, but it is not 0: make the sum 0.",
+            say(
+                "The numbers sum to {total:.4g}: an even region of grey 100 becomes {x:.4g}. Below 0 is drawn "
+                "black here, but it is not 0: make the sum 0.",
+                total=total,
+                x=100 * total,
+            ),
         )
     return Answer(
         False,
-        f"The numbers sum to {total:.4g}, so an even region of grey 100 becomes {100 * total:.4g}: make the sum 0.",
+        say(
+            "The numbers sum to {total:.4g}, so an even region of grey 100 becomes {x:.4g}: make the sum 0.",
+            total=total,
+            x=100 * total,
+        ),
     )
 
 
@@ -64,12 +74,32 @@ def half_the_side(kernel: int, stride: int, padding: int) -> Answer:
     """The second: a layer that makes 112 pixels of 224."""
     side = output_size(SIDE, kernel, stride, padding)
     if side == WANTED_SIDE:
-        return Answer(True, f"The layer makes {side} × {side} of {SIDE} × {SIDE}: a quarter of the values.")
+        return Answer(
+            True,
+            say(
+                "The layer makes {side} × {side2} of {SIDE} × {SIDE2}: a quarter of the values.",
+                side=side,
+                side2=side,
+                SIDE=SIDE,
+                SIDE2=SIDE,
+            ),
+        )
     if side > 2 * WANTED_SIDE - 10:
-        return Answer(False, f"That makes {side} × {side}: a larger stride takes fewer steps.")
+        return Answer(
+            False, say("That makes {side} × {side2}: a larger stride takes fewer steps.", side=side, side2=side)
+        )
     if abs(side - WANTED_SIDE) < 5:
-        return Answer(False, f"That makes {side} × {side}, nearly there: the padding adds pixels at the border.")
-    return Answer(False, f"That makes {side} × {side}, too small: a smaller stride takes more steps.")
+        return Answer(
+            False,
+            say(
+                "That makes {side} × {side2}, nearly there: the padding adds pixels at the border.",
+                side=side,
+                side2=side,
+            ),
+        )
+    return Answer(
+        False, say("That makes {side} × {side2}, too small: a smaller stride takes more steps.", side=side, side2=side)
+    )
 
 
 def largest_and_average(window: ArrayLike) -> Answer:
@@ -79,11 +109,22 @@ def largest_and_average(window: ArrayLike) -> Answer:
     if abs(largest - MAXIMUM) < 1e-9 and abs(average - AVERAGE) < 1e-9:
         return Answer(
             True,
-            f"Max pooling keeps {largest:.4g}, average pooling {average:.4g}: the first keeps a small bright spot.",
+            say(
+                "Max pooling keeps {largest:.4g}, average pooling {average:.4g}: the first keeps a small bright spot.",
+                largest=largest,
+                average=average,
+            ),
         )
     if abs(largest - MAXIMUM) < 1e-9:
         return Answer(False, _average_is(average, numbers))
-    return Answer(False, f"Max pooling gives {largest:.4g}: make the largest of the four {MAXIMUM:.4g}.")
+    return Answer(
+        False,
+        say(
+            "Max pooling gives {largest:.4g}: make the largest of the four {MAXIMUM:.4g}.",
+            largest=largest,
+            MAXIMUM=MAXIMUM,
+        ),
+    )
 
 
 def none_missed(threshold: float) -> Answer:
@@ -92,14 +133,26 @@ def none_missed(threshold: float) -> Answer:
     alarms = sum(p >= threshold for p in HEALTHY)
     fewest = sum(p >= min(SICK) for p in HEALTHY)
     if missed:
-        return Answer(False, f"Of {len(SICK)} with pneumonia, missed: {missed}. Move the threshold down.")
+        return Answer(
+            False,
+            say("Of {len} with pneumonia, missed: {missed}. Move the threshold down.", len=len(SICK), missed=missed),
+        )
     if alarms > fewest:
         return Answer(
-            False, f"Nobody is missed, but of {len(HEALTHY)} without, false alarms: {alarms}. It goes with fewer."
+            False,
+            say(
+                "Nobody is missed, but of {len} without, false alarms: {alarms}. It goes with fewer.",
+                len=len(HEALTHY),
+                alarms=alarms,
+            ),
         )
     return Answer(
         True,
-        f"Nobody is missed, and of {len(HEALTHY)} without, false alarms: {alarms}. No threshold does better.",
+        say(
+            "Nobody is missed, and of {len} without, false alarms: {alarms}. No threshold does better.",
+            len=len(HEALTHY),
+            alarms=alarms,
+        ),
     )
 
 
@@ -108,19 +161,33 @@ def learned_by_heart_from(epoch: int, turning: int) -> Answer:
     if abs(epoch - turning) <= NEAR:
         return Answer(
             True,
-            f"Validation loss is lowest at epoch {turning}; from there on only training loss falls: learned by heart.",
+            say(
+                "Validation loss is lowest at epoch {turning}; from there on only training loss falls: learned by heart.",
+                turning=turning,
+            ),
         )
     if epoch < turning:
         return Answer(
-            False, f"After epoch {epoch} validation loss still falls: what is learned there helps with new scans."
+            False,
+            say(
+                "After epoch {epoch} validation loss still falls: what is learned there helps with new scans.",
+                epoch=epoch,
+            ),
         )
-    return Answer(False, f"At epoch {epoch} validation loss has been rising for some time: look for its lowest point.")
+    return Answer(
+        False,
+        say("At epoch {epoch} validation loss has been rising for some time: look for its lowest point.", epoch=epoch),
+    )
 
 
 def _average_is(average: float, numbers: np.ndarray) -> str:
     wanted = 4 * AVERAGE - MAXIMUM
     others = float(numbers.sum()) - MAXIMUM
-    return (
-        f"The largest is {MAXIMUM:.4g}, but the average {average:.4g}: the other three sum to {others:.4g}, "
-        f"and must sum to {wanted:.4g}."
+    return say(
+        "The largest is {MAXIMUM:.4g}, but the average {average:.4g}: the other three sum to {others:.4g}, "
+        "and must sum to {wanted:.4g}.",
+        MAXIMUM=MAXIMUM,
+        average=average,
+        others=others,
+        wanted=wanted,
     )

@@ -19,19 +19,19 @@ from pytorch_grad_cam import GradCAM, HiResCAM
 from pytorch_grad_cam.base_cam import BaseCAM
 from torch import Tensor, nn
 
-from xrai.language import N_
+from xrai.language import N_, say
 from xrai.networks import Network
 
 METHODS: dict[str, str] = {
-    "Fused CAM": "What the end of the network, looked at twice as finely as in CAM, and the stage before agree on",
+    "Fused CAM": N_("What the end of the network, looked at twice as finely as in CAM, and the stage before agree on"),
     N_("CAM"): (
-        "Class activation map (Zhou 2016): what each place adds to the answer, for networks that end in averaging"
+        N_("Class activation map (Zhou 2016): what each place adds to the answer, for networks that end in averaging")
     ),
     N_("HiResCAM"): (
-        "High-resolution class activation map (Draelos & Carin 2020): the same for networks with dense layers"
+        N_("High-resolution class activation map (Draelos & Carin 2020): the same for networks with dense layers")
     ),
     N_("Grad-CAM"): (
-        "Gradient-weighted class activation map (Selvaraju 2017): well known, vague where dense layers follow"
+        N_("Gradient-weighted class activation map (Selvaraju 2017): well known, vague where dense layers follow")
     ),
 }
 
@@ -110,7 +110,7 @@ def methods_for(network: Network) -> tuple[str, ...]:
     """The methods that fit a network, the best one first; how they were compared stands in docs/heatmaps.md."""
     if not network.pools_globally:
         return ("HiResCAM", "Grad-CAM")
-    return ("Fused CAM", "CAM", "Grad-CAM") if _last_halving(_steps(network.features)) else ("CAM", "Grad-CAM")
+    return (say("Fused CAM"), "CAM", "Grad-CAM") if _last_halving(_steps(network.features)) else ("CAM", "Grad-CAM")
 
 
 def answers(network: Network, inputs: Tensor) -> Tensor:

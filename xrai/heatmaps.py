@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
+from xrai.language import N_
+
 COLOUR_STOPS = ((0.0, (255, 237, 160)), (0.5, (253, 141, 60)), (1.0, (220, 20, 20)))
 """From pale yellow to red: brightness falls as evidence grows, so it reads without colour vision too."""
 
 OUTLINE = (40, 200, 255)
 """Light blue, which neither films nor heat have."""
 
-STRAY = (
+STRAY = N_(
     "Much of what the model looked at lies at the edge of the picture or outside the body, where no disease is: do not "
     "rely on this answer."
 )

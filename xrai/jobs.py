@@ -26,7 +26,8 @@ from typing import Any, Literal
 
 from filelock import FileLock, Timeout
 
-from xrai.errors import JobError, XraiError
+from xrai.errors import JobError, XraiError, system_reason
+from xrai.language import say
 from xrai.records import HISTORY, JOB, append_record, read_records, write_json
 from xrai.settings import PROJECT, data_dir, home
 from xrai.sources import SPLIT_NAMES
@@ -117,7 +118,9 @@ class Job:
             try:
                 (self.folder / STOP).touch()
             except OSError as error:
-                raise _unwritable(f"“{self.title}” cannot be told to stop", self.folder, error) from error
+                raise _unwritable(
+                    say("“{title}” cannot be told to stop", title=self.title), self.folder, error
+                ) from error
 
     def _noted(self) -> dict[str, Any]:
         try:
@@ -160,7 +163,7 @@ def start(arguments: Sequence[str], folder: Path, *, title: str, details: Mappin
     except Timeout as error:
         raise _already_running(job.title) from error
     except OSError as error:
-        raise _unwritable(f"“{title}” could not be started", folder, error) from error
+        raise _unwritable(say("“{title}” could not be started", title=title), folder, error) from error
     own_group: dict[str, Any] = (
         {"creationflags": _WINDOWS_FLAGS} if sys.platform == "win32" else {"start_new_session": True}
     )
@@ -176,7 +179,10 @@ def start(arguments: Sequence[str], folder: Path, *, title: str, details: Mappin
                 # what a job starts, such as a sweep its runs, gives way no more than the job itself
                 os.setpriority(os.PRIO_PROCESS, process.pid, max(os.getpriority(os.PRIO_PROCESS, 0), NICENESS))
     except OSError as error:
-        sentence = f"The work could not be started ({error.strerror}): close other programs and try again."
+        sentence = say(
+            "The work could not be started ({strerror}): close other programs and try again.",
+            strerror=system_reason(error),
+        )
         with suppress(OSError):
             write_json(folder / JOB, noted | {"status": "failed", "error": sentence})
         raise JobError(sentence) from error
@@ -196,7 +202,7 @@ def audit_folder(dataset: Path) -> Path:
 
 def audit_title(dataset: Path) -> str:
     """What that job is, for people."""
-    return f"Audit of {dataset.stem}"
+    return say("Audit of {stem}", stem=dataset.stem)
 
 
 def calibration_folder(model: Path) -> Path:
@@ -206,12 +212,14 @@ def calibration_folder(model: Path) -> Path:
 
 def calibration_title(name: str, dataset: Path) -> str:
     """What that job is, for people."""
-    return f"Calibrating {name} with {dataset.stem}"
+    return say("Calibrating {name} with {stem}", name=name, stem=dataset.stem)
 
 
 def measuring_title(name: str, dataset: Path, split: str) -> str:
     """What the job is, for people, that measures a model on a part of a dataset."""
-    return f"Measuring {name} on {dataset.stem}, {SPLIT_NAMES[split]}"
+    return say(
+        "Measuring {name} on {stem}, {SPLIT_NAMES}", name=name, stem=dataset.stem, SPLIT_NAMES=SPLIT_NAMES[split]
+    )
 
 
 def download_folder(source: str) -> Path:
@@ -221,7 +229,7 @@ def download_folder(source: str) -> Path:
 
 def download_title(source: str) -> str:
     """What that job is, for people."""
-    return f"Download of {source.partition(':')[2]}"
+    return say("Download of {partition}", partition=source.partition(":")[2])
 
 
 def active_in(folder: Path) -> list[Job]:
@@ -271,7 +279,7 @@ def running(folder: Path, *, title: str) -> Iterator[Running]:
     except Timeout as error:
         raise _already_running(title) from error
     except OSError as error:
-        raise _unwritable(f"“{title}” could not be started", folder, error) from error
+        raise _unwritable(say("“{title}” could not be started", title=title), folder, error) from error
     before = Job(folder)._noted()
     noted = before | {"title": title, "pid": os.getpid(), "time": time.time(), "error": ""}
 
@@ -294,10 +302,12 @@ def running(folder: Path, *, title: str) -> Iterator[Running]:
         note("failed", str(error))
         raise
     except MemoryError:
-        note("failed", "The work does not fit into this machine's memory: close other programs and start it again.")
+        note(
+            "failed", say("The work does not fit into this machine's memory: close other programs and start it again.")
+        )
         raise
     except BaseException:
-        note("failed", "The work broke off for a reason that XRAI does not know: see its log, and start it again.")
+        note("failed", say("The work broke off for a reason that XRAI does not know: see its log, and start it again."))
         raise
     finally:
         with suppress(OSError):
@@ -336,13 +346,18 @@ def _is_fresh(noted: Mapping[str, Any]) -> bool:
 
 
 def _already_running(title: str) -> JobError:
-    return JobError(f"“{title}” is already running: wait until it is done, or stop it first.")
+    return JobError(say("“{title}” is already running: wait until it is done, or stop it first.", title=title))
 
 
 def _unwritable(what: str, folder: Path, error: OSError) -> JobError:
     return JobError(
-        f"{what} because the folder {folder} cannot be written to ({error.strerror}): "
-        "free some disk space, or check its rights."
+        say(
+            "{what} because the folder {folder} cannot be written to ({strerror}): "
+            "free some disk space, or check its rights.",
+            what=what,
+            folder=folder,
+            strerror=system_reason(error),
+        )
     )
 
 
@@ -353,5 +368,5 @@ def _watch(process: subprocess.Popen[bytes], job: Job, started: Mapping[str, Any
     with suppress(OSError), FileLock(job.folder / LOCK, timeout=1):
         if job._noted() == started:  # and not what was noted for a process after it
             last = job.log(1).strip().removeprefix("error: ")
-            failed = {"status": "failed", "error": last or "The work could not be started."}
+            failed = {"status": "failed", "error": last or say("The work could not be started.")}
             write_json(job.folder / JOB, {**started, **failed})

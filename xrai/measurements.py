@@ -21,6 +21,7 @@ from xrai.calibration import Calibration, Doubt
 from xrai.checkpoint import WEIGHTS, Card, Checkpoint
 from xrai.classification import report as report_of
 from xrai.errors import CheckpointError
+from xrai.language import say
 from xrai.metrics import predict
 from xrai.records import write_json
 from xrai.settings import shown_path
@@ -202,8 +203,11 @@ def load_measurement(folder: Path) -> Measurement | None:
         return measured
     except _DAMAGE as error:
         raise CheckpointError(
-            f"The measurement kept in {folder.name} of the model “{folder.parent.parent.name}” is damaged: "
-            "measure again."
+            say(
+                "The measurement kept in {name} of the model “{name2}” is damaged: measure again.",
+                name=folder.name,
+                name2=folder.parent.parent.name,
+            )
         ) from error
 
 

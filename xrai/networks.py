@@ -20,6 +20,7 @@ from torchvision.models.resnet import BasicBlock
 
 from xrai.config import IMAGENET, NETWORKS, WITHOUT_IMAGENET, TrainConfig, convnet_filters
 from xrai.errors import WeightsError
+from xrai.language import say
 
 IMAGENET_GREY = (0.449, 0.226)
 """Mean and standard deviation of ImageNet's grey values: the average over the three channels of torchvision's."""
@@ -164,8 +165,10 @@ def take_over(network: Network, learned: Network, outputs: Sequence[int] | None 
         network.load_state_dict(found)
     except (IndexError, RuntimeError, ValueError) as error:
         raise WeightsError(
-            "The model to start from has layers of another kind or size than this run asks for: "
-            "leave network, image size, members and convnet settings as that model has them."
+            say(
+                "The model to start from has layers of another kind or size than this run asks for: "
+                "leave network, image size, members and convnet settings as that model has them."
+            )
         ) from error
 
 
@@ -326,9 +329,12 @@ def _load_imagenet(backbone: nn.Module, name: str, folder: Path) -> None:
         with file.open("rb") as opened:  # once, so that what is read is what was checked
             if not hashlib.file_digest(opened, "sha256").hexdigest().startswith(_hash_in(file)):
                 raise WeightsError(
-                    f"The ImageNet weights file {file} is not the one that torchvision publishes under that name, "
-                    "probably because it is cut short or was changed: "
-                    "delete it so that it is downloaded again, or choose “scratch”."
+                    say(
+                        "The ImageNet weights file {file} is not the one that torchvision publishes under that name, "
+                        "probably because it is cut short or was changed: "
+                        "delete it so that it is downloaded again, or choose “scratch”.",
+                        file=file,
+                    )
                 )
             opened.seek(0)
             # weights_only: tensors and nothing else are read, whatever the file holds
@@ -338,8 +344,11 @@ def _load_imagenet(backbone: nn.Module, name: str, folder: Path) -> None:
         raise
     except Exception as error:  # a damaged file raises whatever its broken bytes lead to
         raise WeightsError(
-            f"The ImageNet weights file {file} cannot be used, probably because it is damaged or of another network: "
-            "delete it so that it is downloaded again, or choose “scratch”."
+            say(
+                "The ImageNet weights file {file} cannot be used, probably because it is damaged or of another network: "
+                "delete it so that it is downloaded again, or choose “scratch”.",
+                file=file,
+            )
         ) from error
 
 
@@ -356,9 +365,15 @@ def _download(url: str, file: Path, name: str) -> None:
     except Exception as error:  # no network, a proxy's own page, a connection that breaks off
         full = getattr(error, "errno", None) == errno.ENOSPC
         raise WeightsError(
-            f"The ImageNet weights of {name} cannot be downloaded, "
-            f"{'because the disk is full' if full else 'probably because this machine has no internet'}: "
-            f"choose “scratch”, or put the file {file.name} from another machine into {file.parent}."
+            say(
+                "The ImageNet weights of {name} cannot be downloaded, "
+                "{x}: "
+                "choose “scratch”, or put the file {name2} from another machine into {parent}.",
+                name=name,
+                x=say("because the disk is full") if full else say("probably because this machine has no internet"),
+                name2=file.name,
+                parent=file.parent,
+            )
         ) from error
 
 

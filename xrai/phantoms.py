@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from xrai.errors import SettingsError, SourceError
+from xrai.errors import SettingsError, SourceError, system_reason
+from xrai.language import say
 
 CLASSES = ("CLEAR", "OPACITY")
 
@@ -49,7 +50,11 @@ def write_practice_set(folder: Path, *, n_patients: int = 150, seed: int = 0, si
     """
     if n_patients < len(CLASSES):
         raise SettingsError(
-            f"A practice set needs at least {len(CLASSES)} patients, one of each class: not {n_patients}."
+            say(
+                "A practice set needs at least {len} patients, one of each class: not {n_patients}.",
+                len=len(CLASSES),
+                n_patients=n_patients,
+            )
         )
     rng = np.random.default_rng(seed)
     classes = rng.permutation(n_patients) % len(CLASSES)
@@ -139,7 +144,9 @@ def _patch(x: float, y: float, rng: np.random.Generator) -> _Patch:
 
 def _film(patient: _Patient, rng: np.random.Generator, size: int) -> NDArray[np.uint8]:
     if size < 48:
-        raise SettingsError(f"A drawing of {size} pixels has no room for its label: choose a size of 48 or more.")
+        raise SettingsError(
+            say("A drawing of {size} pixels has no room for its label: choose a size of 48 or more.", size=size)
+        )
     x, y = _standing(rng, size)
     own = np.random.default_rng(patient.texture)
     wavy, fine = _pattern(own, 6, size), _pattern(own, 24, size)
@@ -289,8 +296,12 @@ def _refuse_strangers(folder: Path, files: set[Path]) -> None:
     strangers = found - files
     if strangers:
         raise SourceError(
-            f"The folder {folder} already holds other files ({min(strangers).name}): "
-            "choose an empty folder, so that drawings do not mix with scans."
+            say(
+                "The folder {folder} already holds other files ({name}): "
+                "choose an empty folder, so that drawings do not mix with scans.",
+                folder=folder,
+                name=min(strangers).name,
+            )
         )
 
 
@@ -300,5 +311,9 @@ def _write(file: Path, pixels: NDArray[np.uint8]) -> None:
         Image.fromarray(pixels).save(file, compress_level=1)
     except OSError as error:
         raise SourceError(
-            f"The drawing {file} cannot be written ({error.strerror}): free some disk space or choose another folder."
+            say(
+                "The drawing {file} cannot be written ({strerror}): free some disk space or choose another folder.",
+                file=file,
+                strerror=system_reason(error),
+            )
         ) from error

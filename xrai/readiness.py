@@ -21,6 +21,7 @@ from xrai.explanation import anchors
 from xrai.gate import fit_gate
 from xrai.jobs import Job
 from xrai.kit import Kit, Validation, save_kit
+from xrai.language import say
 from xrai.measurements import weights_mark
 from xrai.neighbours import Neighbours, fit_neighbours
 from xrai.networks import Network
@@ -65,7 +66,7 @@ def make_ready(
     learned = _some(dataset.rows("train"), MAX_TRAINING, seed)
     validation = look.validation(_some(dataset.rows("val"), MAX_VALIDATION, seed), tell)
     neighbours = look.neighbours(learned, tell)
-    tell("learning what such scans look like", 0, 1)
+    tell(say("learning what such scans look like"), 0, 1)
     films = _some(learned, MAX_FILMS, seed)
     gate = fit_gate(_squares(dataset, films), dataset.patients[films], seed=seed)
     card = replace(card, dataset=card.dataset | {"audit": _audit(dataset)})
@@ -81,12 +82,19 @@ def recalibrate(checkpoint: Checkpoint, dataset: Dataset, *, tell: Tell = lambda
         OSError: the disk is full.
     """
     if Job(checkpoint.folder).is_active:
-        raise CheckpointError(f"The model “{checkpoint.name}” is being trained now: calibrate it when that is done.")
+        raise CheckpointError(
+            say("The model “{name}” is being trained now: calibrate it when that is done.", name=checkpoint.name)
+        )
     card, mark = checkpoint.card(), weights_mark(checkpoint)
     if card.dataset.get("fingerprint") != dataset.fingerprint:
         raise CheckpointError(
-            f"The model “{checkpoint.name}” was not trained on {dataset.path.name} as it is now: give the dataset that "
-            f"it learned from ({card.dataset.get('name')}), since only of that the validation scans are known."
+            say(
+                "The model “{name}” was not trained on {name2} as it is now: give the dataset that "
+                "it learned from ({get}), since only of that the validation scans are known.",
+                name=checkpoint.name,
+                name2=dataset.path.name,
+                get=card.dataset.get("name"),
+            )
         )
     network = checkpoint.load_network(card)
     ready, kit = make_ready(network, card, dataset, tell=tell)
@@ -96,7 +104,10 @@ def recalibrate(checkpoint: Checkpoint, dataset: Dataset, *, tell: Tell = lambda
         now = checkpoint.card()
         if weights_mark(checkpoint) != mark:
             raise CheckpointError(
-                f"The model “{checkpoint.name}” was trained on while it was calibrated: calibrate it again."
+                say(
+                    "The model “{name}” was trained on while it was calibrated: calibrate it again.",
+                    name=checkpoint.name,
+                )
             )
         save_kit(checkpoint, kit, mark)
         ready = settled_as(replace(ready, evaluations=now.evaluations), now, kit.validation)
@@ -148,7 +159,7 @@ class _Look:
         total = 1 + len(SHIFTS)
         versions = []
         for done, change in enumerate([lambda greys: greys, *SHIFTS.values()]):
-            tell("reading the validation scans, as they are and changed", done, total)
+            tell(say("reading the validation scans, as they are and changed"), done, total)
             answers = [logits for logits, _ in self._answers(rows, change, exact=done == 0)]
             versions.append(np.concatenate(answers))
         numbers = np.unique(self.dataset.patients[rows].astype(str), return_inverse=True)[1]
@@ -159,7 +170,7 @@ class _Look:
         found = []
         for done, (_, vectors) in enumerate(self._answers(rows, lambda greys: greys, exact=False)):
             if done % 10 == 0:
-                tell("remembering the training scans", done * BATCH, len(rows))
+                tell(say("remembering the training scans"), done * BATCH, len(rows))
             found.append(vectors)
         labels = self.order[self.dataset.labels[rows]]
         return fit_neighbours(np.concatenate(found), labels, rows, self.dataset.patients[rows])

@@ -6,7 +6,8 @@ import os
 import tomllib
 from pathlib import Path
 
-from xrai.errors import SettingsError
+from xrai.errors import SettingsError, system_reason
+from xrai.language import say
 
 PROJECT = Path(__file__).resolve().parent.parent
 
@@ -45,12 +46,19 @@ def source_roots() -> list[Path]:
         listed = tomllib.loads(file.read_text(encoding="utf-8-sig")).get("source_roots", [])
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise SettingsError(
-            f"The settings file {file} cannot be read ({error}): "
-            "put single quotes round Windows paths, or delete the file to start afresh."
+            say(
+                "The settings file {file} cannot be read ({error}): "
+                "put single quotes round Windows paths, or delete the file to start afresh.",
+                file=file,
+                error=error,
+            )
         ) from error
     if not isinstance(listed, list) or not all(isinstance(item, str) for item in listed):
         raise SettingsError(
-            f"In {file}, source_roots must be a list of folders, such as source_roots = ['D:/scans']: please mend it."
+            say(
+                "In {file}, source_roots must be a list of folders, such as source_roots = ['D:/scans']: please mend it.",
+                file=file,
+            )
         )
     return [inbox_dir(), *(home() / Path(item).expanduser() for item in listed)]
 
@@ -66,7 +74,11 @@ def _made(folder: Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise SettingsError(
-            f"The folder {folder} cannot be made ({error.strerror}): "
-            "free some disk space or choose another place with XRAI_HOME."
+            say(
+                "The folder {folder} cannot be made ({strerror}): "
+                "free some disk space or choose another place with XRAI_HOME.",
+                folder=folder,
+                strerror=system_reason(error),
+            )
         ) from error
     return folder

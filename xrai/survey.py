@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from xrai.errors import ScanError, SourceError
+from xrai.errors import ScanError, SourceError, system_reason
+from xrai.language import say
 from xrai.preprocessing import to_square
 from xrai.scans import read_scan
 from xrai.sources import Entry, Source, patient_of
@@ -69,7 +70,7 @@ def survey(source: Source) -> Survey:
             unreadable.append((entry.path, str(error)))
             continue
         except OSError as error:
-            unreadable.append((entry.path, f"The file cannot be read ({error.strerror})."))
+            unreadable.append((entry.path, say("The file cannot be read ({strerror}).", strerror=system_reason(error))))
             continue
         formats[f"{scan.format}, {scan.mode}"] += 1
         sizes.append((scan.width, scan.height))

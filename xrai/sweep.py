@@ -27,6 +27,7 @@ from xrai.checkpoint import CONFIG, Checkpoint, open_checkpoint
 from xrai.config import TrainConfig, defaults, worded
 from xrai.dataset import open_dataset
 from xrai.errors import CheckpointError, JobError, SettingsError, TrainingError, XraiError
+from xrai.language import N_, say
 from xrai.records import HISTORY, last_change, write_json
 from xrai.settings import checkpoints_dir, home, shown_path
 
@@ -44,7 +45,7 @@ _WHOLE = re.compile(r"[+-]?(0|[1-9][0-9]*)")  # so that “1,000” is not taken
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?", re.IGNORECASE)
 _DECIMAL_COMMA = re.compile(r"(?<![\w.])[0-9]+,[0-9]+(?![\w.])")
 _MEASURES = ("accuracy", "accuracy_interval", "auc", "auc_interval")
-_BROKE_OFF = (
+_BROKE_OFF = N_(
     "The run broke off without a word, perhaps because the memory was full or the computer was switched off: "
     "close other programs, or choose a smaller batch or image size, and go on with the sweep."
 )
@@ -60,7 +61,9 @@ class CombinationError(SettingsError):
 
     def __init__(self, settings: Mapping[str, Any], reason: str) -> None:
         combination = ", ".join(f"{_words(name)} {worded(value)}" for name, value in settings.items())
-        super().__init__(f"The combination “{combination}” cannot be trained: {reason}")
+        super().__init__(
+            say("The combination “{combination}” cannot be trained: {reason}", combination=combination, reason=reason)
+        )
         self.settings, self.reason = settings, reason
 
 
@@ -146,7 +149,7 @@ def plan(base: Mapping[str, Any], grid: Mapping[str, Sequence[Any]]) -> list[Tra
         CombinationError: one of them cannot be trained.
     """
     if not grid:
-        raise SettingsError("The sweep varies no setting: choose at least one, and the values to try.")
+        raise SettingsError(say("The sweep varies no setting: choose at least one, and the values to try."))
     for name in (*base, *grid):
         _default(name)
     varied = {name: list(dict.fromkeys(values)) for name, values in grid.items()}
@@ -154,8 +157,12 @@ def plan(base: Mapping[str, Any], grid: Mapping[str, Sequence[Any]]) -> list[Tra
         raise _no_value(empty[0])
     if (n_runs := math.prod(map(len, varied.values()))) > MAX_RUNS:
         raise SettingsError(
-            f"The sweep would be {n_runs:,} runs, more than the {MAX_RUNS} that it can have: "
-            "choose fewer values, or vary fewer settings."
+            say(
+                "The sweep would be {n_runs:,} runs, more than the {MAX_RUNS} that it can have: "
+                "choose fewer values, or vary fewer settings.",
+                n_runs=n_runs,
+                MAX_RUNS=MAX_RUNS,
+            )
         )
     return [_combined(base, dict(zip(varied, values, strict=True))) for values in product(*varied.values())]
 
@@ -170,8 +177,14 @@ def parse_values(name: str, text: str) -> list[Any]:
     if kind is float and (found := _DECIMAL_COMMA.search(text)):
         point, apart = found[0].replace(",", "."), found[0].replace(",", ", ")
         raise SettingsError(
-            f"“{found[0]}” for the setting “{_words(name)}” could be one number or two: "
-            f"write {point} for the one, or “{apart}” for the two."
+            say(
+                "“{found}” for the setting “{_words}” could be one number or two: "
+                "write {point} for the one, or “{apart}” for the two.",
+                found=found[0],
+                _words=_words(name),
+                point=point,
+                apart=apart,
+            )
         )
     words = [word.strip() for word in _SEPARATORS.split(text)]
     values = [_value(name, kind, word) for word in words if word]
@@ -193,13 +206,19 @@ def create(name: str, dataset: Path | str, base: Mapping[str, Any], grid: Mappin
     configs = plan(base, grid)
     folder = _folder(name)
     if (folder / SWEEP).exists():
-        raise CheckpointError(f"There is already a sweep “{name}”: choose another name, or go on with that one.")
+        raise CheckpointError(
+            say("There is already a sweep “{name}”: choose another name, or go on with that one.", name=name)
+        )
     runs = [Run(of, _part(config, grid)) for of, config in zip(_run_names(name, len(configs)), configs, strict=True)]
     for item in runs:
         if open_checkpoint(item.name).folder.exists():
             raise CheckpointError(
-                f"The sweep “{name}” would train “{item.name}”, but there is a model or run of that name already: "
-                "choose another name for the sweep."
+                say(
+                    "The sweep “{name}” would train “{name2}”, but there is a model or run of that name already: "
+                    "choose another name for the sweep.",
+                    name=name,
+                    name2=item.name,
+                )
             )
     # what is missing, damaged or unfit is better said now than by every run
     with open_dataset(dataset):
@@ -224,8 +243,15 @@ def open_sweep(name: str) -> Sweep:
     """
     folder = _folder(name)
     if not (folder / SWEEP).is_file():
-        known = ", ".join(item.name for item in list_sweeps()) or "none yet"
-        raise CheckpointError(f"There is no sweep “{name}” in {folder.parent}: the sweeps here are: {known}.")
+        known = ", ".join(item.name for item in list_sweeps()) or say("none yet")
+        raise CheckpointError(
+            say(
+                "There is no sweep “{name}” in {parent}: the sweeps here are: {known}.",
+                name=name,
+                parent=folder.parent,
+                known=known,
+            )
+        )
     return _read(folder)
 
 
@@ -290,7 +316,12 @@ def run(sweep: Sweep, *, emit: Emit, should_stop: Callable[[], bool]) -> None:
     tell({"kind": "end", "reason": reason, "done": n_done})
     if reason == "failed":
         raise TrainingError(
-            f"No run of the sweep “{sweep.name}” could be trained; “{failed[0].name}”: {failed[0].error}"
+            say(
+                "No run of the sweep “{name}” could be trained; “{name2}”: {error}",
+                name=sweep.name,
+                name2=failed[0].name,
+                error=failed[0].error,
+            )
         )
 
 
@@ -330,7 +361,9 @@ def _told(outcome: Outcome) -> dict[str, Any]:
 def _outcome(sweep: Sweep, planned: Run, config: TrainConfig) -> Outcome:
     checkpoint = open_checkpoint(planned.name)
     if _is_strange(sweep, planned, config):
-        error = f"Another model or run has the name “{planned.name}” by now: rename it and go on with the sweep."
+        error = say(
+            "Another model or run has the name “{name}” by now: rename it and go on with the sweep.", name=planned.name
+        )
         return Outcome(planned.name, planned.settings, "failed", None, error)
     job = jobs.Job(checkpoint.folder)
     status = _status(checkpoint, job)
@@ -403,8 +436,14 @@ def _check_starts(configs: Sequence[TrainConfig]) -> None:
         if (name := config.starts_from_model) and (other := _other_layers(config, learned[name])):
             asked, known = (worded(getattr(item, other)) for item in (config, learned[name]))
             raise SettingsError(
-                f"A run whose “{_words(other)}” is {asked} cannot start from the model “{name}”, which was trained "
-                f"with {known}: leave network and layers as that model has them, or start from another."
+                say(
+                    "A run whose “{_words}” is {asked} cannot start from the model “{name}”, which was trained "
+                    "with {known}: leave network and layers as that model has them, or start from another.",
+                    _words=_words(other),
+                    asked=asked,
+                    name=name,
+                    known=known,
+                )
             )
 
 
@@ -417,7 +456,9 @@ def _learned(name: str) -> TrainConfig:
     checkpoint = open_checkpoint(name)
     card = checkpoint.card()
     if not checkpoint.is_model:
-        raise CheckpointError(f"The model “{name}” to start from has no weights: copy its folder again, or train it.")
+        raise CheckpointError(
+            say("The model “{name}” to start from has no weights: copy its folder again, or train it.", name=name)
+        )
     return card.config
 
 
@@ -441,8 +482,12 @@ def _read(folder: Path) -> Sweep:
         return Sweep(folder, home() / values["dataset"], base, grid, runs)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, XraiError) as error:
         raise CheckpointError(
-            f"The file {SWEEP} of the sweep “{folder.name}” is damaged or comes from another version of XRAI: "
-            "the models that it trained are whole, and a new sweep can train the others."
+            say(
+                "The file {SWEEP} of the sweep “{name}” is damaged or comes from another version of XRAI: "
+                "the models that it trained are whole, and a new sweep can train the others.",
+                SWEEP=SWEEP,
+                name=folder.name,
+            )
         ) from error
 
 
@@ -483,7 +528,9 @@ def _default(name: str) -> Any:
         SettingsError: there is no such setting.
     """
     if name not in (known := defaults()):
-        raise SettingsError(f"There is no training setting “{name}”: the settings are: {', '.join(known)}.")
+        raise SettingsError(
+            say("There is no training setting “{name}”: the settings are: {join}.", name=name, join=known)
+        )
     return known[name]
 
 
@@ -502,19 +549,29 @@ def _value(name: str, kind: type, word: str) -> Any:
             return int(word)
         if kind is float and _NUMBER.fullmatch(word):
             return float(word)
-    raise SettingsError(f"“{word}” is {_NOT[kind]} for the setting “{_words(name)}”, {_LIKE[kind]}.")
+    raise SettingsError(
+        say(
+            "“{word}” is {_NOT} for the setting “{_words}”, {_LIKE}.",
+            word=word,
+            _NOT=_NOT[kind],
+            _words=_words(name),
+            _LIKE=_LIKE[kind],
+        )
+    )
 
 
-_NOT = {bool: "neither yes nor no", int: "no whole number", float: "no number"}
+_NOT = {bool: N_("neither yes nor no"), int: N_("no whole number"), float: N_("no number")}
 _LIKE = {
-    bool: "which is either: write yes, no, or both with a comma in between",
-    int: "which takes whole numbers: write them as in 8, 16, 32",
-    float: "which takes numbers: write them as in 0.001, 0.0003",
+    bool: N_("which is either: write yes, no, or both with a comma in between"),
+    int: N_("which takes whole numbers: write them as in 8, 16, 32"),
+    float: N_("which takes numbers: write them as in 0.001, 0.0003"),
 }
 
 
 def _no_value(name: str) -> SettingsError:
-    return SettingsError(f"There is no value for the setting “{_words(name)}”: give one or more, with commas between.")
+    return SettingsError(
+        say("There is no value for the setting “{_words}”: give one or more, with commas between.", _words=_words(name))
+    )
 
 
 def _words(name: str) -> str:

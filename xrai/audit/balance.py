@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from xrai.audit.findings import Finding, Severity, files, patients, scans
 from xrai.audit.looking import Look
-from xrai.language import N_
+from xrai.language import N_, say
 from xrai.metrics import UNEVEN
 
 FEW_PATIENTS, FEW_SCANS = 20, 100
@@ -23,12 +23,26 @@ def _balance(look: Look) -> Finding:
     counts = {name: row["train"] for name, row in look.dataset.counts().items()}
     least, most = min(counts, key=counts.__getitem__), max(counts, key=counts.__getitem__)
     if counts[most] < UNEVEN * counts[least]:
-        sentence = f"Training scans: {counts[least]:,} in the smallest class, {counts[most]:,} in the largest."
-        return Finding(kind, "fine", "Classes in balance", sentence, numbers={"training": counts})
+        sentence = say(
+            "Training scans: {counts:,} in the smallest class, {counts2:,} in the largest.",
+            counts=counts[least],
+            counts2=counts[most],
+        )
+        return Finding(kind, "fine", say("Classes in balance"), sentence, numbers={"training": counts})
     severity: Severity = "notable" if counts[least] else "serious"
-    sentence = f"Training holds {scans(counts[most])} of “{most}”, but {scans(counts[least])} of “{least}”."
-    advice = "Accuracy then says little: read the figures of each class. Add scans of the smaller class if you can."
-    return Finding(kind, severity, "Classes out of balance", sentence, advice, {"training": counts}, classes=(least,))
+    sentence = say(
+        "Training holds {scans} of “{most}”, but {scans2} of “{least}”.",
+        scans=scans(counts[most]),
+        most=most,
+        scans2=scans(counts[least]),
+        least=least,
+    )
+    advice = say(
+        "Accuracy then says little: read the figures of each class. Add scans of the smaller class if you can."
+    )
+    return Finding(
+        kind, severity, say("Classes out of balance"), sentence, advice, {"training": counts}, classes=(least,)
+    )
 
 
 def _split(look: Look, split: str) -> Finding:
@@ -40,20 +54,44 @@ def _split(look: Look, split: str) -> Finding:
     least = min(n_patients, key=n_patients.__getitem__)
     numbers = {"scans": len(rows), "patients": n_patients}
     if len(rows) >= FEW_SCANS and n_patients[least] >= FEW_PATIENTS:
-        sentence = f"The {word} split has {scans(len(rows))}, of at least {n_patients[least]:,} patients a class."
-        return Finding(kind, "fine", f"A {word} split of some size", sentence, numbers=numbers, splits=(split,))
+        sentence = say(
+            "The {word} split has {scans}, of at least {n_patients:,} patients a class.",
+            word=word,
+            scans=scans(len(rows)),
+            n_patients=n_patients[least],
+        )
+        return Finding(
+            kind, "fine", say("A {word} split of some size", word=word), sentence, numbers=numbers, splits=(split,)
+        )
     severity: Severity = "notable" if n_patients[least] else "serious"
-    sentence = f"The {word} split has {scans(len(rows))}; of “{least}” {patients(n_patients[least])} only."
-    advice = "What is measured on it has wide intervals: read those, not the figure alone, and add patients if you can."
-    return Finding(kind, severity, f"Small {word} split", sentence, advice, numbers, classes=(least,), splits=(split,))
+    sentence = say(
+        "The {word} split has {scans}; of “{least}” {patients} only.",
+        word=word,
+        scans=scans(len(rows)),
+        least=least,
+        patients=patients(n_patients[least]),
+    )
+    advice = say(
+        "What is measured on it has wide intervals: read those, not the figure alone, and add patients if you can."
+    )
+    return Finding(
+        kind,
+        severity,
+        say("Small {word} split", word=word),
+        sentence,
+        advice,
+        numbers,
+        classes=(least,),
+        splits=(split,),
+    )
 
 
 def _unread(look: Look) -> Finding:
     kind, skipped = "unread-files", look.dataset.skipped
     if not skipped:
-        return Finding(kind, "fine", "All files were read", "Every file of the source could be read.")
+        return Finding(kind, "fine", say("All files were read"), say("Every file of the source could be read."))
     # a file's name may be a patient's, and sentences go into the cards of models, which leave the hospital
     numbers = {"files": [item.file for item in skipped[:50]], "n": len(skipped)}
-    sentence = f"{files(len(skipped))} of the source could not be read."
-    advice = "The dataset lists each with the reason: look whether a class or a kind of film is lacking."
-    return Finding(kind, "notable", "Unread files", sentence, advice, numbers)
+    sentence = say("{files} of the source could not be read.", files=files(len(skipped)))
+    advice = say("The dataset lists each with the reason: look whether a class or a kind of film is lacking.")
+    return Finding(kind, "notable", say("Unread files"), sentence, advice, numbers)

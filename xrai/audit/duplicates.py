@@ -11,6 +11,7 @@ import numpy as np
 from xrai.audit.findings import CONFLICTING, EXACT, NEAR, Finding, Severity, pictures, scans
 from xrai.audit.looking import Look, Tell, part, shrunk, told
 from xrai.dataset import Dataset
+from xrai.language import N_, say
 from xrai.sources import SPLITS
 
 COARSE, FINE = 0.85, 0.65
@@ -63,15 +64,20 @@ def best_of(look: Look, group: Sequence[int]) -> int:
 
 def _conflicts(look: Look, groups: list[Group]) -> Finding:
     if not groups:
-        return Finding(CONFLICTING, "fine", "No conflicting labels", "No picture stands in two classes.")
+        return Finding(CONFLICTING, "fine", say("No conflicting labels"), say("No picture stands in two classes."))
     rows = sorted(row for group in groups for row in group)
     return Finding(
         CONFLICTING,
         "serious",
-        "One picture, two labels",
-        f"{pictures(len(groups))} ({scans(len(rows))}) stand in more than one class: "
-        "at least one of the labels is wrong.",
-        "Ask a radiologist which is right. Until then take all of them out, for nobody can say which label to learn.",
+        say("One picture, two labels"),
+        say(
+            "{pictures} ({scans}) stand in more than one class: at least one of the labels is wrong.",
+            pictures=pictures(len(groups)),
+            scans=scans(len(rows)),
+        ),
+        say(
+            "Ask a radiologist which is right. Until then take all of them out, for nobody can say which label to learn."
+        ),
         {"groups": len(groups), "scans": len(rows)},
         tuple(groups),
         tuple(rows),
@@ -80,12 +86,12 @@ def _conflicts(look: Look, groups: list[Group]) -> Finding:
 
 
 _WORDS = {
-    EXACT: ("files", "as the very same file"),
-    NEAR: ("pictures", "as a copy that was resized, re-encoded or changed in contrast"),
+    EXACT: ("files", N_("as the very same file")),
+    NEAR: ("pictures", N_("as a copy that was resized, re-encoded or changed in contrast")),
 }
 _TITLES = {
-    EXACT: ("No equal files", "Equal files", "Equal files across splits"),
-    NEAR: ("No near copies", "Near copies", "Near copies across splits"),
+    EXACT: (N_("No equal files"), N_("Equal files"), N_("Equal files across splits")),
+    NEAR: (N_("No near copies"), N_("Near copies"), N_("Near copies across splits")),
 }
 """Of what came out well, of copies within splits, and of those across."""
 
@@ -93,20 +99,25 @@ _TITLES = {
 def _copies(look: Look, kind: str, groups: list[Group]) -> Finding:
     (things, how), (none, within, between) = _WORDS[kind], _TITLES[kind]
     if not groups:
-        return Finding(kind, "fine", none, f"No picture stands in the dataset twice {how}.")
+        return Finding(kind, "fine", none, say("No picture stands in the dataset twice {how}.", how=how))
     splits = look.dataset.splits
     groups = sorted(groups, key=lambda group: len(set(splits[list(group)])) == 1)  # those across splits first
     across = sum(len(set(splits[list(group)])) > 1 for group in groups)
     best = {best_of(look, group) for group in groups}
     rows = sorted(row for group in groups for row in group)
     severity: Severity = "serious" if across else "notable"
-    how_many = f"{across:,} of them" if across else "none of them"
+    how_many = say("{across:,} of them", across=across) if across else say("none of them")
     return Finding(
         kind,
         severity,
         between if across else within,
-        f"{pictures(len(groups))} ({scans(len(rows))}) stand in the dataset more than once {how}; "
-        f"{how_many} in more than one split.",
+        say(
+            "{pictures} ({scans}) stand in the dataset more than once {how}; {how_many} in more than one split.",
+            pictures=pictures(len(groups)),
+            scans=scans(len(rows)),
+            how=how,
+            how_many=how_many,
+        ),
         _advice(things, across),
         {"groups": len(groups), "scans": len(rows), "across_splits": across},
         tuple(groups),
@@ -117,11 +128,15 @@ def _copies(look: Look, kind: str, groups: list[Group]) -> Finding:
 
 def _advice(things: str, across: int) -> str:
     if across:
-        return (
+        return say(
             "A model has seen these scans before it is tested on them, so that its figures flatter it. Take the copies "
-            f"out; of {things} in training and test, the test keeps its own."
+            "out; of {things} in training and test, the test keeps its own.",
+            things=things,
         )
-    return f"Such {things} count twice when the model learns or is measured. Take the copies out; the best one stays."
+    return say(
+        "Such {things} count twice when the model learns or is measured. Take the copies out; the best one stays.",
+        things=things,
+    )
 
 
 def _concerned(dataset: Dataset, rows: Iterable[int]) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -6,6 +6,7 @@ import numpy as np
 
 from xrai.audit.findings import BLANK, Finding, films
 from xrai.audit.looking import Look
+from xrai.language import say
 
 LEAST_CONTRAST = 16
 """Grey values from the darkest to the brightest hundredth; the palest of 5,840 real films has 85."""
@@ -28,30 +29,38 @@ def bad_films(look: Look) -> list[Finding]:
 
 def _blank(rows: np.ndarray) -> Finding:
     if not len(rows):
-        return Finding(BLANK, "fine", "No blank films", "Every film shows something.")
+        return Finding(BLANK, "fine", say("No blank films"), say("Every film shows something."))
     n = len(rows)
-    sentence = "1 film is blank or nearly so." if n == 1 else f"{n:,} films are blank or nearly so."
-    advice = "There is nothing to learn from them: take them out, or have them exported again."
+    sentence = say("1 film is blank or nearly so.") if n == 1 else say("{n:,} films are blank or nearly so.", n=n)
+    advice = say("There is nothing to learn from them: take them out, or have them exported again.")
     found = tuple(rows.tolist())
-    return Finding(BLANK, "serious", "Blank films", sentence, advice, {"scans": len(rows)}, (found,), found)
+    return Finding(BLANK, "serious", say("Blank films"), sentence, advice, {"scans": len(rows)}, (found,), found)
 
 
 def _borders(rows: np.ndarray) -> Finding:
     kind = "bordered-films"
     if not len(rows):
-        return Finding(kind, "fine", "No wide borders", "No film has plain bands over more than a quarter of a side.")
+        return Finding(
+            kind, "fine", say("No wide borders"), say("No film has plain bands over more than a quarter of a side.")
+        )
     n = len(rows)
-    sentence = f"{n:,} films have plain black or white bands over more than a quarter of the width or height."
+    sentence = say("{n:,} films have plain black or white bands over more than a quarter of the width or height.", n=n)
     if n == 1:
-        sentence = "1 film has plain black or white bands over more than a quarter of the width or height."
-    advice = "The chest is smaller there than on other films: crop them, or look whether a class has more of them."
-    return Finding(kind, "notable", "Wide borders", sentence, advice, {"scans": len(rows)}, (tuple(rows.tolist()),))
+        sentence = say("1 film has plain black or white bands over more than a quarter of the width or height.")
+    advice = say("The chest is smaller there than on other films: crop them, or look whether a class has more of them.")
+    return Finding(
+        kind, "notable", say("Wide borders"), sentence, advice, {"scans": len(rows)}, (tuple(rows.tolist()),)
+    )
 
 
 def _text(rows: np.ndarray) -> Finding:
     kind = "burned-in-text"
     if not len(rows):
-        return Finding(kind, "fine", "No burned-in text", "No line of letters was found beyond usual side markers.")
-    sentence = f"{films(len(rows))} may bear burned-in text beyond a usual side marker."
-    advice = "Text may name a patient, and a model may learn it: look at these films, and mask or crop the text."
-    return Finding(kind, "notable", "Burned-in text", sentence, advice, {"scans": len(rows)}, (tuple(rows.tolist()),))
+        return Finding(
+            kind, "fine", say("No burned-in text"), say("No line of letters was found beyond usual side markers.")
+        )
+    sentence = say("{films} may bear burned-in text beyond a usual side marker.", films=films(len(rows)))
+    advice = say("Text may name a patient, and a model may learn it: look at these films, and mask or crop the text.")
+    return Finding(
+        kind, "notable", say("Burned-in text"), sentence, advice, {"scans": len(rows)}, (tuple(rows.tolist()),)
+    )

@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any, Literal, get_args
 
+from xrai.language import N_, say, say_plural
+
 Severity = Literal["serious", "notable", "fine"]
 
 SEVERITIES: tuple[Severity, ...] = get_args(Severity)
@@ -22,11 +24,11 @@ REMOVABLE = (*CLEANED, PATIENTS, BLANK)
 """The kinds that may suggest scans to take out."""
 
 _FOUND_AS = {
-    CONFLICTING: "conflicting labels",
-    EXACT: "exact duplicates",
-    NEAR: "near duplicates",
-    PATIENTS: "leaking patients",
-    BLANK: "blank films",
+    CONFLICTING: N_("conflicting labels"),
+    EXACT: N_("exact duplicates"),
+    NEAR: N_("near duplicates"),
+    PATIENTS: N_("leaking patients"),
+    BLANK: N_("blank films"),
 }
 
 _MOST = 2**53
@@ -151,27 +153,27 @@ def by_severity(findings: Iterable[Finding]) -> tuple[Finding, ...]:
 
 def scans(n: int) -> str:
     """“1 scan”, “2,000 scans”: a whole text each, as these are translated."""
-    return f"{n:,} scan" if n == 1 else f"{n:,} scans"
+    return say_plural("{n:,} scan", "{n:,} scans", n)
 
 
 def films(n: int) -> str:
     """“1 film”, “2,000 films”."""
-    return f"{n:,} film" if n == 1 else f"{n:,} films"
+    return say_plural("{n:,} film", "{n:,} films", n)
 
 
 def pictures(n: int) -> str:
     """“1 picture”, “2,000 pictures”."""
-    return f"{n:,} picture" if n == 1 else f"{n:,} pictures"
+    return say_plural("{n:,} picture", "{n:,} pictures", n)
 
 
 def files(n: int) -> str:
     """“1 file”, “2,000 files”."""
-    return f"{n:,} file" if n == 1 else f"{n:,} files"
+    return say_plural("{n:,} file", "{n:,} files", n)
 
 
 def patients(n: int) -> str:
     """“1 patient”, “2,000 patients”."""
-    return f"{n:,} patient" if n == 1 else f"{n:,} patients"
+    return say_plural("{n:,} patient", "{n:,} patients", n)
 
 
 def why_taken_out(kinds: Sequence[str], *, listed: bool, some_kept: bool) -> str:
@@ -183,10 +185,10 @@ def why_taken_out(kinds: Sequence[str], *, listed: bool, some_kept: bool) -> str
         some_kept: whether others that were suggested stay.
     """
     words = ", ".join(_FOUND_AS[kind] for kind in kinds)
-    why = f"the audit found them as {words}" if words else "a list named them" if listed else ""
+    why = say("the audit found them as {words}", words=words) if words else say("a list named them") if listed else ""
     if words and listed:
-        why = f"the audit found them as {words}, or a list named them"
-    return f"{why}; others that it found were kept on purpose" if some_kept else why
+        why = say("the audit found them as {words}, or a list named them", words=words)
+    return say("{why}; others that it found were kept on purpose", why=why) if some_kept else why
 
 
 def _text(value: Any) -> str:

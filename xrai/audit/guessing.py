@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from xrai.audit.looking import Tell, told
+from xrai.language import say
 from xrai.metrics import auc, bootstrap_intervals
 
 MOST = 3000
@@ -40,7 +41,7 @@ class Guess:
         return {"auc": self.auc, "interval": [self.low, self.high], "n": self.n, "patients": self.patients}
 
     def __str__(self) -> str:
-        return f"AUC {self.auc:.2f}, 95 % interval {self.low:.2f} to {self.high:.2f}"
+        return say("AUC {auc:.2f}, 95 % interval {low:.2f} to {high:.2f}", auc=self.auc, low=self.low, high=self.high)
 
 
 def some(rows: np.ndarray) -> np.ndarray:

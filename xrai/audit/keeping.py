@@ -7,7 +7,8 @@ from pathlib import Path
 
 from xrai.audit.findings import Audit
 from xrai.dataset import Dataset, open_dataset
-from xrai.errors import DatasetError
+from xrai.errors import DatasetError, system_reason
+from xrai.language import say
 from xrai.records import write_json
 
 _DAMAGE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
@@ -32,8 +33,13 @@ def save_audit(found: Audit, dataset: Path) -> None:
         write_json(audit_file(dataset), found.to_dict())
     except OSError as error:
         raise DatasetError(
-            f"The audit of {dataset.name} cannot be kept in {dataset.parent} ({error.strerror or error}): "
-            "free some disk space, or check the folder's rights."
+            say(
+                "The audit of {name} cannot be kept in {parent} ({strerror}): "
+                "free some disk space, or check the folder's rights.",
+                name=dataset.name,
+                parent=dataset.parent,
+                strerror=system_reason(error),
+            )
         ) from error
 
 
@@ -68,6 +74,14 @@ def _read(file: Path) -> Audit:
             raise ValueError("too long")
         return Audit.from_dict(json.loads(file.read_text(encoding="utf-8")))
     except OSError as error:
-        raise DatasetError(f"The audit {file.name} cannot be read ({error.strerror}): check its rights.") from error
+        raise DatasetError(
+            say(
+                "The audit {name} cannot be read ({strerror}): check its rights.",
+                name=file.name,
+                strerror=system_reason(error),
+            )
+        ) from error
     except _DAMAGE as error:
-        raise DatasetError(f"The audit kept in {file.name} is damaged: audit the dataset again.") from error
+        raise DatasetError(
+            say("The audit kept in {name} is damaged: audit the dataset again.", name=file.name)
+        ) from error

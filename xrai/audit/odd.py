@@ -10,7 +10,7 @@ from xrai.audit.films import LEAST_CONTRAST
 from xrai.audit.findings import Finding, films
 from xrai.audit.guessing import predicted
 from xrai.audit.looking import Look, Tell, told
-from xrai.language import N_
+from xrai.language import N_, say
 
 KIND = "odd-films"
 FEWEST = 40
@@ -25,7 +25,7 @@ FAR = 8.0
 _FOLDS = 3
 _LEARNED = 600
 _COMPONENTS = 20
-_INVERTED, _TURNED, _UNLIKE = N_("inverted"), N_("turned"), "unlike the others"
+_INVERTED, _TURNED, _UNLIKE = N_("inverted"), N_("turned"), N_("unlike the others")
 _WAYS = ("upright", _INVERTED, _TURNED, _TURNED, _TURNED)
 
 
@@ -36,11 +36,15 @@ def odd_films(look: Look, tell: Tell) -> list[Finding]:
     """
     usable = np.flatnonzero(look.contrast >= LEAST_CONTRAST)
     if len(usable) < FEWEST:
-        sentence = f"With {films(len(usable))} it cannot be said what is usual, so odd ones were not sought."
-        return [Finding(KIND, "notable", "Odd films not sought", sentence, "Look through the films yourself.")]
+        sentence = say(
+            "With {films} it cannot be said what is usual, so odd ones were not sought.", films=films(len(usable))
+        )
+        return [
+            Finding(KIND, "notable", say("Odd films not sought"), sentence, say("Look through the films yourself."))
+        ]
     reasons = _reasons(look, usable, tell)
     if not reasons:
-        return [Finding(KIND, "fine", "No odd films", "No film looks inverted, turned or unlike all others.")]
+        return [Finding(KIND, "fine", say("No odd films"), say("No film looks inverted, turned or unlike all others."))]
     return [_finding(reasons)]
 
 
@@ -51,9 +55,11 @@ def _finding(reasons: dict[int, str]) -> Finding:
     return Finding(
         KIND,
         "notable",
-        "Odd films",
-        f"1 film looks odd: {listed}." if len(reasons) == 1 else f"{len(reasons):,} films look odd: {listed}.",
-        "Look at them: an inverted or turned film should be exported again; a rare patient should stay.",
+        say("Odd films"),
+        say("1 film looks odd: {listed}.", listed=listed)
+        if len(reasons) == 1
+        else say("{len:,} films look odd: {listed}.", len=len(reasons), listed=listed),
+        say("Look at them: an inverted or turned film should be exported again; a rare patient should stay."),
         {"scans": len(reasons), "reasons": dict(counts)},
         groups,
     )
@@ -62,9 +68,9 @@ def _finding(reasons: dict[int, str]) -> Finding:
 def _listed(counts: Counter[str]) -> str:
     """Such as “2 turned, 1 inverted”."""
     words = {
-        _INVERTED: f"{counts[_INVERTED]:,} inverted",
-        _TURNED: f"{counts[_TURNED]:,} turned",
-        _UNLIKE: f"{counts[_UNLIKE]:,} unlike the others",
+        _INVERTED: say("{counts:,} inverted", counts=counts[_INVERTED]),
+        _TURNED: say("{counts:,} turned", counts=counts[_TURNED]),
+        _UNLIKE: say("{counts:,} unlike the others", counts=counts[_UNLIKE]),
     }
     return ", ".join(words[reason] for reason in counts)
 

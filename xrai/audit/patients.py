@@ -6,6 +6,7 @@ from collections import defaultdict
 
 from xrai.audit.findings import PATIENTS, Finding, patients, scans
 from xrai.audit.looking import Look
+from xrai.language import say
 from xrai.sources import SPLITS, patient_of
 
 
@@ -39,10 +40,12 @@ def _leak(look: Look, groups: list[tuple[int, ...]]) -> Finding:
     return Finding(
         PATIENTS,
         "serious",
-        "Patients in more than one split",
-        f"{patients(len(groups))} ({scans(n_scans)}) stand in more than one split.",
-        "A model knows these patients before it is measured on them, so that its figures flatter it. Take their scans "
-        "out of the earlier split, or give the scans without splits: they are then drawn by patient.",
+        say("Patients in more than one split"),
+        say("{patients} ({scans}) stand in more than one split.", patients=patients(len(groups)), scans=scans(n_scans)),
+        say(
+            "A model knows these patients before it is measured on them, so that its figures flatter it. Take their scans "
+            "out of the earlier split, or give the scans without splits: they are then drawn by patient."
+        ),
         {"patients": len(groups), "scans": n_scans},
         tuple(groups),
         tuple(earlier),
@@ -51,8 +54,8 @@ def _leak(look: Look, groups: list[tuple[int, ...]]) -> Finding:
 
 
 def _apart(n: int) -> Finding:
-    sentence = f"Each of the {n:,} patients stands in one split only."
-    return Finding(PATIENTS, "fine", "No patient in two splits", sentence, numbers={"patients": 0})
+    sentence = say("Each of the {n:,} patients stands in one split only.", n=n)
+    return Finding(PATIENTS, "fine", say("No patient in two splits"), sentence, numbers={"patients": 0})
 
 
 def _one_scan_each(look: Look, n: int) -> Finding:
@@ -64,15 +67,17 @@ def _one_scan_each(look: Look, n: int) -> Finding:
     named = [patient_of(file, None) is not None for file in files]
     if all(named):
         return _apart(n)
-    title, sentence = "Patients are not known", "Nothing tells which scans are of one patient"
+    title, sentence = say("Patients are not known"), say("Nothing tells which scans are of one patient")
     if any(named) or "DICOM" in formats:
-        title, sentence = "Patients may not be known", "Not every file is sure to tell whose it is"
+        title, sentence = say("Patients may not be known"), say("Not every file is sure to tell whose it is")
     return Finding(
         PATIENTS,
         "notable",
         title,
-        f"{sentence}: each of the {n:,} different files counts as a patient of its own.",
-        "If some patients have several scans, figures may flatter the model and their intervals are too narrow. "
-        "Name the files patient0001_1.png and so on, or give DICOM files with a patient ID.",
+        say("{sentence}: each of the {n:,} different files counts as a patient of its own.", sentence=sentence, n=n),
+        say(
+            "If some patients have several scans, figures may flatter the model and their intervals are too narrow. "
+            "Name the files patient0001_1.png and so on, or give DICOM files with a patient ID."
+        ),
         {"patients": 0},
     )

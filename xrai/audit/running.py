@@ -19,7 +19,7 @@ from xrai.audit.patients import leaking_patients
 from xrai.audit.shift import shifts
 from xrai.audit.shortcuts import shortcuts
 from xrai.dataset import Dataset
-from xrai.language import N_
+from xrai.language import N_, say
 
 Check = Callable[[Look, Tell], list[Finding]]
 
@@ -33,12 +33,12 @@ _LOOK = 40
 """Of 100, the share of the first look in the progress."""
 
 _CHECKS: tuple[tuple[str, int, Check], ...] = (
-    ("looking for copies", 65, duplicates),
-    ("comparing patients", 65, _quick(leaking_patients)),
-    ("trying to guess the class without the lungs", 78, shortcuts),
-    ("comparing training and test", 88, shifts),
-    ("looking for bad films", 88, _quick(bad_films)),
-    ("looking for odd films", 99, odd_films),
+    (N_("looking for copies"), 65, duplicates),
+    (N_("comparing patients"), 65, _quick(leaking_patients)),
+    (N_("trying to guess the class without the lungs"), 78, shortcuts),
+    (N_("comparing training and test"), 88, shifts),
+    (N_("looking for bad films"), 88, _quick(bad_films)),
+    (N_("looking for odd films"), 99, odd_films),
     (N_("counting"), 100, _quick(amounts)),
 )
 """What is done, how far the progress is when it is done, and what does it."""
@@ -96,7 +96,7 @@ def _findings(
 
         return tell
 
-    look = look_over(dataset, told_of("looking at every scan", 0, _LOOK))
+    look = look_over(dataset, told_of(say("looking at every scan"), 0, _LOOK))
     findings, start = [], _LOOK
     for what, end, check in _CHECKS:
         tell = told_of(what, start, end)

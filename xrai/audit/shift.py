@@ -8,6 +8,7 @@ from xrai.audit.findings import Finding, Severity, scans
 from xrai.audit.guessing import Guess, guess, some
 from xrai.audit.looking import Look, Tell, part
 from xrai.audit.shortcuts import CLEAR, STRONG
+from xrai.language import say
 from xrai.sources import SPLITS
 
 KIND = "shift"
@@ -17,8 +18,8 @@ def shifts(look: Look, tell: Tell) -> list[Finding]:
     """A finding per class; one in all where there is no test split."""
     dataset = look.dataset
     if not len(dataset.rows("test")):
-        sentence = "There is no test split, so that nothing can have shifted between training and test."
-        return [Finding(KIND, "notable", "No test split", sentence, "Keep some patients apart for a test.")]
+        sentence = say("There is no test split, so that nothing can have shifted between training and test.")
+        return [Finding(KIND, "notable", say("No test split"), sentence, say("Keep some patients apart for a test."))]
     pictures = look.greys(32).reshape(len(dataset), -1)
     n = len(dataset.classes)
     found = [_told_apart(look, pictures, label, part(tell, label, n)) for label in range(n)]
@@ -37,26 +38,39 @@ def _finding(name: str, found: Guess | None) -> Finding:
         return Finding(
             KIND,
             "notable",
-            f"Shift of “{name}” not measured",
-            f"Whether “{name}” looks different in the test cannot be said: a split has fewer than two of its patients.",
-            "Add scans of more patients.",
+            say("Shift of “{name}” not measured", name=name),
+            say(
+                "Whether “{name}” looks different in the test cannot be said: a split has fewer than two of its patients.",
+                name=name,
+            ),
+            say("Add scans of more patients."),
             classes=(name,),
         )
     severity: Severity = "serious" if found.low >= STRONG else "notable" if found.low >= CLEAR else "fine"
     if severity == "fine":
-        told = "can be told apart a little" if found.low > 0.5 else "can hardly be told apart"
-        sentence = f"Training and test scans of “{name}” {told} by a thumbnail ({found})."
-        title = f"No clear shift of “{name}”"
+        told = say("can be told apart a little") if found.low > 0.5 else say("can hardly be told apart")
+        sentence = say(
+            "Training and test scans of “{name}” {told} by a thumbnail ({found}).", name=name, told=told, found=found
+        )
+        title = say("No clear shift of “{name}”", name=name)
         return Finding(KIND, severity, title, sentence, numbers=found.to_dict(), classes=(name,))
     return Finding(
         KIND,
         severity,
-        f"“{name}” looks different in the test",
-        f"Whether a scan of “{name}” is from the test or from before can be guessed from a thumbnail ({found}): "
-        f"the two were not collected alike. {scans(found.n)} were looked at.",
-        f"Figures on validation then flatter the model, and a threshold chosen there may call “{name}” more or less "
-        "often than it promised. Leave a margin, do not move the threshold on the test, and expect the same step again "
-        "in another hospital.",
+        say("“{name}” looks different in the test", name=name),
+        say(
+            "Whether a scan of “{name}” is from the test or from before can be guessed from a thumbnail ({found}): "
+            "the two were not collected alike. {scans} were looked at.",
+            name=name,
+            found=found,
+            scans=scans(found.n),
+        ),
+        say(
+            "Figures on validation then flatter the model, and a threshold chosen there may call “{name}” more or less "
+            "often than it promised. Leave a margin, do not move the threshold on the test, and expect the same step again "
+            "in another hospital.",
+            name=name,
+        ),
         found.to_dict(),
         classes=(name,),
         splits=("train", "val", "test"),

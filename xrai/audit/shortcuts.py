@@ -7,32 +7,39 @@ import numpy as np
 from xrai.audit.findings import Finding, Severity
 from xrai.audit.guessing import Guess, guess, some
 from xrai.audit.looking import Look, Tell, part
+from xrai.language import N_, say
 from xrai.sources import SPLITS
 
 CLEAR, STRONG = 0.6, 0.75
 """Lower limits of the interval from which a guess is notable and serious."""
 
 _WHAT = {
-    "shortcut-border": ("the border", "the outermost eighth of the picture alone, without the lungs"),
-    "shortcut-file-facts": ("file facts", "the file's size, format and colour mode alone, without any pixel"),
-    "shortcut-thumbnail": ("a coarse thumbnail", "a thumbnail of 16 × 16 pixels"),
+    "shortcut-border": (N_("the border"), N_("the outermost eighth of the picture alone, without the lungs")),
+    "shortcut-file-facts": (N_("file facts"), N_("the file's size, format and colour mode alone, without any pixel")),
+    "shortcut-thumbnail": (N_("a coarse thumbnail"), N_("a thumbnail of 16 × 16 pixels")),
 }
 _TITLES = {
-    "shortcut-border": "The border gives the class away",
-    "shortcut-file-facts": "File facts give the class away",
-    "shortcut-thumbnail": "A coarse thumbnail gives the class away",
+    "shortcut-border": N_("The border gives the class away"),
+    "shortcut-file-facts": N_("File facts give the class away"),
+    "shortcut-thumbnail": N_("A coarse thumbnail gives the class away"),
 }
 _ADVICE = {
-    "shortcut-border": "A model can score well by what lies round the chest: collimation, markers, how the patient was "
-    "placed, the machine. Do not trust its figures elsewhere before it was measured on films of another hospital; look "
-    "whether its heatmaps lie in the lungs.",
-    "shortcut-file-facts": "The classes were collected or saved in different ways, and a model may learn the source "
-    "instead of the disease. Collect both classes from one source and period and save them alike; figures on this set "
-    "say little of another. Films are squeezed into squares: where one class came wider than the other, let scans "
-    "change their width while a model learns (stretch).",
-    "shortcut-thumbnail": "A thumbnail still shows the lungs in coarse form, so this warns less than the border or the "
-    "file facts do: an opacity shows in it, but so do age, position and exposure. A large network must do better than "
-    "this to be worth its while.",
+    "shortcut-border": N_(
+        "A model can score well by what lies round the chest: collimation, markers, how the patient was "
+        "placed, the machine. Do not trust its figures elsewhere before it was measured on films of another hospital; look "
+        "whether its heatmaps lie in the lungs."
+    ),
+    "shortcut-file-facts": N_(
+        "The classes were collected or saved in different ways, and a model may learn the source "
+        "instead of the disease. Collect both classes from one source and period and save them alike; figures on this set "
+        "say little of another. Films are squeezed into squares: where one class came wider than the other, let scans "
+        "change their width while a model learns (stretch)."
+    ),
+    "shortcut-thumbnail": N_(
+        "A thumbnail still shows the lungs in coarse form, so this warns less than the border or the "
+        "file facts do: an opacity shows in it, but so do age, position and exposure. A large network must do better than "
+        "this to be worth its while."
+    ),
 }
 
 
@@ -78,23 +85,34 @@ def _finding(kind: str, found: Guess | None) -> Finding:
         return Finding(
             kind,
             "notable",
-            f"Not measured: {title}",
-            f"Whether {what} gives the class away cannot be said: a class has fewer than two patients to learn from.",
-            "Add scans of more patients.",
+            say("Not measured: {title}", title=title),
+            say(
+                "Whether {what} gives the class away cannot be said: a class has fewer than two patients to learn from.",
+                what=what,
+            ),
+            say("Add scans of more patients."),
         )
     severity = _severity(kind, found)
     if severity == "fine":
-        sentence = f"From {what}, the class can hardly be guessed ({found})."
+        sentence = say("From {what}, the class can hardly be guessed ({found}).", what=what, found=found)
         if kind == "shortcut-thumbnail":
-            sentence = (
-                f"From {what}, in which the lungs show in coarse form, the class is not easily guessed ({found})."
+            sentence = say(
+                "From {what}, in which the lungs show in coarse form, the class is not easily guessed ({found}).",
+                what=what,
+                found=found,
             )
-        return Finding(kind, severity, f"No shortcut through {title}", sentence, numbers=found.to_dict())
+        return Finding(
+            kind, severity, say("No shortcut through {title}", title=title), sentence, numbers=found.to_dict()
+        )
     return Finding(
         kind,
         severity,
         _TITLES[kind],
-        f"From {what}, a tiny model guesses the class of new patients with {found}; chance would be 0.50.",
+        say(
+            "From {what}, a tiny model guesses the class of new patients with {found}; chance would be 0.50.",
+            what=what,
+            found=found,
+        ),
         _ADVICE[kind],
         found.to_dict(),
     )

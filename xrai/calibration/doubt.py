@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from xrai.language import say
 from xrai.metrics import Interval, share_by_patient
 from xrai.metrics.checks import Bools, Floats, Ints, checked, checked_labels, checked_probabilities
 from xrai.metrics.resampling import numbered
@@ -74,14 +75,22 @@ class Doubt:
     def sentence(self, classes: tuple[str, ...]) -> str:
         """What is promised, for people."""
         told = [
-            f"Answers are held back so that at most {100 * self.alpha:.3g} in 100 scans of each class get a wrong one, "
-            'among patients like these; instead XRAI says "not sure: ask a radiologist".'
+            say(
+                "Answers are held back so that at most {x:.3g} in 100 scans of each class get a wrong one, "
+                'among patients like these; instead XRAI says "not sure: ask a radiologist".',
+                x=100 * self.alpha,
+            )
         ]
         for name, n, smallest in zip(classes, self.patients, self.smallest, strict=True):
             if self.alpha < smallest - _ROUNDING:
                 told.append(
-                    f"The {n} patients with {name} are too few to say when it can be ruled out, so it never is: "
-                    f"they allow to promise {100 * smallest:.1f} in 100 or more."
+                    say(
+                        "The {n} patients with {name} are too few to say when it can be ruled out, so it never is: "
+                        "they allow to promise {x:.1f} in 100 or more.",
+                        n=n,
+                        name=name,
+                        x=100 * smallest,
+                    )
                 )
         return " ".join(told)
 

@@ -11,6 +11,7 @@ from typing import Any, Literal, NamedTuple, TypeVar, get_args
 import numpy as np
 from numpy.typing import ArrayLike
 
+from xrai.language import say
 from xrai.metrics import Curve, share_by_patient, thinned
 from xrai.metrics.checks import Bools, Floats, Interval, Ints, checked_labels, checked_ranking
 from xrai.metrics.resampling import drawn_patients, numbered
@@ -54,13 +55,18 @@ class Goal:
     def in_words(self, classes: tuple[str, str]) -> str:
         """What it is to do, as it stands after "to"."""
         if self.limit is None:
-            return "call whichever class is likelier"
+            return say("call whichever class is likelier")
         count = f"{100 * self.limit:.3g}"
         if self.kind == "given":
-            return f"call {classes[1]} from a probability of {count} % on"
+            return say("call {classes} from a probability of {count} % on", classes=classes[1], count=count)
         if self.kind == "misses":
-            return f"miss at most {count} in 100 scans of {classes[1]}"
-        return f"take at most {count} in 100 scans of {classes[0]} for {classes[1]}"
+            return say("miss at most {count} in 100 scans of {classes}", count=count, classes=classes[1])
+        return say(
+            "take at most {count} in 100 scans of {classes} for {classes2}",
+            count=count,
+            classes=classes[0],
+            classes2=classes[1],
+        )
 
 
 @dataclass(frozen=True)
@@ -107,22 +113,45 @@ class Threshold:
         missed = _in_hundred(self.sensitivity, self.sensitivity_interval, second)
         alarmed = _in_hundred(self.specificity, self.specificity_interval, first)
         told = [
-            f"Chosen on {scans:,} scans that the model did not learn from, to {goal}: there it misses {missed}, "
-            f"and takes {alarmed} for {second}."
+            say(
+                "Chosen on {scans:,} scans that the model did not learn from, to {goal}: there it misses {missed}, "
+                "and takes {alarmed} for {second}.",
+                scans=scans,
+                goal=goal,
+                missed=missed,
+                alarmed=alarmed,
+                second=second,
+            )
             if self.goal.is_limit
-            else f"Set beforehand, and tried on {scans:,} scans that the model did not learn from, to {goal}: there it "
-            f"misses {missed}, and takes {alarmed} for {second}."
+            else say(
+                "Set beforehand, and tried on {scans:,} scans that the model did not learn from, to {goal}: there it "
+                "misses {missed}, and takes {alarmed} for {second}.",
+                scans=scans,
+                goal=goal,
+                missed=missed,
+                alarmed=alarmed,
+                second=second,
+            )
         ]
         if self.interval:
             low, high = (100 * share for share in self.interval)
-            told.append(f"On other patients it might have come out between {low:.1f} % and {high:.1f} %.")
+            told.append(
+                say(
+                    "On other patients it might have come out between {low:.1f} % and {high:.1f} %.", low=low, high=high
+                )
+            )
         if not self.reached:
-            told.append("No threshold keeps to that limit.")
+            told.append(say("No threshold keeps to that limit."))
         if self.goal.limit is not None and not self.enough:
             few, name = self.patients[self.goal.kind == "misses"], second if self.goal.kind == "misses" else first
             told.append(
-                f"The {few} patients with {name} are too few to show that it holds: "
-                f"at least {patients_needed(self.goal.limit)} are needed."
+                say(
+                    "The {few} patients with {name} are too few to show that it holds: "
+                    "at least {patients_needed} are needed.",
+                    few=few,
+                    name=name,
+                    patients_needed=patients_needed(self.goal.limit),
+                )
             )
         return " ".join(told)
 
@@ -333,7 +362,13 @@ def _midway(low: Floats, high: Floats) -> Floats:
 
 def _in_hundred(right: float, interval: Interval, name: str) -> str:
     wrong, low, high = (100 * (1 - share) for share in (right, interval[1], interval[0]))
-    return f"{wrong:.1f} in 100 scans of {name} (95 % interval {low:.1f} to {high:.1f})"
+    return say(
+        "{wrong:.1f} in 100 scans of {name} (95 % interval {low:.1f} to {high:.1f})",
+        wrong=wrong,
+        name=name,
+        low=low,
+        high=high,
+    )
 
 
 def _pair(values: Any, kind: Callable[[Any], _T]) -> tuple[_T, _T]:

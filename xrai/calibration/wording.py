@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from xrai.language import N_
+from xrai.language import N_, say
 
 _SHORT = 5  # letters of a name in capitals that may be an abbreviation
 NORMAL = N_("a normal scan")
@@ -83,12 +83,14 @@ def natural_frequency(share: float, class_name: str, population: str = "") -> st
     """
     count, people, condition = of_hundred(share), people_of(population), condition_of(class_name)
     if count == 0:
-        return f"Of 100 {people} like this, fewer than 1 has {condition}"
+        return say("Of 100 {people} like this, fewer than 1 has {condition}", people=people, condition=condition)
     if count == 1:
-        return f"Of 100 {people} like this, about 1 has {condition}"
+        return say("Of 100 {people} like this, about 1 has {condition}", people=people, condition=condition)
     if count == 100:
-        return f"Of 100 {people} like this, more than 99 have {condition}"
-    return f"Of 100 {people} like this, about {count} have {condition}"
+        return say("Of 100 {people} like this, more than 99 have {condition}", people=people, condition=condition)
+    return say(
+        "Of 100 {people} like this, about {count} have {condition}", people=people, count=count, condition=condition
+    )
 
 
 def people_of(population: str) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 from xrai.curves.findings import Finding
 from xrai.curves.history import count, level
 from xrai.curves.run import Run
+from xrai.language import say
 from xrai.metrics import UNEVEN
 
 WIDE, TOO_WIDE = 0.15, 0.30
@@ -32,21 +33,31 @@ def small_validation(run: Run) -> list[Finding]:
     epoch, n = int(run.history.epochs[place]), run.history.n_val
     alike = int(np.sum((half[:, 1] >= low) & (half[:, 0] <= high)))
     said = [
-        f"On {n:,} validation scans the 95 % interval of the accuracy at epoch {epoch} reaches from {100 * low:.0f} % "
-        f"to {100 * high:.0f} %: small ups and downs mean nothing."
+        say(
+            "On {n:,} validation scans the 95 % interval of the accuracy at epoch {epoch} reaches from {x:.0f} % "
+            "to {x2:.0f} %: small ups and downs mean nothing.",
+            n=n,
+            epoch=epoch,
+            x=100 * low,
+            x2=100 * high,
+        )
     ]
     if (later := len(half)) > 1:
         said += [
-            f"In the later half, {alike} of {later} epochs have one that overlaps it: which is best may be chance."
+            say(
+                "In the later half, {alike} of {later} epochs have one that overlaps it: which is best may be chance.",
+                alike=alike,
+                later=later,
+            )
         ]
-    advice = (
+    advice = say(
         "Add patients, or build the dataset with a larger share for validation; until then believe no small "
         "difference, neither between epochs nor between runs."
     )
     return [
         Finding(
-            "small-validation", "serious" if width > TOO_WIDE else "notable", "Too few validation scans to say",
-            " ".join(said), advice, "accuracy", at=(epoch, high), label="Wide interval: too few scans",
+            "small-validation", "serious" if width > TOO_WIDE else "notable", say("Too few validation scans to say"),
+            " ".join(said), advice, "accuracy", at=(epoch, high), label=say("Wide interval: too few scans"),
             numbers={"width": width, "n": n, "alike": alike},
         )
     ]  # fmt: skip
@@ -65,14 +76,24 @@ def class_shares(run: Run) -> list[Finding]:
         return []
     most, least = max(train, key=train.__getitem__), min(train, key=train.__getitem__)
     share, accuracy = _share_of(run, most), float(run.history.values["val"]["accuracy"][place])
-    uneven = f"Of “{most}” there are {train[most]:,} training scans, of “{least}” {train[least]:,}."
-    sentence = (
-        f"{uneven} Always calling “{most}” would be right in {100 * share:.0f} % of the validation scans; "
-        f"this model is right in {100 * accuracy:.0f} %."
+    uneven = say(
+        "Of “{most}” there are {train:,} training scans, of “{least}” {train2:,}.",
+        most=most,
+        train=train[most],
+        least=least,
+        train2=train[least],
+    )
+    sentence = say(
+        "{uneven} Always calling “{most}” would be right in {x:.0f} % of the validation scans; "
+        "this model is right in {x2:.0f} %.",
+        uneven=uneven,
+        most=most,
+        x=100 * share,
+        x2=100 * accuracy,
     )
     found = Finding(
-        "imbalance", "fine", "Uneven classes, no harm seen", sentence, chart="accuracy",
-        at=(int(run.history.epochs[place]), share), line=share, label=f"Always calling “{most}”: {100 * share:.0f} %",
+        "imbalance", "fine", say("Uneven classes, no harm seen"), sentence, chart="accuracy",
+        at=(int(run.history.epochs[place]), share), line=share, label=say("Always calling “{most}”: {x:.0f} %", most=most, x=100 * share),
         numbers={"training": train, "share": share, "accuracy": accuracy},
     )  # fmt: skip
     return [_no_better(run, found, place, most, uneven) or _unbalanced(run, found, uneven) or found]
@@ -87,12 +108,15 @@ def guessing(run: Run) -> list[Finding]:
     if not low <= 0.5:
         return []
     epoch = int(run.history.epochs[place])
-    sentence = (
-        f"The 95 % interval of the validation AUC at epoch {epoch} goes from {low:.2f} to {high:.2f}; 0.5 is guessing."
+    sentence = say(
+        "The 95 % interval of the validation AUC at epoch {epoch} goes from {low:.2f} to {high:.2f}; 0.5 is guessing.",
+        epoch=epoch,
+        low=low,
+        high=high,
     )
-    advice = "Do not read scans with this model. Train longer, on more scans, or with other settings."
+    advice = say("Do not read scans with this model. Train longer, on more scans, or with other settings.")
     more: dict[str, Any] = {"at": (epoch, low), "line": 0.5, "numbers": {"low": low, "high": high}}
-    return [Finding("guessing", "serious", "Perhaps no better than guessing", sentence, advice, "auc", **more)]
+    return [Finding("guessing", "serious", say("Perhaps no better than guessing"), sentence, advice, "auc", **more)]
 
 
 def _shown(run: Run) -> int:
@@ -114,12 +138,20 @@ def _no_better(run: Run, found: Finding, place: int, most: str, uneven: str) -> 
     low, high = (low, high) if math.isfinite(low) else (accuracy, accuracy)
     if share < 0.5 or low > share:
         return None
-    sentence = (
-        f"{uneven} Always calling “{most}” would be right in {100 * share:.0f} % of the validation scans; this "
-        f"model is right in {100 * accuracy:.0f} % ({100 * low:.0f} % to {100 * high:.0f} %), not surely more."
+    sentence = say(
+        "{uneven} Always calling “{most}” would be right in {x:.0f} % of the validation scans; this "
+        "model is right in {x2:.0f} % ({x3:.0f} % to {x4:.0f} %), not surely more.",
+        uneven=uneven,
+        most=most,
+        x=100 * share,
+        x2=100 * accuracy,
+        x3=100 * low,
+        x4=100 * high,
     )
-    advice = "Read sensitivity and specificity instead; set “Balance” to sampling, and add scans of the rarer class."
-    title, changes = f"No better than always calling “{most}”", _balanced(run)
+    advice = say(
+        "Read sensitivity and specificity instead; set “Balance” to sampling, and add scans of the rarer class."
+    )
+    title, changes = say("No better than always calling “{most}”", most=most), _balanced(run)
     return replace(found, severity="serious", title=title, sentence=sentence, advice=advice, changes=changes)
 
 
@@ -128,8 +160,8 @@ def _unbalanced(run: Run, found: Finding, uneven: str) -> Finding | None:
     counts = found.numbers["training"].values()
     if max(counts) < UNEVEN * min(counts) or not _balanced(run):
         return None
-    title = "Classes out of balance"
-    advice = "Set “Balance” to sampling, so that the rarer class gets its due, and read the figures of each class."
+    title = say("Classes out of balance")
+    advice = say("Set “Balance” to sampling, so that the rarer class gets its due, and read the figures of each class.")
     return replace(found, severity="notable", title=title, sentence=uneven, advice=advice, changes=_balanced(run))
 
 

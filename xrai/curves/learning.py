@@ -11,6 +11,7 @@ import numpy as np
 from xrai.curves.findings import Finding
 from xrai.curves.history import level, noise, smooth, trend
 from xrai.curves.run import FAR, Run
+from xrai.language import say
 
 SURE = 1.96
 """Standard deviations that chance alone exceeds once in twenty times."""
@@ -46,10 +47,11 @@ def _broke_down(run: Run) -> Finding | None:
     if not broken.any() and not run.broke_down:
         return None
     epoch = int(history.epochs[broken][0]) if broken.any() else _next_epoch(run)
-    sentence = (
-        f"In epoch {epoch} the loss was no number any more: the corrections were so large that the weights ran away."
+    sentence = say(
+        "In epoch {epoch} the loss was no number any more: the corrections were so large that the weights ran away.",
+        epoch=epoch,
     )
-    return _high(run, "The loss broke down", sentence, span=(epoch, epoch), numbers={"epoch": epoch})
+    return _high(run, say("The loss broke down"), sentence, span=(epoch, epoch), numbers={"epoch": epoch})
 
 
 def _blew_up(run: Run) -> Finding | None:
@@ -58,12 +60,15 @@ def _blew_up(run: Run) -> Finding | None:
         return None
     worst = int(losses.argmax())
     epoch, high = int(run.history.epochs[worst]), float(losses[worst])
-    sentence = (
-        f"In epoch {epoch} the training loss was {high:.2f}; guessing without a look at the scans costs {chance:.2f}. "
-        "The corrections overshoot."
+    sentence = say(
+        "In epoch {epoch} the training loss was {high:.2f}; guessing without a look at the scans costs {chance:.2f}. "
+        "The corrections overshoot.",
+        epoch=epoch,
+        high=high,
+        chance=chance,
     )
     return _high(
-        run, "Learning rate too high", sentence, span=(epoch, epoch), at=(epoch, high),
+        run, say("Learning rate too high"), sentence, span=(epoch, epoch), at=(epoch, high),
         numbers={"epoch": epoch, "loss": high, "chance": chance}, harmless=run.at_end("train", "loss") < 0.5 * chance,
     )  # fmt: skip
 
@@ -78,12 +83,15 @@ def _jumped(run: Run) -> Finding | None:
         return None
     first = int(found[0])
     epoch, low, high = int(run.history.epochs[first + 1]), float(lowest[first]), float(losses[first + 1])
-    sentence = (
-        f"In epoch {epoch} the training loss jumped up, from {low:.3f} at its lowest to {high:.3f}: "
-        "the corrections overshoot."
+    sentence = say(
+        "In epoch {epoch} the training loss jumped up, from {low:.3f} at its lowest to {high:.3f}: "
+        "the corrections overshoot.",
+        epoch=epoch,
+        low=low,
+        high=high,
     )
     return _high(
-        run, "Learning rate too high", sentence, span=(epoch, epoch), at=(epoch, high),
+        run, say("Learning rate too high"), sentence, span=(epoch, epoch), at=(epoch, high),
         numbers={"epoch": epoch, "low": low, "high": high}, harmless=run.at_end("train", "loss") < low,
     )  # fmt: skip
 
@@ -93,11 +101,17 @@ def _stuck(run: Run) -> Finding | None:
     far = rate is not None and rate > FAR * run.usual_rate
     if not (far and run.is_poor and loss > 0.95 * run.chance_loss and run.is_half_done and n > 1):
         return None
-    sentence = (
-        f"After {n} epochs the training loss is {loss:.2f}, as of guessing without a look at the scans, and the "
-        f"learning rate {rate:g} is far above the usual {run.usual_rate:g}: every correction undoes the one before."
+    sentence = say(
+        "After {n} epochs the training loss is {loss:.2f}, as of guessing without a look at the scans, and the "
+        "learning rate {rate:g} is far above the usual {usual_rate:g}: every correction undoes the one before.",
+        n=n,
+        loss=loss,
+        rate=rate,
+        usual_rate=run.usual_rate,
     )
-    return _high(run, "Learning rate too high", sentence, at=_last(run, "train"), numbers={"loss": loss, "rate": rate})
+    return _high(
+        run, say("Learning rate too high"), sentence, at=_last(run, "train"), numbers={"loss": loss, "rate": rate}
+    )
 
 
 def _swings(run: Run) -> Finding | None:
@@ -115,18 +129,20 @@ def _swings(run: Run) -> Finding | None:
     if typical <= max(_SWING, 3 / math.sqrt(history.n_val)) or turns <= 0.5:
         return None
     share = 100 * math.expm1(typical)
-    sentence = (
-        f"The validation loss swings up and down, typically by {share:.0f} % from one epoch to the next, more than "
-        f"{history.n_val:,} scans explain: the corrections are too large to settle."
+    sentence = say(
+        "The validation loss swings up and down, typically by {share:.0f} % from one epoch to the next, more than "
+        "{n_val:,} scans explain: the corrections are too large to settle.",
+        share=share,
+        n_val=history.n_val,
     )
-    return _high(run, "Swings: learning rate perhaps too high", sentence, harmless=True, span=_all(run))
+    return _high(run, say("Swings: learning rate perhaps too high"), sentence, harmless=True, span=_all(run))
 
 
 def _high(run: Run, title: str, sentence: str, *, harmless: bool = False, **more: Any) -> Finding:
     changes = run.lower_rate()
-    advice = "Lower “Learning rate” to a tenth, or to the usual one where it is far above that."
+    advice = say("Lower “Learning rate” to a tenth, or to the usual one where it is far above that.")
     if harmless:
-        advice = "Lower “Learning rate” to a tenth: it went on learning, but would probably learn better."
+        advice = say("Lower “Learning rate” to a tenth: it went on learning, but would probably learn better.")
     return Finding(
         "rate-too-high", "notable" if harmless else "serious", title, sentence, advice, "loss", changes=changes, **more
     )
@@ -143,19 +159,27 @@ def rate_too_low(run: Run) -> list[Finding]:
     first, last = level(losses[:3]), run.at_end("train", "loss")
     if not (run.is_poor or math.isnan(run.at_end("train", "auc"))) or last < 0.9 * first or not run.is_half_done:
         return []
-    advice = "Raise “Learning rate” tenfold, or to the usual one where it is far below that."
-    title, numbers = "Learning rate too low", {"first": first, "last": last, "rate": rate}
+    advice = say("Raise “Learning rate” tenfold, or to the usual one where it is far below that.")
+    title, numbers = say("Learning rate too low"), {"first": first, "last": last, "rate": rate}
     more: dict[str, Any] = {"chart": "loss", "span": _all(run), "changes": run.higher_rate(), "numbers": numbers}
     if trend(losses) < -SURE and (rate is None or rate <= usual / 3):
-        sentence = (
-            f"In {n} epochs the training loss fell steadily, but only from {first:.3f} to {last:.3f}: "
-            "the corrections are too small."
+        sentence = say(
+            "In {n} epochs the training loss fell steadily, but only from {first:.3f} to {last:.3f}: "
+            "the corrections are too small.",
+            n=n,
+            first=first,
+            last=last,
         )
         return [Finding("rate-too-low", "serious", title, sentence, advice, **more)]
     if rate is not None and rate <= usual / FAR:
-        sentence = (
-            f"In {n} epochs the training loss has hardly moved, from {first:.3f} to {last:.3f}, and the learning rate "
-            f"{rate:g} is far below the usual {usual:g}: the corrections are too small."
+        sentence = say(
+            "In {n} epochs the training loss has hardly moved, from {first:.3f} to {last:.3f}, and the learning rate "
+            "{rate:g} is far below the usual {usual:g}: the corrections are too small.",
+            n=n,
+            first=first,
+            last=last,
+            rate=rate,
+            usual=usual,
         )
         return [Finding("rate-too-low", "serious", title, sentence, advice, **more)]
     return []
@@ -202,14 +226,21 @@ def _by_heart(run: Run, turn: int) -> Finding:
     val = (float(smooth(history.val_loss).min()), run.at_end("val", "loss"))
     late = kept is not None and kept >= turn
     said = [
-        f"From about epoch {first} on the validation loss rises, from {val[0]:.3f} to {val[1]:.3f}, while the training "
-        f"loss goes on falling, from {train[0]:.3f} to {train[1]:.3f}: the network learns its training scans by heart.",
+        say(
+            "From about epoch {first} on the validation loss rises, from {val:.3f} to {val2:.3f}, while the training "
+            "loss goes on falling, from {train:.3f} to {train2:.3f}: the network learns its training scans by heart.",
+            first=first,
+            val=val[0],
+            val2=val[1],
+            train=train[0],
+            train2=train[1],
+        ),
         *_ranking(run, turn),
         *_kept_when(run, late=late),
     ]
     changes, advice = _against_heart(run, worse=late and not _ranks_as_before(run, turn))
     return Finding(
-        "overfitting", "serious" if late else "notable", f"Overfitting from epoch {first}", " ".join(said), advice,
+        "overfitting", "serious" if late else "notable", say("Overfitting from epoch {first}", first=first), " ".join(said), advice,
         "loss", (first, last), (first, float(smooth(history.val_loss)[turn])), changes=changes,
         numbers={"epoch": first, "train": train, "val": val},
     )  # fmt: skip
@@ -220,8 +251,11 @@ def _ranking(run: Run, turn: int) -> list[str]:
         return []
     area = run.at_end("val", "auc")
     return [
-        f"The validation AUC has not fallen ({area:.2f}): "
-        "it ranks scans as well as before, but is too sure of its errors."
+        say(
+            "The validation AUC has not fallen ({area:.2f}): "
+            "it ranks scans as well as before, but is too sure of its errors.",
+            area=area,
+        )
     ]
 
 
@@ -231,8 +265,8 @@ def _kept_when(run: Run, *, late: bool) -> list[str]:
         return []
     epoch = int(run.history.epochs[kept])
     if late:
-        return [f"The weights that are kept are those of epoch {epoch}, after that turn."]
-    return [f"The weights that are kept are those of epoch {epoch}, before that turn."]
+        return [say("The weights that are kept are those of epoch {epoch}, after that turn.", epoch=epoch)]
+    return [say("The weights that are kept are those of epoch {epoch}, before that turn.", epoch=epoch)]
 
 
 def _ranks_as_before(run: Run, turn: int) -> bool:
@@ -250,12 +284,15 @@ def _gap(run: Run) -> list[Finding]:
     most = level(run.history.intervals["auc"][-run.tail :, 1])
     if not train >= most + 0.05:
         return []
-    sentence = (
-        f"At the end it tells its training scans apart with an AUC of {train:.2f}, new ones with {val:.2f}, at most "
-        f"{most:.2f}: much of what it learned is true of its training scans alone."
+    sentence = say(
+        "At the end it tells its training scans apart with an AUC of {train:.2f}, new ones with {val:.2f}, at most "
+        "{most:.2f}: much of what it learned is true of its training scans alone.",
+        train=train,
+        val=val,
+        most=most,
     )
     changes, advice = _against_heart(run, worse=False)
-    title = "Knows its training scans better than new ones"
+    title = say("Knows its training scans better than new ones")
     numbers, at = {"train": train, "val": val, "most": most}, _last(run, "val", "auc")
     return [
         Finding("overfitting", "notable", title, sentence, advice, "auc", None, at, changes=changes, numbers=numbers)
@@ -269,7 +306,7 @@ def _against_heart(run: Run, *, worse: bool) -> tuple[dict[str, Any], str]:
         wanted = {"augment": 1.0, "erase": 0.25, "dropout": 0.2, "weight_decay": 0.05}
         changes = _raised(config, wanted) or _raised(config, {"mixup": 0.2, "dropout": 0.4})
         changes |= {"keep": "loss"} if worse and config.get("keep") != "loss" else {}
-    advice = (
+    advice = say(
         "More scans help most. Else make learning by heart harder: more “Strength of variation”, “Hidden patches” or "
         "“Mixing of scans”, more “Dropout”, or a smaller network."
     )
@@ -304,13 +341,16 @@ def underfitting(run: Run) -> list[Finding]:
 def _still_falling(run: Run, window: int, start: float, end: float) -> Finding:
     epochs = int(run.history.epochs[-1])
     first, more = epochs - window + 1, min(2 * max(run.history.planned, epochs), 1000)
-    sentence = (
-        f"Training and validation loss still fall together at the end, validation from {start:.3f} to {end:.3f} over "
-        f"the last {window} epochs: it has not learned all that it could."
+    sentence = say(
+        "Training and validation loss still fall together at the end, validation from {start:.3f} to {end:.3f} over "
+        "the last {window} epochs: it has not learned all that it could.",
+        start=start,
+        end=end,
+        window=window,
     )
-    advice = "Train longer: double “Epochs”, or raise “Learning rate” a little."
+    advice = say("Train longer: double “Epochs”, or raise “Learning rate” a little.")
     return Finding(
-        "underfitting", "notable", "Still learning when it ended", sentence, advice, "loss", (first, epochs),
+        "underfitting", "notable", say("Still learning when it ended"), sentence, advice, "loss", (first, epochs),
         _last(run, "val"), changes={"epochs": more} if run.config else {},
         numbers={"start": start, "end": end, "window": window},
     )  # fmt: skip
@@ -318,16 +358,19 @@ def _still_falling(run: Run, window: int, start: float, end: float) -> Finding:
 
 def _learned_little(run: Run) -> Finding:
     n, area, loss = len(run.history), run.at_end("train", "auc"), run.at_end("train", "loss")
-    sentence = (
-        f"After {n} epochs it tells even its training scans apart poorly, with an AUC of {area:.2f} and a loss of "
-        f"{loss:.3f}: it has learned little."
+    sentence = say(
+        "After {n} epochs it tells even its training scans apart poorly, with an AUC of {area:.2f} and a loss of "
+        "{loss:.3f}: it has learned little.",
+        n=n,
+        area=area,
+        loss=loss,
     )
-    advice = (
+    advice = say(
         "Train longer (“Epochs”), with a larger network (“Network”) on finer pictures (“Image size”), or a higher "
         "“Learning rate”. If that does not help, the difference may not be visible in these scans."
     )
     return Finding(
-        "underfitting", "serious", "Has learned little", sentence, advice, "loss", _all(run), _last(run, "train"),
+        "underfitting", "serious", say("Has learned little"), sentence, advice, "loss", _all(run), _last(run, "train"),
         changes=_larger(run), numbers={"auc": area, "loss": loss},
     )  # fmt: skip
 
@@ -356,24 +399,34 @@ def calm(run: Run, *, few: bool) -> list[Finding]:
     start, best = level(losses[:2]), float(smooth(losses).min())
     if best <= (1 - RISE) * start and math.isfinite(area):
         title, sentence = (
-            "Learns well",
-            f"The validation loss fell along with the training loss, from {start:.3f} to {best:.3f}, and the "
-            f"validation AUC is {area:.3f} at the end: it learns what holds for new scans too.",
+            say("Learns well"),
+            say(
+                "The validation loss fell along with the training loss, from {start:.3f} to {best:.3f}, and the "
+                "validation AUC is {area:.3f} at the end: it learns what holds for new scans too.",
+                start=start,
+                best=best,
+                area=area,
+            ),
         )
         if few:
             title, sentence = (
-                "Learns, as far as so few scans can tell",
-                f"The validation loss fell along with the training loss, from {start:.3f} to {best:.3f}, and the "
-                f"validation AUC is {area:.3f} at the end; with so few validation scans both may be luck.",
+                say("Learns, as far as so few scans can tell"),
+                say(
+                    "The validation loss fell along with the training loss, from {start:.3f} to {best:.3f}, and the "
+                    "validation AUC is {area:.3f} at the end; with so few validation scans both may be luck.",
+                    start=start,
+                    best=best,
+                    area=area,
+                ),
             )
         third = len(losses) // 3
-        at, label = (int(run.history.epochs[third]), float(losses[third])), "Both lines fall together"
+        at, label = (int(run.history.epochs[third]), float(losses[third])), say("Both lines fall together")
         numbers = {"start": start, "best": best, "auc": area}
         return [Finding("learning-well", "fine", title, sentence, "", "loss", None, at, label=label, numbers=numbers)]
-    sentence = (
+    sentence = say(
         "Nothing in these curves speaks for learning by heart, for too little learning or for a wrong learning rate."
     )
-    return [Finding("calm", "fine", "Nothing stands out", sentence, chart="loss")]
+    return [Finding("calm", "fine", say("Nothing stands out"), sentence, chart="loss")]
 
 
 # ---------------------------------------------------------------- where

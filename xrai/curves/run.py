@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from xrai.curves.history import History, level
+from xrai.language import N_
 
 Counts = Mapping[str, Mapping[str, int]]
 
@@ -22,7 +23,7 @@ FAR = 10
 
 ACTIVE = ("starting", "running")
 
-NO_NUMBER = "no number any more"
+NO_NUMBER = N_("no number any more")
 """What training says of a loss that broke down, in the sentence that the run fails with."""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from xrai.curves.findings import Finding
 from xrai.curves.learning import rate_too_high
 from xrai.curves.run import Run
+from xrai.language import say
 
 _WANTED_EPOCHS = 10
 
@@ -12,14 +13,16 @@ _WANTED_EPOCHS = 10
 def too_early(run: Run) -> list[Finding]:
     """Fewer epochs than a trend can be told from chance in; a rate far too high may be seen in them all the same."""
     found = rate_too_high(run)
-    n, title = len(run.history), "Too early to say"
+    n, title = len(run.history), say("Too early to say")
     sentences = {
-        0: "No epoch of the whole network is over yet: there is nothing to read.",
-        1: "One epoch is over: a single point makes no line.",
+        0: say("No epoch of the whole network is over yet: there is nothing to read."),
+        1: say("One epoch is over: a single point makes no line."),
     }
-    sentence = sentences.get(n, f"Only {n} epochs of the whole network are over: too few to tell a trend from chance.")
+    sentence = sentences.get(
+        n, say("Only {n} epochs of the whole network are over: too few to tell a trend from chance.", n=n)
+    )
     wanted = {"epochs": _WANTED_EPOCHS} if run.config and run.config.get("epochs", 0) < _WANTED_EPOCHS else {}
-    advice = "Wait for some more epochs." if run.is_active else "Train for more “Epochs”: ten tell more."
+    advice = say("Wait for some more epochs.") if run.is_active else say("Train for more “Epochs”: ten tell more.")
     if run.broke_down:
         return found
     return [*found, Finding("too-early", "open", title, sentence, advice, changes={} if run.is_active else wanted)]
@@ -32,14 +35,26 @@ def kept(run: Run) -> list[Finding]:
         return []
     epoch, n = int(run.history.epochs[place]), int(run.history.epochs[-1])
     sentence = {
-        "loss": f"Of {n} epochs the weights of epoch {epoch} are kept: its validation loss was the lowest.",
-        "last": f"Of {n} epochs the weights of the last one are kept, as was asked for.",
+        "loss": say(
+            "Of {n} epochs the weights of epoch {epoch} are kept: its validation loss was the lowest.", n=n, epoch=epoch
+        ),
+        "last": say("Of {n} epochs the weights of the last one are kept, as was asked for.", n=n),
     }.get(
         str(run.config.get("keep", "auc")),
-        f"Of {n} epochs the weights of epoch {epoch} are kept: its validation AUC was the best.",
+        say("Of {n} epochs the weights of epoch {epoch} are kept: its validation AUC was the best.", n=n, epoch=epoch),
     )
     at = (epoch, float(run.history.val_loss[place]))
-    return [Finding("kept", "fine", f"Epoch {epoch} is kept", sentence, chart="loss", at=at, numbers={"epoch": epoch})]
+    return [
+        Finding(
+            "kept",
+            "fine",
+            say("Epoch {epoch} is kept", epoch=epoch),
+            sentence,
+            chart="loss",
+            at=at,
+            numbers={"epoch": epoch},
+        )
+    ]
 
 
 def ended(run: Run) -> list[Finding]:
@@ -47,22 +62,29 @@ def ended(run: Run) -> list[Finding]:
     n = int(run.history.epochs[-1]) if len(run.history) else 0
     planned, reason = run.history.planned, run.history.reason
     if run.is_active and n:
-        sentence = f"Epoch {n} of {planned} is over: what is said here may still change."
-        return [Finding("running", "open", "Still running", sentence)]
+        sentence = say("Epoch {n} of {planned} is over: what is said here may still change.", n=n, planned=planned)
+        return [Finding("running", "open", say("Still running"), sentence)]
     if reason == "early":
-        sentence = f"Early stopping ended the run after epoch {n} of {planned}."
+        sentence = say("Early stopping ended the run after epoch {n} of {planned}.", n=n, planned=planned)
         if patience := run.config.get("patience"):
-            sentence = (
-                f"Early stopping ended the run after epoch {n} of {planned}: {patience} epochs in a row were no better."
+            sentence = say(
+                "Early stopping ended the run after epoch {n} of {planned}: {patience} epochs in a row were no better.",
+                n=n,
+                planned=planned,
+                patience=patience,
             )
-        return [Finding("early", "fine", "Stopped early", sentence)]
+        return [Finding("early", "fine", say("Stopped early"), sentence)]
     if not run.is_active and not run.broke_down and 0 < n < planned:
-        said = [f"The run broke off after epoch {n} of {planned}."]
+        said = [say("The run broke off after epoch {n} of {planned}.", n=n, planned=planned)]
         if run.config.get("schedule", "constant") != "constant":
-            said += ["The learning rate had not come down yet, which is when a model gains most."]
+            said += [say("The learning rate had not come down yet, which is when a model gains most.")]
         return [
             Finding(
-                "broken-off", "open", "Not run to its end", " ".join(said), "Let it go on: “Go on training” on Train."
+                "broken-off",
+                "open",
+                say("Not run to its end"),
+                " ".join(said),
+                say("Let it go on: “Go on training” on Train."),
             )
         ]
     return []

@@ -28,7 +28,8 @@ from xrai.dataset.writing import (
     write_columns,
     write_whole,
 )
-from xrai.errors import DatasetError, ScanError, SettingsError, SourceError
+from xrai.errors import DatasetError, ScanError, SettingsError, SourceError, system_reason
+from xrai.language import say
 from xrai.preprocessing import to_square
 from xrai.scans import read_scan
 from xrai.sources import SPLIT_NAMES, SPLITS, Entry, Source, patient_of
@@ -62,7 +63,13 @@ class BuildConfig:
         for name, low, high in (("size", 32, 1024), ("workers", 1, 64), ("seed", 0, 2**31 - 1)):
             if not low <= getattr(self, name) <= high:
                 raise SettingsError(
-                    f"The setting “{name}” is {getattr(self, name)}, but must lie between {low} and {high}."
+                    say(
+                        "The setting “{name}” is {getattr}, but must lie between {low} and {high}.",
+                        name=name,
+                        getattr=getattr(self, name),
+                        low=low,
+                        high=high,
+                    )
                 )
 
     def to_dict(self) -> dict[str, Any]:
@@ -172,7 +179,9 @@ def _read_one(source: Source, entry: Entry, size: int) -> _Row | str:
     except (ScanError, SourceError) as error:
         return str(error)
     except OSError as error:
-        return f"The file cannot be read ({error.strerror}): check its rights and the drive."
+        return say(
+            "The file cannot be read ({strerror}): check its rights and the drive.", strerror=system_reason(error)
+        )
     patient = f"dicom/{scan.patient}" if scan.patient else patient_of(entry.path, entry.split)
     facts = (scan.format, scan.mode, scan.width, scan.height, scan.n_bytes)
     return _Row(entry, to_square(scan.pixels, size), scan.sha256, patient, *facts)
@@ -188,8 +197,12 @@ def _check_classes(source: Source, rows: list[_Row], skipped: list[tuple[Entry, 
         if name not in filled:
             first = next(reason for entry, reason in skipped if entry.class_name == name)
             raise DatasetError(
-                f"None of the files of the class “{name}” could be read, so the dataset would lack it: "
-                f"check these files (the first of them: {first})"
+                say(
+                    "None of the files of the class “{name}” could be read, so the dataset would lack it: "
+                    "check these files (the first of them: {first})",
+                    name=name,
+                    first=first,
+                )
             )
 
 
@@ -243,8 +256,12 @@ def _gaps(classes: Sequence[str], labels: list[int], splits: np.ndarray) -> list
         missing = [f"“{classes[label]}”" for label in range(len(classes)) if label not in present]
         if missing:
             notes.append(
-                f"The {SPLIT_NAMES[name]} split holds no scans of {', '.join(missing)}, so that nothing can be said "
-                "of that there: too few patients have it, or all its scans carry one patient's name."
+                say(
+                    "The {SPLIT_NAMES} split holds no scans of {join}, so that nothing can be said "
+                    "of that there: too few patients have it, or all its scans carry one patient's name.",
+                    SPLIT_NAMES=SPLIT_NAMES[name],
+                    join=missing,
+                )
             )
     return notes
 
@@ -254,17 +271,29 @@ def _leaks(splits: np.ndarray, patients: list[str], hashes: list[str]) -> list[s
     notes = []
     for split, leak in count_leaks(splits, patients, hashes).items():
         own = [patient for patient, place in zip(patients, splits, strict=True) if place == SPLITS.index(split)]
-        where = f"the {SPLIT_NAMES[split]} split"
-        before = SPLIT_NAMES["train"] if split == "val" else "training or validation"
+        where = say("the {SPLIT_NAMES} split", SPLIT_NAMES=SPLIT_NAMES[split])
+        before = SPLIT_NAMES["train"] if split == "val" else say("training or validation")
         if leak["scans"]:
             notes.append(
-                f"{leak['scans']:,} of {len(own):,} scans of {where} are the same files as {before} scans: "
-                "figures measured on it flatter the model."
+                say(
+                    "{leak:,} of {len:,} scans of {where} are the same files as {before} scans: "
+                    "figures measured on it flatter the model.",
+                    leak=leak["scans"],
+                    len=len(own),
+                    where=where,
+                    before=before,
+                )
             )
         if leak["patients"]:
             notes.append(
-                f"{leak['patients']:,} of {len(set(own)):,} patients of {where} also have scans in {before}: "
-                "figures measured on it flatter the model."
+                say(
+                    "{leak:,} of {len:,} patients of {where} also have scans in {before}: "
+                    "figures measured on it flatter the model.",
+                    leak=leak["patients"],
+                    len=len(set(own)),
+                    where=where,
+                    before=before,
+                )
             )
     return notes
 

@@ -24,6 +24,7 @@ from xrai.dataset.writing import (
     write_whole,
 )
 from xrai.errors import DatasetError
+from xrai.language import say
 from xrai.sources import SPLITS
 
 
@@ -67,14 +68,27 @@ def removal_note(dataset: Dataset, rows: Collection[int], why: str) -> str:
     n, total = len(set(rows)), len(dataset)
     counts = {split: len(set(rows) & set(dataset.rows(split).tolist())) for split in SPLITS}
     words = {
-        "train": f"train {counts['train']:,}",
-        "val": f"val {counts['val']:,}",
-        "test": f"test {counts['test']:,}",
+        "train": say("train {counts:,}", counts=counts["train"]),
+        "val": say("val {counts:,}", counts=counts["val"]),
+        "test": say("test {counts:,}", counts=counts["test"]),
     }
     places = [words[split] for split in SPLITS if counts[split]]
     if n == 1:
-        return f"1 of {total:,} scans of {dataset.path.stem} was taken out ({places[0]}): {why}."
-    return f"{n:,} of {total:,} scans of {dataset.path.stem} were taken out ({', '.join(places)}): {why}."
+        return say(
+            "1 of {total:,} scans of {stem} was taken out ({places}): {why}.",
+            total=total,
+            stem=dataset.path.stem,
+            places=places[0],
+            why=why,
+        )
+    return say(
+        "{n:,} of {total:,} scans of {stem} were taken out ({join}): {why}.",
+        n=n,
+        total=total,
+        stem=dataset.path.stem,
+        join=places,
+        why=why,
+    )
 
 
 def named_rows(dataset: Dataset, names: Collection[str]) -> list[int]:
@@ -88,8 +102,15 @@ def named_rows(dataset: Dataset, names: Collection[str]) -> list[int]:
         found = [row for row, file in enumerate(dataset.files) if file == name]
         found = found or [row for row, file in enumerate(dataset.files) if file.rsplit("/", 1)[-1] == name]
         if len(found) != 1:
-            how = "is not in" if not found else "is the name of several files in"
-            raise DatasetError(f"“{name}” {how} the dataset {dataset.path.name}: name the file as its folders do.")
+            how = say("is not in") if not found else say("is the name of several files in")
+            raise DatasetError(
+                say(
+                    "“{name}” {how} the dataset {name2}: name the file as its folders do.",
+                    name=name,
+                    how=how,
+                    name2=dataset.path.name,
+                )
+            )
         rows += found
     return sorted(set(rows))
 
@@ -98,9 +119,11 @@ def _kept(dataset: Dataset, rows: Collection[int]) -> np.ndarray:
     """The rows that stay, ascending, int64 (n,)."""
     n = len(dataset)
     if not rows:
-        raise DatasetError("There is nothing to take out: the dataset can be used as it is.")
+        raise DatasetError(say("There is nothing to take out: the dataset can be used as it is."))
     if not all(0 <= row < n for row in rows):
-        raise DatasetError(f"Some of the scans to take out are not in {dataset.path.name}: audit the dataset again.")
+        raise DatasetError(
+            say("Some of the scans to take out are not in {name}: audit the dataset again.", name=dataset.path.name)
+        )
     kept = np.delete(np.arange(n), np.array(sorted(rows), np.int64))
     _refuse_gaps(dataset, kept)
     return kept
@@ -109,9 +132,9 @@ def _kept(dataset: Dataset, rows: Collection[int]) -> np.ndarray:
 def _refuse_gaps(dataset: Dataset, kept: np.ndarray) -> None:
     for label, name in enumerate(dataset.classes):
         if not np.any(dataset.labels[kept] == label):
-            raise DatasetError(f"Nothing of the class “{name}” would be left: take fewer scans out.")
+            raise DatasetError(say("Nothing of the class “{name}” would be left: take fewer scans out.", name=name))
     if not np.any(dataset.splits[kept] == TRAIN):
-        raise DatasetError("Nothing would be left to train on: take fewer scans out.")
+        raise DatasetError(say("Nothing would be left to train on: take fewer scans out."))
 
 
 def _fill(

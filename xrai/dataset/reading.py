@@ -17,6 +17,7 @@ import numpy as np
 
 from xrai.dataset.splitting import count_leaks
 from xrai.errors import DatasetError
+from xrai.language import say
 from xrai.settings import data_dir
 from xrai.sources import SPLITS
 
@@ -200,7 +201,7 @@ def open_dataset(path: Path | str) -> Dataset:
     """
     path = Path(path)
     if not path.is_file():
-        raise DatasetError(f"There is no dataset at {path}: check the name, or build it first.")
+        raise DatasetError(say("There is no dataset at {path}: check the name, or build it first.", path=path))
     with _stating_damage(path):
         # A dataset never changes once it has its name, and network drives often know no locks.
         file = h5py.File(path, "r", locking=False)
@@ -216,9 +217,13 @@ def open_dataset(path: Path | str) -> Dataset:
 def _check(file: h5py.File, path: Path) -> None:
     attributes = _attributes(file)
     if attributes.get("format") != FORMAT:
-        raise DatasetError(f"{path.name} is an HDF5 file, but not a dataset of XRAI: build one from your scans.")
+        raise DatasetError(
+            say("{name} is an HDF5 file, but not a dataset of XRAI: build one from your scans.", name=path.name)
+        )
     if int(attributes["version"]) > VERSION:
-        raise DatasetError(f"{path.name} was built by a newer XRAI: update this one, or build the dataset again.")
+        raise DatasetError(
+            say("{name} was built by a newer XRAI: update this one, or build the dataset again.", name=path.name)
+        )
     columns: dict[str, Any] = {name: file[name] for name in ("images", *COLUMNS)}
     images, size, classes = columns.pop("images"), int(attributes["size"]), json.loads(attributes["classes"])
     if images.dtype != np.uint8 or images.shape[1:] != (size, size):
@@ -238,7 +243,9 @@ def _stating_damage(path: Path) -> Iterator[None]:
     except DatasetError:
         raise
     except PermissionError as error:
-        raise DatasetError(f"The dataset {path.name} may not be read by this account: check its rights.") from error
+        raise DatasetError(
+            say("The dataset {name} may not be read by this account: check its rights.", name=path.name)
+        ) from error
     except Exception as error:  # HDF5 trusts what it reads, so a flipped byte may surface anywhere
         raise DatasetError(_damaged(path)) from error
 
@@ -252,7 +259,8 @@ def _as_text(values: np.ndarray) -> list[str]:
 
 
 def _damaged(path: Path) -> str:
-    return (
-        f"The dataset {path.name} is damaged or cut short, perhaps because a copy broke off: "
-        "copy it again, or build it again from its scans."
+    return say(
+        "The dataset {name} is damaged or cut short, perhaps because a copy broke off: "
+        "copy it again, or build it again from its scans.",
+        name=path.name,
     )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from xrai.language import say
 from xrai.sources import SPLITS
 
 MIN_VALIDATION = 100
@@ -41,21 +42,21 @@ def assign_splits(
         splits[:] = TRAIN
         draw.hold_out(splits, TEST)
         draw.hold_out(splits, VAL)
-        why = "the folders hold no training split" if any(given) else "the folders do not give them"
-        return splits, [_drawn("Train, validation and test", why)]
+        why = say("the folders hold no training split") if any(given) else say("the folders do not give them")
+        return splits, [_drawn(say("Train, validation and test"), why)]
     notes = []
     if not counts["test"]:
         draw.hold_out(splits, TEST)
-        notes.append(_drawn("The test split", "the folders have none"))
+        notes.append(_drawn(say("The test split"), say("the folders have none")))
     if counts["val"] < MIN_VALIDATION:
         splits[splits == VAL] = TRAIN
         draw.hold_out(splits, VAL)
         few = (
-            f"the {counts['val']} scans given are too few to judge a model by"
+            say("the {counts} scans given are too few to judge a model by", counts=counts["val"])
             if counts["val"]
-            else "the folders have none"
+            else say("the folders have none")
         )
-        notes.append(_drawn("The validation split", few))
+        notes.append(_drawn(say("The validation split"), few))
     return splits, notes
 
 
@@ -112,7 +113,11 @@ class _Draw:
 
 
 def _drawn(what: str, why: str) -> str:
-    share = f"{100 * HELD_OUT:.0f}% of the patients of each class"
+    share = say("{x:.0f}% of the patients of each class", x=100 * HELD_OUT)
     if " and " in what:
-        return f"{what} were drawn at random by patient, {share} held out, because {why}."
-    return f"{what} was drawn at random by patient, {share} held out, because {why}."
+        return say(
+            "{what} were drawn at random by patient, {share} held out, because {why}.", what=what, share=share, why=why
+        )
+    return say(
+        "{what} was drawn at random by patient, {share} held out, because {why}.", what=what, share=share, why=why
+    )

@@ -16,7 +16,8 @@ from typing import Any
 import h5py
 import numpy as np
 
-from xrai.errors import DatasetError
+from xrai.errors import DatasetError, system_reason
+from xrai.language import say
 from xrai.records import replace_file
 
 PROGRESS_SECONDS = 0.5
@@ -64,7 +65,9 @@ def refuse_existing(out: Path) -> None:
         DatasetError: `out` exists.
     """
     if out.exists():
-        raise DatasetError(f"There is already a dataset {out.name}: choose another name, or delete it first.")
+        raise DatasetError(
+            say("There is already a dataset {name}: choose another name, or delete it first.", name=out.name)
+        )
 
 
 def write_whole(out: Path, needed: int, fill: Callable[[h5py.File, Disk], bool]) -> bool:
@@ -163,13 +166,19 @@ class Progress:
 
 def _check_space(folder: Path, needed: int) -> None:
     if shutil.disk_usage(folder).free < needed:
-        raise OSError(errno.ENOSPC, "No space left on device")
+        raise OSError(errno.ENOSPC, say("No space left on device"))
 
 
 def _unwritable(out: Path, error: OSError) -> str:
     full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
-    reason = "the disk is full" if full else f"it cannot be written to {out.parent} ({error.strerror or error})"
-    return (
-        f"The dataset {out.name} was not built because {reason}: "
-        "free some space or choose another folder; nothing was left behind."
+    reason = (
+        say("the disk is full")
+        if full
+        else say("it cannot be written to {parent} ({strerror})", parent=out.parent, strerror=system_reason(error))
+    )
+    return say(
+        "The dataset {name} was not built because {reason}: "
+        "free some space or choose another folder; nothing was left behind.",
+        name=out.name,
+        reason=reason,
     )

@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from xrai.gate.looks import GREYS, N_NUMBERS, looks, thumbnail
+from xrai.language import N_, say
 
 # The turns to the left and the inversion that make the picture right.
 _CHANGES = {
@@ -30,19 +31,19 @@ _STEEP = 4.0  # brings logarithms of distances to about the same spread
 _COLOURFUL = 0.04  # of `Scan.colour`; the films that it was measured on stay below 0.02
 _BLANK = 6.0  # greys between the darkest and the brightest hundredth of a thumbnail
 
-_IS_BLANK = (
+_IS_BLANK = N_(
     "The picture is nearly all one grey, probably because the exposure failed or an empty page was exported: "
     "choose the chest X-ray itself."
 )
-_IS_COLOURED = (
+_IS_COLOURED = N_(
     "The picture is in colour, so it is probably a photo, a screenshot or an overlay rather than an X-ray: "
     "choose the chest X-ray itself."
 )
-_IS_FOREIGN = (
+_IS_FOREIGN = N_(
     "The picture does not look like a chest X-ray seen from the front (perhaps a photo, a document, another part of "
     "the body, or a side view): choose an upright frontal chest X-ray."
 )
-_IS_INVERTED = (
+_IS_INVERTED = N_(
     "The picture looks like a chest X-ray with black and white exchanged, probably because it was exported as a "
     "negative: invert it, then check that bones are white."
 )
@@ -200,14 +201,17 @@ def _reason(mend: str | None) -> str:
     turns, invert = _CHANGES[mend]
     if not turns:
         return _IS_INVERTED
-    turn = {1: "90° to the left", 2: "180°", 3: "90° to the right"}[turns]
+    turn = {1: say("90° to the left"), 2: "180°", 3: say("90° to the right")}[turns]
     if invert:
-        return (
+        return say(
             "The picture looks like a chest X-ray that is not upright and has black and white exchanged, probably "
-            f"because of how it was scanned or exported: invert it and turn it by {turn}, then check it."
+            "because of how it was scanned or exported: invert it and turn it by {turn}, then check it.",
+            turn=turn,
         )
-    lying = "upside down" if turns == 2 else "lying on its side"
-    return (
+    lying = say("upside down") if turns == 2 else say("lying on its side")
+    return say(
         "The picture looks like a chest X-ray that is not upright, probably because it was scanned or exported "
-        f"{lying}: turn it by {turn}, then check that the neck is at the top."
+        "{lying}: turn it by {turn}, then check that the neck is at the top.",
+        lying=lying,
+        turn=turn,
     )

@@ -55,12 +55,12 @@ def update(code: str) -> Catalog:
     """A language's catalogue with exactly the messages of the source; new ones have no translation."""
     known = load(code)
     fresh = Catalog(code, project="XRAI", fuzzy=False)
-    for identity, files in sorted(messages().items(), key=lambda pair: (pair[1], pair[0])):
+    for identity, files in sorted(messages().items(), key=_order):
         fresh.add(
             identity,
             _translation(known, identity),
             locations=[(file, None) for file in files],  # type: ignore[list-item] -- lines would change with each edit
-            flags={"python-brace-format"} if _FIELD.search("".join(identity)) else (),
+            flags={"python-brace-format"} if _FIELD.search(_text(identity)) else (),
         )
     fresh.revision_date = fresh.creation_date = known.creation_date
     return fresh
@@ -79,10 +79,15 @@ def main() -> int:
     return min(missing, 1)
 
 
+def _order(item: tuple[Identity, list[str]]) -> tuple[list[str], str]:
+    identity, files = item
+    return files, identity if isinstance(identity, str) else identity[0]
+
+
 def _extracted(file: Path) -> Iterator[Identity]:
     for _, found, _, _ in extract_from_file("python", str(file), keywords=KEYWORDS):
         identity = tuple(found) if isinstance(found, tuple | list) else found
-        if _needs_translation("".join(identity)):
+        if _needs_translation(_text(identity)):
             yield identity
 
 
@@ -91,11 +96,15 @@ def _needs_translation(text: str) -> bool:
     return bool(re.search(r"[^\W\d_]|%", _FIELD.sub("", text)))
 
 
+def _text(identity: Identity) -> str:
+    return identity if isinstance(identity, str) else " ".join(identity)
+
+
 def _translation(known: Catalog, identity: Identity) -> Identity | None:
     before = known.get(identity)
     if before and before.id == identity and all(_strings(before.string)):
         return _typeset(before.string)  # type: ignore[arg-type]
-    return _typeset(identity) if not re.search(r"[^\W\d_]", _FIELD.sub("", "".join(identity))) else None
+    return _typeset(identity) if not re.search(r"[^\W\d_]", _FIELD.sub("", _text(identity))) else None
 
 
 def _typeset(text: Identity | list[str]) -> Identity:

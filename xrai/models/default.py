@@ -6,6 +6,7 @@ import json
 
 from xrai.checkpoint import DEFAULT, Checkpoint, list_models, open_checkpoint
 from xrai.errors import CheckpointError
+from xrai.language import say
 from xrai.models.folders import check_model, stated
 from xrai.records import write_json
 from xrai.settings import checkpoints_dir
@@ -29,7 +30,7 @@ def set_default(checkpoint: Checkpoint) -> None:
         CheckpointError: it is no finished model, its card is damaged, or the choice cannot be written down.
     """
     check_model(checkpoint)
-    with stated(f"The model “{checkpoint.name}” cannot be made the default"):
+    with stated(say("The model “{name}” cannot be made the default", name=checkpoint.name)):
         choose(checkpoint)
 
 

@@ -6,6 +6,7 @@ import shutil
 from contextlib import suppress
 
 from xrai.checkpoint import DEFAULT, Checkpoint
+from xrai.language import say
 from xrai.models.default import chosen_name
 from xrai.models.folders import DELETED, check_idle, clear_leftovers, new_folder, stated
 from xrai.records import replace_file
@@ -21,7 +22,7 @@ def delete(checkpoint: Checkpoint) -> None:
     check_idle(checkpoint)
     clear_leftovers()
     was_chosen = chosen_name() == checkpoint.name
-    with stated(f"“{checkpoint.name}” cannot be deleted"):
+    with stated(say("“{name}” cannot be deleted", name=checkpoint.name)):
         aside = new_folder(DELETED)
         try:
             replace_file(checkpoint.folder, aside / checkpoint.name)
@@ -31,6 +32,8 @@ def delete(checkpoint: Checkpoint) -> None:
     with suppress(OSError):  # a name that is noted but gone counts as none chosen
         if was_chosen:
             (checkpoints_dir() / DEFAULT).unlink()
-    is_left = stated(f"“{checkpoint.name}” is deleted, but some of its files stay until a deletion tomorrow or later")
+    is_left = stated(
+        say("“{name}” is deleted, but some of its files stay until a deletion tomorrow or later", name=checkpoint.name)
+    )
     with is_left, suppress(FileNotFoundError):  # somebody clears up too
         shutil.rmtree(aside)

@@ -11,6 +11,7 @@ from typing import Any, BinaryIO
 
 from xrai.checkpoint import CARD, CONFIG, WEIGHTS, Checkpoint
 from xrai.kit import KIT
+from xrai.language import say
 from xrai.models.folders import check_idle, check_model, stated
 from xrai.models.notes import NOTE
 from xrai.records import HISTORY, whole_file
@@ -27,7 +28,7 @@ def export_model(checkpoint: Checkpoint, out: Path | BinaryIO) -> None:
     """
     check_idle(checkpoint)  # its weights and its card might belong to different epochs
     check_model(checkpoint)
-    with stated(f"The model “{checkpoint.name}” cannot be exported"):
+    with stated(say("The model “{name}” cannot be exported", name=checkpoint.name)):
         if not isinstance(out, Path):
             _write_zip(checkpoint, out)
             return

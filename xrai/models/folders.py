@@ -10,8 +10,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from xrai.checkpoint import Card, Checkpoint
-from xrai.errors import CheckpointError
+from xrai.errors import CheckpointError, system_reason
 from xrai.jobs import Job, active_in, calibration_folder
+from xrai.language import say
 from xrai.measurements import FOLDER
 from xrai.settings import checkpoints_dir
 
@@ -31,8 +32,11 @@ def check_there(checkpoint: Checkpoint) -> None:
     """
     if not checkpoint.folder.is_dir():
         raise CheckpointError(
-            f"There is no model or run “{checkpoint.name}” any more, probably because it was renamed or deleted "
-            "meanwhile: choose it anew from the list."
+            say(
+                "There is no model or run “{name}” any more, probably because it was renamed or deleted "
+                "meanwhile: choose it anew from the list.",
+                name=checkpoint.name,
+            )
         )
 
 
@@ -44,11 +48,15 @@ def check_idle(checkpoint: Checkpoint) -> None:
     """
     check_there(checkpoint)
     if Job(checkpoint.folder).is_active:
-        raise CheckpointError(f"“{checkpoint.name}” is being trained now: wait until it is done, or stop it first.")
+        raise CheckpointError(
+            say("“{name}” is being trained now: wait until it is done, or stop it first.", name=checkpoint.name)
+        )
     if Job(calibration_folder(checkpoint.folder)).is_active:
-        raise CheckpointError(f"“{checkpoint.name}” is being calibrated now: wait until that is done.")
+        raise CheckpointError(say("“{name}” is being calibrated now: wait until that is done.", name=checkpoint.name))
     if active_in(checkpoint.folder / FOLDER):
-        raise CheckpointError(f"“{checkpoint.name}” is being measured now: wait until that is done, or stop it first.")
+        raise CheckpointError(
+            say("“{name}” is being measured now: wait until that is done, or stop it first.", name=checkpoint.name)
+        )
 
 
 def check_model(checkpoint: Checkpoint) -> Card:
@@ -60,8 +68,11 @@ def check_model(checkpoint: Checkpoint) -> Card:
     check_there(checkpoint)
     if not checkpoint.is_model:
         raise CheckpointError(
-            f"“{checkpoint.name}” is no finished model yet, probably because its training broke off before the end "
-            "of its first epoch: let the training go on, or choose another."
+            say(
+                "“{name}” is no finished model yet, probably because its training broke off before the end "
+                "of its first epoch: let the training go on, or choose another.",
+                name=checkpoint.name,
+            )
         )
     return checkpoint.card()
 
@@ -77,12 +88,20 @@ def stated(what: str) -> Iterator[None]:
         yield
     except PermissionError as error:
         raise CheckpointError(
-            f"{what} because files may be in use or may not be written ({error.strerror or error}): "
-            "close other programs that use them, and check the folder's rights."
+            say(
+                "{what} because files may be in use or may not be written ({strerror}): "
+                "close other programs that use them, and check the folder's rights.",
+                what=what,
+                strerror=system_reason(error),
+            )
         ) from error
     except OSError as error:
         raise CheckpointError(
-            f"{what} ({error.strerror or error}): free some disk space, and check that the folder is there."
+            say(
+                "{what} ({strerror}): free some disk space, and check that the folder is there.",
+                what=what,
+                strerror=system_reason(error),
+            )
         ) from error
 
 

@@ -15,8 +15,9 @@ from typing import BinaryIO
 import numpy as np
 
 from xrai.checkpoint import CARD, CONFIG, WEIGHTS, Checkpoint, open_checkpoint
-from xrai.errors import CheckpointError
+from xrai.errors import CheckpointError, system_reason
 from xrai.kit import KIT
+from xrai.language import say
 from xrai.models.exporting import EXPORTED
 from xrai.models.folders import IMPORT, check_model, clear_leftovers, new_folder, stated
 from xrai.models.naming import check_free, free_variant, usable
@@ -47,9 +48,9 @@ def import_model(archive: Path | BinaryIO, name: str | None = None) -> Checkpoin
         open_checkpoint(name)
         check_free(name)
     zip_name = Path(str(getattr(archive, "name", ""))).name
-    shown = f"“{zip_name}”" if zip_name else "The file"
+    shown = f"“{zip_name}”" if zip_name else say("The file")
     clear_leftovers()
-    with _opened(archive, shown) as opened, stated(f"{shown} cannot be imported"):
+    with _opened(archive, shown) as opened, stated(say("{shown} cannot be imported", shown=shown)):
         folder, members = _members(opened, shown)
         aside = new_folder(IMPORT)
         try:
@@ -70,12 +71,19 @@ def _opened(archive: Path | BinaryIO, shown: str) -> Iterator[zipfile.ZipFile]:
         opened = zipfile.ZipFile(archive)
     except OSError as error:
         raise CheckpointError(
-            f"{shown} cannot be opened ({error.strerror or error}): check that it is there, and its rights."
+            say(
+                "{shown} cannot be opened ({strerror}): check that it is there, and its rights.",
+                shown=shown,
+                strerror=system_reason(error),
+            )
         ) from error
     except Exception as error:  # a damaged zip fails in many ways, and they share no other base
         raise CheckpointError(
-            f"{shown} is not a zip that can be read, perhaps because its upload or download broke off: "
-            "export the model again."
+            say(
+                "{shown} is not a zip that can be read, perhaps because its upload or download broke off: "
+                "export the model again.",
+                shown=shown,
+            )
         ) from error
     with opened:
         yield opened
@@ -96,16 +104,23 @@ def _members(archive: zipfile.ZipFile, shown: str) -> tuple[str, dict[str, zipfi
             continue
         files = found.setdefault("".join(folder), {})
         if name in files:
-            raise _harmful(shown, "holds the same file twice")
+            raise _harmful(shown, say("holds the same file twice"))
         files[name] = info
     models = {folder: files for folder, files in found.items() if CARD in files and WEIGHTS in files}
     if not models:
         raise CheckpointError(
-            f"{shown} is no exported model of XRAI because it lacks {CARD} or {WEIGHTS}: "
-            "choose a zip that was exported on the Models page or the command line."
+            say(
+                "{shown} is no exported model of XRAI because it lacks {CARD} or {WEIGHTS}: "
+                "choose a zip that was exported on the Models page or the command line.",
+                shown=shown,
+                CARD=CARD,
+                WEIGHTS=WEIGHTS,
+            )
         )
     if len(models) > 1:
-        raise CheckpointError(f"{shown} holds more than one model: export each of them to a zip of its own.")
+        raise CheckpointError(
+            say("{shown} holds more than one model: export each of them to a zip of its own.", shown=shown)
+        )
     return models.popitem()
 
 
@@ -116,18 +131,21 @@ def _check_member(info: zipfile.ZipInfo, shown: str) -> None:
         CheckpointError: it is locked, lies outside the zip's folder, is a link, is packed strangely, or is too large.
     """
     if info.flag_bits & 0x41:  # ordinary and strong encryption
-        raise CheckpointError(f"{shown} is locked with a password: make the zip again without one.")
+        raise CheckpointError(say("{shown} is locked with a password: make the zip again without one.", shown=shown))
     path = _path(info)
     if path.startswith("/") or re.match(r"[A-Za-z]:", path) or "\0" in path or ".." in path.split("/"):
-        raise _harmful(shown, "holds a path outside its folder")
+        raise _harmful(shown, say("holds a path outside its folder"))
     if stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
-        raise _harmful(shown, "holds a link instead of a file")
+        raise _harmful(shown, say("holds a link instead of a file"))
     name = PurePosixPath(path).name
     if name not in EXPORTED:
         return
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):  # others unpack without a measure
         raise CheckpointError(
-            f"{shown} is packed in a way that XRAI does not know: make the zip again with ordinary compression."
+            say(
+                "{shown} is packed in a way that XRAI does not know: make the zip again with ordinary compression.",
+                shown=shown,
+            )
         )
     if info.file_size > _limit(name):
         raise _too_large(shown, name)
@@ -161,7 +179,10 @@ def _chunks(archive: zipfile.ZipFile, info: zipfile.ZipInfo, shown: str) -> Iter
                 yield chunk
     except Exception as error:  # zlib.error and lzma.LZMAError share no base but this
         raise CheckpointError(
-            f"{shown} is damaged, probably because its upload or download broke off: copy it or export the model again."
+            say(
+                "{shown} is damaged, probably because its upload or download broke off: copy it or export the model again.",
+                shown=shown,
+            )
         ) from error
 
 
@@ -171,14 +192,22 @@ def _limit(name: str) -> int:
 
 def _harmful(shown: str, what: str) -> CheckpointError:
     return CheckpointError(
-        f"{shown} {what}, as a zip made to harm does: export the model again, and do not use this file."
+        say(
+            "{shown} {what}, as a zip made to harm does: export the model again, and do not use this file.",
+            shown=shown,
+            what=what,
+        )
     )
 
 
 def _too_large(shown: str, name: str) -> CheckpointError:
     return CheckpointError(
-        f"{shown} would unpack {name} to more than {_limit(name) // 1024**2:,} MB, which no model of XRAI has: "
-        "export the model again."
+        say(
+            "{shown} would unpack {name} to more than {x:,} MB, which no model of XRAI has: export the model again.",
+            shown=shown,
+            name=name,
+            x=_limit(name) // 1024**2,
+        )
     )
 
 
@@ -191,8 +220,13 @@ def _check_weights(draft: Checkpoint) -> None:
     card = check_model(draft)
     if len(card.classes) > MAX_CLASSES:
         raise CheckpointError(
-            f"The card of the model “{draft.name}” names {len(card.classes):,} classes, more than the {MAX_CLASSES:,} "
-            "that a model can have here: it is probably damaged, so export the model again."
+            say(
+                "The card of the model “{name}” names {len:,} classes, more than the {MAX_CLASSES:,} "
+                "that a model can have here: it is probably damaged, so export the model again.",
+                name=draft.name,
+                len=len(card.classes),
+                MAX_CLASSES=MAX_CLASSES,
+            )
         )
     from xrai.diagnosis import Reader  # torch takes seconds to import, and pages import this module
 
@@ -234,6 +268,9 @@ def _put_in_place(draft: Checkpoint, name: str | None) -> Checkpoint:
         if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
             raise
         raise CheckpointError(
-            f"The name “{checkpoint.name}” was taken meanwhile: import the model again, or choose another name."
+            say(
+                "The name “{name}” was taken meanwhile: import the model again, or choose another name.",
+                name=checkpoint.name,
+            )
         ) from error
     return checkpoint

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from xrai.checkpoint import Checkpoint, open_checkpoint
 from xrai.errors import CheckpointError
+from xrai.language import say
 from xrai.measurements import FOLDER
 from xrai.models.default import choose, chosen_name, default_model
 from xrai.models.folders import check_idle, stated
@@ -29,10 +30,10 @@ def rename(checkpoint: Checkpoint, name: str) -> Checkpoint:
         return checkpoint
     check_free(name, own=checkpoint.name)
     was_default, was_chosen = default_model() == checkpoint, chosen_name() == checkpoint.name
-    with stated(f"“{checkpoint.name}” cannot be renamed"):
+    with stated(say("“{name}” cannot be renamed", name=checkpoint.name)):
         replace_file(checkpoint.folder, renamed.folder)
     if was_chosen or (was_default and default_model() != renamed):
-        with stated(f"The model is called “{name}” now, but could not be made the default again"):
+        with stated(say("The model is called “{name}” now, but could not be made the default again", name=name)):
             choose(renamed)
     return renamed
 
@@ -50,8 +51,10 @@ def check_free(name: str, own: str | None = None) -> None:
         taken = {folded: known for folded, known in taken.items() if known != own}
     if other := taken.get(_folded(name)):
         if other == name:
-            raise CheckpointError(f"The name “{name}” is already taken: choose another name.")
-        raise CheckpointError(f"The name “{name}” is already taken by “{other}”: choose another name.")
+            raise CheckpointError(say("The name “{name}” is already taken: choose another name.", name=name))
+        raise CheckpointError(
+            say("The name “{name}” is already taken by “{other}”: choose another name.", name=name, other=other)
+        )
     _clear(name)
 
 

@@ -6,6 +6,7 @@ import unicodedata
 
 from xrai.checkpoint import Checkpoint
 from xrai.errors import CheckpointError
+from xrai.language import say
 from xrai.models.folders import check_there, stated
 from xrai.records import whole_file
 
@@ -31,10 +32,14 @@ def set_note(checkpoint: Checkpoint, text: str) -> None:
     text = _printable(text)
     if len(text) > MAX_NOTE:
         raise CheckpointError(
-            f"The note has {len(text):,} characters, more than the {MAX_NOTE:,} that are kept: shorten it."
+            say(
+                "The note has {len:,} characters, more than the {MAX_NOTE:,} that are kept: shorten it.",
+                len=len(text),
+                MAX_NOTE=MAX_NOTE,
+            )
         )
     check_there(checkpoint)
-    with stated(f"The note on “{checkpoint.name}” cannot be saved"):
+    with stated(say("The note on “{name}” cannot be saved", name=checkpoint.name)):
         write_note(checkpoint, text)
 
 

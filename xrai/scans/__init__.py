@@ -18,7 +18,7 @@ import warnings
 from pathlib import Path
 
 from xrai.errors import ScanError
-from xrai.language import N_
+from xrai.language import N_, say
 from xrai.scans import pictures
 from xrai.scans.scan import MAX_FILE_BYTES, MAX_PIXELS, MIN_SIDE, Scan
 
@@ -46,7 +46,7 @@ def read_scan(source: Path | str | bytes, *, min_side: int | None = None) -> Sca
     data = source if isinstance(source, bytes) else _content(Path(source))
     if not data:
         raise ScanError(
-            "The file is empty, probably because a copy or a download did not finish: copy or export it again."
+            say("The file is empty, probably because a copy or a download did not finish: copy or export it again.")
         )
     _check_bytes(len(data))
     form = _format(data)
@@ -59,8 +59,11 @@ def read_scan(source: Path | str | bytes, *, min_side: int | None = None) -> Sca
     # is not chained: pydicom quotes the values it stumbled on, and those may name a patient.
     except Exception:
         raise ScanError(
-            f"The {form} file cannot be decoded, probably because it is damaged or was cut short while being copied: "
-            "copy or export it again."
+            say(
+                "The {form} file cannot be decoded, probably because it is damaged or was cut short while being copied: "
+                "copy or export it again.",
+                form=form,
+            )
         ) from None
 
 
@@ -77,28 +80,36 @@ def _content(path: Path) -> bytes:
     try:
         found = path.stat()
         if not stat.S_ISREG(found.st_mode):
-            raise ScanError("This is a folder or a device rather than a file: choose the picture itself.")
+            raise ScanError(say("This is a folder or a device rather than a file: choose the picture itself."))
         _check_bytes(found.st_size)
         with path.open("rb") as file:
             return file.read(MAX_FILE_BYTES + 1)
     except FileNotFoundError:
-        raise ScanError("The file is not there, probably because it was moved or renamed: choose it again.") from None
+        raise ScanError(
+            say("The file is not there, probably because it was moved or renamed: choose it again.")
+        ) from None
     except PermissionError:
         raise ScanError(
-            "The file may not be read by the account that runs XRAI: give that account the right to read it."
+            say("The file may not be read by the account that runs XRAI: give that account the right to read it.")
         ) from None
     except (OSError, ValueError):
         raise ScanError(
-            "The file cannot be fetched from its disk or network folder, probably because that is disconnected or "
-            "faulty: copy the file to this computer and try again."
+            say(
+                "The file cannot be fetched from its disk or network folder, probably because that is disconnected or "
+                "faulty: copy the file to this computer and try again."
+            )
         ) from None
 
 
 def _check_bytes(n_bytes: int) -> None:
     if n_bytes > MAX_FILE_BYTES:
         raise ScanError(
-            f"The file has {n_bytes / 1e6:,.0f} MB, more than the {MAX_FILE_BYTES // 1_000_000} MB that XRAI reads, "
-            "probably because it is no single X-ray: choose the picture itself or export it at a lower resolution."
+            say(
+                "The file has {x:,.0f} MB, more than the {x2} MB that XRAI reads, "
+                "probably because it is no single X-ray: choose the picture itself or export it at a lower resolution.",
+                x=n_bytes / 1e6,
+                x2=MAX_FILE_BYTES // 1_000_000,
+            )
         )
 
 
@@ -114,21 +125,21 @@ _PICTURES = {
 }
 
 _OTHERS = {
-    b"%PDF": "a PDF document",
-    b"PK\x03\x04": "a zip archive or an office document",
-    b"\x1f\x8b": "a gzip archive",
-    b"7z\xbc\xaf": "a 7z archive",
-    b"Rar!": "a RAR archive",
-    b"GIF8": "a GIF picture, a format with too few greys for an X-ray",
-    b"8BPS": "a Photoshop document",
-    b"\x00\x00\x00\x0cjP  ": "a bare JPEG 2000 picture",
-    b"\xff\x4f\xff\x51": "a bare JPEG 2000 picture",
-    b"\x89HDF": "an HDF5 file",
-    b"\x93NUMPY": "a NumPy array",
-    b"{\\rtf": "a text document",
-    b"\xd0\xcf\x11\xe0": "an old office document",
-    b"MZ": "a program",
-    b"\x7fELF": "a program",
+    b"%PDF": N_("a PDF document"),
+    b"PK\x03\x04": N_("a zip archive or an office document"),
+    b"\x1f\x8b": N_("a gzip archive"),
+    b"7z\xbc\xaf": N_("a 7z archive"),
+    b"Rar!": N_("a RAR archive"),
+    b"GIF8": N_("a GIF picture, a format with too few greys for an X-ray"),
+    b"8BPS": N_("a Photoshop document"),
+    b"\x00\x00\x00\x0cjP  ": N_("a bare JPEG 2000 picture"),
+    b"\xff\x4f\xff\x51": N_("a bare JPEG 2000 picture"),
+    b"\x89HDF": N_("an HDF5 file"),
+    b"\x93NUMPY": N_("a NumPy array"),
+    b"{\\rtf": N_("a text document"),
+    b"\xd0\xcf\x11\xe0": N_("an old office document"),
+    b"MZ": N_("a program"),
+    b"\x7fELF": N_("a program"),
 }
 
 
@@ -144,8 +155,11 @@ def _format(data: bytes) -> str:
         if data.startswith(start):
             return form
     raise ScanError(
-        f"The file is {_look(data)}, whatever its name says: "
-        "export the X-ray itself as DICOM, PNG, JPEG, TIFF, WebP or BMP."
+        say(
+            "The file is {_look}, whatever its name says: "
+            "export the X-ray itself as DICOM, PNG, JPEG, TIFF, WebP or BMP.",
+            _look=_look(data),
+        )
     )
 
 
@@ -163,13 +177,13 @@ def _look(data: bytes) -> str:
         if data.startswith(start):
             return name
     if data[4:8] == b"ftyp":
-        return "a phone's HEIC or AVIF picture, or a video"
+        return say("a phone's HEIC or AVIF picture, or a video")
     head = data[:1024].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if head.startswith((b"<!doctype html", b"<html")):
-        return "a web page"
+        return say("a web page")
     if head.startswith((b"<?xml", b"<svg")):
-        return "an XML or SVG document"
-    return N_("text") if _is_text(data[:1024]) else "of a kind that XRAI does not know, or is damaged"
+        return say("an XML or SVG document")
+    return N_("text") if _is_text(data[:1024]) else say("of a kind that XRAI does not know, or is damaged")
 
 
 def _is_text(head: bytes) -> bool:

@@ -24,6 +24,7 @@ from pydicom.pixels.processing import apply_color_lut
 from pydicom.pixels.utils import pixel_array
 
 from xrai.errors import ScanError
+from xrai.language import N_, say
 from xrai.scans.scan import MAX_FILE_BYTES, Scan, check_size, stretch, to_uint8
 
 # gdcm is pydicom's first choice for all of JPEG, and on damaged data it aborts or overruns its memory, which takes the
@@ -58,41 +59,41 @@ _FACTS = (
 _PROJECTIONS = {"CR", "DX", "DR", "RG", "RF", "OT", "SC", ""}
 
 _OTHER_MODALITIES = {
-    "CT": "a CT slice",
-    "MR": "an MRI slice",
-    "US": "an ultrasound picture",
-    "PT": "a PET slice",
-    "NM": "a nuclear medicine picture",
-    "XA": "an angiogram",
-    "MG": "a mammogram",
-    "IO": "a dental X-ray",
-    "PX": "a dental X-ray",
-    "XC": "a photograph",
-    "ES": "an endoscopy picture",
-    "SM": "a microscope slide",
-    "OP": "a photograph of an eye",
-    "ECG": "an electrocardiogram",
-    "BMD": "a bone density measurement",
-    "SEG": "a segmentation",
-    "SR": "a structured report",
-    "PR": "a presentation state",
-    "KO": "a list of chosen pictures",
-    "DOC": "a document",
-    "RTDOSE": "a radiotherapy dose",
-    "RTPLAN": "a radiotherapy plan",
-    "RTSTRUCT": "a radiotherapy contour",
-    "RTIMAGE": "a radiotherapy picture",
+    "CT": N_("a CT slice"),
+    "MR": N_("an MRI slice"),
+    "US": N_("an ultrasound picture"),
+    "PT": N_("a PET slice"),
+    "NM": N_("a nuclear medicine picture"),
+    "XA": N_("an angiogram"),
+    "MG": N_("a mammogram"),
+    "IO": N_("a dental X-ray"),
+    "PX": N_("a dental X-ray"),
+    "XC": N_("a photograph"),
+    "ES": N_("an endoscopy picture"),
+    "SM": N_("a microscope slide"),
+    "OP": N_("a photograph of an eye"),
+    "ECG": N_("an electrocardiogram"),
+    "BMD": N_("a bone density measurement"),
+    "SEG": N_("a segmentation"),
+    "SR": N_("a structured report"),
+    "PR": N_("a presentation state"),
+    "KO": N_("a list of chosen pictures"),
+    "DOC": N_("a document"),
+    "RTDOSE": N_("a radiotherapy dose"),
+    "RTPLAN": N_("a radiotherapy plan"),
+    "RTSTRUCT": N_("a radiotherapy contour"),
+    "RTIMAGE": N_("a radiotherapy picture"),
 }
 
 _OTHER_CLASSES = {
-    uid.MediaStorageDirectoryStorage: "the index of a disc (DICOMDIR)",
-    uid.EncapsulatedPDFStorage: "a PDF document",
-    uid.EncapsulatedCDAStorage: "a text document",
-    uid.CTImageStorage: "a CT slice",
-    uid.MRImageStorage: "an MRI slice",
-    uid.UltrasoundImageStorage: "an ultrasound picture",
-    uid.PositronEmissionTomographyImageStorage: "a PET slice",
-    uid.NuclearMedicineImageStorage: "a nuclear medicine picture",
+    uid.MediaStorageDirectoryStorage: N_("the index of a disc (DICOMDIR)"),
+    uid.EncapsulatedPDFStorage: N_("a PDF document"),
+    uid.EncapsulatedCDAStorage: N_("a text document"),
+    uid.CTImageStorage: N_("a CT slice"),
+    uid.MRImageStorage: N_("an MRI slice"),
+    uid.UltrasoundImageStorage: N_("an ultrasound picture"),
+    uid.PositronEmissionTomographyImageStorage: N_("a PET slice"),
+    uid.NuclearMedicineImageStorage: N_("a nuclear medicine picture"),
 }
 
 _GREY = ("MONOCHROME1", "MONOCHROME2")
@@ -143,8 +144,10 @@ def _check_inflated(data: bytes) -> None:
         at += 12 + int.from_bytes(data[at + 8 : at + 12], "little") if long else 8 + data[at + 6] + 256 * data[at + 7]
     if len(zlib.decompressobj(-zlib.MAX_WBITS).decompress(data[at:], MAX_FILE_BYTES + 1)) > MAX_FILE_BYTES:
         raise ScanError(
-            "The DICOM file unpacks to more than XRAI reads, probably because it is no single X-ray: "
-            "export the X-ray itself."
+            say(
+                "The DICOM file unpacks to more than XRAI reads, probably because it is no single X-ray: "
+                "export the X-ray itself."
+            )
         )
 
 
@@ -163,18 +166,26 @@ def _refuse_other_kinds(dataset: Dataset) -> None:
     other = _OTHER_CLASSES.get(sop_class) or _OTHER_MODALITIES.get(modality)
     if other or modality not in _PROJECTIONS:
         raise ScanError(
-            f"The DICOM file holds {other or 'something other than a projection X-ray'}, which XRAI does not read: "
-            "choose the chest X-ray (modality CR or DX) from the examination."
+            say(
+                "The DICOM file holds {other}, which XRAI does not read: "
+                "choose the chest X-ray (modality CR or DX) from the examination.",
+                other=other or say("something other than a projection X-ray"),
+            )
         )
     if "PixelData" not in dataset or "Rows" not in dataset:
         raise ScanError(
-            "The DICOM file holds no picture, because it is a report or a note, or because it was cut short while "
-            "being copied: choose the chest X-ray from the examination, or export it again."
+            say(
+                "The DICOM file holds no picture, because it is a report or a note, or because it was cut short while "
+                "being copied: choose the chest X-ray from the examination, or export it again."
+            )
         )
     if int(dataset.get("NumberOfFrames") or 1) > 1:
         raise ScanError(
-            f"The DICOM file holds {int(dataset.NumberOfFrames)} frames, so it is a series or a film rather than one "
-            "X-ray: export the one frame that matters."
+            say(
+                "The DICOM file holds {int} frames, so it is a series or a film rather than one "
+                "X-ray: export the one frame that matters.",
+                int=int(dataset.NumberOfFrames),
+            )
         )
 
 
@@ -186,13 +197,17 @@ def _check_coding(dataset: Dataset) -> None:
     usual = samples.get(dataset.PhotometricInterpretation) == dataset.SamplesPerPixel
     if not known or not usual or dataset.BitsAllocated not in (1, 8, 16):
         raise ScanError(
-            "The DICOM picture is coded in a way that XRAI cannot decode, probably a rare compression: "
-            "export it again, uncompressed and as greyscale."
+            say(
+                "The DICOM picture is coded in a way that XRAI cannot decode, probably a rare compression: "
+                "export it again, uncompressed and as greyscale."
+            )
         )
     if syntax.is_encapsulated and _coded_size(_frame(dataset)) not in (None, (dataset.Columns, dataset.Rows)):
         raise ScanError(
-            "The DICOM file's header and its picture disagree about the picture's size, so the file is probably "
-            "damaged: export it again."
+            say(
+                "The DICOM file's header and its picture disagree about the picture's size, so the file is probably "
+                "damaged: export it again."
+            )
         )
 
 

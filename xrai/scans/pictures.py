@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from xrai.errors import ScanError
+from xrai.language import say
 from xrai.scans.scan import Scan, check_size, stretch, to_uint8, too_large
 
 _ORIENTATION = 0x0112  # EXIF and TIFF 6.0
@@ -71,15 +72,18 @@ def _opened(data: bytes, form: str) -> Image.Image:
     try:
         return Image.open(io.BytesIO(data), formats=(form,))
     except Image.DecompressionBombError:  # Pillow's own limit, beyond ours, met before it tells the size
-        raise too_large("far too many pixels") from None
+        raise too_large(say("far too many pixels")) from None
 
 
 def _refuse_several(image: Image.Image, form: str) -> None:
     # A phone's JPEG may carry a preview as second picture (MPO); the first one is the picture.
     if form != "JPEG" and getattr(image, "is_animated", False):
         raise ScanError(
-            f"The {form} file holds several pictures, probably the pages of a document or an animation: "
-            "export the one X-ray as a file of its own."
+            say(
+                "The {form} file holds several pictures, probably the pages of a document or an animation: "
+                "export the one X-ray as a file of its own.",
+                form=form,
+            )
         )
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from xrai.errors import ScanError
+from xrai.language import say
 
 MAX_FILE_BYTES = 256_000_000
 MAX_PIXELS = 100_000_000
@@ -53,8 +54,13 @@ def check_size(width: int, height: int) -> None:
     """
     if min(width, height) < MIN_SIDE:
         raise ScanError(
-            f"The picture is only {width} × {height} pixels, probably a thumbnail or an icon: "
-            f"choose the X-ray itself, with at least {MIN_SIDE} pixels on each side."
+            say(
+                "The picture is only {width} × {height} pixels, probably a thumbnail or an icon: "
+                "choose the X-ray itself, with at least {MIN_SIDE} pixels on each side.",
+                width=width,
+                height=height,
+                MIN_SIDE=MIN_SIDE,
+            )
         )
     if width * height > MAX_PIXELS:
         raise too_large(f"{width} × {height} pixels")
@@ -63,8 +69,12 @@ def check_size(width: int, height: int) -> None:
 def too_large(size: str) -> ScanError:
     """Make the error for a picture of more than `MAX_PIXELS` pixels; `size` says how many."""
     return ScanError(
-        f"The picture has {size}, more than the {MAX_PIXELS // 1_000_000} megapixels that XRAI reads, "
-        "probably because it is no single X-ray: export the X-ray itself at a lower resolution."
+        say(
+            "The picture has {size}, more than the {x} megapixels that XRAI reads, "
+            "probably because it is no single X-ray: export the X-ray itself at a lower resolution.",
+            size=size,
+            x=MAX_PIXELS // 1_000_000,
+        )
     )
 
 

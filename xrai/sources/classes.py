@@ -12,7 +12,7 @@ from typing import Protocol
 
 from xrai.calibration import is_healthy
 from xrai.errors import SourceError
-from xrai.language import N_
+from xrai.language import N_, say
 
 SPLITS = ("train", "val", "test")
 SPLIT_NAMES = {"train": N_("training"), "val": N_("validation"), "test": N_("test")}
@@ -97,23 +97,33 @@ def find_classes(files: Files, name: str) -> Source:
     scans = [path for path in paths if _may_be_scan(path) and not _is_hidden(path)]
     if not scans:
         raise SourceError(
-            f"There are no scans in {name}: it should hold one folder for each class, such as NORMAL and PNEUMONIA, "
-            "with JPEG, PNG, TIFF or DICOM files in them."
+            say(
+                "There are no scans in {name}: it should hold one folder for each class, such as NORMAL and PNEUMONIA, "
+                "with JPEG, PNG, TIFF or DICOM files in them.",
+                name=name,
+            )
         )
     entries, notes = _with_splits(scans) if any(_split_at(path) is not None for path in scans) else _without(scans)
     entries = _with_one_spelling(entries)
     classes = tuple(sorted({entry.class_name for entry in entries}, key=_healthy_first))
     if len(classes) < 2:
-        found = f"only the class “{classes[0]}”" if classes else "scans but no class folders"
+        found = say("only the class “{classes}”", classes=classes[0]) if classes else say("scans but no class folders")
         raise SourceError(
-            f"There is {found} in {name}, but a model learns to tell at least two apart: "
-            "put the scans of each class in a folder of its own, side by side."
+            say(
+                "There is {found} in {name}, but a model learns to tell at least two apart: "
+                "put the scans of each class in a folder of its own, side by side.",
+                found=found,
+                name=name,
+            )
         )
     ignored = len(paths) - len(entries)
     if ignored:
         notes = [
             *notes,
-            f"{ignored:,} other files were passed over: they do not lie in a class folder or are no scans.",
+            say(
+                "{ignored:,} other files were passed over: they do not lie in a class folder or are no scans.",
+                ignored=ignored,
+            ),
         ]
     return Source(name, classes, tuple(entries), files, tuple(notes))
 
@@ -151,7 +161,7 @@ def _with_splits(paths: Sequence[PurePosixPath]) -> tuple[list[Entry], list[str]
         entries.append(Entry(str(path), class_name, split))
     notes = []
     if tops - kept:
-        notes.append("The archive holds a second copy of itself in a folder inside; only the outer one is used.")
+        notes.append(say("The archive holds a second copy of itself in a folder inside; only the outer one is used."))
     return entries, notes
 
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
-from xrai.errors import SourceError
+from xrai.errors import SourceError, system_reason
+from xrai.language import say
 from xrai.scans import MAX_FILE_BYTES
 
 MAX_ZIP_RATIO = 100
@@ -29,8 +30,15 @@ def existing_path(spec: str) -> Path:
         if spec.strip() and (path.is_dir() or path.is_file()):
             return path
     except (OSError, RuntimeError) as error:  # a name too long, a folder closed to us, a home of nobody
-        raise SourceError(f"The folder or zip {spec} cannot be opened ({error}): choose another.") from error
-    raise SourceError(f"There is no folder or zip at {spec or 'a place without a name'}: check it, or choose another.")
+        raise SourceError(
+            say("The folder or zip {spec} cannot be opened ({error}): choose another.", spec=spec, error=error)
+        ) from error
+    raise SourceError(
+        say(
+            "There is no folder or zip at {spec}: check it, or choose another.",
+            spec=spec or say("a place without a name"),
+        )
+    )
 
 
 @dataclass(frozen=True)
@@ -49,7 +57,11 @@ class FolderFiles:
             return list(self._below(self.root, [self.root.resolve()]))
         except OSError as error:
             raise SourceError(
-                f"The folder {error.filename or self.root} cannot be read ({error.strerror}): check its rights."
+                say(
+                    "The folder {filename} cannot be read ({strerror}): check its rights.",
+                    filename=error.filename or self.root,
+                    strerror=system_reason(error),
+                )
             ) from error
 
     def read(self, path: str) -> bytes:
@@ -102,10 +114,12 @@ class ZipFiles:
                 content = member.read(MAX_FILE_BYTES + 1)
         except NotImplementedError as error:
             raise SourceError(
-                "The file is packed in a way that XRAI does not know: make the zip again with ordinary compression."
+                say(
+                    "The file is packed in a way that XRAI does not know: make the zip again with ordinary compression."
+                )
             ) from error
         except Exception as error:  # zlib.error and lzma.LZMAError share no base but Exception
-            raise SourceError("The file is damaged inside the zip: make the zip again.") from error
+            raise SourceError(say("The file is damaged inside the zip: make the zip again.")) from error
         if len(content) > MAX_FILE_BYTES:
             raise SourceError(_too_large())
         return content
@@ -127,11 +141,14 @@ def open_zip(path: Path) -> Iterator[zipfile.ZipFile]:
     try:
         archive = zipfile.ZipFile(path)
     except PermissionError as error:
-        raise SourceError(f"{path.name} may not be read by this account: check its rights.") from error
+        raise SourceError(say("{name} may not be read by this account: check its rights.", name=path.name)) from error
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
         raise SourceError(
-            f"{path.name} is not a zip file that can be read, perhaps because its upload or download broke off: "
-            "give a folder, or make the zip again."
+            say(
+                "{name} is not a zip file that can be read, perhaps because its upload or download broke off: "
+                "give a folder, or make the zip again.",
+                name=path.name,
+            )
         ) from error
     with archive:
         _check_zip(archive, path)
@@ -148,22 +165,31 @@ def _check_zip(archive: zipfile.ZipFile, path: Path) -> None:
         inside = _zip_path(info)
         if inside.is_absolute() or ".." in inside.parts or re.match(r"[A-Za-z]:", info.filename):
             raise SourceError(
-                f"{path.name} names a file outside its own folder, as a zip made to harm does: "
-                "make it again from the folder of scans."
+                say(
+                    "{name} names a file outside its own folder, as a zip made to harm does: "
+                    "make it again from the folder of scans.",
+                    name=path.name,
+                )
             )
     unpacked = sum(info.file_size for info in members)
     packed = max(path.stat().st_size, 1)
     if unpacked > MAX_ZIP_RATIO * packed or len(members) > MAX_ZIP_FILES:
         raise SourceError(
-            f"{path.name} would unpack to {len(members):,} files and {unpacked / packed:,.0f} times its size, which no "
-            "zip of scans does: it is probably damaged or made to harm, so make it again from the folder of scans."
+            say(
+                "{name} would unpack to {len:,} files and {x:,.0f} times its size, which no "
+                "zip of scans does: it is probably damaged or made to harm, so make it again from the folder of scans.",
+                name=path.name,
+                len=len(members),
+                x=unpacked / packed,
+            )
         )
     if any(info.flag_bits & 0x1 for info in members):
-        raise SourceError(f"{path.name} is locked with a password: make the zip again without one.")
+        raise SourceError(say("{name} is locked with a password: make the zip again without one.", name=path.name))
 
 
 def _too_large() -> str:
-    return (
-        f"The file is larger than {MAX_FILE_BYTES // 1_000_000} MB, which no scan is: "
-        "choose the picture itself or export it at a lower resolution."
+    return say(
+        "The file is larger than {x} MB, which no scan is: "
+        "choose the picture itself or export it at a lower resolution.",
+        x=MAX_FILE_BYTES // 1_000_000,
     )

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from xrai.errors import SourceError
+from xrai.language import N_, say
 from xrai.settings import data_dir
 
 KAGGLE = "kaggle:"
@@ -28,16 +29,18 @@ class KaggleSet:
 KAGGLE_SETS = (
     KaggleSet(
         "paultimothymooney/chest-xray-pneumonia",
-        "Chest X-ray pneumonia: normal and pneumonia, 5,856 scans, 1.2 GB",
+        N_("Chest X-ray pneumonia: normal and pneumonia, 5,856 scans, 1.2 GB"),
         "CC BY 4.0 (Kermany et al. 2018, Mendeley Data rscbjbr9sj)",
-        "children of one to five years, one hospital (Guangzhou Women and Children's Medical Center), AP view",
+        N_("children of one to five years, one hospital (Guangzhou Women and Children's Medical Center), AP view"),
     ),
     KaggleSet(
         "pranavraikokte/covid19-image-dataset",
-        "COVID-19: normal, COVID and viral pneumonia, 317 scans, 160 MB",
-        "licence as stated on its Kaggle page (not checked by XRAI)",
-        "COVID: adults, from publications; normal and viral pneumonia: mostly children of one hospital, "
-        "so that class equals source and age and no accuracy on it has a clinical meaning",
+        N_("COVID-19: normal, COVID and viral pneumonia, 317 scans, 160 MB"),
+        N_("licence as stated on its Kaggle page (not checked by XRAI)"),
+        N_(
+            "COVID: adults, from publications; normal and viral pneumonia: mostly children of one hospital, "
+            "so that class equals source and age and no accuracy on it has a clinical meaning"
+        ),
     ),
 )
 
@@ -52,7 +55,13 @@ def known_set(handle: str) -> KaggleSet:
         if known.handle == handle:
             return known
     offered = " or ".join(KAGGLE + known.handle for known in KAGGLE_SETS)
-    raise SourceError(f"The Kaggle set “{handle}” is not among those that XRAI knows: choose {offered}.")
+    raise SourceError(
+        say(
+            "The Kaggle set “{handle}” is not among those that XRAI knows: choose {offered}.",
+            handle=handle,
+            offered=offered,
+        )
+    )
 
 
 def downloaded(chosen: KaggleSet) -> Path:
@@ -72,11 +81,17 @@ def downloaded(chosen: KaggleSet) -> Path:
     except Exception as error:  # kagglehub lets through whatever its network libraries raise
         if getattr(error, "errno", None) == errno.ENOSPC:
             raise SourceError(
-                f"{chosen.handle} was not downloaded because the disk is full: free some space and try again."
+                say(
+                    "{handle} was not downloaded because the disk is full: free some space and try again.",
+                    handle=chosen.handle,
+                )
             ) from error
         raise SourceError(
-            f"Kaggle cannot be reached for {chosen.handle}, probably because this machine has no internet: "
-            "use a folder, a zip or the practice set, or download it elsewhere and bring it here."
+            say(
+                "Kaggle cannot be reached for {handle}, probably because this machine has no internet: "
+                "use a folder, a zip or the practice set, or download it elsewhere and bring it here.",
+                handle=chosen.handle,
+            )
         ) from error
 
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from xrai import phantoms
+from xrai.language import say
 from xrai.settings import inbox_dir, source_roots
 from xrai.sources.classes import Source, find_classes
 from xrai.sources.files import FolderFiles, ZipFiles, existing_path, open_zip
@@ -28,9 +29,12 @@ def open_source(spec: str | Path, *, practice_seed: int = 0) -> Iterator[Source]
     if spec == PRACTICE:
         with tempfile.TemporaryDirectory(prefix="xrai-practice-") as folder:
             phantoms.write_practice_set(Path(folder), seed=practice_seed)
-            found = find_classes(FolderFiles(Path(folder)), "practice set (drawings)")
+            found = find_classes(FolderFiles(Path(folder)), say("practice set (drawings)"))
             yield replace(
-                found, drawings=True, licence="made by XRAI", population="drawings, no patients and no medical meaning"
+                found,
+                drawings=True,
+                licence=say("made by XRAI"),
+                population=say("drawings, no patients and no medical meaning"),
             )
     elif spec.startswith(KAGGLE):
         chosen = known_set(spec.removeprefix(KAGGLE))

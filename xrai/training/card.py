@@ -11,6 +11,7 @@ from typing import Any
 from xrai import __version__
 from xrai.checkpoint import Card
 from xrai.dataset import Dataset
+from xrai.language import say
 from xrai.settings import shown_path
 from xrai.training.data import Feed
 
@@ -64,22 +65,35 @@ def _learned_from(card: Card) -> list[str]:
 def _threshold(classes: tuple[str, ...]) -> dict[str, Any] | None:
     if len(classes) != 2:
         return None
-    return {"class": classes[1], "value": 0.5, "chosen": "fixed at 0.5 beforehand, without looking at any result"}
+    return {"class": classes[1], "value": 0.5, "chosen": say("fixed at 0.5 beforehand, without looking at any result")}
 
 
 def _notes(dataset: Dataset, origin: dict[str, Any] | None) -> tuple[str, ...]:
     notes = []
     if dataset.drawings:
-        notes.append("Trained on drawings: its answers have no medical meaning.")
+        notes.append(say("Trained on drawings: its answers have no medical meaning."))
     if dataset.population:
-        notes.append(f"Trained on: {dataset.population}. It knows nothing of other patients.")
+        notes.append(
+            say("Trained on: {population}. It knows nothing of other patients.", population=dataset.population)
+        )
     if origin:
-        whom = origin["dataset"]["population"] or "patients that nobody described"
-        notes.append(f"It started from the model “{origin['model']}”, which had learned from: {whom}.")
+        whom = origin["dataset"]["population"] or say("patients that nobody described")
+        notes.append(
+            say(
+                "It started from the model “{origin}”, which had learned from: {whom}.",
+                origin=origin["model"],
+                whom=whom,
+            )
+        )
     if dataset.licence:
-        notes.append(f"Source of the scans: {dataset.licence}.")
+        notes.append(say("Source of the scans: {licence}.", licence=dataset.licence))
     leaked = dataset.leaks()["test"]["scans"]
     if leaked:
-        notes.append(f"{leaked} scans of its test split also stand in training: figures measured on it flatter.")
-    notes.append("Research software, no medical device.")
+        notes.append(
+            say(
+                "{leaked} scans of its test split also stand in training: figures measured on it flatter.",
+                leaked=leaked,
+            )
+        )
+    notes.append(say("Research software, no medical device."))
     return tuple(notes)

@@ -15,6 +15,7 @@ from xrai.augmentation import augmented, mix
 from xrai.config import IMAGENET, TrainConfig
 from xrai.dataset import Dataset
 from xrai.errors import TrainingError
+from xrai.language import say
 from xrai.networks import IMAGENET_GREY
 from xrai.preprocessing import Preprocessing, to_greys
 
@@ -150,13 +151,20 @@ def check_dataset(dataset: Dataset) -> None:
     for label, name in enumerate(dataset.classes):
         if not len(dataset.rows("train", label)):
             raise TrainingError(
-                f"The dataset {dataset.path.name} has no training scans of the class “{name}”: "
-                "add scans of that class and build the dataset again."
+                say(
+                    "The dataset {name} has no training scans of the class “{name2}”: "
+                    "add scans of that class and build the dataset again.",
+                    name=dataset.path.name,
+                    name2=name,
+                )
             )
     if not len(dataset.rows("val")):
         raise TrainingError(
-            f"The dataset {dataset.path.name} has no validation scans, so the run could not tell whether it learns: "
-            "add scans of more patients and build the dataset again."
+            say(
+                "The dataset {name} has no validation scans, so the run could not tell whether it learns: "
+                "add scans of more patients and build the dataset again.",
+                name=dataset.path.name,
+            )
         )
 
 

@@ -13,9 +13,10 @@ from lightning_fabric import Fabric
 from safetensors import SafetensorError
 
 from xrai.config import TrainConfig
-from xrai.errors import SettingsError, TrainingError
+from xrai.errors import SettingsError, TrainingError, system_reason
+from xrai.language import N_, say
 
-_TOO_LARGE = (
+_TOO_LARGE = N_(
     "The training does not fit into this machine's memory: choose a smaller batch size, image size or network, "
     "and run it again."
 )
@@ -32,14 +33,22 @@ def stated(name: str) -> Iterator[None]:
         raise TrainingError(_TOO_LARGE) from error
     except PermissionError as error:
         raise TrainingError(
-            f"The training may not write to the folder of “{name}” ({error.strerror}), because its rights forbid it or "
-            "another program holds one of its files: free it and resume it; what was saved last is still there."
+            say(
+                "The training may not write to the folder of “{name}” ({strerror}), because its rights forbid it or "
+                "another program holds one of its files: free it and resume it; what was saved last is still there.",
+                name=name,
+                strerror=system_reason(error),
+            )
         ) from error
     except (OSError, SafetensorError) as error:
-        reason = getattr(error, "strerror", None) or "the weights cannot be written"
+        reason = getattr(error, "strerror", None) or say("the weights cannot be written")
         raise TrainingError(
-            f"The training cannot write to the folder of “{name}” ({reason}), probably because the disk is full: "
-            "free some space and resume it; what was saved last is still there."
+            say(
+                "The training cannot write to the folder of “{name}” ({reason}), probably because the disk is full: "
+                "free some space and resume it; what was saved last is still there.",
+                name=name,
+                reason=reason,
+            )
         ) from error
     except RuntimeError as error:
         text = str(error).lower()
@@ -47,8 +56,10 @@ def stated(name: str) -> Iterator[None]:
             raise TrainingError(_TOO_LARGE) from error
         if torch.distributed.is_initialized() and any(words in text for words in _NO_PARTNER):
             raise TrainingError(
-                "Another of the processes that share this training broke off, probably for want of memory: "
-                "see its log, and resume the training."
+                say(
+                    "Another of the processes that share this training broke off, probably for want of memory: "
+                    "see its log, and resume the training."
+                )
             ) from error
         raise
 
@@ -63,12 +74,20 @@ def make_fabric(config: TrainConfig) -> Fabric:
     accelerator = "cuda" if n_cards else "mps" if torch.backends.mps.is_available() else "cpu"
     if n_cards and config.devices > n_cards:
         raise SettingsError(
-            f"The setting “devices” is {config.devices}, but this machine has {n_cards} graphics cards."
+            say(
+                "The setting “devices” is {devices}, but this machine has {n_cards} graphics cards.",
+                devices=config.devices,
+                n_cards=n_cards,
+            )
         )
     started = int(os.environ.get("WORLD_SIZE", "1"))
     if started not in (1, config.devices):
         raise SettingsError(
-            f"{started} processes were started, but the setting “devices” is {config.devices}: make both the same."
+            say(
+                "{started} processes were started, but the setting “devices” is {devices}: make both the same.",
+                started=started,
+                devices=config.devices,
+            )
         )
     bf16 = config.precision == "bf16" or (config.precision == "auto" and _is_fast_at_bf16(accelerator))
     fabric = Fabric(accelerator=accelerator, devices=config.devices, precision="bf16-mixed" if bf16 else "32-true")

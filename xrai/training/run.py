@@ -22,6 +22,7 @@ from xrai.dataset import Dataset
 from xrai.decisions import settled, unsettled_as
 from xrai.errors import CheckpointError, TrainingError
 from xrai.kit import Kit, save_kit
+from xrai.language import say
 from xrai.measurements import weights_mark
 from xrai.networks import Network, build_network, n_parameters, take_over
 from xrai.preprocessing import Preprocessing
@@ -228,8 +229,11 @@ class _Run:
             check_values(values)
         if values["fingerprint"] != self.dataset.fingerprint:
             raise TrainingError(
-                f"The run “{self.checkpoint.name}” cannot go on because its dataset has changed since: "
-                "train a new model on the new dataset."
+                say(
+                    "The run “{name}” cannot go on because its dataset has changed since: "
+                    "train a new model on the new dataset.",
+                    name=self.checkpoint.name,
+                )
             )
         with refused(self.checkpoint.name):
             self.network.load_state_dict(part(tensors, "network"))
@@ -330,10 +334,16 @@ class _Run:
         return not self._stop_asked()
 
     def _diverged(self) -> TrainingError:
-        kept = "the best weights so far are kept" if self.best else "there were no usable weights yet"
+        kept = say("the best weights so far are kept") if self.best else say("there were no usable weights yet")
         return TrainingError(
-            f"The loss is {NO_NUMBER} in epoch {self.epoch + 1}, probably because the learning rate "
-            f"{self.config.learning_rate:g} is too high: run it again with a tenth of that; {kept}."
+            say(
+                "The loss is {NO_NUMBER} in epoch {x}, probably because the learning rate "
+                "{learning_rate:g} is too high: run it again with a tenth of that; {kept}.",
+                NO_NUMBER=NO_NUMBER,
+                x=self.epoch + 1,
+                learning_rate=self.config.learning_rate,
+                kept=kept,
+            )
         )
 
     def _measured_network(self) -> nn.Module:
@@ -394,7 +404,9 @@ class _Run:
         before = weights_mark(self.checkpoint)
         self.checkpoint.save_network(self._measured_network())  # type: ignore[arg-type]
         if earlier := self._earlier_card():
-            self._written(replace(self._card("not yet"), heatmap=earlier.heatmap, validation=validation), before=before)
+            self._written(
+                replace(self._card(say("not yet")), heatmap=earlier.heatmap, validation=validation), before=before
+            )
 
     def _written(self, card: Card, kit: Kit | None = None, before: str | None = None) -> Card:
         """The card as it is written: with all that was ever measured, since each look at a split counts.

@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from xrai.errors import CheckpointError
+from xrai.language import say
 from xrai.records import replace_file, write_json
 from xrai.training.loop import Outcome
 
@@ -75,8 +76,11 @@ def refused(name: str) -> Iterator[None]:
         raise
     except (OSError, SafetensorError, LookupError, TypeError, ValueError, RuntimeError) as error:
         raise CheckpointError(
-            f"The run “{name}” cannot go on because what it needs for that is missing, damaged or of another run: "
-            "run it again under another name with the same settings."
+            say(
+                "The run “{name}” cannot go on because what it needs for that is missing, damaged or of another run: "
+                "run it again under another name with the same settings.",
+                name=name,
+            )
         ) from error
 
 
