@@ -10,7 +10,6 @@ fitted here: what a model decides with comes from its card, as its training left
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import tempfile
 import time
@@ -37,7 +36,7 @@ from xrai.evaluation import predict_logits
 from xrai.explanation import answers_and_vectors
 from xrai.faithfulness import STRAY_LIMIT, measure_heatmaps
 from xrai.gate import Gate
-from xrai.language import N_, say
+from xrai.language import N_, dump_json, say
 from xrai.scans import Scan, read_scan
 from xrai.settings import PROJECT
 from xrai.sources import open_source
@@ -104,7 +103,7 @@ def main() -> None:
             if options.write:
                 write_card(name, found[name])
     if options.json:
-        options.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        options.json.write_text(dump_json(found, indent=1) + "\n", encoding="utf-8")
     if options.write:
         DOC.write_text(as_document(), encoding="utf-8")
 
@@ -168,7 +167,10 @@ def answers(bench: Bench, behind: dict[str, Any]) -> Iterator[Row]:
     }
     test, val = splits["test"]["report"], splits["val"]["report"]
     yield Row(say("Test: scans called right"), share(test["accuracy"], test["accuracy_interval"]))
-    yield Row(say("Test: AUC"), f"{test['auc']:.3f} ({between(test['auc_interval'], '.3f')})")
+    yield Row(
+        say("Test: AUC"),
+        say("{auc:.3f} ({interval})", auc=test["auc"], interval=between(test["auc_interval"], decimal)),
+    )
     yield Row(say("Test: calibration error (ECE)"), calibration_error(test), say("at most 0.030"))
     yield Row(say("Test: the same before calibration"), calibration_error(splits["test"]["raw"]))
     yield Row(say("Validation: calibration error (ECE)"), calibration_error(val))
@@ -191,7 +193,7 @@ def answers(bench: Bench, behind: dict[str, Any]) -> Iterator[Row]:
         for name, of_class in zip(classes, told["per_class"], strict=True):
             yield Row(
                 say("{words}: {name} with a wrong firm answer", words=words, name=name), share(of_class["wrong"], of_class["wrong_interval"]),
-                say("at most {alpha:.1%}", alpha=card.doubt.alpha).replace("%", " %") if card.doubt else "",
+                say("at most {alpha:.1f} %", alpha=100 * card.doubt.alpha) if card.doubt else "",
             )  # fmt: skip
 
 
@@ -383,7 +385,7 @@ def similar_cases(bench: Bench, behind: dict[str, Any]) -> Iterator[Row]:
         found = [item.label for item in neighbours.nearest(vectors[0].numpy(), NEIGHBOURS)]
         hits.append(int(np.bincount(found, minlength=len(bench.card.classes)).argmax()) == label)
     behind["similar"] = {"n": len(rows), "agree": float(np.mean(hits))}
-    yield Row(say("Similar cases: the most frequent label is the true one"), f"{np.mean(hits):.1%}".replace("%", " %"))
+    yield Row(say("Similar cases: the most frequent label is the true one"), percent(float(np.mean(hits))))
 
 
 # --- words and places -------------------------------------------------------------------------------------------------
@@ -393,19 +395,29 @@ def share(value: float | None, interval: Sequence[float] | None) -> str:
     """A share with its interval, in per cent."""
     if value is None:
         return "–"
-    return f"{value:.1%}".replace("%", " %") + (f" ({between(interval, '.1%')})" if interval else "")
+    if not interval:
+        return percent(value)
+    return say("{value} ({interval})", value=percent(value), interval=between(interval, percent))
 
 
-def between(interval: Sequence[float], digits: str) -> str:
-    """The two ends of an interval."""
-    return say(
-        "{interval} to {interval2}", interval=f"{interval[0]:{digits}}", interval2=f"{interval[1]:{digits}}"
-    ).replace("%", " %")
+def between(interval: Sequence[float], form: Callable[[float], str]) -> str:
+    """The two ends of an interval, each as `form` writes it."""
+    return say("{interval} to {interval2}", interval=form(interval[0]), interval2=form(interval[1]))
+
+
+def percent(share: float) -> str:
+    """A share, 0 to 1, in per cent."""
+    return say("{x:.1f} %", x=100 * share)
+
+
+def decimal(value: float) -> str:
+    """A number with three digits."""
+    return say("{value:.3f}", value=value)
 
 
 def counted(part: int, whole: int) -> str:
     """So many of so many, and the share."""
-    return say("{part} of {whole} ({x:.1%})", part=part, whole=whole, x=part / whole).replace("%", " %")
+    return say("{part} of {whole} ({x})", part=part, whole=whole, x=percent(part / whole))
 
 
 def _mean(values: Sequence[float]) -> str:

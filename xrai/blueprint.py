@@ -257,7 +257,7 @@ def _kind(module: nn.Module) -> str:
         return (
             say("Convolution {window} in {groups} groups", window=window, groups=groups)
             if groups > 1
-            else f"Convolution {window}"
+            else say("Convolution {window}", window=window)
         )
     if isinstance(module, nn.MaxPool2d | nn.AvgPool2d):
         window = _window(module.kernel_size, module.stride, usual=_side(module.kernel_size))
@@ -442,4 +442,4 @@ def _container_limit() -> tuple[int, int] | None:
 
 def _gigabytes(n_bytes: int) -> str:
     size = n_bytes / 1e9
-    return f"{size:,.0f}" if size >= 10 else f"{size:.1f}"
+    return say("{size:,.0f}", size=size) if size >= 10 else say("{size:.1f}", size=size)

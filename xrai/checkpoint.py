@@ -18,7 +18,7 @@ from filelock import BaseFileLock, FileLock
 from xrai.calibration import Calibration, Doubt, Goal, at_prevalence
 from xrai.config import IMAGENET, SCRATCH, TrainConfig
 from xrai.errors import CheckpointError, SettingsError
-from xrai.language import say
+from xrai.language import load_json, say
 from xrai.preprocessing import Preprocessing
 from xrai.records import HISTORY, JOB, last_change, replace_file, whole_file, write_json
 from xrai.settings import checkpoints_dir
@@ -268,7 +268,7 @@ class Checkpoint:
         """
         text = self._text(CARD)
         try:
-            values = json.loads(text)
+            values = load_json(text)
             if values.get("format") != "xrai-model":
                 raise ValueError("format")
             if int(values["version"]) > VERSION:

@@ -305,7 +305,7 @@ def _square(kernel: ArrayLike) -> Numbers:
         raise SettingsError(
             say(
                 "A filter is a square table, not of shape {shape}: give it as many rows as columns.",
-                shape=numbers.shape,
+                shape=str(numbers.shape),
             )
         )
     return numbers

@@ -19,7 +19,7 @@ from xrai.explanation import METHODS, answers, answers_and_vectors, evidence_map
 from xrai.faithfulness import STRAY_LIMIT, hidden, stray_share
 from xrai.heatmaps import STRAY, side_by_side
 from xrai.kit import KIT, Kit, load_kit
-from xrai.language import N_, say
+from xrai.language import N_, Message, join_messages, say
 from xrai.metrics import predict
 from xrai.networks import Network
 from xrai.preprocessing import to_square
@@ -125,9 +125,8 @@ class Reader:
     @property
     def about_methods(self) -> str:
         """What each of the methods is, a line each."""
-        return "\n".join(
-            say("- **{method}**: {METHODS}.", method=method, METHODS=METHODS[method]) for method in self.methods
-        )
+        lines = (say("- **{method}**: {METHODS}.", method=method, METHODS=METHODS[method]) for method in self.methods)
+        return join_messages(lines, "\n")
 
     def shown_first(self, reading: Reading) -> str:
         """The class whose map tells most: of two, the one that is looked for, so that a normal film stays dark."""
@@ -269,7 +268,7 @@ class Reader:
             warnings.append(
                 say(
                     "This answer has no clinical meaning: see what the model learned from ({population}).",
-                    population=population,
+                    population=Message(population),
                 )
             )
         if min(scan.width, scan.height) < self.card.preprocessing.input_size:
@@ -307,7 +306,7 @@ def _out_of_place(facts: Mapping[str, str], population: str) -> list[str]:
             say(
                 "The file says that the patient is {int} years old: the model knows {population}.",
                 int=int(years[1]),
-                population=population,
+                population=Message(population),
             )
         )
     if facts.get("PresentationIntentType", "").upper() == "FOR PROCESSING":

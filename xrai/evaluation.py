@@ -222,7 +222,7 @@ def _kept(checkpoint: Checkpoint, dataset: Dataset, measured: Card, found: Measu
             finally:  # it is told even if it cannot be kept, and so it was a look
                 checkpoint.write_card(replace(card, evaluations=[*card.evaluations, noted]))
     except OSError as error:
-        area = say("not defined") if report["auc"] is None else f"{report['auc']:.3f}"
+        area = say("not defined") if report["auc"] is None else say("{auc:.3f}", auc=report["auc"])
         raise NotKeptError(
             say(
                 "The measurement (accuracy {report:.3f}, AUC {area}, on {report2:,} scans) cannot be kept "

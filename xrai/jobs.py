@@ -11,7 +11,6 @@ A job is a folder. Whoever holds the lock in it is running, so a process that di
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -27,7 +26,7 @@ from typing import Any, Literal
 from filelock import FileLock, Timeout
 
 from xrai.errors import JobError, XraiError, system_reason
-from xrai.language import say
+from xrai.language import load_json, say
 from xrai.records import HISTORY, JOB, append_record, read_records, write_json
 from xrai.settings import PROJECT, data_dir, home
 from xrai.sources import SPLIT_NAMES
@@ -79,12 +78,12 @@ class Job:
     @property
     def error(self) -> str:
         """The sentence that a failed job ended with, else nothing."""
-        return str(self._noted().get("error", ""))
+        return _text(self._noted().get("error", ""))
 
     @property
     def title(self) -> str:
         """What the job is, for people."""
-        return str(self._noted().get("title", self.folder.name))
+        return _text(self._noted().get("title", self.folder.name))
 
     @property
     def details(self) -> dict[str, Any]:
@@ -124,7 +123,7 @@ class Job:
 
     def _noted(self) -> dict[str, Any]:
         try:
-            noted = json.loads((self.folder / JOB).read_text(encoding="utf-8"))
+            noted = load_json((self.folder / JOB).read_text(encoding="utf-8"))
         except (OSError, ValueError, RecursionError):
             return {}
         return noted if isinstance(noted, dict) else {}
@@ -299,7 +298,7 @@ def running(folder: Path, *, title: str) -> Iterator[Running]:
         note("stopped")
         raise
     except XraiError as error:
-        note("failed", str(error))
+        note("failed", error.message)
         raise
     except MemoryError:
         note(
@@ -337,6 +336,10 @@ def _stopped_by_signals(job: Running) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else str(value)
 
 
 def _is_fresh(noted: Mapping[str, Any]) -> bool:

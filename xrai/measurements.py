@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import json
 import math
 import secrets
 from collections.abc import Iterator, Mapping
@@ -21,7 +20,7 @@ from xrai.calibration import Calibration, Doubt
 from xrai.checkpoint import WEIGHTS, Card, Checkpoint
 from xrai.classification import report as report_of
 from xrai.errors import CheckpointError
-from xrai.language import say
+from xrai.language import load_json, say
 from xrai.metrics import predict
 from xrai.records import write_json
 from xrai.settings import shown_path
@@ -196,7 +195,7 @@ def load_measurement(folder: Path) -> Measurement | None:
     if not (folder / REPORT).is_file():
         return None
     try:
-        report = json.loads((folder / REPORT).read_text(encoding="utf-8"))
+        report = load_json((folder / REPORT).read_text(encoding="utf-8"))
         file = folder / Path(report.pop(_PREDICTIONS)).name
         measured = Measurement(report, _read_predictions(file, report["classes"]))
         _check(measured)

@@ -1,14 +1,18 @@
-"""Small JSON files: documents that are replaced whole, and logs that grow by a line per record."""
+"""Small JSON files: documents that are replaced whole, and logs that grow by a line per record.
+
+Messages in them are stored as their template and values, and read back as messages.
+"""
 
 from __future__ import annotations
 
-import json
 import secrets
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+from xrai.language import dump_json, load_json
 
 JOB, HISTORY = "job.json", "history.jsonl"
 """How a job's folder, and so a run's, names the note of how it stands and the log of its records."""
@@ -21,7 +25,7 @@ def write_json(file: Path, values: Mapping[str, Any]) -> None:
         OSError: the disk is full.
     """
     with whole_file(file) as partial:
-        partial.write_bytes(_coded(json.dumps(values, indent=1, ensure_ascii=False)))
+        partial.write_bytes(_coded(dump_json(values, indent=1)))
 
 
 def append_record(file: Path, record: Mapping[str, Any]) -> None:
@@ -34,7 +38,7 @@ def append_record(file: Path, record: Mapping[str, Any]) -> None:
         if end := log.tell():
             log.seek(end - 1)
         begin = b"\n" if end and log.read(1) != b"\n" else b""
-        log.write(begin + _coded(json.dumps(record, ensure_ascii=False)))
+        log.write(begin + _coded(dump_json(record)))
 
 
 def read_records(file: Path) -> list[dict[str, Any]]:
@@ -44,7 +48,7 @@ def read_records(file: Path) -> list[dict[str, Any]]:
     records = []
     for line in file.read_text(encoding="utf-8", errors="replace").split("\n"):
         try:
-            record = json.loads(line)
+            record = load_json(line)
         except (ValueError, RecursionError):
             continue
         if isinstance(record, dict):
@@ -56,7 +60,7 @@ def keep_records(file: Path, n: int) -> None:
     """Cut a log back to its first `n` records."""
     kept = read_records(file)[:n]
     with whole_file(file) as partial:
-        partial.write_bytes(b"".join(_coded(json.dumps(record, ensure_ascii=False)) for record in kept))
+        partial.write_bytes(b"".join(_coded(dump_json(record)) for record in kept))
 
 
 @contextmanager

@@ -67,7 +67,7 @@ def survey(source: Source) -> Survey:
         try:
             scan = read_scan(source.read(entry), min_side=THUMBNAIL)
         except (ScanError, SourceError) as error:
-            unreadable.append((entry.path, str(error)))
+            unreadable.append((entry.path, error.message))
             continue
         except OSError as error:
             unreadable.append((entry.path, say("The file cannot be read ({strerror}).", strerror=system_reason(error))))

@@ -335,7 +335,7 @@ def _trained(sweep: Sweep, planned: Run, config: TrainConfig, stop_asked: Callab
             jobs.start(arguments, job.folder, title=planned.name, details={"arguments": arguments, "sweep": sweep.name})
         except JobError as error:
             if not job.is_active:  # else somebody else was quicker
-                return replace(_outcome(sweep, planned, config), status="failed", error=str(error))
+                return replace(_outcome(sweep, planned, config), status="failed", error=error.message)
     while job.is_active:
         if stop_asked():
             with suppress(JobError):  # asked once more at the next look
@@ -518,7 +518,7 @@ def _combined(base: Mapping[str, Any], settings: Mapping[str, Any]) -> TrainConf
     try:
         return TrainConfig(**{**base, **settings})
     except SettingsError as error:
-        raise CombinationError(settings, str(error)) from error
+        raise CombinationError(settings, error.message) from error
 
 
 def _default(name: str) -> Any:
@@ -529,7 +529,7 @@ def _default(name: str) -> Any:
     """
     if name not in (known := defaults()):
         raise SettingsError(
-            say("There is no training setting “{name}”: the settings are: {join}.", name=name, join=known)
+            say("There is no training setting “{name}”: the settings are: {join}.", name=name, join=list(known))
         )
     return known[name]
 

@@ -176,10 +176,10 @@ def _read(upload: Upload, reader: Reader) -> Reading | Refusal:
             reader.check(scan)
         except RefusedError as error:
             mend = None if upload.mend else error.mend  # one change is the reader's choice, two would be guessing
-            return Refusal(str(error), mend, for_screen(scan.pixels, MENDED_SIDE) if mend else None)
+            return Refusal(error.message, mend, for_screen(scan.pixels, MENDED_SIDE) if mend else None)
         return reader.read(scan)
     except (ScanError, CheckpointError) as error:
-        return Refusal(str(error))
+        return Refusal(error.message)
 
 
 def _table(uploads: list[Upload], readings: list[Reading | Refusal], card: Card) -> None:

@@ -18,7 +18,7 @@ from pages.shared.page import announcements, head, stated_errors
 from pages.shared.words import nice, plain
 from xrai import jobs
 from xrai.dataset import list_datasets
-from xrai.errors import SourceError
+from xrai.errors import SourceError, system_reason
 from xrai.figures import SPLIT_WORDS
 from xrai.language import LANGUAGES, N_, tr, translate, use_language
 from xrai.settings import data_dir, inbox_dir, shown_path
@@ -202,7 +202,7 @@ def _keep_zip(file: UploadedFile) -> Path:
                 tr(
                     "The zip cannot be kept in {folder} ({why}): free some disk space and upload it again.",
                     folder=folder,
-                    why=translate(str(error.strerror)),
+                    why=translate(system_reason(error)),
                 )
             ) from error
     raise SourceError(tr("There are a thousand zips called {name} already: give it another name.", name=stem))

@@ -177,7 +177,7 @@ def _kept(folder: Path) -> tuple[Measurement | None, str]:
     try:
         return load_measurement(folder), ""
     except CheckpointError as error:
-        return None, str(error)
+        return None, error.message
 
 
 def _start(checkpoint: Checkpoint, path: Path, split: str, folder: Path) -> None:
@@ -291,7 +291,8 @@ def _choosing(
 def _about_figures(checkpoint: Checkpoint, report: Mapping[str, Any], facts: Facts) -> list[str]:
     """What a saved picture of a figure says of it."""
     what = {"model": checkpoint.name, "dataset": report["dataset"], "scans": scans(report["n"])}
-    said = [tr(MEASURED_ON[report["split"]], **what)]
+    measured_on = MEASURED_ON[report["split"]]
+    said = [tr(measured_on, **what)]
     return [*said, tr(NO_MEANING)] if says_nothing_of_patients(facts.population, drawings=facts.drawings) else said
 
 

@@ -64,7 +64,7 @@ def check_of(dataset: Dataset) -> Check:
     try:
         return Check(job, status, load_audit(dataset), "")
     except DatasetError as error:
-        return Check(job, status, None, str(error))
+        return Check(job, status, None, error.message)
 
 
 def in_a_line(check: Check) -> str:

@@ -14,7 +14,7 @@ from xrai import jobs
 from xrai.audit import CLEANED, Audit, Finding
 from xrai.audit.findings import BLANK, CONFLICTING, EXACT, NEAR, PATIENTS, REMOVABLE
 from xrai.dataset import Dataset
-from xrai.errors import DatasetError, JobError
+from xrai.errors import DatasetError, JobError, system_reason
 from xrai.language import N_, tr, translate
 from xrai.sources import SPLITS
 
@@ -163,7 +163,7 @@ def _noted(folder: Path, files: Sequence[str]) -> Path:
             tr(
                 "What is to stay cannot be noted in {folder} ({why}): free some disk space, or check its rights.",
                 folder=folder,
-                why=translate(str(error.strerror)),
+                why=translate(system_reason(error)),
             )
         ) from error
     return file

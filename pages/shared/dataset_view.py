@@ -19,7 +19,7 @@ from xrai import jobs
 from xrai.audit import audit_file
 from xrai.checkpoint import list_checkpoints
 from xrai.dataset import Dataset, open_dataset
-from xrai.errors import DatasetError
+from xrai.errors import DatasetError, system_reason
 from xrai.figures import SPLIT_WORDS, class_balance
 from xrai.language import N_, tr, translate, trn
 from xrai.settings import inbox_dir, shown_path
@@ -164,7 +164,7 @@ def _delete_now(file: Path) -> None:
                 tr(
                     "“{name}” cannot be deleted now ({why}): close whatever uses it and try again.",
                     name=file.stem,
-                    why=translate(str(error.strerror)),
+                    why=translate(system_reason(error)),
                 )
             ) from error
         for folder in (jobs.audit_folder(file), jobs.build_folder(file)):

@@ -191,7 +191,8 @@ def table(preview: Preview, effect: Effect | None, measured: Measurement | None)
     is_test = False
     if effect is not None and measured is not None:
         is_test = measured.report["split"] == "test"
-        title = tr(SCANS_OF[measured.report["split"]], dataset=measured.report["dataset"])
+        scans_of = SCANS_OF[measured.report["split"]]
+        title = tr(scans_of, dataset=measured.report["dataset"])
         columns[title] = _rows(preview.card, effect)
     table = pd.DataFrame(columns)
     table.insert(0, tr("What it does"), table.index)
@@ -248,7 +249,8 @@ def thousand(
             "{found:,} found, {missed:,} missed, {alarms:,} false alarms, {cleared:,} cleared.", **other._asdict()
         )
         words = " ".join([counts, *_in_words(card, effect, prevalence)])
-        st.markdown(tr(INSTEAD[measured.report["split"]], words=plain(words)))
+        instead = INSTEAD[measured.report["split"]]
+        st.markdown(tr(instead, words=plain(words)))
 
 
 def _in_words(card: Card, effect: Effect, prevalence: float) -> list[str]:

@@ -16,7 +16,7 @@ from xrai import jobs
 from xrai.checkpoint import Checkpoint
 from xrai.curves import whole_records
 from xrai.figures import auc_curves, captioned, loss_curves, operating_points, precision_recall_figure, roc_figure
-from xrai.language import N_, number, tr, trn
+from xrai.language import N_, number, tr, translate, trn
 from xrai.measurements import Measurement
 
 HELP = {
@@ -48,7 +48,7 @@ def numbers(report: Mapping[str, Any]) -> None:
             st.metric(tr(label), measure(report[name], as_percent=as_percent), help=tr(HELP[name]))
             st.caption(interval_line(report[f"{name}_interval"], as_percent=as_percent))
     with grid.cell():
-        st.metric(tr("Scans"), number(f"{report['n']:,}"), help=tr(HELP["n"]))
+        st.metric(tr("Scans"), number(f"{report['n']:,}"), help=translate(HELP["n"]))
         st.caption(_of_whom(report["n_patients"], report["left_out"]))
     st.caption(tr(
         "The 95 % interval says how far chance alone could have moved a figure: with few scans it is wide, and a model that "

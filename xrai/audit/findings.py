@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any, Literal, get_args
 
-from xrai.language import N_, say, say_plural
+from xrai.language import N_, join_messages, say, say_plural
 
 Severity = Literal["serious", "notable", "fine"]
 
@@ -184,7 +184,7 @@ def why_taken_out(kinds: Sequence[str], *, listed: bool, some_kept: bool) -> str
         listed: whether somebody named some.
         some_kept: whether others that were suggested stay.
     """
-    words = ", ".join(_FOUND_AS[kind] for kind in kinds)
+    words = join_messages((_FOUND_AS[kind] for kind in kinds), ", ")
     why = say("the audit found them as {words}", words=words) if words else say("a list named them") if listed else ""
     if words and listed:
         why = say("the audit found them as {words}, or a list named them", words=words)

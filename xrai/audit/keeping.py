@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from xrai.audit.findings import Audit
 from xrai.dataset import Dataset, open_dataset
 from xrai.errors import DatasetError, system_reason
-from xrai.language import say
+from xrai.language import load_json, say
 from xrai.records import write_json
 
 _DAMAGE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
@@ -72,7 +71,7 @@ def _read(file: Path) -> Audit:
     try:
         if file.stat().st_size > _MOST:
             raise ValueError("too long")
-        return Audit.from_dict(json.loads(file.read_text(encoding="utf-8")))
+        return Audit.from_dict(load_json(file.read_text(encoding="utf-8")))
     except OSError as error:
         raise DatasetError(
             say(

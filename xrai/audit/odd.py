@@ -10,7 +10,7 @@ from xrai.audit.films import LEAST_CONTRAST
 from xrai.audit.findings import Finding, films
 from xrai.audit.guessing import predicted
 from xrai.audit.looking import Look, Tell, told
-from xrai.language import N_, say
+from xrai.language import N_, join_messages, say
 
 KIND = "odd-films"
 FEWEST = 40
@@ -72,7 +72,7 @@ def _listed(counts: Counter[str]) -> str:
         _TURNED: say("{counts:,} turned", counts=counts[_TURNED]),
         _UNLIKE: say("{counts:,} unlike the others", counts=counts[_UNLIKE]),
     }
-    return ", ".join(words[reason] for reason in counts)
+    return join_messages((words[reason] for reason in counts), ", ")
 
 
 def _reasons(look: Look, rows: np.ndarray, tell: Tell) -> dict[int, str]:

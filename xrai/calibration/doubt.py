@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from xrai.language import say
+from xrai.language import join_messages, say
 from xrai.metrics import Interval, share_by_patient
 from xrai.metrics.checks import Bools, Floats, Ints, checked, checked_labels, checked_probabilities
 from xrai.metrics.resampling import numbered
@@ -92,7 +92,7 @@ class Doubt:
                         x=100 * smallest,
                     )
                 )
-        return " ".join(told)
+        return join_messages(told)
 
     def to_dict(self) -> dict[str, Any]:
         """The cuts as plain JSON-able values."""

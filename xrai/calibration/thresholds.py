@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple, TypeVar, get_args
 import numpy as np
 from numpy.typing import ArrayLike
 
-from xrai.language import say
+from xrai.language import join_messages, say
 from xrai.metrics import Curve, share_by_patient, thinned
 from xrai.metrics.checks import Bools, Floats, Interval, Ints, checked_labels, checked_ranking
 from xrai.metrics.resampling import drawn_patients, numbered
@@ -56,7 +56,7 @@ class Goal:
         """What it is to do, as it stands after "to"."""
         if self.limit is None:
             return say("call whichever class is likelier")
-        count = f"{100 * self.limit:.3g}"
+        count = say("{count:.3g}", count=100 * self.limit)
         if self.kind == "given":
             return say("call {classes} from a probability of {count} % on", classes=classes[1], count=count)
         if self.kind == "misses":
@@ -153,7 +153,7 @@ class Threshold:
                     patients_needed=patients_needed(self.goal.limit),
                 )
             )
-        return " ".join(told)
+        return join_messages(told)
 
     def to_dict(self) -> dict[str, Any]:
         """The threshold as it comes back from JSON."""

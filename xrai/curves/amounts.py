@@ -11,7 +11,7 @@ import numpy as np
 from xrai.curves.findings import Finding
 from xrai.curves.history import count, level
 from xrai.curves.run import Run
-from xrai.language import say
+from xrai.language import join_messages, say
 from xrai.metrics import UNEVEN
 
 WIDE, TOO_WIDE = 0.15, 0.30
@@ -57,7 +57,7 @@ def small_validation(run: Run) -> list[Finding]:
     return [
         Finding(
             "small-validation", "serious" if width > TOO_WIDE else "notable", say("Too few validation scans to say"),
-            " ".join(said), advice, "accuracy", at=(epoch, high), label=say("Wide interval: too few scans"),
+            join_messages(said), advice, "accuracy", at=(epoch, high), label=say("Wide interval: too few scans"),
             numbers={"width": width, "n": n, "alike": alike},
         )
     ]  # fmt: skip

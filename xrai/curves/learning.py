@@ -11,7 +11,7 @@ import numpy as np
 from xrai.curves.findings import Finding
 from xrai.curves.history import level, noise, smooth, trend
 from xrai.curves.run import FAR, Run
-from xrai.language import say
+from xrai.language import join_messages, say
 
 SURE = 1.96
 """Standard deviations that chance alone exceeds once in twenty times."""
@@ -240,7 +240,7 @@ def _by_heart(run: Run, turn: int) -> Finding:
     ]
     changes, advice = _against_heart(run, worse=late and not _ranks_as_before(run, turn))
     return Finding(
-        "overfitting", "serious" if late else "notable", say("Overfitting from epoch {first}", first=first), " ".join(said), advice,
+        "overfitting", "serious" if late else "notable", say("Overfitting from epoch {first}", first=first), join_messages(said), advice,
         "loss", (first, last), (first, float(smooth(history.val_loss)[turn])), changes=changes,
         numbers={"epoch": first, "train": train, "val": val},
     )  # fmt: skip

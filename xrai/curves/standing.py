@@ -5,7 +5,7 @@ from __future__ import annotations
 from xrai.curves.findings import Finding
 from xrai.curves.learning import rate_too_high
 from xrai.curves.run import Run
-from xrai.language import say
+from xrai.language import join_messages, say
 
 _WANTED_EPOCHS = 10
 
@@ -83,7 +83,7 @@ def ended(run: Run) -> list[Finding]:
                 "broken-off",
                 "open",
                 say("Not run to its end"),
-                " ".join(said),
+                join_messages(said),
                 say("Let it go on: “Go on training” on Train."),
             )
         ]

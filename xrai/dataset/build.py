@@ -23,6 +23,7 @@ from xrai.dataset.writing import (
     Disk,
     Progress,
     new_images,
+    records_of,
     texts,
     write_attributes,
     write_columns,
@@ -177,7 +178,7 @@ def _read_one(source: Source, entry: Entry, size: int) -> _Row | str:
         # twice the size: the reduced decoding of a JPEG must not show after squeezing
         scan = read_scan(source.read(entry), min_side=2 * size)
     except (ScanError, SourceError) as error:
-        return str(error)
+        return error.message
     except OSError as error:
         return say(
             "The file cannot be read ({strerror}): check its rights and the drive.", strerror=system_reason(error)
@@ -242,6 +243,7 @@ def _write_columns(
         "seed": config.seed,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "notes": [*source.notes, *notes],
+        "messages": records_of([*source.notes, *notes, *(reason for _, reason in skipped)]),
         "versions": {"xrai": __version__, "python": platform.python_version()}
         | {name: version(name) for name in ("h5py", "numpy", "pillow", "pydicom")},
     }

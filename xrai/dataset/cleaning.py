@@ -17,6 +17,7 @@ from xrai.dataset.writing import (
     Disk,
     Progress,
     new_images,
+    records_of,
     refuse_existing,
     texts,
     write_attributes,
@@ -179,6 +180,7 @@ def _columns(dataset: Dataset, kept: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def _attributes(dataset: Dataset, kept: np.ndarray, note: str) -> dict[str, Any]:
+    notes = _notes(dataset, kept, note)
     return {
         "format": FORMAT,
         "version": VERSION,
@@ -191,7 +193,8 @@ def _attributes(dataset: Dataset, kept: np.ndarray, note: str) -> dict[str, Any]
         "drawings": dataset.drawings,
         "seed": dataset.seed,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "notes": _notes(dataset, kept, note),
+        "notes": notes,
+        "messages": records_of([*notes, *(item.reason for item in dataset.skipped)]),
         "versions": dataset.versions,
     }
 

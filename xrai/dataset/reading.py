@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,7 +17,7 @@ import numpy as np
 
 from xrai.dataset.splitting import count_leaks
 from xrai.errors import DatasetError
-from xrai.language import say
+from xrai.language import Message, load_json, say
 from xrai.settings import data_dir
 from xrai.sources import SPLITS
 
@@ -63,7 +63,8 @@ class Dataset:
             attributes[name] for name in ("source", "population", "licence", "created")
         )
         self.drawings = bool(attributes["drawings"])
-        self.notes: tuple[str, ...] = tuple(json.loads(attributes["notes"]))
+        self._messages = _messages(attributes)
+        self.notes: tuple[str, ...] = tuple(self._messages.get(note, note) for note in json.loads(attributes["notes"]))
         self.versions: dict[str, str] = json.loads(attributes["versions"])
 
     def __enter__(self) -> Self:
@@ -111,7 +112,9 @@ class Dataset:
         """The files that could not be read when the dataset was built."""
         files, reasons = self._text("skipped/file"), self._text("skipped/reason")
         with _stating_damage(self.path):
-            return tuple(Skipped(*pair) for pair in zip(files, reasons, strict=True))
+            return tuple(
+                Skipped(file, self._messages.get(reason, reason)) for file, reason in zip(files, reasons, strict=True)
+            )
 
     def facts(self) -> dict[str, np.ndarray]:
         """What the files said of themselves: format, mode, width, height and n_bytes, (N,) each."""
@@ -252,6 +255,14 @@ def _stating_damage(path: Path) -> Iterator[None]:
 
 def _attributes(file: h5py.File) -> dict[str, Any]:
     return {name: value.decode() if isinstance(value, bytes) else value for name, value in file.attrs.items()}
+
+
+def _messages(attributes: Mapping[str, Any]) -> dict[str, Message]:
+    """The messages that the file keeps, by their English sentences; older files have none."""
+    messages = load_json(attributes.get("messages", "[]"))
+    if not isinstance(messages, list) or not all(isinstance(item, Message) for item in messages):
+        raise ValueError("messages")
+    return {str(item): item for item in messages}
 
 
 def _as_text(values: np.ndarray) -> list[str]:

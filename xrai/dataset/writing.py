@@ -17,8 +17,11 @@ import h5py
 import numpy as np
 
 from xrai.errors import DatasetError, system_reason
-from xrai.language import say
+from xrai.language import Message, dump_json, say
 from xrai.records import replace_file
+
+_MOST_RECORDS = 60_000
+"""Bytes of the records of messages: HDF5 keeps attributes of up to 64 KB."""
 
 PROGRESS_SECONDS = 0.5
 
@@ -125,6 +128,22 @@ def write_attributes(file: h5py.File, attributes: Mapping[str, Any]) -> None:
     for name, value in attributes.items():
         plain = json.dumps(value, ensure_ascii=False) if isinstance(value, list | tuple | dict) else value
         file.attrs[name] = texts([plain]).reshape(()) if isinstance(plain, str) else plain
+
+
+def records_of(messages: Iterable[str]) -> str:
+    """JSON of the records of messages, each once; what would not fit into an attribute is left out.
+
+    The file also holds the English sentences: a reader finds the record by them (`Dataset.notes`).
+    """
+    records: list[str] = []
+    length = 2
+    for message in dict.fromkeys(item for item in messages if isinstance(item, Message)):
+        record = dump_json(message)
+        length += len(record.encode("utf-8", "backslashreplace")) + 2
+        if length > _MOST_RECORDS:
+            break
+        records.append(record)
+    return f"[{', '.join(records)}]"
 
 
 def texts(values: Iterable[str]) -> np.ndarray:

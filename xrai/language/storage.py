@@ -39,7 +39,9 @@ def load_json(text: str | bytes) -> Any:
         ValueError: it is not JSON, or holds a record that is no message.
         RecursionError: it is nested too deeply.
     """
-    return with_messages(json.loads(text))
+    values = json.loads(text)
+    quoted = b'"template"' if isinstance(text, bytes) else '"template"'
+    return with_messages(values) if quoted in text else values  # type: ignore[operator] -- of the same kind
 
 
 def with_messages(value: Any) -> Any:

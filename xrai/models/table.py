@@ -112,7 +112,7 @@ def _tried(read: Callable[[], T], wanted: bool) -> tuple[T | None, str]:
     try:
         return (read() if wanted else None), ""
     except CheckpointError as error:
-        return None, str(error)
+        return None, error.message
 
 
 def _epochs(records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -63,7 +63,7 @@ def check_size(width: int, height: int) -> None:
             )
         )
     if width * height > MAX_PIXELS:
-        raise too_large(f"{width} × {height} pixels")
+        raise too_large(say("{width} × {height} pixels", width=width, height=height))
 
 
 def too_large(size: str) -> ScanError:

@@ -11,7 +11,7 @@ from typing import Any
 from xrai import __version__
 from xrai.checkpoint import Card
 from xrai.dataset import Dataset
-from xrai.language import say
+from xrai.language import Message, say
 from xrai.settings import shown_path
 from xrai.training.data import Feed
 
@@ -74,10 +74,10 @@ def _notes(dataset: Dataset, origin: dict[str, Any] | None) -> tuple[str, ...]:
         notes.append(say("Trained on drawings: its answers have no medical meaning."))
     if dataset.population:
         notes.append(
-            say("Trained on: {population}. It knows nothing of other patients.", population=dataset.population)
+            say("Trained on: {population}. It knows nothing of other patients.", population=Message(dataset.population))
         )
     if origin:
-        whom = origin["dataset"]["population"] or say("patients that nobody described")
+        whom = Message(origin["dataset"]["population"] or "") or say("patients that nobody described")
         notes.append(
             say(
                 "It started from the model “{origin}”, which had learned from: {whom}.",
@@ -86,7 +86,7 @@ def _notes(dataset: Dataset, origin: dict[str, Any] | None) -> tuple[str, ...]:
             )
         )
     if dataset.licence:
-        notes.append(say("Source of the scans: {licence}.", licence=dataset.licence))
+        notes.append(say("Source of the scans: {licence}.", licence=Message(dataset.licence)))
     leaked = dataset.leaks()["test"]["scans"]
     if leaked:
         notes.append(

@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 
 from xrai.config import TrainConfig
 from xrai.errors import SettingsError, TrainingError, system_reason
-from xrai.language import N_, say
+from xrai.language import N_, Message, say
 
 _TOO_LARGE = N_(
     "The training does not fit into this machine's memory: choose a smaller batch size, image size or network, "
@@ -41,7 +41,7 @@ def stated(name: str) -> Iterator[None]:
             )
         ) from error
     except (OSError, SafetensorError) as error:
-        reason = getattr(error, "strerror", None) or say("the weights cannot be written")
+        reason = Message(getattr(error, "strerror", None) or "") or say("the weights cannot be written")
         raise TrainingError(
             say(
                 "The training cannot write to the folder of “{name}” ({reason}), probably because the disk is full: "
