@@ -1,7 +1,9 @@
-"""Two languages: what is told, in the right words; a catalogue that lacks nothing; no text outside it."""
+"""Messages and their translation; a catalogue that lacks nothing; no text outside it."""
 
 import ast
+import copy
 import json
+import pickle
 import re
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
@@ -10,24 +12,46 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import streamlit as st
+from pydantic import BaseModel, ValidationError
 from streamlit.testing.v1 import AppTest
 
-import xrai.language
+import xrai.language.locales
+import xrai.language.translation
 from pages.shared.language import CHOICE, CHOSEN, COOKIE, _at_first, reader
 from pages.shared.words import nice, written
 from tests.languages import english_left
 from xrai.calibration import CLASS_NAMES, condition_of
-from xrai.language import LANGUAGES, ask, language, marked, number, speaking, told, told_whole, tr, trn
-from xrai.language.catalogue import ENGINE, Catalogue, fields, load
+from xrai.errors import XraiError
+from xrai.language import (
+    LANGUAGES,
+    N_,
+    Message,
+    dump_json,
+    join_messages,
+    language,
+    load_json,
+    message_from_record,
+    number,
+    say,
+    say_plural,
+    set_language_provider,
+    tr,
+    translate,
+    trn,
+    use_language,
+)  # fmt: skip
+from xrai.language.catalogue import Catalogue, load
+from xrai.language.field import MessageField
+from xrai.language.message import template_fields
 from xrai.language.messages import PROJECT, sources, update
 
 FRENCH = load("fr")
 SCREENS = [PROJECT / "streamlit_app.py", *sorted((PROJECT / "pages").rglob("*.py"))]
 DRAWN = sorted((PROJECT / "xrai" / "figures").rglob("*.py"))
 CARDS = sorted((PROJECT / "checkpoints").glob("*/card.json"))
-MARKS = ("tr", "trn", "marked")
+MARKS = ("tr", "trn", "N_", "say", "say_plural")
 TELLING = (
-    "tr", "trn", "told", "told_whole", "number", "nice", "nice_names", "listed", "scans", "percent", "measure",
+    "tr", "trn", "translate", "number", "nice", "nice_names", "listed", "scans", "percent", "measure",
     "written", "between", "span", "interval_line", "megabytes", "duration", "day", "moment",
 )  # fmt: skip
 """What gives words or numbers in the reader's language."""
@@ -42,33 +66,10 @@ def identities(message):
     return [message.id] if isinstance(message.id, str) else list(message.id)
 
 
-def engine_messages():
-    return [message for message in FRENCH if ENGINE in message.flags and message.string]
-
-
 @pytest.fixture
 def french():
-    with speaking("fr"):
+    with use_language("fr"):
         yield
-
-
-@pytest.fixture
-def catalogue(tmp_path, monkeypatch, french):
-    """Makes a French catalogue of messages of the engine."""
-
-    def make(said):
-        entries = "\n\n".join(
-            f"#, {ENGINE}\nmsgid {json.dumps(english, ensure_ascii=False)}\n"
-            f"msgstr {json.dumps(translated, ensure_ascii=False)}"
-            for english, translated in said.items()
-        )
-        head = 'msgid ""\nmsgstr "Content-Type: text/plain; charset=utf-8\\n"'
-        (tmp_path / "fr.po").write_text(f"{head}\n\n{entries}\n", encoding="utf-8")
-        with monkeypatch.context() as patch:
-            patch.setattr("xrai.language.catalogue.FOLDER", tmp_path)
-            return Catalogue("fr")
-
-    return make
 
 
 # ---------------------------------------------------------------- messages with values
@@ -78,7 +79,7 @@ def test_english_is_said_as_it_stands():
     assert tr("{n:,} scans of {name}, {share:.1f}", n=1234, name="A", share=0.25) == "1,234 scans of A, 0.2"
     assert trn("{n:,} scan", "{n:,} scans", 1) == "1 scan"
     assert trn("{n:,} scan", "{n:,} scans", 0) == "0 scans"
-    assert told("Whatever 1,5 it was.") == "Whatever 1,5 it was."
+    assert translate("Whatever 1,5 it was.") == "Whatever 1,5 it was."
     assert number("1,234.5 %") == "1,234.5 %"
 
 
@@ -111,29 +112,29 @@ def test_french_counts_nought_as_one(french):
 
 def test_nothing_is_told_as_nothing(french):
     """gettext says the head of its file for an empty message."""
-    assert (tr(""), told(""), told("  ")) == ("", "", "  ")
+    assert (tr(""), translate(""), translate("  ")) == ("", "", "  ")
 
 
 # ---------------------------------------------------------------- what is spoken
 
 
 def test_what_is_marked_stays_as_it_is(french):
-    assert marked("Dataset") == "Dataset"
+    assert N_("Dataset") == "Dataset"
     assert tr("Dataset") == "Jeu de données"
 
 
 def test_whoever_is_asked_says_which_language(monkeypatch):
-    monkeypatch.setattr(xrai.language, "_asked", [lambda: "en"])
+    monkeypatch.setattr(xrai.language.locales, "_provider", [lambda: "en"])
     assert language() == "en"
-    ask(lambda: "fr")
+    set_language_provider(lambda: "fr")
     assert language() == "fr"
-    with speaking("en"):
+    with use_language("en"):
         assert language() == "en"
     assert language() == "fr"
 
 
 def test_a_language_ends_with_its_block_also_after_an_error():
-    with pytest.raises(KeyError), speaking("fr"):
+    with pytest.raises(KeyError), use_language("fr"):
         raise KeyError
     assert language() == "en"
 
@@ -147,109 +148,172 @@ def test_several_pages_at_once_read_the_file_once(monkeypatch):
             super().__init__(code)
 
     def say(_):
-        with speaking("fr"):
+        with use_language("fr"):
             return tr("Dataset")
 
     monkeypatch.setattr("xrai.language.catalogue.Catalogue", Slow)
-    xrai.language._catalogue_of.cache_clear()
+    xrai.language.translation._catalogue_of.cache_clear()
     with ThreadPoolExecutor(8) as pool:
         assert set(pool.map(say, range(8))) == {"Jeu de données"}
     assert loaded == ["fr"]
-    xrai.language._catalogue_of.cache_clear()
+    xrai.language.translation._catalogue_of.cache_clear()
 
 
-# ---------------------------------------------------------------- what the engine said
+# ---------------------------------------------------------------- messages of the engine
 
 
-def test_the_sentence_is_found_by_its_pattern(catalogue):
-    found = catalogue({"{n} scans of “{name}” were read.": "Lus : {n} clichés de « {name} »."})
-    assert found.told("1,234 scans of “A” were read.") == f"Lus : 1{NARROW}234 clichés de « A »."
-    assert found.told("1,234 scans of “A” were lost.") == "1,234 scans of “A” were lost."
+def example():
+    """A message with a nested plural, a word, a name and numbers."""
+    return say(
+        "The {split} split of “{name}” has {scans}, {share:.1f} % of {total:,}; {words}.",
+        split=N_("Dataset"), name="Train", scans=say_plural("{n:,} scan", "{n:,} scans", 1234), share=12.345,
+        total=np.int64(9999), words=[N_("Dataset"), "No"],
+    )  # fmt: skip
 
 
-def test_a_name_that_looks_like_a_word_or_a_number_stays_a_name(catalogue):
-    found = catalogue({"Test set": "Série de test", "The file {file} of “{name}” is lost.": "{file} ({name}) perdu."})
-    assert found.told("The file 1,500.5 of “Test set” is lost.") == "1,500.5 (Test set) perdu."
-    assert found.told("1,5.png") == "1,5.png"
-    assert found.told("Test sets") == "Test sets"
+EXAMPLE = "The Dataset split of “Train” has 1,234 scans, 12.3 % of 9,999; Dataset, No."
 
 
-@pytest.mark.parametrize("text", ["1,5", "12,34", "1,5.png", "v1.2.3", "0.94a", "1,2345"])
-def test_what_is_no_number_is_not_written_as_one(catalogue, text):
+def test_a_message_is_its_english_sentence():
+    message = example()
+    assert isinstance(message, str)
+    assert message == EXAMPLE == str(message) == f"{message}" == translate(message)
+    assert type(translate(message)) is str
+    assert json.loads(json.dumps([message])) == [EXAMPLE]
+    assert hash(message) == hash(EXAMPLE)
+
+
+def test_values_that_are_messages_are_translated_in_turn_and_names_are_not(french):
+    text = translate(example())
     assert (
-        catalogue({"It was {value}, they say.": "C'était {value}."})
-        .told(f"It was {text}, they say.")
-        .endswith(f" {text}.")
+        text
+        == f"The Jeu de données split of “Train” has 1{NARROW}234 clichés, 12,3 % of 9{NARROW}999; Jeu de données, No."
     )
 
 
-def test_the_pattern_with_most_letters_of_its_own_wins(catalogue):
-    found = catalogue(
-        {"{what} is lost.": "{what} perdu.", "The scan {what} of {whom} is lost.": "Cliché {what} perdu."}
-    )
-    assert found.told("The scan 3 of Ann is lost.") == "Cliché 3 perdu."
-    assert found.told("Half is lost.") == "Half perdu."
+def test_a_message_is_translated_by_its_template(french):
+    message = say("Audit of {stem}", stem="Train")
+    assert message == "Audit of Train"
+    assert translate(message) != message
+    assert translate(message).endswith("Train")
 
 
-def test_a_pattern_of_few_letters_fits_only_what_is_known(catalogue):
-    found = catalogue({"{low} to {high}": "{low} à {high}", "a thumbnail": "une vignette", "the border": "le bord"})
-    assert found.told("0.5 to 1,000 %") == f"0,5 à 1{NARROW}000{NARROW}%"
-    assert found.told("the border to a thumbnail") == "le bord à une vignette"
-    assert found.told("Go to bed.") == "Go to bed."
-    assert found.told("82.2 %") == f"82,2{NARROW}%"
+def test_a_plain_text_is_translated_only_as_a_whole(french):
+    drawings = "drawings, no patients and no medical meaning"
+    assert translate(drawings) == "dessins, aucun patient et aucune signification médicale"
+    assert translate(f"{drawings}, and more") == f"{drawings}, and more"
+    assert translate("Audit of a.hdf5") == "Audit of a.hdf5"
 
 
-def test_values_are_told_in_turn_also_in_a_list(catalogue):
-    found = catalogue(
+@pytest.mark.parametrize("n", [0, 1, 2, 1000])
+def test_a_plural_follows_the_rule_of_the_language(n):
+    message = say_plural("{n:,} scan", "{n:,} scans", n)
+    assert message == (f"{n:,} scan" if n == 1 else f"{n:,} scans")
+    with use_language("fr"):
+        assert translate(message) == f"{n:,} ".replace(",", NARROW) + ("cliché" if n < 2 else "clichés")
+
+
+def test_without_values_a_message_may_hold_braces():
+    assert say("Nobody has {this}.") == N_("Nobody has {this}.") == "Nobody has {this}."
+
+
+def test_joined_messages_are_translated_one_by_one(french):
+    joined = join_messages([N_("Dataset"), "a {b} c", say_plural("{n:,} scan", "{n:,} scans", 2)], " {} ")
+    assert joined == "Dataset {} a {b} c {} 2 scans"
+    assert translate(joined) == "Jeu de données {} a {b} c {} 2 clichés"
+    assert join_messages([]) == ""
+
+
+@pytest.mark.parametrize("again", [copy.copy, copy.deepcopy, lambda message: pickle.loads(pickle.dumps(message)),
+                                   lambda message: message_from_record(json.loads(json.dumps(message.to_record()))),
+                                   lambda message: load_json(dump_json({"a": [message]}))["a"][0],
+                                   lambda message: Model.model_validate_json(Model(text=message).model_dump_json()).text])  # fmt: skip
+def test_a_message_survives(again):
+    before = example()
+    after = again(before)
+    assert type(after) is Message
+    assert (str(after), after.template, after.plural, after.values) == (
+        str(before), before.template, before.plural, before.values,
+    )  # fmt: skip
+    assert isinstance(after.values["scans"], Message)
+    with use_language("fr"):
+        assert translate(after) == translate(before)
+
+
+class Model(BaseModel):
+    text: MessageField
+
+
+def test_a_field_of_a_record_keeps_plain_texts_plain():
+    assert Model(text="Yes").model_dump_json() == '{"text":"Yes"}'
+    assert Model.model_validate({"text": {"template": "Dataset", "values": {}}}).text == N_("Dataset")
+    assert isinstance(Model(text=example()).model_dump()["text"], Message)
+    with pytest.raises(ValidationError):
+        Model.model_validate({"text": 5})
+
+
+def test_an_error_carries_its_message(french):
+    error = XraiError(say("Audit of {stem}", stem="Train"))
+    assert str(error) == "Audit of Train"
+    assert translate(error.message) != str(error)
+    assert translate(say("{error}", error=error)) == translate(error.message)
+    assert XraiError("As it is.").message == "As it is."
+
+
+HOSTILE = [
+    {"template": "{x.__class__}", "values": {"x": "a"}},
+    {"template": "{x[0]}", "values": {"x": "a"}},
+    {"template": "{x:999999999}", "values": {"x": "a"}},
+    {"template": "{x:.999999999f}", "values": {"x": 1.0}},
+    {"template": "{x:{y}}", "values": {"x": 1, "y": "999999999"}},
+    {"template": "{x!r}", "values": {"x": "a"}},
+    {"template": "{}", "values": {"x": "a"}},
+    {"template": "{0}", "values": {"x": "a"}},
+    {"template": "{y}", "values": {"x": "a"}},
+    {"template": "{x", "values": {"x": "a"}},
+    {"template": "{x:,}", "values": {"x": "a"}},
+    {"template": "{x}", "values": {"x": {"a": 1}}},
+    {"template": "{x}", "values": ["a"]},
+    {"template": "{x}"},
+    {"values": {}},
+    {"template": 5, "values": {}},
+    {"template": "a", "values": {}, "more": 1},
+    {"template": "a", "plural": "b", "values": {}},
+    {"template": "a", "plural": 5, "values": {"n": 1}},
+    {"template": "{n}", "plural": "{n}s", "values": {"n": "1"}},
+    {"template": "{x}", "values": {"x": 10**400}},
+    {"template": "{x}", "values": {"x": ["a" * 100] * 1000}},
+    {"template": "a" * 100_000, "values": {}},
+    {"template": "{x}" * 5_000, "values": {"x": "a" * 5_000}},
+    5,
+    None,
+    ["a"],
+]
+
+
+@pytest.mark.parametrize("record", HOSTILE, ids=lambda record: str(record)[:60])
+def test_a_record_that_is_no_message_is_refused(record):
+    with pytest.raises(ValueError):
+        message_from_record(record)
+
+
+def test_a_record_is_not_nested_without_end():
+    record = "end"
+    for _ in range(50):
+        record = {"template": "{x}", "values": {"x": record}}
+    with pytest.raises(ValueError):
+        message_from_record(record)
+
+
+def test_values_that_do_not_fit_the_translation_leave_the_sentence_in_english(french):
+    known = next(str(one.id) for one in FRENCH if isinstance(one.id, str) and "{n:,}" in str(one.id) and one.string)
+    message = message_from_record(
         {
-            "Odd films: {listed}.": "Clichés étranges : {listed}.",
-            "{n} turned over": "{n} retournés",
-            "all dark": "noirs",
+            "template": known.replace("{n:,}", "{n}"),
+            "values": {"n": "many", **dict.fromkeys(template_fields(known) - {"n"}, 1)},
         }
     )
-    assert found.told("Odd films: 3 turned over, all dark.") == "Clichés étranges : 3 retournés, noirs."
-    assert found.told("Odd films: 3 turned, Ann.") == "Odd films: 3 turned, Ann."
-
-
-FREE_TEXTS = [
-    "children; 40 % of them",
-    "40 % of them",
-    "at most 18 years old",
-    "head of ward, half of them, all adults",
-    "adults, test 5, val 3",
-    "Not measured: anything but the PA view",
-    "the border of two wards to the north",
-    "patients of Dr Small; validation split by hand",
-    "1 film of each patient, turned",
-]
-"""What people type of whom a dataset shows, with words in it that the engine says as well."""
-
-
-@pytest.mark.parametrize("text", FREE_TEXTS)
-def test_what_people_typed_comes_back_as_they_typed_it(french, text):
-    note = f"Trained on: {text}. It knows nothing of other patients."
-    assert told(note) == f"Entraîné sur{WIDE}: {text}. Il ne sait rien d'autres patients."
-    assert told_whole(text) == text
-
-
-@pytest.mark.parametrize("text", [text for text in FREE_TEXTS if text != "40 % of them"])
-def test_a_pattern_of_few_letters_takes_no_typed_text_apart(french, text):
-    assert told(text) == text
-
-
-def test_whole_messages_are_told_also_where_people_may_type(french):
-    drawings = "drawings, no patients and no medical meaning"
-    assert told_whole(drawings) == "dessins, aucun patient et aucune signification médicale"
-    assert told_whole(f"{drawings}, and more") == f"{drawings}, and more"
-    with speaking("en"):
-        assert told_whole(drawings) == drawings
-
-
-def test_numbers_in_scientific_form_are_told(catalogue):
-    found = catalogue({"The learning rate {rate} is far below {usual}.": "Le taux {rate} est inférieur à {usual}."})
-    told_so = found.told("The learning rate 2.5e-05 is far below 1e-04.")
-    assert told_so == "Le taux 2,5e-05 est inférieur à 1e-04."
-    assert found.told("The learning rate 1.5ee5 is far below 1.0-e4.").endswith("1.5ee5 est inférieur à 1.0-e4.")
+    assert translate(message) == str(message)
 
 
 def test_what_is_no_number_is_written_as_a_dash(french):
@@ -260,7 +324,7 @@ def test_what_is_no_number_is_written_as_a_dash(french):
 def test_every_usual_class_has_french_words_within_a_sentence(french):
     for name in CLASS_NAMES:
         for spelt in (name, name.upper(), name.lower().replace(" ", "_")):
-            assert told(condition_of(spelt)) != condition_of(spelt), spelt
+            assert translate(condition_of(spelt)) != condition_of(spelt), spelt
             assert nice(spelt) == tr(name), spelt
 
 
@@ -275,33 +339,6 @@ def test_usual_classes_keep_their_spelling_in_english():
     assert [nice(name) for name in ("Lung_Opacity", "PLEURAL_EFFUSION", "covid pneumonia")] == [
         "Lung Opacity", "Pleural effusion", "Covid pneumonia",
     ]  # fmt: skip
-
-
-def test_sentences_in_a_row_are_told_one_by_one(catalogue):
-    said = {"It is {what} now.": "C'est {what}.", "{name} is damaged.": "{name} est abîmé.", "Stop it.": "Arrêtez."}
-    found = catalogue(said)
-    assert found.told("It is late now. Stop it.") == "C'est late. Arrêtez."
-    assert found.told("Stop it. a.hdf5 is damaged.") == "Stop it. a.hdf5 est abîmé."
-    assert found.told("Stop it. A.hdf5 is damaged.\nStop it.") == "Arrêtez. A.hdf5 est abîmé.\nArrêtez."
-    assert found.told("Stop it. Who is there? It is me now.") == "Arrêtez. Who is there? C'est me."
-
-
-def test_a_value_may_hold_sentences_where_nothing_else_fits(catalogue):
-    found = catalogue({"Trained on: {who}. It knows nobody else.": "Appris : {who}. Rien d'autre."})
-    assert (
-        found.told("Trained on: Adults. One house. It knows nobody else.")
-        == "Appris : Adults. One house. Rien d'autre."
-    )
-
-
-def test_an_unknown_sentence_is_looked_for_in_a_moment():
-    """Not timed: no pattern is tried on a sentence that lacks its longest piece of text."""
-    tried = []
-    found = Catalogue("fr")
-    sentence = "Quite another sentence, which nobody ever wrote in the engine, goes on and on for so long. " * 3
-    for pattern in found._patterns:
-        tried += [pattern] if pattern.longest in sentence else []
-    assert len(tried) < len(found._patterns) / 10
 
 
 # ---------------------------------------------------------------- the catalogue
@@ -322,16 +359,11 @@ def test_the_catalogue_holds_what_the_source_holds_and_nothing_else():
         assert {file for file, _ in known.locations} == {file for file, _ in message.locations}, message.id
 
 
-def test_what_is_compared_printed_or_written_into_a_document_is_no_message():
-    known = {str(message.id) for message in FRENCH}
-    assert not known & {"FOR PROCESSING", "default: all", "Measured on {values}.", "  {what}: {value}"}
-
-
 def test_translations_hold_the_values_of_their_messages_and_no_others():
     for message in filter(all_said, FRENCH):
-        known = set().union(*map(fields, identities(message)))
+        known = set().union(*map(template_fields, identities(message)))
         for text in strings(message):
-            assert fields(text) <= known, message.id
+            assert template_fields(text) <= known, message.id
 
 
 def test_forms_for_one_and_for_many_hold_the_number():
@@ -340,7 +372,7 @@ def test_forms_for_one_and_for_many_hold_the_number():
     for message in plural:
         assert len(strings(message)) == 2, message.id
         for english, text in zip(message.id, strings(message), strict=True):
-            assert "n" in fields(text) or "n" not in fields(english), message.id
+            assert "n" in template_fields(text) or "n" not in template_fields(english), message.id
 
 
 def all_said(message):
@@ -382,17 +414,6 @@ def test_french_has_no_english_words():
     assert not wrong
 
 
-def test_no_message_of_the_engine_hides_another(french):
-    """Each, filled with values that mean nothing, comes out as its own translation."""
-    wrong = []
-    for message in engine_messages():
-        values = {name: str(100 + i) for i, name in enumerate(sorted(fields(message.id)))}
-        said, expected = message.id.format(**values), message.string.format(**values)
-        if told(said) != expected:
-            wrong.append((said, told(said), expected))
-    assert not wrong, "\n".join(map(str, wrong))
-
-
 # ---------------------------------------------------------------- the source
 
 
@@ -410,8 +431,9 @@ def test_what_is_told_is_a_literal_or_was_marked(file):
         choices = list(branches(call.args[0]))
         named = all(isinstance(item, ast.Name | ast.Attribute | ast.Subscript | ast.Call) for item in choices)
         assert named or isinstance(call.args[0], ast.Constant), ast.unparse(call)
-    for call in calls(tree, ("trn", "marked")):
-        assert all(isinstance(item, ast.Constant) for item in call.args[:2]), ast.unparse(call)
+    for call in calls(tree, ("trn", "say_plural", "say", "N_")):
+        literals = call.args[:2]
+        assert all(isinstance(item, ast.Constant) for item in literals), ast.unparse(call)
 
 
 def branches(node):
@@ -485,14 +507,14 @@ def texts_unmarked(file):
 
 @pytest.mark.parametrize("file", CARDS, ids=lambda file: file.parent.name)
 def test_the_cards_of_the_shipped_models_are_told_in_french(french, file):
-    card = json.loads(file.read_text(encoding="utf-8"))
+    card = load_json(file.read_text(encoding="utf-8"))
     said = [*card["notes"], card["dataset"]["population"], card["dataset"]["licence"]]
     said += [item[name] for item in card["dataset"]["audit"] for name in ("title", "sentence")]
     said += [row[name] for row in card["trust"]["rows"] for name in ("what", "value", "aim")]
     said += [card["threshold"]["chosen"]] if card["threshold"] else []
     assert len(said) > 100
     names = ["Guangzhou Women and Children's Medical Center", "CC BY", "covid19-image-dataset", *card["classes"]]
-    assert english_left(map(told, filter(None, said)), but=names) == []
+    assert english_left(map(translate, filter(None, said)), but=names) == []
 
 
 # ---------------------------------------------------------------- the reader's choice
@@ -578,11 +600,11 @@ def test_what_was_chosen_stays_chosen_in_the_other_language():
     app.slider("slider").set_value(2.5)
     app.text_input("text").set_value("0,5").run()
     for before, code in pairwise(("en", "fr", "en", "fr")):
-        with speaking(before):  # a browser says which choice it means by the words that it shows
+        with use_language(before):  # a browser says which choice it means by the words that it shows
             app.button_group(CHOICE).set_value(code).run()
         boxes = (app.selectbox("one"), app.radio("two"), app.multiselect("many"), app.select_slider("slid"))
         assert all(box.proto.set_value for box in boxes)  # so that it says it by other words from now on
-        with speaking(code):
+        with use_language(code):
             app.button("again").click().run()
         chosen = [app.session_state[key] for key in ("one", "two", "many", "slid", "pills")]
         assert chosen == [2, 2, [2, 3], 2, 3]

@@ -52,7 +52,7 @@ GRAIN = 0.01
 
 BATCH = 16
 
-_BASELINES = {N_("Random"): "random", N_("Centre"): "centre", "Another scan": "another"}
+_BASELINES = {N_("Random"): "random", N_("Centre"): "centre", N_("Another scan"): "another"}
 
 _NEIGHBOURS = np.array([[1, 2, 1], [2, 0, 2], [1, 2, 1]], np.float32) / 12
 _SWEEPS, _COARSE = 5, 800

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from xrai.language import N_
+
 HIDDEN_BORDER = 0.125
 """The share of a side that the border is broad which is hidden: letters, shoulders and the edge of the film."""
 
@@ -70,7 +72,7 @@ SHIFTS: dict[str, Callable[[Tensor], Tensor]] = {
     "wider": lambda greys: stretched(greys, 1.2),
     "narrower": lambda greys: stretched(greys, 1 / 1.2),
     "higher": lambda greys: shifted(greys, down=-0.04),
-    "border hidden": without_border,
+    N_("border hidden"): without_border,
     "brighter": lambda greys: brighter(greys, 0.1),
     "darker": lambda greys: brighter(greys, -0.1),
     "grainy": grainy,

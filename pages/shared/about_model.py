@@ -9,7 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from pages.shared.calls import called_from, has_moved, then_called, told_threshold
-from pages.shared.words import listed, nice, percent, plain, span
+from pages.shared.words import in_words, listed, nice, percent, plain, span
 from xrai.checkpoint import Card
 from xrai.language import N_, tr, translate
 from xrai.sources import SPLIT_NAMES
@@ -115,7 +115,7 @@ def _data(card: Card) -> None:
     st.markdown(tr("**What a check of its training data found**"))
     for item in found:
         icon = ":material/error:" if item["severity"] == "serious" else ":material/info:"
-        title, sentence = (plain(translate(str(item[name]))) for name in ("title", "sentence"))
+        title, sentence = (plain(in_words(item[name])) for name in ("title", "sentence"))
         st.markdown(f"- {icon} {tr('{title}: {sentence}', title=title, sentence=sentence)}")
     if not found:
         st.markdown(f"- {tr('Nothing that would mislead.')}")
@@ -129,7 +129,7 @@ def _trust(card: Card) -> None:
         if then := _trusted_with(card):
             st.markdown(plain(f"{tr('That was with {what}.', what=listed(then))} {_in_force(card)}"))
         names = {"what": tr("What"), "value": tr("Measured"), "aim": tr("Aim")}
-        table = [{name: translate(str(row[item])) for item, name in names.items()} for row in rows]
+        table = [{name: in_words(row[item]) for item, name in names.items()} for row in rows]
         st.dataframe(pd.DataFrame(table), hide_index=True, row_height=36)
 
 

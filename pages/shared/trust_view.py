@@ -17,12 +17,12 @@ from pages.shared.datasets import own_dataset
 from pages.shared.jobs import say_how_it_ended, watch
 from pages.shared.page import remembered, stated_errors
 from pages.shared.results import with_interval
-from pages.shared.words import between, interval_line, measure, nice_names, plain, scans, written
+from pages.shared.words import between, in_words, interval_line, measure, nice_names, plain, scans, written
 from xrai import jobs
 from xrai.calibration import Doubt
 from xrai.checkpoint import Card, Checkpoint
 from xrai.figures import captioned, reliability_figure
-from xrai.language import N_, tr, translate
+from xrai.language import N_, tr
 from xrai.measurements import Measurement
 from xrai.models import check_model
 
@@ -316,7 +316,7 @@ def _progress(job: jobs.Job, status: jobs.Status) -> None:
     steps = [record for record in known if record["kind"] == "ready"]
     if steps:
         last = steps[-1]
-        words = tr("Calibrating: {what}", what=plain(translate(str(last["what"]))))
+        words = tr("Calibrating: {what}", what=plain(in_words(last["what"])))
         st.progress(min(last["done"] / max(last["total"], 1), 1.0), text=words)
     else:
         st.progress(0.0, text=tr("Starting to calibrate: loading what it needs takes about ten seconds…"))

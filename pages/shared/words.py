@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from xrai.calibration import usual_name
-from xrai.language import ENGLISH, N_, language, number, tr, trn
+from xrai.language import ENGLISH, N_, language, number, tr, translate, trn
 
 ACRONYMS = {"COVID", "COVID-19", "TB", "COPD", "ARDS", "SARS", "MERS", "RSV", "ILD"}
 
@@ -32,6 +32,11 @@ def plain(text: str) -> str:
 def whole(text: str) -> str:
     """Text without halves of characters, which a file's name or a card may hold and no browser can show."""
     return text.encode("utf-8", "backslashreplace").decode()
+
+
+def in_words(value: Any) -> str:
+    """A value of a record, such as a card's, in the reader's language: a message translated, anything else as text."""
+    return translate(value if isinstance(value, str) else str(value))
 
 
 def harmless(value: Any) -> Any:

@@ -12,13 +12,13 @@ from xrai.language import N_, say
 
 # The turns to the left and the inversion that make the picture right.
 _CHANGES = {
-    "turned 90° left": (1, False),
-    "turned 180°": (2, False),
-    "turned 90° right": (3, False),
-    "inverted": (0, True),
-    "inverted and turned 90° left": (1, True),
-    "inverted and turned 180°": (2, True),
-    "inverted and turned 90° right": (3, True),
+    N_("turned 90° left"): (1, False),
+    N_("turned 180°"): (2, False),
+    N_("turned 90° right"): (3, False),
+    N_("inverted"): (0, True),
+    N_("inverted and turned 90° left"): (1, True),
+    N_("inverted and turned 180°"): (2, True),
+    N_("inverted and turned 90° right"): (3, True),
 }
 MENDS = tuple(_CHANGES)
 """The changes that a gate may propose."""

@@ -1,15 +1,17 @@
 """Bring the catalogues up to date with the source: `python -m xrai.language.messages`.
 
-Babel extracts the literals in calls of `tr`, `trn`, `say`, `say_plural` and `N_`.
+Babel extracts the literals in calls of `tr`, `trn`, `say`, `say_plural` and `N_`. Its own extractor for Python reads
+tokens and misses calls within f-strings and within other calls, so it is given one that reads the syntax tree.
 """
 
 from __future__ import annotations
 
+import ast
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import IO, Any, TypeAlias
 
 from babel.messages.catalog import Catalog
 from babel.messages.extract import extract_from_file
@@ -23,7 +25,8 @@ Identity: TypeAlias = str | tuple[str, ...]
 """The English text of a message; for a plural, that for one and that for many."""
 
 PROJECT = Path(xrai.__file__).resolve().parents[1]
-KEYWORDS: dict[str, Any] = {"tr": None, "trn": (1, 2), "say": None, "say_plural": (1, 2), "N_": None}
+KEYWORDS: dict[str, Any] = {"tr": (1,), "trn": (1, 2), "say": (1,), "say_plural": (1, 2), "N_": (1,)}
+"""Functions and the positions of the messages among their arguments."""
 PARTS = ("streamlit_app.py", "pages", "xrai", "benchmarks/trust.py")
 WITHOUT = ("xrai/cli", "xrai/language", "xrai/core/language", "xrai/__main__.py")
 """Not translated: what the command line prints."""
@@ -84,8 +87,23 @@ def _order(item: tuple[Identity, list[str]]) -> tuple[list[str], str]:
     return files, identity if isinstance(identity, str) else identity[0]
 
 
+def extract_python(
+    file: IO[bytes], keywords: Mapping[str, Any], comment_tags: Iterable[str], options: Mapping[str, Any]
+) -> Iterator[tuple[int, str, str | tuple[str | None, ...], list[str]]]:
+    """An extraction method of Babel: line, function, literal arguments and comments of each call of a keyword."""
+    for node in ast.walk(ast.parse(file.read())):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in keywords:
+            texts = tuple(_literal(argument) for argument in node.args)
+            if texts and texts[0]:
+                yield node.lineno, node.func.id, texts if len(texts) > 1 else texts[0], []
+
+
+def _literal(node: ast.expr) -> str | None:
+    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else None
+
+
 def _extracted(file: Path) -> Iterator[Identity]:
-    for _, found, _, _ in extract_from_file("python", str(file), keywords=KEYWORDS):
+    for _, found, _, _ in extract_from_file(extract_python, file, keywords=KEYWORDS):
         identity = tuple(found) if isinstance(found, tuple | list) else found
         if _needs_translation(_text(identity)):
             yield identity
