@@ -192,9 +192,10 @@ def answers(bench: Bench, behind: dict[str, Any]) -> Iterator[Row]:
         )  # fmt: skip
         for name, of_class in zip(classes, told["per_class"], strict=True):
             yield Row(
-                say("{words}: {name} with a wrong firm answer", words=words, name=name), share(of_class["wrong"], of_class["wrong_interval"]),
+                say("{words}: {name} with a wrong firm answer", words=words, name=name),
+                share(of_class["wrong"], of_class["wrong_interval"]),
                 say("at most {alpha:.1f} %", alpha=100 * card.doubt.alpha) if card.doubt else "",
-            )  # fmt: skip
+            )
 
 
 def reported(card: Card, found: Mapping[str, Any]) -> dict[str, Any]:
@@ -218,8 +219,14 @@ def threshold_rows(bench: Bench, splits: Mapping[str, Mapping[str, Any]], goal: 
         alarms = 1 - found["per_class"][first]["recall"]
         yield Row(
             say("{told}: threshold to {words}", told=told, words=words),
-            say("{x:.1f} in 100 of {second} missed, {x2:.1f} in 100 of {first} false alarms", x=100 * missed, second=second, x2=100 * alarms, first=first),
-        )  # fmt: skip
+            say(
+                "{x:.1f} in 100 of {second} missed, {x2:.1f} in 100 of {first} false alarms",
+                x=100 * missed,
+                second=second,
+                x2=100 * alarms,
+                first=first,
+            ),
+        )
 
 
 def calibration_error(found: Mapping[str, Any]) -> str:

@@ -224,10 +224,17 @@ def test_joined_messages_are_translated_one_by_one(french):
     assert join_messages([]) == ""
 
 
-@pytest.mark.parametrize("again", [copy.copy, copy.deepcopy, lambda message: pickle.loads(pickle.dumps(message)),
-                                   lambda message: message_from_record(json.loads(json.dumps(message.to_record()))),
-                                   lambda message: load_json(dump_json({"a": [message]}))["a"][0],
-                                   lambda message: Model.model_validate_json(Model(text=message).model_dump_json()).text])  # fmt: skip
+@pytest.mark.parametrize(
+    "again",
+    [
+        copy.copy,
+        copy.deepcopy,
+        lambda message: pickle.loads(pickle.dumps(message)),
+        lambda message: message_from_record(json.loads(json.dumps(message.to_record()))),
+        lambda message: load_json(dump_json({"a": [message]}))["a"][0],
+        lambda message: Model.model_validate_json(Model(text=message).model_dump_json()).text,
+    ],
+)
 def test_a_message_survives(again):
     before = example()
     after = again(before)

@@ -443,7 +443,8 @@ def open_checkpoint(name: str) -> Checkpoint:
     if name.casefold() == DEFAULT:
         raise CheckpointError(
             say(
-                "“{name}” cannot be a model's name because the file that names the default model has it: choose another.",
+                "“{name}” cannot be a model's name because the file that names the default model has it: choose "
+                "another.",
                 name=name,
             )
         )

@@ -119,7 +119,8 @@ class TrainConfig:
     members: int = _option(
         1,
         N_(
-            "ResNets only, and not from imagenet: how many networks learn side by side and answer together, by the mean of "
+            "ResNets only, and not from imagenet: how many networks learn side by side and answer together, by the "
+            "mean of "
             "their answers; more are steadier and slower"
         ),
         low=1,
@@ -144,7 +145,8 @@ class TrainConfig:
     head_epochs: int = _option(
         0,
         N_(
-            "when it starts from learned weights: epochs at first in which only its dense end learns, and the filters rest"
+            "when it starts from learned weights: epochs at first in which only its dense end learns, and the "
+            "filters rest"
         ),
         low=0,
         high=999,
@@ -185,7 +187,8 @@ class TrainConfig:
     greys: str = _option(
         "set",
         N_(
-            "what greys are measured against: the mean and spread of all training scans (set), or each scan's own (scan), "
+            "what greys are measured against: the mean and spread of all training scans (set), or each scan's own "
+            "(scan), "
             "so that lighter, darker and flatter exposures look alike to the network"
         ),
         choices=("set", "scan"),
@@ -199,7 +202,8 @@ class TrainConfig:
     border: float = _option(
         0.0,
         N_(
-            "how often a border is blanked out, up to a sixth of the side at each edge, so that letters, shoulders and the "
+            "how often a border is blanked out, up to a sixth of the side at each edge, so that letters, shoulders "
+            "and the "
             "film's edge do not decide"
         ),
         low=0,
@@ -214,7 +218,8 @@ class TrainConfig:
     borrow: float = _option(
         0.0,
         N_(
-            "how often a scan takes the exposure of another one and, drawn anew each time, just as often its sharpness, "
+            "how often a scan takes the exposure of another one and, drawn anew each time, just as often its "
+            "sharpness, "
             "its border and its broad shading, so that none of these decides by itself"
         ),
         low=0,
@@ -223,7 +228,8 @@ class TrainConfig:
     stretch: float = _option(
         0.0,
         N_(
-            "how often a scan is made wider or narrower, up to one and a half times: all are squeezed into squares, and "
+            "how often a scan is made wider or narrower, up to one and a half times: all are squeezed into squares, "
+            "and "
             "the format that their films had is not to decide"
         ),
         low=0,
@@ -237,7 +243,8 @@ class TrainConfig:
     keep: str = _option(
         "auc",
         N_(
-            "which epoch's weights are kept: that with the best validation AUC, that with the lowest validation loss, or "
+            "which epoch's weights are kept: that with the best validation AUC, that with the lowest validation "
+            "loss, or "
             "the last one, which is steadier where validation scans are few"
         ),
         choices=("auc", "loss", "last"),
@@ -393,7 +400,8 @@ class TrainConfig:
         if self.members > 1 and not concerns("members", self.network):
             raise SettingsError(
                 say(
-                    "Only ResNets can learn several side by side: choose one of them as the network, or set “members” to 1."
+                    "Only ResNets can learn several side by side: choose one of them as the network, or set "
+                    "“members” to 1."
                 )
             )
         if self.members > 1 and self.weights == IMAGENET:

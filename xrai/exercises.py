@@ -162,7 +162,8 @@ def learned_by_heart_from(epoch: int, turning: int) -> Answer:
         return Answer(
             True,
             say(
-                "Validation loss is lowest at epoch {turning}; from there on only training loss falls: learned by heart.",
+                "Validation loss is lowest at epoch {turning}; from there on only training loss falls: learned by "
+                "heart.",
                 turning=turning,
             ),
         )

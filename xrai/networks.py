@@ -345,7 +345,8 @@ def _load_imagenet(backbone: nn.Module, name: str, folder: Path) -> None:
     except Exception as error:  # a damaged file raises whatever its broken bytes lead to
         raise WeightsError(
             say(
-                "The ImageNet weights file {file} cannot be used, probably because it is damaged or of another network: "
+                "The ImageNet weights file {file} cannot be used, probably because it is damaged or of another "
+                "network: "
                 "delete it so that it is downloaded again, or choose “scratch”.",
                 file=file,
             )

@@ -56,7 +56,8 @@ def source_roots() -> list[Path]:
     if not isinstance(listed, list) or not all(isinstance(item, str) for item in listed):
         raise SettingsError(
             say(
-                "In {file}, source_roots must be a list of folders, such as source_roots = ['D:/scans']: please mend it.",
+                "In {file}, source_roots must be a list of folders, such as source_roots = ['D:/scans']: please "
+                "mend it.",
                 file=file,
             )
         )

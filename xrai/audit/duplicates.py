@@ -76,7 +76,8 @@ def _conflicts(look: Look, groups: list[Group]) -> Finding:
             scans=scans(len(rows)),
         ),
         say(
-            "Ask a radiologist which is right. Until then take all of them out, for nobody can say which label to learn."
+            "Ask a radiologist which is right. Until then take all of them out, for nobody can say which label to "
+            "learn."
         ),
         {"groups": len(groups), "scans": len(rows)},
         tuple(groups),

@@ -67,7 +67,7 @@ def _finding(reasons: dict[int, str]) -> Finding:
 
 def _listed(counts: Counter[str]) -> str:
     """Such as “2 turned, 1 inverted”."""
-    words = {
+    words: dict[str, str] = {
         _INVERTED: say("{counts:,} inverted", counts=counts[_INVERTED]),
         _TURNED: say("{counts:,} turned", counts=counts[_TURNED]),
         _UNLIKE: say("{counts:,} unlike the others", counts=counts[_UNLIKE]),

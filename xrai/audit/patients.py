@@ -43,7 +43,8 @@ def _leak(look: Look, groups: list[tuple[int, ...]]) -> Finding:
         say("Patients in more than one split"),
         say("{patients} ({scans}) stand in more than one split.", patients=patients(len(groups)), scans=scans(n_scans)),
         say(
-            "A model knows these patients before it is measured on them, so that its figures flatter it. Take their scans "
+            "A model knows these patients before it is measured on them, so that its figures flatter it. Take their "
+            "scans "
             "out of the earlier split, or give the scans without splits: they are then drawn by patient."
         ),
         {"patients": len(groups), "scans": n_scans},

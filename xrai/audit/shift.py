@@ -40,7 +40,8 @@ def _finding(name: str, found: Guess | None) -> Finding:
             "notable",
             say("Shift of “{name}” not measured", name=name),
             say(
-                "Whether “{name}” looks different in the test cannot be said: a split has fewer than two of its patients.",
+                "Whether “{name}” looks different in the test cannot be said: a split has fewer than two of its "
+                "patients.",
                 name=name,
             ),
             say("Add scans of more patients."),
@@ -67,7 +68,8 @@ def _finding(name: str, found: Guess | None) -> Finding:
         ),
         say(
             "Figures on validation then flatter the model, and a threshold chosen there may call “{name}” more or less "
-            "often than it promised. Leave a margin, do not move the threshold on the test, and expect the same step again "
+            "often than it promised. Leave a margin, do not move the threshold on the test, and expect the same "
+            "step again "
             "in another hospital.",
             name=name,
         ),

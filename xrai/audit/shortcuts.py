@@ -26,18 +26,21 @@ _TITLES = {
 _ADVICE = {
     "shortcut-border": N_(
         "A model can score well by what lies round the chest: collimation, markers, how the patient was "
-        "placed, the machine. Do not trust its figures elsewhere before it was measured on films of another hospital; look "
+        "placed, the machine. Do not trust its figures elsewhere before it was measured on films of another "
+        "hospital; look "
         "whether its heatmaps lie in the lungs."
     ),
     "shortcut-file-facts": N_(
         "The classes were collected or saved in different ways, and a model may learn the source "
-        "instead of the disease. Collect both classes from one source and period and save them alike; figures on this set "
+        "instead of the disease. Collect both classes from one source and period and save them alike; figures on "
+        "this set "
         "say little of another. Films are squeezed into squares: where one class came wider than the other, let scans "
         "change their width while a model learns (stretch)."
     ),
     "shortcut-thumbnail": N_(
         "A thumbnail still shows the lungs in coarse form, so this warns less than the border or the "
-        "file facts do: an opacity shows in it, but so do age, position and exposure. A large network must do better than "
+        "file facts do: an opacity shows in it, but so do age, position and exposure. A large network must do "
+        "better than "
         "this to be worth its while."
     ),
 }
@@ -87,7 +90,8 @@ def _finding(kind: str, found: Guess | None) -> Finding:
             "notable",
             say("Not measured: {title}", title=title),
             say(
-                "Whether {what} gives the class away cannot be said: a class has fewer than two patients to learn from.",
+                "Whether {what} gives the class away cannot be said: a class has fewer than two patients to learn "
+                "from.",
                 what=what,
             ),
             say("Add scans of more patients."),

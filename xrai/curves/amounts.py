@@ -92,10 +92,16 @@ def class_shares(run: Run) -> list[Finding]:
         x2=100 * accuracy,
     )
     found = Finding(
-        "imbalance", "fine", say("Uneven classes, no harm seen"), sentence, chart="accuracy",
-        at=(int(run.history.epochs[place]), share), line=share, label=say("Always calling “{most}”: {x:.0f} %", most=most, x=100 * share),
+        "imbalance",
+        "fine",
+        say("Uneven classes, no harm seen"),
+        sentence,
+        chart="accuracy",
+        at=(int(run.history.epochs[place]), share),
+        line=share,
+        label=say("Always calling “{most}”: {x:.0f} %", most=most, x=100 * share),
         numbers={"training": train, "share": share, "accuracy": accuracy},
-    )  # fmt: skip
+    )
     return [_no_better(run, found, place, most, uneven) or _unbalanced(run, found, uneven) or found]
 
 

@@ -240,10 +240,17 @@ def _by_heart(run: Run, turn: int) -> Finding:
     ]
     changes, advice = _against_heart(run, worse=late and not _ranks_as_before(run, turn))
     return Finding(
-        "overfitting", "serious" if late else "notable", say("Overfitting from epoch {first}", first=first), join_messages(said), advice,
-        "loss", (first, last), (first, float(smooth(history.val_loss)[turn])), changes=changes,
+        "overfitting",
+        "serious" if late else "notable",
+        say("Overfitting from epoch {first}", first=first),
+        join_messages(said),
+        advice,
+        "loss",
+        (first, last),
+        (first, float(smooth(history.val_loss)[turn])),
+        changes=changes,
         numbers={"epoch": first, "train": train, "val": val},
-    )  # fmt: skip
+    )
 
 
 def _ranking(run: Run, turn: int) -> list[str]:

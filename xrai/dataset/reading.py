@@ -257,7 +257,7 @@ def _attributes(file: h5py.File) -> dict[str, Any]:
     return {name: value.decode() if isinstance(value, bytes) else value for name, value in file.attrs.items()}
 
 
-def _messages(attributes: Mapping[str, Any]) -> dict[str, Message]:
+def _messages(attributes: Mapping[str, Any]) -> dict[str, str]:
     """The messages that the file keeps, by their English sentences; older files have none."""
     messages = load_json(attributes.get("messages", "[]"))
     if not isinstance(messages, list) or not all(isinstance(item, Message) for item in messages):

@@ -24,8 +24,8 @@ from xrai.language.translation import tr, translate, trn
 __all__ = [
     "ENGLISH",
     "LANGUAGES",
-    "Message",
     "N_",
+    "Message",
     "Value",
     "dump_json",
     "join_messages",

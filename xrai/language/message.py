@@ -19,7 +19,7 @@ from string import Formatter
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
-Value: TypeAlias = "str | int | float | bool | None | tuple[Value, ...]"
+Value: TypeAlias = "str | int | float | bool | tuple[Value, ...] | None"
 """A value of a message; a str may be a `Message`, which is translated in turn."""
 
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")

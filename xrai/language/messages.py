@@ -9,9 +9,9 @@ from __future__ import annotations
 import ast
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import IO, Any, TypeAlias
+from typing import Any, TypeAlias
 
 from babel.messages.catalog import Catalog
 from babel.messages.extract import extract_from_file
@@ -84,12 +84,12 @@ def main() -> int:
 
 def _order(item: tuple[Identity, list[str]]) -> tuple[list[str], str]:
     identity, files = item
-    return files, identity if isinstance(identity, str) else identity[0]
+    return files, _text(identity)
 
 
 def extract_python(
-    file: IO[bytes], keywords: Mapping[str, Any], comment_tags: Iterable[str], options: Mapping[str, Any]
-) -> Iterator[tuple[int, str, str | tuple[str | None, ...], list[str]]]:
+    file: Any, keywords: Mapping[str, Any], comment_tags: Collection[str], options: Mapping[str, Any]
+) -> Iterator[tuple[int, str, Any, list[str]]]:
     """An extraction method of Babel: line, function, literal arguments and comments of each call of a keyword."""
     for node in ast.walk(ast.parse(file.read())):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in keywords:
@@ -104,7 +104,7 @@ def _literal(node: ast.expr) -> str | None:
 
 def _extracted(file: Path) -> Iterator[Identity]:
     for _, found, _, _ in extract_from_file(extract_python, file, keywords=KEYWORDS):
-        identity = tuple(found) if isinstance(found, tuple | list) else found
+        identity = found if isinstance(found, str) else (str(found[0]), str(found[1]))
         if _needs_translation(_text(identity)):
             yield identity
 

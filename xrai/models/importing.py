@@ -180,7 +180,8 @@ def _chunks(archive: zipfile.ZipFile, info: zipfile.ZipInfo, shown: str) -> Iter
     except Exception as error:  # zlib.error and lzma.LZMAError share no base but this
         raise CheckpointError(
             say(
-                "{shown} is damaged, probably because its upload or download broke off: copy it or export the model again.",
+                "{shown} is damaged, probably because its upload or download broke off: copy it or export the model "
+                "again.",
                 shown=shown,
             )
         ) from error

@@ -60,7 +60,8 @@ def read_scan(source: Path | str | bytes, *, min_side: int | None = None) -> Sca
     except Exception:
         raise ScanError(
             say(
-                "The {form} file cannot be decoded, probably because it is damaged or was cut short while being copied: "
+                "The {form} file cannot be decoded, probably because it is damaged or was cut short while being "
+                "copied: "
                 "copy or export it again.",
                 form=form,
             )
