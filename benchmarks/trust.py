@@ -183,7 +183,8 @@ def answers(bench: Bench, behind: dict[str, Any]) -> Iterator[Row]:
             continue
         goal = split == "test" and card.threshold
         yield Row(
-            say("{words}: scans that get a firm answer", words=words), share(told["answered"], told["answered_interval"]),
+            say("{words}: scans that get a firm answer", words=words),
+            share(told["answered"], told["answered_interval"]),
             say("at least 85 %") if goal else "",
         )  # fmt: skip
         yield Row(

@@ -429,7 +429,7 @@ def test_every_advice_names_settings_as_train_names_them_and_changes_only_those(
         for node in ast.walk(ast.parse(inspect.getsource(module)))
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and "Prechelt" not in node.value
     ]
-    named = {name for text in texts for name in re.findall(r"“([^“”]+)”", text)}
+    named = {name for text in texts for name in re.findall(r"“([^“”{}]+)”", text)}
     assert {"Learning rate", "Epochs", "Dropout"} <= named <= labels
 
 

@@ -17,7 +17,7 @@ from xrai.audit.looking import look_over
 from xrai.audit.odd import _finding as odd
 from xrai.cli import main
 from xrai.dataset import BuildConfig, build_dataset, open_dataset
-from xrai.language import translate, use_language
+from xrai.language import say, translate, use_language
 from xrai.phantoms import draw_thorax
 from xrai.records import append_record, write_json
 from xrai.settings import data_dir, inbox_dir
@@ -153,8 +153,12 @@ def test_kaggle(home, chosen):
     app = choose(opened(), "Kaggle")
     app.radio(key="dataset_kaggle").set_value(chosen.handle).run()
     checked(app, chosen.handle, "Guangzhou Women and Children's Medical Center")
-    note_job(jobs.download_folder(KAGGLE + chosen.handle), "starting", title=f"Download of {chosen.handle}",
-             details={"arguments": ["look", KAGGLE + chosen.handle]})  # fmt: skip
+    note_job(
+        jobs.download_folder(KAGGLE + chosen.handle),
+        "starting",
+        title=jobs.download_title(KAGGLE + chosen.handle),
+        details={"arguments": ["look", KAGGLE + chosen.handle]},
+    )
     assert f"En cours : Téléchargement de {chosen.handle}" in said(checked(app.run(), chosen.handle))
 
 
@@ -191,9 +195,16 @@ def test_a_build_under_way(home, skipped):
 
 @pytest.mark.parametrize("status", ["failed", "interrupted", "stopped"])
 def test_a_build_that_came_to_nothing(home, status):
-    error = "Kaggle cannot be reached for a/b, probably because this machine has no internet: use a folder, a zip or "
-    error += "the practice set, or download it elsewhere and bring it here."
-    noted = {"status": "running" if status == "interrupted" else status, "error": error, "title": "Download of a/b"}
+    error = say(
+        "Kaggle cannot be reached for {handle}, probably because this machine has no internet: "
+        "use a folder, a zip or the practice set, or download it elsewhere and bring it here.",
+        handle="a/b",
+    )
+    noted = {
+        "status": "running" if status == "interrupted" else status,
+        "error": error,
+        "title": jobs.download_title("kaggle:a/b"),
+    }
     note_job(jobs.build_folder(data_dir() / "x.hdf5"), **noted, details={"arguments": ["look", "kaggle:a/b"]})
     assert "Téléchargement de a/b" in said(opened())
 
@@ -253,8 +264,8 @@ def test_a_dataset_not_checked_yet(ward):
 
 @pytest.mark.parametrize("status", ["failed", "stopped", "running"])
 def test_a_check_that_came_to_nothing(ward, status):
-    error = f"The dataset {ward.name} may not be read by this account: check its rights."
-    note_job(jobs.audit_folder(ward), status, error=error, title="Audit of ward")
+    error = say("The dataset {name} may not be read by this account: check its rights.", name=ward.name)
+    note_job(jobs.audit_folder(ward), status, error=error, title=jobs.audit_title(ward))
     opened(dataset_part="Check")
 
 

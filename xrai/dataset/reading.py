@@ -64,7 +64,7 @@ class Dataset:
         )
         self.drawings = bool(attributes["drawings"])
         self._messages = _messages(attributes)
-        self.notes: tuple[str, ...] = tuple(self._messages.get(note, note) for note in json.loads(attributes["notes"]))
+        self.notes: tuple[str, ...] = tuple(self._message(note) for note in json.loads(attributes["notes"]))
         self.versions: dict[str, str] = json.loads(attributes["versions"])
 
     def __enter__(self) -> Self:
@@ -112,9 +112,7 @@ class Dataset:
         """The files that could not be read when the dataset was built."""
         files, reasons = self._text("skipped/file"), self._text("skipped/reason")
         with _stating_damage(self.path):
-            return tuple(
-                Skipped(file, self._messages.get(reason, reason)) for file, reason in zip(files, reasons, strict=True)
-            )
+            return tuple(Skipped(file, self._message(reason)) for file, reason in zip(files, reasons, strict=True))
 
     def facts(self) -> dict[str, np.ndarray]:
         """What the files said of themselves: format, mode, width, height and n_bytes, (N,) each."""
@@ -179,6 +177,10 @@ class Dataset:
         with _stating_damage(self.path):
             stored: Any = self._file[name]
             return stored[()]
+
+    def _message(self, text: str) -> str:
+        """A sentence of the file with its template and values, where the file has them."""
+        return self._messages.get(text, text)
 
     def _text(self, name: str) -> np.ndarray:
         column = self._column(name)
@@ -262,7 +264,8 @@ def _messages(attributes: Mapping[str, Any]) -> dict[str, str]:
     messages = load_json(attributes.get("messages", "[]"))
     if not isinstance(messages, list) or not all(isinstance(item, Message) for item in messages):
         raise ValueError("messages")
-    return {str(item): item for item in messages}
+    known: dict[str, str] = {str(item): item for item in messages}
+    return known
 
 
 def _as_text(values: np.ndarray) -> list[str]:

@@ -88,7 +88,7 @@ def join_messages(parts: Iterable[str], separator: str = " ") -> Message:
     return Message(_escaped(separator).join(f"{{{name}}}" for name in values), values)
 
 
-def N_(text: str) -> Message:  # noqa: N802 -- gettext's usual name
+def N_(text: str) -> str:  # noqa: N802 -- gettext's usual name
     """Mark a literal for translation (`gettext_noop`); `tr(NAME)` or `translate(NAME)` shows it later."""
     return Message(text)
 

@@ -93,9 +93,9 @@ def extract_python(
     """An extraction method of Babel: line, function, literal arguments and comments of each call of a keyword."""
     for node in ast.walk(ast.parse(file.read())):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in keywords:
-            texts = tuple(_literal(argument) for argument in node.args)
-            if texts and texts[0]:
-                yield node.lineno, node.func.id, texts if len(texts) > 1 else texts[0], []
+            texts = [_literal(argument) for argument in node.args]
+            if any(texts[:1]):
+                yield node.lineno, node.func.id, tuple(texts) if len(texts) > 1 else texts[0], []
 
 
 def _literal(node: ast.expr) -> str | None:
@@ -103,7 +103,7 @@ def _literal(node: ast.expr) -> str | None:
 
 
 def _extracted(file: Path) -> Iterator[Identity]:
-    for _, found, _, _ in extract_from_file(extract_python, file, keywords=KEYWORDS):
+    for _, found, _, _ in extract_from_file(extract_python, file, keywords=KEYWORDS):  # type: ignore[arg-type]
         identity = found if isinstance(found, str) else (str(found[0]), str(found[1]))
         if _needs_translation(_text(identity)):
             yield identity
