@@ -24,6 +24,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from benchmarks.faithfulness import measure_heatmaps
 from xrai.audit import audit
 from xrai.calibration import Goal
 from xrai.checkpoint import Card, Checkpoint
@@ -34,7 +35,7 @@ from xrai.diagnosis import Reader
 from xrai.errors import ScanError
 from xrai.evaluation import predict_logits
 from xrai.explanation import answers_and_vectors
-from xrai.faithfulness import STRAY_LIMIT, measure_heatmaps
+from xrai.faithfulness import STRAY_LIMIT
 from xrai.gate import Gate
 from xrai.language import N_, dump_json, say
 from xrai.scans import Scan, read_scan
@@ -42,6 +43,9 @@ from xrai.settings import PROJECT
 from xrai.sources import open_source
 
 DATASETS = {"pneumonia": "chest_xray", "covid19": "covid19"}
+BASELINES = (N_("Random"), N_("Centre"))
+"""Maps that know nothing of the scan, as their rows name them."""
+
 TYPED = N_(
     "Kaggle: pranavraikokte/covid19-image-dataset, licence as stated on its Kaggle page; at least 126 of its normal "
     "and viral films are films of Kermany et al. 2018 (CC BY 4.0)"

@@ -9,7 +9,7 @@ import pytest
 
 PROJECT = Path(__file__).resolve().parent.parent
 FLOORS = [
-    {"errors", "settings", "config", "records", "language"},
+    {"errors", "settings", "config", "records", "language", "labels", "dataset_jobs"},
     {
         "scans", "networks", "preprocessing", "augmentation", "metrics", "figures", "heatmaps", "phantoms", "gate",
         "calibration", "neighbours", "shifts", "convolution", "dense", "borrowing",
@@ -26,7 +26,7 @@ ENGINE = sorted((PROJECT / "xrai").rglob("*.py"))
 SCREENS = [PROJECT / "streamlit_app.py", *sorted((PROJECT / "pages").rglob("*.py"))]
 LIGHT = {
     "audit", "checkpoint", "config", "jobs", "dataset", "sources", "settings", "scans", "figures", "heatmaps", "report",
-    "survey", "records", "measurements", "models", "sweep", "metrics", "gate", "calibration",
+    "survey", "records", "measurements", "models", "sweep", "metrics", "gate", "calibration", "labels", "dataset_jobs",
     "neighbours", "kit", "decisions", "classification", "language", "convolution", "dense",
     "curves",
 }  # fmt: skip

@@ -18,7 +18,6 @@ from xrai.calibration import (
     answer_report,
     at_prevalence,
     choose_threshold,
-    condition_of,
     fit_calibration,
     fit_doubt,
     fit_where_it_helps,
@@ -30,6 +29,7 @@ from xrai.calibration import (
     predictive_values,
     threshold_points,
 )
+from xrai.labels import condition_of
 from xrai.metrics import (
     bootstrap_intervals,
     calibration_error_by_chance,

@@ -19,13 +19,14 @@ from PIL import Image
 
 from xrai import blueprint, cli, jobs, models
 from xrai.audit import load_audit
-from xrai.checkpoint import CARD, CONFIG, HISTORY, STATE, WEIGHTS, open_checkpoint
+from xrai.checkpoint import CARD, CONFIG, HISTORY, STATE, WEIGHTS, calibration_folder, open_checkpoint
 from xrai.cli import output
 from xrai.dataset import open_dataset
+from xrai.dataset_jobs import audit_folder, build_folder
 from xrai.errors import ScanError
 from xrai.heatmaps import STRAY
 from xrai.kit import KIT, load_kit, save_kit
-from xrai.measurements import REPORT, load_measurement, measurement_folder, weights_mark
+from xrai.measurements import REPORT, load_measurement, measurement_folder
 from xrai.phantoms import draw_thorax
 from xrai.records import read_records, write_json
 from xrai.settings import PROJECT
@@ -131,7 +132,7 @@ def test_build(call, home, drawings):
     assert found["n"] == sum(sum(row.values()) for row in found["counts"].values())
     assert set(found["counts"]) == {"CLEAR", "OPACITY"}
     assert out.is_file()
-    job = jobs.Job(jobs.build_folder(out))
+    job = jobs.Job(build_folder(out))
     assert job.status == "done"
     first, *_, last = job.records()
     assert (first["kind"], last["kind"], last["done"]) == ("start", "progress", found["n"])
@@ -819,8 +820,8 @@ def test_bad_source(call, home, tmp_path, source, words):
     printed = call("build", source(tmp_path), out, "--json")
     assert_one_sentence(printed, *words)
     assert not list(home.rglob("*.hdf5*"))
-    assert jobs.Job(jobs.build_folder(out)).status == "failed"
-    assert jobs.Job(jobs.build_folder(out)).error in printed.err
+    assert jobs.Job(build_folder(out)).status == "failed"
+    assert jobs.Job(build_folder(out)).error in printed.err
 
 
 @pytest.mark.parametrize(
@@ -923,7 +924,7 @@ def test_ctrl_c_while_building_leaves_nothing_behind(call, home, drawings, monke
     assert printed.status == 0
     assert json.loads(printed.out) == {"dataset": None, "ended": "stopped"}
     assert not list(home.rglob("*.hdf5*"))
-    assert jobs.Job(jobs.build_folder(out)).status == "stopped"
+    assert jobs.Job(build_folder(out)).status == "stopped"
     monkeypatch.setattr("xrai.cli.datasets.print_progress", real)
     assert call("build", drawings, out, "--size", 64).status == 0
 
@@ -1177,7 +1178,7 @@ def test_building_over_a_dataset_leaves_no_failed_job_behind(home, drawings, cap
     assert cli.main(["build", str(drawings), str(out), "--size", "32"]) == 0
     assert cli.main(["build", str(drawings), str(out), "--size", "32"]) == 1
     assert "already a dataset" in capsys.readouterr().err
-    assert jobs.Job(jobs.build_folder(out)).status == "done"
+    assert jobs.Job(build_folder(out)).status == "done"
 
 
 # --- audit, clean -----------------------------------------------------------------------------------------------------
@@ -1201,7 +1202,7 @@ def test_audit_and_clean(call, doubled):
     exact = next(item for item in found["findings"] if item["kind"] == "exact-duplicates")
     assert (found["dataset"], exact["numbers"]["groups"]) == ("doubled", 1)
     assert doubled.with_name("doubled.audit.json").is_file()
-    job = jobs.Job(jobs.audit_folder(doubled))
+    job = jobs.Job(audit_folder(doubled))
     assert job.status == "done"
     assert job.records()[-1] == {"kind": "progress", "done": 100, "total": 100, "what": "done"}
 
@@ -1303,7 +1304,7 @@ def test_calibrate_fits_anew_on_the_dataset_that_the_model_learned_from(call, mo
     after = open_checkpoint("m").card()
     assert after.calibration.slope == pytest.approx(before.calibration.slope, rel=1e-3)
     assert load_kit(open_checkpoint("m"), after).validation
-    assert jobs.Job(jobs.calibration_folder(model)).status == "done"
+    assert jobs.Job(calibration_folder(model)).status == "done"
 
 
 def test_calibrate_refuses_another_dataset(call, model, drawings, tmp_path):
@@ -1335,7 +1336,7 @@ def test_calibrate_takes_one_threshold_at_a_time(call, model):
 def test_diagnose_refuses_what_is_no_film_and_says_what_would_mend_it(call, model, gate, tmp_path):
     checkpoint = open_checkpoint("m")
     kit = load_kit(checkpoint, checkpoint.card())
-    save_kit(checkpoint, replace(kit, gate=gate), weights_mark(checkpoint))
+    save_kit(checkpoint, replace(kit, gate=gate), checkpoint.weights_sha256())
     pixels = draw_thorax(np.random.default_rng(77), opacity=True, size=128)
     files = {"film": pixels, "turned": np.rot90(pixels), "noise": np.random.default_rng(0).integers(0, 256, (128, 128))}
     paths = []

@@ -10,7 +10,6 @@ from xrai.checkpoint import CARD, WEIGHTS, open_checkpoint
 from xrai.decisions import ALPHA, decide, goal_of, settled, settled_as, unsettled_as, validation_of
 from xrai.errors import CheckpointError, SettingsError
 from xrai.kit import KIT, Kit, Validation, load_kit, save_kit
-from xrai.measurements import weights_mark
 
 
 def answers(n=200, seed=0, n_classes=2, sharp=1.0):
@@ -29,7 +28,7 @@ def model(home):
     checkpoint.folder.mkdir()
     (checkpoint.folder / WEIGHTS).write_bytes(b"weights")
     checkpoint.write_card(a_card(name="m"))
-    save_kit(checkpoint, Kit(validation=answers()), weights_mark(checkpoint))
+    save_kit(checkpoint, Kit(validation=answers()), checkpoint.weights_sha256())
     return checkpoint
 
 
@@ -153,7 +152,7 @@ def test_evaluations_noted_meanwhile_are_not_lost(model):
 
 def test_no_threshold_for_three_classes(model):
     model.write_card(a_card(name="m", classes=("A", "B", "C"), threshold=None, heatmap={}))
-    save_kit(model, Kit(validation=answers(n_classes=3)), weights_mark(model))
+    save_kit(model, Kit(validation=answers(n_classes=3)), model.weights_sha256())
     with pytest.raises(SettingsError, match="two classes only"):
         decide(model, goal=Goal("misses", 0.05))
     assert decide(model, alpha=0.2).doubt.alpha == 0.2
@@ -187,7 +186,7 @@ def test_a_damaged_kit_is_said(model, content):
 
 @pytest.mark.parametrize("n_classes", [3, 4])
 def test_a_kit_of_other_classes_is_said(model, n_classes):
-    save_kit(model, Kit(validation=answers(n_classes=n_classes)), weights_mark(model))
+    save_kit(model, Kit(validation=answers(n_classes=n_classes)), model.weights_sha256())
     with pytest.raises(CheckpointError, match="damaged"):
         load_kit(model, model.card())
 

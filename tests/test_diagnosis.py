@@ -21,7 +21,6 @@ from xrai.explanation import evidence_maps
 from xrai.gate import mended
 from xrai.heatmaps import overlay, side_by_side
 from xrai.kit import Kit, Validation, save_kit
-from xrai.measurements import weights_mark
 from xrai.neighbours import fit_neighbours
 from xrai.networks import build_network
 from xrai.phantoms import draw_thorax
@@ -345,14 +344,14 @@ def test_heat_at_the_border_raises_an_alarm():
 def test_a_kit_of_another_network_is_refused(home, reader, gate):
     kit = ready(reader, gate).kit
     model = make_model("other", network="convnet")
-    save_kit(model, kit, weights_mark(model))
+    save_kit(model, kit, model.weights_sha256())
     with pytest.raises(CheckpointError, match=r"kit\.safetensors"):
         Reader.open(model)
 
 
 def test_a_kit_is_read_back(home, reader, gate):
     model = open_checkpoint("m")
-    save_kit(model, ready(reader, gate).kit, weights_mark(model))
+    save_kit(model, ready(reader, gate).kit, model.weights_sha256())
     again, scan = Reader.open(model), read_scan(encoded(film(3)))
     assert NO_GATE not in again.read(scan).warnings
     assert again.similar(scan, 1)[0].row == 3

@@ -23,7 +23,7 @@ from xrai.config import TrainConfig
 from xrai.dataset import open_dataset
 from xrai.errors import CheckpointError, DatasetError
 from xrai.evaluation import NotKeptError, evaluate, predict_rows, report
-from xrai.measurements import as_decided, load_measurement, measurement_folder, weights_mark
+from xrai.measurements import as_decided, load_measurement, measurement_folder
 from xrai.networks import build_network
 from xrai.preprocessing import Preprocessing
 from xrai.settings import PROJECT
@@ -401,7 +401,7 @@ def test_weights_that_change_while_they_are_measured_are_to_be_measured_again(mo
 def test_the_card_tells_the_weights_that_were_measured(model, dataset):
     found = evaluate(model, dataset)
     assert found.is_of(model)
-    assert model.card().evaluations[0]["weights"] == found.report["weights"] == weights_mark(model)
+    assert model.card().evaluations[0]["weights"] == found.report["weights"] == model.weights_sha256()
 
 
 def descended(model, dataset, how):

@@ -10,21 +10,10 @@ import torch
 from pytorch_grad_cam.metrics.road import NoisyLinearImputer
 from scipy.stats import spearmanr
 
+from benchmarks.faithfulness import PER_CENT, curves, likeness_under_other_weights, measure_heatmaps
 from xrai.config import TrainConfig
 from xrai.explanation import evidence_maps
-from xrai.faithfulness import (
-    FAINT,
-    FRAME,
-    PER_CENT,
-    STRAY_LIMIT,
-    body,
-    curves,
-    filled_in,
-    hidden,
-    likeness_under_other_weights,
-    measure_heatmaps,
-    stray_share,
-)
+from xrai.faithfulness import FAINT, FRAME, STRAY_LIMIT, body, filled_in, hidden, stray_share
 from xrai.networks import Network, build_network
 from xrai.phantoms import draw_thorax
 from xrai.preprocessing import Preprocessing
@@ -321,7 +310,7 @@ def test_weights_that_are_all_the_same_can_be_shuffled_without_change(watcher):
 
 
 def test_likeness_is_spearmans():
-    from xrai.faithfulness import _rank_correlation
+    from benchmarks.faithfulness import _rank_correlation
 
     a, b = np.random.default_rng(0).normal(size=(2, 5, 4, 4))
     b[1:] += 2 * a[1:]

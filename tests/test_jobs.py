@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from xrai import jobs
+from xrai.dataset_jobs import build_folder, download_folder
 from xrai.errors import DatasetError, JobError
 from xrai.jobs import HISTORY, JOB, LOCK, LOG, STOP, Job
 from xrai.records import write_json
@@ -414,7 +415,10 @@ def test_a_silent_death_is_not_told_in_the_words_of_an_older_run(worker):
 
 def test_folders_of_jobs(tmp_path, monkeypatch):
     monkeypatch.setenv("XRAI_HOME", str(tmp_path))
-    one, two = jobs.build_folder(tmp_path / "data" / "a.hdf5"), jobs.download_folder("kaggle:owner/name")
+    one, two = (
+        build_folder(tmp_path / "data" / "a.hdf5"),
+        download_folder("kaggle:owner/name"),
+    )
     assert one.parent == two.parent == tmp_path / "data" / ".jobs"
     assert jobs.active_in(tmp_path / "nothing") == []
     with jobs.running(one, title="building"):

@@ -20,8 +20,8 @@ import xrai.language.translation
 from pages.shared.language import CHOICE, CHOSEN, COOKIE, _at_first, reader
 from pages.shared.words import nice, written
 from tests.languages import english_left
-from xrai.calibration import CLASS_NAMES, condition_of
 from xrai.errors import XraiError
+from xrai.labels import CLASS_NAMES, condition_of
 from xrai.language import (
     LANGUAGES,
     N_,
@@ -39,7 +39,7 @@ from xrai.language import (
     translate,
     trn,
     use_language,
-)  # fmt: skip
+)
 from xrai.language.catalogue import Catalogue, load
 from xrai.language.field import MessageField
 from xrai.language.message import template_fields

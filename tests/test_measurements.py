@@ -11,11 +11,10 @@ import pytest
 
 from xrai import measurements
 from xrai.calibration import Calibration, Doubt
-from xrai.checkpoint import open_checkpoint
+from xrai.checkpoint import EVALUATIONS, open_checkpoint
 from xrai.classification import report
 from xrai.errors import CheckpointError
 from xrai.measurements import (
-    FOLDER,
     REPORT,
     Measurement,
     Predictions,
@@ -23,7 +22,6 @@ from xrai.measurements import (
     load_measurement,
     measurement_folder,
     save_measurement,
-    weights_mark,
 )
 from xrai.metrics import predict
 
@@ -46,7 +44,7 @@ def make(n=30, seed=0, classes=CLASSES, threshold=None, doubt=None, **more):
 
 @pytest.fixture
 def folder(tmp_path):
-    return tmp_path / "m" / FOLDER / "d-test"
+    return tmp_path / "m" / EVALUATIONS / "d-test"
 
 
 def same(one, two):
@@ -255,7 +253,7 @@ def weights(home):
 
 def test_a_measurement_is_of_the_weights_that_were_measured(weights):
     checkpoint = open_checkpoint("m")
-    found = make(weights=weights_mark(checkpoint))
+    found = make(weights=checkpoint.weights_sha256())
     assert found.is_of(checkpoint)
     weights.write_bytes(b"other weights")
     assert not found.is_of(checkpoint)
@@ -265,13 +263,13 @@ def test_a_measurement_is_of_the_weights_that_were_measured(weights):
 
 def test_equal_weights_have_equal_marks_whenever_they_were_saved(weights):
     """They once were told by the moment of training and its best epoch, which may be equal for others."""
-    mark = weights_mark(open_checkpoint("m"))
+    mark = open_checkpoint("m").weights_sha256()
     os.utime(weights, (1, 1))
-    assert weights_mark(open_checkpoint("m")) == mark
+    assert open_checkpoint("m").weights_sha256() == mark
     copy = open_checkpoint("copy")
     copy.folder.mkdir()
     (copy.folder / weights.name).write_bytes(weights.read_bytes())
-    assert weights_mark(copy) == mark
+    assert copy.weights_sha256() == mark
     assert len(mark) == 64
 
 

@@ -20,6 +20,7 @@ from pages.shared.settings import label_of
 from xrai import blueprint, jobs
 from xrai.checkpoint import Card, Checkpoint
 from xrai.config import TrainConfig
+from xrai.dataset_jobs import build_folder, download_folder
 from xrai.phantoms import draw_thorax
 from xrai.preprocessing import Preprocessing
 from xrai.records import append_record, write_json
@@ -209,7 +210,7 @@ class TestDataset:
         assert not app.exception
         arguments, folder = started[0]
         assert arguments[:3] == ["build", "phantoms", str(data_dir() / "practice.hdf5")]
-        assert folder == jobs.build_folder(data_dir() / "practice.hdf5")
+        assert folder == build_folder(data_dir() / "practice.hdf5")
 
     @pytest.mark.parametrize("name", ["", "../up", "a/b", "CON", "dot."])
     def test_a_bad_name_is_refused(self, home, started, name):
@@ -274,7 +275,7 @@ class TestDataset:
         assert button(app, "Download it")
 
     def test_a_failed_download_shows_its_sentence(self, home):
-        folder = jobs.download_folder("kaggle:a/b")
+        folder = download_folder("kaggle:a/b")
         folder.mkdir(parents=True)
         write_json(folder / jobs.JOB, {"status": "failed", "title": "Download", "error": "Kaggle cannot be reached."})
         app = opened(DATASET)
@@ -283,7 +284,7 @@ class TestDataset:
         assert not app.error
 
     def test_an_interrupted_build_can_be_started_again(self, home, started):
-        folder = jobs.build_folder(data_dir() / "x.hdf5")
+        folder = build_folder(data_dir() / "x.hdf5")
         folder.mkdir(parents=True)
         noted = {"status": "running", "title": "x", "details": {"arguments": ["build", "phantoms", "x.hdf5"]}}
         write_json(folder / jobs.JOB, noted)

@@ -13,6 +13,7 @@ from xrai import jobs
 from xrai.audit import Audit, Finding, audit_file, save_audit
 from xrai.audit.findings import by_severity
 from xrai.dataset import list_datasets, open_dataset
+from xrai.dataset_jobs import audit_folder, build_folder
 from xrai.records import append_record, write_json
 from xrai.settings import data_dir
 
@@ -88,7 +89,7 @@ def seen(found, finding):
 
 
 def note_job(dataset, status, **more):
-    folder = jobs.audit_folder(dataset)
+    folder = audit_folder(dataset)
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / jobs.JOB, {"status": status, "title": "Audit of ward", "time": 4e9} | more)
     return folder
@@ -103,7 +104,7 @@ def test_a_dataset_not_checked_yet_says_what_a_check_is_for(here, started):
     assert "seem better than it is" in texts(app)
     assert "about a minute" in texts(app)
     labelled(app.button, "Check this dataset").click().run()
-    assert started == [(["audit", str(here)], jobs.audit_folder(here))]
+    assert started == [(["audit", str(here)], audit_folder(here))]
 
 
 def test_the_front_leads_to_the_check(here):
@@ -230,7 +231,7 @@ def test_cleaning_starts_a_job_with_what_is_ticked(here, checked, started):
     assert labelled(app.text_input, "Name of the new dataset").value == "ward-clean"
     labelled(app.button, "Make the cleaned copy").click().run()
     out = data_dir() / "ward-clean.hdf5"
-    assert started == [(["clean", str(here), str(out), "--only", "leaking-patients"], jobs.build_folder(out))]
+    assert started == [(["clean", str(here), str(out), "--only", "leaking-patients"], build_folder(out))]
     assert app.session_state["dataset_shown"] == str(out)
 
 
@@ -301,14 +302,14 @@ def test_deleting_a_dataset_deletes_its_check_too(here, checked):
     labelled(app.button, "Delete it").click().run()
     assert not app.exception
     assert not list(data_dir().glob("ward*"))
-    assert not jobs.audit_folder(here).exists()
+    assert not audit_folder(here).exists()
 
 
 @pytest.mark.parametrize("what", ["audit", "clean"])
 def test_a_dataset_at_work_is_not_deleted(here, what):
     folder = note_job(here, "starting")
     if what == "clean":
-        folder = shutil.move(folder, jobs.build_folder(here.with_name("copy.hdf5")))
+        folder = shutil.move(folder, build_folder(here.with_name("copy.hdf5")))
         noted = json.loads((Path(folder) / jobs.JOB).read_text())
         write_json(Path(folder) / jobs.JOB, noted | {"details": {"arguments": ["clean", str(here), "copy.hdf5"]}})
     app = opened("Scans")
@@ -322,7 +323,7 @@ def test_an_interrupted_copy_is_put_aside_with_what_it_left(here):
     out = here.with_name("ward-clean.hdf5")
     partial = Path(f"{out}.partial")
     partial.touch()
-    folder = jobs.build_folder(out)
+    folder = build_folder(out)
     folder.mkdir(parents=True)
     noted = {"status": "running", "title": "ward-clean", "details": {"arguments": ["clean", str(here), str(out)]}}
     write_json(folder / jobs.JOB, noted)

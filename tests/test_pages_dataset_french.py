@@ -17,6 +17,7 @@ from xrai.audit.looking import look_over
 from xrai.audit.odd import _finding as odd
 from xrai.cli import main
 from xrai.dataset import BuildConfig, build_dataset, open_dataset
+from xrai.dataset_jobs import audit_folder, audit_title, build_folder, download_folder, download_title
 from xrai.language import say, translate, use_language
 from xrai.phantoms import draw_thorax
 from xrai.records import append_record, write_json
@@ -154,9 +155,9 @@ def test_kaggle(home, chosen):
     app.radio(key="dataset_kaggle").set_value(chosen.handle).run()
     checked(app, chosen.handle, "Guangzhou Women and Children's Medical Center")
     note_job(
-        jobs.download_folder(KAGGLE + chosen.handle),
+        download_folder(KAGGLE + chosen.handle),
         "starting",
-        title=jobs.download_title(KAGGLE + chosen.handle),
+        title=download_title(KAGGLE + chosen.handle),
         details={"arguments": ["look", KAGGLE + chosen.handle]},
     )
     assert f"En cours : Téléchargement de {chosen.handle}" in said(checked(app.run(), chosen.handle))
@@ -183,7 +184,7 @@ def test_a_name_that_is_taken_or_none(ward, name):
 
 @pytest.mark.parametrize("skipped", [0, 3])
 def test_a_build_under_way(home, skipped):
-    folder = note_job(jobs.build_folder(data_dir() / "x.hdf5"), "starting")
+    folder = note_job(build_folder(data_dir() / "x.hdf5"), "starting")
     checked(opened())
     with jobs.running(folder, title="x"):
         append_record(folder / jobs.HISTORY, {
@@ -203,9 +204,9 @@ def test_a_build_that_came_to_nothing(home, status):
     noted = {
         "status": "running" if status == "interrupted" else status,
         "error": error,
-        "title": jobs.download_title("kaggle:a/b"),
+        "title": download_title("kaggle:a/b"),
     }
-    note_job(jobs.build_folder(data_dir() / "x.hdf5"), **noted, details={"arguments": ["look", "kaggle:a/b"]})
+    note_job(build_folder(data_dir() / "x.hdf5"), **noted, details={"arguments": ["look", "kaggle:a/b"]})
     assert "Téléchargement de a/b" in said(opened())
 
 
@@ -231,7 +232,7 @@ def test_deleting_asks_first(ward):
 
 
 def test_a_dataset_at_work_is_not_deleted(ward):
-    note_job(jobs.audit_folder(ward), "starting")
+    note_job(audit_folder(ward), "starting")
     app = opened()
     next(item for item in app.button if item.label == "Supprimer ce jeu de données").click().run()
     next(item for item in app.button if item.label == "Supprimer").click().run()
@@ -265,7 +266,7 @@ def test_a_dataset_not_checked_yet(ward):
 @pytest.mark.parametrize("status", ["failed", "stopped", "running"])
 def test_a_check_that_came_to_nothing(ward, status):
     error = say("The dataset {name} may not be read by this account: check its rights.", name=ward.name)
-    note_job(jobs.audit_folder(ward), status, error=error, title=jobs.audit_title(ward))
+    note_job(audit_folder(ward), status, error=error, title=audit_title(ward))
     opened(dataset_part="Check")
 
 
@@ -273,7 +274,7 @@ def test_a_check_under_way_says_what_it_does(ward, monkeypatch):
     heard = []
     with open_dataset(ward) as dataset:
         audit(dataset, progress=lambda done, total, what: heard.append(what))
-    folder = note_job(jobs.audit_folder(ward), "starting")
+    folder = note_job(audit_folder(ward), "starting")
     checked(opened(dataset_part="Check"))
     with jobs.running(folder, title="Audit of ward") as job:
         for what in dict.fromkeys(heard):

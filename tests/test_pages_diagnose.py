@@ -24,7 +24,6 @@ from xrai.errors import CheckpointError, DatasetError, RefusedError
 from xrai.heatmaps import STRAY
 from xrai.kit import Kit, Validation, save_kit
 from xrai.language import use_language
-from xrai.measurements import weights_mark
 from xrai.neighbours import fit_neighbours
 from xrai.networks import build_network
 from xrai.phantoms import draw_thorax
@@ -76,7 +75,7 @@ def model(home, gate):
     labels = np.arange(8) % 2
     neighbours = fit_neighbours(vectors, labels, np.arange(8), np.arange(8))
     kit = Kit(gate, neighbours, Validation(logits, logits[None], labels, labels))
-    save_kit(checkpoint, kit, weights_mark(checkpoint))
+    save_kit(checkpoint, kit, checkpoint.weights_sha256())
     return checkpoint
 
 

@@ -17,7 +17,7 @@ from pages.shared import confusion, decision_effects, exports, trust_view
 from pages.shared.datasets import Facts
 from xrai import jobs
 from xrai.calibration import Doubt, Goal, threshold_points
-from xrai.checkpoint import CARD, WEIGHTS, Card, Checkpoint
+from xrai.checkpoint import CARD, WEIGHTS, Card, Checkpoint, calibration_folder
 from xrai.classification import report
 from xrai.config import TrainConfig
 from xrai.dataset import open_dataset
@@ -29,7 +29,6 @@ from xrai.measurements import (
     load_measurement,
     measurement_folder,
     save_measurement,
-    weights_mark,
 )
 from xrai.metrics import predict
 from xrai.preprocessing import Preprocessing
@@ -106,7 +105,7 @@ def make_ready(checkpoint: Checkpoint, only: int | None = None) -> None:
     logits = (1.5 * np.eye(n_classes)[labels] + rng.normal(0, 1, (160, n_classes))).astype(np.float32)
     patients = labels + n_classes * (np.arange(160) // n_classes // (4 // n_classes)) % 160
     validation = Validation(logits, logits[None], labels, patients)
-    save_kit(checkpoint, Kit(validation=validation), weights_mark(checkpoint))
+    save_kit(checkpoint, Kit(validation=validation), checkpoint.weights_sha256())
     checkpoint.write_card(settled(checkpoint.card(), validation))
 
 
@@ -167,7 +166,7 @@ def made_up(practice, tmp_path_factory):
 @pytest.fixture
 def measurement(model, made_up):
     """The same, as one of the model's weights."""
-    return replace(made_up, report=made_up.report | {"weights": weights_mark(model)})
+    return replace(made_up, report=made_up.report | {"weights": model.weights_sha256()})
 
 
 @pytest.fixture
@@ -587,7 +586,7 @@ class TestResults:
 
     def test_a_damaged_model_is_one_sentence_and_the_figures_stay(self, model, measured):
         (model.folder / WEIGHTS).write_bytes(b"x")
-        change_report(measured, weights=weights_mark(model))
+        change_report(measured, weights=model.weights_sha256())
         app = opened()
         assert not app.exception
         assert len(app.error) == 1
@@ -1095,7 +1094,7 @@ class TestCalibrating:
         assert not app.exception
         arguments, folder, _ = started[0]
         assert arguments == ["calibrate", "own", str(dataset_here)]
-        assert folder == jobs.calibration_folder(own.folder)
+        assert folder == calibration_folder(own.folder)
 
     @pytest.mark.parametrize(("name", "words"), [
         ("elsewhere", "needs the dataset that it learned from, elsewhere,"), (None, "which its card does not name"),
@@ -1107,7 +1106,7 @@ class TestCalibrating:
         assert buttons(app) == ["Measure"]
 
     def test_a_running_one_is_watched(self, own, dataset_here):
-        with jobs.running(jobs.calibration_folder(own.folder), title="x") as job:
+        with jobs.running(calibration_folder(own.folder), title="x") as job:
             app = opened()
             assert "Starting to calibrate" in app.get("progress")[0].proto.text
             job.emit({"kind": "ready", "what": "reading the validation scans", "done": 3, "total": 10})
@@ -1116,7 +1115,7 @@ class TestCalibrating:
             assert buttons(app) == ["Measure"]
 
     def test_a_failed_one_shows_its_sentence_and_can_be_started_again(self, own, dataset_here, started):
-        folder = jobs.calibration_folder(own.folder)
+        folder = calibration_folder(own.folder)
         folder.mkdir(parents=True)
         write_json(folder / jobs.JOB, {"status": "failed", "title": "x", "error": "The dataset is damaged."})
         app = opened()

@@ -37,7 +37,7 @@ from xrai.errors import DatasetError
 from xrai.evaluation import _rows
 from xrai.figures import confusion_figure
 from xrai.language import language, translate, use_language
-from xrai.measurements import REPORT
+from xrai.measurements import REPORT, measuring_title
 from xrai.records import write_json
 
 GIVEN = ("chance", "practice", "children of one hospital", "A note on the model.")
@@ -196,7 +196,7 @@ def test_what_the_engine_says_is_told_whole():
 
 @pytest.mark.parametrize(("split", "word"), [("train", "entraînement"), ("val", "validation"), ("test", "test")])
 def test_splits_have_french_names_in_what_the_engine_says(practice, split, word):
-    said = [jobs.measuring_title("m", Path("d.hdf5"), split)]
+    said = [measuring_title("m", Path("d.hdf5"), split)]
     with open_dataset(practice) as dataset, pytest.raises(DatasetError) as caught:
         _rows(dataset, split, ["nobody.png"])
     with use_language("fr"):

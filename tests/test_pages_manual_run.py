@@ -16,7 +16,6 @@ from xrai.config import TrainConfig
 from xrai.curves import textbook_run
 from xrai.dataset import open_dataset
 from xrai.kit import Kit, Validation, save_kit
-from xrai.measurements import weights_mark
 from xrai.preprocessing import Preprocessing
 from xrai.records import write_json
 
@@ -60,7 +59,7 @@ def write_model(name, records=(), *, classes=("NORMAL", "PNEUMONIA"), called=Non
         n = len(called)
         logits = 8 * np.eye(len(classes), dtype=np.float32)[np.array(called)]
         kept = Validation(logits, np.zeros((0, *logits.shape), np.float32), np.array(truth), np.arange(n))
-        save_kit(checkpoint, Kit(validation=kept), weights_mark(checkpoint))
+        save_kit(checkpoint, Kit(validation=kept), checkpoint.weights_sha256())
     return checkpoint
 
 
@@ -192,7 +191,7 @@ def test_answers_that_were_kept_later_are_seen(home):
     app = opened()
     assert "was not kept" in texts(app)
     kept = Validation(np.eye(2, dtype=np.float32), np.zeros((0, 2, 2), np.float32), np.arange(2), np.arange(2))
-    save_kit(checkpoint, Kit(validation=kept), weights_mark(checkpoint))
+    save_kit(checkpoint, Kit(validation=kept), checkpoint.weights_sha256())
     app.run()
     assert "Counted: 0 of 1" in texts(app)
 

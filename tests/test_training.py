@@ -30,7 +30,6 @@ from xrai.config import TrainConfig
 from xrai.dataset import BuildConfig, build_dataset, open_dataset
 from xrai.errors import CheckpointError, SettingsError, TrainingError, WeightsError
 from xrai.evaluation import predict_rows
-from xrai.measurements import weights_mark
 from xrai.networks import build_network
 from xrai.preprocessing import Preprocessing
 from xrai.records import append_record, read_records, write_json
@@ -608,14 +607,14 @@ def test_going_on_with_a_run_does_not_wipe_its_looks(home, easy, tells):
     """Training on after a look at the test split is just what the count must show."""
     settings = DEMANDING | {"keep": "last"}
     card, checkpoint = run(easy, **settings, should_stop=stop_after(N_BATCHES + N_VAL_BATCHES + 1))
-    look = a_look(card) | ({"weights": weights_mark(checkpoint)} if tells else {})
+    look = a_look(card) | ({"weights": checkpoint.weights_sha256()} if tells else {})
     checkpoint.write_card(replace(card, evaluations=[look]))
     card, _ = run(easy, **settings, resume=True, should_stop=stop_after(2))
     assert card.evaluations == [look]  # the weights are still those
     card, _ = run(easy, **settings, resume=True, should_stop=stop_after(N_BATCHES + N_VAL_BATCHES + 1))
     assert card.training["best_epoch"] == 2
     assert card.evaluations == [look | {"earlier_weights": True}]
-    again = look | ({"weights": weights_mark(checkpoint)} if tells else {})
+    again = look | ({"weights": checkpoint.weights_sha256()} if tells else {})
     checkpoint.write_card(replace(card, evaluations=[*card.evaluations, again]))
     card, _ = run(easy, **settings, resume=True)
     assert card.training["ended"] == "finished"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import re
@@ -9,6 +10,7 @@ import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +32,8 @@ if TYPE_CHECKING:  # torch takes seconds to import, and listing models does not 
 
 CONFIG, WEIGHTS, CARD, STATE = "config.json", "model.safetensors", "card.json", "state"
 CARD_LOCK = "card.lock"
+EVALUATIONS = "evaluations"
+"""The folder within a model's that keeps what was measured of it."""
 DEFAULT = "default.json"
 """The file beside the models that names the default one; see `models.default`."""
 
@@ -283,6 +287,15 @@ class Checkpoint:
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError, SettingsError) as error:
             raise CheckpointError(self._damaged(CARD)) from error
 
+    def weights_sha256(self) -> str:
+        """The SHA-256 of the weights file in hexadecimal; "" where there is none to be read."""
+        file = self.folder / WEIGHTS
+        try:
+            known = file.stat()
+            return _sha256(file, known.st_ino, known.st_mtime_ns, known.st_size)
+        except OSError:
+            return ""
+
     def config(self) -> dict[str, Any]:
         """What was asked for: {"dataset": path, "train": every setting, within its limits}.
 
@@ -462,6 +475,36 @@ def open_checkpoint(name: str) -> Checkpoint:
     return Checkpoint(checkpoints_dir() / name)
 
 
+def check_finite(logits: np.ndarray, name: str) -> None:
+    """Refuse logits that are no numbers, as those of damaged weights may be.
+
+    Args:
+        logits: float (N, C).
+        name: of the model.
+
+    Raises:
+        CheckpointError: one of them is not finite.
+    """
+    if not np.isfinite(logits).all():
+        raise CheckpointError(
+            say(
+                "The model “{name}” gives no number as its answer, probably because its weights are "
+                "damaged: copy the whole folder again, or train the model again.",
+                name=name,
+            )
+        )
+
+
+def calibration_folder(model: Path) -> Path:
+    """The folder of the job that calibrates the model in a folder anew."""
+    return model / "calibration"
+
+
+def calibration_title(name: str, dataset: Path) -> str:
+    """The title of the job that calibrates a model with a dataset."""
+    return say("Calibrating {name} with {stem}", name=name, stem=dataset.stem)
+
+
 def list_checkpoints() -> list[Checkpoint]:
     """Every folder below `checkpoints/` that holds a run or a model, newest first."""
     marks = (CONFIG, CARD, JOB)
@@ -473,6 +516,13 @@ def list_checkpoints() -> list[Checkpoint]:
 def list_models() -> list[Checkpoint]:
     """Every folder that holds a trained model, newest first."""
     return [item for item in list_checkpoints() if item.is_model]
+
+
+@lru_cache(maxsize=32)
+def _sha256(file: Path, inode: int, changed: int, size: int) -> str:
+    """Of a file's content, worked out once for as long as the file looks the same."""
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def _check_measures(measured: Mapping[str, Any]) -> None:

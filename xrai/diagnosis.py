@@ -12,13 +12,13 @@ from PIL import Image
 from torch import Tensor
 
 from xrai.calibration import natural_frequency, of_hundred
-from xrai.checkpoint import Card, Checkpoint
-from xrai.dataset import says_nothing_of_patients
+from xrai.checkpoint import Card, Checkpoint, check_finite
 from xrai.errors import CheckpointError, RefusedError
 from xrai.explanation import METHODS, answers, answers_and_vectors, evidence_maps, intensity, methods_for
 from xrai.faithfulness import STRAY_LIMIT, hidden, stray_share
 from xrai.heatmaps import STRAY, side_by_side
-from xrai.kit import KIT, Kit, load_kit
+from xrai.kit import Kit, load_kit
+from xrai.labels import says_nothing_of_patients
 from xrai.language import N_, Message, join_messages, say
 from xrai.metrics import predict
 from xrai.networks import Network
@@ -111,11 +111,7 @@ class Reader:
                     name=checkpoint.name,
                 )
             )
-        kit = load_kit(checkpoint, card)
-        with checkpoint.stating_damage(KIT):
-            if kit.neighbours and kit.neighbours.mean.shape != (network.n_vectors,):
-                raise ValueError("features")
-        return cls(card, network, kit)
+        return cls(card, network, load_kit(checkpoint, card, network.n_vectors))
 
     @property
     def methods(self) -> tuple[str, ...]:
@@ -151,14 +147,7 @@ class Reader:
         """
         inputs = self.card.preprocessing(scan.pixels)
         logits = answers(self.network, inputs).numpy()
-        if not np.isfinite(logits).all():
-            raise CheckpointError(
-                say(
-                    "The model “{name}” gives no number as its answer, probably because its weights are "
-                    "damaged: copy the whole folder again, or train the model again.",
-                    name=self.card.name,
-                )
-            )
+        check_finite(logits, self.card.name)
         probabilities = self.card.probabilities(logits)
         called = predict(probabilities, self.card.threshold_value)
         shown = self.card.at_home(probabilities)[0]

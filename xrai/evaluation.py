@@ -22,7 +22,6 @@ from xrai.measurements import (
     learned_from,
     measurement_folder,
     save_measurement,
-    weights_mark,
 )
 from xrai.metrics import predict
 from xrai.networks import Network
@@ -76,7 +75,7 @@ def evaluate(
         DatasetError: the split is empty, a file to leave out is not in it or could be several, or the dataset is
             damaged.
     """
-    card, weights = checkpoint.card(), weights_mark(checkpoint)
+    card, weights = checkpoint.card(), checkpoint.weights_sha256()
     rows = _rows(dataset, split, left_out)
     labels = _labels_for(card, dataset, rows)
     probabilities = predict_rows(checkpoint.load_network(card), card, dataset, rows, progress)
@@ -242,7 +241,7 @@ def _kept(checkpoint: Checkpoint, dataset: Dataset, measured: Card, found: Measu
 def _same_card(checkpoint: Checkpoint, measured: Card, weights: str) -> Card:
     """The card as it is now, with what others noted in it meanwhile; it must still be that of the measured weights."""
     now = checkpoint.card()
-    if (now.created, now.training, weights_mark(checkpoint)) != (measured.created, measured.training, weights):
+    if (now.created, now.training, checkpoint.weights_sha256()) != (measured.created, measured.training, weights):
         raise CheckpointError(
             say(
                 "The model “{name}” was trained on while it was measured, so that the measurement is not of "

@@ -28,8 +28,7 @@ from filelock import FileLock, Timeout
 from xrai.errors import JobError, XraiError, system_reason
 from xrai.language import load_json, say
 from xrai.records import HISTORY, JOB, append_record, read_records, write_json
-from xrai.settings import PROJECT, data_dir, home
-from xrai.sources import SPLIT_NAMES
+from xrai.settings import PROJECT, home
 
 Status = Literal["none", "starting", "running", "done", "stopped", "failed", "interrupted"]
 
@@ -187,48 +186,6 @@ def start(arguments: Sequence[str], folder: Path, *, title: str, details: Mappin
         raise JobError(sentence) from error
     threading.Thread(target=_watch, args=(process, job, noted), daemon=True).start()
     return job
-
-
-def build_folder(dataset: Path) -> Path:
-    """The folder of the job that builds a dataset."""
-    return dataset.parent / ".jobs" / dataset.stem
-
-
-def audit_folder(dataset: Path) -> Path:
-    """The folder of the job that audits a dataset; no dataset that a page builds has ~ in its name."""
-    return dataset.parent / ".jobs" / f"{dataset.stem}~audit"
-
-
-def audit_title(dataset: Path) -> str:
-    """What that job is, for people."""
-    return say("Audit of {stem}", stem=dataset.stem)
-
-
-def calibration_folder(model: Path) -> Path:
-    """The folder of the job that calibrates the model in a folder anew."""
-    return model / "calibration"
-
-
-def calibration_title(name: str, dataset: Path) -> str:
-    """What that job is, for people."""
-    return say("Calibrating {name} with {stem}", name=name, stem=dataset.stem)
-
-
-def measuring_title(name: str, dataset: Path, split: str) -> str:
-    """What the job is, for people, that measures a model on a part of a dataset."""
-    return say(
-        "Measuring {name} on {stem}, {SPLIT_NAMES}", name=name, stem=dataset.stem, SPLIT_NAMES=SPLIT_NAMES[split]
-    )
-
-
-def download_folder(source: str) -> Path:
-    """The folder of the job that downloads a Kaggle set."""
-    return data_dir() / ".jobs" / source.replace(":", "-").replace("/", "-")
-
-
-def download_title(source: str) -> str:
-    """What that job is, for people."""
-    return say("Download of {partition}", partition=source.partition(":")[2])
 
 
 def active_in(folder: Path) -> list[Job]:

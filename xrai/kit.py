@@ -9,7 +9,6 @@ import numpy as np
 
 from xrai.checkpoint import Card, Checkpoint
 from xrai.gate import Gate
-from xrai.measurements import weights_mark
 from xrai.neighbours import Neighbours
 
 KIT = "kit.safetensors"
@@ -83,7 +82,7 @@ def save_kit(checkpoint: Checkpoint, kit: Kit, mark: str) -> None:
     Args:
         checkpoint: the model.
         kit: to keep.
-        mark: of these weights, as `measurements.weights_mark` gave it before the kit was made.
+        mark: of these weights, as `Checkpoint.weights_sha256` gave it before the kit was made.
 
     Raises:
         OSError: the disk is full.
@@ -93,22 +92,30 @@ def save_kit(checkpoint: Checkpoint, kit: Kit, mark: str) -> None:
     checkpoint.save_tensors(KIT, tensors, {_MARK: mark})
 
 
-def load_kit(checkpoint: Checkpoint, card: Card) -> Kit:
+def load_kit(checkpoint: Checkpoint, card: Card, n_vectors: int | None = None) -> Kit:
     """The kit of a model; an empty one where there is none, or only one of weights that are no more.
+
+    Args:
+        checkpoint: of the model.
+        card: of the model.
+        n_vectors: size of the network's feature vectors, which those of the similar cases must have; None for any.
 
     Raises:
         CheckpointError: the file is damaged.
     """
     found, n_classes = checkpoint.load_tensors(KIT), len(card.classes)
-    if found is None or found[1].get(_MARK) != weights_mark(checkpoint):
+    if found is None or found[1].get(_MARK) != checkpoint.weights_sha256():
         return Kit()
     parts: dict[str, dict[str, np.ndarray]] = {}
     for name, value in found[0].items():
         part, _, key = name.partition(".")
         parts.setdefault(part, {})[key] = value
     with checkpoint.stating_damage(KIT):
+        neighbours = Neighbours.from_tensors(parts["neighbours"], n_classes) if "neighbours" in parts else None
+        if neighbours and n_vectors is not None and neighbours.mean.shape != (n_vectors,):
+            raise ValueError("features")
         return Kit(
             Gate.from_tensors(parts["gate"]) if "gate" in parts else None,
-            Neighbours.from_tensors(parts["neighbours"], n_classes) if "neighbours" in parts else None,
+            neighbours,
             Validation.from_tensors(parts["validation"], n_classes) if "validation" in parts else None,
         )

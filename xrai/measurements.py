@@ -10,23 +10,22 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from xrai.calibration import Calibration, Doubt
-from xrai.checkpoint import WEIGHTS, Card, Checkpoint
+from xrai.checkpoint import EVALUATIONS, Card, Checkpoint
 from xrai.classification import report as report_of
 from xrai.errors import CheckpointError
 from xrai.language import load_json, say
 from xrai.metrics import predict
 from xrai.records import write_json
 from xrai.settings import shown_path
-from xrai.sources import SPLITS
+from xrai.sources import SPLIT_NAMES, SPLITS
 
-FOLDER, REPORT = "evaluations", "report.json"
+REPORT = "report.json"
 _PREDICTIONS = "predictions_file"
 """Where the kept report names the table of predictions that belongs to it."""
 
@@ -119,23 +118,13 @@ class Measurement:
 
     def is_of(self, checkpoint: Checkpoint) -> bool:
         """Whether the model's weights are still those that were measured."""
-        return self.report["weights"] == weights_mark(checkpoint)
+        return self.report["weights"] == checkpoint.weights_sha256()
 
     def table(self) -> Iterator[list[Any]]:
         """The predictions as a table: its head, then a line a scan."""
         yield [*_COLUMNS, *(f"p {name}" for name in self.classes)]
         for item in self.predictions.to_list(self.classes):
             yield [*(item[name] for name in _COLUMNS), *item["probabilities"].values()]
-
-
-def weights_mark(checkpoint: Checkpoint) -> str:
-    """The SHA-256 of a model's weights, so that equal ones have equal marks; "" where there are none to be read."""
-    file = checkpoint.folder / WEIGHTS
-    try:
-        known = file.stat()
-        return _sha256(file, known.st_ino, known.st_mtime_ns, known.st_size)
-    except OSError:
-        return ""
 
 
 def learned_from(card: Card) -> frozenset[str]:
@@ -153,13 +142,18 @@ def ancestors_learned_from(card: Card) -> frozenset[str]:
     return _texts([first, *(learned if isinstance(learned, list) else [])])
 
 
+def measuring_title(name: str, dataset: Path, split: str) -> str:
+    """The title of the job that measures a model on a part of a dataset."""
+    return say("Measuring {name} on {stem}, {split}", name=name, stem=dataset.stem, split=SPLIT_NAMES[split])
+
+
 def measurement_folder(checkpoint: Checkpoint, dataset: Path, split: str) -> Path:
     """Where the measurement of a model on a split of a dataset, and the job that makes it, are kept.
 
     The name tells datasets of one name in several folders apart, and stays when a dataset is built anew in its place.
     """
     place = hashlib.sha256(shown_path(dataset).encode("utf-8", "surrogateescape")).hexdigest()[:8]
-    return checkpoint.folder / FOLDER / f"{dataset.stem[:_MAX_STEM]}-{split}-{place}"
+    return checkpoint.folder / EVALUATIONS / f"{dataset.stem[:_MAX_STEM]}-{split}-{place}"
 
 
 def save_measurement(folder: Path, measured: Measurement) -> None:
@@ -231,13 +225,6 @@ def as_decided(measured: Measurement, card: Card) -> Measurement:
             before | found | {"unseen": unseen}, replace(said, called=predict(said.probabilities, threshold))
         )
     return measured
-
-
-@lru_cache(maxsize=32)
-def _sha256(file: Path, inode: int, changed: int, size: int) -> str:
-    """Of a file's content, worked out once for as long as the file looks the same."""
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def _same_calibration(one: Calibration | None, other: Calibration | None) -> bool:

@@ -22,7 +22,6 @@ from xrai.gate import fit_gate
 from xrai.jobs import Job
 from xrai.kit import Kit, Validation, save_kit
 from xrai.language import say
-from xrai.measurements import weights_mark
 from xrai.neighbours import Neighbours, fit_neighbours
 from xrai.networks import Network
 from xrai.preprocessing import resized, to_greys, to_square
@@ -85,7 +84,7 @@ def recalibrate(checkpoint: Checkpoint, dataset: Dataset, *, tell: Tell = lambda
         raise CheckpointError(
             say("The model “{name}” is being trained now: calibrate it when that is done.", name=checkpoint.name)
         )
-    card, mark = checkpoint.card(), weights_mark(checkpoint)
+    card, mark = checkpoint.card(), checkpoint.weights_sha256()
     if card.dataset.get("fingerprint") != dataset.fingerprint:
         raise CheckpointError(
             say(
@@ -102,7 +101,7 @@ def recalibrate(checkpoint: Checkpoint, dataset: Dataset, *, tell: Tell = lambda
     assert kit.validation is not None
     with checkpoint.card_lock():
         now = checkpoint.card()
-        if weights_mark(checkpoint) != mark:
+        if checkpoint.weights_sha256() != mark:
             raise CheckpointError(
                 say(
                     "The model “{name}” was trained on while it was calibrated: calibrate it again.",

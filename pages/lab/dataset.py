@@ -18,6 +18,7 @@ from pages.shared.page import announcements, head, stated_errors
 from pages.shared.words import nice, plain
 from xrai import jobs
 from xrai.dataset import list_datasets
+from xrai.dataset_jobs import audit_folder, build_folder, download_folder, download_title
 from xrai.errors import SourceError, system_reason
 from xrai.figures import SPLIT_WORDS
 from xrai.language import LANGUAGES, N_, tr, translate, use_language
@@ -86,7 +87,7 @@ def _jobs() -> bool:
     building = False
     if not folder.is_dir():
         return building
-    checks = {jobs.audit_folder(file) for file in list_datasets()}  # shown beside what is checked
+    checks = {audit_folder(file) for file in list_datasets()}  # shown beside what is checked
     for job in map(jobs.Job, sorted(set(folder.iterdir()) - checks)):
         status = job.status
         if status in jobs.ACTIVE:
@@ -221,12 +222,12 @@ def _kaggle() -> str | None:
     spec = KAGGLE + handle
     if kaggle_folder(handle) is not None:
         return spec
-    job = jobs.Job(jobs.download_folder(spec))
+    job = jobs.Job(download_folder(spec))
     if job.is_active:
         st.info(tr("The download is running; it goes on when you close this page."), icon=":material/downloading:")
     elif st.button(tr("Download it"), icon=":material/download:", key="dataset_download"):
         arguments = ["look", spec]
-        jobs.start(arguments, job.folder, title=jobs.download_title(spec), details={"arguments": arguments})
+        jobs.start(arguments, job.folder, title=download_title(spec), details={"arguments": arguments})
         st.rerun()
     return None
 
@@ -353,7 +354,7 @@ def _start_build(spec: str, name: str, population: str, licence: str, size: int,
         out = new_dataset(name)
         arguments = ["build", spec, str(out), "--size", str(size), "--seed", str(seed)]
         arguments += [f"--population={population.strip()}", f"--licence={licence.strip()}"]
-        jobs.start(arguments, jobs.build_folder(out), title=out.stem, details={"arguments": arguments})
+        jobs.start(arguments, build_folder(out), title=out.stem, details={"arguments": arguments})
         st.session_state["dataset_shown"] = str(out)
         st.session_state["dataset_view_wanted"] = LOOK
         st.rerun()

@@ -24,10 +24,11 @@ from pages.shared.ways import needs_a_dataset, needs_a_model, read_scans_with, s
 from pages.shared.words import listed, moment, nice, nice_names, plain, scans
 from xrai import jobs
 from xrai.checkpoint import Card, Checkpoint, list_models
-from xrai.dataset import list_datasets, says_nothing_of_patients
+from xrai.dataset import list_datasets
 from xrai.errors import CheckpointError, DatasetError
 from xrai.figures import SPLIT_WORDS, captioned, confusion_figure
 from xrai.kit import load_kit
+from xrai.labels import says_nothing_of_patients
 from xrai.language import N_, tr, translate
 from xrai.measurements import (
     REPORT,
@@ -35,6 +36,7 @@ from xrai.measurements import (
     as_decided,
     load_measurement,
     measurement_folder,
+    measuring_title,
 )
 from xrai.models import check_model, default_model
 
@@ -183,7 +185,7 @@ def _kept(folder: Path) -> tuple[Measurement | None, str]:
 def _start(checkpoint: Checkpoint, path: Path, split: str, folder: Path) -> None:
     check_model(checkpoint)  # it may have been renamed or deleted in another tab
     arguments = ["evaluate", checkpoint.name, str(path), "--split", split]
-    title = jobs.measuring_title(checkpoint.name, path, split)
+    title = measuring_title(checkpoint.name, path, split)
     jobs.start(arguments, folder, title=title, details={"arguments": arguments})
     st.rerun()
 

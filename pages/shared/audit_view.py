@@ -17,6 +17,7 @@ from xrai import jobs
 from xrai.audit import Audit, Finding, load_audit
 from xrai.audit.findings import CONFLICTING, EXACT, NEAR, PATIENTS, REMOVABLE, Severity
 from xrai.dataset import Dataset
+from xrai.dataset_jobs import audit_folder, audit_title
 from xrai.errors import DatasetError
 from xrai.language import N_, tr, translate, trn
 from xrai.sources import SPLIT_NAMES, SPLITS
@@ -59,7 +60,7 @@ class Check(NamedTuple):
 
 def check_of(dataset: Dataset) -> Check:
     """How the check of an open dataset stands."""
-    job = jobs.Job(jobs.audit_folder(dataset.path))
+    job = jobs.Job(audit_folder(dataset.path))
     status = job.status  # before what it leaves behind, which would be missed else
     try:
         return Check(job, status, load_audit(dataset), "")
@@ -119,7 +120,7 @@ def _offer_check(dataset: Dataset) -> None:
 def _start(dataset: Dataset) -> None:
     with stated_errors():
         arguments = ["audit", str(dataset.path)]
-        title, folder = jobs.audit_title(dataset.path), jobs.audit_folder(dataset.path)
+        title, folder = audit_title(dataset.path), audit_folder(dataset.path)
         jobs.start(arguments, folder, title=title, details={"arguments": arguments})
         st.rerun()
 

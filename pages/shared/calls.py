@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pages.shared.words import nice, nice_names, percent
-from xrai.calibration import EVEN, condition_of, people_of
+from xrai.calibration import EVEN, people_of
 from xrai.checkpoint import Card
+from xrai.labels import condition_of
 from xrai.language import N_, tr, translate
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from pages.shared.calls import then_called
 from pages.shared.datasets import Facts
 from pages.shared.words import plain, span
 from xrai.checkpoint import Card
-from xrai.dataset import says_nothing_of_patients
+from xrai.labels import says_nothing_of_patients
 from xrai.language import N_, tr, translate, trn
 from xrai.measurements import ancestors_learned_from
 

@@ -14,6 +14,7 @@ from xrai import jobs
 from xrai.audit import CLEANED, Audit, Finding
 from xrai.audit.findings import BLANK, CONFLICTING, EXACT, NEAR, PATIENTS, REMOVABLE
 from xrai.dataset import Dataset
+from xrai.dataset_jobs import build_folder
 from xrai.errors import DatasetError, JobError, system_reason
 from xrai.language import N_, tr, translate
 from xrai.sources import SPLITS
@@ -137,7 +138,7 @@ def _summary(dataset: Dataset, rows: Sequence[int]) -> str:
 def _start(dataset: Dataset, found: Audit, name: str) -> None:
     with stated_errors():
         out = new_dataset(name)
-        folder = jobs.build_folder(out)
+        folder = build_folder(out)
         if jobs.Job(folder).is_active:
             raise JobError(
                 tr("“{name}” is being made already: wait until it is done, or choose another name.", name=out.stem)

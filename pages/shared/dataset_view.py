@@ -19,6 +19,7 @@ from xrai import jobs
 from xrai.audit import audit_file
 from xrai.checkpoint import list_checkpoints
 from xrai.dataset import Dataset, open_dataset
+from xrai.dataset_jobs import audit_folder, build_folder
 from xrai.errors import DatasetError, system_reason
 from xrai.figures import SPLIT_WORDS, class_balance
 from xrai.language import N_, tr, translate, trn
@@ -167,14 +168,14 @@ def _delete_now(file: Path) -> None:
                     why=translate(system_reason(error)),
                 )
             ) from error
-        for folder in (jobs.audit_folder(file), jobs.build_folder(file)):
+        for folder in (audit_folder(file), build_folder(file)):
             shutil.rmtree(folder, ignore_errors=True)
 
 
 def _check_unused(file: Path) -> None:
-    if jobs.Job(jobs.audit_folder(file)).is_active:
+    if jobs.Job(audit_folder(file)).is_active:
         raise DatasetError(tr("“{name}” is being checked: stop that first, or wait.", name=file.stem))
-    for job in jobs.active_in(jobs.build_folder(file).parent):
+    for job in jobs.active_in(build_folder(file).parent):
         if job.details.get("arguments", [])[:2] == ["clean", str(file)]:
             raise DatasetError(
                 tr("“{name}” is being made from it: stop that first, or wait.", name=translate(job.title))

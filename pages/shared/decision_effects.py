@@ -21,7 +21,6 @@ from xrai.calibration import (
     Goal,
     Threshold,
     answer_report,
-    condition_of,
     of_hundred,
     per_thousand,
     predictive_values,
@@ -31,6 +30,7 @@ from xrai.checkpoint import Card, Checkpoint
 from xrai.decisions import settled, validation_of
 from xrai.figures import captioned, thousand_figure, threshold_figure
 from xrai.kit import KIT, Validation
+from xrai.labels import condition_of
 from xrai.language import N_, tr, translate
 from xrai.measurements import Measurement
 from xrai.metrics import Interval, predict, share_by_patient

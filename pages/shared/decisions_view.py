@@ -23,10 +23,11 @@ from pages.shared.decision_effects import (
 )
 from pages.shared.page import announce, announcements, stated_errors, stated_later
 from pages.shared.words import nice_names, percent, plain
-from xrai.calibration import Goal, condition_of
+from xrai.calibration import Goal
 from xrai.checkpoint import Card, Checkpoint
 from xrai.decisions import ALPHA, decide, goal_of
 from xrai.kit import Validation
+from xrai.labels import condition_of
 from xrai.language import N_, tr, translate
 from xrai.measurements import Measurement
 

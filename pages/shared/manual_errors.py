@@ -14,14 +14,15 @@ from pages.shared.charts import chart_config, ink
 from pages.shared.decision_effects import stamp_of
 from pages.shared.ways import evaluate_model
 from pages.shared.words import between, moment, nice_names, plain, scans, whole
-from xrai.calibration import is_healthy, of_hundred
-from xrai.checkpoint import Card, Checkpoint
+from xrai.calibration import of_hundred
+from xrai.checkpoint import EVALUATIONS, Card, Checkpoint
 from xrai.curves import Errors, errors_of
 from xrai.decisions import validation_of
 from xrai.errors import CheckpointError
 from xrai.figures import confusion_figure
+from xrai.labels import is_healthy
 from xrai.language import N_, tr, trn
-from xrai.measurements import FOLDER, REPORT, Measurement, load_measurement
+from xrai.measurements import REPORT, Measurement, load_measurement
 from xrai.metrics import confusion_matrix, predict
 from xrai.records import last_change
 from xrai.sources import SPLIT_NAMES
@@ -172,7 +173,7 @@ def _on_validation(folder: str, stamp: str) -> _Counts | None:
 
 def _last_measured(checkpoint: Checkpoint) -> Measurement | None:
     """The latest measurement of the weights as they are, if one is kept."""
-    folder = checkpoint.folder / FOLDER
+    folder = checkpoint.folder / EVALUATIONS
     places = [item for item in folder.iterdir() if (item / REPORT).is_file()] if folder.is_dir() else []
     for place in sorted(places, key=lambda place: -last_change(place, REPORT)):
         with suppress(CheckpointError):

@@ -20,7 +20,7 @@ from pages.shared.results import with_interval
 from pages.shared.words import between, in_words, interval_line, measure, nice_names, plain, scans, written
 from xrai import jobs
 from xrai.calibration import Doubt
-from xrai.checkpoint import Card, Checkpoint
+from xrai.checkpoint import Card, Checkpoint, calibration_folder, calibration_title
 from xrai.figures import captioned, reliability_figure
 from xrai.language import N_, tr
 from xrai.measurements import Measurement
@@ -262,7 +262,7 @@ def _kept_its_word(answered: Mapping[str, Any], names: Sequence[str], doubt: Dou
 
 def is_calibrating(checkpoint: Checkpoint) -> bool:
     """Draw the calibration that is under way, or how the last one came to no good end; whether one is under way."""
-    job = jobs.Job(jobs.calibration_folder(checkpoint.folder))
+    job = jobs.Job(calibration_folder(checkpoint.folder))
     status = job.status
     if status in jobs.ACTIVE:
         watch(job, status, _progress)
@@ -304,9 +304,9 @@ def calibrate_it(checkpoint: Checkpoint, card: Card, datasets: Sequence[Path]) -
 
 def _start(checkpoint: Checkpoint, path: Path) -> None:
     check_model(checkpoint)  # it may have been renamed or deleted in another tab
-    folder = jobs.calibration_folder(checkpoint.folder)
+    folder = calibration_folder(checkpoint.folder)
     arguments = ["calibrate", checkpoint.name, str(path)]
-    title = jobs.calibration_title(checkpoint.name, path)
+    title = calibration_title(checkpoint.name, path)
     jobs.start(arguments, folder, title=title, details={"arguments": arguments})
     st.rerun()
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from xrai.calibration import usual_name
+from xrai.labels import usual_name
 from xrai.language import ENGLISH, N_, language, number, tr, translate, trn
 
 ACRONYMS = {"COVID", "COVID-19", "TB", "COPD", "ARDS", "SARS", "MERS", "RSV", "ILD"}

@@ -19,18 +19,9 @@ from xrai.calibration.thresholds import (
     predictive_values,
     threshold_points,
 )
-from xrai.calibration.wording import (
-    CLASS_NAMES,
-    condition_of,
-    is_healthy,
-    natural_frequency,
-    of_hundred,
-    people_of,
-    usual_name,
-)
+from xrai.calibration.wording import natural_frequency, of_hundred, people_of
 
 __all__ = [
-    "CLASS_NAMES",
     "EVEN",
     "Calibration",
     "Doubt",
@@ -40,11 +31,9 @@ __all__ = [
     "answer_report",
     "at_prevalence",
     "choose_threshold",
-    "condition_of",
     "fit_calibration",
     "fit_doubt",
     "fit_where_it_helps",
-    "is_healthy",
     "natural_frequency",
     "of_hundred",
     "patients_needed",
@@ -52,5 +41,4 @@ __all__ = [
     "per_thousand",
     "predictive_values",
     "threshold_points",
-    "usual_name",
 ]

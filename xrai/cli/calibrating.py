@@ -7,7 +7,7 @@ import sys
 
 from xrai import jobs
 from xrai.calibration import Goal
-from xrai.checkpoint import Card, Checkpoint, open_checkpoint
+from xrai.checkpoint import Card, Checkpoint, calibration_folder, open_checkpoint
 from xrai.cli.output import both, document, print_progress
 from xrai.cli.places import dataset_path
 from xrai.decisions import decide
@@ -37,7 +37,7 @@ def _recalibrate(checkpoint: Checkpoint, dataset: str) -> None:
     from xrai.dataset import open_dataset
     from xrai.readiness import recalibrate  # torch takes seconds to import
 
-    folder = jobs.calibration_folder(checkpoint.folder)
+    folder = calibration_folder(checkpoint.folder)
     with (
         open_dataset(dataset_path(dataset)) as opened,
         jobs.running(folder, title=f"Calibrating {checkpoint.name}") as job,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from xrai import jobs
 from xrai.cli.output import both, document, print_progress
 from xrai.cli.places import dataset_path, names_in, path_of
+from xrai.dataset_jobs import audit_folder, audit_title, build_folder, download_folder, download_title
 from xrai.errors import DatasetError, SettingsError
 from xrai.settings import shown_path
 
@@ -27,7 +28,7 @@ def build(options: argparse.Namespace) -> int:
     config = BuildConfig(options.size, options.workers, options.seed, options.population, options.licence)
     out = _new_dataset(options.out)
     refuse_existing(out)  # before there is a job: a page would show it as a build that failed
-    with jobs.running(jobs.build_folder(out), title=out.stem) as job:
+    with jobs.running(build_folder(out), title=out.stem) as job:
         (job.folder / jobs.HISTORY).unlink(missing_ok=True)
         emit = both(job, print_progress)
         emit({"kind": "start", "source": options.source})
@@ -46,7 +47,7 @@ def look(options: argparse.Namespace) -> int:
 
     job: AbstractContextManager[object] = nullcontext()
     if options.source.startswith(KAGGLE):  # a long download, which a page may want to watch
-        job = jobs.running(jobs.download_folder(options.source), title=jobs.download_title(options.source))
+        job = jobs.running(download_folder(options.source), title=download_title(options.source))
     with job, open_source(options.source) as source:
         found = survey(source)
     if options.json:
@@ -87,7 +88,7 @@ def clean(options: argparse.Namespace) -> int:
         if chosen is None:
             return _tell_stopped(options)
         rows, why = chosen
-        with jobs.running(jobs.build_folder(out), title=out.stem) as job:
+        with jobs.running(build_folder(out), title=out.stem) as job:
             (job.folder / jobs.HISTORY).unlink(missing_ok=True)
             emit, note = both(job, print_progress), removal_note(dataset, rows, why)
             whole = copy_without(dataset, out, rows, note=note, emit=emit, should_stop=job.should_stop)
@@ -111,7 +112,7 @@ def _new_dataset(given: str) -> Path:
 
 def _audited(dataset: Dataset) -> Audit | None:
     """A new audit, kept beside the dataset; None where it was stopped."""
-    with jobs.running(jobs.audit_folder(dataset.path), title=jobs.audit_title(dataset.path)) as job:
+    with jobs.running(audit_folder(dataset.path), title=audit_title(dataset.path)) as job:
         (job.folder / jobs.HISTORY).unlink(missing_ok=True)
         from xrai.audit import audit as audit_of
         from xrai.audit import save_audit

@@ -2,7 +2,7 @@
 
 from xrai.dataset.build import BuildConfig, build_dataset
 from xrai.dataset.cleaning import copy_without, named_rows, removal_note
-from xrai.dataset.reading import Dataset, Skipped, list_datasets, open_dataset, says_nothing_of_patients
+from xrai.dataset.reading import Dataset, Skipped, list_datasets, open_dataset
 from xrai.dataset.splitting import MIN_VALIDATION, assign_splits
 from xrai.dataset.writing import refuse_existing
 
@@ -19,5 +19,4 @@ __all__ = [
     "open_dataset",
     "refuse_existing",
     "removal_note",
-    "says_nothing_of_patients",
 ]

@@ -23,9 +23,6 @@ from xrai.sources import SPLITS
 
 FORMAT = "xrai-dataset"
 VERSION = 1
-NO_MEANING = ("no clinical meaning", "no medical meaning", "no accuracy")
-"""What the description of the scans says where figures on them must not be taken for those of patients."""
-
 COLUMNS = ("label", "split", "patient", "file", "sha256", "format", "mode", "width", "height", "n_bytes")
 
 
@@ -186,11 +183,6 @@ class Dataset:
         column = self._column(name)
         with _stating_damage(self.path):
             return np.array(_as_text(column), dtype=object)
-
-
-def says_nothing_of_patients(population: str, *, drawings: bool) -> bool:
-    """Whether figures and answers from a set have no clinical meaning: it holds drawings, or is described so."""
-    return drawings or any(words in population.lower() for words in NO_MEANING)
 
 
 def list_datasets() -> list[Path]:

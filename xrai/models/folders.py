@@ -9,11 +9,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from xrai.checkpoint import Card, Checkpoint
+from xrai.checkpoint import EVALUATIONS, Card, Checkpoint, calibration_folder
 from xrai.errors import CheckpointError, system_reason
-from xrai.jobs import Job, active_in, calibration_folder
+from xrai.jobs import Job, active_in
 from xrai.language import say
-from xrai.measurements import FOLDER
 from xrai.settings import checkpoints_dir
 
 DELETED, IMPORT, FOLD = ".deleted-", ".import-", ".fold-"
@@ -53,7 +52,7 @@ def check_idle(checkpoint: Checkpoint) -> None:
         )
     if Job(calibration_folder(checkpoint.folder)).is_active:
         raise CheckpointError(say("“{name}” is being calibrated now: wait until that is done.", name=checkpoint.name))
-    if active_in(checkpoint.folder / FOLDER):
+    if active_in(checkpoint.folder / EVALUATIONS):
         raise CheckpointError(
             say("“{name}” is being measured now: wait until that is done, or stop it first.", name=checkpoint.name)
         )

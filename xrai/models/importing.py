@@ -14,9 +14,9 @@ from typing import BinaryIO
 
 import numpy as np
 
-from xrai.checkpoint import CARD, CONFIG, WEIGHTS, Checkpoint, open_checkpoint
+from xrai.checkpoint import CARD, CONFIG, WEIGHTS, Checkpoint, check_finite, open_checkpoint
 from xrai.errors import CheckpointError, system_reason
-from xrai.kit import KIT
+from xrai.kit import KIT, load_kit
 from xrai.language import say
 from xrai.models.exporting import EXPORTED
 from xrai.models.folders import IMPORT, check_model, clear_leftovers, new_folder, stated
@@ -24,7 +24,6 @@ from xrai.models.naming import check_free, free_variant, usable
 from xrai.models.notes import note_of, write_note
 from xrai.models.soundness import sound_lines
 from xrai.records import HISTORY, replace_file
-from xrai.scans import Scan
 
 MAX_WEIGHTS_BYTES, MAX_TEXT_BYTES = 2 * 1024**3, 64 * 1024**2
 MAX_CLASSES = 1000
@@ -229,11 +228,17 @@ def _check_weights(draft: Checkpoint) -> None:
                 MAX_CLASSES=MAX_CLASSES,
             )
         )
-    from xrai.diagnosis import Reader  # torch takes seconds to import, and pages import this module
+    import torch  # takes seconds to import, and pages import this module
 
     size = card.preprocessing.stored_size
-    grey = np.full((size, size), 128, np.uint8)
-    Reader(card, draft.load_network(card)).read(Scan(grey, "", "PNG", "L", size, size, grey.nbytes))
+    network = draft.load_network(card)
+    with torch.inference_mode():
+        logits = network(card.preprocessing(np.full((size, size), 128, np.uint8)))
+    check_finite(logits.numpy(), card.name)
+    try:
+        load_kit(draft, card, network.n_vectors)
+    except CheckpointError:
+        (draft.folder / KIT).unlink(missing_ok=True)
 
 
 def _mend(draft: Checkpoint) -> None:
@@ -243,12 +248,6 @@ def _mend(draft: Checkpoint) -> None:
         draft.config()
     except CheckpointError:
         (draft.folder / CONFIG).unlink(missing_ok=True)
-    from xrai.diagnosis import Reader
-
-    try:
-        Reader.open(draft)
-    except CheckpointError:
-        (draft.folder / KIT).unlink(missing_ok=True)
     file = draft.folder / HISTORY
     lines = list(sound_lines(file))
     kinds = {record["kind"] for record, _ in lines}

@@ -8,10 +8,9 @@ from contextlib import suppress
 from itertools import count
 from pathlib import Path
 
-from xrai.checkpoint import Checkpoint, open_checkpoint
+from xrai.checkpoint import EVALUATIONS, Checkpoint, open_checkpoint
 from xrai.errors import CheckpointError
 from xrai.language import say
-from xrai.measurements import FOLDER
 from xrai.models.default import choose, chosen_name, default_model
 from xrai.models.folders import check_idle, stated
 from xrai.records import replace_file
@@ -91,7 +90,7 @@ def _clear(name: str) -> None:
 def _is_left_over(item: Path) -> bool:
     """Whether a folder is empty, or holds nothing but the measurements of a model that is gone."""
     try:
-        return item.is_dir() and not item.is_symlink() and all(inner.name == FOLDER for inner in item.iterdir())
+        return item.is_dir() and not item.is_symlink() and all(inner.name == EVALUATIONS for inner in item.iterdir())
     except OSError:
         return False
 

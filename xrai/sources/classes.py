@@ -10,8 +10,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import Protocol
 
-from xrai.calibration import is_healthy
 from xrai.errors import SourceError
+from xrai.labels import is_healthy
 from xrai.language import N_, say
 
 SPLITS = ("train", "val", "test")

@@ -23,7 +23,6 @@ from xrai.decisions import settled, unsettled_as
 from xrai.errors import CheckpointError, TrainingError
 from xrai.kit import Kit, save_kit
 from xrai.language import say
-from xrai.measurements import weights_mark
 from xrai.networks import Network, build_network, n_parameters, take_over
 from xrai.preprocessing import Preprocessing
 from xrai.readiness import full_colour, make_ready
@@ -401,7 +400,7 @@ class _Run:
 
     def _save_best(self, validation: dict[str, Any]) -> None:
         """Save the weights; the card of a run that goes on must not tell of the weights before them."""
-        before = weights_mark(self.checkpoint)
+        before = self.checkpoint.weights_sha256()
         self.checkpoint.save_network(self._measured_network())  # type: ignore[arg-type]
         if earlier := self._earlier_card():
             self._written(
@@ -417,7 +416,7 @@ class _Run:
         that were the ones with the mark `before`, if any.
         """
         with self.checkpoint.card_lock():  # a measurement may just be noted
-            earlier, now = self._earlier_card(), weights_mark(self.checkpoint)
+            earlier, now = self._earlier_card(), self.checkpoint.weights_sha256()
             looks = [
                 item if item.get("weights", before or now) == now else item | {"earlier_weights": True}
                 for item in (earlier.evaluations if earlier else [])
