@@ -23,13 +23,13 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from xrai.calibration import Calibration, Doubt, fit_calibration, fit_doubt
-from xrai.checkpoint import Card, Checkpoint, open_checkpoint
 from xrai.cli.places import dataset_path
-from xrai.dataset import Dataset, open_dataset
-from xrai.decisions import ALPHA
+from xrai.data.dataset import Dataset, open_dataset
 from xrai.metrics import expected_calibration_error
-from xrai.preprocessing import resized, to_greys
-from xrai.shifts import SHIFTS
+from xrai.models.checkpoint import Card, Checkpoint, open_checkpoint
+from xrai.models.operating_point import ALPHA
+from xrai.scans.preprocessing import resized, to_greys
+from xrai.training.perturbations import SHIFTS
 
 BATCH = 32
 EVEN = [0.5, 0.5]

@@ -24,10 +24,10 @@ from benchmarks.folds import fold_of
 from xrai.cli.parser import add_settings
 from xrai.cli.places import dataset_path
 from xrai.cli.runs import base_settings
-from xrai.config import TrainConfig
-from xrai.dataset import Dataset, open_dataset
-from xrai.evaluation import predict_rows, report
-from xrai.training import train
+from xrai.data.dataset import Dataset, open_dataset
+from xrai.evaluation.evaluate import predict_rows, report
+from xrai.networks.config import TrainConfig
+from xrai.training.run import train
 
 TEST_COPIES = Path(__file__).with_name("covid19-test-copies.txt").read_text(encoding="utf-8").split()
 COPIES = {*TEST_COPIES, "train/Normal/020.jpeg", "train/Normal/094.jpeg", "train/Viral Pneumonia/020.jpeg"}

@@ -24,10 +24,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from xrai.explanation import answers, evidence_maps, methods_for
-from xrai.faithfulness import GRAIN, hide, hottest, noise_of, stray_share
-from xrai.networks import Network
-from xrai.preprocessing import Preprocessing, to_square
+from xrai.explain.cam import answers, evidence_maps, methods_for
+from xrai.explain.occlusion import GRAIN, hide, hottest, noise_of, stray_share
+from xrai.networks.build import Network
+from xrai.scans.preprocessing import Preprocessing, to_square
 
 PER_CENT = (5, 15, 30, 50)
 """How much of a picture is hidden or shown, in steps."""

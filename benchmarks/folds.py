@@ -10,9 +10,9 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from xrai.checkpoint import Checkpoint
-from xrai.dataset import Dataset, open_dataset
-from xrai.settings import checkpoints_dir
+from xrai.core.paths import checkpoints_dir
+from xrai.data.dataset import Dataset, open_dataset
+from xrai.models.checkpoint import Checkpoint
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Whether the memory that `xrai.blueprint` foretells is what short trainings take, each in a process of its own.
+"""Whether the memory that `xrai.networks.summary` foretells is what short trainings take, each in a process of its own.
 
     python benchmarks/memory.py [--precision 32|bf16] [--optimizer adamw|adam|sgd]
 
@@ -19,9 +19,9 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from xrai.blueprint import memory_needed
-from xrai.config import TrainConfig
-from xrai.networks import build_network
+from xrai.networks.build import build_network
+from xrai.networks.config import TrainConfig
+from xrai.networks.summary import memory_needed
 from xrai.training.loop import make_loss, make_optimizer
 
 RUNS = (

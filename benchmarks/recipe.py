@@ -5,7 +5,8 @@
 For datasets of two classes. The test split is left out altogether. The scans of the first class are cut into four parts
 by look, those of one patient together (k-means of thumbnails), those of the second at random by patient. A fold learns
 from three parts and is judged by the fourth (2,000 scans of it at most), as it is, changed in each way of
-`xrai.shifts`, and with each look of `xrai.borrowing`, and all of them together, borrowed from scans of the other class.
+`xrai.training.perturbations`, and with each look of `xrai.training.appearance_transfer`, and all of them together,
+borrowed from scans of the other class.
 Prints a table: the AUC as it is, its mean and its worst over all the changes, the AUC where the scans of one class are
 made wider and those of the other narrower (whichever way it is worse), the mean of sensitivity and specificity where
 the likelier class is called, and the AUC with borrowed looks (of all scans of the part).
@@ -29,18 +30,18 @@ from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.folds import fold_of
-from xrai.audit.looking import shrunk
-from xrai.borrowing import LOOKS
 from xrai.cli.parser import add_settings
 from xrai.cli.places import dataset_path
 from xrai.cli.runs import base_settings
-from xrai.config import TrainConfig
-from xrai.dataset import Dataset, open_dataset
-from xrai.kit import load_kit
-from xrai.networks import Network
-from xrai.preprocessing import Preprocessing, to_greys
-from xrai.shifts import SHIFTS
-from xrai.training import train
+from xrai.data.audit.looking import shrunk
+from xrai.data.dataset import Dataset, open_dataset
+from xrai.models.artifacts import load_kit
+from xrai.networks.build import Network
+from xrai.networks.config import TrainConfig
+from xrai.scans.preprocessing import Preprocessing, to_greys
+from xrai.training.appearance_transfer import LOOKS
+from xrai.training.perturbations import SHIFTS
+from xrai.training.run import train
 
 PARTS, SIDE, AXES = 4, 32, 20
 MEASURES = ("AUC", "AUC, changed", "AUC, worst change", "AUC, widths apart", "balanced accuracy", "balanced, changed")

@@ -22,16 +22,16 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from xrai.checkpoint import Checkpoint
-from xrai.config import TrainConfig
-from xrai.dataset import BuildConfig, build_dataset
-from xrai.diagnosis import Reader
-from xrai.explanation import evidence_maps
-from xrai.networks import build_network
-from xrai.phantoms import write_practice_set
+from xrai.core.paths import PROJECT
+from xrai.data.dataset import BuildConfig, build_dataset
+from xrai.data.sources import Source, open_source
+from xrai.explain.cam import evidence_maps
+from xrai.models.checkpoint import Checkpoint
+from xrai.networks.build import build_network
+from xrai.networks.config import TrainConfig
+from xrai.reading.reader import Reader
 from xrai.scans import Scan
-from xrai.settings import PROJECT
-from xrai.sources import Source, open_source
+from xrai.scans.phantoms import write_practice_set
 
 TURNS = 3
 SIZE = 224

@@ -25,22 +25,22 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.faithfulness import measure_heatmaps
-from xrai.audit import audit
 from xrai.calibration import Goal
-from xrai.checkpoint import Card, Checkpoint
-from xrai.classification import report
-from xrai.dataset import BuildConfig, Dataset, build_dataset, open_dataset
-from xrai.decisions import settled
-from xrai.diagnosis import Reader
-from xrai.errors import ScanError
-from xrai.evaluation import predict_logits
-from xrai.explanation import answers_and_vectors
-from xrai.faithfulness import STRAY_LIMIT
-from xrai.gate import Gate
-from xrai.language import N_, dump_json, say
+from xrai.core.errors import ScanError
+from xrai.core.language import N_, dump_json, say
+from xrai.core.paths import PROJECT
+from xrai.data.audit import audit
+from xrai.data.dataset import BuildConfig, Dataset, build_dataset, open_dataset
+from xrai.data.sources import open_source
+from xrai.evaluation.evaluate import predict_logits
+from xrai.evaluation.report import report
+from xrai.explain.cam import answers_and_vectors
+from xrai.explain.occlusion import STRAY_LIMIT
+from xrai.input_check import Gate
+from xrai.models.checkpoint import Card, Checkpoint
+from xrai.models.operating_point import settled
+from xrai.reading.reader import Reader
 from xrai.scans import Scan, read_scan
-from xrai.settings import PROJECT
-from xrai.sources import open_source
 
 DATASETS = {"pneumonia": "chest_xray", "covid19": "covid19"}
 BASELINES = (N_("Random"), N_("Centre"))

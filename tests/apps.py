@@ -5,10 +5,10 @@ from typing import Any
 
 from streamlit.testing.v1 import AppTest
 
-from xrai.checkpoint import CONFIG, Checkpoint, open_checkpoint
-from xrai.config import TrainConfig
-from xrai.records import HISTORY, append_record, write_json
-from xrai.settings import PROJECT
+from xrai.core.json_files import HISTORY, append_record, write_json
+from xrai.core.paths import PROJECT
+from xrai.models.checkpoint import CONFIG, Checkpoint, open_checkpoint
+from xrai.networks.config import TrainConfig
 
 
 def opened(page: str, **state: Any) -> AppTest:

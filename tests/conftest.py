@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from xrai.dataset import BuildConfig, build_dataset, open_dataset
-from xrai.gate import fit_gate, fitting
-from xrai.phantoms import draw_thorax, write_practice_set
-from xrai.sources import open_source
+from xrai.data.dataset import BuildConfig, build_dataset, open_dataset
+from xrai.data.sources import open_source
+from xrai.input_check import fit_gate, fitting
+from xrai.scans.phantoms import draw_thorax, write_practice_set
 
 # On pictures as small as these, several threads cost more than they bring: 4 times more on two busy cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")

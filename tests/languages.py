@@ -10,8 +10,8 @@ import pandas as pd
 from google.protobuf.message import Message
 from streamlit.testing.v1 import AppTest
 
-from xrai.language.catalogue import load
-from xrai.settings import PROJECT
+from xrai.core.language.catalogue import load
+from xrai.core.paths import PROJECT
 
 SHOWN = {"body", "caption", "content", "delta", "help", "label", "options", "placeholder", "text", "title", "tooltip"}
 """Fields of Streamlit's messages that people read."""
@@ -35,7 +35,7 @@ _NOT_WORDS = re.compile(
 def in_french(state: dict[str, Any] | None = None) -> AppTest:
     """The app as somebody opens it who reads French, not run yet.
 
-    A second run, such as after a click, goes within `xrai.language.speaking("fr")`: the options that the page showed
+    A second run, such as after a click, goes within `use_language("fr")`: the options that the page showed
     are looked up once more outside of it.
 
     Args:

@@ -8,11 +8,11 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from pages.shared.calls import called_from, has_moved, then_called, told_threshold
-from pages.shared.words import in_words, listed, nice, percent, plain, span
-from xrai.checkpoint import Card
-from xrai.language import N_, tr, translate
-from xrai.sources import SPLIT_NAMES
+from pages.shared.formatting import in_words, listed, nice, percent, plain, span
+from pages.shared.verdict import called_from, has_moved, then_called, told_threshold
+from xrai.core.language import N_, tr, translate
+from xrai.data.sources import SPLIT_NAMES
+from xrai.models.checkpoint import Card
 
 FROM = N_("Called from")
 NOT_DESCRIBED = N_("patients that nobody described when its dataset was built")

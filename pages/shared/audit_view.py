@@ -10,17 +10,17 @@ import numpy as np
 import streamlit as st
 
 from pages.shared.cleaning_view import keep_switch, offer_cleaning, taken_out
+from pages.shared.formatting import duration, listed, moment, nice, plain
 from pages.shared.jobs import say_how_it_ended, stop_button, watch
 from pages.shared.page import one_page, stated_errors
-from pages.shared.words import duration, listed, moment, nice, plain
-from xrai import jobs
-from xrai.audit import Audit, Finding, load_audit
-from xrai.audit.findings import CONFLICTING, EXACT, NEAR, PATIENTS, REMOVABLE, Severity
-from xrai.dataset import Dataset
-from xrai.dataset_jobs import audit_folder, audit_title
-from xrai.errors import DatasetError
-from xrai.language import N_, tr, translate, trn
-from xrai.sources import SPLIT_NAMES, SPLITS
+from xrai.core import jobs
+from xrai.core.errors import DatasetError
+from xrai.core.language import N_, tr, translate, trn
+from xrai.data.audit import Audit, Finding, load_audit
+from xrai.data.audit.findings import CONFLICTING, EXACT, NEAR, PATIENTS, REMOVABLE, Severity
+from xrai.data.dataset import Dataset
+from xrai.data.jobs import audit_folder, audit_title
+from xrai.data.sources import SPLIT_NAMES, SPLITS
 
 TOGETHER = (CONFLICTING, EXACT, NEAR, PATIENTS)
 """The kinds whose scans are looked at group by group: copies, and scans of one patient."""

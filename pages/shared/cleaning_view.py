@@ -8,16 +8,16 @@ from pathlib import Path
 import streamlit as st
 
 from pages.shared.dataset_names import free_name, new_dataset
+from pages.shared.formatting import listed, scans
 from pages.shared.page import stated_errors
-from pages.shared.words import listed, scans
-from xrai import jobs
-from xrai.audit import CLEANED, Audit, Finding
-from xrai.audit.findings import BLANK, CONFLICTING, EXACT, NEAR, PATIENTS, REMOVABLE
-from xrai.dataset import Dataset
-from xrai.dataset_jobs import build_folder
-from xrai.errors import DatasetError, JobError, system_reason
-from xrai.language import N_, tr, translate
-from xrai.sources import SPLITS
+from xrai.core import jobs
+from xrai.core.errors import DatasetError, JobError, system_reason
+from xrai.core.language import N_, tr, translate
+from xrai.data.audit import CLEANED, Audit, Finding
+from xrai.data.audit.findings import BLANK, CONFLICTING, EXACT, NEAR, PATIENTS, REMOVABLE
+from xrai.data.dataset import Dataset
+from xrai.data.jobs import build_folder
+from xrai.data.sources import SPLITS
 
 WORDS = {
     CONFLICTING: N_("Pictures with two labels"),

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from xrai.checkpoint import open_checkpoint
-from xrai.errors import CheckpointError, DatasetError
-from xrai.language import tr
-from xrai.settings import data_dir
+from xrai.core.errors import CheckpointError, DatasetError
+from xrai.core.language import tr
+from xrai.core.paths import data_dir
+from xrai.models.checkpoint import open_checkpoint
 
 
 def new_dataset(name: str) -> Path:

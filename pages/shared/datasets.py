@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 
 import streamlit as st
 
-from xrai.checkpoint import Card
-from xrai.dataset import open_dataset
-from xrai.errors import DatasetError
-from xrai.language import N_
+from xrai.core.errors import DatasetError
+from xrai.core.language import N_
+from xrai.data.dataset import open_dataset
+from xrai.models.checkpoint import Card
 
 SPLITS = ("test", "val", "train")
 SPLIT_HELP = N_(

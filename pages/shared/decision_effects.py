@@ -12,11 +12,11 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
-from pages.shared.calls import for_whom, people_in, told_each, told_threshold, told_zone
 from pages.shared.charts import chart_config
+from pages.shared.formatting import nice_names, percent, plain
 from pages.shared.readers import model_key
 from pages.shared.results import with_interval
-from pages.shared.words import nice_names, percent, plain
+from pages.shared.verdict import for_whom, people_in, told_each, told_threshold, told_zone
 from xrai.calibration import (
     Goal,
     Threshold,
@@ -26,14 +26,14 @@ from xrai.calibration import (
     predictive_values,
     threshold_points,
 )
-from xrai.checkpoint import Card, Checkpoint
-from xrai.decisions import settled, validation_of
+from xrai.core.labels import condition_of
+from xrai.core.language import N_, tr, translate
+from xrai.evaluation.store import Measurement
 from xrai.figures import captioned, thousand_figure, threshold_figure
-from xrai.kit import KIT, Validation
-from xrai.labels import condition_of
-from xrai.language import N_, tr, translate
-from xrai.measurements import Measurement
 from xrai.metrics import Interval, predict, share_by_patient
+from xrai.models.artifacts import KIT, Validation
+from xrai.models.checkpoint import Card, Checkpoint
+from xrai.models.operating_point import settled, validation_of
 
 LOOKING_FLATTERS = N_(
     "All of this is chosen on the validation scans, never on the test scans: their column only shows what comes of it. "

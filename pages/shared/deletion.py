@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from xrai.language import N_, tr
+from xrai.core.language import N_, tr
 
 _QUESTIONS = {"model": N_("Delete this model?"), "dataset": N_("Delete this dataset?")}
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import streamlit as st
 
-from xrai.heatmaps import colour_bar
-from xrai.language import N_, tr
+from xrai.core.language import N_, tr
+from xrai.explain.overlay import colour_bar
 
 SCALE_CAPTION = N_(
     "No colour: no evidence found there. Full red: as strong as the hottest place of the clearest 5 in 100 scans. "

@@ -7,10 +7,10 @@ from typing import Any
 
 import streamlit as st
 
+from pages.shared.formatting import duration, plain
 from pages.shared.page import announcements, stated_later
-from pages.shared.words import duration, plain
-from xrai.jobs import ACTIVE, Job, Status
-from xrai.language import tr, translate
+from xrai.core.jobs import ACTIVE, Job, Status
+from xrai.core.language import tr, translate
 
 EVERY_SECOND = 1.0
 

@@ -9,7 +9,7 @@ import streamlit as st
 from streamlit.components.v2 import component
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-from xrai.language import ENGLISH, LANGUAGES, N_, number, set_language_provider, tr, use_language
+from xrai.core.language import ENGLISH, LANGUAGES, N_, number, set_language_provider, tr, use_language
 
 CHOICE, CHOSEN = "language", "language_chosen"
 COOKIE = "xrai_language"

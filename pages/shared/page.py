@@ -8,9 +8,9 @@ from contextlib import contextmanager
 import numpy as np
 import streamlit as st
 
-from pages.shared.words import plain, whole
-from xrai.errors import XraiError, in_a_sentence
-from xrai.language import tr, translate
+from pages.shared.formatting import plain, whole
+from xrai.core.errors import XraiError, in_a_sentence
+from xrai.core.language import tr, translate
 
 STATED = (XraiError, OSError, MemoryError)
 """What is said in a sentence; anything else is a bug."""

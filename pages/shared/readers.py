@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from pages.shared.memory import settle_memory
-from xrai.checkpoint import CARD, WEIGHTS, Checkpoint
-from xrai.language import tr
+from xrai.core.language import tr
+from xrai.models.checkpoint import CARD, WEIGHTS, Checkpoint
 
 if TYPE_CHECKING:
-    from xrai.diagnosis import Reader
+    from xrai.reading.reader import Reader
 
 
 def reader_for(checkpoint: Checkpoint) -> Reader:
@@ -34,7 +34,7 @@ def model_key(checkpoint: Checkpoint) -> str:
 def _load(folder: str, key: str) -> Reader:
     from pathlib import Path
 
-    from xrai.diagnosis import Reader
+    from xrai.reading.reader import Reader
 
     reader = Reader.open(Checkpoint(Path(folder)))
     settle_memory()

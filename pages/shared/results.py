@@ -11,13 +11,13 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from pages.shared.charts import chart_config
-from pages.shared.words import interval_line, listed, measure, nice_names, plain, scans, span
-from xrai import jobs
-from xrai.checkpoint import Checkpoint
-from xrai.curves import whole_records
+from pages.shared.formatting import interval_line, listed, measure, nice_names, plain, scans, span
+from xrai.core import jobs
+from xrai.core.language import N_, number, tr, translate, trn
+from xrai.evaluation.store import Measurement
 from xrai.figures import auc_curves, captioned, loss_curves, operating_points, precision_recall_figure, roc_figure
-from xrai.language import N_, number, tr, translate, trn
-from xrai.measurements import Measurement
+from xrai.models.checkpoint import Checkpoint
+from xrai.training.diagnostics import whole_records
 
 HELP = {
     "accuracy": N_(

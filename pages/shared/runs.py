@@ -10,11 +10,11 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from pages.shared.charts import chart_config
-from pages.shared.words import AUC_HELP, duration, interval_line, measure, plain, written
-from xrai import jobs
-from xrai.checkpoint import Checkpoint
+from pages.shared.formatting import AUC_HELP, duration, interval_line, measure, plain, written
+from xrai.core import jobs
+from xrai.core.language import N_, language, tr, translate, trn, use_language
 from xrai.figures import accuracy_curves, auc_curves, loss_curves, page_of
-from xrai.language import N_, language, tr, translate, trn, use_language
+from xrai.models.checkpoint import Checkpoint
 
 Colour = Literal["blue", "green", "orange", "red"]
 STATUS: dict[str, tuple[str, Colour, str]] = {

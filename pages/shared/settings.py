@@ -8,8 +8,8 @@ from typing import Any
 
 import streamlit as st
 
-from xrai.config import IMAGENET, NETWORKS, SCRATCH, TrainConfig
-from xrai.language import N_, number, tr, translate
+from xrai.core.language import N_, number, tr, translate
+from xrai.networks.config import IMAGENET, NETWORKS, SCRATCH, TrainConfig
 
 MAIN = ("network", "weights", "image_size", "epochs", "batch_size")
 LEARNED, CONVNET = N_("Start from learned weights"), N_("Shape of the plain convnet")

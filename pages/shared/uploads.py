@@ -10,7 +10,7 @@ import numpy as np
 import streamlit as st
 from PIL import Image
 
-from xrai.gate import mended
+from xrai.input_check import mended
 from xrai.scans import Scan, read_scan
 
 SHOWN_SIDE = 1000

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from xrai.language import join_messages, say
+from xrai.core.language import join_messages, say
 from xrai.metrics import Interval, share_by_patient
 from xrai.metrics.checks import Bools, Floats, Ints, checked, checked_labels, checked_probabilities
 from xrai.metrics.resampling import numbered

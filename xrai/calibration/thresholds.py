@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple, TypeVar, get_args
 import numpy as np
 from numpy.typing import ArrayLike
 
-from xrai.language import join_messages, say
+from xrai.core.language import join_messages, say
 from xrai.metrics import Curve, share_by_patient, thinned
 from xrai.metrics.checks import Bools, Floats, Interval, Ints, checked_labels, checked_ranking
 from xrai.metrics.resampling import drawn_patients, numbered

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from xrai.labels import condition_of
-from xrai.language import N_, say
+from xrai.core.labels import condition_of
+from xrai.core.language import N_, say
 
 
 def of_hundred(share: float) -> int:

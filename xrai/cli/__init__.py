@@ -14,7 +14,7 @@ from contextlib import nullcontext, redirect_stdout, suppress
 
 from xrai.cli.output import say
 from xrai.cli.parser import make_parser
-from xrai.errors import XraiError, in_a_sentence
+from xrai.core.errors import XraiError, in_a_sentence
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

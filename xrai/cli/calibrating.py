@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 import sys
 
-from xrai import jobs
 from xrai.calibration import Goal
-from xrai.checkpoint import Card, Checkpoint, calibration_folder, open_checkpoint
 from xrai.cli.output import both, document, print_progress
 from xrai.cli.places import dataset_path
-from xrai.decisions import decide
-from xrai.errors import SettingsError
+from xrai.core import jobs
+from xrai.core.errors import SettingsError
+from xrai.models.checkpoint import Card, Checkpoint, calibration_folder, open_checkpoint
+from xrai.models.operating_point import decide
 
 
 def calibrate(options: argparse.Namespace) -> int:
@@ -34,8 +34,8 @@ def calibrate(options: argparse.Namespace) -> int:
 
 
 def _recalibrate(checkpoint: Checkpoint, dataset: str) -> None:
-    from xrai.dataset import open_dataset
-    from xrai.readiness import recalibrate  # torch takes seconds to import
+    from xrai.data.dataset import open_dataset
+    from xrai.training.finalize import recalibrate  # torch takes seconds to import
 
     folder = calibration_folder(checkpoint.folder)
     with (

@@ -8,22 +8,22 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from xrai import jobs
 from xrai.cli.output import both, document, print_progress
 from xrai.cli.places import dataset_path, names_in, path_of
-from xrai.dataset_jobs import audit_folder, audit_title, build_folder, download_folder, download_title
-from xrai.errors import DatasetError, SettingsError
-from xrai.settings import shown_path
+from xrai.core import jobs
+from xrai.core.errors import DatasetError, SettingsError
+from xrai.core.paths import shown_path
+from xrai.data.jobs import audit_folder, audit_title, build_folder, download_folder, download_title
 
 if TYPE_CHECKING:
-    from xrai.audit import Audit
-    from xrai.dataset import Dataset
+    from xrai.data.audit import Audit
+    from xrai.data.dataset import Dataset
 
 
 def build(options: argparse.Namespace) -> int:
     """Make an HDF5 dataset from scans."""
-    from xrai.dataset import BuildConfig, build_dataset, refuse_existing
-    from xrai.sources import open_source
+    from xrai.data.dataset import BuildConfig, build_dataset, refuse_existing
+    from xrai.data.sources import open_source
 
     config = BuildConfig(options.size, options.workers, options.seed, options.population, options.licence)
     out = _new_dataset(options.out)
@@ -42,8 +42,8 @@ def build(options: argparse.Namespace) -> int:
 
 def look(options: argparse.Namespace) -> int:
     """Show what a source of scans holds."""
-    from xrai.sources import KAGGLE, open_source
-    from xrai.survey import survey
+    from xrai.data.inspect import survey
+    from xrai.data.sources import KAGGLE, open_source
 
     job: AbstractContextManager[object] = nullcontext()
     if options.source.startswith(KAGGLE):  # a long download, which a page may want to watch
@@ -63,7 +63,7 @@ def look(options: argparse.Namespace) -> int:
 
 def audit(options: argparse.Namespace) -> int:
     """Look for what in a dataset would mislead a model or the figures of it."""
-    from xrai.dataset import open_dataset
+    from xrai.data.dataset import open_dataset
 
     with open_dataset(dataset_path(options.dataset)) as dataset:
         found = _audited(dataset)
@@ -79,7 +79,7 @@ def audit(options: argparse.Namespace) -> int:
 
 def clean(options: argparse.Namespace) -> int:
     """Copy a dataset without the scans that the audit suggests to take out, or that a list names."""
-    from xrai.dataset import copy_without, open_dataset, refuse_existing, removal_note
+    from xrai.data.dataset import copy_without, open_dataset, refuse_existing, removal_note
 
     out = _new_dataset(options.out)
     refuse_existing(out)
@@ -114,8 +114,8 @@ def _audited(dataset: Dataset) -> Audit | None:
     """A new audit, kept beside the dataset; None where it was stopped."""
     with jobs.running(audit_folder(dataset.path), title=audit_title(dataset.path)) as job:
         (job.folder / jobs.HISTORY).unlink(missing_ok=True)
-        from xrai.audit import audit as audit_of
-        from xrai.audit import save_audit
+        from xrai.data.audit import audit as audit_of
+        from xrai.data.audit import save_audit
 
         emit = both(job, _print_step)
 
@@ -148,9 +148,9 @@ def _to_take_out(options: argparse.Namespace, dataset: Dataset) -> tuple[list[in
         DatasetError: a named file is not in the dataset.
         SettingsError: the list cannot be read, or options contradict each other.
     """
-    from xrai.audit import CLEANED, load_audit
-    from xrai.audit.findings import NEAR, why_taken_out
-    from xrai.dataset import named_rows
+    from xrai.data.audit import CLEANED, load_audit
+    from xrai.data.audit.findings import NEAR, why_taken_out
+    from xrai.data.dataset import named_rows
 
     if options.keep_near_duplicates and options.only:
         raise SettingsError("Give either --only or --keep-near-duplicates: the one already says what the other does.")
@@ -176,7 +176,7 @@ def _tell_stopped(options: argparse.Namespace) -> int:
 
 def _tell(options: argparse.Namespace, out: Path, **more: int) -> None:
     """What a dataset that was just built holds."""
-    from xrai.dataset import open_dataset
+    from xrai.data.dataset import open_dataset
 
     with open_dataset(out) as dataset:
         for note in dataset.notes:

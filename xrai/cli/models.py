@@ -8,11 +8,11 @@ from dataclasses import asdict
 from typing import Any
 
 from xrai import models
-from xrai.checkpoint import Checkpoint, list_checkpoints, open_checkpoint
 from xrai.cli.output import document, validation
 from xrai.cli.places import path_of
-from xrai.config import defaults, worded
-from xrai.errors import CheckpointError, SettingsError
+from xrai.core.errors import CheckpointError, SettingsError
+from xrai.models.checkpoint import Checkpoint, list_checkpoints, open_checkpoint
+from xrai.networks.config import defaults, worded
 
 _FIGURES = ("accuracy", "accuracy_interval", "auc", "auc_interval", "n_validation")
 

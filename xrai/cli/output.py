@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
-from xrai import jobs
-from xrai.config import worded
+from xrai.core import jobs
+from xrai.networks.config import worded
 
 Record = dict[str, Any]
 

@@ -9,11 +9,11 @@ from dataclasses import fields
 from typing import Any
 
 from xrai import __version__
-from xrai.audit.findings import REMOVABLE
 from xrai.cli import calibrating, datasets, models, readings, runs
-from xrai.config import TrainConfig, worded
+from xrai.data.audit.findings import REMOVABLE
+from xrai.data.sources import KAGGLE_SETS, PRACTICE, SPLITS
 from xrai.models import SHIPPED
-from xrai.sources import KAGGLE_SETS, PRACTICE, SPLITS
+from xrai.networks.config import TrainConfig, worded
 
 _SHAPE = (
     "With --weights MODEL, the network, its members, the image size and the greys are that model's, as far as they are "

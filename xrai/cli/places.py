@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from xrai.errors import SettingsError
-from xrai.settings import data_dir, home
+from xrai.core.errors import SettingsError
+from xrai.core.paths import data_dir, home
 
 
 def dataset_path(given: str) -> Path:

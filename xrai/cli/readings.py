@@ -9,24 +9,24 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from xrai import jobs
-from xrai.checkpoint import Checkpoint, open_checkpoint
 from xrai.cli.output import both, document, print_progress, say, with_interval
 from xrai.cli.places import dataset_path, names_in, path_of
-from xrai.errors import CheckpointError, RefusedError, ScanError
-from xrai.measurements import Measurement, measurement_folder
+from xrai.core import jobs
+from xrai.core.errors import CheckpointError, RefusedError, ScanError
+from xrai.core.json_files import read_records
+from xrai.evaluation.store import Measurement, measurement_folder
 from xrai.models import default_model
-from xrai.records import read_records
+from xrai.models.checkpoint import Checkpoint, open_checkpoint
 
 if TYPE_CHECKING:  # torch takes seconds to import
-    from xrai.dataset import Dataset
-    from xrai.diagnosis import Reader, Reading
+    from xrai.data.dataset import Dataset
+    from xrai.reading.reader import Reader, Reading
     from xrai.scans import Scan
 
 
 def evaluate(options: argparse.Namespace) -> int:
     """Measure a model on a split of a dataset."""
-    from xrai.dataset import open_dataset
+    from xrai.data.dataset import open_dataset
 
     checkpoint = open_checkpoint(options.name)
     checkpoint.card()  # a missing model is said before a slow dataset is opened
@@ -36,7 +36,9 @@ def evaluate(options: argparse.Namespace) -> int:
         title = f"Measuring {checkpoint.name} on {path.stem}, {options.split}"
         job = stack.enter_context(jobs.running(measurement_folder(checkpoint, path, options.split), title=title))
         (job.folder / jobs.HISTORY).unlink(missing_ok=True)
-        from xrai import evaluation  # slow for the first time, and the job must not look dead meanwhile
+        from xrai.evaluation import (
+            evaluate as evaluation,  # slow for the first time, and the job must not look dead meanwhile
+        )
 
         try:
             measured = _measured(checkpoint, dataset, options.split, left_out, job)
@@ -53,7 +55,7 @@ def evaluate(options: argparse.Namespace) -> int:
 
 def diagnose(options: argparse.Namespace) -> int:
     """Read scans with a model."""
-    from xrai.diagnosis import Reader
+    from xrai.reading.reader import Reader
     from xrai.scans import read_scan
 
     checkpoint = _model(options.model)
@@ -100,7 +102,7 @@ def _measured(
         if done < total and job.should_stop():
             raise _StoppedError
 
-    from xrai import evaluation
+    from xrai.evaluation import evaluate as evaluation
 
     try:
         return evaluation.evaluate(checkpoint, dataset, split, left_out=left_out, progress=progress)
@@ -201,7 +203,7 @@ def _checked(reader: Reader, scan: Scan, options: argparse.Namespace) -> tuple[S
         reader.check(scan)
     except RefusedError as error:
         if options.mend and error.mend:
-            from xrai.gate import mended
+            from xrai.input_check import mended
 
             scan = replace(scan, pixels=mended(scan.pixels, error.mend))
             reader.check(scan)
@@ -236,7 +238,7 @@ class _HeatmapFiles:
 
     def write(self, reader: Reader, scan: Scan, reading: Reading, read: dict[str, Any]) -> str:
         """Write the heatmap of what was read and note its name there; gives the sentence of why it cannot be."""
-        from xrai.diagnosis import save_heatmap
+        from xrai.reading.reader import save_heatmap
 
         try:
             target = self._name(read["file"])

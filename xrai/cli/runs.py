@@ -11,23 +11,23 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from xrai import jobs
-from xrai.checkpoint import CONFIG, Card, Checkpoint, open_checkpoint
 from xrai.cli.output import both, document, print_progress, say, with_interval
 from xrai.cli.places import dataset_path, first_file
-from xrai.config import TrainConfig, concerns
-from xrai.errors import CheckpointError, DatasetError, SettingsError
-from xrai.records import write_json
-from xrai.settings import data_dir, home, shown_path
+from xrai.core import jobs
+from xrai.core.errors import CheckpointError, DatasetError, SettingsError
+from xrai.core.json_files import write_json
+from xrai.core.paths import data_dir, home, shown_path
+from xrai.models.checkpoint import CONFIG, Card, Checkpoint, open_checkpoint
+from xrai.networks.config import TrainConfig, concerns
 
 if TYPE_CHECKING:  # the dataset's file format is slow to import
-    from xrai.dataset import Dataset
-    from xrai.sweep import Outcome, Sweep
+    from xrai.data.dataset import Dataset
+    from xrai.training.sweep import Outcome, Sweep
 
 
 def train(options: argparse.Namespace) -> int:
     """Train a model on a dataset, or go on with a run."""
-    from xrai.dataset import open_dataset
+    from xrai.data.dataset import open_dataset
 
     checkpoint = open_checkpoint(options.name)
     config, path = _asked_again(options, checkpoint) if options.resume else _asked(options)
@@ -52,7 +52,7 @@ def train(options: argparse.Namespace) -> int:
 
 def sweep(options: argparse.Namespace) -> int:
     """Train with every combination of a few settings, one after another."""
-    from xrai import sweep as sweeps
+    from xrai.training import sweep as sweeps
 
     planned = _planned_again(options) if options.resume else _planned(options)
     with jobs.running(planned.folder, title=options.name) as job:
@@ -75,7 +75,7 @@ def layers(options: argparse.Namespace) -> int:
     if not 2 <= options.classes <= 1000:
         raise SettingsError(f"A model tells apart 2 to 1,000 classes, not {options.classes}.")
     config = TrainConfig(**base_settings(options))
-    from xrai import blueprint
+    from xrai.networks import summary as blueprint
 
     found, needed = blueprint.layers(config, options.classes), blueprint.memory_needed(config, options.classes)
     n_weights = sum(layer.parameters for layer in found)
@@ -124,7 +124,7 @@ def _asked_again(options: argparse.Namespace, checkpoint: Checkpoint) -> tuple[T
 
 def _planned(options: argparse.Namespace) -> Sweep:
     """A new sweep, written down."""
-    from xrai.sweep import create
+    from xrai.training.sweep import create
 
     dataset = _dataset(options, "sweep data/chest.hdf5 --name NAME --vary seed=1,2")
     grid = _grid(options.vary)
@@ -136,7 +136,7 @@ def _planned(options: argparse.Namespace) -> Sweep:
 
 def _planned_again(options: argparse.Namespace) -> Sweep:
     """A sweep that goes on as it is."""
-    from xrai.sweep import open_sweep
+    from xrai.training.sweep import open_sweep
 
     planned = open_sweep(options.name)
     if options.dataset or options.vary or given_settings(options):
@@ -152,7 +152,7 @@ def _grid(words: Sequence[str]) -> dict[str, list[Any]]:
     Raises:
         SettingsError: there are none, or one cannot be read.
     """
-    from xrai.sweep import parse_values
+    from xrai.training.sweep import parse_values
 
     if not words:
         raise SettingsError("What shall the sweep vary? Give it, as in: --vary learning-rate=0.001,0.0003.")
@@ -196,7 +196,7 @@ def _trained(
     config: TrainConfig, dataset: Dataset, checkpoint: Checkpoint, job: jobs.Running, *, resume: bool
 ) -> Card | None:
     """The model's card; None where it was stopped before there is one."""
-    from xrai import training  # slow for the first time, and the job must not look dead meanwhile
+    from xrai.training import run as training  # slow for the first time, and the job must not look dead meanwhile
 
     _warn_of_memory([config], len(dataset.classes))
     n_scans = len(dataset.rows("train"))
@@ -214,7 +214,7 @@ def _help(config: TrainConfig, dataset: Dataset, checkpoint: Checkpoint, *, resu
     """Take part in a run that another process leads, records and decides when to stop."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
-    from xrai import training
+    from xrai.training import run as training
 
     training.train(config, dataset, checkpoint, resume=resume)
     return 0
@@ -226,14 +226,14 @@ def _is_helper_process() -> bool:
 
 
 def _n_classes(dataset: Path) -> int:
-    from xrai.dataset import open_dataset
+    from xrai.data.dataset import open_dataset
 
     with open_dataset(dataset) as opened:
         return len(opened.classes)
 
 
 def _warn_of_memory(configs: Sequence[TrainConfig], n_classes: int) -> None:
-    from xrai.blueprint import too_large
+    from xrai.networks.summary import too_large
 
     if warning := too_large(configs, n_classes):
         print(f"warning: {warning}", file=sys.stderr)

@@ -10,9 +10,9 @@ from typing import Any, Literal
 
 import plotly.graph_objects as go
 
+from xrai.core.language import N_, number, tr
 from xrai.figures.runs import Records
 from xrai.figures.style import FONT, MARGIN, SERIES, drawing, title_of
-from xrai.language import N_, number, tr
 
 Measure = Literal["loss", "accuracy", "auc"]
 

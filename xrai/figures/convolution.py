@@ -13,9 +13,9 @@ from html import escape
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from xrai.convolution import Step
+from xrai.core.language import number, tr
 from xrai.figures.style import TRAIN
-from xrai.language import number, tr
+from xrai.manual.convolution import Step
 
 Table = NDArray[np.floating]
 Place = tuple[int, int, int, int]  # left, top, width, height in cells

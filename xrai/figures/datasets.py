@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import plotly.graph_objects as go
 
+from xrai.core.language import N_, number, tr
 from xrai.figures.style import FONT, LEGEND, MARGIN, TEST, TRAIN, VALIDATION, drawing
-from xrai.language import N_, number, tr
 
 SPLIT_WORDS = {"train": N_("Training"), "val": N_("Validation"), "test": N_("Test"), "all": N_("All")}
 """The splits, to be told by `tr`."""

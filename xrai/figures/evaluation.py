@@ -10,8 +10,8 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from xrai.core.language import number, tr, trn
 from xrai.figures.style import FONT, MARGIN, SERIES, TRAIN, VALIDATION, drawing, title_of
-from xrai.language import number, tr, trn
 
 Curves = Mapping[str, Mapping[str, Any] | None]
 Points = Mapping[str, tuple[float, float]]

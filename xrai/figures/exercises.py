@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import plotly.graph_objects as go
 
+from xrai.core.language import number, tr
 from xrai.figures.style import FONT, LEGEND, MARGIN, TRAIN, VALIDATION, drawing
-from xrai.language import number, tr
 
 
 def patients_figure(sick: Sequence[float], healthy: Sequence[float], threshold: float, *, ink: str) -> go.Figure:

@@ -8,9 +8,9 @@ import numpy as np
 import plotly.graph_objects as go
 from PIL import Image
 
-from xrai.dense import probabilities
+from xrai.core.language import number, tr
 from xrai.figures.style import FONT, MARGIN, TRAIN, VALIDATION, drawing, title_of
-from xrai.language import number, tr
+from xrai.manual.dense_layer import probabilities
 
 BELOW, ZERO, ABOVE = (90, 190, 245), (20, 22, 26), (255, 176, 66)
 """Blue, nearly black, orange: told apart with any colour vision, and nothing is dark."""

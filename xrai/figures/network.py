@@ -10,8 +10,8 @@ from typing import Protocol
 
 import plotly.graph_objects as go
 
+from xrai.core.language import tr, trn
 from xrai.figures.style import TEST, TRAIN, VALIDATION, drawing
-from xrai.language import tr, trn
 
 
 class Box(Protocol):

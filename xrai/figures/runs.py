@@ -7,8 +7,8 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from xrai.core.language import N_, tr
 from xrai.figures.style import FONT, MARGIN, TRAIN, VALIDATION, drawing, title_of
-from xrai.language import N_, tr
 
 MOST_STEPS = 1000
 """More points than a screen has pixels only make a long run's charts slow."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from xrai.language import number
+from xrai.core.language import number
 
 TRAIN, VALIDATION, TEST = "#d9822b", "#1791a3", "#7a5ea8"
 """Orange, teal and violet: told apart with any colour vision, on white and on black."""

@@ -10,9 +10,9 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from xrai.core.language import tr
 from xrai.figures.evaluation import RIGHT, WRONG
 from xrai.figures.style import FONT, LEGEND, MARGIN, drawing, title_of
-from xrai.language import tr
 
 _GREY = "#8a97a0"
 _ACROSS, _DOWN = 50, 20  # dots: 1,000 in all, a column 20

@@ -1,6 +1,6 @@
 """The models in `checkpoints/`: tell them apart, rename, note, choose the default, export, import, delete."""
 
-from xrai.checkpoint import DEFAULT
+from xrai.models.checkpoint import DEFAULT
 from xrai.models.default import SHIPPED, default_model, set_default
 from xrai.models.deleting import delete
 from xrai.models.exporting import EXPORTED, export_model

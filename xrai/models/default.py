@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 
-from xrai.checkpoint import DEFAULT, Checkpoint, list_models, open_checkpoint
-from xrai.errors import CheckpointError
-from xrai.language import say
+from xrai.core.errors import CheckpointError
+from xrai.core.json_files import write_json
+from xrai.core.language import say
+from xrai.core.paths import checkpoints_dir
+from xrai.models.checkpoint import DEFAULT, Checkpoint, list_models, open_checkpoint
 from xrai.models.folders import check_model, stated
-from xrai.records import write_json
-from xrai.settings import checkpoints_dir
 
 SHIPPED = "pneumonia"
 """The model that comes with XRAI, and the default as long as nobody chose another."""

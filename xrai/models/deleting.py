@@ -5,12 +5,12 @@ from __future__ import annotations
 import shutil
 from contextlib import suppress
 
-from xrai.checkpoint import DEFAULT, Checkpoint
-from xrai.language import say
+from xrai.core.json_files import replace_file
+from xrai.core.language import say
+from xrai.core.paths import checkpoints_dir
+from xrai.models.checkpoint import DEFAULT, Checkpoint
 from xrai.models.default import chosen_name
 from xrai.models.folders import DELETED, check_idle, clear_leftovers, new_folder, stated
-from xrai.records import replace_file
-from xrai.settings import checkpoints_dir
 
 
 def delete(checkpoint: Checkpoint) -> None:

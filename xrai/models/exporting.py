@@ -9,12 +9,12 @@ from contextlib import suppress
 from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
 from typing import Any, BinaryIO
 
-from xrai.checkpoint import CARD, CONFIG, WEIGHTS, Checkpoint
-from xrai.kit import KIT
-from xrai.language import say
+from xrai.core.json_files import HISTORY, whole_file
+from xrai.core.language import say
+from xrai.models.artifacts import KIT
+from xrai.models.checkpoint import CARD, CONFIG, WEIGHTS, Checkpoint
 from xrai.models.folders import check_idle, check_model, stated
 from xrai.models.notes import NOTE
-from xrai.records import HISTORY, whole_file
 
 EXPORTED = (CONFIG, CARD, WEIGHTS, KIT, HISTORY, NOTE)
 """What goes along with a model; its log and evaluations stay, since they name scans."""

@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from xrai.checkpoint import EVALUATIONS, Card, Checkpoint, calibration_folder
-from xrai.errors import CheckpointError, system_reason
-from xrai.jobs import Job, active_in
-from xrai.language import say
-from xrai.settings import checkpoints_dir
+from xrai.core.errors import CheckpointError, system_reason
+from xrai.core.jobs import Job, active_in
+from xrai.core.language import say
+from xrai.core.paths import checkpoints_dir
+from xrai.models.checkpoint import EVALUATIONS, Card, Checkpoint, calibration_folder
 
 DELETED, IMPORT, FOLD = ".deleted-", ".import-", ".fold-"
 """How folders beside the models are called, in which one lies that is on its way out or in, or that only a benchmark

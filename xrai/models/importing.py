@@ -14,16 +14,16 @@ from typing import BinaryIO
 
 import numpy as np
 
-from xrai.checkpoint import CARD, CONFIG, WEIGHTS, Checkpoint, check_finite, open_checkpoint
-from xrai.errors import CheckpointError, system_reason
-from xrai.kit import KIT, load_kit
-from xrai.language import say
+from xrai.core.errors import CheckpointError, system_reason
+from xrai.core.json_files import HISTORY, replace_file
+from xrai.core.language import say
+from xrai.models.artifacts import KIT, load_kit
+from xrai.models.checkpoint import CARD, CONFIG, WEIGHTS, Checkpoint, check_finite, open_checkpoint
 from xrai.models.exporting import EXPORTED
 from xrai.models.folders import IMPORT, check_model, clear_leftovers, new_folder, stated
 from xrai.models.naming import check_free, free_variant, usable
 from xrai.models.notes import note_of, write_note
 from xrai.models.soundness import sound_lines
-from xrai.records import HISTORY, replace_file
 
 MAX_WEIGHTS_BYTES, MAX_TEXT_BYTES = 2 * 1024**3, 64 * 1024**2
 MAX_CLASSES = 1000

@@ -8,13 +8,13 @@ from contextlib import suppress
 from itertools import count
 from pathlib import Path
 
-from xrai.checkpoint import EVALUATIONS, Checkpoint, open_checkpoint
-from xrai.errors import CheckpointError
-from xrai.language import say
+from xrai.core.errors import CheckpointError
+from xrai.core.json_files import replace_file
+from xrai.core.language import say
+from xrai.core.paths import checkpoints_dir
+from xrai.models.checkpoint import EVALUATIONS, Checkpoint, open_checkpoint
 from xrai.models.default import choose, chosen_name, default_model
 from xrai.models.folders import check_idle, stated
-from xrai.records import replace_file
-from xrai.settings import checkpoints_dir
 
 
 def rename(checkpoint: Checkpoint, name: str) -> Checkpoint:

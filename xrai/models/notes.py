@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import unicodedata
 
-from xrai.checkpoint import Checkpoint
-from xrai.errors import CheckpointError
-from xrai.language import say
+from xrai.core.errors import CheckpointError
+from xrai.core.json_files import whole_file
+from xrai.core.language import say
+from xrai.models.checkpoint import Checkpoint
 from xrai.models.folders import check_there, stated
-from xrai.records import whole_file
 
 NOTE = "note.txt"
 MAX_NOTE = 2000

@@ -9,14 +9,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-from xrai.checkpoint import CARD, CONFIG, WEIGHTS, Checkpoint, list_checkpoints
-from xrai.config import defaults
-from xrai.errors import CheckpointError
-from xrai.jobs import ACTIVE, Job, Status
+from xrai.core.errors import CheckpointError
+from xrai.core.jobs import ACTIVE, Job, Status
+from xrai.core.json_files import HISTORY
+from xrai.models.checkpoint import CARD, CONFIG, WEIGHTS, Checkpoint, list_checkpoints
 from xrai.models.default import default_model
 from xrai.models.notes import note_of
 from xrai.models.soundness import is_count, is_number, sound_lines
-from xrai.records import HISTORY
+from xrai.networks.config import defaults
 
 Numbers = tuple[float, float]
 T = TypeVar("T")

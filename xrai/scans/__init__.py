@@ -17,8 +17,8 @@ import threading
 import warnings
 from pathlib import Path
 
-from xrai.errors import ScanError
-from xrai.language import N_, say
+from xrai.core.errors import ScanError
+from xrai.core.language import N_, say
 from xrai.scans import pictures
 from xrai.scans.scan import MAX_FILE_BYTES, MAX_PIXELS, MIN_SIDE, Scan
 

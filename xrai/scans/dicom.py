@@ -23,8 +23,8 @@ from pydicom.multival import MultiValue
 from pydicom.pixels.processing import apply_color_lut
 from pydicom.pixels.utils import pixel_array
 
-from xrai.errors import ScanError
-from xrai.language import N_, say
+from xrai.core.errors import ScanError
+from xrai.core.language import N_, say
 from xrai.scans.scan import MAX_FILE_BYTES, Scan, check_size, stretch, to_uint8
 
 # gdcm is pydicom's first choice for all of JPEG, and on damaged data it aborts or overruns its memory, which takes the

@@ -9,8 +9,8 @@ import struct
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from xrai.errors import ScanError
-from xrai.language import say
+from xrai.core.errors import ScanError
+from xrai.core.language import say
 from xrai.scans.scan import Scan, check_size, stretch, to_uint8, too_large
 
 _ORIENTATION = 0x0112  # EXIF and TIFF 6.0

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from xrai.errors import ScanError
-from xrai.language import say
+from xrai.core.errors import ScanError
+from xrai.core.language import say
 
 MAX_FILE_BYTES = 256_000_000
 MAX_PIXELS = 100_000_000

@@ -9,10 +9,10 @@ from importlib.metadata import version
 from typing import Any
 
 from xrai import __version__
-from xrai.checkpoint import Card
-from xrai.dataset import Dataset
-from xrai.language import Message, say
-from xrai.settings import shown_path
+from xrai.core.language import Message, say
+from xrai.core.paths import shown_path
+from xrai.data.dataset import Dataset
+from xrai.models.checkpoint import Card
 from xrai.training.data import Feed
 
 

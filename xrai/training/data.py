@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from xrai.augmentation import augmented, mix
-from xrai.config import IMAGENET, TrainConfig
-from xrai.dataset import Dataset
-from xrai.errors import TrainingError
-from xrai.language import say
-from xrai.networks import IMAGENET_GREY
-from xrai.preprocessing import Preprocessing, to_greys
+from xrai.core.errors import TrainingError
+from xrai.core.language import say
+from xrai.data.dataset import Dataset
+from xrai.networks.build import IMAGENET_GREY
+from xrai.networks.config import IMAGENET, TrainConfig
+from xrai.scans.preprocessing import Preprocessing, to_greys
+from xrai.training.augmentation import augmented, mix
 
 STATISTICS_SCANS = 1000
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from xrai.config import TrainConfig
+from xrai.networks.config import TrainConfig
 from xrai.training.data import Batch
 
 WARM_UP = 0.3

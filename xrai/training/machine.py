@@ -12,9 +12,9 @@ import torch
 from lightning_fabric import Fabric
 from safetensors import SafetensorError
 
-from xrai.config import TrainConfig
-from xrai.errors import SettingsError, TrainingError, system_reason
-from xrai.language import N_, Message, say
+from xrai.core.errors import SettingsError, TrainingError, system_reason
+from xrai.core.language import N_, Message, say
+from xrai.networks.config import TrainConfig
 
 _TOO_LARGE = N_(
     "The training does not fit into this machine's memory: choose a smaller batch size, image size or network, "

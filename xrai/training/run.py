@@ -15,22 +15,22 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from xrai.checkpoint import STATE, WEIGHTS, Card, Checkpoint, open_checkpoint
-from xrai.config import SCRATCH, TrainConfig
-from xrai.curves import NO_NUMBER
-from xrai.dataset import Dataset
-from xrai.decisions import settled, unsettled_as
-from xrai.errors import CheckpointError, TrainingError
-from xrai.kit import Kit, save_kit
-from xrai.language import say
-from xrai.networks import Network, build_network, n_parameters, take_over
-from xrai.preprocessing import Preprocessing
-from xrai.readiness import full_colour, make_ready
-from xrai.records import HISTORY, keep_records, read_records
-from xrai.settings import checkpoints_dir
+from xrai.core.errors import CheckpointError, TrainingError
+from xrai.core.json_files import HISTORY, keep_records, read_records
+from xrai.core.language import say
+from xrai.core.paths import checkpoints_dir
+from xrai.data.dataset import Dataset
+from xrai.models.artifacts import Kit, save_kit
+from xrai.models.checkpoint import STATE, WEIGHTS, Card, Checkpoint, open_checkpoint
+from xrai.models.operating_point import settled, unsettled_as
+from xrai.networks.build import Network, build_network, n_parameters, take_over
+from xrai.networks.config import SCRATCH, TrainConfig
+from xrai.scans.preprocessing import Preprocessing
 from xrai.training.card import draft_card, origin_of
 from xrai.training.clock import Clock
 from xrai.training.data import Feed, check_dataset, fit_preprocessing
+from xrai.training.diagnostics import NO_NUMBER
+from xrai.training.finalize import full_colour, make_ready
 from xrai.training.loop import Averaging, Outcome, learning_rate_at, make_loss, make_optimizer, run_epoch
 from xrai.training.machine import make_fabric, stated
 from xrai.training.measure import gathered, mean, measures, rounded, validate

@@ -15,9 +15,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from xrai.errors import CheckpointError
-from xrai.language import say
-from xrai.records import replace_file, write_json
+from xrai.core.errors import CheckpointError
+from xrai.core.json_files import replace_file, write_json
+from xrai.core.language import say
 from xrai.training.loop import Outcome
 
 TENSORS, VALUES = "tensors.safetensors", "values.json"

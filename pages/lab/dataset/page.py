@@ -1,0 +1,370 @@
+"""Dataset: from folders of scans to one HDF5 file, and a look into it."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from contextlib import suppress
+from pathlib import Path
+
+import pandas as pd
+import streamlit as st
+from streamlit.runtime.uploaded_file_manager import UploadedFile
+
+from pages.lab.dataset.view import browse
+from pages.shared.dataset_names import free_name, new_dataset
+from pages.shared.formatting import nice, plain
+from pages.shared.jobs import build_progress, watch
+from pages.shared.page import announcements, head, stated_errors
+from xrai.core import jobs
+from xrai.core.errors import SourceError, system_reason
+from xrai.core.language import LANGUAGES, N_, tr, translate, use_language
+from xrai.core.paths import data_dir, inbox_dir, shown_path
+from xrai.data.dataset import list_datasets
+from xrai.data.inspect import Survey, survey
+from xrai.data.jobs import audit_folder, build_folder, download_folder, download_title
+from xrai.data.sources import KAGGLE, KAGGLE_SETS, PRACTICE, kaggle_folder, list_local, open_source
+from xrai.figures import SPLIT_WORDS
+
+DRAWINGS, FOLDER, UPLOAD, FROM_KAGGLE = (
+    N_("Practice drawings"),
+    N_("A folder or zip on this computer"),
+    N_("Upload a zip"),
+    N_("Kaggle"),
+)
+COLUMNS = 6
+BUILD, LOOK = N_("Build a new dataset"), N_("Look into a dataset")
+
+_MODES = {
+    "L": N_("grey"),
+    "I;16": N_("grey, 16 bit"),
+    "RGB": N_("colour"),
+    "RGBA": N_("colour"),
+    "P": N_("palette"),
+    "1": N_("black and white"),
+}
+_ENDED = {
+    "interrupted": N_("It was interrupted, perhaps because the computer was switched off. Nothing half-made was left."),
+    "stopped": N_("It was stopped. Nothing half-made was left."),
+}
+
+
+def main() -> None:
+    """The page."""
+    head(
+        tr("Dataset"),
+        tr(
+            "A dataset is one file with many scans and what is known of each. A model learns from it and is tested on it."
+        ),
+    )
+    with stated_errors():
+        announcements()
+        building = _jobs()
+        datasets = list_datasets()
+        view = BUILD
+        if datasets:
+            st.session_state.setdefault("dataset_view", LOOK)
+            view = st.segmented_control(
+                tr("What to do"), [LOOK, BUILD], format_func=tr, key="dataset_view", required=True,
+                label_visibility="collapsed", persist_state="session",
+            )  # fmt: skip
+        if view == BUILD and building:
+            st.caption(
+                tr("You can leave this page: the work goes on. When it is done, the dataset can be looked into here.")
+            )
+        elif view == BUILD:
+            _build(first=not datasets)
+        else:
+            browse(datasets)
+
+
+# ---------------------------------------------------------------- jobs
+
+
+def _jobs() -> bool:
+    """Show what is being built, and builds that ended badly and were not put aside; whether anything is being built."""
+    folder = data_dir() / ".jobs"
+    building = False
+    if not folder.is_dir():
+        return building
+    checks = {audit_folder(file) for file in list_datasets()}  # shown beside what is checked
+    for job in map(jobs.Job, sorted(set(folder.iterdir()) - checks)):
+        status = job.status
+        if status in jobs.ACTIVE:
+            building = True
+            watch(job, status, build_progress)
+        elif status in ("failed", "interrupted", "stopped"):
+            _ended_badly(job, status)
+    return building
+
+
+def _ended_badly(job: jobs.Job, status: str) -> None:
+    why = translate(job.error) if status == "failed" else tr(_ENDED[status])
+    words = tr("**{title}** did not finish. {why}", title=plain(translate(job.title)), why=plain(why))
+    (st.error if status == "failed" else st.warning)(words)
+    row = st.container(horizontal=True)
+    arguments = job.details.get("arguments")
+    if arguments and row.button(tr("Start it again"), icon=":material/replay:", key=f"{job.folder}-again"):
+        with stated_errors():
+            jobs.start(arguments, job.folder, title=job.title, details=job.details)
+            st.rerun()
+    if row.button(tr("Put aside"), icon=":material/close:", key=f"{job.folder}-away", type="tertiary"):
+        shutil.rmtree(job.folder, ignore_errors=True)
+        if arguments and arguments[0] in ("build", "clean"):  # a killed process could not clear up behind itself
+            Path(f"{arguments[2]}.partial").unlink(missing_ok=True)
+        st.rerun()
+
+
+# ---------------------------------------------------------------- build
+
+
+def _build(first: bool) -> None:
+    st.subheader(tr("1. Where are the scans?"), anchor=False)
+    if first:
+        st.caption(tr("New here? The practice drawings need no data and no internet: take them for a first try."))
+    kind = st.radio(
+        tr("Source"), [DRAWINGS, FOLDER, UPLOAD, FROM_KAGGLE], format_func=tr, horizontal=True,
+        label_visibility="collapsed", key="dataset_kind", persist_state="session",
+    )  # fmt: skip
+    with stated_errors():
+        spec = {DRAWINGS: _drawings, FOLDER: _local, UPLOAD: _upload, FROM_KAGGLE: _kaggle}[kind]()
+        if spec is None:
+            return
+        found = _found(spec)
+        st.subheader(tr("2. What was found"), anchor=False)
+        _show_found(found)
+        st.subheader(tr("3. Build the dataset"), anchor=False)
+        _build_form(spec, found)
+
+
+def _drawings() -> str:
+    st.caption(tr(
+        "About 300 drawn chests, half of them with a whitish patch in a lung. They are drawings with no medical "
+        "meaning: for learning how XRAI works."
+    ))  # fmt: skip
+    return PRACTICE
+
+
+def _local() -> str | None:
+    found = list_local()
+    st.caption(tr(
+        "Put a folder into `{inbox}`: inside it one folder for each class, such as NORMAL and PNEUMONIA. "
+        "Folders named train, val and test above them are understood.",
+        inbox=inbox_dir(),
+    ))  # fmt: skip
+    if not found:
+        st.info(tr("The inbox is empty so far. Copy a folder or a zip of scans into it, then reload this page."))
+        return None
+    names = {str(path): shown_path(path) for path in found}
+    return st.selectbox(tr("Folder or zip"), list(names), format_func=names.__getitem__, key="dataset_folder")
+
+
+def _upload() -> str | None:
+    file = st.file_uploader(tr("A zip of class folders"), type=["zip"], key="dataset_zip")
+    if file is None:
+        st.caption(tr("The zip is kept in the inbox, so that an interrupted build can be started again."))
+        return None
+    kept: dict[str, str | SourceError] = st.session_state.setdefault("dataset_zips", {})
+    if file.file_id not in kept:
+        kept[file.file_id] = _kept_or_refused(file)
+    known = kept[file.file_id]
+    if isinstance(known, SourceError):
+        raise known
+    return known
+
+
+def _kept_or_refused(file: UploadedFile) -> str | SourceError:
+    """Where an uploaded zip was put, or why it cannot be used and was not kept."""
+    try:
+        target = _keep_zip(file)
+    except SourceError as error:
+        return error
+    try:
+        with open_source(target):
+            return str(target)
+    except SourceError as error:
+        target.unlink(missing_ok=True)
+        return error
+
+
+def _keep_zip(file: UploadedFile) -> Path:
+    """Put an uploaded zip into the inbox, under a name that is still free."""
+    stem = re.sub(r"[^\w.+-]+", "-", Path(file.name).stem).strip("-.")[:80] or "scans"
+    names = [f"{stem}.zip", *(f"{stem}-{number}.zip" for number in range(2, 1000))]
+    folder = inbox_dir()
+    for target in (folder / name for name in names):
+        try:
+            with suppress(FileExistsError), target.open("xb") as out:  # two tabs may upload the same name at once
+                shutil.copyfileobj(file, out)
+                return target
+        except OSError as error:
+            target.unlink(missing_ok=True)
+            raise SourceError(
+                tr(
+                    "The zip cannot be kept in {folder} ({why}): free some disk space and upload it again.",
+                    folder=folder,
+                    why=translate(system_reason(error)),
+                )
+            ) from error
+    raise SourceError(tr("There are a thousand zips called {name} already: give it another name.", name=stem))
+
+
+def _kaggle() -> str | None:
+    titles = {known.handle: known for known in KAGGLE_SETS}
+    handle = st.radio(
+        tr("Set"), list(titles), format_func=lambda item: translate(titles[item].title), key="dataset_kaggle"
+    )
+    chosen = titles[handle]
+    st.caption(tr(
+        "Patients: {population}. Licence: {licence}. It is downloaded from kaggle.com.",
+        population=translate(chosen.population), licence=translate(chosen.licence),
+    ))  # fmt: skip
+    spec = KAGGLE + handle
+    if kaggle_folder(handle) is not None:
+        return spec
+    job = jobs.Job(download_folder(spec))
+    if job.is_active:
+        st.info(tr("The download is running; it goes on when you close this page."), icon=":material/downloading:")
+    elif st.button(tr("Download it"), icon=":material/download:", key="dataset_download"):
+        arguments = ["look", spec]
+        jobs.start(arguments, job.folder, title=download_title(spec), details={"arguments": arguments})
+        st.rerun()
+    return None
+
+
+def _found(spec: str) -> Survey:
+    """What a source holds; looked at once a tab, and again on demand."""
+    if spec == PRACTICE:
+        with st.spinner(tr("Drawing…")):
+            return _practice_found()
+    memory: dict[str, Survey] = st.session_state.setdefault("dataset_found", {})
+    if st.button(tr("Look again"), icon=":material/refresh:", type="tertiary", key="dataset_look_again"):
+        memory.pop(spec, None)
+    if spec not in memory:
+        with st.spinner(tr("Looking at the scans…")), open_source(spec) as source:
+            memory[spec] = survey(source)
+    return memory[spec]
+
+
+@st.cache_data(show_spinner=False)
+def _practice_found() -> Survey:
+    with open_source(PRACTICE) as source:
+        return survey(source)
+
+
+def _show_found(found: Survey) -> None:
+    words = SPLIT_WORDS | {"all": N_("Scans")}
+    table = pd.DataFrame(found.counts).T.rename(columns={split: tr(word) for split, word in words.items()})
+    table.index = [nice(name) for name in table.index]
+    halves = st.grid(2, min_column_width=320)
+    with halves.cell():
+        st.dataframe(table, column_config={"_index": tr("Class")})
+    with halves.cell():
+        _describe(found)
+    for path, reason in found.unreadable:
+        words = tr("{file} cannot be read and will be left out. {reason}", file=path, reason=translate(reason))
+        st.warning(plain(words))
+    for name, squares in found.examples.items():
+        if squares:
+            st.caption(_examples_of(plain(nice(name)), found))
+            grid = st.grid(COLUMNS, min_column_width=100)
+            for square in squares:
+                grid.image(square, width="stretch")
+
+
+def _describe(found: Survey) -> None:
+    """How the files are made, what tells their patients, and what else is to be known of them."""
+    made = ", ".join(f"{count} × {_made_how(kind)}" for kind, count in found.formats.items())
+    total = sum(map(sum, (row.values() for row in found.counts.values())))
+    st.markdown(tr(
+        "**{total:,} files.** Of {n} that were opened: {made}.",
+        total=total, n=found.n_sampled, made=made or tr("none could be read"),
+    ))  # fmt: skip
+    if found.smallest and found.largest:
+        st.markdown(tr("Size in pixels: {sizes}.", sizes=_sizes(found.smallest, found.largest)))
+    st.markdown(
+        tr("File names or DICOM tell the patient: splits that are drawn here keep each patient's scans together.")
+        if found.patients_known
+        else tr(
+            "Neither file names nor DICOM tell the patient: each file counts as a patient of its own, so that one patient "
+            "may stand in training and test."
+        )
+    )
+    for note in found.notes:
+        st.markdown(plain(translate(note)))
+
+
+def _sizes(smallest: tuple[int, int], largest: tuple[int, int]) -> str:
+    low, high = (f"{width} × {height}" for width, height in (smallest, largest))
+    return low if low == high else tr("{low} to {high}", low=low, high=high)
+
+
+def _examples_of(name: str, found: Survey) -> str:
+    if found.drawings:
+        return tr("Examples of {name} — drawings, no patients", name=name)
+    return tr("Examples of {name}", name=name)
+
+
+def _made_how(kind: str) -> str:
+    """A format and mode such as `JPEG, RGB` for people."""
+    file_format, mode = kind.split(", ")
+    return f"{file_format} ({tr(_MODES.get(mode, mode))})"
+
+
+def _build_form(spec: str, found: Survey) -> None:
+    with st.form("dataset_build", enter_to_submit=False):
+        name = st.text_input(tr("Name of the dataset"), _name_of(found.name), max_chars=60, key=f"dataset_name_{spec}")
+        population = st.text_input(
+            tr("Who is in these scans?"), translate(found.population), key=f"dataset_population_{spec}",
+            placeholder=tr("For example: adults, emergency department of one hospital, 2019 to 2024, PA view"),
+            help=tr("Kept with every model that learns from them, so that whoever reads its answers knows whom it knows."),
+        )  # fmt: skip
+        licence = st.text_input(
+            tr("Source and licence, if any"), translate(found.licence), key=f"dataset_licence_{spec}"
+        )  # fmt: skip
+        with st.expander(tr("More settings"), key="dataset_more"):
+            size = st.select_slider(
+                tr("Size of the stored scans in pixels"), [64, 96, 128, 160, 224, 320, 448], 224, key="dataset_size",
+                help=tr(
+                    "Scans are squeezed to squares of this side. 224 is usual; more keeps finer detail and takes more disk."
+                ),
+            )  # fmt: skip
+            seed = st.number_input(
+                tr("Seed of the split"), 0, 2**31 - 1, 0, key="dataset_seed",
+                help=tr("The same seed draws the same split again."),
+            )  # fmt: skip
+        if st.form_submit_button(
+            tr("Build the dataset"), type="primary", icon=":material/construction:", key="dataset_build_start"
+        ):
+            about = _as_given(population, found.population), _as_given(licence, found.licence)
+            _start_build(spec, name, *about, int(size), int(seed))
+
+
+def _as_given(typed: str, given: str) -> str:
+    """What a source says of itself in its own words, which the engine knows, where nobody typed anything else."""
+    for code in LANGUAGES:
+        with use_language(code):
+            if typed == translate(given):
+                return given
+    return typed
+
+
+def _start_build(spec: str, name: str, population: str, licence: str, size: int, seed: int) -> None:
+    with stated_errors():
+        out = new_dataset(name)
+        arguments = ["build", spec, str(out), "--size", str(size), "--seed", str(seed)]
+        arguments += [f"--population={population.strip()}", f"--licence={licence.strip()}"]
+        jobs.start(arguments, build_folder(out), title=out.stem, details={"arguments": arguments})
+        st.session_state["dataset_shown"] = str(out)
+        st.session_state["dataset_view_wanted"] = LOOK
+        st.rerun()
+
+
+def _name_of(source: str) -> str:
+    stem = Path(source).stem.lower()
+    return free_name("practice" if stem.startswith("practice") else stem)
+
+
+if wanted := st.session_state.pop("dataset_view_wanted", None):
+    st.session_state["dataset_view"] = wanted
+main()

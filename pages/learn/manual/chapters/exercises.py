@@ -1,0 +1,161 @@
+"""Chapter 6 of the manual: five questions, each answered by doing something, with a word on every try."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from pages.learn.manual.number_grid import number_grid
+from pages.learn.manual.scans import chosen_scan
+from pages.shared.charts import ink
+from pages.shared.formatting import plain
+from pages.shared.page import stated_errors
+from xrai.core.language import N_, tr, translate
+from xrai.figures import patients_figure, pointed_figure
+from xrai.manual.convolution import as_picture, convolve
+from xrai.manual.exercises import (
+    HEALTHY,
+    SICK,
+    Answer,
+    flat_is_black,
+    half_the_side,
+    largest_and_average,
+    learned_by_heart_from,
+    none_missed,
+)
+from xrai.training.diagnostics import textbook_run
+
+SOLVED = "manual_solved"
+_STILL = {"displayModeBar": False}
+
+
+def show() -> None:
+    """The chapter."""
+    scan, caption = chosen_scan("exercises")
+    _questions(scan, caption)
+
+
+@st.fragment
+def _questions(scan: np.ndarray, caption: str) -> None:
+    """All five; the bar above them is filled in when each has been looked at."""
+    progress = st.empty()
+    for number, (title, task, ask) in enumerate(QUESTIONS, start=1):
+        with st.container(border=True):
+            st.subheader(tr("Question {number}: {title}", number=number, title=tr(title)), anchor=False)
+            st.markdown(tr(task))
+            with stated_errors():
+                _feedback(number, ask(scan, caption))
+    _told_progress(progress, len(st.session_state.get(SOLVED, ())))
+
+
+def _feedback(number: int, answer: Answer) -> None:
+    """A word on what was done last; what was solved once stays solved."""
+    if answer.solved:
+        st.session_state[SOLVED] = {*st.session_state.get(SOLVED, ()), number}
+        st.success(tr("**Solved.** {why}", why=plain(translate(answer.sentence))), icon=":material/check_circle:")
+    else:
+        st.info(plain(translate(answer.sentence)), icon=":material/lightbulb:")
+
+
+def _told_progress(place: DeltaGenerator, solved: int) -> None:
+    total = len(QUESTIONS)
+    if solved == total:
+        place.success(
+            tr("All {total} solved. What you did by hand, a network does millions of times over.", total=total),
+            icon=":material/school:",
+        )
+    else:
+        place.progress(solved / total, tr("{solved} of {total} solved", solved=solved, total=total))
+
+
+# ---------------------------------------------------------------- the questions
+
+
+def _ask_filter(scan: np.ndarray, caption: str) -> Answer:
+    cells, before, after = st.columns([2, 2, 2])
+    with cells:
+        kernel = number_grid("manual_try_filter", ((0, 0, 0), (0, 1, 0), (0, 0, 0)))
+    before.image(scan, width="stretch", caption=caption)
+    after.image(as_picture(convolve(scan, kernel, padding=1)), width="stretch", caption=tr("With your filter"))
+    return flat_is_black(kernel)
+
+
+def _ask_size(scan: np.ndarray, caption: str) -> Answer:
+    with st.container(horizontal=True):
+        kernel = _one_of(tr("Side of the filter"), (1, 3, 5, 7), "manual_try_kernel", 3)
+        stride = _one_of(tr("Stride"), (1, 2, 3, 4), "manual_try_stride", 1)
+        padding = _one_of(tr("Padding"), (0, 1, 2, 3), "manual_try_padding", 0)
+    return half_the_side(kernel, stride, padding)
+
+
+def _ask_pooling(scan: np.ndarray, caption: str) -> Answer:
+    with st.container(width=260):
+        return largest_and_average(number_grid("manual_try_window", ((0, 1.9), (3.2, 1.6)), step=0.5))
+
+
+def _ask_threshold(scan: np.ndarray, caption: str) -> Answer:
+    share = st.slider(
+        tr("Called pneumonia from"), 0, 100, 50, format="%d %%", key="manual_try_threshold", persist_state="session"
+    )
+    threshold = share / 100
+    figure = patients_figure(SICK, HEALTHY, threshold, ink=ink())
+    st.plotly_chart(figure, key="manual_try_patients", config=_STILL)
+    st.caption(tr("Each dot is a patient; those that are called pneumonia are filled."))
+    return none_missed(threshold)
+
+
+def _ask_epoch(scan: np.ndarray, caption: str) -> Answer:
+    epochs = [record for record in textbook_run("overfits", seed=3) if record["kind"] == "epoch"]
+    train, validation = ([record[split]["loss"] for record in epochs] for split in ("train", "val"))
+    epoch = st.slider(tr("Epoch"), 1, len(epochs), len(epochs) - 2, key="manual_try_epoch", persist_state="session")
+    st.plotly_chart(pointed_figure(train, validation, epoch, ink=ink()), key="manual_try_curves", config=_STILL)
+    st.caption(tr("A made-up run, drawn as such runs look."))
+    return learned_by_heart_from(epoch, int(np.argmin(validation)) + 1)
+
+
+def _one_of(label: str, options: tuple[int, ...], key: str, first: int) -> int:
+    chosen = st.segmented_control(label, options, default=first, required=True, key=key, persist_state="session")
+    return first if chosen is None else chosen
+
+
+Ask = Callable[[np.ndarray, str], Answer]
+
+QUESTIONS: tuple[tuple[str, str, Ask], ...] = (
+    (
+        N_("black where nothing changes"),
+        N_(
+            "Change the filter so that every even region comes out black, and only what differs from its surroundings is "
+            "left. Chapter 1 helps."
+        ),
+        _ask_filter,
+    ),
+    (
+        N_("half the side"),
+        N_("A layer gets 224 × 224 pixels and is to give 112 × 112. Which filter, stride and padding do that?"),
+        _ask_size,
+    ),
+    (
+        N_("the largest and the average"),
+        N_("Change the four numbers so that max pooling gives 5 and average pooling gives 2."),
+        _ask_pooling,
+    ),
+    (
+        N_("miss nobody"),
+        N_(
+            "Twenty made-up patients, and the probability of pneumonia that a model gave each. Move the threshold so that "
+            "nobody with pneumonia is missed, with as few false alarms as can be."
+        ),
+        _ask_threshold,
+    ),
+    (
+        N_("learned by heart"),
+        N_(
+            "After which epoch should this run have been stopped, as from then on it learns its training scans by heart? "
+            "Point at it: what counts is the line of the scans that it does not learn from."
+        ),
+        _ask_epoch,
+    ),
+)

@@ -1,0 +1,207 @@
+"""The part of the chapter on the reader's own model that adds up its last maps to the class activation map."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import streamlit as st
+
+from pages.learn.manual.chapters.formulas import bracketed, tex
+from pages.learn.manual.chapters.looked import LARGE, SMALL, Looked, over
+from pages.shared.formatting import nice, percent, plain
+from pages.shared.page import stated_errors
+from xrai.core.language import tr, translate
+from xrai.figures.layers import running_sum, signed_picture
+from xrai.manual.dense_layer import softmax
+
+if TYPE_CHECKING:
+    from xrai.explain.feature_maps import Weighing
+
+CONTRIBUTIONS = 8
+
+
+@st.fragment
+@stated_errors()
+def sum_of_maps(looked: Looked) -> None:
+    """The maps of the last convolution, added one after another for a class."""
+    st.subheader(tr("From maps to the class activation map: a sum"), anchor=False)
+    classes, key = looked.reader.card.classes, f"manual_class_{looked.place}"
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        name = st.segmented_control(
+            tr("Class"), classes, default=None if key in st.session_state else classes[-1], format_func=nice,
+            required=True, key=key, persist_state="session",
+        )  # fmt: skip
+        against = st.toggle(
+            tr("Against the other classes, as on Diagnose"), key="manual_against", persist_state="session"
+        )
+    label = classes.index(name or classes[-1])
+    weighing = looked.weighing(label, against)
+    st.markdown(_what_is_summed(weighing, against))
+    if weighing.exact:
+        _formulas(against)
+    n = len(weighing.weights)
+    k = st.slider(
+        tr("Sum of the first k maps"), 0, n, max(n // 8, 1), key=f"manual_k_{looked.place}", persist_state="session"
+    )
+    _pictures_of_the_sum(looked, weighing, k)
+    _sum_in_numbers(looked, weighing, k, label, against)
+    _contributions(weighing)
+    _how_it_relates(looked, weighing)
+
+
+def _what_is_summed(weighing: Weighing, against: bool) -> str:
+    n, shape = len(weighing.weights), " × ".join(map(str, weighing.maps.shape[1:]))
+    if not weighing.exact:
+        return tr(
+            "This network writes its {n} last maps of {shape} out in one row and sends them through dense layers, where "
+            "each place has weights of its own. So no map has one weight, and no sum of maps is exactly the answer. "
+            "**Grad-CAM** takes instead for each map how much the answer would grow if the whole map grew a little "
+            "(its slopes, added up: Grad-CAM's mean slope times the number of places), and adds the maps with these "
+            "weights, without the cut at 0 of the original: close at best.",
+            n=n, shape=shape,
+        )  # fmt: skip
+    if against:
+        return tr(
+            "The last convolution gives {n} maps of {shape}. For each class the last layer holds one weight a map; here "
+            "it is that weight less the mean of the other classes' weights. Weight × map, added up, is the **class "
+            "activation map**: what each place says for this class rather than another.",
+            n=n, shape=shape,
+        )  # fmt: skip
+    return tr(
+        "The last convolution gives {n} maps of {shape}. For each class the last layer holds one weight a map. Weight × "
+        "map, added up, is the **class activation map**; its mean over all places plus the bias is the class's logit.",
+        n=n, shape=shape,
+    )  # fmt: skip
+
+
+def _formulas(against: bool) -> None:
+    weight, bias, answer = (r"\tilde w_k", r"\tilde b", r"\tilde z") if against else ("w_k", "b", "z")
+    st.latex(rf"M(x, y) = \sum_k {weight}\, A_k(x, y)")
+    st.latex(rf"\frac{{1}}{{hw}} \sum_{{x, y}} M(x, y) + {bias} = {answer}")
+    if against:
+        st.latex(r"\tilde w_k = w_{ck} - \frac{1}{C - 1} \sum_{j \neq c} w_{jk}")
+
+
+def _pictures_of_the_sum(looked: Looked, weighing: Weighing, k: int) -> None:
+    whole, now = weighing.first(len(weighing.weights)), weighing.first(k)
+    limit = max(float(np.abs(whole).max()), 1e-6)
+    row = st.grid(3, min_column_width=130)
+    row.image(
+        signed_picture(now, limit, LARGE),
+        tr("The first {k} of {n} maps", k=k, n=len(weighing.weights)),
+        width="stretch",
+    )
+    row.image(
+        signed_picture(whole, limit, LARGE),
+        tr("All: the class activation map") if weighing.exact else tr("All: the Grad-CAM map"),
+        width="stretch",
+    )
+    row.image(
+        over(looked.pixels, now, limit), tr("The first {k} over the scan", k=k), width="stretch", output_format="JPEG"
+    )
+
+
+def _sum_in_numbers(looked: Looked, weighing: Weighing, k: int, label: int, against: bool) -> None:
+    sums = weighing.sums()
+    halves = st.grid(2, min_column_width=280)
+    chart = running_sum(sums.tolist(), k, weighing.answer if weighing.exact else None)
+    halves.plotly_chart(chart, key="manual_running", config={"displayModeBar": False})
+    with halves.cell():
+        if weighing.exact:
+            _as_numbers(weighing, k, float(sums[k]), against)
+        else:
+            st.markdown(
+                tr(
+                    "Mean of all {n} maps together: **{mean:.2f}**. The network's answer: **{answer:.2f}**. They need "
+                    "not agree.",
+                    n=len(weighing.weights), mean=float(sums[-1]), answer=weighing.answer,
+                )
+            )  # fmt: skip
+        st.markdown(_as_probability(looked, weighing, label, against))
+
+
+def _as_numbers(weighing: Weighing, k: int, total: float, against: bool) -> None:
+    mean, (bias, answer) = total - weighing.bias, (r"\tilde b", r"\tilde z") if against else ("b", "z")
+    rows = [
+        rf"\overline{{M_{{{k}}}}} + {bias} &\approx {tex(mean)} + {bracketed(weighing.bias)}",
+        rf"&\approx {tex(total)}",
+        rf"{answer} &\approx {tex(weighing.answer)}",
+    ]
+    st.latex(r"\begin{aligned}" + r" \\ ".join(rows) + r"\end{aligned}")
+    if k == len(weighing.weights):
+        st.markdown(tr("All maps: the sum **is** the network's answer, to the last digit shown."))
+    else:
+        st.markdown(
+            tr(
+                "The other {n} maps add {rest:+.2f}, which makes it the network's answer z. Move the slider to its end.",
+                n=len(weighing.weights) - k, rest=weighing.answer - total,
+            )
+        )  # fmt: skip
+
+
+def _as_probability(looked: Looked, weighing: Weighing, label: int, against: bool) -> str:
+    shares = looked.reader.card.probabilities(weighing.logits[None])[0]
+    name = plain(nice(looked.reader.card.classes[label]))
+    raw = float(softmax(weighing.logits)[label])
+    share = percent(float(looked.reader.card.at_home(shares[None])[0, label]))
+    if share == percent(raw) and looked.reader.card.calibration is not None:
+        return tr(
+            "Softmax makes a probability of the logits: {raw} for {name}, which is what Diagnose shows.",
+            raw=share, name=name,
+        )  # fmt: skip
+    if looked.reader.card.calibration is None:
+        return tr(
+            "Softmax makes a probability of the logits: {raw} for {name}. That is what Diagnose shows of this model, "
+            "which was not calibrated, so take it with care.",
+            raw=percent(raw), name=name,
+        )  # fmt: skip
+    return tr(
+        "Softmax makes a probability of the logits: {raw} for {name}. Diagnose shows the **calibrated** one, {share}: "
+        "put right by how often the model was right on scans that it had not learned from.",
+        raw=percent(raw), share=share, name=name,
+    )  # fmt: skip
+
+
+def _contributions(weighing: Weighing) -> None:
+    st.markdown(
+        tr("**The {n} maps that count most**, each times its weight:", n=min(CONTRIBUTIONS, len(weighing.order)))
+    )
+    chosen = weighing.order[:CONTRIBUTIONS]
+    products = [weighing.weights[one] * weighing.maps[one] for one in chosen]
+    limit = max(float(np.abs(products).max()), 1e-6)
+    grid = st.grid(8, min_column_width=80)
+    for one, product in zip(chosen.tolist(), products, strict=True):
+        with grid.cell():
+            st.image(signed_picture(product, limit, SMALL), width="stretch")
+            st.caption(
+                tr(
+                    "Map {number}  \n× {weight:.3f}  \nadds {mean:+.3f}",
+                    number=one + 1, weight=float(weighing.weights[one]), mean=float(weighing.means[one]),
+                )
+            )  # fmt: skip
+
+
+def _how_it_relates(looked: Looked, weighing: Weighing) -> None:
+    if not weighing.exact:
+        st.caption(
+            tr(
+                "Diagnose draws **{method}** for this network: slope × value at each place by itself instead of one "
+                "weight a map, which here is nearer to the answer.",
+                method=translate(next(iter(looked.reader.methods), "")),
+            )
+        )
+    elif "Fused CAM" in looked.reader.methods:
+        st.caption(
+            tr(
+                "The heatmap on Diagnose starts from this map, against the other classes. **Fused CAM** looks at the "
+                "network's end twice as finely and keeps what the stage before agrees on, so it is four times as fine "
+                "and no longer an exact sum. There you can choose plain CAM, which is this sum."
+            )
+        )
+    else:
+        st.caption(
+            tr(
+                "The heatmap on Diagnose is this map, against the other classes, drawn smooth; evidence against is dark."
+            )
+        )

@@ -1,0 +1,156 @@
+"""How pages write things: names, figures with their intervals, times, and text that nothing takes for a formula."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from xrai.core.labels import usual_name
+from xrai.core.language import ENGLISH, N_, language, number, tr, translate, trn
+
+ACRONYMS = {"COVID", "COVID-19", "TB", "COPD", "ARDS", "SARS", "MERS", "RSV", "ILD"}
+
+AUC_HELP = N_("How well the classes are told apart: 0.5 is guessing, 1 is perfect.")
+
+NOT_DEFINED = N_("not defined: a class is missing")
+"""Why a measure of a measurement, or of an epoch, has no interval."""
+
+Interval = Sequence[float]
+
+
+# ---------------------------------------------------------------- text
+
+
+def plain(text: str) -> str:
+    """Text from a file's name or a card, as it is: no Markdown in it, and so no pictures fetched from elsewhere."""
+    return re.sub(r"([\\`*_{}\[\]<>()#+!|~$:^-])", r"\\\1", text)
+
+
+def whole(text: str) -> str:
+    """Text without halves of characters, which a file's name or a card may hold and no browser can show."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def in_words(value: Any) -> str:
+    """A value of a record, such as a card's, in the reader's language: a message translated, anything else as text."""
+    return translate(value if isinstance(value, str) else str(value))
+
+
+def harmless(value: Any) -> Any:
+    """A table's cell that no spreadsheet takes for a formula; numbers stay as they are."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
+
+
+def nice(name: str) -> str:
+    """A class or folder name as people write it: `PNEUMONIA` becomes Pneumonia (in French Pneumonie), `COVID` stays."""
+    words = [
+        word.lower() if word.isupper() and word not in ACRONYMS else word for word in name.replace("_", " ").split()
+    ]
+    text, usual = " ".join(words), usual_name(name)
+    return tr(usual) if usual and tr(usual) != usual else text[:1].upper() + text[1:]
+
+
+def nice_names(classes: Sequence[str]) -> list[str]:
+    """The classes as people write them, unless two would look alike."""
+    names = [nice(name) for name in classes]
+    return names if len(set(names)) == len(names) else list(classes)
+
+
+def listed(words: Sequence[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    if len(words) < 2:
+        return "".join(words)
+    return tr("{several} and {last}", several=", ".join(words[:-1]), last=words[-1])
+
+
+# ---------------------------------------------------------------- figures
+
+
+def scans(n: int) -> str:
+    """`1 scan`, `1,234 scans`."""
+    return trn("{n:,} scan", "{n:,} scans", n)
+
+
+def percent(share: float) -> str:
+    """A probability without false certainty: never 0 or 100 %."""
+    if share > 0.999:
+        return tr("over 99.9 %")
+    return tr("under 0.1 %") if share < 0.001 else written(share, ".1%")
+
+
+def measure(value: float | None, *, as_percent: bool = True) -> str:
+    """A measure, such as `93.1 %` or, of an area, `0.931`; a dash where it is not known."""
+    if value is None:
+        return "–"
+    return written(value, ".1%" if as_percent else ".3f")
+
+
+def written(value: float, digits: str) -> str:
+    """A number as the reader writes it: with digits `.1%` `93.1 %`, in French `93,1 %`; a dash where it is none."""
+    if not math.isfinite(value):
+        return "–"
+    return number(f"{value:{digits}}").replace("%", " %" if language() == ENGLISH else "\u202f%")
+
+
+def between(interval: Interval, digits: str) -> str:
+    """An interval, such as `90 % to 95 %` with digits `.0%`."""
+    return tr("{low} to {high}", low=written(interval[0], digits), high=written(interval[1], digits))
+
+
+def span(value: float | None, interval: Interval | None, *, as_percent: bool = True) -> str:
+    """A measure with its 95 % interval, such as `93.1 % (90 % to 95 %)`."""
+    if value is None:
+        return tr("not defined")
+    bounds = f" ({between(interval, '.0%' if as_percent else '.3f')})" if interval else ""
+    return f"{measure(value, as_percent=as_percent)}{bounds}"
+
+
+def interval_line(interval: Interval | None, *, as_percent: bool = True, missing: str = NOT_DEFINED) -> str:
+    """What stands below a measure, such as `95 % interval 90.1 % to 95.3 %`; `missing` is a marked message."""
+    if not interval:
+        return tr(missing)
+    return tr("95 % interval {interval}", interval=between(interval, ".1%" if as_percent else ".3f"))
+
+
+def megabytes(n_bytes: int | None) -> str:
+    """The size of a file; a dash where it is not known."""
+    return "–" if n_bytes is None else tr("{size:,.1f} MB", size=n_bytes / 1024**2)
+
+
+# ---------------------------------------------------------------- times
+
+
+def duration(seconds: float) -> str:
+    """A time span in words: `40 s`, `12 min`, `3 h 20 min`."""
+    if seconds < 90:
+        return f"{max(round(seconds), 1)} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def local_time(when: str | None) -> datetime | None:
+    """An ISO time as this machine's clock showed it; None where there is none."""
+    try:
+        return datetime.fromisoformat(when or "").astimezone().replace(tzinfo=None)
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+_MONTHS = (
+    N_("January"), N_("February"), N_("March"), N_("April"), N_("May"), N_("June"),
+    N_("July"), N_("August"), N_("September"), N_("October"), N_("November"), N_("December"),
+)  # fmt: skip
+
+
+def day(when: datetime) -> str:
+    """`21 November 2026`."""
+    return f"{when.day} {tr(_MONTHS[when.month - 1])} {when.year}"
+
+
+def moment(when: str) -> str:
+    """An ISO time on this machine's clock, such as `21 November 2026, 13:14`."""
+    known = local_time(when)
+    return tr("{day}, {time}", day=day(known), time=f"{known:%H:%M}") if known else when

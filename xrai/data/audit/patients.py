@@ -1,0 +1,84 @@
+"""Patients who stand in more than one split."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from xrai.core.language import say
+from xrai.data.audit.findings import PATIENTS, Finding, patients, scans
+from xrai.data.audit.looking import Look
+from xrai.data.sources import SPLITS, patient_of
+
+
+def leaking_patients(look: Look) -> list[Finding]:
+    """Whether the splits share patients, as far as the files tell who they are of.
+
+    Copies of one file are equal files and told as such: where nothing else is known of a patient, they are no second
+    scan of one.
+    """
+    dataset = look.dataset
+    rows_of: dict[str, list[int]] = defaultdict(list)
+    for row, patient in enumerate(dataset.patients):
+        rows_of[patient].append(row)
+    groups = [
+        tuple(rows)
+        for rows in rows_of.values()
+        if len(set(dataset.splits[rows])) > 1 and len(set(dataset.hashes[rows])) > 1
+    ]
+    if groups:
+        return [_leak(look, groups)]
+    if len(rows_of) == len(set(dataset.hashes)):
+        return [_one_scan_each(look, len(rows_of))]
+    return [_apart(len(rows_of))]
+
+
+def _leak(look: Look, groups: list[tuple[int, ...]]) -> Finding:
+    splits = look.dataset.splits
+    concerned = sorted({int(split) for group in groups for split in splits[list(group)]})
+    earlier = sorted(row for group in groups for row in group if splits[row] < splits[list(group)].max())
+    n_scans = sum(map(len, groups))
+    return Finding(
+        PATIENTS,
+        "serious",
+        say("Patients in more than one split"),
+        say("{patients} ({scans}) stand in more than one split.", patients=patients(len(groups)), scans=scans(n_scans)),
+        say(
+            "A model knows these patients before it is measured on them, so that its figures flatter it. Take their "
+            "scans "
+            "out of the earlier split, or give the scans without splits: they are then drawn by patient."
+        ),
+        {"patients": len(groups), "scans": n_scans},
+        tuple(groups),
+        tuple(earlier),
+        splits=tuple(SPLITS[split] for split in concerned),
+    )
+
+
+def _apart(n: int) -> Finding:
+    sentence = say("Each of the {n:,} patients stands in one split only.", n=n)
+    return Finding(PATIENTS, "fine", say("No patient in two splits"), sentence, numbers={"patients": 0})
+
+
+def _one_scan_each(look: Look, n: int) -> Finding:
+    """As many patients as files: each known and with one scan, or nobody known.
+
+    The dataset holds pseudonyms, and does not tell whether a DICOM file named its patient.
+    """
+    files, formats = look.dataset.files, look.dataset.facts()["format"]
+    named = [patient_of(file, None) is not None for file in files]
+    if all(named):
+        return _apart(n)
+    title, sentence = say("Patients are not known"), say("Nothing tells which scans are of one patient")
+    if any(named) or "DICOM" in formats:
+        title, sentence = say("Patients may not be known"), say("Not every file is sure to tell whose it is")
+    return Finding(
+        PATIENTS,
+        "notable",
+        title,
+        say("{sentence}: each of the {n:,} different files counts as a patient of its own.", sentence=sentence, n=n),
+        say(
+            "If some patients have several scans, figures may flatter the model and their intervals are too narrow. "
+            "Name the files patient0001_1.png and so on, or give DICOM files with a patient ID."
+        ),
+        {"patients": 0},
+    )

@@ -1,0 +1,272 @@
+"""Reading a built dataset: the format's names, checks at opening, and access to scans and their labels."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import h5py
+import numpy as np
+
+from xrai.core.errors import DatasetError
+from xrai.core.language import Message, load_json, say
+from xrai.core.paths import data_dir
+from xrai.data.dataset.splitting import count_leaks
+from xrai.data.sources import SPLITS
+
+FORMAT = "xrai-dataset"
+VERSION = 1
+COLUMNS = ("label", "split", "patient", "file", "sha256", "format", "mode", "width", "height", "n_bytes")
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A file that is not in the dataset, and the sentence that says why."""
+
+    file: str
+    reason: str
+
+
+class Dataset:
+    """An open HDF5 dataset. Use it in a `with`; the columns are read when first asked for.
+
+    Attributes:
+        path: the file.
+        classes: class names in label order.
+        size: side of the stored squares in pixels.
+        source, population, licence: what the builder was told.
+        drawings: whether these are drawings with no medical meaning.
+        seed: of the split.
+        created: ISO time.
+        notes: what a person should know of sources and splits.
+        versions: software versions that built it.
+    """
+
+    def __init__(self, path: Path, file: h5py.File) -> None:
+        self.path = path
+        self._file = file
+        attributes = _attributes(file)
+        self.classes: tuple[str, ...] = tuple(json.loads(attributes["classes"]))
+        self.size = int(attributes["size"])
+        self.seed = int(attributes["seed"])
+        self.source, self.population, self.licence, self.created = (
+            attributes[name] for name in ("source", "population", "licence", "created")
+        )
+        self.drawings = bool(attributes["drawings"])
+        self._messages = _messages(attributes)
+        self.notes: tuple[str, ...] = tuple(self._message(note) for note in json.loads(attributes["notes"]))
+        self.versions: dict[str, str] = json.loads(attributes["versions"])
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file; what was read stays usable."""
+        self._file.close()
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @cached_property
+    def labels(self) -> np.ndarray:
+        """Class of every scan, int64 (N,), an index into `classes`."""
+        return self._column("label").astype(np.int64)
+
+    @cached_property
+    def splits(self) -> np.ndarray:
+        """Split of every scan, uint8 (N,), an index into `SPLITS`."""
+        return self._column("split")
+
+    @cached_property
+    def patients(self) -> np.ndarray:
+        """Patient key of every scan, str (N,): equal for scans of one patient, and a pseudonym."""
+        return self._text("patient")
+
+    @cached_property
+    def files(self) -> np.ndarray:
+        """Path of every scan in its source, str (N,)."""
+        return self._text("file")
+
+    @cached_property
+    def hashes(self) -> np.ndarray:
+        """SHA-256 of every scan's file, str (N,)."""
+        return self._text("sha256")
+
+    @cached_property
+    def skipped(self) -> tuple[Skipped, ...]:
+        """The files that could not be read when the dataset was built."""
+        files, reasons = self._text("skipped/file"), self._text("skipped/reason")
+        with _stating_damage(self.path):
+            return tuple(Skipped(file, self._message(reason)) for file, reason in zip(files, reasons, strict=True))
+
+    def facts(self) -> dict[str, np.ndarray]:
+        """What the files said of themselves: format, mode, width, height and n_bytes, (N,) each."""
+        return dict(self._facts)
+
+    def images(self, rows: Sequence[int] | np.ndarray) -> np.ndarray:
+        """The scans of some rows in that order, uint8 (n, size, size), 0 = air.
+
+        Raises:
+            DatasetError: the file is damaged there.
+        """
+        out = np.empty((len(rows), self.size, self.size), np.uint8)
+        with _stating_damage(self.path):
+            stored: Any = self._file["images"]
+            for i, row in enumerate(rows):
+                stored.read_direct(out, np.s_[int(row)], np.s_[i])
+        return out
+
+    def rows(self, split: str, label: int | None = None) -> np.ndarray:
+        """Row numbers of a split, or of one class in it, int64 (n,)."""
+        chosen = self.splits == SPLITS.index(split)
+        return np.flatnonzero(chosen if label is None else chosen & (self.labels == label))
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Scans per class and split, `{class: {split: n}}`."""
+        return {
+            name: {split: len(self.rows(split, label)) for split in SPLITS} for label, name in enumerate(self.classes)
+        }
+
+    def leaks(self) -> dict[str, dict[str, int]]:
+        """Patients and scans of val and test that a model has seen before, as `count_leaks` counts them."""
+        return count_leaks(self.splits, self.patients.tolist(), self.hashes.tolist())
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 over classes, contents, labels and splits: equal for equal datasets, whatever the file's name."""
+        digest = hashlib.sha256(json.dumps([self.classes, self.size]).encode())
+        for row in zip(self.hashes.tolist(), self.labels.tolist(), self.splits.tolist(), strict=True):
+            digest.update(repr(row).encode())
+        return digest.hexdigest()
+
+    def describe(self) -> dict[str, Any]:
+        """What a model's card keeps of the dataset, JSON-able."""
+        return {
+            "name": self.path.stem,
+            "fingerprint": self.fingerprint,
+            "source": self.source,
+            "population": self.population,
+            "licence": self.licence,
+            "drawings": self.drawings,
+            "seed": self.seed,
+            "counts": self.counts(),
+            "patients": {split: len(set(self.patients[self.rows(split)])) for split in SPLITS},
+            "leaks": self.leaks(),
+        }
+
+    @cached_property
+    def _facts(self) -> dict[str, np.ndarray]:
+        return {name: self._text(name) if name in ("format", "mode") else self._column(name) for name in COLUMNS[5:]}
+
+    def _column(self, name: str) -> np.ndarray:
+        with _stating_damage(self.path):
+            stored: Any = self._file[name]
+            return stored[()]
+
+    def _message(self, text: str) -> str:
+        """A sentence of the file with its template and values, where the file has them."""
+        return self._messages.get(text, text)
+
+    def _text(self, name: str) -> np.ndarray:
+        column = self._column(name)
+        with _stating_damage(self.path):
+            return np.array(_as_text(column), dtype=object)
+
+
+def list_datasets() -> list[Path]:
+    """The datasets in `data/`, newest first."""
+    return sorted(data_dir().glob("*.hdf5"), key=lambda file: file.stat().st_mtime, reverse=True)
+
+
+def open_dataset(path: Path | str) -> Dataset:
+    """Open a dataset for reading, after checking that it is whole.
+
+    Raises:
+        DatasetError: there is no such file, it is cut short or damaged, or it is no XRAI dataset.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise DatasetError(say("There is no dataset at {path}: check the name, or build it first.", path=path))
+    with _stating_damage(path):
+        # A dataset never changes once it has its name, and network drives often know no locks.
+        file = h5py.File(path, "r", locking=False)
+    try:
+        with _stating_damage(path):
+            _check(file, path)
+            return Dataset(path, file)
+    except DatasetError:
+        file.close()
+        raise
+
+
+def _check(file: h5py.File, path: Path) -> None:
+    attributes = _attributes(file)
+    if attributes.get("format") != FORMAT:
+        raise DatasetError(
+            say("{name} is an HDF5 file, but not a dataset of XRAI: build one from your scans.", name=path.name)
+        )
+    if int(attributes["version"]) > VERSION:
+        raise DatasetError(
+            say("{name} was built by a newer XRAI: update this one, or build the dataset again.", name=path.name)
+        )
+    columns: dict[str, Any] = {name: file[name] for name in ("images", *COLUMNS)}
+    images, size, classes = columns.pop("images"), int(attributes["size"]), json.loads(attributes["classes"])
+    if images.dtype != np.uint8 or images.shape[1:] != (size, size):
+        raise ValueError("images")
+    if not len(images) or any(column.shape != images.shape[:1] for column in columns.values()):
+        raise ValueError("columns")
+    labels, splits = columns["label"][()], columns["split"][()]
+    if len(classes) < 2 or labels.max() >= len(classes) or splits.max() >= len(SPLITS):
+        raise ValueError("labels")
+
+
+@contextmanager
+def _stating_damage(path: Path) -> Iterator[None]:
+    """Turn whatever broken bytes lead to into one sentence."""
+    try:
+        yield
+    except DatasetError:
+        raise
+    except PermissionError as error:
+        raise DatasetError(
+            say("The dataset {name} may not be read by this account: check its rights.", name=path.name)
+        ) from error
+    except Exception as error:  # HDF5 trusts what it reads, so a flipped byte may surface anywhere
+        raise DatasetError(_damaged(path)) from error
+
+
+def _attributes(file: h5py.File) -> dict[str, Any]:
+    return {name: value.decode() if isinstance(value, bytes) else value for name, value in file.attrs.items()}
+
+
+def _messages(attributes: Mapping[str, Any]) -> dict[str, str]:
+    """The messages that the file keeps, by their English sentences; older files have none."""
+    messages = load_json(attributes.get("messages", "[]"))
+    if not isinstance(messages, list) or not all(isinstance(item, Message) for item in messages):
+        raise ValueError("messages")
+    known: dict[str, str] = {str(item): item for item in messages}
+    return known
+
+
+def _as_text(values: np.ndarray) -> list[str]:
+    return [value.decode() if isinstance(value, bytes) else str(value) for value in values]
+
+
+def _damaged(path: Path) -> str:
+    return say(
+        "The dataset {name} is damaged or cut short, perhaps because a copy broke off: "
+        "copy it again, or build it again from its scans.",
+        name=path.name,
+    )

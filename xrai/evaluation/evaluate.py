@@ -1,0 +1,262 @@
+"""How good a model is on a split of a dataset: the classification report, each number with its interval."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Collection
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import torch
+
+from xrai.core.errors import CheckpointError, DatasetError, system_reason
+from xrai.core.language import say
+from xrai.data.dataset import Dataset
+from xrai.data.sources import SPLIT_NAMES, SPLITS
+from xrai.evaluation.report import report
+from xrai.evaluation.store import Measurement, Predictions, learned_from, measurement_folder, save_measurement
+from xrai.metrics import predict
+from xrai.models.checkpoint import Card, Checkpoint
+from xrai.networks.build import Network
+
+BATCH = 32
+_LOCK_SECONDS = 60
+
+
+class NotKeptError(CheckpointError):
+    """A measurement was made, but cannot be kept.
+
+    Attributes:
+        measured: the measurement.
+    """
+
+    def __init__(self, sentence: str, measured: Measurement) -> None:
+        super().__init__(sentence)
+        self.measured = measured
+
+
+def evaluate(
+    checkpoint: Checkpoint,
+    dataset: Dataset,
+    split: str = "test",
+    *,
+    left_out: Collection[str] = (),
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Measurement:
+    """Measure a model on a split, keep the measurement in its folder and note it in its card.
+
+    The classes are matched by name, in whatever order and spelling the dataset has them.
+
+    Args:
+        checkpoint: the model.
+        dataset: open.
+        split: train, val or test.
+        left_out: files of the dataset that are not to count, as the dataset names them, or by their last part where
+            only one has it.
+        progress: told how many scans of how many are done.
+
+    Returns:
+        The predictions, and a report that is JSON-able: what `classification.report` gives, and split, dataset, model,
+        fingerprint, when, weights, calibration (of the probabilities), left_out (scans), measured_before, seen (scans
+        that the model, or one that it goes back to, learned from or was chosen by) and unseen (the main measures
+        without these, where there are such).
+
+    Raises:
+        CheckpointError: the model is damaged or was trained on meanwhile, or its classes are not the dataset's.
+        NotKeptError: the disk is full, or the folder may not be written.
+        DatasetError: the split is empty, a file to leave out is not in it or could be several, or the dataset is
+            damaged.
+    """
+    card, weights = checkpoint.card(), checkpoint.weights_sha256()
+    rows = _rows(dataset, split, left_out)
+    labels = _labels_for(card, dataset, rows)
+    probabilities = predict_rows(checkpoint.load_network(card), card, dataset, rows, progress)
+    patients, threshold = dataset.patients[rows], card.threshold_value
+    result = report(probabilities, labels, patients, card.classes, threshold, card.doubt)
+    seen = _seen(card, dataset, split, rows)
+    result |= {
+        "split": split,
+        "dataset": dataset.path.stem,
+        "model": checkpoint.name,
+        "fingerprint": dataset.fingerprint,
+        "when": datetime.now(UTC).isoformat(timespec="seconds"),
+        "weights": weights,
+        "calibration": card.calibration.to_dict() if card.calibration else None,
+        "left_out": len(dataset.rows(split)) - len(rows),
+        "measured_before": 0,
+        "seen": int(seen.sum()),
+        "unseen": None if not seen.any() or seen.all() else _main_measures(
+            report(probabilities[~seen], labels[~seen], patients[~seen], card.classes, threshold)
+        ),
+    }  # fmt: skip
+    called = predict(probabilities, threshold)
+    predictions = Predictions(rows, dataset.files[rows], patients, labels, called, probabilities)
+    return _kept(checkpoint, dataset, card, Measurement(result, predictions))
+
+
+def predict_rows(
+    network: Network,
+    card: Card,
+    dataset: Dataset,
+    rows: np.ndarray,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> np.ndarray:
+    """Probabilities of every class for some rows of a dataset, float64 (n, C)."""
+    return card.probabilities(predict_logits(network, card, dataset, rows, progress))
+
+
+def predict_logits(
+    network: Network,
+    card: Card,
+    dataset: Dataset,
+    rows: np.ndarray,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> np.ndarray:
+    """The network's answers to some rows of a dataset, float32 (n, C)."""
+    found = []
+    for start in range(0, len(rows), BATCH):
+        squares = dataset.images(rows[start : start + BATCH])
+        inputs = torch.cat([card.preprocessing(square) for square in squares])  # (n, 1, H, W)
+        with torch.inference_mode():
+            found.append(network(inputs).float().numpy())
+        progress(min(start + BATCH, len(rows)), len(rows))
+    return np.concatenate(found)
+
+
+_MAIN = ("n", "n_patients", "accuracy", "accuracy_interval", "auc", "auc_interval", "per_class")
+_IN_CARD = ("dataset", "split", "left_out", "fingerprint", "when", "weights", "threshold", "seen", *_MAIN)
+_IN_CARD_PER_CLASS = ("precision", "recall", "f1", "support")
+
+
+def _rows(dataset: Dataset, split: str, left_out: Collection[str]) -> np.ndarray:
+    """The rows of a split without the files that are to be left out."""
+    rows, word = dataset.rows(split), SPLIT_NAMES[split]
+    if not len(rows):
+        raise DatasetError(
+            say(
+                "The dataset {name} has no scans in its {word} split: choose another split.",
+                name=dataset.path.name,
+                word=word,
+            )
+        )
+    files = [str(dataset.files[row]) for row in rows]
+    whole, by_last_part = set(files), defaultdict(set)
+    for file in files:
+        by_last_part[file.rsplit("/", 1)[-1]].add(file)
+    wanted = set()
+    for name in sorted(set(left_out)):
+        found = {name} if name in whole else by_last_part.get(name, set())
+        if len(found) != 1:
+            place = say("the {word} split of {name}", word=word, name=dataset.path.name)
+            raise DatasetError(
+                say(
+                    "“{name}”, which was to be left out, fits {len:,} files of {place}: "
+                    "write its whole path as the dataset names it.",
+                    name=name,
+                    len=len(found),
+                    place=place,
+                )
+                if found
+                else say(
+                    "“{name}”, which was to be left out, is no file of {place}: "
+                    "write its whole path as the dataset names it.",
+                    name=name,
+                    place=place,
+                )
+            )
+        wanted |= found
+    kept = rows[[file not in wanted for file in files]]
+    if not len(kept):
+        raise DatasetError(
+            say(
+                "Nothing of the {word} split of {name} is left to measure: leave out fewer files.",
+                word=word,
+                name=dataset.path.name,
+            )
+        )
+    return kept
+
+
+def _seen(card: Card, dataset: Dataset, split: str, rows: np.ndarray) -> np.ndarray:
+    """Which scans the model or one that it goes back to learned from or was chosen by, bool (n,), as far as is known.
+
+    In a dataset that one of them learned from, these are the training and validation scans, and files that are the
+    same as one of them.
+    """
+    if dataset.fingerprint not in learned_from(card):
+        return np.zeros(len(rows), bool)
+    known = {content for used in SPLITS[:2] for content in dataset.hashes[dataset.rows(used)].tolist()}
+    return np.array([split != SPLITS[2] or content in known for content in dataset.hashes[rows].tolist()])
+
+
+def _main_measures(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: values[name] for name in _MAIN} | {"per_class": _short(values["per_class"])}
+
+
+def _short(per_class: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    return {name: {measure: row[measure] for measure in _IN_CARD_PER_CLASS} for name, row in per_class.items()}
+
+
+def _kept(checkpoint: Checkpoint, dataset: Dataset, measured: Card, found: Measurement) -> Measurement:
+    """Keep a measurement and note it in the card; says how often the split was measured before."""
+    report = found.report
+    same = (report["fingerprint"], report["split"])
+    noted = {name: report[name] for name in _IN_CARD} | {"per_class": _short(report["per_class"])}
+    checkpoint.card()  # that of a model which is gone is said, before the lock would make its folder anew
+    try:
+        with checkpoint.card_lock(_LOCK_SECONDS):
+            card = _same_card(checkpoint, measured, report["weights"])
+            before = [item for item in card.evaluations if (item["fingerprint"], item["split"]) == same]
+            found = replace(found, report=report | {"measured_before": len(before)})
+            try:
+                save_measurement(measurement_folder(checkpoint, dataset.path, report["split"]), found)
+            finally:  # it is told even if it cannot be kept, and so it was a look
+                checkpoint.write_card(replace(card, evaluations=[*card.evaluations, noted]))
+    except OSError as error:
+        area = say("not defined") if report["auc"] is None else say("{auc:.3f}", auc=report["auc"])
+        raise NotKeptError(
+            say(
+                "The measurement (accuracy {report:.3f}, AUC {area}, on {report2:,} scans) cannot be kept "
+                "in the folder of the model “{name}” ({strerror}): "
+                "free some disk space, or check the folder's rights, and measure again.",
+                report=report["accuracy"],
+                area=area,
+                report2=report["n"],
+                name=checkpoint.name,
+                strerror=system_reason(error),
+            ),
+            found,
+        ) from error
+    return found
+
+
+def _same_card(checkpoint: Checkpoint, measured: Card, weights: str) -> Card:
+    """The card as it is now, with what others noted in it meanwhile; it must still be that of the measured weights."""
+    now = checkpoint.card()
+    if (now.created, now.training, checkpoint.weights_sha256()) != (measured.created, measured.training, weights):
+        raise CheckpointError(
+            say(
+                "The model “{name}” was trained on while it was measured, so that the measurement is not of "
+                "its weights any more: measure it again.",
+                name=checkpoint.name,
+            )
+        )
+    return now
+
+
+def _labels_for(card: Card, dataset: Dataset, rows: np.ndarray) -> np.ndarray:
+    """The rows' labels in the model's class order."""
+    order = card.order_of(dataset.classes)
+    if order is None:
+        raise CheckpointError(
+            say(
+                "The model knows the classes {join}, but the dataset {name} has "
+                "{join2}: choose a dataset with the same classes.",
+                join=card.classes,
+                name=dataset.path.name,
+                join2=dataset.classes,
+            )
+        )
+    return np.array(order)[dataset.labels[rows]]

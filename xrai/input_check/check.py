@@ -1,0 +1,217 @@
+"""The verdict on one picture: accepted, or refused with a sentence for the reader and perhaps a way to mend it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from xrai.core.language import N_, say
+from xrai.scans.descriptor import GREYS, N_NUMBERS, looks, thumbnail
+
+# The turns to the left and the inversion that make the picture right.
+_CHANGES = {
+    N_("turned 90° left"): (1, False),
+    N_("turned 180°"): (2, False),
+    N_("turned 90° right"): (3, False),
+    N_("inverted"): (0, True),
+    N_("inverted and turned 90° left"): (1, True),
+    N_("inverted and turned 180°"): (2, True),
+    N_("inverted and turned 90° right"): (3, True),
+}
+MENDS = tuple(_CHANGES)
+"""The changes that a gate may propose."""
+
+GREY_AXES, EDGE_AXES = 64, 160  # principal components
+N_SEEN = GREY_AXES + EDGE_AXES + 4  # what a gate's network is given
+
+_CLIP = 8.0  # how far from the training scans a number may seem, in standard deviations
+_STEEP = 4.0  # brings logarithms of distances to about the same spread
+_COLOURFUL = 0.04  # of `Scan.colour`; the films that it was measured on stay below 0.02
+_BLANK = 6.0  # greys between the darkest and the brightest hundredth of a thumbnail
+
+_IS_BLANK = N_(
+    "The picture is nearly all one grey, probably because the exposure failed or an empty page was exported: "
+    "choose the chest X-ray itself."
+)
+_IS_COLOURED = N_(
+    "The picture is in colour, so it is probably a photo, a screenshot or an overlay rather than an X-ray: "
+    "choose the chest X-ray itself."
+)
+_IS_FOREIGN = N_(
+    "The picture does not look like a chest X-ray seen from the front (perhaps a photo, a document, another part of "
+    "the body, or a side view): choose an upright frontal chest X-ray."
+)
+_IS_INVERTED = N_(
+    "The picture looks like a chest X-ray with black and white exchanged, probably because it was exported as a "
+    "negative: invert it, then check that bones are white."
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Verdict:
+    """What a gate says of a picture.
+
+    Attributes:
+        accepted: whether it looks like an upright frontal chest film.
+        reason: empty when accepted; else one sentence: what it looks like, the probable cause, what to do.
+        mend: one of `MENDS` if the picture looks right after it, for `mended`; else None.
+        score: 0 to 2, how unlike the training scans; above 1 is refused, and so are blank and coloured pictures, at 2.
+    """
+
+    accepted: bool
+    reason: str
+    mend: str | None
+    score: float
+
+
+@dataclass(frozen=True, eq=False)
+class Gate:
+    """Knows what a set of training scans looks like; small, and safe to share between threads.
+
+    A network of one hidden layer on principal components of `looks`, and on how far a picture lies from the training
+    scans within and beyond these. Its answer is the log-odds that the picture is no upright film of this kind.
+
+    Attributes:
+        mean: float32 (N_NUMBERS,), of the training scans' looks.
+        axes: float32 (N_NUMBERS, K), of length 1: first `GREY_AXES` components of greys, then `EDGE_AXES` of edges.
+        spread: float32 (K,), of the training scans along each, above 0.
+        beyond: float32 (2,), mean square of what the components leave over, of greys and of edges, above 0.
+        hidden: float32 (N_SEEN + 1, H), weights of the hidden layer, the last row its biases.
+        output: float32 (H + 1,), weights of the answer, the last one its bias.
+        limits: float32 (2,), the greatest log-odds that are accepted, and those up to which a mend is offered.
+    """
+
+    mean: np.ndarray
+    axes: np.ndarray
+    spread: np.ndarray
+    beyond: np.ndarray
+    hidden: np.ndarray
+    output: np.ndarray
+    limits: np.ndarray
+
+    def judge(self, pixels: np.ndarray, *, colour: float = 0.0) -> Verdict:
+        """Judge a picture.
+
+        Args:
+            pixels: uint8 (H, W), 0 = air.
+            colour: as in `xrai.scans.Scan.colour`.
+        """
+        small = thumbnail(pixels)
+        if np.ptp(np.percentile(small, [1, 99])) < _BLANK:
+            return Verdict(False, _IS_BLANK, None, 2.0)
+        if colour > _COLOURFUL:
+            return Verdict(False, _IS_COLOURED, None, 2.0)
+        odds = float(self.strangeness(small[None])[0])
+        score = float(2 / (1 + np.exp(np.clip(self.limits[0] - odds, -50, 50))))
+        if odds <= self.limits[0]:
+            return Verdict(True, "", None, score)
+        mend = self._mend(small)
+        return Verdict(False, _reason(mend), mend, score)
+
+    def strangeness(self, thumbnails: np.ndarray) -> np.ndarray:
+        """Log-odds float32 (N,) that thumbnails uint8 (N, SIDE, SIDE) show something else."""
+        seen = seen_from(looks(thumbnails), self.mean, self.axes, self.spread, self.beyond)  # (N, N_SEEN)
+        active = np.maximum(seen @ self.hidden[:-1] + self.hidden[-1], 0)  # (N, H)
+        return active @ self.output[:-1] + self.output[-1]
+
+    def tensors(self) -> dict[str, np.ndarray]:
+        """The gate as float32 arrays by name, for a safetensors file."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    @classmethod
+    def from_tensors(cls, tensors: Mapping[str, np.ndarray]) -> Gate:
+        """The gate read back.
+
+        Raises:
+            ValueError: an array is missing, foreign, of another shape or type, or holds what is no number.
+        """
+        if set(tensors) != {field.name for field in fields(cls)}:
+            raise ValueError("The gate's arrays are not those that XRAI writes.")
+        arrays = {name: np.asarray(values) for name, values in tensors.items()}
+        if any(values.dtype != np.float32 or not np.isfinite(values).all() for values in arrays.values()):
+            raise ValueError("The gate's arrays hold something other than finite 32-bit numbers.")
+        gate = cls(**arrays)
+        if not gate._fits():
+            raise ValueError("The gate's arrays do not fit together.")
+        return gate
+
+    def _fits(self) -> bool:
+        k, n_hidden = GREY_AXES + EDGE_AXES, self.output.size - 1
+        wanted = {
+            "mean": (N_NUMBERS,),
+            "axes": (N_NUMBERS, k),
+            "spread": (k,),
+            "beyond": (2,),
+            "hidden": (N_SEEN + 1, n_hidden),
+            "output": (n_hidden + 1,),
+            "limits": (2,),
+        }
+        alike = all(getattr(self, name).shape == shape for name, shape in wanted.items())
+        return alike and n_hidden > 0 and bool((self.spread > 0).all() and (self.beyond > 0).all())
+
+    def _mend(self, small: np.ndarray) -> str | None:
+        """Find the change after which the picture looks most like a training scan, if clearly so."""
+        odds = self.strangeness(np.stack([mended(small, mend) for mend in MENDS]))
+        best = int(odds.argmin())
+        return MENDS[best] if odds[best] <= self.limits[1] else None
+
+
+def mended(pixels: np.ndarray, mend: str) -> np.ndarray:
+    """A picture uint8 (H, W) after a change.
+
+    Args:
+        pixels: the picture.
+        mend: one of `MENDS`.
+
+    Returns:
+        uint8, C-contiguous; (W, H) after a turn by 90°.
+
+    Raises:
+        KeyError: there is no such change.
+    """
+    turns, invert = _CHANGES[mend]
+    return np.ascontiguousarray(np.rot90(255 - pixels if invert else pixels, turns))
+
+
+def seen_from(
+    numbers: np.ndarray, mean: np.ndarray, axes: np.ndarray, spread: np.ndarray, beyond: np.ndarray
+) -> np.ndarray:
+    """What a gate's network is given of looks float32 (N, N_NUMBERS) -> float32 (N, N_SEEN).
+
+    Places along the components, then for greys and for edges the distances from the training scans' middle along
+    these and beyond these, as logarithms. The other arguments are a `Gate`'s.
+    """
+    centred = numbers - mean
+    along = centred @ axes  # (N, K)
+    places = along / spread
+    parts = [places]
+    kinds = ((slice(GREYS * GREYS), slice(GREY_AXES)), (slice(GREYS * GREYS, None), slice(GREY_AXES, None)))
+    for (these, own), usual in zip(kinds, beyond, strict=True):
+        left_over = (centred[:, these] ** 2).sum(axis=1) - (along[:, own] ** 2).sum(axis=1)
+        distances = np.stack([left_over / usual, (places[:, own] ** 2).mean(axis=1)], axis=1)
+        parts.append(_STEEP * np.log(np.maximum(distances, 1e-6)))
+    return np.clip(np.concatenate(parts, axis=1), -_CLIP, _CLIP)
+
+
+def _reason(mend: str | None) -> str:
+    if mend is None:
+        return _IS_FOREIGN
+    turns, invert = _CHANGES[mend]
+    if not turns:
+        return _IS_INVERTED
+    turn = {1: say("90° to the left"), 2: "180°", 3: say("90° to the right")}[turns]
+    if invert:
+        return say(
+            "The picture looks like a chest X-ray that is not upright and has black and white exchanged, probably "
+            "because of how it was scanned or exported: invert it and turn it by {turn}, then check it.",
+            turn=turn,
+        )
+    lying = say("upside down") if turns == 2 else say("lying on its side")
+    return say(
+        "The picture looks like a chest X-ray that is not upright, probably because it was scanned or exported "
+        "{lying}: turn it by {turn}, then check that the neck is at the top.",
+        lying=lying,
+        turn=turn,
+    )

@@ -1,0 +1,311 @@
+"""Convolution and pooling of one picture by hand, as the manual shows them: small, exact, in numpy alone.
+
+What deep learning calls convolution is cross-correlation: the filter is not turned by 180 degrees first. The numbers
+are those of `torch.nn.functional.conv2d`, `max_pool2d` and `avg_pool2d`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import ArrayLike, NDArray
+
+from xrai.core.errors import SettingsError
+from xrai.core.language import say
+
+Numbers = NDArray[np.floating]
+
+MAX, AVERAGE = "max", "average"
+"""How a window is pooled to one number."""
+
+IDENTITY, BLUR, SHARPEN, SOBEL_X, SOBEL_Y, EDGES = "identity", "blur", "sharpen", "sobel_x", "sobel_y", "edges"
+PRESETS = (IDENTITY, BLUR, SHARPEN, SOBEL_X, SOBEL_Y, EDGES)
+SIZES = (3, 5)
+"""Sides of the filters that there are presets of."""
+
+
+# ---------------------------------------------------------------- filters
+
+
+def preset(name: str, size: int = 3) -> Numbers:
+    """A well-known filter, float64 (size, size).
+
+    `sobel_x` answers to changes from left to right, `sobel_y` from top to bottom, `edges` (8 in the middle and −1
+    around it, or 24) to any. The Sobel filters are a smoothing across times a difference along (Sobel and Feldman
+    1968), with binomial weights also where they are 5 × 5.
+
+    Raises:
+        SettingsError: there is no filter of that name or size.
+    """
+    if name not in PRESETS or size not in SIZES:
+        raise SettingsError(
+            say(
+                "There is no filter “{name}” of {size} × {size2}: choose another name, and a side of 3 or 5.",
+                name=name,
+                size=size,
+                size2=size,
+            )
+        )
+    return {
+        IDENTITY: _middle(size),
+        BLUR: np.full((size, size), 1 / size**2),
+        SHARPEN: _SHARPEN[size].copy(),
+        SOBEL_X: np.outer(_SMOOTH[size], _SLOPE[size]),
+        SOBEL_Y: np.outer(_SLOPE[size], _SMOOTH[size]),
+        EDGES: size**2 * _middle(size) - 1,
+    }[name]
+
+
+def preset_like(kernel: ArrayLike) -> str | None:
+    """The name of the preset that a filter is, or None where it is the reader's own."""
+    numbers = np.asarray(kernel, float)
+    names = PRESETS if len(numbers) in SIZES else ()
+    return next((name for name in names if np.allclose(preset(name, len(numbers)), numbers)), None)
+
+
+def resized(kernel: ArrayLike, size: int) -> Numbers:
+    """A filter of another odd side, float64 (size, size): zeros are put around it, or its rim is left out."""
+    numbers = np.asarray(kernel, float)
+    if (more := (size - len(numbers)) // 2) >= 0:
+        return np.pad(numbers, more)
+    return numbers[-more:more, -more:more].copy()
+
+
+def both_at_once(first: ArrayLike, second: ArrayLike) -> Numbers:
+    """The one filter, float64 (a + b − 1, a + b − 1), that does what two do one after the other.
+
+    Raises:
+        SettingsError: the first is no square table.
+    """
+    turned = _square(first)[::-1, ::-1]
+    return convolve(second, turned, padding=len(turned) - 1)
+
+
+def _middle(size: int) -> Numbers:
+    kernel = np.zeros((size, size))
+    kernel[size // 2, size // 2] = 1
+    return kernel
+
+
+_SMOOTH = {3: np.array([1.0, 2, 1]), 5: np.array([1.0, 4, 6, 4, 1])}
+_SLOPE = {3: np.array([-1.0, 0, 1]), 5: np.array([-1.0, -2, 0, 2, 1])}
+_SHARPEN = {
+    3: np.array([[0.0, -1, 0], [-1, 5, -1], [0, -1, 0]]),
+    5: np.array([[0.0, 0, -1, 0, 0], [0, -1, -2, -1, 0], [-1, -2, 17, -2, -1], [0, -1, -2, -1, 0], [0, 0, -1, 0, 0]]),
+}
+
+
+# ---------------------------------------------------------------- convolution
+
+
+def output_size(n: int, kernel: int, stride: int = 1, padding: int = 0) -> int:
+    """How many places a window has along one side: ⌊(n + 2 · padding − kernel) / stride⌋ + 1.
+
+    Dumoulin and Visin, A guide to convolution arithmetic for deep learning (2016, arXiv:1603.07285), relationship 6;
+    the same as in `torch.nn.Conv2d` with dilation 1.
+
+    Args:
+        n: values along the side of the picture.
+        kernel: values along the side of the window.
+        stride: values from one place of the window to the next.
+        padding: zeros put before and as many behind the picture.
+
+    Raises:
+        SettingsError: a number is impossible, or the window is larger than the picture with its padding.
+    """
+    if min(n, kernel, stride) < 1:
+        raise SettingsError(
+            say(
+                "A side of {n}, a window of {kernel} and a stride of {stride} do not go: choose 1 or more of each.",
+                n=n,
+                kernel=kernel,
+                stride=stride,
+            )
+        )
+    if padding < 0:
+        raise SettingsError(say("A padding of {padding} does not go: choose 0 or more.", padding=padding))
+    if kernel > n + 2 * padding:
+        raise SettingsError(
+            say(
+                "A window of {kernel} does not fit into a side of {x}: "
+                "choose a smaller window, more padding or a larger picture.",
+                kernel=kernel,
+                x=n + 2 * padding,
+            )
+        )
+    return (n + 2 * padding - kernel) // stride + 1
+
+
+def convolve(image: ArrayLike, kernel: ArrayLike, *, stride: int = 1, padding: int = 0) -> Numbers:
+    """Lay a filter on every place of a picture and add up the products, float64 (H', W').
+
+    Args:
+        image: numbers (H, W).
+        kernel: numbers (k, k).
+        stride: pixels from one place to the next.
+        padding: rows and columns of zeros around the picture.
+
+    Raises:
+        SettingsError: as `output_size`; or the filter is not square.
+    """
+    numbers = _square(kernel)
+    return np.einsum("ijuv,uv->ij", _windows(padded(image, padding), len(numbers), stride), numbers)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One place of the window, worked out.
+
+    Attributes:
+        row, column: of the result.
+        top, left: of the window in the padded picture.
+        window: the numbers under the filter, (k, k).
+        products: each times the filter's, (k, k).
+        total: of the products, the result at that place.
+    """
+
+    row: int
+    column: int
+    top: int
+    left: int
+    window: Numbers
+    products: Numbers
+    total: float
+
+
+def work_out(image: ArrayLike, kernel: ArrayLike, number: int, *, stride: int = 1, padding: int = 0) -> Step:
+    """The step of that number, counted from 0 along the rows of the result.
+
+    Raises:
+        SettingsError: as `convolve`; or there is no such step.
+    """
+    numbers, picture = _square(kernel), padded(image, padding)
+    windows = _windows(picture, len(numbers), stride)
+    rows, columns = windows.shape[:2]
+    if not 0 <= number < rows * columns:
+        raise SettingsError(say("There is no step {x}: the window has {x2} places.", x=number + 1, x2=rows * columns))
+    row, column = divmod(number, columns)
+    products = windows[row, column] * numbers
+    return Step(row, column, row * stride, column * stride, windows[row, column], products, float(products.sum()))
+
+
+def padded(image: ArrayLike, padding: int) -> Numbers:
+    """A picture with rows and columns of zeros around it, float64 (H + 2 · padding, W + 2 · padding).
+
+    Raises:
+        SettingsError: the padding is negative.
+    """
+    numbers = np.asarray(image, float)
+    output_size(max(numbers.shape), 1, padding=padding)
+    return np.pad(numbers, padding)
+
+
+def as_picture(values: ArrayLike, *, signed: bool = False) -> NDArray[np.uint8]:
+    """Results as grey levels, uint8.
+
+    Args:
+        values: of any size and sign.
+        signed: 0 is mid-grey, and the largest size there is black if negative, white if positive; else below 0 is
+            black and above 255 white.
+    """
+    numbers = np.asarray(values, float)
+    if signed:
+        numbers = 127.5 + 127.5 * numbers / max(float(np.abs(numbers).max()), 1e-12)
+    return np.clip(np.rint(numbers), 0, 255).astype(np.uint8)
+
+
+# ---------------------------------------------------------------- pooling
+
+
+def pool(image: ArrayLike, *, size: int = 2, stride: int | None = None, how: str = MAX) -> Numbers:
+    """Keep one number of every window, its largest or its average, float64 (H', W').
+
+    Args:
+        image: numbers (H, W); rows and columns that fill no window are left out.
+        size: side of the window.
+        stride: pixels from one window to the next; None for the window's side, so that none overlap.
+        how: `MAX` or `AVERAGE`.
+
+    Raises:
+        SettingsError: as `output_size`; or there is no such way.
+    """
+    if how not in (MAX, AVERAGE):
+        raise SettingsError(
+            say("There is no pooling “{how}”: choose {MAX} or {AVERAGE}.", how=how, MAX=MAX, AVERAGE=AVERAGE)
+        )
+    windows = _windows(np.asarray(image, float), size, size if stride is None else stride)
+    return windows.max(axis=(2, 3)) if how == MAX else windows.mean(axis=(2, 3))
+
+
+def pooled(image: ArrayLike, times: int, *, how: str = MAX) -> Numbers:
+    """Pool a picture 2 × 2 with stride 2 several times over, float64.
+
+    Raises:
+        SettingsError: nothing is left to pool.
+    """
+    numbers = np.asarray(image, float)
+    for _ in range(times):
+        numbers = pool(numbers, how=how)
+    return numbers
+
+
+# ---------------------------------------------------------------- what it costs
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a convolution makes of its input, and what it takes.
+
+    Attributes:
+        height, width: of each map that comes out.
+        values: that come out, of all filters.
+        weights: numbers in the filters.
+        biases: one a filter.
+        multiplications: of one scan.
+    """
+
+    height: int
+    width: int
+    values: int
+    weights: int
+    biases: int
+    multiplications: int
+
+
+def cost(
+    height: int, width: int, *, kernel: int = 3, stride: int = 1, padding: int = 0, channels: int = 1, filters: int = 1
+) -> Cost:
+    """Count what a convolution takes; each filter has a k × k table for every channel, and one bias.
+
+    Raises:
+        SettingsError: as `output_size`; or there is no channel or no filter.
+    """
+    if channels < 1 or filters < 1:
+        raise SettingsError(say("A convolution needs at least one channel and one filter: choose 1 or more of each."))
+    rows, columns = (output_size(n, kernel, stride, padding) for n in (height, width))
+    weights = filters * channels * kernel**2
+    return Cost(rows, columns, filters * rows * columns, weights, filters, weights * rows * columns)
+
+
+# ---------------------------------------------------------------- parts
+
+
+def _windows(picture: Numbers, size: int, stride: int) -> Numbers:
+    """Every place of a window, (H', W', size, size), as a view."""
+    for side in picture.shape:
+        output_size(side, size, stride)
+    return sliding_window_view(picture, (size, size))[::stride, ::stride]
+
+
+def _square(kernel: ArrayLike) -> Numbers:
+    numbers = np.asarray(kernel, float)
+    if numbers.ndim != 2 or numbers.shape[0] != numbers.shape[1]:
+        raise SettingsError(
+            say(
+                "A filter is a square table, not of shape {shape}: give it as many rows as columns.",
+                shape=str(numbers.shape),
+            )
+        )
+    return numbers

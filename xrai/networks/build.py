@@ -1,0 +1,394 @@
+"""The networks that can be trained: each is feature maps, then pooling, then a head of one output per class."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import re
+import socket
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Self
+
+import torch
+import torchvision
+from torch import Tensor, nn
+from torchvision.models.resnet import BasicBlock
+
+from xrai.core.errors import WeightsError
+from xrai.core.language import say
+from xrai.networks.config import IMAGENET, NETWORKS, WITHOUT_IMAGENET, TrainConfig, convnet_filters
+
+IMAGENET_GREY = (0.449, 0.226)
+"""Mean and standard deviation of ImageNet's grey values: the average over the three channels of torchvision's."""
+
+HALF_FILTERS = 32
+"""Filters of the half ResNet's first stage, doubled in each next one."""
+
+DOWNLOAD_SECONDS = 10.0
+"""A download server that is silent for so long is taken for unreachable."""
+
+_ACTIVATIONS: dict[str, type[nn.Module]] = {
+    "relu": nn.ReLU,
+    "leaky_relu": nn.LeakyReLU,
+    "elu": nn.ELU,
+    "gelu": nn.GELU,
+    "silu": nn.SiLU,
+}
+
+
+class Network(nn.Module):
+    """A classifier of one-channel scans.
+
+    `features` turns scans (N, 1, H, W) into feature maps (N, K, h, w), `pool` into vectors, and `head`
+    into one logit a class, (N, C). The last convolution's maps, which explanations look at, are
+    therefore always what `features` gives.
+
+    With several `members` it is as many networks side by side, each with its share of all channels. While they train,
+    each answers for itself, so that they stay different; else the answer is the mean of theirs (deep ensembles,
+    Lakshminarayanan et al. 2017; as grouped convolutions, Laurent et al. 2023), which a linear head gives by itself.
+    """
+
+    def __init__(self, features: nn.Module, pool: nn.Module, head: nn.Module, dropout: float, members: int = 1) -> None:
+        super().__init__()
+        self.features = features
+        self.pool = pool
+        self.dropout = nn.Dropout(dropout)
+        self.head = head
+        self.members = members
+        self._only_head_learns = False
+
+    @property
+    def only_head_learns(self) -> bool:
+        """Whether training leaves `features` as they are, statistics of their normalisation layers included."""
+        return self._only_head_learns
+
+    @only_head_learns.setter
+    def only_head_learns(self, alone: bool) -> None:
+        self._only_head_learns = alone
+        self.features.requires_grad_(not alone)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> Self:
+        """Switch between training and evaluation; features that do not learn stay in evaluation."""
+        super().train(mode)
+        if self._only_head_learns:
+            self.features.eval()
+        return self
+
+    @property
+    def pools_globally(self) -> bool:
+        """Whether a linear head follows global average pooling: what a class activation map (Zhou 2016) needs."""
+        return isinstance(self.pool, nn.AdaptiveAvgPool2d) and isinstance(self.head, nn.Linear)
+
+    def forward(self, scans: Tensor) -> Tensor:
+        """Standardised scans, float (N, 1, H, W), to logits (N, C); of several members in training (N, members, C)."""
+        maps = self.features(scans)  # (N, K, h, w)
+        vectors = self.dropout(self.pool(maps).flatten(1))
+        return self._each(vectors) if self.training and self.members > 1 else self.head(vectors)
+
+    def _each(self, vectors: Tensor) -> Tensor:
+        """The logits of each member, (N, members, C), of which those of the head are the mean."""
+        assert isinstance(self.head, nn.Linear)
+        own = vectors.unflatten(1, (self.members, -1))  # (N, members, K / members)
+        weights = self.head.weight.unflatten(1, (self.members, -1))  # (C, members, K / members)
+        return self.members * torch.einsum("nmk,cmk->nmc", own, weights.to(own.dtype)) + self.head.bias
+
+    @property
+    def n_vectors(self) -> int:
+        """How many numbers a scan the last layer looks at."""
+        last = self.head[-1] if isinstance(self.head, nn.Sequential) else self.head
+        assert isinstance(last, nn.Linear)
+        return last.in_features
+
+    def answer(self, scans: Tensor) -> tuple[Tensor, Tensor]:
+        """Standardised scans, float (N, 1, H, W), to logits (N, C) and what the last layer makes them of (N, K).
+
+        For a network in evaluation mode.
+        """
+        vectors = self.pool(self.features(scans)).flatten(1)
+        if isinstance(self.head, nn.Sequential):
+            vectors = self.head[:-1](vectors)
+            return self.head[-1](vectors), vectors
+        return self.head(vectors), vectors
+
+
+def build_network(config: TrainConfig, n_classes: int, *, weights_dir: Path | None = None) -> Network:
+    """A new network as configured.
+
+    Args:
+        config: names the network, whether ImageNet weights are its start, and for `convnet` its shape; the weights
+            of a model are taken over by `take_over`.
+        n_classes: outputs of the head.
+        weights_dir: where downloaded ImageNet weights are kept; needed when `config.weights` asks for them.
+
+    Raises:
+        WeightsError: the ImageNet weights are neither there nor can be downloaded, or are damaged or foreign.
+    """
+    if config.members > 1:
+        alone = replace(config, members=1)
+        return _side_by_side([build_network(alone, n_classes) for _ in range(config.members)])
+    if config.network == "convnet":
+        return _convnet(config, n_classes)
+    if config.network == "resnet18_half":
+        return _half_resnet(n_classes, config.dropout)
+    backbone = torchvision.models.get_model(config.network, weights=None)
+    if config.weights == IMAGENET:
+        _load_imagenet(backbone, config.network, weights_dir or Path())
+    _use_one_channel(backbone)
+    return _PARTS[config.network](backbone, n_classes, config.dropout)
+
+
+def take_over(network: Network, learned: Network, outputs: Sequence[int] | None = None) -> None:
+    """Give a network what another of the same shape has learned.
+
+    Args:
+        network: changed in place.
+        learned: the other one.
+        outputs: for each output of `network`, that of `learned` which stands for the same class; None where the
+            classes are others, so that the last layer starts anew.
+
+    Raises:
+        WeightsError: the two differ in more than the last layer.
+    """
+    last, found = _last_layer(network), learned.state_dict()
+    try:
+        if list(map(type, network.modules())) != list(map(type, learned.modules())):
+            raise ValueError("layers")  # such as another activation, which no weight would tell of
+        if outputs is None:
+            found |= {name: value for name, value in network.state_dict().items() if name.startswith(last)}
+        else:
+            found |= {name: value[list(outputs)] for name, value in found.items() if name.startswith(last)}
+        network.load_state_dict(found)
+    except (IndexError, RuntimeError, ValueError) as error:
+        raise WeightsError(
+            say(
+                "The model to start from has layers of another kind or size than this run asks for: "
+                "leave network, image size, members and convnet settings as that model has them."
+            )
+        ) from error
+
+
+def n_parameters(network: nn.Module) -> int:
+    """How many numbers training can change, also those that rest while only the head learns."""
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+def _last_layer(network: Network) -> str:
+    """What the names of its weights begin with."""
+    return f"head.{len(network.head) - 1}." if isinstance(network.head, nn.Sequential) else "head."
+
+
+def _convnet(config: TrainConfig, n_classes: int) -> Network:
+    """`blocks` x (convolution 3x3, normalisation, activation, max pooling 2x2), then dense layers."""
+    activation = _ACTIVATIONS[config.activation]
+    layers: OrderedDict[str, nn.Module] = OrderedDict()
+    channels = 1
+    for block in range(config.blocks):
+        filters = convnet_filters(config.filters, block)
+        layers[f"block{block + 1}"] = nn.Sequential(
+            nn.Conv2d(channels, filters, kernel_size=3, padding=1, bias=False),
+            nn.BatchNorm2d(filters),
+            activation(),
+            nn.MaxPool2d(2),
+        )
+        channels = filters
+    side = config.image_size // 2**config.blocks
+    head, width = nn.Sequential(), channels * side * side
+    for _ in range(config.dense_layers):
+        head.extend([nn.Linear(width, config.dense_units), activation(), nn.Dropout(config.dropout)])
+        width = config.dense_units
+    head.append(nn.Linear(width, n_classes))
+    # with hidden layers the dropout stands before the last one; without, before the only one
+    return Network(nn.Sequential(layers), nn.Identity(), head, dropout=0.0 if config.dense_layers else config.dropout)
+
+
+def _resnet(backbone: nn.Module, n_classes: int, dropout: float) -> Network:
+    names = ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4")
+    features = nn.Sequential(OrderedDict((name, backbone.get_submodule(name)) for name in names))
+    return _pooled(features, backbone.get_submodule("fc"), n_classes, dropout)
+
+
+def _half_resnet(n_classes: int, dropout: float) -> Network:
+    """ResNet-18 (He et al. 2016) of one-channel scans with half the filters everywhere, begun as torchvision's.
+
+    Its last stage does not halve the maps again: one place of them stands for 16 pixels instead of 32, so that class
+    activation maps are twice as fine.
+    """
+    filters = HALF_FILTERS
+    layers: OrderedDict[str, nn.Module] = OrderedDict(
+        conv1=nn.Conv2d(1, filters, kernel_size=7, stride=2, padding=3, bias=False),
+        bn1=nn.BatchNorm2d(filters),
+        relu=nn.ReLU(inplace=True),
+        maxpool=nn.MaxPool2d(kernel_size=3, stride=2, padding=1),
+        layer1=nn.Sequential(BasicBlock(filters, filters), BasicBlock(filters, filters)),
+    )
+    for stage in (2, 3, 4):
+        before, filters, stride = filters, 2 * filters, 1 if stage == 4 else 2
+        shortcut = nn.Sequential(nn.Conv2d(before, filters, 1, stride=stride, bias=False), nn.BatchNorm2d(filters))
+        layers[f"layer{stage}"] = nn.Sequential(
+            BasicBlock(before, filters, stride=stride, downsample=shortcut), BasicBlock(filters, filters)
+        )
+    features = nn.Sequential(layers)
+    for module in features.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+    return Network(features, nn.AdaptiveAvgPool2d(1), nn.Linear(filters, n_classes), dropout)
+
+
+def _side_by_side(members: Sequence[Network]) -> Network:
+    """Residual networks of one kind as a single one with grouped convolutions, which computes all of them at once.
+
+    The first one's layers become those of all.
+    """
+    features = members[0].features
+    for name, module in list(features.named_modules()):
+        same = [member.features.get_submodule(name) for member in members]
+        if isinstance(module, nn.Conv2d | nn.BatchNorm2d):
+            features.set_submodule(name, _wide(module, same))  # type: ignore[arg-type]
+    heads = [member.head for member in members]
+    width = sum(member.n_vectors for member in members)
+    head = nn.Linear(width, members[0].head.out_features)  # type: ignore[arg-type]
+    with torch.no_grad():
+        head.weight.copy_(torch.cat([item.weight for item in heads], dim=1) / len(members))  # type: ignore[arg-type]
+        head.bias.copy_(torch.stack([item.bias for item in heads]).mean(dim=0))  # type: ignore[arg-type]
+    return Network(features, members[0].pool, head, members[0].dropout.p, len(members))
+
+
+def _wide(one: nn.Conv2d | nn.BatchNorm2d, members: Sequence[nn.Module]) -> nn.Module:
+    """The same layer of several untrained networks as one: as each begins, and no weights between them."""
+    n = len(members)
+    if isinstance(one, nn.BatchNorm2d):
+        wide: nn.Module = nn.BatchNorm2d(n * one.num_features)
+    else:
+        shared = one.in_channels == 1  # all look at the one scan
+        wide = nn.Conv2d(
+            one.in_channels if shared else n * one.in_channels, n * one.out_channels, one.kernel_size, one.stride,  # type: ignore[arg-type]
+            one.padding, groups=1 if shared else n, bias=False,  # type: ignore[arg-type]
+        )  # fmt: skip
+    with torch.no_grad():
+        wide.weight.copy_(torch.cat([member.weight for member in members]))  # type: ignore[operator, arg-type]
+    return wide
+
+
+def _densenet(backbone: nn.Module, n_classes: int, dropout: float) -> Network:
+    features = nn.Sequential(OrderedDict(features=backbone.get_submodule("features"), relu=nn.ReLU()))
+    return _pooled(features, backbone.get_submodule("classifier"), n_classes, dropout)
+
+
+def _efficientnet(backbone: nn.Module, n_classes: int, dropout: float) -> Network:
+    return _pooled(backbone.get_submodule("features"), backbone.get_submodule("classifier.1"), n_classes, dropout)
+
+
+def _mobilenet(backbone: nn.Module, n_classes: int, dropout: float) -> Network:
+    return _pooled(backbone.get_submodule("features"), backbone.get_submodule("classifier.0"), n_classes, dropout)
+
+
+def _pooled(features: nn.Module, old_head: nn.Module, n_classes: int, dropout: float) -> Network:
+    """Global average pooling and a new linear head in place of the backbone's own classifier."""
+    assert isinstance(old_head, nn.Linear)
+    return Network(features, nn.AdaptiveAvgPool2d(1), nn.Linear(old_head.in_features, n_classes), dropout)
+
+
+_PARTS: dict[str, Callable[[nn.Module, int, float], Network]] = {
+    "resnet18": _resnet,
+    "resnet50": _resnet,
+    "resnet101": _resnet,
+    "densenet121": _densenet,
+    "mobilenet_v3_small": _mobilenet,
+    "efficientnet_b0": _efficientnet,
+}
+assert {*WITHOUT_IMAGENET, *_PARTS} == set(NETWORKS)
+
+
+def _use_one_channel(backbone: nn.Module) -> None:
+    """Let the first convolution take grey scans: its filters are summed over red, green and blue.
+
+    That gives exactly what the three-channel network gives on a grey picture repeated in each channel.
+    """
+    name, stem = next((name, module) for name, module in backbone.named_modules() if isinstance(module, nn.Conv2d))
+    assert stem.padding_mode == "zeros" and stem.groups == 1
+    grey = nn.Conv2d(1, stem.out_channels, stem.kernel_size, stem.stride, stem.padding, bias=stem.bias is not None)  # type: ignore[arg-type]
+    with torch.no_grad():
+        grey.weight.copy_(stem.weight.sum(dim=1, keepdim=True))
+        if stem.bias is not None and grey.bias is not None:
+            grey.bias.copy_(stem.bias)
+    backbone.set_submodule(name, grey)
+
+
+def _load_imagenet(backbone: nn.Module, name: str, folder: Path) -> None:
+    """Fill a backbone with torchvision's ImageNet weights, from `folder` or, the first time, from its server."""
+    url = torchvision.models.get_model_weights(name).DEFAULT.url  # type: ignore[attr-defined]
+    file = folder / url.rsplit("/", 1)[-1]
+    if not file.exists():
+        _download(url, file, name)
+    try:
+        with file.open("rb") as opened:  # once, so that what is read is what was checked
+            if not hashlib.file_digest(opened, "sha256").hexdigest().startswith(_hash_in(file)):
+                raise WeightsError(
+                    say(
+                        "The ImageNet weights file {file} is not the one that torchvision publishes under that name, "
+                        "probably because it is cut short or was changed: "
+                        "delete it so that it is downloaded again, or choose “scratch”.",
+                        file=file,
+                    )
+                )
+            opened.seek(0)
+            # weights_only: tensors and nothing else are read, whatever the file holds
+            weights = torch.load(opened, map_location="cpu", weights_only=True)
+        backbone.load_state_dict({_present_name(key): value for key, value in weights.items()})
+    except WeightsError:
+        raise
+    except Exception as error:  # a damaged file raises whatever its broken bytes lead to
+        raise WeightsError(
+            say(
+                "The ImageNet weights file {file} cannot be used, probably because it is damaged or of another "
+                "network: "
+                "delete it so that it is downloaded again, or choose “scratch”.",
+                file=file,
+            )
+        ) from error
+
+
+def _hash_in(file: Path) -> str:
+    """The start of the SHA-256 that torchvision writes into the name of a weights file."""
+    return re.findall(r"-([0-9a-f]{8,})\.", file.name)[0]
+
+
+def _download(url: str, file: Path, name: str) -> None:
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with _patience(DOWNLOAD_SECONDS):
+            torch.hub.download_url_to_file(url, str(file), _hash_in(file), progress=False)  # to a temporary name first
+    except Exception as error:  # no network, a proxy's own page, a connection that breaks off
+        full = getattr(error, "errno", None) == errno.ENOSPC
+        raise WeightsError(
+            say(
+                "The ImageNet weights of {name} cannot be downloaded, "
+                "{x}: "
+                "choose “scratch”, or put the file {name2} from another machine into {parent}.",
+                name=name,
+                x=say("because the disk is full") if full else say("probably because this machine has no internet"),
+                name2=file.name,
+                parent=file.parent,
+            )
+        ) from error
+
+
+@contextmanager
+def _patience(seconds: float) -> Iterator[None]:
+    """Limit how long any connection made inside may be silent; torch.hub waits for ever."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(seconds)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)
+
+
+def _present_name(key: str) -> str:
+    """The name that a weight has today: DenseNet's file still says `denselayer1.norm.1` for `denselayer1.norm1`."""
+    return re.sub(r"(denselayer\d+\.(?:norm|relu|conv))\.([12]\.)", r"\1\2", key)

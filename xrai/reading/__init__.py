@@ -1,0 +1,1 @@
+"""Reading: a scan with a model, its diagnosis and heatmap, and the result card."""

@@ -1,0 +1,314 @@
+"""Reading one scan with a model: a diagnosis in words, probabilities, warnings, and where the evidence lies."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from torch import Tensor
+
+from xrai.calibration import natural_frequency, of_hundred
+from xrai.core.errors import CheckpointError, RefusedError
+from xrai.core.labels import says_nothing_of_patients
+from xrai.core.language import N_, Message, join_messages, say
+from xrai.explain.cam import METHODS, answers, answers_and_vectors, evidence_maps, intensity, methods_for
+from xrai.explain.occlusion import STRAY_LIMIT, hidden, stray_share
+from xrai.explain.overlay import STRAY, side_by_side
+from xrai.metrics import predict
+from xrai.models.artifacts import Kit, load_kit
+from xrai.models.checkpoint import Card, Checkpoint, check_finite
+from xrai.networks.build import Network
+from xrai.scans import Scan
+from xrai.scans.preprocessing import to_square
+
+ADULT = 18
+FRONTAL_VIEWS = {"AP", "PA"}
+CHEST_WORDS = ("CHEST", "THORAX", "LUNG", "RIB")
+
+
+NO_GATE = N_(
+    "This model does not notice when a picture is no chest X-ray from the front, and reads it all the same: "
+    "calibrate it, or train it again."
+)
+
+
+KNOWS_DRAWINGS = N_(
+    "The picture does not look like the drawings that this model learned from, which are all that it knows: for an "
+    "X-ray of a patient choose a model that learned from X-rays."
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """What a model says of a scan.
+
+    Attributes:
+        diagnosis: the class that is called, by name.
+        probabilities: of every class, by name, summing to 1; among the patients of those who use the model, as far as
+            they said who these are.
+        sure: whether the call is firm; otherwise the answer is "not sure", and a radiologist is to be asked.
+        frequency: the probability of what is looked for in natural frequencies; "" where it means nothing.
+        warnings: sentences that a reader should see beside the diagnosis.
+        evidence: where the scan speaks for the diagnosis by the model's first method, as `evidence_maps` gives it; None
+            where the model has no method.
+    """
+
+    diagnosis: str
+    probabilities: dict[str, float]
+    sure: bool
+    frequency: str
+    warnings: tuple[str, ...]
+    evidence: np.ndarray | None = field(repr=False)
+
+
+@dataclass(frozen=True)
+class SimilarCase:
+    """A training scan that the network sees as like another scan.
+
+    Attributes:
+        row: in the dataset that the model learned from.
+        class_name: what it was labelled.
+        likeness: -1 to 1.
+    """
+
+    row: int
+    class_name: str
+    likeness: float
+
+
+@dataclass(frozen=True)
+class Reader:
+    """A model ready to read scans; safe to share between threads.
+
+    Attributes:
+        card: of the model.
+        network: in evaluation mode.
+        kit: what it needs beside the weights; an empty one for models of earlier versions.
+    """
+
+    card: Card
+    network: Network
+    kit: Kit = field(default_factory=Kit)
+
+    @classmethod
+    def open(cls, checkpoint: Checkpoint) -> Reader:
+        """Load a model.
+
+        Raises:
+            CheckpointError: the folder holds no whole model.
+        """
+        card = checkpoint.card()
+        network = checkpoint.load_network(card)
+        if not set(methods_for(network)) & set(card.heatmap):
+            raise CheckpointError(
+                say(
+                    "The card of the model “{name}” does not say how strong a heatmap is to be drawn: "
+                    "resume its training so that it is finished, or copy the whole folder again.",
+                    name=checkpoint.name,
+                )
+            )
+        return cls(card, network, load_kit(checkpoint, card, network.n_vectors))
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """The heatmap methods that fit this model and whose colours its card anchors, the default first."""
+        return tuple(method for method in methods_for(self.network) if method in self.card.heatmap)
+
+    @property
+    def about_methods(self) -> str:
+        """What each of the methods is, a line each."""
+        lines = (say("- **{method}**: {METHODS}.", method=method, METHODS=METHODS[method]) for method in self.methods)
+        return join_messages(lines, "\n")
+
+    def shown_first(self, reading: Reading) -> str:
+        """The class whose map tells most: of two, the one that is looked for, so that a normal film stays dark."""
+        return self.card.classes[1] if self.card.threshold else reading.diagnosis
+
+    def check(self, scan: Scan) -> None:
+        """Refuse a picture that is no upright frontal chest film like those that the model learned from.
+
+        Raises:
+            RefusedError: with the sentence of why, and the change that would mend it, if one would.
+        """
+        if self.kit.gate:
+            verdict = self.kit.gate.judge(scan.pixels, colour=scan.colour)
+            if not verdict.accepted:
+                raise RefusedError(KNOWS_DRAWINGS if self._draws else verdict.reason, verdict.mend)
+
+    def read(self, scan: Scan) -> Reading:
+        """The diagnosis of a scan, whatever it shows: `check` it first.
+
+        Raises:
+            CheckpointError: the model's answer is no number, as that of damaged weights may be.
+        """
+        inputs = self.card.preprocessing(scan.pixels)
+        logits = answers(self.network, inputs).numpy()
+        check_finite(logits, self.card.name)
+        probabilities = self.card.probabilities(logits)
+        called = predict(probabilities, self.card.threshold_value)
+        shown = self.card.at_home(probabilities)[0]
+        shares = {name: round(float(share), 6) for name, share in zip(self.card.classes, shown, strict=True)}
+        diagnosis = self.card.classes[int(called[0])]
+        evidence = self._evidence(inputs, diagnosis, self.methods[0]) if self.methods else None
+        return Reading(
+            diagnosis,
+            shares,
+            bool(self.card.sure(probabilities, called)[0]),
+            self._frequency(scan, shares),
+            (*self._warnings(scan), *self._alarms(scan, diagnosis, evidence)),
+            evidence,
+        )
+
+    def similar(self, scan: Scan, n: int = 6) -> list[SimilarCase]:
+        """The training scans that are most like a scan to the network, the most similar first, one a patient."""
+        if self.kit.neighbours is None:
+            return []
+        _, vectors = answers_and_vectors(self.network, self.card.preprocessing(scan.pixels))
+        found = self.kit.neighbours.nearest(vectors[0].numpy(), n)
+        return [SimilarCase(item.row, self.card.classes[item.label], item.likeness) for item in found]
+
+    @staticmethod
+    def is_stray(pixels: np.ndarray, heat: np.ndarray) -> bool:
+        """Whether so much of a heatmap lies off the body or at the film's border that the answer is doubtful.
+
+        Args:
+            pixels: of the scan, uint8 (H, W).
+            heat: float (H, W), of the class that was called.
+        """
+        return stray_share(heat, pixels) > STRAY_LIMIT
+
+    def read_without_hot_area(
+        self, scan: Scan, class_name: str, reading: Reading | None = None
+    ) -> tuple[np.ndarray, np.ndarray, Reading]:
+        """A scan with the place filled in that speaks most for a class, and read again; `reading` as in `heatmap`.
+
+        Returns:
+            Its pixels, uint8 (H, W), what was filled in, bool (H, W), and the reading.
+        """
+        pixels, mask = hidden(scan.pixels, self.heatmap(scan, class_name, reading=reading))
+        return pixels, mask, self.read(replace(scan, pixels=pixels))
+
+    def heatmap(
+        self,
+        scan: Scan,
+        class_name: str,
+        method: str | None = None,
+        *,
+        shape: tuple[int, int] | None = None,
+        reading: Reading | None = None,
+    ) -> np.ndarray:
+        """Where the scan speaks for a class, float32 of `shape` or of the scan's own, from 0 (nowhere) to 1.
+
+        1 is the evidence that 95 of 100 validation scans called that class stay below at their hottest place. Where
+        the scan's `reading` is at hand, what was found for it is not looked for again.
+        """
+        method = method or self.methods[0]
+        evidence = self._known(reading, class_name) if reading and method == self.methods[0] else None
+        if evidence is None:
+            evidence = self._evidence(self.card.preprocessing(scan.pixels), class_name, method)
+        return intensity(evidence, self.card.heatmap[method][class_name], shape or scan.pixels.shape)
+
+    def _known(self, reading: Reading, class_name: str) -> np.ndarray | None:
+        """The evidence for a class that a reading holds, if it does: of two classes, for one is against the other."""
+        if reading.evidence is None or class_name == reading.diagnosis:
+            return reading.evidence
+        return -reading.evidence if len(self.card.classes) == 2 else None
+
+    def _evidence(self, inputs: Tensor, class_name: str, method: str) -> np.ndarray:
+        _, maps = evidence_maps(self.network, inputs, [self.card.classes.index(class_name)], method)
+        return maps[0]
+
+    def _alarms(self, scan: Scan, diagnosis: str, evidence: np.ndarray | None) -> list[str]:
+        """What the heat of the class that was called says against the answer."""
+        if evidence is None:
+            return []
+        square = to_square(scan.pixels, self.card.preprocessing.stored_size)
+        heat = intensity(evidence, self.card.heatmap[self.methods[0]][diagnosis], square.shape)
+        return [STRAY] if self.is_stray(square, heat) else []
+
+    def _frequency(self, scan: Scan, shares: Mapping[str, float]) -> str:
+        """In natural frequencies, for two classes: of more nobody can say among whom they hold, nor of strangers."""
+        population = str(self.card.dataset.get("population") or "")
+        if _out_of_place(scan.facts, population):
+            return ""
+        known = self.card.calibration.prevalence if self.card.calibration else None
+        if known is None or len(known) != 2 or says_nothing_of_patients(population, drawings=self._draws):
+            return ""
+        name = self.card.classes[1]
+        said = natural_frequency(shares[name], name, population)
+        among = of_hundred(self.card.prevalence or known[1])
+        return say("{said}, where {among} of 100 who are X-rayed have it.", said=said, among=among)
+
+    @property
+    def _draws(self) -> bool:
+        return bool(self.card.dataset.get("drawings"))
+
+    def _warnings(self, scan: Scan) -> tuple[str, ...]:
+        warnings, population = [], str(self.card.dataset.get("population") or "")
+        if self.kit.gate is None:
+            warnings.append(NO_GATE)
+        if self._draws:
+            warnings.append(say("This model learned from drawings: its answer has no medical meaning."))
+        elif says_nothing_of_patients(population, drawings=False):
+            warnings.append(
+                say(
+                    "This answer has no clinical meaning: see what the model learned from ({population}).",
+                    population=Message(population),
+                )
+            )
+        if min(scan.width, scan.height) < self.card.preprocessing.input_size:
+            warnings.append(
+                say(
+                    "The picture is only {width} × {height} pixels, less than the model looks at: "
+                    "use the original film if you have it.",
+                    width=scan.width,
+                    height=scan.height,
+                )
+            )
+        return tuple(warnings + _out_of_place(scan.facts, population))
+
+
+def _out_of_place(facts: Mapping[str, str], population: str) -> list[str]:
+    """What a DICOM says of itself that does not go with a frontal chest film."""
+    warnings = []
+    view, part = facts.get("ViewPosition", "").upper(), facts.get("BodyPartExamined", "").upper()
+    if view and view not in FRONTAL_VIEWS:
+        warnings.append(
+            say(
+                "The file says that it is taken from another side ({view}): the model knows frontal films only.",
+                view=view,
+            )
+        )
+    if part and not any(word in part for word in CHEST_WORDS):
+        warnings.append(
+            say(
+                "The file says that it shows another part of the body ({part}): the model knows chests only.", part=part
+            )
+        )
+    years = re.fullmatch(r"(\d{3})Y", facts.get("PatientAge", ""))
+    if years and int(years[1]) >= ADULT and "child" in population and "adult" not in population:
+        warnings.append(
+            say(
+                "The file says that the patient is {int} years old: the model knows {population}.",
+                int=int(years[1]),
+                population=Message(population),
+            )
+        )
+    if facts.get("PresentationIntentType", "").upper() == "FOR PROCESSING":
+        warnings.append(
+            say("The file holds the detector's raw picture, not the one for viewing: export that one instead.")
+        )
+    return warnings
+
+
+def save_heatmap(file: Path, scan: Scan, heat: np.ndarray) -> None:
+    """Write the scan beside its heatmap as a PNG.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    Image.fromarray(side_by_side(scan.pixels, heat)).save(file, format="PNG")

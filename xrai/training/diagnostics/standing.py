@@ -1,0 +1,90 @@
+"""How a run stands: too early to say, which epoch is kept, how it ended."""
+
+from __future__ import annotations
+
+from xrai.core.language import join_messages, say
+from xrai.training.diagnostics.findings import Finding
+from xrai.training.diagnostics.learning import rate_too_high
+from xrai.training.diagnostics.run import Run
+
+_WANTED_EPOCHS = 10
+
+
+def too_early(run: Run) -> list[Finding]:
+    """Fewer epochs than a trend can be told from chance in; a rate far too high may be seen in them all the same."""
+    found = rate_too_high(run)
+    n, title = len(run.history), say("Too early to say")
+    sentences = {
+        0: say("No epoch of the whole network is over yet: there is nothing to read."),
+        1: say("One epoch is over: a single point makes no line."),
+    }
+    sentence = sentences.get(
+        n, say("Only {n} epochs of the whole network are over: too few to tell a trend from chance.", n=n)
+    )
+    wanted = {"epochs": _WANTED_EPOCHS} if run.config and run.config.get("epochs", 0) < _WANTED_EPOCHS else {}
+    advice = say("Wait for some more epochs.") if run.is_active else say("Train for more “Epochs”: ten tell more.")
+    if run.broke_down:
+        return found
+    return [*found, Finding("too-early", "open", title, sentence, advice, changes={} if run.is_active else wanted)]
+
+
+def kept(run: Run) -> list[Finding]:
+    """Which epoch's weights are kept, and why."""
+    place = run.history.kept
+    if place is None or run.is_active or len(run.history) < 2:
+        return []
+    epoch, n = int(run.history.epochs[place]), int(run.history.epochs[-1])
+    sentence = {
+        "loss": say(
+            "Of {n} epochs the weights of epoch {epoch} are kept: its validation loss was the lowest.", n=n, epoch=epoch
+        ),
+        "last": say("Of {n} epochs the weights of the last one are kept, as was asked for.", n=n),
+    }.get(
+        str(run.config.get("keep", "auc")),
+        say("Of {n} epochs the weights of epoch {epoch} are kept: its validation AUC was the best.", n=n, epoch=epoch),
+    )
+    at = (epoch, float(run.history.val_loss[place]))
+    return [
+        Finding(
+            "kept",
+            "fine",
+            say("Epoch {epoch} is kept", epoch=epoch),
+            sentence,
+            chart="loss",
+            at=at,
+            numbers={"epoch": epoch},
+        )
+    ]
+
+
+def ended(run: Run) -> list[Finding]:
+    """That it still goes on, stopped early because nothing better came, or broke off."""
+    n = int(run.history.epochs[-1]) if len(run.history) else 0
+    planned, reason = run.history.planned, run.history.reason
+    if run.is_active and n:
+        sentence = say("Epoch {n} of {planned} is over: what is said here may still change.", n=n, planned=planned)
+        return [Finding("running", "open", say("Still running"), sentence)]
+    if reason == "early":
+        sentence = say("Early stopping ended the run after epoch {n} of {planned}.", n=n, planned=planned)
+        if patience := run.config.get("patience"):
+            sentence = say(
+                "Early stopping ended the run after epoch {n} of {planned}: {patience} epochs in a row were no better.",
+                n=n,
+                planned=planned,
+                patience=patience,
+            )
+        return [Finding("early", "fine", say("Stopped early"), sentence)]
+    if not run.is_active and not run.broke_down and 0 < n < planned:
+        said = [say("The run broke off after epoch {n} of {planned}.", n=n, planned=planned)]
+        if run.config.get("schedule", "constant") != "constant":
+            said += [say("The learning rate had not come down yet, which is when a model gains most.")]
+        return [
+            Finding(
+                "broken-off",
+                "open",
+                say("Not run to its end"),
+                join_messages(said),
+                say("Let it go on: “Go on training” on Train."),
+            )
+        ]
+    return []

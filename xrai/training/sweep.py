@@ -1,0 +1,578 @@
+"""A sweep: a few values for a few settings, every combination trained one after another as one job.
+
+    checkpoints/.sweeps/NAME/
+      sweep.json      the dataset, the settings that all runs share, the values to try, and the runs they make
+      job.json …      its job, as any job's: see `jobs`
+    checkpoints/NAME-1, NAME-2, …
+      its runs, each a training like any other
+
+Each run is a process of its own, so one that is killed for want of memory does not take the sweep with it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from itertools import product
+from pathlib import Path
+from typing import Any, Literal
+
+from xrai.core import jobs
+from xrai.core.errors import CheckpointError, JobError, SettingsError, TrainingError, XraiError
+from xrai.core.json_files import HISTORY, last_change, write_json
+from xrai.core.language import N_, say
+from xrai.core.paths import checkpoints_dir, home, shown_path
+from xrai.data.dataset import open_dataset
+from xrai.models.checkpoint import CONFIG, Checkpoint, open_checkpoint
+from xrai.networks.config import TrainConfig, defaults, worded
+
+SWEEP = "sweep.json"
+MAX_RUNS = 100
+POLL_SECONDS = 0.5
+"""How often a sweep looks at the run that is training."""
+
+Emit = Callable[[dict[str, Any]], None]
+RunStatus = Literal["waiting", "starting", "running", "done", "stopped", "failed", "interrupted"]
+"""How a run stands: as its job does, or waiting where it has not begun."""
+
+_SEPARATORS = re.compile(r"[,;\r\n]")
+_WHOLE = re.compile(r"[+-]?(0|[1-9][0-9]*)")  # so that “1,000” is not taken for 1 and 0
+_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?", re.IGNORECASE)
+_DECIMAL_COMMA = re.compile(r"(?<![\w.])[0-9]+,[0-9]+(?![\w.])")
+_MEASURES = ("accuracy", "accuracy_interval", "auc", "auc_interval")
+_BROKE_OFF = N_(
+    "The run broke off without a word, perhaps because the memory was full or the computer was switched off: "
+    "close other programs, or choose a smaller batch or image size, and go on with the sweep."
+)
+
+
+class CombinationError(SettingsError):
+    """A combination of a sweep's values that cannot be trained.
+
+    Attributes:
+        settings: {setting: value} of those that the sweep varies.
+        reason: the sentence that says why.
+    """
+
+    def __init__(self, settings: Mapping[str, Any], reason: str) -> None:
+        combination = ", ".join(f"{_words(name)} {worded(value)}" for name, value in settings.items())
+        super().__init__(
+            say("The combination “{combination}” cannot be trained: {reason}", combination=combination, reason=reason)
+        )
+        self.settings, self.reason = settings, reason
+
+
+@dataclass(frozen=True)
+class Run:
+    """One planned run: the name of its model, and its values of the settings that the sweep varies."""
+
+    name: str
+    settings: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run of a sweep stands.
+
+    Attributes:
+        name: of the model.
+        settings: its values of the settings that the sweep varies.
+        status: that of its training, or "waiting" where it has not begun.
+        val: of the best epoch so far, on the validation split: {"epoch", "accuracy", "accuracy_interval", "auc",
+            "auc_interval"}, of which the last three may be None; None before the first epoch is done.
+        error: the sentence that it failed with or was interrupted by, else nothing.
+    """
+
+    name: str
+    settings: dict[str, Any]
+    status: RunStatus
+    val: dict[str, Any] | None
+    error: str
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A sweep as its folder describes it.
+
+    Attributes:
+        folder: below `checkpoints/.sweeps/`.
+        dataset: the HDF5 file that all runs learn from.
+        base: the settings that were given for all runs; the others have their defaults.
+        grid: {setting: values to try}.
+        runs: every combination, in the order of training.
+    """
+
+    folder: Path
+    dataset: Path
+    base: dict[str, Any]
+    grid: dict[str, list[Any]]
+    runs: tuple[Run, ...]
+
+    @property
+    def name(self) -> str:
+        """The folder's name, with which those of its runs begin."""
+        return self.folder.name
+
+    @property
+    def job(self) -> jobs.Job:
+        """The job that trains its runs."""
+        return jobs.Job(self.folder)
+
+    def configs(self) -> list[TrainConfig]:
+        """All settings of each run."""
+        return plan(self.base, self.grid)
+
+    def outcomes(self) -> list[Outcome]:
+        """How each run stands, in the order of training.
+
+        A run is known by its name, its settings and its dataset: one that was renamed waits again, and one whose name
+        another model took meanwhile has failed.
+        """
+        return [_outcome(self, item, config) for item, config in zip(self.runs, self.configs(), strict=True)]
+
+
+def plan(base: Mapping[str, Any], grid: Mapping[str, Sequence[Any]]) -> list[TrainConfig]:
+    """The settings of every combination of the grid's values, the last setting's values changing fastest.
+
+    Args:
+        base: settings that all runs share; those that the grid varies are not looked at.
+        grid: {setting: values to try}; a value that comes twice counts once.
+
+    Raises:
+        SettingsError: nothing is varied, a setting is unknown or has no value, or there are more than `MAX_RUNS`
+            combinations.
+        CombinationError: one of them cannot be trained.
+    """
+    if not grid:
+        raise SettingsError(say("The sweep varies no setting: choose at least one, and the values to try."))
+    for name in (*base, *grid):
+        _default(name)
+    varied = {name: list(dict.fromkeys(values)) for name, values in grid.items()}
+    if empty := [name for name, values in varied.items() if not values]:
+        raise _no_value(empty[0])
+    if (n_runs := math.prod(map(len, varied.values()))) > MAX_RUNS:
+        raise SettingsError(
+            say(
+                "The sweep would be {n_runs:,} runs, more than the {MAX_RUNS} that it can have: "
+                "choose fewer values, or vary fewer settings.",
+                n_runs=n_runs,
+                MAX_RUNS=MAX_RUNS,
+            )
+        )
+    return [_combined(base, dict(zip(varied, values, strict=True))) for values in product(*varied.values())]
+
+
+def parse_values(name: str, text: str) -> list[Any]:
+    """The values for a setting that a person typed, separated by commas, semicolons or line breaks.
+
+    Raises:
+        SettingsError: there is no such setting, no value, or one that cannot be read as the setting's.
+    """
+    kind = type(_default(name))
+    if kind is float and (found := _DECIMAL_COMMA.search(text)):
+        point, apart = found[0].replace(",", "."), found[0].replace(",", ", ")
+        raise SettingsError(
+            say(
+                "“{found}” for the setting “{_words}” could be one number or two: "
+                "write {point} for the one, or “{apart}” for the two.",
+                found=found[0],
+                _words=_words(name),
+                point=point,
+                apart=apart,
+            )
+        )
+    words = [word.strip() for word in _SEPARATORS.split(text)]
+    values = [_value(name, kind, word) for word in words if word]
+    if not values:
+        raise _no_value(name)
+    return values
+
+
+def create(name: str, dataset: Path | str, base: Mapping[str, Any], grid: Mapping[str, Sequence[Any]]) -> Sweep:
+    """Plan a sweep and write it down; nothing is trained yet.
+
+    Raises:
+        SettingsError: see `plan`; or a model to start from has another network or other layers than its runs.
+        CheckpointError: the sweep or its runs cannot have that name, or it is taken; or a model to start from is
+            missing or damaged.
+        DatasetError: the dataset is missing or damaged.
+        OSError: the disk is full.
+    """
+    configs = plan(base, grid)
+    folder = _folder(name)
+    if (folder / SWEEP).exists():
+        raise CheckpointError(
+            say("There is already a sweep “{name}”: choose another name, or go on with that one.", name=name)
+        )
+    runs = [Run(of, _part(config, grid)) for of, config in zip(_run_names(name, len(configs)), configs, strict=True)]
+    for item in runs:
+        if open_checkpoint(item.name).folder.exists():
+            raise CheckpointError(
+                say(
+                    "The sweep “{name}” would train “{name2}”, but there is a model or run of that name already: "
+                    "choose another name for the sweep.",
+                    name=name,
+                    name2=item.name,
+                )
+            )
+    # what is missing, damaged or unfit is better said now than by every run
+    with open_dataset(dataset):
+        pass
+    _check_starts(configs)
+    folder.mkdir(parents=True, exist_ok=True)
+    planned = {
+        "dataset": shown_path(Path(dataset)),
+        "base": {setting: value for setting, value in base.items() if setting not in grid},
+        "grid": {setting: list(dict.fromkeys(values)) for setting, values in grid.items()},
+        "runs": [{"name": item.name, "settings": item.settings} for item in runs],
+    }
+    write_json(folder / SWEEP, planned)
+    return _read(folder)
+
+
+def open_sweep(name: str) -> Sweep:
+    """The sweep of that name.
+
+    Raises:
+        CheckpointError: there is none, or its file is damaged.
+    """
+    folder = _folder(name)
+    if not (folder / SWEEP).is_file():
+        known = ", ".join(item.name for item in list_sweeps()) or say("none yet")
+        raise CheckpointError(
+            say(
+                "There is no sweep “{name}” in {parent}: the sweeps here are: {known}.",
+                name=name,
+                parent=folder.parent,
+                known=known,
+            )
+        )
+    return _read(folder)
+
+
+def list_sweeps() -> list[Sweep]:
+    """Every sweep that can be read, newest first."""
+    found = []
+    folders = [file.parent for file in _sweeps_dir().glob(f"*/{SWEEP}")]
+    for folder in sorted(folders, key=lambda folder: last_change(folder, SWEEP, HISTORY), reverse=True):
+        with suppress(CheckpointError):
+            found.append(_read(folder))
+    return found
+
+
+def active_sweeps() -> list[jobs.Job]:
+    """The jobs of the sweeps that a process works on."""
+    return jobs.active_in(_sweeps_dir())
+
+
+def run(sweep: Sweep, *, emit: Emit, should_stop: Callable[[], bool]) -> None:
+    """Train every run that is not done yet, one after another; within `jobs.running(sweep.folder, …)`.
+
+    A run that was begun goes on, and one that trains already is waited for. A run that fails, or is stopped alone,
+    is told of, and the next one begins. A stop of the sweep stops the run that is training, and waits for it.
+
+    Args:
+        sweep: what to train.
+        emit: takes the records, all JSON-able and with their "time": {"kind": "start", "runs"};
+            {"kind": "run", "number", "runs", "name", "settings", "status", "val", "error"} when a run begins
+            ("running") and when it ends ("done", "stopped", "failed" or "interrupted"), see `Outcome`;
+            {"kind": "end", "reason": "finished" | "stopped" | "failed", "done"}, with the number of runs that are done.
+        should_stop: asked before each run, and every `POLL_SECONDS` while one trains.
+
+    Raises:
+        TrainingError: every run failed; it quotes the first one's reason.
+    """
+    ended: list[Outcome] = []
+    asked = False
+
+    def stop_asked() -> bool:
+        nonlocal asked
+        asked = asked or should_stop()
+        return asked
+
+    def tell(record: dict[str, Any]) -> None:
+        emit(record | {"time": round(time.time(), 1)})
+
+    n_runs = len(sweep.runs)
+    tell({"kind": "start", "runs": n_runs})
+    for number, (planned, config) in enumerate(zip(sweep.runs, sweep.configs(), strict=True), 1):
+        if stop_asked():
+            break
+        where = {"kind": "run", "number": number, "runs": n_runs}
+        outcome = _outcome(sweep, planned, config)
+        if outcome.status != "done" and not _is_strange(sweep, planned, config):
+            tell(where | _told(replace(outcome, status="running", error="")))
+            outcome = _trained(sweep, planned, config, stop_asked)
+        ended.append(outcome)
+        tell(where | _told(outcome))
+    failed = [item for item in ended if item.status in ("failed", "interrupted")]
+    n_done = sum(item.status == "done" for item in ended)
+    reason = "failed" if len(failed) == n_runs else "stopped" if asked and n_done < n_runs else "finished"
+    tell({"kind": "end", "reason": reason, "done": n_done})
+    if reason == "failed":
+        raise TrainingError(
+            say(
+                "No run of the sweep “{name}” could be trained; “{name2}”: {error}",
+                name=sweep.name,
+                name2=failed[0].name,
+                error=failed[0].error,
+            )
+        )
+
+
+def _trained(sweep: Sweep, planned: Run, config: TrainConfig, stop_asked: Callable[[], bool]) -> Outcome:
+    """How a run ended, after it was begun or gone on with where no process works on it."""
+    checkpoint = open_checkpoint(planned.name)
+    job = jobs.Job(checkpoint.folder)
+    if not job.is_active:  # else it outlived an earlier process of the sweep
+        arguments = _arguments(sweep, checkpoint, config)
+        try:
+            jobs.start(arguments, job.folder, title=planned.name, details={"arguments": arguments, "sweep": sweep.name})
+        except JobError as error:
+            if not job.is_active:  # else somebody else was quicker
+                return replace(_outcome(sweep, planned, config), status="failed", error=error.message)
+    while job.is_active:
+        if stop_asked():
+            with suppress(JobError):  # asked once more at the next look
+                job.stop()
+        time.sleep(POLL_SECONDS)
+    outcome = _outcome(sweep, planned, config)
+    if outcome.status == "waiting":  # its folder was deleted or renamed
+        return replace(outcome, status="interrupted", error=_BROKE_OFF)
+    return outcome
+
+
+def _arguments(sweep: Sweep, checkpoint: Checkpoint, config: TrainConfig) -> list[str]:
+    """What the command line is asked for a run."""
+    if checkpoint.can_resume:
+        return ["train", "--name", checkpoint.name, "--resume"]
+    return ["train", str(sweep.dataset), "--name", checkpoint.name, *config.arguments()]
+
+
+def _told(outcome: Outcome) -> dict[str, Any]:
+    return {name: getattr(outcome, name) for name in ("name", "settings", "status", "val", "error")}
+
+
+def _outcome(sweep: Sweep, planned: Run, config: TrainConfig) -> Outcome:
+    checkpoint = open_checkpoint(planned.name)
+    if _is_strange(sweep, planned, config):
+        error = say(
+            "Another model or run has the name “{name}” by now: rename it and go on with the sweep.", name=planned.name
+        )
+        return Outcome(planned.name, planned.settings, "failed", None, error)
+    job = jobs.Job(checkpoint.folder)
+    status = _status(checkpoint, job)
+    error = job.error or _BROKE_OFF if status in ("failed", "interrupted") else ""
+    return Outcome(planned.name, planned.settings, status, _best(job.records()), error)
+
+
+def _is_strange(sweep: Sweep, planned: Run, config: TrainConfig) -> bool:
+    """Whether what has the name of a planned run is something else, such as an imported model."""
+    checkpoint = open_checkpoint(planned.name)
+    if not checkpoint.is_taken and not (checkpoint.folder / CONFIG).exists():
+        return False  # nothing yet, or the job of a process that comes to life
+    with suppress(CheckpointError):
+        return checkpoint.config() != {"dataset": shown_path(sweep.dataset), "train": config.to_dict()}
+    return True
+
+
+def _status(checkpoint: Checkpoint, job: jobs.Job) -> RunStatus:
+    status = job.status
+    if status not in (*jobs.ACTIVE, "done") and _is_trained(checkpoint):
+        return "done"
+    return "waiting" if status == "none" else status
+
+
+def _is_trained(checkpoint: Checkpoint) -> bool:
+    """Whether the card says that the training came to its end."""
+    try:
+        return checkpoint.card().training.get("ended") in ("finished", "early")
+    except CheckpointError:
+        return False
+
+
+def _best(records: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+    """What was measured in the best epoch so far; records of another make are passed over."""
+    for record in reversed(records):
+        if record["kind"] == "epoch" and record.get("best") is True:
+            with suppress(KeyError, TypeError, ValueError):
+                return _measured(record)
+    return None
+
+
+def _measured(record: Mapping[str, Any]) -> dict[str, Any]:
+    """The measures of an epoch's record.
+
+    Raises:
+        KeyError, TypeError, ValueError: one is missing or makes no sense.
+    """
+    found = {"epoch": record["epoch"], **{name: record["val"][name] for name in _MEASURES}}
+    numbers = [found["epoch"], found["accuracy"]]
+    numbers += [] if found["auc"] is None else [found["auc"]]
+    for interval in (found["accuracy_interval"], found["auc_interval"]):
+        if interval is not None:
+            low, high = interval
+            numbers += [low, high]
+    if any(type(number) not in (int, float) or not math.isfinite(number) for number in numbers):
+        raise ValueError("numbers")
+    return found
+
+
+def _check_starts(configs: Sequence[TrainConfig]) -> None:
+    """Refuse runs that could not start from the models that they are to start from.
+
+    Raises:
+        CheckpointError: such a model is missing or damaged.
+        SettingsError: it has another network or other layers.
+    """
+    names = dict.fromkeys(config.starts_from_model for config in configs)
+    learned = {name: _learned(name) for name in names if name}
+    for config in configs:
+        if (name := config.starts_from_model) and (other := _other_layers(config, learned[name])):
+            asked, known = (worded(getattr(item, other)) for item in (config, learned[name]))
+            raise SettingsError(
+                say(
+                    "A run whose “{_words}” is {asked} cannot start from the model “{name}”, which was trained "
+                    "with {known}: leave network and layers as that model has them, or start from another.",
+                    _words=_words(other),
+                    asked=asked,
+                    name=name,
+                    known=known,
+                )
+            )
+
+
+def _learned(name: str) -> TrainConfig:
+    """The settings of a model to start from.
+
+    Raises:
+        CheckpointError: it is missing or damaged.
+    """
+    checkpoint = open_checkpoint(name)
+    card = checkpoint.card()
+    if not checkpoint.is_model:
+        raise CheckpointError(
+            say("The model “{name}” to start from has no weights: copy its folder again, or train it.", name=name)
+        )
+    return card.config
+
+
+def _other_layers(config: TrainConfig, learned: TrainConfig) -> str | None:
+    """The first setting by which two networks have other layers."""
+    return next((name for name in config.layer_settings if getattr(config, name) != getattr(learned, name)), None)
+
+
+def _read(folder: Path) -> Sweep:
+    """The sweep of a folder.
+
+    Raises:
+        CheckpointError: its file is damaged.
+    """
+    try:
+        values = json.loads((folder / SWEEP).read_text(encoding="utf-8"))
+        base, grid = dict(values["base"]), dict(values["grid"])
+        runs = tuple(Run(open_checkpoint(item["name"]).name, item["settings"]) for item in values["runs"])
+        if [item.settings for item in runs] != [_part(config, grid) for config in plan(base, grid)]:
+            raise ValueError("runs")
+        return Sweep(folder, home() / values["dataset"], base, grid, runs)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, XraiError) as error:
+        raise CheckpointError(
+            say(
+                "The file {SWEEP} of the sweep “{name}” is damaged or comes from another version of XRAI: "
+                "the models that it trained are whole, and a new sweep can train the others.",
+                SWEEP=SWEEP,
+                name=folder.name,
+            )
+        ) from error
+
+
+def _sweeps_dir() -> Path:
+    return checkpoints_dir() / ".sweeps"
+
+
+def _folder(name: str) -> Path:
+    """The folder of a sweep, which has names as a model has.
+
+    Raises:
+        CheckpointError: the name is none that a folder can have here.
+    """
+    return _sweeps_dir() / open_checkpoint(name).name
+
+
+def _run_names(name: str, n: int) -> list[str]:
+    """NAME-1, NAME-2, …, with zeros in front so that they sort."""
+    return [f"{name}-{number:0{len(str(n))}}" for number in range(1, n + 1)]
+
+
+def _part(config: TrainConfig, grid: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that are varied."""
+    return {name: getattr(config, name) for name in grid}
+
+
+def _combined(base: Mapping[str, Any], settings: Mapping[str, Any]) -> TrainConfig:
+    try:
+        return TrainConfig(**{**base, **settings})
+    except SettingsError as error:
+        raise CombinationError(settings, error.message) from error
+
+
+def _default(name: str) -> Any:
+    """The default of a setting.
+
+    Raises:
+        SettingsError: there is no such setting.
+    """
+    if name not in (known := defaults()):
+        raise SettingsError(
+            say("There is no training setting “{name}”: the settings are: {join}.", name=name, join=list(known))
+        )
+    return known[name]
+
+
+def _value(name: str, kind: type, word: str) -> Any:
+    """One typed value in its setting's type.
+
+    Raises:
+        SettingsError: it cannot be read as such.
+    """
+    if kind is str:
+        return word
+    if kind is bool and word.lower() in ("yes", "no"):
+        return word.lower() == "yes"
+    with suppress(ValueError):  # Python reads no whole number of thousands of digits
+        if kind is int and _WHOLE.fullmatch(word):
+            return int(word)
+        if kind is float and _NUMBER.fullmatch(word):
+            return float(word)
+    raise SettingsError(
+        say(
+            "“{word}” is {_NOT} for the setting “{_words}”, {_LIKE}.",
+            word=word,
+            _NOT=_NOT[kind],
+            _words=_words(name),
+            _LIKE=_LIKE[kind],
+        )
+    )
+
+
+_NOT = {bool: N_("neither yes nor no"), int: N_("no whole number"), float: N_("no number")}
+_LIKE = {
+    bool: N_("which is either: write yes, no, or both with a comma in between"),
+    int: N_("which takes whole numbers: write them as in 8, 16, 32"),
+    float: N_("which takes numbers: write them as in 0.001, 0.0003"),
+}
+
+
+def _no_value(name: str) -> SettingsError:
+    return SettingsError(
+        say("There is no value for the setting “{_words}”: give one or more, with commas between.", _words=_words(name))
+    )
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
