@@ -200,7 +200,7 @@ def test_splits_have_french_names_in_what_the_engine_says(practice, split, word)
     with open_dataset(practice) as dataset, pytest.raises(DatasetError) as caught:
         _rows(dataset, split, ["nobody.png"])
     with use_language("fr"):
-        title, error = (translate(sentence) for sentence in [*said, str(caught.value)])
+        title, error = (translate(sentence) for sentence in [*said, caught.value.message])
     assert title == f"Évaluation de m sur d, {word}"
     assert f"n'est pas un fichier de la partie {word} de practice.hdf5" in error
 

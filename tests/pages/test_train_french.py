@@ -380,6 +380,6 @@ def _french_stages():
 
 
 def _is_french(error: Exception, *given: str) -> None:
-    text = translate(str(error))
+    text = translate(error.message)
     assert text != str(error)
     assert not english_left([text], given)

@@ -259,9 +259,9 @@ def _gaps(classes: Sequence[str], labels: list[int], splits: np.ndarray) -> list
         if missing:
             notes.append(
                 say(
-                    "The {SPLIT_NAMES} split holds no scans of {join}, so that nothing can be said "
+                    "The {split} split holds no scans of {join}, so that nothing can be said "
                     "of that there: too few patients have it, or all its scans carry one patient's name.",
-                    SPLIT_NAMES=SPLIT_NAMES[name],
+                    split=SPLIT_NAMES[name],
                     join=missing,
                 )
             )
@@ -273,7 +273,7 @@ def _leaks(splits: np.ndarray, patients: list[str], hashes: list[str]) -> list[s
     notes = []
     for split, leak in count_leaks(splits, patients, hashes).items():
         own = [patient for patient, place in zip(patients, splits, strict=True) if place == SPLITS.index(split)]
-        where = say("the {SPLIT_NAMES} split", SPLIT_NAMES=SPLIT_NAMES[split])
+        where = say("the {split} split", split=SPLIT_NAMES[split])
         before = SPLIT_NAMES["train"] if split == "val" else say("training or validation")
         if leak["scans"]:
             notes.append(
