@@ -6,7 +6,7 @@ import streamlit as st
 from starlette.formparsers import MultiPartParser
 from streamlit.navigation.page import StreamlitPage
 
-from pages.shared.language import switch
+from pages.shared.language import show_language_switch
 from xrai.core.language import tr
 
 HERE = Path(__file__).parent
@@ -27,14 +27,14 @@ def page_of(folder: str, title: str, icon: str, **more: object) -> StreamlitPage
 diagnose = page_of("clinic/diagnose", tr("Diagnose"), "stethoscope", url_path="start", default=True)
 
 
-def to_diagnose() -> None:
+def redirect_to_diagnose() -> None:
     """The default page answers to the bare address only: a visitor of /diagnose is sent there."""
     st.switch_page(diagnose)
 
 
 page = st.navigation(
     {
-        tr("Clinic"): [diagnose, st.Page(to_diagnose, title="diagnose", url_path="diagnose", visibility="hidden")],
+        tr("Clinic"): [diagnose, st.Page(redirect_to_diagnose, title="diagnose", url_path="diagnose", visibility="hidden")],
         tr("Lab"): [
             page_of("lab/dataset", tr("Dataset"), "folder_open"),
             page_of("lab/train", tr("Train"), "model_training"),
@@ -44,5 +44,5 @@ page = st.navigation(
         tr("Learn"): [page_of("learn/manual", tr("Manual"), "menu_book")],
     }
 )
-switch()  # behind the navigation: before it, a deep link on a fresh server gives the widget another identity
+show_language_switch()  # behind the navigation: before it, a deep link on a fresh server gives the widget another identity
 page.run()

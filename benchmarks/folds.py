@@ -16,7 +16,7 @@ from xrai.models.checkpoint import Checkpoint
 
 
 @contextmanager
-def fold_of(dataset: Dataset, rows: np.ndarray, splits: np.ndarray) -> Iterator[tuple[Dataset, Checkpoint]]:
+def open_fold(dataset: Dataset, rows: np.ndarray, splits: np.ndarray) -> Iterator[tuple[Dataset, Checkpoint]]:
     """The fold, open, and a folder to train a model in.
 
     Args:

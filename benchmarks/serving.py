@@ -16,7 +16,7 @@ PROJECT = Path(__file__).resolve().parent.parent
 
 
 @contextmanager
-def serving(script: Path, home: Path) -> Iterator[str]:
+def run_server(script: Path, home: Path) -> Iterator[str]:
     """A server with a home of its own, on a port that was free; gives its address, with a slash at its end.
 
     Raises:

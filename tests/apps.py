@@ -5,15 +5,15 @@ from typing import Any
 
 from streamlit.testing.v1 import AppTest
 
-from xrai.core.json_files import HISTORY, append_record, write_json
-from xrai.core.paths import PROJECT
+from xrai.core.json_files import HISTORY_FILE, append_record, write_json
+from xrai.core.paths import PROJECT_DIR
 from xrai.models.checkpoint import CONFIG, Checkpoint, open_checkpoint
 from xrai.networks.config import TrainConfig
 
 
 def opened(page: str, **state: Any) -> AppTest:
     """A page, as somebody comes to it from the first one with a session's state."""
-    app = AppTest.from_file(str(PROJECT / "streamlit_app.py"), default_timeout=60).run()
+    app = AppTest.from_file(str(PROJECT_DIR / "streamlit_app.py"), default_timeout=60).run()
     for name, value in state.items():
         app.session_state[name] = value
     app.switch_page(page).run()
@@ -35,5 +35,5 @@ def write_run(
     checkpoint.folder.mkdir(parents=True)
     write_json(checkpoint.folder / CONFIG, {"dataset": dataset, "train": config.to_dict()})
     for record in records:
-        append_record(checkpoint.folder / HISTORY, record)
+        append_record(checkpoint.folder / HISTORY_FILE, record)
     return checkpoint

@@ -8,15 +8,22 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from pages.shared.formatting import in_words, listed, nice, percent, plain, span
-from pages.shared.verdict import called_from, has_moved, then_called, told_threshold
+from pages.shared.formatting import (
+    class_label,
+    escape_markdown,
+    format_metric_with_interval,
+    format_probability,
+    in_words,
+    join_words,
+)
+from pages.shared.verdict import has_threshold_moved, local_threshold, moved_threshold_text, threshold_text
 from xrai.core.language import N_, tr, translate
 from xrai.data.sources import SPLIT_NAMES
 from xrai.models.checkpoint import Card
 
-FROM = N_("Called from")
+CALLED_FROM = N_("Called from")
 NOT_DESCRIBED = N_("patients that nobody described when its dataset was built")
-MEANINGS = (
+GLOSSARY = (
     N_(
         "**Training, validation and test scans**: from the first the model learned. The second were kept aside to choose "
         "its best state, its threshold and its doubt, so figures on them flatter a little. The third were used for nothing but "
@@ -39,117 +46,117 @@ MEANINGS = (
 """Words of this page that doctors need not know."""
 
 
-def about_model(card: Card) -> None:
+def show_model_facts(card: Card) -> None:
     """One line on who the model is, more behind a click."""
     line = tr(
         "Model **{name}** tells apart {classes}. It was trained on {population}; it knows nothing of other patients.",
-        name=plain(card.name), classes=plain(listed(list(map(nice, card.classes)))), population=plain(population(card)),
+        name=escape_markdown(card.name), classes=escape_markdown(join_words(list(map(class_label, card.classes)))), population=escape_markdown(population_text(card)),
     )  # fmt: skip
     st.caption(f":material/neurology: {line}")
     with st.expander(tr("What is known of this model"), icon=":material/fact_check:"):
-        _figures(card)
+        _show_figures(card)
         for note in card.notes:
-            st.markdown(f"- {plain(translate(note))}")
-        _data(card)
-        _trust(card)
+            st.markdown(f"- {escape_markdown(translate(note))}")
+        _show_data_findings(card)
+        _show_trust(card)
         st.markdown(tr("**What the words mean**"))
-        st.caption("\n".join(f"- {tr(meaning)}" for meaning in MEANINGS))
+        st.caption("\n".join(f"- {tr(meaning)}" for meaning in GLOSSARY))
 
 
-def population(card: Card) -> str:
+def population_text(card: Card) -> str:
     """Whom a model learned from, in the reader's language."""
     return translate(card.dataset.get("population") or NOT_DESCRIBED)
 
 
-def _figures(card: Card) -> None:
+def _show_figures(card: Card) -> None:
     """What was measured of it, the oldest first, and what its training measured."""
-    measured = [item for item in card.evaluations if not item.get("earlier_weights")]
-    rows = [(f"{_place(item)}, {item['when'][:10]}", item) for item in measured]
+    evaluations = [item for item in card.evaluations if not item.get("earlier_weights")]
+    rows = [(f"{_split_text(item)}, {item['when'][:10]}", item) for item in evaluations]
     rows.append((tr("Validation: it also chose the best epoch, which flatters"), card.validation))
     table = [
         {
-            tr("Measured on"): what,
+            tr("Measured on"): place,
             tr("Scans"): item["n"],
-            tr(FROM): called_from(card, item.get("threshold")) if len(card.classes) == 2 else "",
-            tr("Called right (95 % interval)"): span(item["accuracy"], item["accuracy_interval"]),
-            tr("AUC (95 % interval)"): span(item["auc"], item["auc_interval"], as_percent=False),
+            tr(CALLED_FROM): threshold_text(card, item.get("threshold")) if len(card.classes) == 2 else "",
+            tr("Called right (95 % interval)"): format_metric_with_interval(item["accuracy"], item["accuracy_interval"]),
+            tr("AUC (95 % interval)"): format_metric_with_interval(item["auc"], item["auc_interval"], as_percent=False),
         }
-        for what, item in rows
+        for place, item in rows
     ]
-    moved = any(has_moved(card, item.get("threshold")) for _, item in rows)
-    st.dataframe(pd.DataFrame(table).drop(columns=[] if moved else tr(FROM)), hide_index=True)
-    if moved:
-        st.markdown(plain(f"{tr('What was called was measured with another threshold.')} {_in_force(card)}"))
+    has_threshold_changed = any(has_threshold_moved(card, item.get("threshold")) for _, item in rows)
+    st.dataframe(pd.DataFrame(table).drop(columns=[] if has_threshold_changed else tr(CALLED_FROM)), hide_index=True)
+    if has_threshold_changed:
+        st.markdown(escape_markdown(f"{tr('What was called was measured with another threshold.')} {_in_force_text(card)}"))
     st.caption(
         tr(
             "AUC: how well sick and healthy are told apart; 0.5 is guessing, 1 is perfect. "
             "The interval says how far chance alone could have moved the number."
         )
     )
-    for item in measured:
-        _right_by_class(item)
+    for item in evaluations:
+        _show_class_recalls(item)
 
 
-def _right_by_class(item: Mapping[str, Any]) -> None:
-    found = [
-        tr("{n:,} of {total:,} {name}", n=round(row["recall"] * row["support"]), total=row["support"], name=nice(name))
+def _show_class_recalls(item: Mapping[str, Any]) -> None:
+    class_texts = [
+        tr("{n:,} of {total:,} {name}", n=round(row["recall"] * row["support"]), total=row["support"], name=class_label(name))
         for name, row in item.get("per_class", {}).items()
     ]
-    if found:
-        said = tr("Called right on {place}: {found}.", place=plain(_place(item)), found=plain(", ".join(found)))
-        st.markdown(f"- {said}")
+    if class_texts:
+        text = tr("Called right on {place}: {found}.", place=escape_markdown(_split_text(item)), found=escape_markdown(", ".join(class_texts)))
+        st.markdown(f"- {text}")
 
 
-def _place(item: Mapping[str, Any]) -> str:
+def _split_text(item: Mapping[str, Any]) -> str:
     """Where it was measured; a split of another name is told as it is."""
     split = str(item["split"])
     word = tr(SPLIT_NAMES[split]) if split in SPLIT_NAMES else split
     return tr("{dataset}, {split} split", dataset=item["dataset"], split=word)
 
 
-def _data(card: Card) -> None:
+def _show_data_findings(card: Card) -> None:
     """What a check of the training data found."""
-    found = card.dataset.get("audit")
-    if not isinstance(found, list):
+    findings = card.dataset.get("audit")
+    if not isinstance(findings, list):
         return
     st.markdown(tr("**What a check of its training data found**"))
-    for item in found:
+    for item in findings:
         icon = ":material/error:" if item["severity"] == "serious" else ":material/info:"
-        title, sentence = (plain(in_words(item[name])) for name in ("title", "sentence"))
+        title, sentence = (escape_markdown(in_words(item[name])) for name in ("title", "sentence"))
         st.markdown(f"- {icon} {tr('{title}: {sentence}', title=title, sentence=sentence)}")
-    if not found:
+    if not findings:
         st.markdown(f"- {tr('Nothing that would mislead.')}")
 
 
-def _trust(card: Card) -> None:
+def _show_trust(card: Card) -> None:
     """What was measured of how far it can be trusted, for the models in the box."""
     if rows := card.trust.get("rows"):
-        when = plain(str(card.trust.get("when", ""))[:10])
+        when = escape_markdown(str(card.trust.get("when", ""))[:10])
         st.markdown(tr("**How far it can be trusted**, measured on {when}", when=when))
-        if then := _trusted_with(card):
-            st.markdown(plain(f"{tr('That was with {what}.', what=listed(then))} {_in_force(card)}"))
+        if changes := _changes_since_trust(card):
+            st.markdown(escape_markdown(f"{tr('That was with {what}.', what=join_words(changes))} {_in_force_text(card)}"))
         names = {"what": tr("What"), "value": tr("Measured"), "aim": tr("Aim")}
         table = [{name: in_words(row[item]) for item, name in names.items()} for row in rows]
         st.dataframe(pd.DataFrame(table), hide_index=True, row_height=36)
 
 
-def _trusted_with(card: Card) -> list[str]:
+def _changes_since_trust(card: Card) -> list[str]:
     """Of threshold and doubt what was not as it is now when that was measured."""
-    now, then = _promise(card.doubt.alpha if card.doubt else None), _promise(card.trust.get("alpha"))
-    called = then_called(card, card.trust.get("threshold")) if "threshold" in card.trust else ""
-    return [*filter(None, [called]), *([then] if "alpha" in card.trust and then != now else [])]
+    current, earlier = _promise_text(card.doubt.alpha if card.doubt else None), _promise_text(card.trust.get("alpha"))
+    threshold_change = moved_threshold_text(card, card.trust.get("threshold")) if "threshold" in card.trust else ""
+    return [*filter(None, [threshold_change]), *([earlier] if "alpha" in card.trust and earlier != current else [])]
 
 
-def _in_force(card: Card) -> str:
+def _in_force_text(card: Card) -> str:
     """What is in force, beside figures that were measured with something else."""
-    called = []
+    parts = []
     if card.threshold:
-        name, share = nice(card.classes[1]), percent(told_threshold(card))
-        called.append(tr("{name} called from {share} on", name=name, share=share))
-    return tr("In force now: {what}.", what=", ".join([*called, _promise(card.doubt.alpha if card.doubt else None)]))
+        name, share = class_label(card.classes[1]), format_probability(local_threshold(card))
+        parts.append(tr("{name} called from {share} on", name=name, share=share))
+    return tr("In force now: {what}.", what=", ".join([*parts, _promise_text(card.doubt.alpha if card.doubt else None)]))
 
 
-def _promise(alpha: float | None) -> str:
+def _promise_text(alpha: float | None) -> str:
     if alpha is None:
         return tr("every answer firm")
     return tr("at most {n:.3g} in 100 wrong firm answers", n=100 * alpha)

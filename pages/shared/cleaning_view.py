@@ -7,53 +7,53 @@ from pathlib import Path
 
 import streamlit as st
 
-from pages.shared.dataset_names import free_name, new_dataset
-from pages.shared.formatting import listed, scans
-from pages.shared.page import stated_errors
+from pages.shared.dataset_names import free_name, new_dataset_path
+from pages.shared.formatting import join_words, scans_text
+from pages.shared.page import display_errors
 from xrai.core import jobs
 from xrai.core.errors import DatasetError, JobError, system_reason
 from xrai.core.language import N_, tr, translate
-from xrai.data.audit import CLEANED, Audit, Finding
-from xrai.data.audit.findings import BLANK, CONFLICTING, EXACT, NEAR, PATIENTS, REMOVABLE
+from xrai.data.audit import DEFAULT_CLEAN_KINDS, Audit, AuditFinding
+from xrai.data.audit.findings import BLANK, CONFLICTING, EXACT, NEAR, PATIENTS, REMOVABLE_KINDS
 from xrai.data.dataset import Dataset
 from xrai.data.jobs import build_folder
 from xrai.data.sources import SPLITS
 
-WORDS = {
+KIND_LABELS = {
     CONFLICTING: N_("Pictures with two labels"),
     EXACT: N_("Equal files"),
     NEAR: N_("Near copies"),
     PATIENTS: N_("Scans of patients who stand in a later split too"),
     BLANK: N_("Blank films"),
 }
-HELPS = {
+KIND_HELP = {
     CONFLICTING: N_("All scans of such a picture are taken out, as nobody can say which label is right."),
     EXACT: N_("One of each stays: the one in the test, else in validation, so that the test stays what it is."),
     NEAR: N_("One of each stays: the one in the test, else in validation; of several there, the one with most detail."),
     PATIENTS: N_("Their scans in the later split stay."),
     BLANK: N_("There is nothing to learn from them."),
 }
-_PLACES = {
+_SPLIT_COUNTS = {
     "train": N_("{n:,} of training"),
     "val": N_("{n:,} of validation"),
     "test": N_("{n:,} of test"),
 }
-KEPT = "kept.txt"
+KEPT_FILE = "kept.txt"
 """In the job's folder: the files that stay all the same, one a line."""
 
 
-def offer_cleaning(dataset: Dataset, found: Audit) -> None:
+def offer_cleaned_copy(dataset: Dataset, audit: Audit) -> None:
     """Choose what to take out, and make the copy without it."""
-    removable = [finding for finding in found.findings if finding.kind in REMOVABLE and finding.suggestion]
+    removable = [finding for finding in audit.findings if finding.kind in REMOVABLE_KINDS and finding.suggestion]
     st.subheader(tr("A cleaned copy"), anchor=False)
     if not removable:
         st.caption(tr("There is nothing to take out: no copies, no conflicting labels and no blank films were found."))
         return
     st.markdown(tr("A new dataset without the scans ticked here. This one stays as it is."))
     for finding in removable:
-        _tick(found, finding)
-    rows = taken_out(found)
-    st.markdown(_summary(dataset, rows))
+        _show_tick(audit, finding)
+    rows = rows_to_remove(audit)
+    st.markdown(_summary_text(dataset, rows))
     if (dataset.splits[rows] == SPLITS.index("test")).any():
         st.caption(tr("The test changes too: do not compare figures on the copy with those on this one."))
     with st.container(horizontal=True, vertical_alignment="bottom"):
@@ -61,67 +61,67 @@ def offer_cleaning(dataset: Dataset, found: Audit) -> None:
             tr("Name of the new dataset"), free_name(f"{dataset.path.stem}-clean"), max_chars=60, width=320,
             key=f"clean_name_{dataset.path.stem}",
         )  # fmt: skip
-        wanted = st.button(
+        is_clicked = st.button(
             tr("Make the cleaned copy"), type="primary", icon=":material/cleaning_services:", key="clean_start",
             disabled=not rows,
         )  # fmt: skip
-    if wanted:
-        _start(dataset, found, name)
+    if is_clicked:
+        _start_cleaning(dataset, audit, name)
 
 
-def taken_out(found: Audit) -> list[int]:
+def rows_to_remove(audit: Audit) -> list[int]:
     """The rows that a copy made now would lack, ascending."""
-    return sorted(set(found.suggested(_ticked(found))) - _kept_rows(found))
+    return sorted(set(audit.suggested(_ticked_kinds(audit))) - _kept_rows(audit))
 
 
-def keep_switch(found: Audit, kind: str, group: Sequence[int]) -> None:
+def show_keep_switch(audit: Audit, kind: str, group: Sequence[int]) -> None:
     """A tick to leave a group of scans as it is; it stays when the page of scans is turned."""
-    key = f"keep_{found.fingerprint[:12]}_{kind}_{group[0]}"
+    key = f"keep_{audit.fingerprint[:12]}_{kind}_{group[0]}"
     st.checkbox(
-        tr("Leave these as they are"), (kind, tuple(group)) in _kept(found), key=key, on_change=_switch,
-        args=(found, kind, tuple(group)),
+        tr("Leave these as they are"), (kind, tuple(group)) in _kept_groups(audit), key=key, on_change=_toggle_group,
+        args=(audit, kind, tuple(group)),
     )  # fmt: skip
 
 
 # ---------------------------------------------------------------- what is chosen
 
 
-def _switch(found: Audit, kind: str, group: tuple[int, ...]) -> None:
-    kept = _kept(found)
-    kept ^= {(kind, group)}
+def _toggle_group(audit: Audit, kind: str, group: tuple[int, ...]) -> None:
+    kept_groups = _kept_groups(audit)
+    kept_groups ^= {(kind, group)}
 
 
-def _kept(found: Audit) -> set[tuple[str, tuple[int, ...]]]:
-    return st.session_state.setdefault("clean_kept", {}).setdefault(found.fingerprint, set())
+def _kept_groups(audit: Audit) -> set[tuple[str, tuple[int, ...]]]:
+    return st.session_state.setdefault("clean_kept", {}).setdefault(audit.fingerprint, set())
 
 
-def _kept_rows(found: Audit) -> set[int]:
-    return {row for _, group in _kept(found) for row in group}
+def _kept_rows(audit: Audit) -> set[int]:
+    return {row for _, group in _kept_groups(audit) for row in group}
 
 
-def _tick(found: Audit, finding: Finding) -> None:
-    n = len(set(finding.suggestion) - _kept_rows(found))
+def _show_tick(audit: Audit, finding: AuditFinding) -> None:
+    n = len(set(finding.suggestion) - _kept_rows(audit))
     st.checkbox(
-        tr("{what}: {scans}", what=tr(WORDS[finding.kind]), scans=scans(n)), finding.kind in CLEANED,
-        help=tr(HELPS[finding.kind]),
-        key=_tick_key(found, finding.kind), disabled=not n, persist_state="session",
+        tr("{what}: {scans}", what=tr(KIND_LABELS[finding.kind]), scans=scans_text(n)), finding.kind in DEFAULT_CLEAN_KINDS,
+        help=tr(KIND_HELP[finding.kind]),
+        key=_tick_key(audit, finding.kind), disabled=not n, persist_state="session",
     )  # fmt: skip
 
 
-def _ticked(found: Audit) -> list[str]:
+def _ticked_kinds(audit: Audit) -> list[str]:
     """The kinds that are to be taken out; pictures of scans are drawn before the ticks are."""
-    kinds = [kind for kind in REMOVABLE if found.suggested([kind])]
-    return [kind for kind in kinds if st.session_state.get(_tick_key(found, kind), kind in CLEANED)]
+    kinds = [kind for kind in REMOVABLE_KINDS if audit.suggested([kind])]
+    return [kind for kind in kinds if st.session_state.get(_tick_key(audit, kind), kind in DEFAULT_CLEAN_KINDS)]
 
 
-def _tick_key(found: Audit, kind: str) -> str:
-    return f"clean_{found.fingerprint[:12]}_{kind}"
+def _tick_key(audit: Audit, kind: str) -> str:
+    return f"clean_{audit.fingerprint[:12]}_{kind}"
 
 
 # ---------------------------------------------------------------- the copy
 
 
-def _summary(dataset: Dataset, rows: Sequence[int]) -> str:
+def _summary_text(dataset: Dataset, rows: Sequence[int]) -> str:
     """How many scans a copy made now would lack of each split, and how many stay."""
     if not rows:
         return tr("Nothing is ticked, so nothing would be taken out.")
@@ -129,33 +129,33 @@ def _summary(dataset: Dataset, rows: Sequence[int]) -> str:
     return tr(
         "**{n:,} of {all_scans}** would be taken out: {places}. {kept} stay.",
         n=len(rows),
-        all_scans=scans(len(dataset)),
-        places=listed([tr(_PLACES[split], n=n) for split, n in counts if n]),
-        kept=scans(len(dataset) - len(rows)),
+        all_scans=scans_text(len(dataset)),
+        places=join_words([tr(_SPLIT_COUNTS[split], n=n) for split, n in counts if n]),
+        kept=scans_text(len(dataset) - len(rows)),
     )
 
 
-def _start(dataset: Dataset, found: Audit, name: str) -> None:
-    with stated_errors():
-        out = new_dataset(name)
+def _start_cleaning(dataset: Dataset, audit: Audit, name: str) -> None:
+    with display_errors():
+        out = new_dataset_path(name)
         folder = build_folder(out)
         if jobs.Job(folder).is_active:
             raise JobError(
                 tr("“{name}” is being made already: wait until it is done, or choose another name.", name=out.stem)
             )
         arguments = ["clean", str(dataset.path), str(out)]
-        for kind in _ticked(found):
+        for kind in _ticked_kinds(audit):
             arguments += ["--only", kind]
-        if kept := sorted(_kept_rows(found)):
-            arguments += ["--keep", str(_noted(folder, [str(dataset.files[row]) for row in kept]))]
+        if kept_rows := sorted(_kept_rows(audit)):
+            arguments += ["--keep", str(_write_kept_files(folder, [str(dataset.files[row]) for row in kept_rows]))]
         jobs.start(arguments, folder, title=out.stem, details={"arguments": arguments})
         st.session_state["dataset_shown"] = str(out)
         st.rerun()
 
 
-def _noted(folder: Path, files: Sequence[str]) -> Path:
+def _write_kept_files(folder: Path, files: Sequence[str]) -> Path:
     """A list of files, written into a job's folder."""
-    file = folder / KEPT
+    file = folder / KEPT_FILE
     try:
         folder.mkdir(parents=True, exist_ok=True)
         file.write_text("\n".join(files), encoding="utf-8")

@@ -11,7 +11,7 @@ from xrai.core.paths import data_dir
 from xrai.models.checkpoint import open_checkpoint
 
 
-def new_dataset(name: str) -> Path:
+def new_dataset_path(name: str) -> Path:
     """The file of a dataset to make.
 
     Raises:
@@ -36,8 +36,8 @@ def new_dataset(name: str) -> Path:
     return out
 
 
-def free_name(wanted: str) -> str:
+def free_name(preferred: str) -> str:
     """A name that no dataset has, close to the one that is wanted."""
-    stem = re.sub(r"[^\w.+-]+", "-", wanted).strip("-.") or "dataset"
+    stem = re.sub(r"[^\w.+-]+", "-", preferred).strip("-.") or "dataset"
     names = [stem, *(f"{stem}-{number}" for number in range(2, 1000))]
     return next(name for name in names if not (data_dir() / f"{name}.hdf5").exists())

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from xrai.core.labels import usual_name
+from xrai.core.labels import canonical_class_name
 from xrai.core.language import ENGLISH, N_, language, number, tr, translate, trn
 
 ACRONYMS = {"COVID", "COVID-19", "TB", "COPD", "ARDS", "SARS", "MERS", "RSV", "ILD"}
@@ -24,12 +24,12 @@ Interval = Sequence[float]
 # ---------------------------------------------------------------- text
 
 
-def plain(text: str) -> str:
+def escape_markdown(text: str) -> str:
     """Text from a file's name or a card, as it is: no Markdown in it, and so no pictures fetched from elsewhere."""
     return re.sub(r"([\\`*_{}\[\]<>()#+!|~$:^-])", r"\\\1", text)
 
 
-def whole(text: str) -> str:
+def replace_surrogates(text: str) -> str:
     """Text without halves of characters, which a file's name or a card may hold and no browser can show."""
     return text.encode("utf-8", "backslashreplace").decode()
 
@@ -39,27 +39,27 @@ def in_words(value: Any) -> str:
     return translate(value if isinstance(value, str) else str(value))
 
 
-def harmless(value: Any) -> Any:
+def escape_formula(value: Any) -> Any:
     """A table's cell that no spreadsheet takes for a formula; numbers stay as they are."""
     return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
 
 
-def nice(name: str) -> str:
+def class_label(name: str) -> str:
     """A class or folder name as people write it: `PNEUMONIA` becomes Pneumonia (in French Pneumonie), `COVID` stays."""
-    words = [
+    parts = [
         word.lower() if word.isupper() and word not in ACRONYMS else word for word in name.replace("_", " ").split()
     ]
-    text, usual = " ".join(words), usual_name(name)
-    return tr(usual) if usual and tr(usual) != usual else text[:1].upper() + text[1:]
+    text, common_name = " ".join(parts), canonical_class_name(name)
+    return tr(common_name) if common_name and tr(common_name) != common_name else text[:1].upper() + text[1:]
 
 
-def nice_names(classes: Sequence[str]) -> list[str]:
+def class_labels(classes: Sequence[str]) -> list[str]:
     """The classes as people write them, unless two would look alike."""
-    names = [nice(name) for name in classes]
+    names = [class_label(name) for name in classes]
     return names if len(set(names)) == len(names) else list(classes)
 
 
-def listed(words: Sequence[str]) -> str:
+def join_words(words: Sequence[str]) -> str:
     """`a`, `a and b`, `a, b and c`."""
     if len(words) < 2:
         return "".join(words)
@@ -69,53 +69,53 @@ def listed(words: Sequence[str]) -> str:
 # ---------------------------------------------------------------- figures
 
 
-def scans(n: int) -> str:
+def scans_text(n: int) -> str:
     """`1 scan`, `1,234 scans`."""
     return trn("{n:,} scan", "{n:,} scans", n)
 
 
-def percent(share: float) -> str:
+def format_probability(share: float) -> str:
     """A probability without false certainty: never 0 or 100 %."""
     if share > 0.999:
         return tr("over 99.9 %")
-    return tr("under 0.1 %") if share < 0.001 else written(share, ".1%")
+    return tr("under 0.1 %") if share < 0.001 else format_number(share, ".1%")
 
 
-def measure(value: float | None, *, as_percent: bool = True) -> str:
+def format_metric(value: float | None, *, as_percent: bool = True) -> str:
     """A measure, such as `93.1 %` or, of an area, `0.931`; a dash where it is not known."""
     if value is None:
         return "–"
-    return written(value, ".1%" if as_percent else ".3f")
+    return format_number(value, ".1%" if as_percent else ".3f")
 
 
-def written(value: float, digits: str) -> str:
+def format_number(value: float, digits: str) -> str:
     """A number as the reader writes it: with digits `.1%` `93.1 %`, in French `93,1 %`; a dash where it is none."""
     if not math.isfinite(value):
         return "–"
     return number(f"{value:{digits}}").replace("%", " %" if language() == ENGLISH else "\u202f%")
 
 
-def between(interval: Interval, digits: str) -> str:
+def format_interval(interval: Interval, digits: str) -> str:
     """An interval, such as `90 % to 95 %` with digits `.0%`."""
-    return tr("{low} to {high}", low=written(interval[0], digits), high=written(interval[1], digits))
+    return tr("{low} to {high}", low=format_number(interval[0], digits), high=format_number(interval[1], digits))
 
 
-def span(value: float | None, interval: Interval | None, *, as_percent: bool = True) -> str:
+def format_metric_with_interval(value: float | None, interval: Interval | None, *, as_percent: bool = True) -> str:
     """A measure with its 95 % interval, such as `93.1 % (90 % to 95 %)`."""
     if value is None:
         return tr("not defined")
-    bounds = f" ({between(interval, '.0%' if as_percent else '.3f')})" if interval else ""
-    return f"{measure(value, as_percent=as_percent)}{bounds}"
+    bounds = f" ({format_interval(interval, '.0%' if as_percent else '.3f')})" if interval else ""
+    return f"{format_metric(value, as_percent=as_percent)}{bounds}"
 
 
-def interval_line(interval: Interval | None, *, as_percent: bool = True, missing: str = NOT_DEFINED) -> str:
+def interval_caption(interval: Interval | None, *, as_percent: bool = True, missing: str = NOT_DEFINED) -> str:
     """What stands below a measure, such as `95 % interval 90.1 % to 95.3 %`; `missing` is a marked message."""
     if not interval:
         return tr(missing)
-    return tr("95 % interval {interval}", interval=between(interval, ".1%" if as_percent else ".3f"))
+    return tr("95 % interval {interval}", interval=format_interval(interval, ".1%" if as_percent else ".3f"))
 
 
-def megabytes(n_bytes: int | None) -> str:
+def format_megabytes(n_bytes: int | None) -> str:
     """The size of a file; a dash where it is not known."""
     return "–" if n_bytes is None else tr("{size:,.1f} MB", size=n_bytes / 1024**2)
 
@@ -123,7 +123,7 @@ def megabytes(n_bytes: int | None) -> str:
 # ---------------------------------------------------------------- times
 
 
-def duration(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """A time span in words: `40 s`, `12 min`, `3 h 20 min`."""
     if seconds < 90:
         return f"{max(round(seconds), 1)} s"
@@ -131,7 +131,7 @@ def duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
 
 
-def local_time(when: str | None) -> datetime | None:
+def to_local_time(when: str | None) -> datetime | None:
     """An ISO time as this machine's clock showed it; None where there is none."""
     try:
         return datetime.fromisoformat(when or "").astimezone().replace(tzinfo=None)
@@ -145,12 +145,12 @@ _MONTHS = (
 )  # fmt: skip
 
 
-def day(when: datetime) -> str:
+def format_day(when: datetime) -> str:
     """`21 November 2026`."""
     return f"{when.day} {tr(_MONTHS[when.month - 1])} {when.year}"
 
 
-def moment(when: str) -> str:
+def format_time(when: str) -> str:
     """An ISO time on this machine's clock, such as `21 November 2026, 13:14`."""
-    known = local_time(when)
-    return tr("{day}, {time}", day=day(known), time=f"{known:%H:%M}") if known else when
+    local_time_value = to_local_time(when)
+    return tr("{day}, {time}", day=format_day(local_time_value), time=f"{local_time_value:%H:%M}") if local_time_value else when

@@ -7,13 +7,13 @@ import gc
 import streamlit as st
 
 
-def settle_memory() -> None:
+def freeze_garbage() -> None:
     """After much was loaded for good: from 70 ms a rerun, or 200 with torch, to next to none."""
     gc.collect()
     gc.freeze()
 
 
 @st.cache_resource(show_spinner=False)
-def settle_memory_once() -> None:
+def freeze_garbage_once() -> None:
     """Once in a server's life, after a page was drawn."""
-    settle_memory()
+    freeze_garbage()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from pages.shared.memory import settle_memory
+from pages.shared.memory import freeze_garbage
 from xrai.core.language import tr
 from xrai.models.checkpoint import CARD, WEIGHTS, Checkpoint
 
@@ -14,28 +14,28 @@ if TYPE_CHECKING:
     from xrai.reading.reader import Reader
 
 
-def reader_for(checkpoint: Checkpoint) -> Reader:
+def load_reader(checkpoint: Checkpoint) -> Reader:
     """The model of a folder, loaded once; again when its files have changed.
 
     Raises:
         CheckpointError: the folder holds no whole model.
     """
     with st.spinner(tr("Loading the model: this takes a few seconds the first time…")):
-        return _load(str(checkpoint.folder), model_key(checkpoint))
+        return _load_cached_reader(str(checkpoint.folder), model_files_key(checkpoint))
 
 
-def model_key(checkpoint: Checkpoint) -> str:
+def model_files_key(checkpoint: Checkpoint) -> str:
     """Equal for equal model files: what readings may be remembered by."""
     stamps = [f"{file}:{(checkpoint.folder / file).stat().st_mtime_ns}" for file in (CARD, WEIGHTS)]
     return f"{checkpoint.folder}|{'|'.join(stamps)}"
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
-def _load(folder: str, key: str) -> Reader:
+def _load_cached_reader(folder: str, key: str) -> Reader:
     from pathlib import Path
 
     from xrai.reading.reader import Reader
 
     reader = Reader.open(Checkpoint(Path(folder)))
-    settle_memory()
+    freeze_garbage()
     return reader

@@ -11,15 +11,23 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from pages.shared.charts import chart_config
-from pages.shared.formatting import interval_line, listed, measure, nice_names, plain, scans, span
+from pages.shared.formatting import (
+    class_labels,
+    escape_markdown,
+    format_metric,
+    format_metric_with_interval,
+    interval_caption,
+    join_words,
+    scans_text,
+)
 from xrai.core import jobs
 from xrai.core.language import N_, number, tr, translate, trn
-from xrai.evaluation.store import Measurement
-from xrai.figures import auc_curves, captioned, loss_curves, operating_points, precision_recall_figure, roc_figure
+from xrai.evaluation.store import EvaluationResult
+from xrai.figures import add_caption, auc_curves, loss_curves, operating_points, precision_recall_figure, roc_figure
 from xrai.models.checkpoint import Checkpoint
-from xrai.training.diagnostics import whole_records
+from xrai.training.diagnostics import clean_records
 
-HELP = {
+METRIC_HELP = {
     "accuracy": N_(
         "The share of all scans that the model called right. Where one class is much more frequent than the others, a "
         "model that always calls that class looks good here: compare the balanced accuracy."
@@ -36,74 +44,74 @@ HELP = {
         "How many scans were measured. The intervals treat all scans of one patient as one, as they resemble each other."
     ),
 }
-MEASURES = {"accuracy": N_("Accuracy"), "balanced_accuracy": N_("Balanced accuracy"), "auc": N_("AUC")}
+METRIC_LABELS = {"accuracy": N_("Accuracy"), "balanced_accuracy": N_("Balanced accuracy"), "auc": N_("AUC")}
 
 
-def numbers(report: Mapping[str, Any]) -> None:
+def show_metrics(report: Mapping[str, Any]) -> None:
     """The figures of all scans, each with its interval."""
     grid = st.grid(4, min_column_width=150)
-    for name, label in MEASURES.items():
+    for name, label in METRIC_LABELS.items():
         as_percent = name != "auc"
         with grid.cell():
-            st.metric(tr(label), measure(report[name], as_percent=as_percent), help=tr(HELP[name]))
-            st.caption(interval_line(report[f"{name}_interval"], as_percent=as_percent))
+            st.metric(tr(label), format_metric(report[name], as_percent=as_percent), help=tr(METRIC_HELP[name]))
+            st.caption(interval_caption(report[f"{name}_interval"], as_percent=as_percent))
     with grid.cell():
-        st.metric(tr("Scans"), number(f"{report['n']:,}"), help=translate(HELP["n"]))
-        st.caption(_of_whom(report["n_patients"], report["left_out"]))
+        st.metric(tr("Scans"), number(f"{report['n']:,}"), help=translate(METRIC_HELP["n"]))
+        st.caption(_patients_text(report["n_patients"], report["left_out"]))
     st.caption(tr(
         "The 95 % interval says how far chance alone could have moved a figure: with few scans it is wide, and a model that "
         "lies within another's interval is not shown to be better or worse."
     ))  # fmt: skip
 
 
-def _of_whom(n_patients: int, left_out: int) -> str:
+def _patients_text(n_patients: int, left_out: int) -> str:
     if left_out:
         return trn(
             "of {n:,} patient; {scans} left out", "of {n:,} patients; {scans} left out",
-            n_patients, scans=scans(left_out),
+            n_patients, scans=scans_text(left_out),
         )  # fmt: skip
     return trn("of {n:,} patient", "of {n:,} patients", n_patients)
 
 
-def seen_in_training(report: Mapping[str, Any], *, is_said: bool) -> None:
+def show_unseen_metrics(report: Mapping[str, Any], *, is_stated: bool) -> None:
     """When some of the scans were also learned from: the figures without them; that all were, may be told already."""
-    rest = report["unseen"]
-    if report["seen"] and rest:
-        auc = span(rest["auc"], rest["auc_interval"], as_percent=False)
-        accuracy = f"{measure(rest['accuracy'])}, {interval_line(rest['accuracy_interval'])}"
-        if rest["accuracy"] is None:
+    unseen = report["unseen"]
+    if report["seen"] and unseen:
+        auc = format_metric_with_interval(unseen["auc"], unseen["auc_interval"], as_percent=False)
+        accuracy = f"{format_metric(unseen['accuracy'])}, {interval_caption(unseen['accuracy_interval'])}"
+        if unseen["accuracy"] is None:
             accuracy = tr("not known under the threshold in force, so measure again")
-        st.warning(plain(tr(
+        st.warning(escape_markdown(tr(
             "{seen} of these {n:,} the model, or one that it goes back to, had seen in training, which may flatter the "
             "figures above. Without them, on {scans} of {patients:,} patients: accuracy {accuracy}; AUC {auc}.",
-            seen=scans(report["seen"]), n=report["n"], scans=scans(rest["n"]), patients=rest["n_patients"],
+            seen=scans_text(report["seen"]), n=report["n"], scans=scans_text(unseen["n"]), patients=unseen["n_patients"],
             accuracy=accuracy, auc=auc,
         )), icon=":material/warning:")  # fmt: skip
-    elif report["seen"] and not is_said:
+    elif report["seen"] and not is_stated:
         words = tr("All of these scans the model, or one that it goes back to, learned from or was chosen by.")
         st.caption(f":material/warning: {words}")
 
 
-def class_by_class(measured: Measurement) -> None:
+def show_class_metrics(result: EvaluationResult) -> None:
     """The figures of each class against the rest."""
-    report, rows = measured.report, []
-    called = np.sum(report["confusion_matrix"], axis=0)
-    for k, (name, label) in enumerate(zip(measured.classes, nice_names(measured.classes), strict=True)):
+    report, rows = result.report, []
+    n_predicted = np.sum(report["confusion_matrix"], axis=0)
+    for k, (name, label) in enumerate(zip(result.classes, class_labels(result.classes), strict=True)):
         row = report["per_class"][name]
-        known = {
-            "precision": called[k] > 0,
+        is_defined = {
+            "precision": n_predicted[k] > 0,
             "recall": row["support"] > 0,
-            "f1": called[k] + row["support"] > 0,
+            "f1": n_predicted[k] + row["support"] > 0,
             "auc": True,
         }
-        shown = {
-            key: with_interval(row[key], row[f"{key}_interval"], as_percent=key != "auc") if known[key] else "–"
-            for key in known
+        cells = {
+            key: format_table_metric(row[key], row[f"{key}_interval"], as_percent=key != "auc") if is_defined[key] else "–"
+            for key in is_defined
         }  # fmt: skip
         rows.append({
-            tr("Class"): f"**{plain(label)}**", tr("Recall (sensitivity)"): shown["recall"],
-            tr("Precision (predictive value)"): shown["precision"], "F1": shown["f1"],
-            tr("AUC against the rest"): shown["auc"], tr("Scans"): number(f"{row['support']:,}"),
+            tr("Class"): f"**{escape_markdown(label)}**", tr("Recall (sensitivity)"): cells["recall"],
+            tr("Precision (predictive value)"): cells["precision"], "F1": cells["f1"],
+            tr("AUC against the rest"): cells["auc"], tr("Scans"): number(f"{row['support']:,}"),
         })  # fmt: skip
     st.table(pd.DataFrame(rows), border="horizontal", hide_index=True)
     st.caption(tr(
@@ -115,78 +123,78 @@ def class_by_class(measured: Measurement) -> None:
     ))  # fmt: skip
 
 
-def with_interval(value: float | None, interval: Sequence[float] | None, *, as_percent: bool) -> str:
+def format_table_metric(value: float | None, interval: Sequence[float] | None, *, as_percent: bool) -> str:
     """A measure with its 95 % interval as it stands in tables, such as `93.1 % (90–95)`; a dash where it is not known."""
     if value is None:
         return "–"
     if not interval:
-        return measure(value, as_percent=as_percent)
+        return format_metric(value, as_percent=as_percent)
     low, high = (number(f"{100 * end:.0f}" if as_percent else f"{end:.2f}") for end in interval)
-    figure = measure(value, as_percent=as_percent).replace(" ", "\u00a0")
-    return f"{figure} ({low}–\u2060{high})"  # with a mark that forbids a new line after the dash
+    text = format_metric(value, as_percent=as_percent).replace(" ", "\u00a0")
+    return f"{text} ({low}–\u2060{high})"  # with a mark that forbids a new line after the dash
 
 
 # ---------------------------------------------------------------- curves
 
 
-def curves(
+def show_roc_curves(
     report: Mapping[str, Any], classes: tuple[str, ...], name: str, about: Sequence[str]
 ) -> dict[str, go.Figure]:
     """The curves on screen, and those of all classes for the exports."""
-    labels = dict(zip(classes, nice_names(classes), strict=True))
-    whole = _curve_figures(report, labels, list(classes), about)
-    shown = list(classes)
+    labels = dict(zip(classes, class_labels(classes), strict=True))
+    all_figures = _draw_curve_figures(report, labels, list(classes), about)
+    shown_classes = list(classes)
     if len(classes) == 2 and not st.toggle(
         tr("Also {name} against the rest", name=labels[classes[0]]), key="evaluate_both", persist_state="session"
     ):
-        shown = [classes[1]]
+        shown_classes = [classes[1]]
     grid = st.grid(2, min_column_width=340)
-    for kind, figure in _curve_figures(report, labels, shown, about).items():
+    for kind, figure in _draw_curve_figures(report, labels, shown_classes, about).items():
         grid.plotly_chart(figure, key=f"evaluate_{kind}_{name}", config=chart_config(f"{name}-{kind}"))
-    missing = [labels[item] for item in shown if report["curves"][item] is None]
+    missing = [labels[item] for item in shown_classes if report["curves"][item] is None]
     if missing:
         st.caption(
-            plain(tr("There is no curve of {names}: all scans, or none, are of that class.", names=listed(missing)))
+            escape_markdown(tr("There is no curve of {names}: all scans, or none, are of that class.", names=join_words(missing)))
         )
-    several = "" if len(classes) == 2 else tr(
+    multiclass_text = "" if len(classes) == 2 else tr(
         "Of several classes the likeliest is called, not one from a threshold on, so that a diamond may lie off its curve."
     )  # fmt: skip
-    how = tr(
+    curve_text = tr(
         "A model gives a probability; from which one on a scan is called is a choice, and the curves show every choice. "
         "**Left**: how many of a class are found, against how many of the others are false alarms; the further towards the "
         "upper left corner, the better, and the dotted line is guessing. **Right**: how many of those called so truly are, "
         "against how many are found; dotted is guessing. The **diamond** is how the model calls now."
     )
-    st.caption(f"{how} {several}".strip())
-    return whole
+    st.caption(f"{curve_text} {multiclass_text}".strip())
+    return all_figures
 
 
-def _curve_figures(
-    report: Mapping[str, Any], labels: Mapping[str, str], shown: list[str], about: Sequence[str]
+def _draw_curve_figures(
+    report: Mapping[str, Any], labels: Mapping[str, str], shown_classes: list[str], about: Sequence[str]
 ) -> dict[str, go.Figure]:
     # all classes go in, so that each keeps its colour; those that are not shown go in without a curve
-    drawn = {labels[name]: report["curves"][name] if name in shown else None for name in labels}
+    curve_by_label = {labels[name]: report["curves"][name] if name in shown_classes else None for name in labels}
     rates, trades = operating_points(report["confusion_matrix"], list(labels.values()))
     areas = {labels[name]: report["per_class"][name]["auc"] for name in labels}
     shares = {labels[name]: report["per_class"][name]["support"] / report["n"] for name in labels}
     return {
-        "roc": captioned(roc_figure(drawn, rates, areas), *about),
-        "precision-recall": captioned(precision_recall_figure(drawn, trades, shares), *about),
+        "roc": add_caption(roc_figure(curve_by_label, rates, areas), *about),
+        "precision-recall": add_caption(precision_recall_figure(curve_by_label, trades, shares), *about),
     }
 
 
-def training(checkpoint: Checkpoint, about: Sequence[str]) -> dict[str, go.Figure]:
+def show_training_curves(checkpoint: Checkpoint, about: Sequence[str]) -> dict[str, go.Figure]:
     """The curves of the training that made the model, where their record is there and whole."""
-    kept = jobs.Job(checkpoint.folder).records()
-    if not any(record["kind"] == "epoch" for record in kept):
+    history = jobs.Job(checkpoint.folder).records()
+    if not any(record["kind"] == "epoch" for record in history):
         return {}
     st.subheader(tr("How it learned"), anchor=False)
-    records = whole_records(kept)
+    records = clean_records(history)
     if not any(record["kind"] == "epoch" for record in records):
         st.caption(tr("The record of its training is damaged and cannot be drawn."))
         return {}
     figures = {"loss": loss_curves(records), "training-auc": auc_curves(records)}
-    figures = {kind: captioned(figure, *about) for kind, figure in figures.items()}
+    figures = {kind: add_caption(figure, *about) for kind, figure in figures.items()}
     grid = st.grid(2, min_column_width=340)
     for kind, figure in figures.items():
         config = chart_config(f"{checkpoint.name}-{kind}")

@@ -10,10 +10,17 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from pages.shared.charts import chart_config
-from pages.shared.formatting import AUC_HELP, duration, interval_line, measure, plain, written
+from pages.shared.formatting import (
+    AUC_HELP,
+    escape_markdown,
+    format_duration,
+    format_metric,
+    format_number,
+    interval_caption,
+)
 from xrai.core import jobs
 from xrai.core.language import N_, language, tr, translate, trn, use_language
-from xrai.figures import accuracy_curves, auc_curves, loss_curves, page_of
+from xrai.figures import accuracy_curves, auc_curves, loss_curves, make_html_page
 from xrai.models.checkpoint import Checkpoint
 
 Colour = Literal["blue", "green", "orange", "red"]
@@ -28,7 +35,7 @@ STATUS: dict[str, tuple[str, Colour, str]] = {
 }
 
 
-def heading(name: str, status: str, word: str = "") -> DeltaGenerator:
+def show_heading(name: str, status: str, word: str = "") -> DeltaGenerator:
     """A run's name and how it stands; what is drawn into the row that it gives stands beside that.
 
     Args:
@@ -37,48 +44,48 @@ def heading(name: str, status: str, word: str = "") -> DeltaGenerator:
         word: said instead of the status' own, in the reader's language.
     """
     row = st.container(horizontal=True, vertical_alignment="center")
-    row.subheader(plain(name), anchor=False, width="content")
+    row.subheader(escape_markdown(name), anchor=False, width="content")
     if status in STATUS:
-        usual, colour, icon = STATUS[status]
-        row.badge(word or tr(usual), color=colour, icon=icon)
+        label, colour, icon = STATUS[status]
+        row.badge(word or tr(label), color=colour, icon=icon)
     return row
 
 
-def show_curves(checkpoint: Checkpoint, records: list[dict[str, Any]], final: dict[str, Any] | None = None) -> None:
+def show_curves(checkpoint: Checkpoint, records: list[dict[str, Any]], final_metrics: dict[str, Any] | None = None) -> None:
     """The numbers of a run so far, its curves, and how to read them.
 
     `final` are the measures of the weights as they were saved, in 32 bits, once the run is over: they may differ a
     little from what the run told of its best epoch.
     """
-    _numbers(records, final or {})
+    _show_numbers(records, final_metrics or {})
     grid = st.grid(2, min_column_width=340)
-    for kind, figure in _figures(records).items():
+    for kind, figure in _draw_figures(records).items():
         grid.plotly_chart(
             figure, key=f"train_{kind}_{checkpoint.name}", config=chart_config(f"{checkpoint.name}-{kind}")
         )
     with grid.cell():
-        _reading_aid(records)
+        _show_reading_aid(records)
 
 
 def show_progress(records: list[dict[str, Any]], status: str) -> None:
     """How far an active run is, and how long it will take."""
     plan = next((record for record in reversed(records) if record["kind"] in ("start", "resume")), None)
     steps = [record for record in records if record["kind"] == "step"]
-    if plan is None or not steps or status not in jobs.ACTIVE:
+    if plan is None or not steps or status not in jobs.ACTIVE_STATUSES:
         return
-    last, done = steps[-1], sum(record["kind"] == "epoch" for record in records)  # steps may be told less often
-    progress = max(last["progress"], done)
+    last_step, done = steps[-1], sum(record["kind"] == "epoch" for record in records)  # steps may be told less often
+    progress = max(last_step["progress"], done)
     if records[-1]["kind"] == "ready":
-        what = plain(translate(records[-1]["what"]))
-        st.progress(1.0, text=tr("Getting it ready for reading scans: {what}", what=what))
+        stage_text = escape_markdown(translate(records[-1]["what"]))
+        st.progress(1.0, text=tr("Getting it ready for reading scans: {what}", what=stage_text))
         return
     if progress >= plan["epochs"]:
         st.progress(1.0, text=tr("Finishing: choosing and measuring the best weights"))
         return
-    st.progress(progress / plan["epochs"], text=_pace(plan, last, min(int(progress) + 1, plan["epochs"])))
+    st.progress(progress / plan["epochs"], text=_pace_text(plan, last_step, min(int(progress) + 1, plan["epochs"])))
 
 
-def _pace(plan: dict[str, Any], last: dict[str, Any], epoch: int) -> str:
+def _pace_text(plan: dict[str, Any], last_step: dict[str, Any], epoch: int) -> str:
     """Which epoch a run is in, how fast it is, and what is left."""
     head_epochs = plan.get("head_epochs", 0)
     if not head_epochs:
@@ -89,32 +96,32 @@ def _pace(plan: dict[str, Any], last: dict[str, Any], epoch: int) -> str:
         )
     else:
         message = N_("Epoch {epoch} of {epochs} (the whole network), {speed:,.0f} images a second, about {left} left")
-    left = duration(last["seconds_left"])
-    return tr(message, epoch=epoch, epochs=plan["epochs"], speed=last["images_per_second"], left=left)
+    left = format_duration(last_step["seconds_left"])
+    return tr(message, epoch=epoch, epochs=plan["epochs"], speed=last_step["images_per_second"], left=left)
 
 
-def _numbers(records: list[dict[str, Any]], final: dict[str, Any]) -> None:
+def _show_numbers(records: list[dict[str, Any]], final_metrics: dict[str, Any]) -> None:
     epochs = [record for record in records if record["kind"] == "epoch"]
     grid = st.grid(4, min_column_width=160)
     if not epochs:
-        last = [record for record in records if record["kind"] == "step"][-1]
-        grid.metric(tr("Training loss just now"), written(last["loss"], ".3f"))
-        grid.metric(tr("Training accuracy just now"), written(last["accuracy"], ".0%"))
+        last_step = [record for record in records if record["kind"] == "step"][-1]
+        grid.metric(tr("Training loss just now"), format_number(last_step["loss"], ".3f"))
+        grid.metric(tr("Training accuracy just now"), format_number(last_step["accuracy"], ".0%"))
         grid.caption(tr("Validation comes at the end of the first epoch."))
         return
     best = ([record for record in epochs if record["best"]] or epochs)[-1]
-    validation = best["val"] | final
+    validation = best["val"] | final_metrics
     grid.metric(
-        tr("Best epoch") if final else tr("Best epoch so far"),
+        tr("Best epoch") if final_metrics else tr("Best epoch so far"),
         tr("{epoch} of {epochs}", epoch=best["epoch"], epochs=len(epochs)),
     )
     with grid.cell():
-        st.metric(tr("Validation accuracy"), measure(validation["accuracy"]), help=_interval_help(validation["n"]))
-        st.caption(interval_line(validation["accuracy_interval"]))
+        st.metric(tr("Validation accuracy"), format_metric(validation["accuracy"]), help=_interval_help(validation["n"]))
+        st.caption(interval_caption(validation["accuracy_interval"]))
     with grid.cell():
-        st.metric(tr("Validation AUC"), measure(validation["auc"], as_percent=False), help=tr(AUC_HELP))
-        st.caption(interval_line(validation["auc_interval"], as_percent=False))
-    grid.metric(tr("Validation loss"), written(validation["loss"], ".3f"))
+        st.metric(tr("Validation AUC"), format_metric(validation["auc"], as_percent=False), help=tr(AUC_HELP))
+        st.caption(interval_caption(validation["auc_interval"], as_percent=False))
+    grid.metric(tr("Validation loss"), format_number(validation["loss"], ".3f"))
 
 
 def _interval_help(n: int) -> str:
@@ -125,11 +132,11 @@ def _interval_help(n: int) -> str:
     )
 
 
-def _figures(records: list[dict[str, Any]]) -> dict[str, Any]:
+def _draw_figures(records: list[dict[str, Any]]) -> dict[str, Any]:
     return {"loss": loss_curves(records), "accuracy": accuracy_curves(records), "auc": auc_curves(records)}
 
 
-def _reading_aid(records: list[dict[str, Any]]) -> None:
+def _show_reading_aid(records: list[dict[str, Any]]) -> None:
     plan = next((record for record in reversed(records) if record["kind"] in ("start", "resume")), None)
     st.markdown(tr("**How to read the curves**"))
     aid = tr(
@@ -157,22 +164,22 @@ def _reading_aid(records: list[dict[str, Any]]) -> None:
     )
 
 
-def downloads(checkpoint: Checkpoint, records: list[dict[str, Any]]) -> None:
+def show_downloads(checkpoint: Checkpoint, records: list[dict[str, Any]]) -> None:
     """A run's history and charts as files."""
-    spoken = language()  # when the file is asked for, no page is drawn whose language could be told
+    language_code = language()  # when the file is asked for, no page is drawn whose language could be told
     st.download_button(
         tr("History (CSV)"), lambda: _history_csv(records), f"{checkpoint.name}-history.csv", "text/csv",
         icon=":material/download:", on_click="ignore", key=f"history_{checkpoint.name}",
     )  # fmt: skip
     st.download_button(
-        tr("Charts (HTML)"), lambda: _charts_page(records, checkpoint.name, spoken), f"{checkpoint.name}-charts.html",
+        tr("Charts (HTML)"), lambda: _charts_page(records, checkpoint.name, language_code), f"{checkpoint.name}-charts.html",
         "text/html", icon=":material/download:", on_click="ignore", key=f"charts_{checkpoint.name}",
     )  # fmt: skip
 
 
-def _charts_page(records: list[dict[str, Any]], name: str, spoken: str) -> str:
-    with use_language(spoken):
-        return page_of(_figures(records), name)
+def _charts_page(records: list[dict[str, Any]], name: str, language_code: str) -> str:
+    with use_language(language_code):
+        return make_html_page(_draw_figures(records), name)
 
 
 def _history_csv(records: list[dict[str, Any]]) -> str:

@@ -10,11 +10,11 @@ import numpy as np
 import streamlit as st
 from PIL import Image
 
-from xrai.input_check import mended
+from xrai.input_check import apply_correction
 from xrai.scans import Scan, read_scan
 
-SHOWN_SIDE = 1000
-OF_SCANS = [
+SCREEN_SIDE = 1000
+SCAN_STATE_KEYS = [
     f"diagnose_{name}" for name in ("uploads", "readings", "scan", "heat", "mends", "hidden", "similar", "wanted")
 ]
 # what a tab keeps of its scans, by its name in the session
@@ -40,7 +40,7 @@ class Upload:
             ScanError: the file is none.
         """
         scan = read_scan(self.content)
-        return replace(scan, pixels=mended(scan.pixels, self.mend)) if self.mend else scan
+        return replace(scan, pixels=apply_correction(scan.pixels, self.mend)) if self.mend else scan
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,30 +52,30 @@ class Refusal:
     small: np.ndarray | None = None
 
 
-def read_mended(upload: Upload, number: int, mend: str) -> None:
+def read_with_correction(upload: Upload, number: int, correction: str) -> None:
     """Let a scan, the one of that number, be read with a change from now on, or with "" as it came, and show that one."""
-    st.session_state.setdefault("diagnose_mends", {})[upload.sha256] = mend
+    st.session_state.setdefault("diagnose_mends", {})[upload.sha256] = correction
     st.session_state["diagnose_wanted"] = number
     st.rerun()
 
 
-def last(name: str, wanted: tuple[str, ...], make: Callable[[], Any]) -> Any:
+def cached_value(name: str, key: tuple[str, ...], make: Callable[[], Any]) -> Any:
     """The value on screen, made again when another one is wanted: moving a slider must not decode a film again."""
-    known = st.session_state.get(name)
-    if known is None or known[0] != wanted:
-        known = (wanted, make())
-        st.session_state[name] = known
-    return known[1]
+    cached = st.session_state.get(name)
+    if cached is None or cached[0] != key:
+        cached = (key, make())
+        st.session_state[name] = cached
+    return cached[1]
 
 
-def screen_shape(pixels: np.ndarray, side: int = SHOWN_SIDE) -> tuple[int, int]:
+def screen_shape(pixels: np.ndarray, side: int = SCREEN_SIDE) -> tuple[int, int]:
     """Height and width of a scan as a screen needs it, at most `side` each."""
     factor = min(side / max(pixels.shape), 1)
     height, width = (max(round(length * factor), 1) for length in pixels.shape)
     return height, width
 
 
-def for_screen(pixels: np.ndarray, side: int = SHOWN_SIDE) -> np.ndarray:
+def resize_for_screen(pixels: np.ndarray, side: int = SCREEN_SIDE) -> np.ndarray:
     """A scan no larger than a screen needs it."""
     height, width = screen_shape(pixels, side)
     if (height, width) == pixels.shape:

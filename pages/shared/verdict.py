@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pages.shared.formatting import nice, nice_names, percent
-from xrai.calibration import EVEN, people_of
-from xrai.core.labels import condition_of
+from pages.shared.formatting import class_label, class_labels, format_probability
+from xrai.calibration import ARGMAX_THRESHOLD, people_word
+from xrai.core.labels import condition_phrase
 from xrai.core.language import N_, tr, translate
 from xrai.models.checkpoint import Card
 
@@ -19,20 +19,20 @@ if TYPE_CHECKING:
 NOT_SURE = N_("Not sure: ask a radiologist")
 CHILDREN = "children"
 CLEAR, PROBABLE = 0.9, 0.7
-SAME = 1e-6
+TOLERANCE = 1e-6
 
 
-def people_in(card: Card) -> str:
+def population_noun(card: Card) -> str:
     """Whom a model was trained on: `CHILDREN` or "patients"."""
-    return people_of(str(card.dataset.get("population") or ""))
+    return people_word(str(card.dataset.get("population") or ""))
 
 
-def for_whom(card: Card) -> str:
+def prevalence_text(card: Card) -> str:
     """Among whom probabilities are told, where the team said that; else ""."""
     if card.prevalence is None or card.calibration is None or card.calibration.prevalence is None:
         return ""
-    n, condition = 100 * card.prevalence, translate(condition_of(card.classes[1]))
-    if people_in(card) == CHILDREN:
+    n, condition = 100 * card.prevalence, translate(condition_phrase(card.classes[1]))
+    if population_noun(card) == CHILDREN:
         return tr(
             "Probabilities are told for your children, of whom {n:.3g} in 100 have {condition}.",
             n=n,
@@ -43,15 +43,15 @@ def for_whom(card: Card) -> str:
     )
 
 
-def in_words(reading: Reading, card: Card) -> str:
+def verdict_text(reading: Reading, card: Card) -> str:
     """An answer as a headline; where the card has a doubt, that alone says whether it is firm."""
     if not reading.sure:
         return tr(NOT_SURE)
-    answer = tr(_how(reading, is_firm=card.doubt is not None), name=nice(reading.diagnosis))
+    answer = tr(_verdict_template(reading, is_firm=card.doubt is not None), name=class_label(reading.diagnosis))
     return tr("{answer} (drawing)", answer=answer) if card.dataset.get("drawings") else answer
 
 
-def _how(reading: Reading, *, is_firm: bool) -> str:
+def _verdict_template(reading: Reading, *, is_firm: bool) -> str:
     share = reading.probabilities[reading.diagnosis]
     if not is_likeliest(reading):
         return N_("Called {name}") if is_firm else N_("In doubt, called {name}")
@@ -65,41 +65,41 @@ def is_likeliest(reading: Reading) -> bool:
     return reading.probabilities[reading.diagnosis] >= max(reading.probabilities.values())
 
 
-def told_threshold(card: Card) -> float:
+def local_threshold(card: Card) -> float:
     """From which probability on the second of two classes is called."""
-    return card.told(_value(card))
+    return card.told(_threshold_or_even(card))
 
 
-def told_zone(card: Card) -> tuple[float, float] | None:
+def local_reject_zone(card: Card) -> tuple[float, float] | None:
     """Between which probabilities of the second of two classes the answer is not sure; None where it is for none."""
     if card.doubt is None:
         return None
-    low, high = card.doubt.zone(_value(card))
+    low, high = card.doubt.zone(_threshold_or_even(card))
     return (card.told(low), card.told(high)) if low < high else None
 
 
-def told_each(card: Card, shares: Sequence[float]) -> list[float]:
+def to_local_probabilities(card: Card, probabilities: Sequence[float]) -> list[float]:
     """Probabilities of the second of two classes as they are told."""
-    second = np.asarray(shares, np.float64)
-    return card.at_home(np.stack([1 - second, second], axis=1))[:, 1].tolist()
+    positive = np.asarray(probabilities, np.float64)
+    return card.at_home(np.stack([1 - positive, positive], axis=1))[:, 1].tolist()
 
 
-def has_moved(card: Card, threshold: float | None) -> bool:
+def has_threshold_moved(card: Card, threshold: float | None) -> bool:
     """Whether the second of two classes is called from another probability on than in a measurement."""
-    return len(card.classes) == 2 and abs((EVEN if threshold is None else threshold) - _value(card)) > SAME
+    return len(card.classes) == 2 and abs((ARGMAX_THRESHOLD if threshold is None else threshold) - _threshold_or_even(card)) > TOLERANCE
 
 
-def called_from(card: Card, threshold: float | None) -> str:
+def threshold_text(card: Card, threshold: float | None) -> str:
     """From when on the second of two classes was called in a measurement; None for even odds."""
-    return percent(card.told(EVEN if threshold is None else threshold))
+    return format_probability(card.told(ARGMAX_THRESHOLD if threshold is None else threshold))
 
 
-def then_called(card: Card, threshold: float | None) -> str:
+def moved_threshold_text(card: Card, threshold: float | None) -> str:
     """The same in words; "" where that is as it is now."""
-    if not has_moved(card, threshold):
+    if not has_threshold_moved(card, threshold):
         return ""
-    return tr("{name} called from {share} on", name=nice_names(card.classes)[1], share=called_from(card, threshold))
+    return tr("{name} called from {share} on", name=class_labels(card.classes)[1], share=threshold_text(card, threshold))
 
 
-def _value(card: Card) -> float:
-    return EVEN if card.threshold_value is None else card.threshold_value
+def _threshold_or_even(card: Card) -> float:
+    return ARGMAX_THRESHOLD if card.threshold_value is None else card.threshold_value

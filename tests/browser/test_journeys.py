@@ -18,7 +18,7 @@ import pytest
 from PIL import Image
 
 from xrai.core import jobs
-from xrai.core.paths import PROJECT
+from xrai.core.paths import PROJECT_DIR
 from xrai.data.dataset import open_dataset
 from xrai.models.checkpoint import Checkpoint
 from xrai.reading.reader import Reader
@@ -49,7 +49,7 @@ class Server:
         options = ["--server.headless", "true", "--server.port", str(self.port)]
         self.log = (self.home.parent / "server.log").open("ab")
         self.process = subprocess.Popen(
-            command + options, cwd=PROJECT, env=os.environ | {"XRAI_HOME": str(self.home)},
+            command + options, cwd=PROJECT_DIR, env=os.environ | {"XRAI_HOME": str(self.home)},
             stdout=self.log, stderr=self.log,
         )  # fmt: skip
         for _ in range(300):
@@ -76,7 +76,7 @@ def server(tmp_path):
     running.start()
     yield running
     running.stop()
-    for job in jobs.active_in(running.home / "checkpoints"):  # a failed test must not leave a training behind
+    for job in jobs.list_active(running.home / "checkpoints"):  # a failed test must not leave a training behind
         job.stop()
 
 
@@ -227,7 +227,7 @@ def diagnose(server, page, tmp_path):
 @pytest.mark.real
 def test_the_second_journey(server, page, real_data):
     """The COVID set, a run from the model in the box, another, the two compared, and one of them measured."""
-    shutil.copytree(PROJECT / "checkpoints" / "pneumonia", server.home / "checkpoints" / "pneumonia")
+    shutil.copytree(PROJECT_DIR / "checkpoints" / "pneumonia", server.home / "checkpoints" / "pneumonia")
     (server.home / "data").mkdir(exist_ok=True)
     (server.home / "data" / "settings.toml").write_text(
         f"source_roots = ['{real_data / 'datasets'}']", encoding="utf-8"
@@ -322,7 +322,7 @@ def test_the_third_journey(server, page, real_data):
     """A contaminated set checked and cleaned; a photo refused, a turned film mended, a doubtful one not sure; and the
     threshold moved, which Diagnose follows.
     """
-    shutil.copytree(PROJECT / "checkpoints" / "pneumonia", server.home / "checkpoints" / "pneumonia")
+    shutil.copytree(PROJECT_DIR / "checkpoints" / "pneumonia", server.home / "checkpoints" / "pneumonia")
     films = real_data / "datasets" / "chest_xray"
     build_a_contaminated_set(server, films)
     check_and_clean_it(server, page)
@@ -345,7 +345,7 @@ def build_a_contaminated_set(server, films):
         opened.resize((180, 180)).save(folder / "test" / "NORMAL" / "smaller.jpeg", quality=60)
     environment = os.environ | {"XRAI_HOME": str(server.home)}
     out = str(server.home / "data" / "contaminated.hdf5")
-    subprocess.run([sys.executable, "-m", "xrai", "build", str(folder), out], cwd=PROJECT, env=environment, check=True,
+    subprocess.run([sys.executable, "-m", "xrai", "build", str(folder), out], cwd=PROJECT_DIR, env=environment, check=True,
                    capture_output=True)  # fmt: skip
 
 
@@ -505,10 +505,10 @@ def test_a_killed_run_is_shown_as_interrupted_and_goes_on(server, page):
     environment = os.environ | {"XRAI_HOME": str(server.home)}
     call = [sys.executable, "-m", "xrai"]
     subprocess.run([*call, "build", "phantoms", str(server.home / "data" / "practice.hdf5"), "--size", "64"],
-                   cwd=PROJECT, env=environment, check=True, capture_output=True)  # fmt: skip
+                   cwd=PROJECT_DIR, env=environment, check=True, capture_output=True)  # fmt: skip
     small = ["--network", "convnet", "--image-size", "32", "--blocks", "2", "--epochs", "900"]
     arguments = ["train", "practice", "--name", "night", *small]
-    run = subprocess.Popen([*call, *arguments], cwd=PROJECT, env=environment, stderr=subprocess.DEVNULL)
+    run = subprocess.Popen([*call, *arguments], cwd=PROJECT_DIR, env=environment, stderr=subprocess.DEVNULL)
     job = jobs.Job(server.home / "checkpoints" / "night")
     until(lambda: any(record["kind"] == "epoch" for record in job.records()))
     page.goto(server.url("train"))

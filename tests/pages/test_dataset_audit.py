@@ -12,21 +12,21 @@ from tests.apps import texts
 from xrai.core import jobs
 from xrai.core.json_files import append_record, write_json
 from xrai.core.paths import data_dir
-from xrai.data.audit import Audit, Finding, audit_file, save_audit
-from xrai.data.audit.findings import by_severity
+from xrai.data.audit import Audit, AuditFinding, audit_file, save_audit
+from xrai.data.audit.findings import sort_by_severity
 from xrai.data.dataset import list_datasets, open_dataset
 from xrai.data.jobs import audit_folder, build_folder
 
-FINE = Finding("blank-films", "fine", "No blank films", "Every film shows something.")
-GUESSED = Finding(
+FINE = AuditFinding("blank-films", "fine", "No blank films", "Every film shows something.")
+GUESSED = AuditFinding(
     "shortcut-border", "serious", "The border gives the class away", "A tiny model guesses it with AUC 0.97.",
     "Look whether the heatmaps lie in the lungs.", {"auc": 0.97, "interval": [0.93, 0.98]},
 )  # fmt: skip
-ODD = Finding(
+ODD = AuditFinding(
     "odd-films", "notable", "Odd films", "3 films look odd.", "Look at them.",
     {"reasons": {"turned": 2, "inverted": 1}}, ((7, 9), (8,)),
 )  # fmt: skip
-LEAK = Finding(
+LEAK = AuditFinding(
     "leaking-patients", "serious", "Patients in more than one split", "1 patient.", "Take them out.",
     groups=((5, 6),), suggestion=(5,),
 )  # fmt: skip
@@ -35,7 +35,7 @@ LEAK = Finding(
 def equal(n):
     """A finding of `n` equal files, each twice; the second is to go."""
     groups = tuple((2 * i + 10, 2 * i + 11) for i in range(n))
-    return Finding(
+    return AuditFinding(
         "exact-duplicates", "serious", "Equal files across splits", "Some pictures stand here twice.",
         "Take the copies out.", {"groups": n}, groups, tuple(group[1] for group in groups),
     )  # fmt: skip
@@ -55,7 +55,7 @@ def checked(here):
     def keep(*findings):
         with open_dataset(here) as dataset:
             found = Audit(
-                "ward", dataset.fingerprint, len(dataset), "2026-11-21T12:00:00+00:00", 12.0, {}, by_severity(findings)
+                "ward", dataset.fingerprint, len(dataset), "2026-11-21T12:00:00+00:00", 12.0, {}, sort_by_severity(findings)
             )
         save_audit(found, here)
         return found
@@ -91,7 +91,7 @@ def seen(found, finding):
 def note_job(dataset, status, **more):
     folder = audit_folder(dataset)
     folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / jobs.JOB, {"status": status, "title": "Audit of ward", "time": 4e9} | more)
+    write_json(folder / jobs.JOB_FILE, {"status": status, "title": "Audit of ward", "time": 4e9} | more)
     return folder
 
 
@@ -119,7 +119,7 @@ def test_a_running_check_is_shown_where_it_belongs_and_can_be_stopped(here):
     app = opened()
     assert "being checked now" in texts(app)
     assert "Starting the check" in app.get("progress")[0].proto.text
-    with jobs.running(folder, title="Audit of ward") as job:
+    with jobs.run_job(folder, title="Audit of ward") as job:
         job.emit({"kind": "progress", "done": 40, "total": 100, "what": "looking for copies"})
         app.run()
         assert len(app.get("progress")) == 1  # not as a build too
@@ -131,7 +131,7 @@ def test_a_running_check_is_shown_where_it_belongs_and_can_be_stopped(here):
 
 def test_the_progress_of_an_earlier_check_is_not_shown_as_that_of_one_about_to_start(here):
     append_record(
-        note_job(here, "starting") / jobs.HISTORY, {"kind": "progress", "done": 9, "total": 9, "what": "done"}
+        note_job(here, "starting") / jobs.HISTORY_FILE, {"kind": "progress", "done": 9, "total": 9, "what": "done"}
     )
     assert "Starting the check" in opened().get("progress")[0].proto.text
 
@@ -310,8 +310,8 @@ def test_a_dataset_at_work_is_not_deleted(here, what):
     folder = note_job(here, "starting")
     if what == "clean":
         folder = shutil.move(folder, build_folder(here.with_name("copy.hdf5")))
-        noted = json.loads((Path(folder) / jobs.JOB).read_text())
-        write_json(Path(folder) / jobs.JOB, noted | {"details": {"arguments": ["clean", str(here), "copy.hdf5"]}})
+        noted = json.loads((Path(folder) / jobs.JOB_FILE).read_text())
+        write_json(Path(folder) / jobs.JOB_FILE, noted | {"details": {"arguments": ["clean", str(here), "copy.hdf5"]}})
     app = opened("Scans")
     labelled(app.button, "Delete this dataset").click().run()
     labelled(app.button, "Delete it").click().run()
@@ -326,7 +326,7 @@ def test_an_interrupted_copy_is_put_aside_with_what_it_left(here):
     folder = build_folder(out)
     folder.mkdir(parents=True)
     noted = {"status": "running", "title": "ward-clean", "details": {"arguments": ["clean", str(here), str(out)]}}
-    write_json(folder / jobs.JOB, noted)
+    write_json(folder / jobs.JOB_FILE, noted)
     app = opened()
     assert "did not finish" in texts(app)
     labelled(app.button, "Put aside").click().run()

@@ -9,19 +9,19 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.languages import english_left, in_french, shown_texts
+from tests.languages import find_untranslated, open_in_french, visible_texts
 from xrai.cli import main
 from xrai.core import jobs
 from xrai.core.json_files import append_record, write_json
 from xrai.core.language import say, translate, use_language
 from xrai.core.paths import data_dir, inbox_dir
-from xrai.data.audit import audit, audit_file, load_audit, save_audit
-from xrai.data.audit.films import bad_films
-from xrai.data.audit.looking import look_over
-from xrai.data.audit.odd import _finding as odd
+from xrai.data.audit import audit_file, load_audit, run_audit, save_audit
+from xrai.data.audit.films import check_image_quality
+from xrai.data.audit.looking import run_dataset_pass
+from xrai.data.audit.odd import _outlier_finding as odd
 from xrai.data.dataset import BuildConfig, build_dataset, open_dataset
 from xrai.data.jobs import audit_folder, audit_title, build_folder, download_folder, download_title
-from xrai.data.sources import KAGGLE, KAGGLE_SETS, SPLITS, open_source
+from xrai.data.sources import KAGGLE_PREFIX, KAGGLE_SETS, SPLITS, open_source
 from xrai.scans.phantoms import draw_thorax
 
 SIDE = 96
@@ -49,7 +49,7 @@ def troubled(tmp_path_factory):
     with open_source(folder / "ward") as source:
         assert build_dataset(source, folder / "ward.hdf5", BuildConfig(size=SIDE))
     with open_dataset(folder / "ward.hdf5") as dataset:
-        save_audit(audit(dataset), dataset.path)
+        save_audit(run_audit(dataset), dataset.path)
     return folder / "ward.hdf5"
 
 
@@ -86,7 +86,7 @@ def ward(home, troubled):
 
 
 def opened(**state):
-    app = in_french(state).run()
+    app = open_in_french(state).run()
     app.switch_page("pages/lab/dataset/page.py").run()
     return checked(app)
 
@@ -94,13 +94,13 @@ def opened(**state):
 def checked(app, *names):
     """The app, whose page is in French."""
     assert not app.exception
-    assert not english_left(shown_texts(app), [*NAMES, *names])
+    assert not find_untranslated(visible_texts(app), [*NAMES, *names])
     return app
 
 
 def said(app):
     """All that is shown, with spaces that may break."""
-    return re.sub(r"[\u00a0\u202f]", " ", "\n".join(shown_texts(app)).replace("\\", ""))
+    return re.sub(r"[\u00a0\u202f]", " ", "\n".join(visible_texts(app)).replace("\\", ""))
 
 
 def choose(app, kind):
@@ -110,7 +110,7 @@ def choose(app, kind):
 
 def note_job(folder, status, **more):
     folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / jobs.JOB, {"status": status, "title": folder.name, "time": time.time()} | more)
+    write_json(folder / jobs.JOB_FILE, {"status": status, "title": folder.name, "time": time.time()} | more)
     return folder
 
 
@@ -155,10 +155,10 @@ def test_kaggle(home, chosen):
     app.radio(key="dataset_kaggle").set_value(chosen.handle).run()
     checked(app, chosen.handle, "Guangzhou Women and Children's Medical Center")
     note_job(
-        download_folder(KAGGLE + chosen.handle),
+        download_folder(KAGGLE_PREFIX + chosen.handle),
         "starting",
-        title=download_title(KAGGLE + chosen.handle),
-        details={"arguments": ["look", KAGGLE + chosen.handle]},
+        title=download_title(KAGGLE_PREFIX + chosen.handle),
+        details={"arguments": ["look", KAGGLE_PREFIX + chosen.handle]},
     )
     assert f"En cours : Téléchargement de {chosen.handle}" in said(checked(app.run(), chosen.handle))
 
@@ -186,8 +186,8 @@ def test_a_name_that_is_taken_or_none(ward, name):
 def test_a_build_under_way(home, skipped):
     folder = note_job(build_folder(data_dir() / "x.hdf5"), "starting")
     checked(opened())
-    with jobs.running(folder, title="x"):
-        append_record(folder / jobs.HISTORY, {
+    with jobs.run_job(folder, title="x"):
+        append_record(folder / jobs.HISTORY_FILE, {
             "kind": "progress", "done": 1200, "total": 5856, "skipped": skipped, "images_per_second": 99.4,
             "seconds_left": 47.0,
         })  # fmt: skip
@@ -227,7 +227,7 @@ def test_deleting_asks_first(ward):
     app = opened()
     next(item for item in app.button if item.label == "Supprimer ce jeu de données").click().run()
     words = [item.value.replace("\\", "") for item in app.markdown] + [item.label for item in app.button]
-    assert not english_left(words, [str(inbox_dir())])
+    assert not find_untranslated(words, [str(inbox_dir())])
     assert "sera supprimé" in "".join(words)
 
 
@@ -273,10 +273,10 @@ def test_a_check_that_came_to_nothing(ward, status):
 def test_a_check_under_way_says_what_it_does(ward, monkeypatch):
     heard = []
     with open_dataset(ward) as dataset:
-        audit(dataset, progress=lambda done, total, what: heard.append(what))
+        run_audit(dataset, progress=lambda done, total, what: heard.append(what))
     folder = note_job(audit_folder(ward), "starting")
     checked(opened(dataset_part="Check"))
-    with jobs.running(folder, title="Audit of ward") as job:
+    with jobs.run_job(folder, title="Audit of ward") as job:
         for what in dict.fromkeys(heard):
             job.emit({"kind": "progress", "done": 1, "total": 2, "what": what})
             app = opened(dataset_part="Check")
@@ -298,14 +298,14 @@ def test_everything_that_a_check_found(ward):
 
 @pytest.mark.parametrize("n", [1, 2])
 def test_findings_on_one_film_and_on_several(dataset, n):
-    look = look_over(dataset, lambda share: None)
+    look = run_dataset_pass(dataset, lambda share: None)
     look.contrast[:] = 99
     look.border[:] = 0
     look.contrast[:n], look.border[n : 2 * n] = 0, 0.9
     reasons = dict(enumerate(["turned", "inverted", "unlike the others"][:n]))
     with use_language("fr"):
-        for finding in [*bad_films(look), odd(reasons)]:
-            assert not english_left(map(translate, (finding.title, finding.sentence, finding.advice)))
+        for finding in [*check_image_quality(look), odd(reasons)]:
+            assert not find_untranslated(map(translate, (finding.title, finding.sentence, finding.advice)))
 
 
 @pytest.mark.parametrize("more", [[], ["--only", "exact-duplicates"]])
@@ -313,7 +313,7 @@ def test_the_note_of_a_cleaned_copy(ward, home, more):
     arguments = ["clean", str(ward), str(data_dir() / "clean.hdf5"), "--without", str(listed(home, ward))]
     assert main([*arguments, *more]) == 0
     with open_dataset(data_dir() / "clean.hdf5") as copy, use_language("fr"):
-        assert not english_left([translate(copy.notes[-1])], NAMES)
+        assert not find_untranslated([translate(copy.notes[-1])], NAMES)
 
 
 def listed(home, ward):

@@ -14,15 +14,15 @@ from streamlit.testing.v1 import AppTest
 
 from pages.clinic.diagnose import occlusion_test as second_looks
 from pages.shared.uploads import Upload
-from pages.shared.verdict import in_words
-from tests.languages import english_left, in_french, shown_texts
-from xrai.calibration import Calibration, Doubt
+from pages.shared.verdict import verdict_text
+from tests.languages import find_untranslated, open_in_french, visible_texts
+from xrai.calibration import Calibration, ConformalAbstention
 from xrai.core.errors import CheckpointError, DatasetError, RefusedError
 from xrai.core.language import use_language
-from xrai.core.paths import PROJECT, checkpoints_dir
-from xrai.explain.overlay import STRAY
-from xrai.explain.similar_cases import fit_neighbours
-from xrai.models.artifacts import Kit, Validation, save_kit
+from xrai.core.paths import PROJECT_DIR, checkpoints_dir
+from xrai.explain.overlay import OUTSIDE_BODY_WARNING
+from xrai.explain.similar_cases import fit_neighbour_index
+from xrai.models.artifacts import Artifacts, ValidationOutputs, save_artifacts
 from xrai.models.checkpoint import Card, Checkpoint
 from xrai.networks.build import build_network
 from xrai.networks.config import TrainConfig
@@ -73,9 +73,9 @@ def model(home, gate):
     with torch.inference_mode():
         logits, vectors = (item.numpy() for item in network.answer(inputs))
     labels = np.arange(8) % 2
-    neighbours = fit_neighbours(vectors, labels, np.arange(8), np.arange(8))
-    kit = Kit(gate, neighbours, Validation(logits, logits[None], labels, labels))
-    save_kit(checkpoint, kit, checkpoint.weights_sha256())
+    neighbours = fit_neighbour_index(vectors, labels, np.arange(8), np.arange(8))
+    kit = Artifacts(gate, neighbours, ValidationOutputs(logits, logits[None], labels, labels))
+    save_artifacts(checkpoint, kit, checkpoint.weights_sha256())
     return checkpoint
 
 
@@ -84,7 +84,7 @@ def changed(model, **values):
 
 
 def opened(*files):
-    app = AppTest.from_file(str(PROJECT / "streamlit_app.py"), default_timeout=60).run()
+    app = AppTest.from_file(str(PROJECT_DIR / "streamlit_app.py"), default_timeout=60).run()
     if files:
         app.file_uploader[0].set_value([(name, content, "image/png") for name, content in files]).run()
     assert not app.exception
@@ -132,7 +132,7 @@ def test_of_several_files_those_that_can_be_are_read(model):
 
 
 def test_a_doubtful_scan_is_not_sure_and_says_where_it_leans(model):
-    changed(model, doubt=Doubt(0.05, (0.01, 0.01), (100, 100)))
+    changed(model, doubt=ConformalAbstention(0.05, (0.01, 0.01), (100, 100)))
     app = opened(("a.png", as_png(film())))
     assert app.subheader[0].value.replace("\\", "") == "Not sure: ask a radiologist"
     said = texts(app)
@@ -193,7 +193,7 @@ def test_what_a_check_of_the_data_found_and_what_was_measured_are_told(model):
 
 
 def test_the_words_that_doctors_need_not_know_are_explained(model):
-    changed(model, doubt=Doubt(0.05, (0.01, 0.01), (100, 100)))
+    changed(model, doubt=ConformalAbstention(0.05, (0.01, 0.01), (100, 100)))
     app = opened(("a.png", as_png(film())))
     said = texts(app)
     assert all(f"**{word}**" in said for word in ("Threshold", "Firm answer", "Calibrated", "95 % interval"))
@@ -217,7 +217,7 @@ class TestEqualUploads:
 
 class TestAtHome:
     def test_threshold_and_zone_are_told_for_the_teams_patients_in_a_sentence_of_for_whom(self, model):
-        changed(model, doubt=Doubt(0.03, (0.1, 0.1), (100, 100)), prevalence=0.1)
+        changed(model, doubt=ConformalAbstention(0.03, (0.1, 0.1), (100, 100)), prevalence=0.1)
         card = model.card()
         said = texts(opened(("a.png", as_png(film())))).replace("\\", "")
         low, high = (100 * card.told(share) for share in (0.1, 0.9))
@@ -241,15 +241,15 @@ class TestHeadlines:
         (0.45, "Called Pneumonia", "In doubt, called Pneumonia"),
     ])  # fmt: skip
     def test_the_headline_contradicts_neither_the_call_nor_the_numbers(self, share, firm, without_doubt):
-        card = SimpleNamespace(doubt=Doubt(0.03, (0.1, 0.1), (100, 100)), dataset={})
-        assert in_words(reading_of(share), card) == firm
-        assert in_words(reading_of(share), SimpleNamespace(doubt=None, dataset={})) == without_doubt
-        assert in_words(reading_of(share, sure=False), card) == "Not sure: ask a radiologist"
+        card = SimpleNamespace(doubt=ConformalAbstention(0.03, (0.1, 0.1), (100, 100)), dataset={})
+        assert verdict_text(reading_of(share), card) == firm
+        assert verdict_text(reading_of(share), SimpleNamespace(doubt=None, dataset={})) == without_doubt
+        assert verdict_text(reading_of(share, sure=False), card) == "Not sure: ask a radiologist"
 
     def test_what_is_not_sure_leans_only_where_the_numbers_do(self, model):
         changed(
             model,
-            doubt=Doubt(0.03, (0.001, 0.001), (100, 100)),
+            doubt=ConformalAbstention(0.03, (0.001, 0.001), (100, 100)),
             threshold={"class": "PNEUMONIA", "value": 0.01, "chosen": "x"},
         )
         said = texts(opened(("a.png", as_png(film()))))
@@ -264,7 +264,7 @@ LOOK = {"dataset": "d", "split": "test", "when": "2026-01-01T00:00:00", "fingerp
 
 class TestStaleFigures:
     def test_figures_of_what_is_in_force_say_nothing_more(self, model):
-        changed(model, trust=TRUST, evaluations=[LOOK], doubt=Doubt(0.03, (0.1, 0.1), (100, 100)))
+        changed(model, trust=TRUST, evaluations=[LOOK], doubt=ConformalAbstention(0.03, (0.1, 0.1), (100, 100)))
         app = opened()
         assert "In force now" not in texts(app)
         assert "Called from" not in app.dataframe[0].value.columns
@@ -272,7 +272,7 @@ class TestStaleFigures:
     def test_figures_of_another_threshold_and_doubt_say_which(self, model):
         changed(
             model, trust=TRUST, evaluations=[LOOK, LOOK | {"threshold": 0.3}],
-            doubt=Doubt(0.05, (0.1, 0.1), (100, 100)), threshold={"class": "PNEUMONIA", "value": 0.3, "chosen": "x"},
+            doubt=ConformalAbstention(0.05, (0.1, 0.1), (100, 100)), threshold={"class": "PNEUMONIA", "value": 0.3, "chosen": "x"},
         )  # fmt: skip
         app = opened()
         said = texts(app).replace("\\", "")
@@ -290,9 +290,9 @@ class TestStray:
         taken = []
         monkeypatch.setattr(st, "download_button", lambda label, data, *_, **__: taken.append((label, data)))
         app = opened(("a.png", as_png(film())), ("b.png", as_png(film(4))))
-        assert sum(item.value.startswith(STRAY[:30]) for item in app.warning) == 1
+        assert sum(item.value.startswith(OUTSIDE_BODY_WARNING[:30]) for item in app.warning) == 1
         table = dict(taken)["Save this table (CSV)"].decode("utf-8-sig")
-        assert table.count(STRAY) == 2
+        assert table.count(OUTSIDE_BODY_WARNING) == 2
 
 
 class TestWorkOnARerun:
@@ -308,7 +308,7 @@ class TestWorkOnARerun:
         sought = []
         similar = Reader.similar
         monkeypatch.setattr(Reader, "similar", lambda *args: sought.append(1) or similar(*args))
-        monkeypatch.setattr(second_looks, "own_dataset", lambda *_: sought.append(2))
+        monkeypatch.setattr(second_looks, "find_training_dataset", lambda *_: sought.append(2))
         opened(("a.png", as_png(film())))
         assert not sought
         with_similar_open(("a.png", as_png(film())))
@@ -318,7 +318,7 @@ class TestWorkOnARerun:
         def damaged(*_):
             raise DatasetError("The dataset is damaged.")
 
-        monkeypatch.setattr(second_looks, "own_dataset", lambda *_: PROJECT)
+        monkeypatch.setattr(second_looks, "find_training_dataset", lambda *_: PROJECT_DIR)
         monkeypatch.setattr(second_looks, "open_dataset", damaged)
         app = with_similar_open(("a.png", as_png(film())))
         assert [item.value for item in app.error] == ["The dataset is damaged."]
@@ -346,11 +346,11 @@ class TestWhatHidingShows:
         (reading_of(0.98), reading_of(0.97), "PNEUMONIA", False),
     ])  # fmt: skip
     def test_an_answer_rests_on_the_hidden_place_only_where_the_call_changes(self, before, after, shown, rests):
-        said = second_looks._what_hiding_shows(before, after, shown)
+        said = second_looks._occlusion_text(before, after, shown)
         assert ("rests largely" in said) == rests
 
     def test_a_fall_that_leaves_the_call_is_said_soberly(self):
-        said = second_looks._what_hiding_shows(reading_of(0.98), reading_of(0.88), "PNEUMONIA")
+        said = second_looks._occlusion_text(reading_of(0.98), reading_of(0.88), "PNEUMONIA")
         assert said.startswith("It falls, but what is called stays")
 
 
@@ -422,14 +422,14 @@ def well_known(model):
     dataset = model.card().dataset | {"population": CHILDREN, "audit": audit}
     per_class = {name: {"recall": 0.5, "support": 10} for name in ("NORMAL", "PNEUMONIA")}
     changed(
-        model, notes=notes, dataset=dataset, prevalence=0.1, doubt=Doubt(0.05, (0.1, 0.1), (100, 100)),
+        model, notes=notes, dataset=dataset, prevalence=0.1, doubt=ConformalAbstention(0.05, (0.1, 0.1), (100, 100)),
         trust=TRUST | {"rows": rows}, evaluations=[LOOK | {"per_class": per_class, "threshold": 0.3}],
     )  # fmt: skip
     return model
 
 
 def opened_in_french(*files, **state):
-    app = in_french(state).run()
+    app = open_in_french(state).run()
     if files:
         app.file_uploader[0].set_value([(name, content, "image/png") for name, content in files]).run()
     assert not app.exception
@@ -438,13 +438,13 @@ def opened_in_french(*files, **state):
 
 class TestInFrench:
     def test_without_a_model(self, home):
-        assert not english_left(shown_texts(opened_in_french()), NAMES)
+        assert not find_untranslated(visible_texts(opened_in_french()), NAMES)
 
     def test_what_is_known_of_a_model(self, well_known):
-        said = shown_texts(opened_in_french())
+        said = visible_texts(opened_in_french())
         assert "Ce que l'on sait de ce modèle" in said
         assert "0,027 (0,018 à 0,050 ; 0,020 par le seul hasard)" in [text.replace("\u202f", " ") for text in said]
-        assert not english_left(said, NAMES)
+        assert not find_untranslated(said, NAMES)
 
     def test_readings_refusals_and_second_looks(self, well_known):
         noise = np.random.default_rng(0).integers(0, 256, (128, 128), dtype=np.uint8)
@@ -454,28 +454,28 @@ class TestInFrench:
             diagnose_similar_open=True,
         )  # fmt: skip
         with use_language("fr"):
-            hidden = shown_texts(button(app, "La masquer et relire").click().run())
-            mended = shown_texts(button(app, "Le lire tourné").click().run())
+            hidden = visible_texts(button(app, "La masquer et relire").click().run())
+            mended = visible_texts(button(app, "Le lire tourné").click().run())
         assert not app.exception
         assert any("Pneumonie maintenant" in text or "rien à masquer" in text for text in hidden)
         assert "Ce cliché a été lu tourné de 90° vers la droite, comme vous l'avez choisi." in mended
-        assert not english_left([*hidden, *mended], NAMES)
+        assert not find_untranslated([*hidden, *mended], NAMES)
 
     def test_what_is_saved(self, well_known, monkeypatch):
         saved = {}
         monkeypatch.setattr(st, "download_button", lambda label, data, *_, **__: saved.update({label: data}))
         drawn = []
-        monkeypatch.setattr("xrai.reading.result_card.result_card", lambda *_, **words: drawn.append(words) or b"")
+        monkeypatch.setattr("xrai.reading.result_card.draw_result_card", lambda *_, **words: drawn.append(words) or b"")
         opened_in_french(("a.png", as_png(film())), ("b.png", as_png(film(4))))
         table = saved["Enregistrer ce tableau (CSV)"].decode("utf-8-sig")
         assert table.startswith("Fichier;Diagnostic;Normal;Pneumonie;Remarque;Modèle;")
         assert re.search(r";0,\d+;0,\d+;", table)
-        assert not english_left(table.splitlines(), NAMES)
+        assert not find_untranslated(table.splitlines(), NAMES)
         saved["Enregistrer ce résultat (PNG)"]()
         words = drawn[0]
         assert words["lines"][0].startswith("Fichier a.png, lu le")
         shown = [words["title"], words["heat_caption"], *words["lines"], *(text for _, _, text in words["shares"])]
-        assert not english_left(shown, NAMES)
+        assert not find_untranslated(shown, NAMES)
 
     def test_a_change_of_language_keeps_what_was_chosen(self, model):
         app = opened(("a.png", as_png(film())), ("b.png", as_png(film(4))))
@@ -494,7 +494,7 @@ def test_the_saved_card_says_that_the_scan_was_mended(model, monkeypatch):
     """It is made outside the session, where that once was not known any more."""
     saved, drawn = {}, []
     monkeypatch.setattr(st, "download_button", lambda label, data, *_, **__: saved.update({label: data}))
-    monkeypatch.setattr("xrai.reading.result_card.result_card", lambda *_, **words: drawn.append(words) or b"")
+    monkeypatch.setattr("xrai.reading.result_card.draw_result_card", lambda *_, **words: drawn.append(words) or b"")
     app = opened(("turned.png", as_png(np.rot90(film()))))
     button(app, "Read it turned 90").click().run()
     saved["Save this result (PNG)"]()

@@ -16,31 +16,31 @@ from streamlit.testing.v1 import AppTest
 from pages.lab.evaluate import calibration_view as trust_view
 from pages.lab.evaluate import confusion, exports
 from pages.shared import decision_effects
-from pages.shared.datasets import Facts
-from xrai.calibration import Doubt, Goal, threshold_points
+from pages.shared.datasets import DatasetFacts
+from xrai.calibration import ConformalAbstention, ThresholdGoal, threshold_points
 from xrai.core import jobs
 from xrai.core.json_files import append_record, write_json
-from xrai.core.paths import PROJECT, checkpoints_dir, data_dir
+from xrai.core.paths import PROJECT_DIR, checkpoints_dir, data_dir
 from xrai.data.dataset import open_dataset
-from xrai.evaluation.report import report
-from xrai.evaluation.store import REPORT, as_decided, load_measurement, measurement_folder, save_measurement
+from xrai.evaluation.report import classification_report
+from xrai.evaluation.store import REPORT_FILE, evaluation_folder, load_evaluation, save_evaluation, with_threshold
 from xrai.metrics import predict
-from xrai.models.artifacts import KIT, Kit, Validation, save_kit
+from xrai.models.artifacts import ARTIFACTS_FILE, Artifacts, ValidationOutputs, save_artifacts
 from xrai.models.checkpoint import CARD, WEIGHTS, Card, Checkpoint, calibration_folder
-from xrai.models.operating_point import decide, settled
+from xrai.models.operating_point import fit_operating_point, update_operating_point
 from xrai.networks.config import TrainConfig
 from xrai.scans.preprocessing import Preprocessing
 
 EVALUATE = "pages/lab/evaluate/page.py"
 CLASSES = ("CLEAR", "OPACITY")
-DOUBT = Doubt(0.1, (0.4, 0.45), (40, 40))
+DOUBT = ConformalAbstention(0.1, (0.4, 0.45), (40, 40))
 LATER = ("reliability", "expected_calibration_error_interval", "expected_calibration_error_by_chance", "calibration",
          "doubt", "answered")  # fmt: skip
 CHOOSING, USE, BACK = "From when on is it called Opacity?", "Use this for reading scans", "Back to what is in force"
 
 
 def opened() -> AppTest:
-    app = AppTest.from_file(str(PROJECT / "streamlit_app.py"), default_timeout=60).run()
+    app = AppTest.from_file(str(PROJECT_DIR / "streamlit_app.py"), default_timeout=60).run()
     app.switch_page(EVALUATE).run()
     assert not app.exception
     return app
@@ -100,9 +100,9 @@ def make_ready(checkpoint: Checkpoint, only: int | None = None) -> None:
     labels = np.arange(160) % n_classes if only is None else np.full(160, only)
     logits = (1.5 * np.eye(n_classes)[labels] + rng.normal(0, 1, (160, n_classes))).astype(np.float32)
     patients = labels + n_classes * (np.arange(160) // n_classes // (4 // n_classes)) % 160
-    validation = Validation(logits, logits[None], labels, patients)
-    save_kit(checkpoint, Kit(validation=validation), checkpoint.weights_sha256())
-    checkpoint.write_card(settled(checkpoint.card(), validation))
+    validation = ValidationOutputs(logits, logits[None], labels, patients)
+    save_artifacts(checkpoint, Artifacts(validation=validation), checkpoint.weights_sha256())
+    checkpoint.write_card(fit_operating_point(checkpoint.card(), validation))
 
 
 @pytest.fixture
@@ -117,13 +117,13 @@ def made_up_ready(ready, measurement):
     """The made-up measurement, as one of probabilities as the model has them now."""
     card = ready.card()
     same = replace(measurement, report=measurement.report | {"calibration": card.calibration.to_dict()})
-    return as_decided(same, card)
+    return with_threshold(same, card)
 
 
 @pytest.fixture
 def measured_ready(ready, dataset_here, made_up_ready):
-    folder = measurement_folder(ready, dataset_here, "test")
-    save_measurement(folder, made_up_ready)
+    folder = evaluation_folder(ready, dataset_here, "test")
+    save_evaluation(folder, made_up_ready)
     return folder
 
 
@@ -141,7 +141,7 @@ def dataset_here(home, practice):
 @pytest.fixture(scope="session")
 def made_up(practice, tmp_path_factory):
     """A measurement with made-up answers, of which OPACITY called CLEAR is the most frequent error."""
-    from xrai.evaluation.store import Measurement, Predictions
+    from xrai.evaluation.store import EvaluationResult, Predictions
 
     with open_dataset(practice) as dataset:
         rows = np.concatenate([np.flatnonzero(dataset.labels == 0)[:14], np.flatnonzero(dataset.labels == 1)[:26]])
@@ -150,13 +150,13 @@ def made_up(practice, tmp_path_factory):
     rng = np.random.default_rng(5)
     share = np.clip(0.25 + 0.25 * labels + rng.normal(0, 0.15, len(rows)), 0.01, 0.99)
     shares = np.stack([1 - share, share], axis=1)
-    found = report(shares, labels, patients, CLASSES, 0.5)
+    found = classification_report(shares, labels, patients, CLASSES, 0.5)
     found |= {"split": "test", "dataset": "practice", "model": "chance", "fingerprint": fingerprint, "left_out": 0,
               "when": "2026-11-21T13:14:23+00:00", "seen": 0, "unseen": None, "measured_before": 0,
               "weights": "none", "calibration": None}  # fmt: skip
     called = (share >= 0.5).astype(np.int64)
     assert (called != labels)[labels == 1].sum() > max((called != labels)[labels == 0].sum(), 7)
-    return Measurement(found, Predictions(rows, files, patients, labels, called, shares))
+    return EvaluationResult(found, Predictions(rows, files, patients, labels, called, shares))
 
 
 @pytest.fixture
@@ -167,8 +167,8 @@ def measurement(model, made_up):
 
 @pytest.fixture
 def measured(model, dataset_here, measurement):
-    folder = measurement_folder(model, dataset_here, "test")
-    save_measurement(folder, measurement)
+    folder = evaluation_folder(model, dataset_here, "test")
+    save_evaluation(folder, measurement)
     return folder
 
 
@@ -183,7 +183,7 @@ def started(monkeypatch):
 @pytest.fixture
 def no_cells(monkeypatch):
     """A page without the scans of the confusion matrix, whose heatmaps take most of its time."""
-    monkeypatch.setattr(confusion, "cells_and_scans", lambda *_, **__: None)
+    monkeypatch.setattr(confusion, "show_confusion", lambda *_, **__: None)
 
 
 def note_look(model, dataset_file, split="test", **more):
@@ -197,8 +197,8 @@ def note_look(model, dataset_file, split="test", **more):
 
 
 def change_report(folder, **values):
-    report = json.loads((folder / REPORT).read_text(encoding="utf-8"))
-    (folder / REPORT).write_text(json.dumps(report | values), encoding="utf-8")
+    report = json.loads((folder / REPORT_FILE).read_text(encoding="utf-8"))
+    (folder / REPORT_FILE).write_text(json.dumps(report | values), encoding="utf-8")
 
 
 class TestBefore:
@@ -258,7 +258,7 @@ class TestBefore:
         assert not app.exception
         arguments, folder, more = started[0]
         assert arguments == ["evaluate", "chance", str(dataset_here), "--split", "val"]
-        assert folder == measurement_folder(model, dataset_here, "val")
+        assert folder == evaluation_folder(model, dataset_here, "val")
         assert more["title"] == "Measuring chance on practice, validation"
 
     @pytest.mark.parametrize("is_renamed", [True, False])
@@ -271,7 +271,7 @@ class TestBefore:
         def meanwhile(folder):
             model.folder.rename(model.folder.with_name("renamed")) if is_renamed else shutil.rmtree(model.folder)
 
-        monkeypatch.setattr("xrai.evaluation.store.load_measurement", meanwhile)
+        monkeypatch.setattr("xrai.evaluation.store.load_evaluation", meanwhile)
         app.button[0].click().run()
         assert not app.exception
         assert "There is no model or run “chance” any more" in plainly(app.error[0].value)
@@ -317,7 +317,7 @@ class TestBefore:
         assert words in warned(app)
 
     def test_a_start_that_is_refused_is_one_sentence(self, model, dataset_here):
-        folder = measurement_folder(model, dataset_here, "test")
+        folder = evaluation_folder(model, dataset_here, "test")
         app = opened()
         folder.parent.write_text("in the way")
         app.button[0].click().run()
@@ -399,8 +399,8 @@ class TestBefore:
 
 class TestJob:
     def test_a_running_one_is_watched(self, model, dataset_here):
-        folder = measurement_folder(model, dataset_here, "test")
-        with jobs.running(folder, title="x") as job:
+        folder = evaluation_folder(model, dataset_here, "test")
+        with jobs.run_job(folder, title="x") as job:
             app = opened()
             assert buttons(app) == ["Stop"]
             assert "about ten seconds" in app.get("progress")[0].proto.text
@@ -413,7 +413,7 @@ class TestJob:
             assert not buttons(app), "there is nothing left to break off"
 
     def test_a_running_one_can_be_asked_to_stop(self, model, dataset_here):
-        with jobs.running(measurement_folder(model, dataset_here, "test"), title="x") as job:
+        with jobs.run_job(evaluation_folder(model, dataset_here, "test"), title="x") as job:
             app = opened()
             app.button[0].click().run()
             assert not app.exception
@@ -421,17 +421,17 @@ class TestJob:
             assert buttons(app) == ["Stopping…"]
 
     def test_one_that_starts_shows_nothing_of_the_one_before(self, model, dataset_here):
-        folder = measurement_folder(model, dataset_here, "test")
+        folder = evaluation_folder(model, dataset_here, "test")
         folder.mkdir(parents=True)
-        append_record(folder / jobs.HISTORY, {"kind": "progress", "done": 64, "total": 64})
-        write_json(folder / jobs.JOB, {"status": "starting", "time": time.time(), "title": "x"})
+        append_record(folder / jobs.HISTORY_FILE, {"kind": "progress", "done": 64, "total": 64})
+        write_json(folder / jobs.JOB_FILE, {"status": "starting", "time": time.time(), "title": "x"})
         assert "Starting" in opened().get("progress")[0].proto.text
 
     def test_a_failed_one_shows_its_sentence_and_can_be_started_again(self, model, dataset_here, started):
-        folder = measurement_folder(model, dataset_here, "test")
+        folder = evaluation_folder(model, dataset_here, "test")
         folder.mkdir(parents=True)
         write_json(
-            folder / jobs.JOB, {"status": "failed", "title": "x", "error": "The dataset is [damaged](http://x)."}
+            folder / jobs.JOB_FILE, {"status": "failed", "title": "x", "error": "The dataset is [damaged](http://x)."}
         )
         app = opened()
         assert r"The dataset is \[damaged\]" in app.error[0].value
@@ -439,9 +439,9 @@ class TestJob:
         assert started
 
     def test_a_stopped_one_says_so_and_not_that_it_was_interrupted(self, model, dataset_here, started):
-        folder = measurement_folder(model, dataset_here, "test")
+        folder = evaluation_folder(model, dataset_here, "test")
         folder.mkdir(parents=True)
-        write_json(folder / jobs.JOB, {"status": "stopped", "title": "x"})
+        write_json(folder / jobs.JOB_FILE, {"status": "stopped", "title": "x"})
         app = opened()
         assert is_on(app, "Measuring was stopped")
         assert "interrupted" not in texts(app)
@@ -449,9 +449,9 @@ class TestJob:
         assert started
 
     def test_an_interrupted_one_can_be_started_again(self, model, dataset_here, started):
-        folder = measurement_folder(model, dataset_here, "test")
+        folder = evaluation_folder(model, dataset_here, "test")
         folder.mkdir(parents=True)
-        write_json(folder / jobs.JOB, {"status": "running", "title": "x"})
+        write_json(folder / jobs.JOB_FILE, {"status": "running", "title": "x"})
         app = opened()
         assert "interrupted" in warned(app)
         app.button[0].click().run()
@@ -480,10 +480,10 @@ class TestResults:
         """scikit-learn's report, and so ours, says 0 where nothing was called."""
         shares = np.tile([0.9, 0.1], (40, 1))
         labels = np.zeros(40, np.int64)
-        found = measurement.report | report(shares, labels, measurement.predictions.patients, CLASSES, 0.5)
+        found = measurement.report | classification_report(shares, labels, measurement.predictions.patients, CLASSES, 0.5)
         predictions = replace(measurement.predictions, labels=labels, called=labels, probabilities=shares)
-        folder = measurement_folder(model, dataset_here, "test")
-        save_measurement(folder, replace(measurement, report=found, predictions=predictions))
+        folder = evaluation_folder(model, dataset_here, "test")
+        save_evaluation(folder, replace(measurement, report=found, predictions=predictions))
         app = opened()
         assert app.table[0].value.iloc[1, 1:5].tolist() == ["–"] * 4
         assert next(item.value for item in app.metric if item.label == "AUC") == "–"
@@ -524,13 +524,13 @@ class TestResults:
     def test_a_click_chooses_a_cell_and_a_second_one_on_it_counts_too(self, monkeypatch):
         state = {"m": selection(3), "c": 2}
         monkeypatch.setattr(confusion.st, "session_state", state)
-        confusion._click("m", "c", [2, 3])
+        confusion._store_clicked_cell("m", "c", [2, 3])
         assert state["c"] == 3
         state |= {"m": selection(), "c": 2}  # what the chart still had selected is unselected by the next click on it
-        confusion._click("m", "c", [2, 3])
+        confusion._store_clicked_cell("m", "c", [2, 3])
         assert state["c"] == 3
         state["m"] = selection(1)
-        confusion._click("m", "c", [2, 3])
+        confusion._store_clicked_cell("m", "c", [2, 3])
         assert state["c"] == 3, "an empty cell has no scans"
 
     def test_heatmaps_are_made_once_a_scan(self, measured, monkeypatch):
@@ -564,7 +564,7 @@ class TestResults:
         assert is_on(app, "can be opened once the model is measured")
         assert "Accuracy" in shown_figures(app)
 
-    @pytest.mark.parametrize("file", [REPORT, "predictions-*.csv"])
+    @pytest.mark.parametrize("file", [REPORT_FILE, "predictions-*.csv"])
     def test_a_damaged_measurement_is_one_sentence_and_can_be_made_again(self, measured, started, file):
         next(measured.glob(file)).write_bytes(b"{")
         app = opened()
@@ -575,7 +575,7 @@ class TestResults:
 
     def test_rows_that_the_dataset_does_not_have_are_one_sentence(self, measured, measurement):
         beyond = replace(measurement.predictions, rows=measurement.predictions.rows + 10**6)
-        save_measurement(measured, replace(measurement, predictions=beyond))
+        save_evaluation(measured, replace(measurement, predictions=beyond))
         app = opened()
         assert not app.exception
         assert "measure again" in app.error[0].value
@@ -598,7 +598,7 @@ class TestResults:
 
     def test_file_names_are_shown_as_they_are(self, measured, measurement):
         files = np.array(["![x](http://example.org/x.png) $a$ <b>.png"] * 40, object)
-        save_measurement(measured, replace(measurement, predictions=replace(measurement.predictions, files=files)))
+        save_evaluation(measured, replace(measurement, predictions=replace(measurement.predictions, files=files)))
         app = opened()
         assert any(r"\!\[x\]\(http\:" in item.value for item in app.caption)
         assert not any("![x](http" in item.value for item in (*app.caption, *app.markdown))
@@ -608,12 +608,12 @@ class TestResults:
         values = {"loss": 0.5, "accuracy": 0.8, "auc": 0.9}
         val = values | {"accuracy_interval": [0.7, 0.9], "auc_interval": [0.8, 0.95], "n": 30}
         epoch = {"kind": "epoch", "epoch": 1, "train": values, "val": val, "best": True}
-        append_record(model.folder / jobs.HISTORY, epoch)
+        append_record(model.folder / jobs.HISTORY_FILE, epoch)
         assert "How it learned" in texts(opened())
-        append_record(model.folder / jobs.HISTORY, {"kind": "epoch", "epoch": 2})
+        append_record(model.folder / jobs.HISTORY_FILE, {"kind": "epoch", "epoch": 2})
         assert "damaged" not in texts(opened())  # what is whole is drawn
-        (model.folder / jobs.HISTORY).unlink()
-        append_record(model.folder / jobs.HISTORY, {"kind": "epoch", "epoch": 2})
+        (model.folder / jobs.HISTORY_FILE).unlink()
+        append_record(model.folder / jobs.HISTORY_FILE, {"kind": "epoch", "epoch": 2})
         assert "damaged and cannot be drawn" in texts(opened())
 
     def test_a_saved_chart_says_what_it_is_of(self, measured):
@@ -644,18 +644,18 @@ class TestResults:
         slider(app, 0).set_value(31.0).run()
         button(app, USE).click().run()
         assert is_on(app, "Called Opacity from a probability of 31 % on.")
-        predictions = load_measurement(measured_ready).predictions
+        predictions = load_evaluation(measured_ready).predictions
         moved = replace(predictions, called=predict(predictions.probabilities, 0.31))
         box(app, "Cell").set_value(1).run()
         assert shown_files(app) == predictions.files[moved.cell(0, 1)].tolist()[:6]
 
     def test_the_scans_of_a_cell_are_told_among_the_teams_patients_like_the_threshold(self, ready, measured_ready):
-        decide(ready, prevalence=0.1)
-        card, said = ready.card(), load_measurement(measured_ready).predictions
+        update_operating_point(ready, prevalence=0.1)
+        card, said = ready.card(), load_evaluation(measured_ready).predictions
         app = opened()
         assert is_on(app, "Called Opacity from a probability of 50 % on.")
         box(app, "Cell").set_value(2).run()
-        worst = as_decided(load_measurement(measured_ready), card).predictions.cell(1, 0)[0]
+        worst = with_threshold(load_evaluation(measured_ready), card).predictions.cell(1, 0)[0]
         assert is_on(app, f"**Opacity** {100 * card.told(said.probabilities[worst, 1]):.1f} %, the truth")
         assert is_on(app, "Tables and reports hold probabilities as the model gave them")
         assert is_on(app, "Here they stand as the model gave them, before")
@@ -674,10 +674,10 @@ class TestExports:
     def test_predictions_are_the_kept_file_and_whether_they_are_firm(self, measured, measurement):
         (kept,) = measured.glob("predictions-*.csv")
         table = list(csv.reader(io.StringIO(kept.read_text())))
-        told = list(csv.reader(io.StringIO(exports.predictions_csv(load_measurement(measured)).decode())))
+        told = list(csv.reader(io.StringIO(exports.predictions_csv(load_evaluation(measured)).decode())))
         assert [row[:5] + row[6:] for row in told] == table
         assert [row[5] for row in told] == ["answer"] + ["firm"] * 40
-        doubting = as_decided(measurement, replace(Checkpoint(measured.parent.parent).card(), doubt=DOUBT))
+        doubting = with_threshold(measurement, replace(Checkpoint(measured.parent.parent).card(), doubt=DOUBT))
         told = list(csv.reader(io.StringIO(exports.predictions_csv(doubting).decode())))
         assert [row[5] == "firm" for row in told[1:]] == doubting.sure.tolist()
         assert 0 < doubting.sure.sum() < 40
@@ -685,13 +685,13 @@ class TestExports:
     def test_but_no_cell_is_a_formula(self, measured, measurement):
         files = measurement.predictions.files.copy()
         files[0] = "=HYPERLINK(1)"
-        save_measurement(measured, replace(measurement, predictions=replace(measurement.predictions, files=files)))
-        table = list(csv.reader(io.StringIO(exports.predictions_csv(load_measurement(measured)).decode())))
+        save_evaluation(measured, replace(measurement, predictions=replace(measurement.predictions, files=files)))
+        table = list(csv.reader(io.StringIO(exports.predictions_csv(load_evaluation(measured)).decode())))
         assert table[1][1] == "'=HYPERLINK(1)"
-        assert load_measurement(measured).predictions.files[0] == "=HYPERLINK(1)"
+        assert load_evaluation(measured).predictions.files[0] == "=HYPERLINK(1)"
 
     def test_the_report_as_a_table(self, measured, measurement):
-        facts = Facts(CLASSES, "=drawings", True, "f", {}, ())
+        facts = DatasetFacts(CLASSES, "=drawings", True, "f", {}, ())
         rows = list(csv.DictReader(io.StringIO(exports.report_csv(measurement, facts).decode("utf-8-sig"))))
         assert [row["class"] for row in rows] == ["all", *CLASSES]
         assert float(rows[0]["accuracy"]) == pytest.approx(measurement.report["accuracy"])
@@ -705,8 +705,8 @@ class TestExports:
         assert rows[0]["answered"] == rows[1]["wrong"] == ""
 
     def test_the_report_as_a_table_tells_what_firm_answers_are_worth(self, model, measurement):
-        facts = Facts(CLASSES, "p", True, "f", {}, ())
-        doubting = as_decided(measurement, replace(model.card(), doubt=DOUBT))
+        facts = DatasetFacts(CLASSES, "p", True, "f", {}, ())
+        doubting = with_threshold(measurement, replace(model.card(), doubt=DOUBT))
         rows = list(csv.DictReader(io.StringIO(exports.report_csv(doubting, facts).decode("utf-8-sig"))))
         answered = doubting.report["answered"]
         assert float(rows[0]["right"]) == pytest.approx(answered["right"])
@@ -715,7 +715,7 @@ class TestExports:
 
     def test_the_report_of_an_earlier_version_as_a_table(self, measurement):
         lacking = {name: value for name, value in measurement.report.items() if name not in LATER}
-        facts = Facts(CLASSES, "p", True, "f", {}, ())
+        facts = DatasetFacts(CLASSES, "p", True, "f", {}, ())
         found = exports.report_csv(replace(measurement, report=lacking), facts).decode("utf-8-sig")
         assert {row["expected_calibration_error_low"] for row in csv.DictReader(io.StringIO(found))} == {""}
 
@@ -727,14 +727,14 @@ class TestExports:
     def test_all_charts_on_one_page_that_says_on_whom(self, measured, measurement):
         from xrai.figures import confusion_figure
 
-        facts = Facts(CLASSES, "<script>", True, "f", {}, ())
+        facts = DatasetFacts(CLASSES, "<script>", True, "f", {}, ())
         figures = {"confusion": confusion_figure(measurement.report["confusion_matrix"], CLASSES)}
         html = exports.charts_html("m-practice-test", facts, measurement, figures).decode()
         assert html.startswith("<!doctype html>")
         assert "Patients: &lt;script&gt;." in html
         assert "40 scans of" in html
         assert "Answered firmly" not in html
-        doubting = as_decided(measurement, replace(Checkpoint(measured.parent.parent).card(), doubt=DOUBT))
+        doubting = with_threshold(measurement, replace(Checkpoint(measured.parent.parent).card(), doubt=DOUBT))
         assert "Answered firmly: " in exports.charts_html("m", facts, doubting, figures).decode()
 
 
@@ -772,12 +772,12 @@ class TestChoosing:
         assert card.doubt == before.doubt
         assert "From now on scans are called Opacity from" in app.success[0].value
         assert button(app, USE).disabled
-        said = load_measurement(measured_ready).predictions
+        said = load_evaluation(measured_ready).predictions
         accuracy = (predict(said.probabilities, card.threshold_value) == said.labels).mean()
         assert shown_figures(app)["Accuracy"] == f"{100 * accuracy:.1f} %" != figures["Accuracy"]
 
     def test_the_first_choice_can_be_taken_back_to(self, ready, measured_ready):
-        decide(ready, goal=Goal("misses", 0.1))
+        update_operating_point(ready, goal=ThresholdGoal("misses", 0.1))
         app = opened()
         assert (goal_of(app).value, slider(app, 0).value) == ("misses", 10.0)
         goal_of(app).set_value("likeliest").run()
@@ -826,7 +826,7 @@ class TestChoosing:
         assert ready.card() == before
 
     def test_limits_that_were_set_elsewhere_fit_the_controls(self, ready, dataset_here):
-        decide(ready, goal=Goal("misses", 0.4444), alpha=0.5)
+        update_operating_point(ready, goal=ThresholdGoal("misses", 0.4444), alpha=0.5)
         app, before = opened(), ready.card()
         assert (slider(app, 0).value, slider(app, -1).value) == (44.4, 50.0)
         assert button(app, USE).disabled
@@ -836,7 +836,7 @@ class TestChoosing:
 
     def test_a_tab_that_tries_nothing_shows_what_another_put_in_force(self, ready, measured_ready):
         app = opened()
-        decide(ready, goal=Goal("given", 0.31))
+        update_operating_point(ready, goal=ThresholdGoal("given", 0.31))
         app.run()
         assert not app.exception
         assert is_on(app, "called Opacity from a probability of 31.0 % on")
@@ -845,7 +845,7 @@ class TestChoosing:
     def test_of_two_who_choose_at_once_the_last_one_wins_and_is_told(self, ready, measured_ready):
         app = opened()
         goal_of(app).set_value("misses").run()
-        decide(ready, goal=Goal("given", 0.31))
+        update_operating_point(ready, goal=ThresholdGoal("given", 0.31))
         app.run()
         assert "somebody else put another choice in force" in warned(app)
         assert is_on(app, "called Opacity from a probability of 31.0 % on")
@@ -857,7 +857,7 @@ class TestChoosing:
     def test_a_click_counts_also_when_another_was_quicker(self, ready, measured_ready):
         app = opened()
         goal_of(app).set_value("misses").run()
-        decide(ready, alpha=0.3)
+        update_operating_point(ready, alpha=0.3)
         button(app, USE).click().run()
         card = ready.card()
         assert (card.threshold["goal"]["kind"], card.doubt.alpha) == ("misses", 0.3)
@@ -872,7 +872,7 @@ class TestChoosing:
         with open_dataset(dataset_here) as dataset:
             ready.write_card(replace(ready.card(), dataset=ready.card().dataset | {"fingerprint": dataset.fingerprint}))
         found = replace(made_up_ready, report=made_up_ready.report | {"split": "val"})
-        save_measurement(measurement_folder(ready, dataset_here, "val"), found)
+        save_evaluation(evaluation_folder(ready, dataset_here, "val"), found)
         app = opened()
         box(app, "Split").select("val").run()
         assert not is_on(app, "never on the test scans")
@@ -909,7 +909,7 @@ class TestChoosing:
 
     def test_threshold_and_zone_are_told_among_the_teams_patients_like_on_diagnose(self, ready, measured_ready):
         """One page once told them for the scans that the model was fitted on, the other for the team's patients."""
-        decide(ready, goal=Goal("misses", 0.1), prevalence=0.1)
+        update_operating_point(ready, goal=ThresholdGoal("misses", 0.1), prevalence=0.1)
         card = ready.card()
         value, (low, high) = card.told(card.threshold_value), map(card.told, card.doubt.zone(card.threshold_value))
         assert abs(value - card.threshold_value) > 0.05
@@ -926,7 +926,7 @@ class TestChoosing:
         assert layout["title"]["subtitle"]["text"].replace("<br>", " ").endswith("of whom 10 in 100 have opacity.")
 
     def test_the_curves_of_the_threshold_are_drawn_over_told_probabilities(self, ready, measured_ready, monkeypatch):
-        decide(ready, prevalence=0.1)
+        update_operating_point(ready, prevalence=0.1)
         card, drawn, draw = ready.card(), [], decision_effects.threshold_figure
 
         def watched(points, *args, **more):
@@ -934,14 +934,14 @@ class TestChoosing:
             return draw(points, *args, **more)
 
         monkeypatch.setattr(decision_effects, "threshold_figure", watched)
-        decision_effects.figures_in_force(ready, card, ["x"])
-        validation = decision_effects.validation_scans(ready, decision_effects.stamp_of(ready))
+        decision_effects.operating_point_figures(ready, card, ["x"])
+        validation = decision_effects.load_validation(ready, decision_effects.artifacts_key(ready))
         fitted = threshold_points(card.probabilities(validation.logits)[:, 1], validation.labels)
         assert drawn[0]["threshold"] == pytest.approx([card.told(share) for share in fitted["threshold"]])
         assert drawn[0]["sensitivity"] == fitted["sensitivity"]
 
     def test_a_probability_that_is_set_is_one_among_the_teams_patients(self, ready, measured_ready):
-        decide(ready, prevalence=0.1)
+        update_operating_point(ready, prevalence=0.1)
         app = opened()
         goal_of(app).set_value("given").run()
         slider(app, 0).set_value(31.0).run()
@@ -979,7 +979,7 @@ class TestChoosing:
         about = {}
         monkeypatch.setattr(exports, "report_json", lambda measured, more: about.update(more) or b"")
         monkeypatch.setattr(exports.st, "download_button", lambda label, make, *_, **__: make())
-        decide(ready, goal=Goal("misses", 0.1), prevalence=0.2)
+        update_operating_point(ready, goal=ThresholdGoal("misses", 0.1), prevalence=0.2)
         opened()
         assert {"confusion", "threshold", "reliability-1"} <= taken.keys()
         assert (about["chosen"]["goal"]["kind"], about["prevalence"]) == ("misses", 0.2)
@@ -988,7 +988,7 @@ class TestChoosing:
 @pytest.mark.usefixtures("no_cells")
 class TestTrust:
     def test_the_probabilities_are_compared_with_what_came_true_and_with_chance(self, ready, measured_ready):
-        app, report = opened(), load_measurement(measured_ready).report
+        app, report = opened(), load_evaluation(measured_ready).report
         assert shown_figures(app)["Off by, on average"] == f"{100 * report['expected_calibration_error']:.1f} %"
         assert is_on(app, f"chance alone would make {100 * report['expected_calibration_error_by_chance']:.1f} %")
         assert is_on(app, "On the whole it foretold Opacity for")
@@ -1015,11 +1015,11 @@ class TestTrust:
         labels = np.arange(n) % 2
         called = np.where(np.arange(n) % 10 < 7, labels, 1 - labels)
         shares = np.where(called[:, None] == [0, 1], p, 1 - p)
-        found = report(shares, labels, measurement.predictions.patients, CLASSES, 0.5)
+        found = classification_report(shares, labels, measurement.predictions.patients, CLASSES, 0.5)
         found |= {"expected_calibration_error_interval": [0.09, 0.3], "expected_calibration_error_by_chance": 0.01}
         predictions = replace(measurement.predictions, labels=labels, called=called, probabilities=shares)
         changed = replace(measurement, report=measurement.report | found, predictions=predictions)
-        save_measurement(measurement_folder(model, dataset_here, "test"), changed)
+        save_evaluation(evaluation_folder(model, dataset_here, "test"), changed)
         assert is_on(opened(), words)
 
     @pytest.mark.parametrize(("share", "interval", "is_told"), [
@@ -1040,7 +1040,7 @@ class TestTrust:
         (None, None, "success", "On these scans the promise is kept"),
     ])  # fmt: skip
     def test_whether_the_promise_held_is_said_plainly(self, ready, measured_ready, wrong, interval, kind, words):
-        report = load_measurement(measured_ready).report
+        report = load_evaluation(measured_ready).report
         per_class = [{"answered": 0.9, "answered_interval": [0.8, 1.0], "wrong": wrong, "wrong_interval": interval}]
         per_class += [per_class[0] | {"wrong": 0.0, "wrong_interval": [0.0, 0.1]}]
         change_report(measured_ready, answered=report["answered"] | {"per_class": per_class})
@@ -1049,7 +1049,7 @@ class TestTrust:
         assert report["doubt"]["alpha"] == pytest.approx(0.03)
 
     def test_more_than_half_left_to_a_radiologist_is_said(self, ready, measured_ready):
-        report = load_measurement(measured_ready).report
+        report = load_evaluation(measured_ready).report
         answered = report["answered"] | {"answered": 0.4}
         change_report(measured_ready, answered=answered)
         assert "more than half of these scans" in warned(opened())
@@ -1064,14 +1064,14 @@ class TestTrust:
         app = opened()
         assert not app.exception
         assert "Off by, on average" in shown_figures(app)
-        assert not is_on(app, trust_view.AGAIN)
+        assert not is_on(app, trust_view.MEASURE_AGAIN)
 
     def test_else_it_still_opens_and_asks_to_be_made_again(self, ready, measured_ready):
         drop_later(measured_ready)
         app = opened()
         assert not app.exception
         assert "calibrated anew since this was measured" in warned(app)
-        assert texts(app).count(trust_view.AGAIN) == 2
+        assert texts(app).count(trust_view.MEASURE_AGAIN) == 2
         assert "Accuracy" in shown_figures(app)
         assert len(effects(app).columns) == 2, "no effect on scans with other probabilities"
 
@@ -1102,7 +1102,7 @@ class TestCalibrating:
         assert buttons(app) == ["Measure"]
 
     def test_a_running_one_is_watched(self, own, dataset_here):
-        with jobs.running(calibration_folder(own.folder), title="x") as job:
+        with jobs.run_job(calibration_folder(own.folder), title="x") as job:
             app = opened()
             assert "Starting to calibrate" in app.get("progress")[0].proto.text
             job.emit({"kind": "ready", "what": "reading the validation scans", "done": 3, "total": 10})
@@ -1113,7 +1113,7 @@ class TestCalibrating:
     def test_a_failed_one_shows_its_sentence_and_can_be_started_again(self, own, dataset_here, started):
         folder = calibration_folder(own.folder)
         folder.mkdir(parents=True)
-        write_json(folder / jobs.JOB, {"status": "failed", "title": "x", "error": "The dataset is damaged."})
+        write_json(folder / jobs.JOB_FILE, {"status": "failed", "title": "x", "error": "The dataset is damaged."})
         app = opened()
         assert "The dataset is damaged" in app.error[0].value
         button(app, "Calibrate it with practice").click().run()
@@ -1121,10 +1121,10 @@ class TestCalibrating:
 
     def test_a_damaged_kit_is_one_sentence_and_can_be_made_anew(self, own, dataset_here, started):
         make_ready(own)
-        (own.folder / KIT).write_bytes(b"x")
+        (own.folder / ARTIFACTS_FILE).write_bytes(b"x")
         app = opened()
         assert not app.exception
-        assert KIT in plainly(app.error[0].value)
+        assert ARTIFACTS_FILE in plainly(app.error[0].value)
         button(app, "Calibrate it with practice").click().run()
         assert started
 
@@ -1155,10 +1155,10 @@ def effects(app: AppTest):
 
 
 def drop_later(folder):
-    report = json.loads((folder / REPORT).read_text(encoding="utf-8"))
+    report = json.loads((folder / REPORT_FILE).read_text(encoding="utf-8"))
     for name in LATER:
         report.pop(name)
-    (folder / REPORT).write_text(json.dumps(report), encoding="utf-8")
+    (folder / REPORT_FILE).write_text(json.dumps(report), encoding="utf-8")
 
 
 def shown_files(app: AppTest) -> list[str]:

@@ -26,38 +26,38 @@ from test_pages_evaluate import (  # the fixtures among them are used by name
 )
 
 from pages.lab.evaluate import exports
-from pages.shared.about_model import population
-from pages.shared.datasets import Facts
-from tests.languages import english_left, in_french, shown_texts
-from xrai.calibration import Goal, choose_threshold, fit_doubt, natural_frequency
+from pages.shared.about_model import population_text
+from pages.shared.datasets import DatasetFacts
+from tests.languages import find_untranslated, open_in_french, visible_texts
+from xrai.calibration import ThresholdGoal, choose_threshold, describe_natural_frequency, fit_abstention
 from xrai.core import jobs
 from xrai.core.errors import DatasetError
 from xrai.core.json_files import write_json
 from xrai.core.language import language, translate, use_language
 from xrai.data.dataset import open_dataset
-from xrai.evaluation.evaluate import _rows
-from xrai.evaluation.store import REPORT, measuring_title
+from xrai.evaluation.evaluate import _select_rows
+from xrai.evaluation.store import REPORT_FILE, measuring_title
 from xrai.figures import confusion_figure
-from xrai.models.operating_point import decide
+from xrai.models.operating_point import update_operating_point
 
 GIVEN = ("chance", "practice", "children of one hospital", "A note on the model.")
 """What people wrote or named: it stays as it is."""
 
 
 def opened(**state) -> AppTest:
-    app = in_french(state).run()
+    app = open_in_french(state).run()
     app.switch_page(EVALUATE).run()
     assert not app.exception
     return app
 
 
 def said(app: AppTest) -> str:
-    return re.sub(r"\\(.)", r"\1", "\n".join(shown_texts(app)))
+    return re.sub(r"\\(.)", r"\1", "\n".join(visible_texts(app)))
 
 
 def left(app: AppTest, *names: str) -> list[str]:
     given = (*GIVEN, *names)
-    return english_left([text for text in shown_texts(app) if text not in given], given)
+    return find_untranslated([text for text in visible_texts(app) if text not in given], given)
 
 
 def keyed(kind, part: str):
@@ -89,9 +89,9 @@ class TestNoEnglish:
         assert re.search(r"Entre \d+,\d\u202f% et \d+,\d\u202f%, la réponse est", said(app))
 
     @pytest.mark.usefixtures("no_cells")
-    @pytest.mark.parametrize("goal", [Goal("misses", 0.125), Goal("alarms", 0.2), Goal("given", 0.31)])
+    @pytest.mark.parametrize("goal", [ThresholdGoal("misses", 0.125), ThresholdGoal("alarms", 0.2), ThresholdGoal("given", 0.31)])
     def test_every_goal_that_is_in_force(self, ready, measured_ready, goal):  # noqa: F811
-        decide(ready, goal=goal, alpha=0.05, prevalence=0.055)
+        update_operating_point(ready, goal=goal, alpha=0.05, prevalence=0.055)
         app = opened()
         assert not left(app)
         assert "5,5" in said(app)
@@ -116,8 +116,8 @@ class TestNoEnglish:
         assert "la classe la plus probable est retenue" in said(app)
 
     def test_what_is_damaged_or_was_interrupted(self, ready, measured_ready):  # noqa: F811
-        (measured_ready / REPORT).write_text("{}", encoding="utf-8")
-        write_json(measured_ready / jobs.JOB, {"status": "stopped"})
+        (measured_ready / REPORT_FILE).write_text("{}", encoding="utf-8")
+        write_json(measured_ready / jobs.JOB_FILE, {"status": "stopped"})
         app = opened()
         assert not left(app, "practice-test", measured_ready.name)
         assert "est endommagée\u00a0: mesurez à nouveau" in said(app)
@@ -161,13 +161,13 @@ class TestExports:
         monkeypatch.setattr(
             exports.st, "download_button", lambda label, make, name, *_, **__: made.update({name: make})
         )
-        facts = Facts(CLASSES, "computer drawings", True, "f", {}, ())
+        facts = DatasetFacts(CLASSES, "computer drawings", True, "f", {}, ())
         card = SimpleNamespace(
             notes=(), threshold=None, threshold_value=None, prevalence=None, calibration=None, dataset={}
         )
         with use_language("fr"):
             figures = {"confusion": confusion_figure(made_up.report["confusion_matrix"], CLASSES)}
-            exports.exports("m", card, facts, made_up, figures)
+            exports.show_exports("m", card, facts, made_up, figures)
         assert language() == "en"
         page = made["m-charts.html"]().decode()
         assert "Logiciel de recherche, pas un dispositif médical." in page
@@ -182,13 +182,13 @@ def test_what_the_engine_says_is_told_whole():
     p = np.clip(0.3 + 0.4 * labels + rng.normal(0, 0.2, 40), 0, 1)
     sentences = [
         choose_threshold(p, labels, range(40), goal, n_rounds=50).sentence(classes)
-        for goal in (Goal("misses", 0.01), Goal("alarms", 0.125), Goal("given", 0.31))
+        for goal in (ThresholdGoal("misses", 0.01), ThresholdGoal("alarms", 0.125), ThresholdGoal("given", 0.31))
     ]
-    sentences.append(fit_doubt(np.stack([1 - p, p], axis=1), labels, 0.01, range(40)).sentence(classes))
-    sentences += [natural_frequency(share, "VIRAL_PNEUMONIA", "children") for share in (0, 0.01, 0.62, 1)]
+    sentences.append(fit_abstention(np.stack([1 - p, p], axis=1), labels, 0.01, range(40)).sentence(classes))
+    sentences += [describe_natural_frequency(share, "VIRAL_PNEUMONIA", "children") for share in (0, 0.01, 0.62, 1)]
     with use_language("fr"):
         french = [translate(sentence) for sentence in sentences]
-    assert not english_left(french)
+    assert not find_untranslated(french)
     assert "manquer au plus 1\u202f% des clichés de la classe COVID" in french[0]
     assert "sont trop peu nombreux" in french[0] and "sont trop peu nombreux" in french[3]
     assert french[6] == "Sur 100 enfants ayant un tel cliché, on en compte environ 62 avec une pneumonie virale"
@@ -198,7 +198,7 @@ def test_what_the_engine_says_is_told_whole():
 def test_splits_have_french_names_in_what_the_engine_says(practice, split, word):
     said = [measuring_title("m", Path("d.hdf5"), split)]
     with open_dataset(practice) as dataset, pytest.raises(DatasetError) as caught:
-        _rows(dataset, split, ["nobody.png"])
+        _select_rows(dataset, split, ["nobody.png"])
     with use_language("fr"):
         title, error = (translate(sentence) for sentence in [*said, caught.value.message])
     assert title == f"Évaluation de m sur d, {word}"
@@ -208,5 +208,5 @@ def test_splits_have_french_names_in_what_the_engine_says(practice, split, word)
 def test_whom_a_dataset_shows_is_told_as_somebody_typed_it():
     with use_language("fr"):
         for typed in ("children; 40 % of them", "at most 18 years old", "head of ward, half of them, all adults"):
-            assert population(SimpleNamespace(dataset={"population": typed})) == typed
-        assert population(SimpleNamespace(dataset={})).startswith("patients que personne")
+            assert population_text(SimpleNamespace(dataset={"population": typed})) == typed
+        assert population_text(SimpleNamespace(dataset={})).startswith("patients que personne")

@@ -8,15 +8,15 @@ from streamlit.delta_generator import DeltaGenerator
 from streamlit.testing.v1 import AppTest
 
 from xrai.core.language import use_language
-from xrai.core.paths import PROJECT, data_dir
+from xrai.core.paths import PROJECT_DIR, data_dir
 from xrai.data.dataset import open_dataset
-from xrai.manual.convolution import preset
+from xrai.manual.convolution import get_preset
 
 MANUAL = "pages/learn/manual/page.py"
 
 
 def opened(chapter="convolution", language=None):
-    app = AppTest.from_file(str(PROJECT / "streamlit_app.py"), default_timeout=60)
+    app = AppTest.from_file(str(PROJECT_DIR / "streamlit_app.py"), default_timeout=60)
     if language:
         app.session_state["language"] = language
     app.run()
@@ -68,7 +68,7 @@ class TestFilter:
         app = opened()
         before = captions(app)[1]
         app.pills(key="manual_filter_preset").set_value("edges").run()
-        np.testing.assert_array_equal(cells(app), preset("edges"))
+        np.testing.assert_array_equal(cells(app), get_preset("edges"))
         assert captions(app)[1] != before
         assert "All edges" in captions(app)[1]
         assert "add up to 0" in texts(app)
@@ -91,7 +91,7 @@ class TestFilter:
     def test_a_larger_filter_keeps_the_name_or_the_numbers(self):
         app = opened()
         app.segmented_control(key="manual_filter_size").set_value(5).run()
-        np.testing.assert_array_equal(cells(app, 5), preset("sobel_x", 5))
+        np.testing.assert_array_equal(cells(app, 5), get_preset("sobel_x", 5))
         app.number_input(key="manual_cell_5_2_2").set_value(7.0).run()
         app.segmented_control(key="manual_filter_size").set_value(3).run()
         assert cells(app)[1, 1] == 7

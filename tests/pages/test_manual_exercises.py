@@ -3,9 +3,9 @@
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from tests.languages import english_left, in_french, shown_texts
+from tests.languages import find_untranslated, open_in_french, visible_texts
 from xrai.core.language import use_language
-from xrai.core.paths import PROJECT
+from xrai.core.paths import PROJECT_DIR
 
 MANUAL = "pages/learn/manual/page.py"
 
@@ -20,7 +20,7 @@ def chapter(app: AppTest) -> AppTest:
 
 @pytest.fixture
 def app(home):
-    return chapter(AppTest.from_file(str(PROJECT / "streamlit_app.py"), default_timeout=60))
+    return chapter(AppTest.from_file(str(PROJECT_DIR / "streamlit_app.py"), default_timeout=60))
 
 
 def solved(app: AppTest) -> int:
@@ -71,9 +71,9 @@ def test_what_was_solved_once_counts_after_another_try(app):
 
 
 def test_in_french_no_english_is_left(home):
-    app = chapter(in_french())
-    assert english_left(shown_texts(app)) == []
+    app = chapter(open_in_french())
+    assert find_untranslated(visible_texts(app)) == []
     with use_language("fr"):  # the test runner formats options outside the page
         app.slider(key="manual_try_threshold").set_value(33).run()
-    assert english_left(shown_texts(app)) == []
+    assert find_untranslated(visible_texts(app)) == []
     assert any("Résolu" in item.value for item in app.success)

@@ -9,11 +9,11 @@ import torch
 from streamlit.testing.v1 import AppTest
 
 from pages.learn.manual.chapters import layers as chapter
-from pages.learn.manual.chapters.formulas import bracketed, tex
-from tests.languages import english_left, shown_texts
+from pages.learn.manual.chapters.formulas import tex, tex_in_brackets
+from tests.languages import find_untranslated, visible_texts
 from xrai.core.errors import CheckpointError
 from xrai.core.language import use_language
-from xrai.core.paths import PROJECT, checkpoints_dir
+from xrai.core.paths import PROJECT_DIR, checkpoints_dir
 from xrai.figures.layers import filter_figure, shares_figure
 from xrai.manual import dense_layer as dense
 from xrai.models.checkpoint import Card, Checkpoint
@@ -23,7 +23,7 @@ from xrai.scans.preprocessing import Preprocessing
 
 
 def opened(name, language="en"):
-    app = AppTest.from_file(str(PROJECT / "streamlit_app.py"), default_timeout=60)
+    app = AppTest.from_file(str(PROJECT_DIR / "streamlit_app.py"), default_timeout=60)
     app.session_state["language"] = language
     app.session_state["manual_chapter"] = name
     app.run()
@@ -80,7 +80,7 @@ class TestLayers:
         app = opened("layers")
         app.button_group(key="manual_activation").set_value(name).run()
         assert not app.exception
-        assert chapter.USED[name] in texts(app)
+        assert chapter.ACTIVATION_NOTES[name] in texts(app)
         assert chart(app, 0)["layout"]["title"]["text"] == dense.ACTIVATIONS[name].name
 
     def test_relu_leaves_nothing_below_zero(self, home):
@@ -109,7 +109,7 @@ class TestLayers:
 
     def test_one_step_moves_the_weights_as_it_was_written_out(self, home):
         app = opened("layers")
-        first, second = dense.train(*dense.examples(), 0.3, 1)
+        first, second = dense.train_layer(*dense.make_examples(), 0.3, 1)
         assert f"{second.weights[0]:.3f}" in texts(app)
         assert f"loss **{first.loss:.3f}**" in texts(app)
         app.button(key="manual_one_step").click().run()
@@ -179,9 +179,9 @@ class TestFigures:
         assert french["data"][0]["text"][0] == ["−0,08", "0,50"]
 
     def test_a_formula_has_no_minus_zero(self):
-        assert (tex(-0.001), bracketed(-0.001), bracketed(-0.5)) == ("0.00", "0.00", "(-0.50)")
+        assert (tex(-0.001), tex_in_brackets(-0.001), tex_in_brackets(-0.5)) == ("0.00", "0.00", "(-0.50)")
         with use_language("fr"):
-            assert bracketed(-0.5, 1) == "(-0{,}5)"
+            assert tex_in_brackets(-0.5, 1) == "(-0{,}5)"
 
 
 class TestOwnModel:
@@ -282,7 +282,7 @@ class TestOwnModel:
         def fail(*_):
             raise CheckpointError("The model is gone.")
 
-        monkeypatch.setattr(own_model, "filters_of", fail)
+        monkeypatch.setattr(own_model, "load_first_filters", fail)
         write_model()
         app = opened("model")
         assert len(app.error) == 1
@@ -292,8 +292,8 @@ class TestOwnModel:
     def test_only_what_is_looked_at_is_kept(self, home, monkeypatch):
         from xrai.explain import feature_maps
 
-        asked, real = [], feature_maps.feature_maps
-        monkeypatch.setattr(feature_maps, "feature_maps", lambda *given: asked.append(given[3]) or real(*given))
+        asked, real = [], feature_maps.compute_feature_maps
+        monkeypatch.setattr(feature_maps, "compute_feature_maps", lambda *given: asked.append(given[3]) or real(*given))
         write_model()
         app = opened("model")
         app.selectbox(key=key(app, "manual_stage")).set_value(3).run()
@@ -323,4 +323,4 @@ class TestOwnModel:
         app = opened("model", "fr")
         assert "Fused" not in texts(app)
         assert ("CAM fusionnée" if network == "resnet18" else "HiResCAM") in texts(app)
-        assert not english_left(shown_texts(app), ["tiny"])
+        assert not find_untranslated(visible_texts(app), ["tiny"])

@@ -7,17 +7,17 @@ import numpy as np
 import pytest
 
 from pages.learn.manual.chapters import own_run
-from pages.shared.language import CHOICE
+from pages.shared.language import CHOICE_KEY
 from tests.apps import texts
-from tests.languages import english_left, shown_texts
+from tests.languages import find_untranslated, visible_texts
 from xrai.core import jobs
 from xrai.core.json_files import write_json
 from xrai.data.dataset import open_dataset
-from xrai.models.artifacts import Kit, Validation, save_kit
+from xrai.models.artifacts import Artifacts, ValidationOutputs, save_artifacts
 from xrai.models.checkpoint import CONFIG, WEIGHTS, Card, open_checkpoint
 from xrai.networks.config import TrainConfig
 from xrai.scans.preprocessing import Preprocessing
-from xrai.training.diagnostics import textbook_run
+from xrai.training.diagnostics import make_textbook_run
 
 TINY = TrainConfig(network="convnet", blocks=2, filters=2, dense_units=2, image_size=32, epochs=30, augment=0.0)
 COUNTS = {"NORMAL": {"train": 100, "val": 40, "test": 0}, "PNEUMONIA": {"train": 300, "val": 120, "test": 0}}
@@ -58,8 +58,8 @@ def write_model(name, records=(), *, classes=("NORMAL", "PNEUMONIA"), called=Non
     if called is not None:
         n = len(called)
         logits = 8 * np.eye(len(classes), dtype=np.float32)[np.array(called)]
-        kept = Validation(logits, np.zeros((0, *logits.shape), np.float32), np.array(truth), np.arange(n))
-        save_kit(checkpoint, Kit(validation=kept), checkpoint.weights_sha256())
+        kept = ValidationOutputs(logits, np.zeros((0, *logits.shape), np.float32), np.array(truth), np.arange(n))
+        save_artifacts(checkpoint, Artifacts(validation=kept), checkpoint.weights_sha256())
     return checkpoint
 
 
@@ -74,7 +74,7 @@ def test_without_a_run_it_leads_to_what_comes_first(home, practice):
 
 
 def test_a_run_is_read_and_pointed_at_with_the_gravest_first(home):
-    write_run("mine", textbook_run("overfits"))
+    write_run("mine", make_textbook_run("overfits"))
     app = opened()
     said = texts(app)
     assert "From about epoch" in said
@@ -85,15 +85,15 @@ def test_a_run_is_read_and_pointed_at_with_the_gravest_first(home):
 
 def test_steps_within_epochs_do_not_hide_the_lines(home):
     step = {"kind": "step", "progress": 0.5, "epoch": 1, "loss": 9.0, "accuracy": 0.1}
-    records = textbook_run("well")
+    records = make_textbook_run("well")
     write_run("mine", [records[0], step, *records[1:]])
     live = next(trace for trace in charts(opened())["Loss"]["data"] if trace["name"] == "Training, live")
     assert not len(live.get("x", []))
 
 
 def test_the_reader_chooses_among_runs(home):
-    write_run("heart", textbook_run("overfits"))
-    write_run("good", textbook_run("well"))
+    write_run("heart", make_textbook_run("overfits"))
+    write_run("good", make_textbook_run("well"))
     app = opened(manual_textbook="rate-too-high")
     app.selectbox(key="manual_run").set_value("good").run()
     assert "it learns what holds for new scans too" in texts(app)
@@ -103,14 +103,14 @@ def test_the_reader_chooses_among_runs(home):
 
 
 def test_a_run_that_is_gone_is_forgotten(home):
-    write_run("good", textbook_run("well"))
+    write_run("good", make_textbook_run("well"))
     assert opened(manual_run="deleted").selectbox(key="manual_run").value == "good"
 
 
 def test_what_follows_is_set_on_train(home, practice):
     (home / "data").mkdir(exist_ok=True)
     (home / "data" / "practice.hdf5").write_bytes(practice.read_bytes())
-    write_run("mine", textbook_run("overfits"))
+    write_run("mine", make_textbook_run("overfits"))
     app = opened()
     app.button(key="manual_overfitting_mine").click().run()
     assert not app.exception
@@ -123,8 +123,8 @@ def test_what_follows_is_set_on_train(home, practice):
 
 
 def test_a_run_that_goes_on_is_read_as_it_grows(home, monkeypatch):
-    write_run("now", textbook_run("well")[:8])
-    write_json(open_checkpoint("now").folder / jobs.JOB, {"status": "running", "title": "now"})
+    write_run("now", make_textbook_run("well")[:8])
+    write_json(open_checkpoint("now").folder / jobs.JOB_FILE, {"status": "running", "title": "now"})
     monkeypatch.setattr(jobs.Job, "status", property(lambda job: "running"))
     app = opened()
     assert "what is said here may still change" in texts(app)
@@ -133,12 +133,12 @@ def test_a_run_that_goes_on_is_read_as_it_grows(home, monkeypatch):
 
 @pytest.mark.parametrize(("n", "said"), [(1, "nothing to read"), (2, "single point"), (3, "too few to tell")])
 def test_a_run_of_few_epochs_is_too_early_to_read(home, n, said):
-    write_run("new", textbook_run("well")[:n])
+    write_run("new", make_textbook_run("well")[:n])
     assert said in texts(opened())
 
 
 def test_damaged_settings_and_a_model_without_a_history_are_no_error(home):
-    (write_run("odd", textbook_run("overfits")).folder / CONFIG).write_text("{", encoding="utf-8")
+    (write_run("odd", make_textbook_run("overfits")).folder / CONFIG).write_text("{", encoding="utf-8")
     write_model("bare", called=[0, 1, 1], truth=[0, 1, 0])
     app = opened(manual_run="odd")
     assert "From about epoch" in texts(app)
@@ -190,14 +190,14 @@ def test_answers_that_were_kept_later_are_seen(home):
     checkpoint = write_model("m")
     app = opened()
     assert "was not kept" in texts(app)
-    kept = Validation(np.eye(2, dtype=np.float32), np.zeros((0, 2, 2), np.float32), np.arange(2), np.arange(2))
-    save_kit(checkpoint, Kit(validation=kept), checkpoint.weights_sha256())
+    kept = ValidationOutputs(np.eye(2, dtype=np.float32), np.zeros((0, 2, 2), np.float32), np.arange(2), np.arange(2))
+    save_artifacts(checkpoint, Artifacts(validation=kept), checkpoint.weights_sha256())
     app.run()
     assert "Counted: 0 of 1" in texts(app)
 
 
 def test_a_damaged_epoch_does_not_keep_the_others_from_being_drawn(home):
-    records = textbook_run("overfits")
+    records = make_textbook_run("overfits")
     del records[3]["val"]["auc_interval"]
     records[4]["val"] = None
     write_run("mine", [*records[:5], {"kind": "step", "epoch": 5}, *records[5:]])
@@ -209,7 +209,7 @@ def test_a_damaged_epoch_does_not_keep_the_others_from_being_drawn(home):
 def test_the_counts_of_a_run_that_goes_on_are_read_once(home, practice, monkeypatch):
     (home / "data").mkdir(exist_ok=True)
     (home / "data" / "practice.hdf5").write_bytes(practice.read_bytes())
-    write_run("mine", textbook_run("well"))
+    write_run("mine", make_textbook_run("well"))
     read = []
     monkeypatch.setattr(own_run, "open_dataset", lambda path: read.append(path) or open_dataset(path))
     app = opened()
@@ -230,14 +230,14 @@ def test_a_model_that_calls_everything_the_same_is_told_so(home):
 
 
 def test_where_no_answers_are_kept_it_leads_to_evaluate(home):
-    write_model("m", textbook_run("well"))
+    write_model("m", make_textbook_run("well"))
     app = opened()
     assert "was not kept" in texts(app)
     assert app.button(key="manual_evaluate_m")
 
 
 def test_class_shares_are_compared_with_accuracy(home):
-    write_model("m", textbook_run("well"))
+    write_model("m", make_textbook_run("well"))
     app = opened()
     assert "Always calling “Pneumonia” would be right in 75 %" in texts(app)
     assert "Always calling “Pneumonia”: 75 %" in [
@@ -255,10 +255,10 @@ def test_textbook_runs_are_labelled_as_made_up_and_read_by_the_same_rules(home):
 
 
 def test_in_french_nothing_is_left_in_english(home):
-    write_model("m", textbook_run("overfits"), called=[0] * 4 + [1] * 2, truth=[0] * 3 + [1] * 3)
-    app = opened(**{CHOICE: "fr"})
+    write_model("m", make_textbook_run("overfits"), called=[0] * 4 + [1] * 2, truth=[0] * 3 + [1] * 3)
+    app = opened(**{CHOICE_KEY: "fr"})
     said = texts(app)
-    assert english_left(shown_texts(app)) == []
+    assert find_untranslated(visible_texts(app)) == []
     assert "À partir de l'époque" in said
     assert "Sur 100 clichés « Pneumonie »" in said.replace("\u202f", " ")
     assert any("Surapprentissage" in words for words in pointed_at(charts(app)["Perte"]))

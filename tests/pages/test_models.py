@@ -12,8 +12,8 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from xrai import models
-from xrai.core.json_files import HISTORY, JOB, append_record, write_json
-from xrai.core.paths import PROJECT, checkpoints_dir
+from xrai.core.json_files import HISTORY_FILE, JOB_FILE, append_record, write_json
+from xrai.core.paths import PROJECT_DIR, checkpoints_dir
 from xrai.models.checkpoint import CARD, CONFIG, WEIGHTS, Card, open_checkpoint
 from xrai.networks.config import TrainConfig
 from xrai.scans.preprocessing import Preprocessing
@@ -23,7 +23,7 @@ TINY = TrainConfig(network="convnet", blocks=2, filters=2, dense_units=2, image_
 
 
 def opened(chosen=()):
-    app = AppTest.from_file(str(PROJECT / "streamlit_app.py"), default_timeout=60).run()
+    app = AppTest.from_file(str(PROJECT_DIR / "streamlit_app.py"), default_timeout=60).run()
     app.switch_page(MODELS).run()
     assert not app.exception
     if chosen:
@@ -74,13 +74,13 @@ def write_run(name, config=TINY, *, status="done", dataset="data/practice.hdf5",
     folder = checkpoints_dir() / name
     folder.mkdir(parents=True)
     write_json(folder / CONFIG, {"dataset": dataset, "train": config.to_dict()})
-    write_json(folder / JOB, {"status": status, "title": name, "error": error, "time": time.time()})
+    write_json(folder / JOB_FILE, {"status": status, "title": name, "error": error, "time": time.time()})
     plan = {"epochs": 2, "batches": 3, "parameters": 10, "device": "cpu", "precision": "32", "train": 9, "val": 4}
-    append_record(folder / HISTORY, {"kind": "start", "time": 1.8e9, **plan})
+    append_record(folder / HISTORY_FILE, {"kind": "start", "time": 1.8e9, **plan})
     train, val = {"loss": 0.6, "accuracy": 0.7, "auc": 0.8}, validation or measures()
     for epoch in (1, 2):
         record = {"kind": "epoch", "epoch": epoch, "time": 1.8e9, "train": train, "val": val, "best": epoch == 1}
-        append_record(folder / HISTORY, record | {"learning_rate": 0.1, "seconds": 50.0})
+        append_record(folder / HISTORY_FILE, record | {"learning_rate": 0.1, "seconds": 50.0})
     return open_checkpoint(name) if name.isascii() else None
 
 
@@ -230,7 +230,7 @@ class TestTable:
         assert table(opened())["Name"].tolist() == ["a\\udcff"]
 
     def test_a_history_that_is_rubbish_breaks_nothing(self, three):
-        (checkpoints_dir() / "slow" / HISTORY).write_text('{"kind": "epoch", "val": 3}\n[]\n{"kind": 1}\n')
+        (checkpoints_dir() / "slow" / HISTORY_FILE).write_text('{"kind": "epoch", "val": 3}\n[]\n{"kind": 1}\n')
         app = opened(["slow", "fast"])
         assert "No curves are known of slow" in texts(app)
 
@@ -252,7 +252,7 @@ class TestOne:
         labelled(app.text_area, "Note").input("for the *night* shift")
         labelled(app.button, "Save the note").click().run()
         assert not app.exception
-        assert models.note_of(open_checkpoint("slow")) == "for the *night* shift"
+        assert models.read_note(open_checkpoint("slow")) == "for the *night* shift"
         assert table(app)["Note"].tolist()[0] == "for the *night* shift"
         assert labelled(app.text_area, "Note").value == "for the *night* shift"
         assert len(app.success) == 1

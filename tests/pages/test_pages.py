@@ -16,23 +16,23 @@ from starlette.datastructures import Headers
 from starlette.formparsers import MultiPartParser
 from streamlit.testing.v1 import AppTest
 
-from pages.shared.settings import label_of
+from pages.shared.settings import setting_label
 from xrai.core import jobs
 from xrai.core.json_files import append_record, write_json
-from xrai.core.paths import PROJECT, checkpoints_dir, data_dir, inbox_dir
+from xrai.core.paths import PROJECT_DIR, checkpoints_dir, data_dir, inbox_dir
 from xrai.data.jobs import build_folder, download_folder
 from xrai.models.checkpoint import Card, Checkpoint
 from xrai.networks import summary as blueprint
 from xrai.networks.config import TrainConfig
 from xrai.scans.phantoms import draw_thorax
 from xrai.scans.preprocessing import Preprocessing
-from xrai.training.sweep import create, open_sweep
+from xrai.training.sweep import create_sweep, open_sweep
 
 DIAGNOSE, DATASET, TRAIN = "pages/clinic/diagnose/page.py", "pages/lab/dataset/page.py", "pages/lab/train/page.py"
 
 
 def opened(page: str | None = None) -> AppTest:
-    app = AppTest.from_file(str(PROJECT / "streamlit_app.py"), default_timeout=60).run()
+    app = AppTest.from_file(str(PROJECT_DIR / "streamlit_app.py"), default_timeout=60).run()
     if page:
         app.switch_page(page).run()
     assert not app.exception
@@ -278,7 +278,7 @@ class TestDataset:
     def test_a_failed_download_shows_its_sentence(self, home):
         folder = download_folder("kaggle:a/b")
         folder.mkdir(parents=True)
-        write_json(folder / jobs.JOB, {"status": "failed", "title": "Download", "error": "Kaggle cannot be reached."})
+        write_json(folder / jobs.JOB_FILE, {"status": "failed", "title": "Download", "error": "Kaggle cannot be reached."})
         app = opened(DATASET)
         assert "Kaggle cannot be reached." in app.error[0].value
         button(app, "Put aside").click().run()
@@ -288,7 +288,7 @@ class TestDataset:
         folder = build_folder(data_dir() / "x.hdf5")
         folder.mkdir(parents=True)
         noted = {"status": "running", "title": "x", "details": {"arguments": ["build", "phantoms", "x.hdf5"]}}
-        write_json(folder / jobs.JOB, noted)
+        write_json(folder / jobs.JOB_FILE, noted)
         app = opened(DATASET)
         assert "interrupted" in app.warning[0].value
         button(app, "Start it again").click().run()
@@ -370,7 +370,7 @@ class TestTrain:
         app = opened(TRAIN)
         controls = [*app.number_input, *app.selectbox, *app.checkbox]
         labels = {item.label for item in controls}
-        assert labels >= {label_of(item.name) for item in fields(TrainConfig)}
+        assert labels >= {setting_label(item.name) for item in fields(TrainConfig)}
         assert all(item.help for item in controls if item.label not in ("Dataset", "Run"))
 
     def test_a_run_from_a_model_takes_over_its_network(self, dataset_here, model, started):
@@ -454,7 +454,7 @@ class TestTrain:
     def test_a_run_that_will_not_fit_is_said_before_and_can_be_started_all_the_same(
         self, dataset_here, started, monkeypatch
     ):
-        monkeypatch.setattr(blueprint, "machine_memory", lambda: blueprint.Memory(2**20, 2**20, "cpu"))
+        monkeypatch.setattr(blueprint, "read_machine_memory", lambda: blueprint.MachineMemory(2**20, 2**20, "cpu"))
         app = opened(TRAIN)
         button(app, "Start training").click().run()
         assert not started
@@ -479,13 +479,13 @@ class TestTrain:
         assert not [item for item in app.button if item.label == "Start the sweep"]
 
     def test_a_sweep_shows_what_came_out_and_goes_on(self, dataset_here, started):
-        sweep = create("s", dataset_here, {"epochs": 2}, {"dropout": [0.0, 0.2]})
+        sweep = create_sweep("s", dataset_here, {"epochs": 2}, {"dropout": [0.0, 0.2]})
         found = {"epoch": 1, "accuracy": 0.9, "accuracy_interval": [0.8, 1.0], "auc": 0.95, "auc_interval": None}
         told = {"kind": "run", "number": 1, "runs": 2, "name": "s-1", "settings": {"dropout": 0.0}, "error": ""}
         append_record(sweep.folder / "history.jsonl", told | {"status": "done", "val": found})
         failed = told | {"name": "s-2", "status": "failed", "val": None, "error": "No memory is left."}
         append_record(sweep.folder / "history.jsonl", failed)
-        write_json(sweep.folder / jobs.JOB, {"status": "stopped", "title": "s", "time": time.time()})
+        write_json(sweep.folder / jobs.JOB_FILE, {"status": "stopped", "title": "s", "time": time.time()})
         app = opened(TRAIN)
         app.get("button_group")[0].set_value("Watch a run").run()
         assert not app.exception
@@ -625,7 +625,7 @@ def vary(app: AppTest, **values: str) -> None:
     """Ask for a sweep over some settings."""
     next(item for item in app.multiselect if item.label == "Settings to vary").set_value(list(values)).run()
     for name, written in values.items():
-        label = f"Values of “{label_of(name).lower()}”"
+        label = f"Values of “{setting_label(name).lower()}”"
         next(item for item in app.text_input if item.label == label).input(written)
     app.run()
 
@@ -636,7 +636,7 @@ def write_run(name: str, status: str, *, error: str = "", epochs: int = 3, head_
     folder.mkdir(parents=True)
     config = TrainConfig(network="convnet", image_size=64, epochs=epochs)
     write_json(folder / "config.json", {"dataset": "data/practice.hdf5", "train": config.to_dict()})
-    write_json(folder / jobs.JOB, {"status": status, "title": name, "error": error, "time": time.time()})
+    write_json(folder / jobs.JOB_FILE, {"status": status, "title": name, "error": error, "time": time.time()})
     plan = {
         "epochs": epochs,
         "head_epochs": head_epochs,
@@ -659,12 +659,12 @@ def write_run(name: str, status: str, *, error: str = "", epochs: int = 3, head_
 
 
 def test_every_page_has_a_flat_file_for_deep_links_on_a_fresh_server():
-    front = (PROJECT / "streamlit_app.py").read_text(encoding="utf-8")
-    screens = [file for folder in ("clinic", "lab", "learn") for file in (PROJECT / "pages" / folder).glob("*.py")]
+    front = (PROJECT_DIR / "streamlit_app.py").read_text(encoding="utf-8")
+    screens = [file for folder in ("clinic", "lab", "learn") for file in (PROJECT_DIR / "pages" / folder).glob("*.py")]
     assert screens
     for screen in screens:
         assert f'url_path="{screen.stem}"' in front
-        assert (PROJECT / "pages" / screen.name).is_file()
+        assert (PROJECT_DIR / "pages" / screen.name).is_file()
 
 
 def test_what_is_uploaded_never_touches_the_disk(home):

@@ -11,8 +11,16 @@ from streamlit.testing.v1 import AppTest
 from test_pages import TRAIN, dataset_here, model, started  # noqa: F401 -- the fixtures are used by name
 from test_pages_models import MODELS, TINY, measures, three, write_model  # noqa: F401 -- one is a fixture
 
-from pages.shared.settings import GROUPS, MAIN, NAMES, SAID, in_words, label_of, shown_value
-from tests.languages import english_left, in_french, shown_texts
+from pages.shared.settings import (
+    ENGINE_NAMES,
+    GROUPS,
+    MAIN_SETTINGS,
+    SETTING_NAMES,
+    setting_label,
+    settings_text,
+    value_text,
+)
+from tests.languages import find_untranslated, open_in_french, visible_texts
 from xrai.core import jobs
 from xrai.core.errors import SettingsError, XraiError
 from xrai.core.jobs import Job
@@ -22,10 +30,10 @@ from xrai.core.paths import checkpoints_dir
 from xrai.figures import accuracy_curves, interval_dots, loss_curves, network_diagram, overlaid_curves
 from xrai.models import set_note
 from xrai.models.checkpoint import open_checkpoint
-from xrai.models.naming import check_free
-from xrai.networks.config import NETWORKS, PRESETS, TrainConfig, defaults
-from xrai.networks.summary import layers, stages
-from xrai.training.sweep import CombinationError, create, parse_values, plan
+from xrai.models.naming import check_name_free
+from xrai.networks.config import NETWORKS, PRESETS, TrainConfig, default_settings
+from xrai.networks.summary import group_stages, list_layers
+from xrai.training.sweep import CombinationError, create_sweep, expand_grid, parse_values
 
 GIVEN = ("chance", "practice", "children of one hospital", "slow", "fast", "deep")
 """What people wrote or named: it stays as it is."""
@@ -39,7 +47,7 @@ def _spoken():
 
 
 def opened(page: str, **state) -> AppTest:
-    app = in_french(state).run()
+    app = open_in_french(state).run()
     app.switch_page(page).run()
     assert not app.exception
     return app
@@ -48,8 +56,8 @@ def opened(page: str, **state) -> AppTest:
 def left(app: AppTest, *names: str) -> list[str]:
     """What is still English; a layer's path in the network is no English, nor is the log."""
     given = (*GIVEN, *names)
-    paths = {layer.name for layer in layers(TrainConfig(network="convnet", image_size=96, blocks=5), 2)}
-    return english_left([text for text in shown_texts(app) if text not in {*given, *paths}], given)
+    paths = {layer.name for layer in list_layers(TrainConfig(network="convnet", image_size=96, blocks=5), 2)}
+    return find_untranslated([text for text in visible_texts(app) if text not in {*given, *paths}], given)
 
 
 def keyed(kind, part: str):
@@ -57,7 +65,7 @@ def keyed(kind, part: str):
 
 
 def said(app: AppTest) -> str:
-    return "\n".join(shown_texts(app)).replace("\\", "")
+    return "\n".join(visible_texts(app)).replace("\\", "")
 
 
 def write_run(name: str, status: str, **options) -> None:
@@ -88,7 +96,7 @@ class TestTrain:
     def test_a_run_too_large(self, dataset_here, started, monkeypatch):  # noqa: F811
         from xrai.networks import summary as blueprint
 
-        monkeypatch.setattr(blueprint, "machine_memory", lambda: blueprint.Memory(10**9, 10**9, "cpu"))
+        monkeypatch.setattr(blueprint, "read_machine_memory", lambda: blueprint.MachineMemory(10**9, 10**9, "cpu"))
         app = opened(TRAIN)
         keyed(app.button, "start_").click().run()
         assert not left(app)
@@ -128,7 +136,7 @@ class TestTrain:
 
     def test_another_run_is_going_on(self, dataset_here, monkeypatch):  # noqa: F811
         write_run("premier", "done")
-        monkeypatch.setattr(jobs, "active_in", lambda folder: [Job(checkpoints_dir() / "premier")])
+        monkeypatch.setattr(jobs, "list_active", lambda folder: [Job(checkpoints_dir() / "premier")])
         app = opened(TRAIN, train_view="Start a run")
         assert "est en cours d'entraînement" in said(app)
         assert not left(app, "premier")
@@ -180,14 +188,14 @@ class TestTrain:
         assert "sur 40 clichés de validation" in said(app)
 
     def test_a_sweep(self, dataset_here, monkeypatch):  # noqa: F811
-        sweep = create("série", dataset_here, {"epochs": 2}, {"dropout": [0.0, 0.2], "schedule": ["cosine"]})
+        sweep = create_sweep("série", dataset_here, {"epochs": 2}, {"dropout": [0.0, 0.2], "schedule": ["cosine"]})
         first, second = names = [run.name for run in sweep.runs]
         base = {"kind": "run", "number": 1, "runs": 2, "settings": {"dropout": 0.2, "schedule": "cosine"}}
         found = {"epoch": 1, "accuracy": 0.8, "accuracy_interval": [0.6, 0.9], "auc": 0.9, "auc_interval": [0.8, 1.0]}
         history = sweep.folder / "history.jsonl"
         append_record(history, base | {"name": first, "status": "done", "val": found, "error": ""})
         append_record(history, base | {"name": second, "status": "running", "val": None, "error": ""})
-        write_json(sweep.folder / jobs.JOB, {"status": "running", "title": "série", "time": time.time()})
+        write_json(sweep.folder / jobs.JOB_FILE, {"status": "running", "title": "série", "time": time.time()})
         with monkeypatch.context() as patch:
             patch.setattr(Job, "status", "running")
             app = opened(TRAIN, train_view="Watch a run")
@@ -198,7 +206,7 @@ class TestTrain:
         for status in ("stopped", "interrupted", "failed", "done"):
             error = "No run of the sweep “série” could be trained; “série-1”: " + broke if status == "failed" else ""
             write_json(
-                sweep.folder / jobs.JOB, {"status": status, "title": "série", "error": error, "time": time.time()}
+                sweep.folder / jobs.JOB_FILE, {"status": status, "title": "série", "error": error, "time": time.time()}
             )
             app = opened(TRAIN, train_view="Watch a run", train_shown="sweep: série")
             assert not left(app, *names)
@@ -267,7 +275,7 @@ class TestModels:
         keyed(app.button, "models_delete").click().run()
         asked = [item.value for item in app.markdown if "définitivement supprimé" in item.value]
         assert asked
-        assert not english_left([*asked, *(item.label for item in app.button)], GIVEN)
+        assert not find_untranslated([*asked, *(item.label for item in app.button)], GIVEN)
 
     @pytest.mark.parametrize("chosen", [["slow", "fast"], ["slow", "deep"], ["slow", "fast", "deep"]])
     def test_several_models(self, three, chosen):  # noqa: F811
@@ -285,27 +293,27 @@ class TestModels:
 
 class TestWords:
     def test_every_setting_has_a_name(self):
-        assert set(NAMES) == set(SAID) == set(defaults())
-        assert {*MAIN, *(name for names in GROUPS.values() for name in names)} == set(defaults())
-        for name in defaults():
+        assert set(SETTING_NAMES) == set(ENGINE_NAMES) == set(default_settings())
+        assert {*MAIN_SETTINGS, *(name for names in GROUPS.values() for name in names)} == set(default_settings())
+        for name in default_settings():
             with use_language(ENGLISH):
-                english = label_of(name)
-            assert label_of(name) != english or name in ("activation", "dropout")
-            assert SAID[name] == name.replace("_", " ")
+                english = setting_label(name)
+            assert setting_label(name) != english or name in ("activation", "dropout")
+            assert ENGINE_NAMES[name] == name.replace("_", " ")
 
     def test_help_texts_and_networks_are_told(self):
         texts = [item.metadata["help"] for item in TrainConfig.__dataclass_fields__.values()]
-        assert not english_left([translate(text) for text in [*texts, *NETWORKS.values()]])
+        assert not find_untranslated([translate(text) for text in [*texts, *NETWORKS.values()]])
 
     def test_values_in_words(self):
         settings = {"learning_rate": 0.001, "flip": True, "balance": "none", "network": "convnet", "weights": "scratch"}
         with use_language(ENGLISH):
-            assert in_words({"learning_rate": 0.001, "dropout": 0.2}) == "learning rate 0.001, dropout 0.2"
-        words = [shown_value(name, value) for name, value in settings.items()]
+            assert settings_text({"learning_rate": 0.001, "dropout": 0.2}) == "learning rate 0.001, dropout 0.2"
+        words = [value_text(name, value) for name, value in settings.items()]
         assert words == ["0,001", "oui", "aucun", "Convnet simple", "zéro (scratch)"]
 
     def test_a_model_called_like_a_choice_keeps_its_name(self):
-        assert shown_value("weights", "none") == "none"
+        assert value_text("weights", "none") == "none"
 
     @pytest.mark.parametrize("settings", [
         {"batch_size": 10, "devices": 3}, {"batch_size": 2, "devices": 2}, {"weights": " "}, {"head_epochs": 2},
@@ -329,16 +337,16 @@ class TestWords:
 
     def test_errors_of_sweeps_and_models(self, three, practice):  # noqa: F811
         with pytest.raises(SettingsError) as caught:
-            plan({}, {})
+            expand_grid({}, {})
         _is_french(caught.value)
         with pytest.raises(CombinationError) as caught:
-            plan({}, {"learning_rate": [20.0]})
+            expand_grid({}, {"learning_rate": [20.0]})
         _is_french(caught.value, "learning rate")
         with pytest.raises(XraiError) as caught:
-            create("slow", practice, {"weights": "deep"}, {"network": ["resnet50"]})
+            create_sweep("slow", practice, {"weights": "deep"}, {"network": ["resnet50"]})
         _is_french(caught.value)
         with pytest.raises(XraiError) as caught:
-            check_free("SLOW")
+            check_name_free("SLOW")
         _is_french(caught.value, "SLOW")
         with pytest.raises(XraiError) as caught:
             set_note(open_checkpoint("slow"), "x" * 3000)
@@ -346,10 +354,10 @@ class TestWords:
 
     @pytest.mark.parametrize("name", NETWORKS)
     def test_layers_and_stages(self, name):
-        found = layers(TrainConfig(network=name, image_size=64), 2)
-        words = [text for stage in stages(found) for text in (stage.name, stage.explanation)]
-        assert not english_left([*words, *(translate(layer.kind) for layer in found)])
-        assert '"separators":",\u202f"' in str(network_diagram(stages(found)).to_json()).replace("\\u202f", "\u202f")
+        found = list_layers(TrainConfig(network=name, image_size=64), 2)
+        words = [text for stage in group_stages(found) for text in (stage.name, stage.explanation)]
+        assert not find_untranslated([*words, *(translate(layer.kind) for layer in found)])
+        assert '"separators":",\u202f"' in str(network_diagram(group_stages(found)).to_json()).replace("\\u202f", "\u202f")
 
     def test_charts(self):
         measured = {"loss": 0.6, "accuracy": 0.7, "auc": 0.8}
@@ -363,8 +371,8 @@ class TestWords:
         dots: Any = interval_dots([("a", 0.812, (0.7, 0.9))], "AUC")
         for figure in figures:
             assert figure.layout.separators == ",\u202f"
-            assert not english_left(str(trace.name) for trace in figure.data)
-            assert not english_left([figure.layout.title.text, figure.layout.xaxis.title.text])
+            assert not find_untranslated(str(trace.name) for trace in figure.data)
+            assert not find_untranslated([figure.layout.title.text, figure.layout.xaxis.title.text])
         assert "0,812 (0,700 à 0,900)" in dots.data[0].hovertemplate
 
     def test_a_page_of_charts_speaks_its_reader_s_language(self):
@@ -376,10 +384,10 @@ class TestWords:
 
 
 def _french_stages():
-    return stages(layers(TrainConfig(network="convnet", image_size=96), 2))
+    return group_stages(list_layers(TrainConfig(network="convnet", image_size=96), 2))
 
 
 def _is_french(error: Exception, *given: str) -> None:
     text = translate(error.message)
     assert text != str(error)
-    assert not english_left([text], given)
+    assert not find_untranslated([text], given)

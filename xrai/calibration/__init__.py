@@ -6,39 +6,39 @@ to be fitted on scans that the network did not learn from, and never on those th
 also chose when the training ended, what is fitted promises a little too much.
 """
 
-from xrai.calibration.doubt import Doubt, answer_report, fit_doubt
-from xrai.calibration.scaling import Calibration, at_prevalence, fit_calibration, fit_where_it_helps
+from xrai.calibration.doubt import ConformalAbstention, abstention_report, fit_abstention
+from xrai.calibration.scaling import Calibration, adjust_prevalence, fit_calibration, fit_cross_validated_calibration
 from xrai.calibration.thresholds import (
-    EVEN,
-    Goal,
-    Thousand,
+    ARGMAX_THRESHOLD,
+    NaturalFrequencies,
     Threshold,
+    ThresholdGoal,
     choose_threshold,
+    compute_natural_frequencies,
     patients_needed,
-    per_thousand,
     predictive_values,
     threshold_points,
 )
-from xrai.calibration.wording import natural_frequency, of_hundred, people_of
+from xrai.calibration.wording import describe_natural_frequency, people_word, round_to_hundred
 
 __all__ = [
-    "EVEN",
+    "ARGMAX_THRESHOLD",
     "Calibration",
-    "Doubt",
-    "Goal",
-    "Thousand",
+    "ConformalAbstention",
+    "NaturalFrequencies",
     "Threshold",
-    "answer_report",
-    "at_prevalence",
+    "ThresholdGoal",
+    "abstention_report",
+    "adjust_prevalence",
     "choose_threshold",
+    "compute_natural_frequencies",
+    "describe_natural_frequency",
+    "fit_abstention",
     "fit_calibration",
-    "fit_doubt",
-    "fit_where_it_helps",
-    "natural_frequency",
-    "of_hundred",
+    "fit_cross_validated_calibration",
     "patients_needed",
-    "people_of",
-    "per_thousand",
+    "people_word",
     "predictive_values",
+    "round_to_hundred",
     "threshold_points",
 ]

@@ -10,15 +10,15 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from xrai.core.language import join_messages, say
-from xrai.metrics import Interval, share_by_patient
-from xrai.metrics.checks import Bools, Floats, Ints, checked, checked_labels, checked_probabilities
-from xrai.metrics.resampling import numbered
+from xrai.metrics import Interval, clustered_proportion
+from xrai.metrics.checks import Bools, Floats, Ints, check_labels, check_predictions, check_probabilities
+from xrai.metrics.resampling import encode_groups
 
 _ROUNDING = 1e-9  # of patients
 
 
 @dataclass(frozen=True)
-class Doubt:
+class ConformalAbstention:
     """Below which probability each class is ruled out.
 
     Attributes:
@@ -40,7 +40,7 @@ class Doubt:
         if not all(0 <= cut <= 1 for cut in self.cuts) or min(self.patients) < 0:
             raise ValueError("Cuts must lie between 0 and 1, and patients cannot be fewer than none.")
 
-    def sure(self, probabilities: ArrayLike, called: ArrayLike) -> Bools:
+    def sure(self, probabilities: ArrayLike, predicted: ArrayLike) -> Bools:
         """Whether an answer is firm: all classes but the called one are ruled out, bool (N,).
 
         Where the called one is ruled out too, which happens to classes that are told apart well, nothing speaks for
@@ -53,13 +53,13 @@ class Doubt:
             probabilities: float (N, C), as those that the cuts were fitted on.
             called: class that each scan is called, (N,).
         """
-        p = checked_probabilities(probabilities)
-        calls = checked_labels(called, len(self.cuts))
-        if p.shape != (len(calls), len(self.cuts)):
-            raise ValueError(f"Probabilities of shape {p.shape} do not go with {len(calls)} answers of {self.cuts}.")
-        ruled_out = p < np.array(self.cuts)
-        ruled_out[np.arange(len(p)), calls] = True
-        return np.all(ruled_out, axis=1)
+        p = check_probabilities(probabilities)
+        predicted_labels = check_labels(predicted, len(self.cuts))
+        if p.shape != (len(predicted_labels), len(self.cuts)):
+            raise ValueError(f"Probabilities of shape {p.shape} do not go with {len(predicted_labels)} answers of {self.cuts}.")
+        is_excluded = p < np.array(self.cuts)
+        is_excluded[np.arange(len(p)), predicted_labels] = True
+        return np.all(is_excluded, axis=1)
 
     def zone(self, threshold: float) -> Interval:
         """Between which probabilities of the second of two classes an answer is not firm; of no width if none is."""
@@ -74,7 +74,7 @@ class Doubt:
 
     def sentence(self, classes: tuple[str, ...]) -> str:
         """What is promised, for people."""
-        told = [
+        sentences = [
             say(
                 "Answers are held back so that at most {x:.3g} in 100 scans of each class get a wrong one, "
                 'among patients like these; instead XRAI says "not sure: ask a radiologist".',
@@ -83,7 +83,7 @@ class Doubt:
         ]
         for name, n, smallest in zip(classes, self.patients, self.smallest, strict=True):
             if self.alpha < smallest - _ROUNDING:
-                told.append(
+                sentences.append(
                     say(
                         "The {n} patients with {name} are too few to say when it can be ruled out, so it never is: "
                         "they allow to promise {x:.1f} in 100 or more.",
@@ -92,14 +92,14 @@ class Doubt:
                         x=100 * smallest,
                     )
                 )
-        return join_messages(told)
+        return join_messages(sentences)
 
     def to_dict(self) -> dict[str, Any]:
         """The cuts as plain JSON-able values."""
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Doubt:
+    def from_dict(cls, values: Mapping[str, Any]) -> ConformalAbstention:
         """The cuts read back.
 
         Raises:
@@ -108,14 +108,14 @@ class Doubt:
         return cls(float(values["alpha"]), tuple(map(float, values["cuts"])), tuple(map(int, values["patients"])))
 
 
-def fit_doubt(
+def fit_abstention(
     probabilities: ArrayLike,
     labels: ArrayLike,
     alpha: float,
     patients: Iterable[Hashable],
     *,
-    shifted: Iterable[ArrayLike] = (),
-) -> Doubt:
+    perturbed_probabilities: Iterable[ArrayLike] = (),
+) -> ConformalAbstention:
     """Fit the cuts on scans that the network did not learn from: split conformal prediction, class by class.
 
     A class's cut is the floor(alpha · (n + 1))-th smallest probability that its own n scans give it. A new scan of the
@@ -143,19 +143,19 @@ def fit_doubt(
         patients: keys (N,), equal for scans of one patient.
         shifted: the probabilities of the same scans, changed in several ways, (N, C) each.
     """
-    p, y = checked(probabilities, labels)
-    patient, _ = numbered(patients, len(y))
-    changed = [checked(version, labels)[0] for version in shifted]
-    cuts = [
-        min(_cut(version[y == k, k], patient[y == k], alpha) for version in (p, *changed)) for k in range(p.shape[1])
+    p, y = check_predictions(probabilities, labels)
+    patient_codes, _ = encode_groups(patients, len(y))
+    perturbed_versions = [check_predictions(version, labels)[0] for version in perturbed_probabilities]
+    thresholds = [
+        min(_conformal_threshold(version[y == k, k], patient_codes[y == k], alpha) for version in (p, *perturbed_versions)) for k in range(p.shape[1])
     ]
-    if changed:
-        cuts = [min(cuts)] * len(cuts)
-    return Doubt(alpha, tuple(cuts), tuple(len(np.unique(patient[y == k])) for k in range(p.shape[1])))
+    if perturbed_versions:
+        thresholds = [min(thresholds)] * len(thresholds)
+    return ConformalAbstention(alpha, tuple(thresholds), tuple(len(np.unique(patient_codes[y == k])) for k in range(p.shape[1])))
 
 
-def answer_report(
-    sure: ArrayLike, called: ArrayLike, labels: ArrayLike, patients: Iterable[Hashable], n_classes: int
+def abstention_report(
+    is_confident: ArrayLike, predicted: ArrayLike, labels: ArrayLike, patients: Iterable[Hashable], n_classes: int
 ) -> dict[str, Any]:
     """What firm answers are worth, JSON-able: each a share of scans and, as `…_interval`, its 95 % interval by patient.
 
@@ -163,35 +163,35 @@ def answer_report(
     each: answered; wrong, which got another class as a firm answer and is what `Doubt.alpha` bounds). None where there
     are no such scans. On the scans that the cuts were fitted on it tells what to expect, elsewhere what came of it.
     """
-    truth, calls, names = checked_labels(labels, n_classes), checked_labels(called, n_classes), list(patients)
-    firm = np.asarray(sure, dtype=bool)
-    if not len(truth) == len(calls) == len(firm) == len(names):
+    true_labels, predicted_labels, patient_ids = check_labels(labels, n_classes), check_labels(predicted, n_classes), list(patients)
+    confident = np.asarray(is_confident, dtype=bool)
+    if not len(true_labels) == len(predicted_labels) == len(confident) == len(patient_ids):
         raise ValueError("Answers, true classes and patients do not go together.")
-    wrong = firm & (calls != truth)
+    confidently_wrong = confident & (predicted_labels != true_labels)
     return {
-        "n": len(truth),
-        "n_answered": int(firm.sum()),
-        **_told("answered", firm, names, np.ones_like(firm)),
-        **_told("right", ~wrong, names, firm),
+        "n": len(true_labels),
+        "n_answered": int(confident.sum()),
+        **_share_with_interval("answered", confident, patient_ids, np.ones_like(confident)),
+        **_share_with_interval("right", ~confidently_wrong, patient_ids, confident),
         "per_class": [
-            _told("answered", firm, names, truth == k) | _told("wrong", wrong, names, truth == k)
+            _share_with_interval("answered", confident, patient_ids, true_labels == k) | _share_with_interval("wrong", confidently_wrong, patient_ids, true_labels == k)
             for k in range(n_classes)
         ],
     }
 
 
-def _cut(scores: Floats, patient: Ints, alpha: float) -> float:
+def _conformal_threshold(scores: Floats, patient_codes: Ints, alpha: float) -> float:
     """The highest of a class's scores (n,) with at most alpha · (patients + 1) − 1 patients' weight below it."""
     if not len(scores):
         return 0.0
-    _, whose, scans = np.unique(patient, return_inverse=True, return_counts=True)
-    allowed = alpha * (len(scans) + 1) - 1 + _ROUNDING
+    _, inverse, scan_counts = np.unique(patient_codes, return_inverse=True, return_counts=True)
+    max_weight = alpha * (len(scan_counts) + 1) - 1 + _ROUNDING
     values, rank = np.unique(scores, return_inverse=True)
-    weights = np.bincount(rank, weights=1 / scans[whose])
-    fits = values[weights.cumsum() - weights <= allowed]
-    return float(fits[-1]) if allowed >= 0 else 0.0
+    weights = np.bincount(rank, weights=1 / scan_counts[inverse])
+    candidates = values[weights.cumsum() - weights <= max_weight]
+    return float(candidates[-1]) if max_weight >= 0 else 0.0
 
 
-def _told(name: str, holds: Bools, patients: list[Hashable], among: Bools) -> dict[str, Any]:
-    share, interval = share_by_patient(holds, patients, among) or (None, None)
-    return {name: share, f"{name}_interval": interval}
+def _share_with_interval(name: str, successes: Bools, patients: list[Hashable], mask: Bools) -> dict[str, Any]:
+    proportion, interval = clustered_proportion(successes, patients, mask) or (None, None)
+    return {name: proportion, f"{name}_interval": interval}

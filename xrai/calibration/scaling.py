@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from xrai.metrics.checks import Floats, Ints, checked_labels, checked_probabilities
-from xrai.metrics.resampling import numbered
+from xrai.metrics.checks import Floats, Ints, check_labels, check_probabilities
+from xrai.metrics.resampling import encode_groups
 
 _FOLDS = 5
-_FLATTEST = 1e-3  # slope × spread of the logits: answers that say nothing, or the opposite, become all but equal
+_MIN_SLOPE = 1e-3  # slope × spread of the logits: answers that say nothing, or the opposite, become all but equal
 
 
 @dataclass(frozen=True)
@@ -37,11 +37,11 @@ class Calibration:
         if len(self.offsets) < 2 or not all(map(isfinite, self.offsets)) or abs(sum(self.offsets)) > 1e-6:
             raise ValueError("The offsets of a calibration must be numbers, one a class, that sum to 0.")
         if self.prevalence is not None:
-            _shares(self.prevalence, len(self.offsets))
+            _check_prevalence(self.prevalence, len(self.offsets))
 
     def __call__(self, logits: ArrayLike) -> Floats:
         """Turn logits (N, C) into probabilities, float64 (N, C), each row summing to 1."""
-        z = checked_probabilities(logits)
+        z = check_probabilities(logits)
         if z.shape[1] != len(self.offsets):
             raise ValueError(f"Logits of {z.shape[1]} classes do not go with a calibration of {len(self.offsets)}.")
         return np.exp(_log_softmax(self.slope * z + np.array(self.offsets)))
@@ -66,7 +66,7 @@ def fit_calibration(
     logits: ArrayLike,
     labels: ArrayLike,
     *,
-    offsets: bool,
+    with_offsets: bool,
     weights: ArrayLike | None = None,
     prevalence: Sequence[float] | None = None,
 ) -> Calibration:
@@ -92,22 +92,22 @@ def fit_calibration(
     Raises:
         ValueError: shapes or values do not fit, there are no scans, or a class has a prevalence but no scans.
     """
-    z = checked_probabilities(logits)
-    y = checked_labels(labels, z.shape[1])
-    w = _weights(weights, len(y))
+    z = check_probabilities(logits)
+    y = check_labels(labels, z.shape[1])
+    w = _check_weights(weights, len(y))
     if len(z) != len(y) or not w.sum() > 0:
         raise ValueError(f"A calibration needs scans that count and a label of each, not {len(z)} and {len(y)}.")
-    targets, n_classes = _targets(y, w, z.shape[1]), z.shape[1]
-    now = np.bincount(y, weights=w, minlength=n_classes) / w.sum()
-    wanted = now if prevalence is None else _shares(prevalence, n_classes)
-    if (wanted > 0)[now == 0].any():
+    targets, n_classes = _platt_targets(y, w, z.shape[1]), z.shape[1]
+    observed_prevalence = np.bincount(y, weights=w, minlength=n_classes) / w.sum()
+    target_prevalence = observed_prevalence if prevalence is None else _check_prevalence(prevalence, n_classes)
+    if (target_prevalence > 0)[observed_prevalence == 0].any():
         raise ValueError("A class without scans cannot be given a share: leave its prevalence at 0, or add scans.")
-    w = w * (wanted / np.where(now > 0, now, 1))[y]
-    slope, shifts = _most_likely(z, targets, w / w.sum(), offsets)
-    return Calibration(slope, tuple(shifts.tolist()), tuple(wanted.tolist()))
+    w = w * (target_prevalence / np.where(observed_prevalence > 0, observed_prevalence, 1))[y]
+    slope, offset_values = _maximize_likelihood(z, targets, w / w.sum(), with_offsets)
+    return Calibration(slope, tuple(offset_values.tolist()), tuple(target_prevalence.tolist()))
 
 
-def fit_where_it_helps(
+def fit_cross_validated_calibration(
     logits: ArrayLike, labels: ArrayLike, patients: Iterable[Hashable], *, prevalence: Sequence[float]
 ) -> Calibration:
     """A slope fitted on scans that the network did not learn from, or 1 where that foretells held-out patients better.
@@ -121,23 +121,23 @@ def fit_where_it_helps(
         patients: keys (N,), equal for scans of one patient.
         prevalence: class shares for which the probabilities are to hold.
     """
-    z, y = checked_probabilities(logits), checked_labels(labels, len(prevalence))
-    patient, n_patients = numbered(patients, len(y))
-    plain = Calibration(1.0, (0.0,) * z.shape[1], tuple(prevalence))
-    first = np.array([y[patient == one][0] for one in range(n_patients)])  # a class of each patient, to deal by
-    fold = (np.array([(first[:one] == first[one]).sum() for one in range(n_patients)]) % _FOLDS)[patient]
+    z, y = check_probabilities(logits), check_labels(labels, len(prevalence))
+    patient_codes, n_patients = encode_groups(patients, len(y))
+    identity = Calibration(1.0, (0.0,) * z.shape[1], tuple(prevalence))
+    first_labels = np.array([y[patient_codes == code][0] for code in range(n_patients)])  # a class of each patient, to deal by
+    fold = (np.array([(first_labels[:code] == first_labels[code]).sum() for code in range(n_patients)]) % _FOLDS)[patient_codes]
     weights = (np.asarray(prevalence) / np.bincount(y, minlength=z.shape[1]))[y]
-    gained = 0.0
-    for out in (fold == number for number in np.unique(fold)):
-        if len(np.unique(y[~out])) < z.shape[1]:
-            return plain  # too few to tell
-        fitted = fit_calibration(z[~out], y[~out], offsets=False, prevalence=prevalence)
-        right = (np.arange(out.sum()), y[out])
-        gained += float((weights[out] * (np.log(fitted(z[out])[right]) - np.log(plain(z[out])[right]))).sum())
-    return fit_calibration(z, y, offsets=False, prevalence=prevalence) if gained > 0 else plain
+    log_likelihood_gain = 0.0
+    for held_out in (fold == number for number in np.unique(fold)):
+        if len(np.unique(y[~held_out])) < z.shape[1]:
+            return identity  # too few to tell
+        fold_calibration = fit_calibration(z[~held_out], y[~held_out], with_offsets=False, prevalence=prevalence)
+        true_entries = (np.arange(held_out.sum()), y[held_out])
+        log_likelihood_gain += float((weights[held_out] * (np.log(fold_calibration(z[held_out])[true_entries]) - np.log(identity(z[held_out])[true_entries]))).sum())
+    return fit_calibration(z, y, with_offsets=False, prevalence=prevalence) if log_likelihood_gain > 0 else identity
 
 
-def at_prevalence(probabilities: ArrayLike, before: Sequence[float], now: Sequence[float]) -> Floats:
+def adjust_prevalence(probabilities: ArrayLike, source_prevalence: Sequence[float], target_prevalence: Sequence[float]) -> Floats:
     """Turn probabilities that hold where the classes have the shares `before` into those where they have `now`.
 
     p'ₖ ∝ pₖ · nowₖ / beforeₖ (Saerens, Latinne and Decaestecker, Neural Comput 2002;14:21–41, eq. 2.4), which is Bayes'
@@ -151,15 +151,15 @@ def at_prevalence(probabilities: ArrayLike, before: Sequence[float], now: Sequen
     Returns:
         float64 (N, C), each row summing to 1.
     """
-    p = checked_probabilities(probabilities)
-    old, new = _shares(before, p.shape[1]), _shares(now, p.shape[1])
-    if not (old.all() and new.all()):
+    p = check_probabilities(probabilities)
+    source, target = _check_prevalence(source_prevalence, p.shape[1]), _check_prevalence(target_prevalence, p.shape[1])
+    if not (source.all() and target.all()):
         raise ValueError("Every class must have a share above 0, before and now.")
-    raised = p * (new / old)
-    return raised / raised.sum(axis=1, keepdims=True)
+    unnormalized = p * (target / source)
+    return unnormalized / unnormalized.sum(axis=1, keepdims=True)
 
 
-def _most_likely(z: Floats, targets: Floats, w: Floats, offsets: bool) -> tuple[float, Floats]:
+def _maximize_likelihood(z: Floats, targets: Floats, w: Floats, with_offsets: bool) -> tuple[float, Floats]:
     """Slope and offsets (C,) of the greatest likelihood under weights (N,) that sum to 1."""
     from scipy.optimize import minimize
 
@@ -168,33 +168,33 @@ def _most_likely(z: Floats, targets: Floats, w: Floats, offsets: bool) -> tuple[
     z, n_classes = z / spread, z.shape[1]
 
     def loss(values: Floats) -> tuple[float, Floats]:
-        logs = _log_softmax(values[0] * z + values[1:])
-        pull = w[:, None] * (np.exp(logs) - targets)  # (N, C)
-        shift = pull.sum(axis=0) if offsets else np.zeros(n_classes)
-        return -float(w @ (targets * logs).sum(axis=1)), np.array([(pull * z).sum(), *shift])
+        log_probabilities = _log_softmax(values[0] * z + values[1:])
+        residuals = w[:, None] * (np.exp(log_probabilities) - targets)  # (N, C)
+        offset_gradient = residuals.sum(axis=0) if with_offsets else np.zeros(n_classes)
+        return -float(w @ (targets * log_probabilities).sum(axis=1)), np.array([(residuals * z).sum(), *offset_gradient])
 
-    start = np.array([max(spread, _FLATTEST), *np.zeros(n_classes)])
-    bounds = [(_FLATTEST, None), *[(None, None)] * n_classes]
+    start = np.array([max(spread, _MIN_SLOPE), *np.zeros(n_classes)])
+    bounds = [(_MIN_SLOPE, None), *[(None, None)] * n_classes]
     options = {"ftol": 1e-14, "gtol": 1e-9, "maxiter": 1000}
-    found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options).x
-    return float(found[0] / spread), found[1:] - found[1:].mean()
+    solution = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options).x
+    return float(solution[0] / spread), solution[1:] - solution[1:].mean()
 
 
-def _targets(y: Ints, w: Floats, n_classes: int) -> Floats:
+def _platt_targets(y: Ints, w: Floats, n_classes: int) -> Floats:
     """What each scan counts as, (N, C), rows summing to 1."""
     total, squares = (np.bincount(y, weights=of, minlength=n_classes) for of in (w, w**2))
     n = np.divide(total**2, squares, out=np.zeros(n_classes), where=squares > 0)[y, None]  # (N, 1)
     return (1 + n * np.eye(n_classes)[y]) / (n + n_classes)
 
 
-def _weights(weights: ArrayLike | None, n: int) -> Floats:
+def _check_weights(weights: ArrayLike | None, n: int) -> Floats:
     w = np.ones(n) if weights is None else np.asarray(weights, dtype=np.float64)
     if w.shape != (n,) or not np.isfinite(w).all() or (w < 0).any():
         raise ValueError(f"Weights must be {n} numbers of 0 or more.")
     return w
 
 
-def _shares(values: Sequence[float], n_classes: int) -> Floats:
+def _check_prevalence(values: Sequence[float], n_classes: int) -> Floats:
     shares = np.asarray(values, dtype=np.float64)
     if shares.shape != (n_classes,) or not (shares >= 0).all() or not abs(shares.sum() - 1) < 1e-6:
         raise ValueError(f"Class shares must be {n_classes} numbers of 0 or more that sum to 1.")

@@ -12,15 +12,15 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from xrai.core.language import join_messages, say
-from xrai.metrics import Curve, share_by_patient, thinned
-from xrai.metrics.checks import Bools, Floats, Interval, Ints, checked_labels, checked_ranking
-from xrai.metrics.resampling import drawn_patients, numbered
+from xrai.metrics import Curve, clustered_proportion, downsample
+from xrai.metrics.checks import Bools, Floats, Interval, Ints, check_labels, check_ranking
+from xrai.metrics.resampling import draw_patients, encode_groups
 
-Kind = Literal["misses", "alarms", "likeliest", "given"]
+GoalKind = Literal["misses", "alarms", "likeliest", "given"]
 Pair = tuple[int, int]
 _T = TypeVar("_T")
 
-EVEN = 0.5
+ARGMAX_THRESHOLD = 0.5
 """The threshold above which the second class is the likelier one."""
 
 _CHUNK = 1 << 18  # weights held at once while resampling: 2 MB, small enough for a processor's cache
@@ -28,7 +28,7 @@ _ROUNDING = 1e-9  # of scans: 0.29 · 100 is a little less than 29
 
 
 @dataclass(frozen=True)
-class Goal:
+class ThresholdGoal:
     """What a threshold is to do.
 
     Attributes:
@@ -38,11 +38,11 @@ class Goal:
         limit: that share or probability, above 0 and below 1; None for "likeliest".
     """
 
-    kind: Kind
+    kind: GoalKind
     limit: float | None = None
 
     def __post_init__(self) -> None:
-        if self.kind not in get_args(Kind) or (self.limit is None) != (self.kind == "likeliest"):
+        if self.kind not in get_args(GoalKind) or (self.limit is None) != (self.kind == "likeliest"):
             raise ValueError(f"A threshold cannot be chosen for {self.kind!r} with the limit {self.limit}.")
         if self.limit is not None and not 0 < self.limit < 1:
             raise ValueError(f"The limit of a threshold must lie between 0 and 1, not at {self.limit}.")
@@ -85,7 +85,7 @@ class Threshold:
     """
 
     value: float
-    goal: Goal
+    goal: ThresholdGoal
     reached: bool
     enough: bool
     interval: Interval | None
@@ -97,9 +97,9 @@ class Threshold:
     patients: Pair
 
     def __post_init__(self) -> None:
-        within = [self.value, self.sensitivity, self.specificity, *(self.interval or ())]
+        shares = [self.value, self.sensitivity, self.specificity, *(self.interval or ())]
         intervals = [self.sensitivity_interval, self.specificity_interval, *([self.interval] if self.interval else [])]
-        if not all(0 <= share <= 1 for share in (*within, *self.sensitivity_interval, *self.specificity_interval)):
+        if not all(0 <= share <= 1 for share in (*shares, *self.sensitivity_interval, *self.specificity_interval)):
             raise ValueError("What a threshold does must be told in shares between 0 and 1.")
         if not all(len(pair) == 2 and pair[0] <= pair[1] for pair in intervals):
             raise ValueError("An interval has a lower and an upper end.")
@@ -110,9 +110,9 @@ class Threshold:
         """How it was chosen and what it did, for people."""
         first, second = classes
         scans, goal = sum(self.scans), self.goal.in_words(classes)
-        missed = _in_hundred(self.sensitivity, self.sensitivity_interval, second)
-        alarmed = _in_hundred(self.specificity, self.specificity_interval, first)
-        told = [
+        missed = _errors_in_hundred(self.sensitivity, self.sensitivity_interval, second)
+        alarmed = _errors_in_hundred(self.specificity, self.specificity_interval, first)
+        sentences = [
             say(
                 "Chosen on {scans:,} scans that the model did not learn from, to {goal}: there it misses {missed}, "
                 "and takes {alarmed} for {second}.",
@@ -135,16 +135,16 @@ class Threshold:
         ]
         if self.interval:
             low, high = (100 * share for share in self.interval)
-            told.append(
+            sentences.append(
                 say(
                     "On other patients it might have come out between {low:.1f} % and {high:.1f} %.", low=low, high=high
                 )
             )
         if not self.reached:
-            told.append(say("No threshold keeps to that limit."))
+            sentences.append(say("No threshold keeps to that limit."))
         if self.goal.limit is not None and not self.enough:
             few, name = self.patients[self.goal.kind == "misses"], second if self.goal.kind == "misses" else first
-            told.append(
+            sentences.append(
                 say(
                     "The {few} patients with {name} are too few to show that it holds: "
                     "at least {patients_needed} are needed.",
@@ -153,7 +153,7 @@ class Threshold:
                     patients_needed=patients_needed(self.goal.limit),
                 )
             )
-        return join_messages(told)
+        return join_messages(sentences)
 
     def to_dict(self) -> dict[str, Any]:
         """The threshold as it comes back from JSON."""
@@ -169,7 +169,7 @@ class Threshold:
         goal, interval = values["goal"], values["interval"]
         return cls(
             value=float(values["value"]),
-            goal=Goal(goal["kind"], goal["limit"]),
+            goal=ThresholdGoal(goal["kind"], goal["limit"]),
             reached=bool(values["reached"]),
             enough=bool(values["enough"]),
             interval=None if interval is None else _pair(interval, float),
@@ -182,7 +182,7 @@ class Threshold:
         )
 
 
-class Thousand(NamedTuple):
+class NaturalFrequencies(NamedTuple):
     """What becomes of 1,000 people: they sum to 1,000."""
 
     found: int
@@ -195,7 +195,7 @@ def choose_threshold(
     scores: ArrayLike,
     labels: ArrayLike,
     patients: Iterable[Hashable],
-    goal: Goal,
+    goal: ThresholdGoal,
     *,
     n_rounds: int = 1000,
     seed: int = 0,
@@ -219,27 +219,27 @@ def choose_threshold(
     Returns:
         None where one of the classes has no scans.
     """
-    table, patient = _Table.of(scores, labels), numbered(patients, len(np.asarray(labels)))[0]
-    value, reached = (goal.limit or EVEN), True
+    table, patient_codes = _ScoreTable.of(scores, labels), encode_groups(patients, len(np.asarray(labels)))[0]
+    value, reached = (goal.limit or ARGMAX_THRESHOLD), True
     if goal.is_limit:
-        (chosen,), (reached,) = table.choose(np.ones((len(table.sick), 1)), goal)
-        value = float(table.thresholds[chosen])
-    called = table.scores >= value
-    found = share_by_patient(called, patient, table.sick, n_rounds=n_rounds, seed=seed)
-    cleared = share_by_patient(~called, patient, ~table.sick, n_rounds=n_rounds, seed=seed)
-    if found is None or cleared is None:
+        (index,), (reached,) = table.choose(np.ones((len(table.sick), 1)), goal)
+        value = float(table.thresholds[index])
+    is_called = table.scores >= value
+    sensitivity = clustered_proportion(is_called, patient_codes, table.sick, n_rounds=n_rounds, seed=seed)
+    specificity = clustered_proportion(~is_called, patient_codes, ~table.sick, n_rounds=n_rounds, seed=seed)
+    if sensitivity is None or specificity is None:
         return None
-    who = [len(np.unique(patient[of])) for of in (~table.sick, table.sick)]
+    n_patients = [len(np.unique(patient_codes[of])) for of in (~table.sick, table.sick)]
     return Threshold(
         value,
         goal,
         bool(reached),
-        goal.limit is None or not goal.is_limit or who[goal.kind == "misses"] >= patients_needed(goal.limit),
-        _interval(table, patient, goal, n_rounds, seed) if goal.is_limit else None,
-        *found,
-        *cleared,
+        goal.limit is None or not goal.is_limit or n_patients[goal.kind == "misses"] >= patients_needed(goal.limit),
+        _threshold_interval(table, patient_codes, goal, n_rounds, seed) if goal.is_limit else None,
+        *sensitivity,
+        *specificity,
         scans=(int((~table.sick).sum()), int(table.sick.sum())),
-        patients=(who[0], who[1]),
+        patients=(n_patients[0], n_patients[1]),
     )
 
 
@@ -249,14 +249,14 @@ def threshold_points(scores: ArrayLike, labels: ArrayLike, n: int = 500) -> dict
     The thresholds lie midway between scores that follow each other; at most `n` are kept, evenly along the ROC curve.
     None where one of the classes has no scans.
     """
-    table = _Table.of(scores, labels)
+    table = _ScoreTable.of(scores, labels)
     if not table.has_both:
         return None
-    missed, alarmed = (counts[:, 0] for counts in table.errors(np.ones((len(table.sick), 1))))
-    x, y = alarmed / (~table.sick).sum(), 1 - missed / table.sick.sum()
-    curve = thinned(Curve(x[::-1], y[::-1], table.thresholds[::-1]), n)  # the strictest first, as curves have it
-    kept = {"threshold": curve.thresholds, "sensitivity": curve.y, "specificity": 1 - curve.x}
-    return {name: values[::-1].tolist() for name, values in kept.items()}
+    misses, false_alarms = (counts[:, 0] for counts in table.errors(np.ones((len(table.sick), 1))))
+    x, y = false_alarms / (~table.sick).sum(), 1 - misses / table.sick.sum()
+    curve = downsample(Curve(x[::-1], y[::-1], table.thresholds[::-1]), n)  # the strictest first, as curves have it
+    columns = {"threshold": curve.thresholds, "sensitivity": curve.y, "specificity": 1 - curve.x}
+    return {name: values[::-1].tolist() for name, values in columns.items()}
 
 
 def patients_needed(limit: float, level: float = 0.95) -> int:
@@ -268,12 +268,12 @@ def patients_needed(limit: float, level: float = 0.95) -> int:
     return ceil(z**2 * (1 - limit) / limit)
 
 
-def per_thousand(sensitivity: float, specificity: float, prevalence: float) -> Thousand:
+def compute_natural_frequencies(sensitivity: float, specificity: float, prevalence: float) -> NaturalFrequencies:
     """What becomes of 1,000 people among whom a share `prevalence` has the second class; all shares 0 to 1."""
     _check_shares(sensitivity, specificity, prevalence)
-    sick = _nearest(1000 * prevalence)
-    found, cleared = _nearest(sick * sensitivity), _nearest((1000 - sick) * specificity)
-    return Thousand(found, sick - found, 1000 - sick - cleared, cleared)
+    n_sick = _round_half_up(1000 * prevalence)
+    true_positives, true_negatives = _round_half_up(n_sick * sensitivity), _round_half_up((1000 - n_sick) * specificity)
+    return NaturalFrequencies(true_positives, n_sick - true_positives, 1000 - n_sick - true_negatives, true_negatives)
 
 
 def predictive_values(sensitivity: float, specificity: float, prevalence: float) -> tuple[float | None, float | None]:
@@ -282,13 +282,13 @@ def predictive_values(sensitivity: float, specificity: float, prevalence: float)
     None where none is called so.
     """
     _check_shares(sensitivity, specificity, prevalence)
-    found, cleared = prevalence * sensitivity, (1 - prevalence) * specificity
-    called, rest = found + (1 - prevalence) * (1 - specificity), cleared + prevalence * (1 - sensitivity)
-    return found / called if called else None, cleared / rest if rest else None
+    true_positives, true_negatives = prevalence * sensitivity, (1 - prevalence) * specificity
+    predicted_positive, predicted_negative = true_positives + (1 - prevalence) * (1 - specificity), true_negatives + prevalence * (1 - sensitivity)
+    return true_positives / predicted_positive if predicted_positive else None, true_negatives / predicted_negative if predicted_negative else None
 
 
 @dataclass(frozen=True, eq=False)
-class _Table:
+class _ScoreTable:
     """Scans in the order of their scores, and the M thresholds that tell them apart."""
 
     scores: Floats  # (N,) as given
@@ -298,14 +298,14 @@ class _Table:
     below: Ints  # (M,) how many scans each leaves below it
 
     @classmethod
-    def of(cls, scores: ArrayLike, labels: ArrayLike) -> _Table:
-        s, sick = checked_ranking(scores, checked_labels(labels, 2) == 1)
+    def of(cls, scores: ArrayLike, labels: ArrayLike) -> _ScoreTable:
+        s, is_positive = check_ranking(scores, check_labels(labels, 2) == 1)
         if len(s) and not 0 <= s.min() <= s.max() <= 1:
             raise ValueError("Probabilities must lie between 0 and 1.")
         values, counts = np.unique(s, return_counts=True)
-        thresholds = _midway(np.array([0.0, *values]), np.array([*values, 1.0]))
-        kept = len(values) + int(not len(values) or values[-1] < 1)  # no threshold clears a scan with a score of 1
-        return cls(s, sick, np.argsort(s), thresholds[:kept], np.array([0, *counts.cumsum()])[:kept])
+        thresholds = _midpoints(np.array([0.0, *values]), np.array([*values, 1.0]))
+        n_kept = len(values) + int(not len(values) or values[-1] < 1)  # no threshold clears a scan with a score of 1
+        return cls(s, is_positive, np.argsort(s), thresholds[:n_kept], np.array([0, *counts.cumsum()])[:n_kept])
 
     @property
     def has_both(self) -> bool:
@@ -317,21 +317,21 @@ class _Table:
 
         `weights` (N, r) say how often each scan counts.
         """
-        missed, cleared = (self._below(weights * of[:, None]) for of in (self.sick, ~self.sick))
-        return missed, (weights * ~self.sick[:, None]).sum(axis=0) - cleared
+        misses, true_negatives = (self._below(weights * of[:, None]) for of in (self.sick, ~self.sick))
+        return misses, (weights * ~self.sick[:, None]).sum(axis=0) - true_negatives
 
-    def choose(self, weights: Floats, goal: Goal) -> tuple[Ints, Bools]:
+    def choose(self, weights: Floats, goal: ThresholdGoal) -> tuple[Ints, Bools]:
         """The number of the threshold to choose under each column of weights (N, r), and whether it keeps to the limit.
 
         Both (r,). Where a column leaves no scan to which the limit applies, that is the highest, or the lowest.
         """
         assert goal.limit is not None
-        missed, alarmed = self.errors(weights)
+        misses, false_alarms = self.errors(weights)
         if goal.kind == "misses":
-            most = goal.limit * (weights * self.sick[:, None]).sum(axis=0) + _ROUNDING
-            return (missed <= most).sum(axis=0) - 1, np.ones(weights.shape[1], dtype=bool)
-        most = goal.limit * (weights * ~self.sick[:, None]).sum(axis=0) + _ROUNDING
-        first = (alarmed > most).sum(axis=0)
+            max_errors = goal.limit * (weights * self.sick[:, None]).sum(axis=0) + _ROUNDING
+            return (misses <= max_errors).sum(axis=0) - 1, np.ones(weights.shape[1], dtype=bool)
+        max_errors = goal.limit * (weights * ~self.sick[:, None]).sum(axis=0) + _ROUNDING
+        first = (false_alarms > max_errors).sum(axis=0)
         return np.minimum(first, len(self.thresholds) - 1), first < len(self.thresholds)
 
     def _below(self, weights: Floats) -> Floats:
@@ -340,27 +340,27 @@ class _Table:
         return sums[self.below]
 
 
-def _interval(table: _Table, patient: Ints, goal: Goal, n_rounds: int, seed: int) -> Interval:
+def _threshold_interval(table: _ScoreTable, patient_codes: Ints, goal: ThresholdGoal, n_rounds: int, seed: int) -> Interval:
     """Percentiles of the thresholds chosen in the rounds that have scans to which the limit applies."""
-    bound = table.sick if goal.kind == "misses" else ~table.sick
-    chosen = []
-    for drawn in drawn_patients(int(patient.max()) + 1, n_rounds, max(1, _CHUNK // len(patient)), seed):
-        weights = drawn[patient]
-        chosen.append(table.choose(weights, goal)[0][(weights * bound[:, None]).any(axis=0)])
-    thresholds = table.thresholds[np.concatenate(chosen)]
+    is_limited = table.sick if goal.kind == "misses" else ~table.sick
+    chosen_indices = []
+    for draw_counts in draw_patients(int(patient_codes.max()) + 1, n_rounds, max(1, _CHUNK // len(patient_codes)), seed):
+        weights = draw_counts[patient_codes]
+        chosen_indices.append(table.choose(weights, goal)[0][(weights * is_limited[:, None]).any(axis=0)])
+    thresholds = table.thresholds[np.concatenate(chosen_indices)]
     if not len(thresholds):  # a patient among many, never drawn
         return 0.0, 1.0
     low, high = np.quantile(thresholds, [0.025, 0.975])
     return float(low), float(high)
 
 
-def _midway(low: Floats, high: Floats) -> Floats:
+def _midpoints(low: Floats, high: Floats) -> Floats:
     """The middle of neighbours, above the lower one even where no number lies between them."""
     middle = (low + high) / 2
     return np.where(middle > low, middle, high)
 
 
-def _in_hundred(right: float, interval: Interval, name: str) -> str:
+def _errors_in_hundred(right: float, interval: Interval, name: str) -> str:
     wrong, low, high = (100 * (1 - share) for share in (right, interval[1], interval[0]))
     return say(
         "{wrong:.1f} in 100 scans of {name} (95 % interval {low:.1f} to {high:.1f})",
@@ -376,7 +376,7 @@ def _pair(values: Any, kind: Callable[[Any], _T]) -> tuple[_T, _T]:
     return kind(first), kind(second)
 
 
-def _nearest(count: float) -> int:
+def _round_half_up(count: float) -> int:
     return floor(count + 0.5)
 
 

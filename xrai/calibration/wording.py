@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from xrai.core.labels import condition_of
+from xrai.core.labels import condition_phrase
 from xrai.core.language import N_, say
 
 
-def of_hundred(share: float) -> int:
+def round_to_hundred(share: float) -> int:
     """How many of 100 a share is, 0 to 100, where 0 stands for fewer than 1 and 100 for more than 99.
 
     A half goes to the even number, so that a share and what is left of it add up to 100.
@@ -19,7 +19,7 @@ def of_hundred(share: float) -> int:
     return round(count)
 
 
-def natural_frequency(share: float, class_name: str, population: str = "") -> str:
+def describe_natural_frequency(share: float, class_name: str, population: str = "") -> str:
     """A probability as a natural frequency: "Of 100 children like this, about 62 have pneumonia".
 
     People reason better with these than with percentages (Gigerenzer and Hoffrage, Psychol Rev 1995;102:684–704).
@@ -29,7 +29,7 @@ def natural_frequency(share: float, class_name: str, population: str = "") -> st
         class_name: as the model has it.
         population: whom the model was trained on, as its card says.
     """
-    count, people, condition = of_hundred(share), people_of(population), condition_of(class_name)
+    count, people, condition = round_to_hundred(share), people_word(population), condition_phrase(class_name)
     if count == 0:
         return say("Of 100 {people} like this, fewer than 1 has {condition}", people=people, condition=condition)
     if count == 1:
@@ -41,7 +41,7 @@ def natural_frequency(share: float, class_name: str, population: str = "") -> st
     )
 
 
-def people_of(population: str) -> str:
+def people_word(population: str) -> str:
     """Whom to speak of: "children" where a population holds nobody else, otherwise "patients"."""
-    said = population.lower()
-    return N_("children") if "child" in said and "adult" not in said else N_("patients")
+    text = population.lower()
+    return N_("children") if "child" in text and "adult" not in text else N_("patients")

@@ -12,9 +12,9 @@ import sys
 from collections.abc import Sequence
 from contextlib import nullcontext, redirect_stdout, suppress
 
-from xrai.cli.output import say
+from xrai.cli.output import print_error
 from xrai.cli.parser import make_parser
-from xrai.core.errors import XraiError, in_a_sentence
+from xrai.core.errors import XraiError, describe_error
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno() if sys.__stdout__ else 1)
         return 1
     except (XraiError, MemoryError, OSError) as error:
-        return say(in_a_sentence(error))
+        return print_error(describe_error(error))
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         return 1

@@ -5,31 +5,31 @@ from __future__ import annotations
 import argparse
 import sys
 
-from xrai.calibration import Goal
-from xrai.cli.output import both, document, print_progress
-from xrai.cli.places import dataset_path
+from xrai.calibration import ThresholdGoal
+from xrai.cli.output import make_emitter, print_json, print_progress
+from xrai.cli.places import find_dataset
 from xrai.core import jobs
 from xrai.core.errors import SettingsError
 from xrai.models.checkpoint import Card, Checkpoint, calibration_folder, open_checkpoint
-from xrai.models.operating_point import decide
+from xrai.models.operating_point import update_operating_point
 
 
 def calibrate(options: argparse.Namespace) -> int:
     """Choose a model's threshold, doubt and prevalence on its validation scans."""
-    goal, alpha = _goal(options), _share("--doubt", options.doubt)
-    prevalence = _share("--prevalence", options.prevalence)
+    goal, alpha = _parse_goal(options), _parse_percent("--doubt", options.doubt)
+    prevalence = _parse_percent("--prevalence", options.prevalence)
     checkpoint = open_checkpoint(options.name)
     checkpoint.card()  # a missing model is said before a slow dataset is opened
     if options.dataset:
         _recalibrate(checkpoint, options.dataset)
-    card = decide(checkpoint, goal=goal, alpha=alpha, prevalence=prevalence)
+    card = update_operating_point(checkpoint, goal=goal, alpha=alpha, prevalence=prevalence)
     if alpha and card.doubt and card.doubt.alpha > alpha:
         print(
             f"warning: At most {options.doubt:g} in 100 cannot be promised from so few validation patients: "
             f"{100 * card.doubt.alpha:.3g} in 100 is what they allow.",
             file=sys.stderr,
         )
-    _show(options, card)
+    _print_operating_point(options, card)
     return 0
 
 
@@ -39,32 +39,32 @@ def _recalibrate(checkpoint: Checkpoint, dataset: str) -> None:
 
     folder = calibration_folder(checkpoint.folder)
     with (
-        open_dataset(dataset_path(dataset)) as opened,
-        jobs.running(folder, title=f"Calibrating {checkpoint.name}") as job,
+        open_dataset(find_dataset(dataset)) as training_data,
+        jobs.run_job(folder, title=f"Calibrating {checkpoint.name}") as job,
     ):
-        (folder / jobs.HISTORY).unlink(missing_ok=True)
-        emit = both(job, print_progress)
+        (folder / jobs.HISTORY_FILE).unlink(missing_ok=True)
+        emit = make_emitter(job, print_progress)
         recalibrate(
-            checkpoint, opened,
-            tell=lambda what, done, total: emit({"kind": "ready", "what": what, "done": done, "total": total}),
+            checkpoint, training_data,
+            on_progress=lambda what, done, total: emit({"kind": "ready", "what": what, "done": done, "total": total}),
         )  # fmt: skip
 
 
-def _goal(options: argparse.Namespace) -> Goal | None:
+def _parse_goal(options: argparse.Namespace) -> ThresholdGoal | None:
     """What the threshold is to do; None where nothing was said."""
     if options.likeliest:
-        return Goal("likeliest")
+        return ThresholdGoal("likeliest")
     if options.threshold is not None:
         if not 0 < options.threshold < 1:
             raise SettingsError(f"The threshold is a probability between 0 and 1, not {options.threshold:g}.")
-        return Goal("given", options.threshold)
-    if (misses := _share("--misses", options.misses)) is not None:
-        return Goal("misses", misses)
-    alarms = _share("--alarms", options.alarms)
-    return None if alarms is None else Goal("alarms", alarms)
+        return ThresholdGoal("given", options.threshold)
+    if (misses := _parse_percent("--misses", options.misses)) is not None:
+        return ThresholdGoal("misses", misses)
+    alarms = _parse_percent("--alarms", options.alarms)
+    return None if alarms is None else ThresholdGoal("alarms", alarms)
 
 
-def _share(flag: str, count: float | None) -> float | None:
+def _parse_percent(flag: str, count: float | None) -> float | None:
     """So many of 100 as a share; None where none was given.
 
     Raises:
@@ -77,21 +77,21 @@ def _share(flag: str, count: float | None) -> float | None:
     return count / 100
 
 
-def _show(options: argparse.Namespace, card: Card) -> None:
+def _print_operating_point(options: argparse.Namespace, card: Card) -> None:
     """What is in force now, as pages tell it, and how it came about."""
-    value, told = card.threshold_value, []
+    value, sentences = card.threshold_value, []
     threshold = None if value is None else card.told(value)
     zone = None if value is None or card.doubt is None else tuple(map(card.told, card.doubt.zone(value)))
     if threshold is not None:
-        told.append(f"In force: called {card.classes[1]} from a probability of {threshold:.1%} on.")
+        sentences.append(f"In force: called {card.classes[1]} from a probability of {threshold:.1%} on.")
     if zone:
-        told.append(f"Between {zone[0]:.1%} and {zone[1]:.1%} the answer is “not sure”.")
+        sentences.append(f"Between {zone[0]:.1%} and {zone[1]:.1%} the answer is “not sure”.")
     if card.prevalence is not None:
-        told.append(f"Told for patients of whom {100 * card.prevalence:.3g} in 100 have {card.classes[1]}.")
-    told += [card.threshold["chosen"]] if card.threshold else []
-    told += [card.doubt.sentence(card.classes)] if card.doubt else []
-    for sentence in told:
+        sentences.append(f"Told for patients of whom {100 * card.prevalence:.3g} in 100 have {card.classes[1]}.")
+    sentences += [card.threshold["chosen"]] if card.threshold else []
+    sentences += [card.doubt.sentence(card.classes)] if card.doubt else []
+    for sentence in sentences:
         print(sentence, file=sys.stderr if options.json else sys.stdout)
     values = card.to_dict()
-    found = {name: values[name] for name in ("name", "calibration", "threshold", "doubt", "prevalence")}
-    document(options, found | {"told": {"threshold": threshold, "not_sure": zone}})
+    summary = {name: values[name] for name in ("name", "calibration", "threshold", "doubt", "prevalence")}
+    print_json(options, summary | {"told": {"threshold": threshold, "not_sure": zone}})

@@ -10,12 +10,12 @@ from typing import Any
 
 from xrai import __version__
 from xrai.cli import calibrating, datasets, models, readings, runs
-from xrai.data.audit.findings import REMOVABLE
-from xrai.data.sources import KAGGLE_SETS, PRACTICE, SPLITS
+from xrai.data.audit.findings import REMOVABLE_KINDS
+from xrai.data.sources import KAGGLE_SETS, PRACTICE_SPEC, SPLITS
 from xrai.models import SHIPPED
-from xrai.networks.config import TrainConfig, worded
+from xrai.networks.config import TrainConfig, format_value
 
-_SHAPE = (
+_SETTINGS_EPILOG = (
     "With --weights MODEL, the network, its members, the image size and the greys are that model's, as far as they are "
     "not given."
 )
@@ -38,9 +38,9 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def _add_datasets(verbs: Any) -> None:
-    build = _verb(verbs, "build", datasets.build, "make an HDF5 dataset from scans")
-    offered = ", ".join(f"kaggle:{known.handle}" for known in KAGGLE_SETS)
-    build.add_argument("source", help=f"a folder or zip of class folders, “{PRACTICE}” for drawings, or {offered}")
+    build = _add_verb(verbs, "build", datasets.build, "make an HDF5 dataset from scans")
+    kaggle_names = ", ".join(f"kaggle:{source.handle}" for source in KAGGLE_SETS)
+    build.add_argument("source", help=f"a folder or zip of class folders, “{PRACTICE_SPEC}” for drawings, or {kaggle_names}")
     build.add_argument("out", help="the .hdf5 file to make")
     build.add_argument("--size", type=int, default=224, help="side of the stored squares in pixels (default 224)")
     build.add_argument(
@@ -51,20 +51,20 @@ def _add_datasets(verbs: Any) -> None:
     build.add_argument("--population", default="", help="who is in the scans, in words; kept with every model")
     build.add_argument("--licence", default="", help="source and licence of the scans, in words")
 
-    look = _verb(verbs, "look", datasets.look, "show what a source of scans holds, before building")
-    look.add_argument("source", help="as for build")
+    inspect = _add_verb(verbs, "look", datasets.inspect, "show what a source of scans holds, before building")
+    inspect.add_argument("source", help="as for build")
 
-    audit = _verb(verbs, "audit", datasets.audit, "look for what in a dataset would mislead, and keep it beside it")
+    audit = _add_verb(verbs, "audit", datasets.audit, "look for what in a dataset would mislead, and keep it beside it")
     audit.add_argument("dataset", help="the .hdf5 file")
 
-    clean = _verb(verbs, "clean", datasets.clean, "copy a dataset without copies of scans and conflicting labels")
+    clean = _add_verb(verbs, "clean", datasets.clean, "copy a dataset without copies of scans and conflicting labels")
     clean.add_argument("dataset", help="the .hdf5 file; it stays as it is")
     clean.add_argument("out", help="the .hdf5 file to make")
     clean.add_argument(
         "--keep-near-duplicates", action="store_true", help="take out equal files only, not copies that were changed"
     )
     clean.add_argument(
-        "--only", action="append", default=[], choices=REMOVABLE,
+        "--only", action="append", default=[], choices=REMOVABLE_KINDS,
         help="take out what the audit suggests for this kind, and nothing else; may be given several times",
     )  # fmt: skip
     clean.add_argument(
@@ -76,13 +76,13 @@ def _add_datasets(verbs: Any) -> None:
 
 
 def _add_runs(verbs: Any) -> None:
-    train = _verb(verbs, "train", runs.train, "train a model on a dataset")
+    train = _add_verb(verbs, "train", runs.train, "train a model on a dataset")
     train.add_argument("dataset", nargs="?", help="the .hdf5 file; may be left out with --resume")
     train.add_argument("--name", required=True, help="of the model: its folder below checkpoints/")
     train.add_argument("--resume", action="store_true", help="go on with a run that was stopped or broke off")
     add_settings(train)
 
-    sweep = _verb(verbs, "sweep", runs.sweep, "train with every combination of a few settings, one after another")
+    sweep = _add_verb(verbs, "sweep", runs.sweep, "train with every combination of a few settings, one after another")
     sweep.add_argument("dataset", nargs="?", help="the .hdf5 file; left out with --resume")
     sweep.add_argument("--name", required=True, help="of the sweep; its runs are called NAME-1, NAME-2 and so on")
     sweep.add_argument(
@@ -92,15 +92,15 @@ def _add_runs(verbs: Any) -> None:
     sweep.add_argument("--resume", action="store_true", help="go on with a sweep that was stopped or broke off")
     add_settings(sweep)
 
-    layers = _verb(
-        verbs, "layers", runs.layers, "show a network layer by layer, and the memory that its training needs"
+    layers = _add_verb(
+        verbs, "layers", runs.summarize_network, "show a network layer by layer, and the memory that its training needs"
     )
     layers.add_argument("--classes", type=int, default=2, help="how many classes it tells apart (default 2)")
     add_settings(layers)
 
 
 def _add_readings(verbs: Any) -> None:
-    evaluate = _verb(verbs, "evaluate", readings.evaluate, "measure a model on a dataset")
+    evaluate = _add_verb(verbs, "evaluate", readings.evaluate, "measure a model on a dataset")
     evaluate.add_argument("name", help="the model's name")
     evaluate.add_argument("dataset", help="the .hdf5 file")
     evaluate.add_argument("--split", choices=SPLITS, default="test", help="what to measure it on (default test)")
@@ -110,7 +110,7 @@ def _add_readings(verbs: Any) -> None:
 
     _add_calibrate(verbs)
 
-    diagnose = _verb(verbs, "diagnose", readings.diagnose, "read scans with a model")
+    diagnose = _add_verb(verbs, "diagnose", readings.diagnose, "read scans with a model")
     diagnose.add_argument("files", nargs="+", metavar="FILE", help="scans: DICOM, JPEG, PNG, TIFF, WebP, BMP")
     diagnose.add_argument(
         "--model", help=f"its name (default: the one chosen with “models default”, else {SHIPPED}, which comes with "
@@ -124,7 +124,7 @@ def _add_readings(verbs: Any) -> None:
 
 
 def _add_calibrate(verbs: Any) -> None:
-    calibrate = _verb(
+    calibrate = _add_verb(
         verbs,
         "calibrate",
         calibrating.calibrate,
@@ -157,58 +157,58 @@ def _add_calibrate(verbs: Any) -> None:
 
 def _add_models(verbs: Any) -> None:
     """`models` alone lists them; the words after it do something with one."""
-    listing = _verb(verbs, "models", models.show, "list models, or compare, rename, note, choose, export, … them")
-    listing.description = "Without WHAT, list every run and model."
-    what = listing.add_subparsers(metavar="WHAT", parser_class=_Nested)
-    compare = _verb(what, "compare", models.compare, "show how the settings and figures of some models differ")
+    models_verb = _add_verb(verbs, "models", models.show, "list models, or compare, rename, note, choose, export, … them")
+    models_verb.description = "Without WHAT, list every run and model."
+    actions = models_verb.add_subparsers(metavar="WHAT", parser_class=_NestedParser)
+    compare = _add_verb(actions, "compare", models.compare, "show how the settings and figures of some models differ")
     compare.add_argument("names", nargs="+", metavar="NAME", help="of a model")
-    rename = _of_one(what, "rename", models.rename, "give a model another name")
+    rename = _add_model_verb(actions, "rename", models.rename, "give a model another name")
     rename.add_argument("new_name", metavar="NEW_NAME", help="which no other has")
-    note = _of_one(what, "note", models.note, "keep a note with a model")
+    note = _add_model_verb(actions, "note", models.note, "keep a note with a model")
     note.add_argument("text", metavar="TEXT", help="in place of the note before; an empty one removes it")
-    _of_one(what, "default", models.default, "choose the model that reads scans when none is named")
-    export = _of_one(what, "export", models.export, "write a model into a zip, to take it elsewhere")
+    _add_model_verb(actions, "default", models.default, "choose the model that reads scans when none is named")
+    export = _add_model_verb(actions, "export", models.export, "write a model into a zip, to take it elsewhere")
     export.add_argument("zip", metavar="ZIP", help="the file to write; one that is there is replaced")
-    taken = _verb(what, "import", models.import_, "take in a model from a zip")
-    taken.add_argument("zip", metavar="ZIP", help="a file that “models export” or the Models page made")
-    taken.add_argument("--name", help="of the new model (default: the one in the zip, with a number if it is taken)")
-    delete = _of_one(what, "delete", models.delete, "delete a model for good")
+    import_verb = _add_verb(actions, "import", models.import_, "take in a model from a zip")
+    import_verb.add_argument("zip", metavar="ZIP", help="a file that “models export” or the Models page made")
+    import_verb.add_argument("--name", help="of the new model (default: the one in the zip, with a number if it is taken)")
+    delete = _add_model_verb(actions, "delete", models.delete, "delete a model for good")
     delete.add_argument("--yes", action="store_true", help="do it without asking")
 
 
-class _Nested(argparse.ArgumentParser):
+class _NestedParser(argparse.ArgumentParser):
     """A verb behind a verb: what it was not given leaves what the verb before it was given."""
 
 
-def _verb(verbs: Any, name: str, run: Callable[[argparse.Namespace], int], help: str) -> argparse.ArgumentParser:
+def _add_verb(verbs: Any, name: str, run: Callable[[argparse.Namespace], int], help: str) -> argparse.ArgumentParser:
     description = help[0].upper() + help[1:] + "."
     verb: argparse.ArgumentParser = verbs.add_parser(name, help=help, description=description, allow_abbrev=False)
-    usual = argparse.SUPPRESS if isinstance(verb, _Nested) else False
-    verb.add_argument("--json", action="store_true", default=usual, help="print one JSON document on standard output")
+    json_default = argparse.SUPPRESS if isinstance(verb, _NestedParser) else False
+    verb.add_argument("--json", action="store_true", default=json_default, help="print one JSON document on standard output")
     verb.set_defaults(run=run)
     return verb
 
 
-def _of_one(verbs: Any, name: str, run: Callable[[argparse.Namespace], int], help: str) -> argparse.ArgumentParser:
+def _add_model_verb(verbs: Any, name: str, run: Callable[[argparse.Namespace], int], help: str) -> argparse.ArgumentParser:
     """A verb that does something with one model."""
-    verb = _verb(verbs, name, run, help)
+    verb = _add_verb(verbs, name, run, help)
     verb.add_argument("name", metavar="NAME", help="of the model")
     return verb
 
 
 def add_settings(verb: argparse.ArgumentParser) -> None:
     """An option for every field of `TrainConfig`; what is not given stays None."""
-    verb.epilog = _SHAPE
+    verb.epilog = _SETTINGS_EPILOG
     for item in fields(TrainConfig):
-        kind: Any = _yes_or_no if isinstance(item.default, bool) else type(item.default)
+        value_type: Any = _parse_yes_no if isinstance(item.default, bool) else type(item.default)
         verb.add_argument(
-            f"--{item.name.replace('_', '-')}", type=kind, choices=item.metadata["choices"], default=None,
-            metavar="{yes,no}" if kind is _yes_or_no else None,
-            help=f"{item.metadata['help']} (default {worded(item.default)})".replace("%", "%%"),
+            f"--{item.name.replace('_', '-')}", type=value_type, choices=item.metadata["choices"], default=None,
+            metavar="{yes,no}" if value_type is _parse_yes_no else None,
+            help=f"{item.metadata['help']} (default {format_value(item.default)})".replace("%", "%%"),
         )  # fmt: skip
 
 
-def _yes_or_no(text: str) -> bool:
+def _parse_yes_no(text: str) -> bool:
     if text.lower() not in ("yes", "no"):
         raise argparse.ArgumentTypeError(f"{text!r} is not yes or no")
     return text.lower() == "yes"

@@ -6,25 +6,25 @@ import os
 from pathlib import Path
 
 from xrai.core.errors import SettingsError
-from xrai.core.paths import data_dir, home
+from xrai.core.paths import data_dir, home_dir
 
 
-def dataset_path(given: str) -> Path:
+def find_dataset(text: str) -> Path:
     """A dataset's file from a path, or from its name in `data/`, with or without `.hdf5`."""
-    return first_file(path_of(given), home() / given, data_dir() / given, data_dir() / f"{given}.hdf5")
+    return first_existing(expand_path(text), home_dir() / text, data_dir() / text, data_dir() / f"{text}.hdf5")
 
 
-def first_file(*candidates: Path) -> Path:
+def first_existing(*candidates: Path) -> Path:
     """The first of them that is a file; else the first of them."""
     return next((item for item in candidates if item.is_file()), candidates[0])
 
 
-def path_of(given: str) -> Path:
+def expand_path(text: str) -> Path:
     """A path as it is typed, with ~ for the home folder."""
-    return Path(os.path.expanduser(given))  # noqa: PTH111 -- Path raises where there is no such user
+    return Path(os.path.expanduser(text))  # noqa: PTH111 -- Path raises where there is no such user
 
 
-def names_in(file: str | None) -> list[str]:
+def read_names(file: str | None) -> list[str]:
     """The names of scans in a text file, one a line; none where there is no file.
 
     Raises:
@@ -33,10 +33,10 @@ def names_in(file: str | None) -> list[str]:
     if file is None:
         return []
     try:
-        lines = path_of(file).read_text(encoding="utf-8-sig").split("\n")  # a file's name may hold other line ends
+        lines = expand_path(file).read_text(encoding="utf-8-sig").split("\n")  # a file's name may hold other line ends
     except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is no text"
+        reason = error.strerror if isinstance(error, OSError) else "it is no text"
         raise SettingsError(
-            f"The list {file} of scans to leave out cannot be read ({why}): give a text file that names one a line."
+            f"The list {file} of scans to leave out cannot be read ({reason}): give a text file that names one a line."
         ) from error
     return [line.strip() for line in lines if line.strip()]

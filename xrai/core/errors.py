@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from xrai.core.language import N_, Message, say
 
-REASONS = (
+SYSTEM_REASONS = (
     N_("Permission denied"), N_("Operation not permitted"), N_("Read-only file system"),
     N_("No space left on device"), N_("Disk quota exceeded"), N_("File too large"),
     N_("No such file or directory"), N_("Not a directory"), N_("Is a directory"), N_("File exists"),
@@ -55,9 +55,9 @@ class RefusedError(ScanError):
         mend: the change after which it would (`xrai.input_check.MENDS`); None where none helps.
     """
 
-    def __init__(self, sentence: str, mend: str | None = None) -> None:
+    def __init__(self, sentence: str, correction: str | None = None) -> None:
         super().__init__(sentence)
-        self.mend = mend
+        self.mend = correction
 
 
 class SourceError(XraiError):
@@ -84,7 +84,7 @@ class JobError(XraiError):
     """A job that is already running, or is not."""
 
 
-def in_a_sentence(error: Exception) -> str:
+def describe_error(error: Exception) -> str:
     """The message of a stated error; of any other, what the machine lacks."""
     if isinstance(error, XraiError):
         return error.message

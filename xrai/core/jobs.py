@@ -26,20 +26,20 @@ from typing import Any, Literal
 from filelock import FileLock, Timeout
 
 from xrai.core.errors import JobError, XraiError, system_reason
-from xrai.core.json_files import HISTORY, JOB, append_record, read_records, write_json
+from xrai.core.json_files import HISTORY_FILE, JOB_FILE, append_record, read_records, write_json
 from xrai.core.language import load_json, say
-from xrai.core.paths import PROJECT, home
+from xrai.core.paths import PROJECT_DIR, home_dir
 
 Status = Literal["none", "starting", "running", "done", "stopped", "failed", "interrupted"]
 
-LOCK, STOP, LOG = "job.lock", "stop", "log.txt"
+LOCK_FILE, STOP_FILE, LOG_FILE = "job.lock", "stop", "log.txt"
 _WINDOWS_FLAGS = 0x0000_0200 | 0x0800_0000 | 0x0000_4000
 """CREATE_NEW_PROCESS_GROUP, CREATE_NO_WINDOW, BELOW_NORMAL_PRIORITY_CLASS: `subprocess` names them on Windows only."""
 
 NICENESS = 10
 """Jobs that a page starts give way to the dashboard, so that readings stay quick while a training runs."""
 
-ACTIVE: tuple[Status, ...] = ("starting", "running")
+ACTIVE_STATUSES: tuple[Status, ...] = ("starting", "running")
 """A process works on it, or is about to."""
 
 START_SECONDS = 60
@@ -57,22 +57,22 @@ class Job:
         """How it stands, from the lock and from what the process wrote last."""
         if self._is_locked():
             return "running"
-        noted = self._noted()
-        if noted.get("status") == "running":
+        state = self._noted()
+        if state.get("status") == "running":
             if self._is_locked():  # it came to life between the two looks
                 return "running"
-            noted = self._noted()  # or to its end
-        if noted.get("status") == "starting":
-            return "starting" if _is_fresh(noted) else "interrupted"
-        known: dict[Any, Status] = {
+            state = self._noted()  # or to its end
+        if state.get("status") == "starting":
+            return "starting" if _is_fresh(state) else "interrupted"
+        end_statuses: dict[Any, Status] = {
             "running": "interrupted", "done": "done", "stopped": "stopped", "failed": "failed",
         }  # fmt: skip
-        return known.get(str(noted.get("status")), "none")
+        return end_statuses.get(str(state.get("status")), "none")
 
     @property
     def is_active(self) -> bool:
         """Whether a process works on it or is about to."""
-        return self.status in ACTIVE
+        return self.status in ACTIVE_STATUSES
 
     @property
     def error(self) -> str:
@@ -93,15 +93,15 @@ class Job:
     @property
     def is_stopping(self) -> bool:
         """Whether it was asked to stop and has not yet."""
-        return (self.folder / STOP).exists() and self.is_active
+        return (self.folder / STOP_FILE).exists() and self.is_active
 
     def records(self) -> list[dict[str, Any]]:
         """Everything that it emitted so far, oldest first: each has its `kind`."""
-        return [record for record in read_records(self.folder / HISTORY) if isinstance(record.get("kind"), str)]
+        return [record for record in read_records(self.folder / HISTORY_FILE) if isinstance(record.get("kind"), str)]
 
     def log(self, n_lines: int = 200) -> str:
         """The end of what it printed."""
-        file = self.folder / LOG
+        file = self.folder / LOG_FILE
         if not file.is_file():
             return ""
         return "\n".join(file.read_text(encoding="utf-8", errors="replace").splitlines()[-n_lines:])
@@ -114,26 +114,26 @@ class Job:
         """
         if self.is_active:
             try:
-                (self.folder / STOP).touch()
+                (self.folder / STOP_FILE).touch()
             except OSError as error:
-                raise _unwritable(
+                raise _write_error(
                     say("“{title}” cannot be told to stop", title=self.title), self.folder, error
                 ) from error
 
     def _noted(self) -> dict[str, Any]:
         try:
-            noted = load_json((self.folder / JOB).read_text(encoding="utf-8"))
+            state = load_json((self.folder / JOB_FILE).read_text(encoding="utf-8"))
         except (OSError, ValueError, RecursionError):
             return {}
-        return noted if isinstance(noted, dict) else {}
+        return state if isinstance(state, dict) else {}
 
     def _is_locked(self) -> bool:
         """Several looks, since another watcher may hold the lock for the blink of its own look."""
-        if not (self.folder / LOCK).exists():
+        if not (self.folder / LOCK_FILE).exists():
             return False
         for _ in range(3):
             try:
-                with FileLock(self.folder / LOCK, timeout=0):
+                with FileLock(self.folder / LOCK_FILE, timeout=0):
                     return False
             except Timeout:
                 time.sleep(0.02)
@@ -149,28 +149,28 @@ def start(arguments: Sequence[str], folder: Path, *, title: str, details: Mappin
         JobError: a job is running there already, or the process cannot be started.
     """
     job = Job(folder)
-    noted = {"status": "starting", "time": time.time(), "title": title, "details": dict(details or {})}
+    state = {"status": "starting", "time": time.time(), "title": title, "details": dict(details or {})}
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / LOCK, timeout=1):  # of two who start at once, the second finds what the first noted
-            before = job._noted()
-            if before.get("status") == "starting" and _is_fresh(before):
-                raise _already_running(job.title)
-            (folder / STOP).unlink(missing_ok=True)
-            write_json(folder / JOB, noted)
+        with FileLock(folder / LOCK_FILE, timeout=1):  # of two who start at once, the second finds what the first noted
+            previous = job._noted()
+            if previous.get("status") == "starting" and _is_fresh(previous):
+                raise _already_running_error(job.title)
+            (folder / STOP_FILE).unlink(missing_ok=True)
+            write_json(folder / JOB_FILE, state)
     except Timeout as error:
-        raise _already_running(job.title) from error
+        raise _already_running_error(job.title) from error
     except OSError as error:
-        raise _unwritable(say("“{title}” could not be started", title=title), folder, error) from error
-    own_group: dict[str, Any] = (
+        raise _write_error(say("“{title}” could not be started", title=title), folder, error) from error
+    popen_options: dict[str, Any] = (
         {"creationflags": _WINDOWS_FLAGS} if sys.platform == "win32" else {"start_new_session": True}
     )
-    environment = os.environ | {"PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8", "XRAI_HOME": str(home())}
+    environment = os.environ | {"PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8", "XRAI_HOME": str(home_dir())}
     try:
-        with (folder / LOG).open("wb") as log:  # its last line must not be that of an older run
+        with (folder / LOG_FILE).open("wb") as log:  # its last line must not be that of an older run
             process = subprocess.Popen(
                 [sys.executable, "-m", "xrai", *arguments],
-                cwd=PROJECT, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, **own_group,
+                cwd=PROJECT_DIR, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, **popen_options,
             )  # fmt: skip
         if sys.platform != "win32":
             with suppress(OSError):  # it may be over already
@@ -182,20 +182,20 @@ def start(arguments: Sequence[str], folder: Path, *, title: str, details: Mappin
             strerror=system_reason(error),
         )
         with suppress(OSError):
-            write_json(folder / JOB, noted | {"status": "failed", "error": sentence})
+            write_json(folder / JOB_FILE, state | {"status": "failed", "error": sentence})
         raise JobError(sentence) from error
-    threading.Thread(target=_watch, args=(process, job, noted), daemon=True).start()
+    threading.Thread(target=_reap_process, args=(process, job, state), daemon=True).start()
     return job
 
 
-def active_in(folder: Path) -> list[Job]:
+def list_active(folder: Path) -> list[Job]:
     """The jobs in the folders below `folder` that a process works on."""
     if not folder.is_dir():
         return []
-    return [job for job in map(Job, sorted(folder.iterdir())) if (job.folder / JOB).is_file() and job.is_active]
+    return [job for job in map(Job, sorted(folder.iterdir())) if (job.folder / JOB_FILE).is_file() and job.is_active]
 
 
-class Running:
+class JobContext:
     """The job of a folder, seen from the process that works on it.
 
     Attributes:
@@ -210,16 +210,16 @@ class Running:
 
     def emit(self, record: Mapping[str, Any]) -> None:
         """Add a record to the job's history."""
-        append_record(self.folder / HISTORY, record)
+        append_record(self.folder / HISTORY_FILE, record)
 
     def should_stop(self) -> bool:
         """Whether somebody asked for a stop."""
-        self.told = self.told or self.asked or (self.folder / STOP).exists()
+        self.told = self.told or self.asked or (self.folder / STOP_FILE).exists()
         return self.told
 
 
 @contextmanager
-def running(folder: Path, *, title: str) -> Iterator[Running]:
+def run_job(folder: Path, *, title: str) -> Iterator[JobContext]:
     """Be the process that works on the folder's job, and leave behind how it ended.
 
     A body that returns is done, or stopped if it was told to; a stated error makes the job failed with its sentence.
@@ -228,70 +228,70 @@ def running(folder: Path, *, title: str) -> Iterator[Running]:
     Raises:
         JobError: another process works on it, or the folder cannot be written to.
     """
-    lock = FileLock(folder / LOCK, timeout=2)  # others may hold it for the blink of a look
+    lock = FileLock(folder / LOCK_FILE, timeout=2)  # others may hold it for the blink of a look
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     except Timeout as error:
-        raise _already_running(title) from error
+        raise _already_running_error(title) from error
     except OSError as error:
-        raise _unwritable(say("“{title}” could not be started", title=title), folder, error) from error
-    before = Job(folder)._noted()
-    noted = before | {"title": title, "pid": os.getpid(), "time": time.time(), "error": ""}
+        raise _write_error(say("“{title}” could not be started", title=title), folder, error) from error
+    previous = Job(folder)._noted()
+    state = previous | {"title": title, "pid": os.getpid(), "time": time.time(), "error": ""}
 
-    def note(status: Status, error: str = "") -> None:
+    def write_status(status: Status, error: str = "") -> None:
         with suppress(OSError):  # on a full disk the note stays “running”, which without the lock reads as interrupted
-            write_json(folder / JOB, noted | {"status": status, "error": error})
+            write_json(folder / JOB_FILE, state | {"status": status, "error": error})
 
-    job = Running(folder)
+    job = JobContext(folder)
     try:
-        if before.get("status") != "starting":  # what asked an earlier process to stop, which died, is not for us
-            (folder / STOP).unlink(missing_ok=True)
-        note("running")
-        with _stopped_by_signals(job):
+        if previous.get("status") != "starting":  # what asked an earlier process to stop, which died, is not for us
+            (folder / STOP_FILE).unlink(missing_ok=True)
+        write_status("running")
+        with _stop_on_signals(job):
             yield job
-        note("stopped" if job.told else "done")
+        write_status("stopped" if job.told else "done")
     except KeyboardInterrupt:
-        note("stopped")
+        write_status("stopped")
         raise
     except XraiError as error:
-        note("failed", error.message)
+        write_status("failed", error.message)
         raise
     except MemoryError:
-        note(
+        write_status(
             "failed", say("The work does not fit into this machine's memory: close other programs and start it again.")
         )
         raise
     except BaseException:
-        note("failed", say("The work broke off for a reason that XRAI does not know: see its log, and start it again."))
+        write_status("failed", say("The work broke off for a reason that XRAI does not know: see its log, and start it again."))
         raise
     finally:
         with suppress(OSError):
-            (folder / STOP).unlink(missing_ok=True)
+            (folder / STOP_FILE).unlink(missing_ok=True)
         lock.release()
 
 
 @contextmanager
-def _stopped_by_signals(job: Running) -> Iterator[None]:
+def _stop_on_signals(job: JobContext) -> Iterator[None]:
     """Let Ctrl-C and a polite kill ask for a stop; only the main thread can, and only what is not handled yet."""
 
-    def ask(number: int, frame: object) -> None:
+    def request_stop(number: int, frame: object) -> None:
         if job.asked:
             raise KeyboardInterrupt
         job.asked = True
         with suppress(OSError):
-            (job.folder / STOP).touch()  # for whoever watches
+            (job.folder / STOP_FILE).touch()  # for whoever watches
             os.write(2, b"stopping at the next chance; once more breaks off at once\n")  # print may be half way itself
 
-    before: dict[int, Any] = {}
+    previous_handlers: dict[int, Any] = {}
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGINT, signal.SIGTERM):
             if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
-                before[number] = signal.signal(number, ask)
+                previous_handlers[number] = signal.signal(number, request_stop)
     try:
         yield
     finally:
-        for number, handler in before.items():
+        for number, handler in previous_handlers.items():
             signal.signal(number, handler)
 
 
@@ -299,17 +299,17 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else str(value)
 
 
-def _is_fresh(noted: Mapping[str, Any]) -> bool:
+def _is_fresh(state: Mapping[str, Any]) -> bool:
     """Whether a process that is starting may still come to life."""
-    moment = noted.get("time")
-    return isinstance(moment, int | float) and time.time() - moment < START_SECONDS
+    timestamp = state.get("time")
+    return isinstance(timestamp, int | float) and time.time() - timestamp < START_SECONDS
 
 
-def _already_running(title: str) -> JobError:
+def _already_running_error(title: str) -> JobError:
     return JobError(say("“{title}” is already running: wait until it is done, or stop it first.", title=title))
 
 
-def _unwritable(what: str, folder: Path, error: OSError) -> JobError:
+def _write_error(what: str, folder: Path, error: OSError) -> JobError:
     return JobError(
         say(
             "{what} because the folder {folder} cannot be written to ({strerror}): "
@@ -321,12 +321,12 @@ def _unwritable(what: str, folder: Path, error: OSError) -> JobError:
     )
 
 
-def _watch(process: subprocess.Popen[bytes], job: Job, started: Mapping[str, Any]) -> None:
+def _reap_process(process: subprocess.Popen[bytes], job: Job, start_state: Mapping[str, Any]) -> None:
     """Reap the process; one that died before it could say so would else look as if it were starting."""
     if not process.wait():
         return
-    with suppress(OSError), FileLock(job.folder / LOCK, timeout=1):
-        if job._noted() == started:  # and not what was noted for a process after it
-            last = job.log(1).strip().removeprefix("error: ")
-            failed = {"status": "failed", "error": last or say("The work could not be started.")}
-            write_json(job.folder / JOB, {**started, **failed})
+    with suppress(OSError), FileLock(job.folder / LOCK_FILE, timeout=1):
+        if job._noted() == start_state:  # and not what was noted for a process after it
+            last_line = job.log(1).strip().removeprefix("error: ")
+            failure = {"status": "failed", "error": last_line or say("The work could not be started.")}
+            write_json(job.folder / JOB_FILE, {**start_state, **failure})

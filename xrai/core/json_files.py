@@ -14,7 +14,7 @@ from typing import Any
 
 from xrai.core.language import dump_json, load_json
 
-JOB, HISTORY = "job.json", "history.jsonl"
+JOB_FILE, HISTORY_FILE = "job.json", "history.jsonl"
 """How a job's folder, and so a run's, names the note of how it stands and the log of its records."""
 
 
@@ -24,8 +24,8 @@ def write_json(file: Path, values: Mapping[str, Any]) -> None:
     Raises:
         OSError: the disk is full.
     """
-    with whole_file(file) as partial:
-        partial.write_bytes(_coded(dump_json(values, indent=1)))
+    with atomic_file(file) as partial:
+        partial.write_bytes(_encode_line(dump_json(values, indent=1)))
 
 
 def append_record(file: Path, record: Mapping[str, Any]) -> None:
@@ -38,7 +38,7 @@ def append_record(file: Path, record: Mapping[str, Any]) -> None:
         if end := log.tell():
             log.seek(end - 1)
         begin = b"\n" if end and log.read(1) != b"\n" else b""
-        log.write(begin + _coded(dump_json(record)))
+        log.write(begin + _encode_line(dump_json(record)))
 
 
 def read_records(file: Path) -> list[dict[str, Any]]:
@@ -56,15 +56,15 @@ def read_records(file: Path) -> list[dict[str, Any]]:
     return records
 
 
-def keep_records(file: Path, n: int) -> None:
+def truncate_records(file: Path, n: int) -> None:
     """Cut a log back to its first `n` records."""
-    kept = read_records(file)[:n]
-    with whole_file(file) as partial:
-        partial.write_bytes(b"".join(_coded(dump_json(record)) for record in kept))
+    records = read_records(file)[:n]
+    with atomic_file(file) as partial:
+        partial.write_bytes(b"".join(_encode_line(dump_json(record)) for record in records))
 
 
 @contextmanager
-def whole_file(file: Path) -> Iterator[Path]:
+def atomic_file(file: Path) -> Iterator[Path]:
     """A name to write to, which becomes `file` when all is written.
 
     It is nobody else's: the sessions of a dashboard are threads of one process, and may save the same file at once.
@@ -78,7 +78,7 @@ def whole_file(file: Path) -> Iterator[Path]:
             partial.unlink()
 
 
-def last_change(folder: Path, *names: str) -> float:
+def last_modified(folder: Path, *names: str) -> float:
     """When one of the files of those names was last written, in seconds since 1970; 0 where there is none of them.
 
     They may be replaced while this looks.
@@ -90,7 +90,7 @@ def last_change(folder: Path, *names: str) -> float:
     return max(times)
 
 
-def replace_file(fresh: Path, file: Path) -> None:
+def replace_file(new_file: Path, file: Path) -> None:
     """Rename over `file`; on Windows that waits for a reader who has it open for a moment.
 
     Folders too, where `file` is none yet.
@@ -100,13 +100,13 @@ def replace_file(fresh: Path, file: Path) -> None:
     """
     for _ in range(20):
         try:
-            fresh.replace(file)
+            new_file.replace(file)
             return
         except PermissionError:
             time.sleep(0.05)
-    fresh.replace(file)
+    new_file.replace(file)
 
 
-def _coded(line: str) -> bytes:
+def _encode_line(line: str) -> bytes:
     """A line in UTF-8; the bytes of file names that are no characters become JSON's own escapes."""
     return (line + "\n").encode("utf-8", "backslashreplace")

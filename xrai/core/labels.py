@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from xrai.core.language import N_
 
-_SHORT = 5  # letters of a name in capitals that may be an abbreviation
+_MAX_ABBREVIATION_LETTERS = 5  # letters of a name in capitals that may be an abbreviation
 NORMAL = N_("a normal scan")
 
 CLASS_NAMES = {
@@ -51,40 +51,40 @@ CLASS_NAMES = {
 }
 """Usual classes as people write them, each as it stands after "have"; both have words in other languages."""
 
-SPELT = (N_("Lung Opacity"), N_("Viral Pneumonia"), N_("Bacterial Pneumonia"))
+DATASET_SPELLINGS = (N_("Lung Opacity"), N_("Viral Pneumonia"), N_("Bacterial Pneumonia"))
 """Some of them as well-known datasets spell them, and so as cards do."""
 
-_USUAL = {name.lower(): name for name in CLASS_NAMES}
-_HEALTHY = {"normal", "healthy", "clear", "negative", "no finding", "no findings", "control"}
+_CANONICAL_NAMES = {name.lower(): name for name in CLASS_NAMES}
+_HEALTHY_NAMES = {"normal", "healthy", "clear", "negative", "no finding", "no findings", "control"}
 
-NO_MEANING = ("no clinical meaning", "no medical meaning", "no accuracy")
+NO_CLINICAL_MEANING = ("no clinical meaning", "no medical meaning", "no accuracy")
 """What the description of the scans says where figures on them must not be taken for those of patients."""
 
 
-def says_nothing_of_patients(population: str, *, drawings: bool) -> bool:
+def lacks_clinical_meaning(population: str, *, is_phantom: bool) -> bool:
     """Whether figures and answers from a set have no clinical meaning: it holds drawings, or is described so."""
-    return drawings or any(words in population.lower() for words in NO_MEANING)
+    return is_phantom or any(words in population.lower() for words in NO_CLINICAL_MEANING)
 
 
-def condition_of(class_name: str) -> str:
+def condition_phrase(class_name: str) -> str:
     """A class's name as it stands after "have": pneumonia, COVID, a normal scan."""
-    name = _spaced(class_name)
-    if usual := usual_name(name):
-        return CLASS_NAMES[usual]
+    name = _normalize_spaces(class_name)
+    if canonical := canonical_class_name(name):
+        return CLASS_NAMES[canonical]
     if is_healthy(name):
         return NORMAL
-    return name.lower() if name.isupper() and sum(map(str.isalpha, name)) > _SHORT else name
+    return name.lower() if name.isupper() and sum(map(str.isalpha, name)) > _MAX_ABBREVIATION_LETTERS else name
 
 
-def usual_name(class_name: str) -> str | None:
+def canonical_class_name(class_name: str) -> str | None:
     """The one of `CLASS_NAMES` that a class's name stands for, in capitals or not; None where there is none."""
-    return _USUAL.get(_spaced(class_name).lower())
+    return _CANONICAL_NAMES.get(_normalize_spaces(class_name).lower())
 
 
 def is_healthy(class_name: str) -> bool:
     """Whether a class's name says that nothing was found."""
-    return _spaced(class_name).lower() in _HEALTHY
+    return _normalize_spaces(class_name).lower() in _HEALTHY_NAMES
 
 
-def _spaced(class_name: str) -> str:
+def _normalize_spaces(class_name: str) -> str:
     return " ".join(class_name.replace("_", " ").split())

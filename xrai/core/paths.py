@@ -9,28 +9,28 @@ from pathlib import Path
 from xrai.core.errors import SettingsError, system_reason
 from xrai.core.language import say
 
-PROJECT = Path(__file__).resolve().parents[2]
+PROJECT_DIR = Path(__file__).resolve().parents[2]
 
 
-def home() -> Path:
+def home_dir() -> Path:
     """The folder that holds `data/` and `checkpoints/`: `XRAI_HOME`, else the project itself."""
-    chosen = os.environ.get("XRAI_HOME")
-    return Path(chosen).expanduser().resolve() if chosen else PROJECT
+    override = os.environ.get("XRAI_HOME")
+    return Path(override).expanduser().resolve() if override else PROJECT_DIR
 
 
 def data_dir() -> Path:
     """The folder of the `*.hdf5` datasets, made when it is missing."""
-    return _made(home() / "data")
+    return _ensure_dir(home_dir() / "data")
 
 
 def inbox_dir() -> Path:
     """The folder into which people drop folders and zips of scans, made when it is missing."""
-    return _made(data_dir() / "inbox")
+    return _ensure_dir(data_dir() / "inbox")
 
 
 def checkpoints_dir() -> Path:
     """The folder of models, one folder each, made when it is missing."""
-    return _made(home() / "checkpoints")
+    return _ensure_dir(home_dir() / "checkpoints")
 
 
 def source_roots() -> list[Path]:
@@ -43,7 +43,7 @@ def source_roots() -> list[Path]:
     if not file.exists():
         return [inbox_dir()]
     try:
-        listed = tomllib.loads(file.read_text(encoding="utf-8-sig")).get("source_roots", [])
+        roots = tomllib.loads(file.read_text(encoding="utf-8-sig")).get("source_roots", [])
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise SettingsError(
             say(
@@ -53,7 +53,7 @@ def source_roots() -> list[Path]:
                 error=error,
             )
         ) from error
-    if not isinstance(listed, list) or not all(isinstance(item, str) for item in listed):
+    if not isinstance(roots, list) or not all(isinstance(item, str) for item in roots):
         raise SettingsError(
             say(
                 "In {file}, source_roots must be a list of folders, such as source_roots = ['D:/scans']: please "
@@ -61,16 +61,16 @@ def source_roots() -> list[Path]:
                 file=file,
             )
         )
-    return [inbox_dir(), *(home() / Path(item).expanduser() for item in listed)]
+    return [inbox_dir(), *(home_dir() / Path(item).expanduser() for item in roots)]
 
 
-def shown_path(path: Path) -> str:
+def display_path(path: Path) -> str:
     """A path as it is shown and noted down: below the home folder without it, so that the folder can move."""
     path = path.resolve()
-    return path.relative_to(home()).as_posix() if path.is_relative_to(home()) else str(path)
+    return path.relative_to(home_dir()).as_posix() if path.is_relative_to(home_dir()) else str(path)
 
 
-def _made(folder: Path) -> Path:
+def _ensure_dir(folder: Path) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

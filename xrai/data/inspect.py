@@ -10,19 +10,19 @@ import numpy as np
 
 from xrai.core.errors import ScanError, SourceError, system_reason
 from xrai.core.language import say
-from xrai.data.sources import Entry, Source, patient_of
+from xrai.data.sources import Entry, Source, parse_patient_id
 from xrai.scans import read_scan
 from xrai.scans.preprocessing import to_square
 
-SAMPLED = 12
+N_SAMPLED = 12
 """Files of each class that are opened; the counts are of all."""
 
-EXAMPLES = 4
-THUMBNAIL = 160
+N_EXAMPLES = 4
+THUMBNAIL_SIDE = 160
 
 
 @dataclass(frozen=True)
-class Survey:
+class SourceInspection:
     """What was found.
 
     Attributes:
@@ -55,17 +55,17 @@ class Survey:
         return {name: value for name, value in self.__dict__.items() if name != "examples"}
 
 
-def survey(source: Source) -> Survey:
+def inspect_source(source: Source) -> SourceInspection:
     """Look at a source: count all files, open `SAMPLED` of each class, spread evenly."""
     formats: Counter[str] = Counter()
     sizes: list[tuple[int, int]] = []
     unreadable: list[tuple[str, str]] = []
     examples: dict[str, list[np.ndarray]] = {name: [] for name in source.classes}
-    known = 0
-    sampled = [entry for name in source.classes for entry in _spread(source, name)]
-    for entry in sampled:
+    n_with_patient = 0
+    sampled_entries = [entry for name in source.classes for entry in _sample_entries(source, name)]
+    for entry in sampled_entries:
         try:
-            scan = read_scan(source.read(entry), min_side=THUMBNAIL)
+            scan = read_scan(source.read(entry), min_side=THUMBNAIL_SIDE)
         except (ScanError, SourceError) as error:
             unreadable.append((entry.path, error.message))
             continue
@@ -74,18 +74,18 @@ def survey(source: Source) -> Survey:
             continue
         formats[f"{scan.format}, {scan.mode}"] += 1
         sizes.append((scan.width, scan.height))
-        known += bool(scan.patient or patient_of(entry.path, entry.split))
-        if len(examples[entry.class_name]) < EXAMPLES:
-            examples[entry.class_name].append(to_square(scan.pixels, THUMBNAIL))
-    ordered = sorted(sizes, key=lambda size: size[0] * size[1])
-    return Survey(
+        n_with_patient += bool(scan.patient or parse_patient_id(entry.path, entry.split))
+        if len(examples[entry.class_name]) < N_EXAMPLES:
+            examples[entry.class_name].append(to_square(scan.pixels, THUMBNAIL_SIDE))
+    sizes_by_area = sorted(sizes, key=lambda size: size[0] * size[1])
+    return SourceInspection(
         name=source.name,
         counts=source.counts(),
-        n_sampled=len(sampled),
+        n_sampled=len(sampled_entries),
         formats=dict(formats.most_common()),
-        smallest=ordered[0] if ordered else None,
-        largest=ordered[-1] if ordered else None,
-        patients_known=known > len(sizes) / 2,
+        smallest=sizes_by_area[0] if sizes_by_area else None,
+        largest=sizes_by_area[-1] if sizes_by_area else None,
+        patients_known=n_with_patient > len(sizes) / 2,
         unreadable=unreadable,
         notes=source.notes,
         population=source.population,
@@ -95,6 +95,6 @@ def survey(source: Source) -> Survey:
     )
 
 
-def _spread(source: Source, class_name: str) -> list[Entry]:
+def _sample_entries(source: Source, class_name: str) -> list[Entry]:
     entries = [entry for entry in source.entries if entry.class_name == class_name]
-    return [entries[i] for i in np.linspace(0, len(entries) - 1, min(len(entries), SAMPLED)).astype(int)]
+    return [entries[i] for i in np.linspace(0, len(entries) - 1, min(len(entries), N_SAMPLED)).astype(int)]

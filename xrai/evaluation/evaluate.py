@@ -15,26 +15,32 @@ from xrai.core.errors import CheckpointError, DatasetError, system_reason
 from xrai.core.language import say
 from xrai.data.dataset import Dataset
 from xrai.data.sources import SPLIT_NAMES, SPLITS
-from xrai.evaluation.report import report
-from xrai.evaluation.store import Measurement, Predictions, learned_from, measurement_folder, save_measurement
+from xrai.evaluation.report import classification_report
+from xrai.evaluation.store import (
+    EvaluationResult,
+    Predictions,
+    evaluation_folder,
+    save_evaluation,
+    training_fingerprints,
+)
 from xrai.metrics import predict
 from xrai.models.checkpoint import Card, Checkpoint
 from xrai.networks.build import Network
 
-BATCH = 32
+BATCH_SIZE = 32
 _LOCK_SECONDS = 60
 
 
-class NotKeptError(CheckpointError):
+class NotSavedError(CheckpointError):
     """A measurement was made, but cannot be kept.
 
     Attributes:
         measured: the measurement.
     """
 
-    def __init__(self, sentence: str, measured: Measurement) -> None:
+    def __init__(self, sentence: str, result: EvaluationResult) -> None:
         super().__init__(sentence)
-        self.measured = measured
+        self.measured = result
 
 
 def evaluate(
@@ -42,9 +48,9 @@ def evaluate(
     dataset: Dataset,
     split: str = "test",
     *,
-    left_out: Collection[str] = (),
+    excluded_files: Collection[str] = (),
     progress: Callable[[int, int], None] = lambda done, total: None,
-) -> Measurement:
+) -> EvaluationResult:
     """Measure a model on a split, keep the measurement in its folder and note it in its card.
 
     The classes are matched by name, in whatever order and spelling the dataset has them.
@@ -70,12 +76,12 @@ def evaluate(
             damaged.
     """
     card, weights = checkpoint.card(), checkpoint.weights_sha256()
-    rows = _rows(dataset, split, left_out)
-    labels = _labels_for(card, dataset, rows)
-    probabilities = predict_rows(checkpoint.load_network(card), card, dataset, rows, progress)
+    rows = _select_rows(dataset, split, excluded_files)
+    labels = _map_labels(card, dataset, rows)
+    probabilities = predict_probabilities(checkpoint.load_network(card), card, dataset, rows, progress)
     patients, threshold = dataset.patients[rows], card.threshold_value
-    result = report(probabilities, labels, patients, card.classes, threshold, card.doubt)
-    seen = _seen(card, dataset, split, rows)
+    result = classification_report(probabilities, labels, patients, card.classes, threshold, card.doubt)
+    was_seen = _find_seen(card, dataset, split, rows)
     result |= {
         "split": split,
         "dataset": dataset.path.stem,
@@ -86,17 +92,17 @@ def evaluate(
         "calibration": card.calibration.to_dict() if card.calibration else None,
         "left_out": len(dataset.rows(split)) - len(rows),
         "measured_before": 0,
-        "seen": int(seen.sum()),
-        "unseen": None if not seen.any() or seen.all() else _main_measures(
-            report(probabilities[~seen], labels[~seen], patients[~seen], card.classes, threshold)
+        "seen": int(was_seen.sum()),
+        "unseen": None if not was_seen.any() or was_seen.all() else _main_metrics(
+            classification_report(probabilities[~was_seen], labels[~was_seen], patients[~was_seen], card.classes, threshold)
         ),
     }  # fmt: skip
-    called = predict(probabilities, threshold)
-    predictions = Predictions(rows, dataset.files[rows], patients, labels, called, probabilities)
-    return _kept(checkpoint, dataset, card, Measurement(result, predictions))
+    predicted = predict(probabilities, threshold)
+    predictions = Predictions(rows, dataset.files[rows], patients, labels, predicted, probabilities)
+    return _save_result(checkpoint, dataset, card, EvaluationResult(result, predictions))
 
 
-def predict_rows(
+def predict_probabilities(
     network: Network,
     card: Card,
     dataset: Dataset,
@@ -115,22 +121,22 @@ def predict_logits(
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> np.ndarray:
     """The network's answers to some rows of a dataset, float32 (n, C)."""
-    found = []
-    for start in range(0, len(rows), BATCH):
-        squares = dataset.images(rows[start : start + BATCH])
-        inputs = torch.cat([card.preprocessing(square) for square in squares])  # (n, 1, H, W)
+    batches = []
+    for start in range(0, len(rows), BATCH_SIZE):
+        images = dataset.images(rows[start : start + BATCH_SIZE])
+        inputs = torch.cat([card.preprocessing(square) for square in images])  # (n, 1, H, W)
         with torch.inference_mode():
-            found.append(network(inputs).float().numpy())
-        progress(min(start + BATCH, len(rows)), len(rows))
-    return np.concatenate(found)
+            batches.append(network(inputs).float().numpy())
+        progress(min(start + BATCH_SIZE, len(rows)), len(rows))
+    return np.concatenate(batches)
 
 
-_MAIN = ("n", "n_patients", "accuracy", "accuracy_interval", "auc", "auc_interval", "per_class")
-_IN_CARD = ("dataset", "split", "left_out", "fingerprint", "when", "weights", "threshold", "seen", *_MAIN)
-_IN_CARD_PER_CLASS = ("precision", "recall", "f1", "support")
+_MAIN_KEYS = ("n", "n_patients", "accuracy", "accuracy_interval", "auc", "auc_interval", "per_class")
+_CARD_KEYS = ("dataset", "split", "left_out", "fingerprint", "when", "weights", "threshold", "seen", *_MAIN_KEYS)
+_CARD_CLASS_KEYS = ("precision", "recall", "f1", "support")
 
 
-def _rows(dataset: Dataset, split: str, left_out: Collection[str]) -> np.ndarray:
+def _select_rows(dataset: Dataset, split: str, excluded_files: Collection[str]) -> np.ndarray:
     """The rows of a split without the files that are to be left out."""
     rows, word = dataset.rows(split), SPLIT_NAMES[split]
     if not len(rows):
@@ -142,23 +148,23 @@ def _rows(dataset: Dataset, split: str, left_out: Collection[str]) -> np.ndarray
             )
         )
     files = [str(dataset.files[row]) for row in rows]
-    whole, by_last_part = set(files), defaultdict(set)
+    full_names, by_last_part = set(files), defaultdict(set)
     for file in files:
         by_last_part[file.rsplit("/", 1)[-1]].add(file)
-    wanted = set()
-    for name in sorted(set(left_out)):
-        found = {name} if name in whole else by_last_part.get(name, set())
-        if len(found) != 1:
+    excluded = set()
+    for name in sorted(set(excluded_files)):
+        matches = {name} if name in full_names else by_last_part.get(name, set())
+        if len(matches) != 1:
             place = say("the {word} split of {name}", word=word, name=dataset.path.name)
             raise DatasetError(
                 say(
                     "“{name}”, which was to be left out, fits {len:,} files of {place}: "
                     "write its whole path as the dataset names it.",
                     name=name,
-                    len=len(found),
+                    len=len(matches),
                     place=place,
                 )
-                if found
+                if matches
                 else say(
                     "“{name}”, which was to be left out, is no file of {place}: "
                     "write its whole path as the dataset names it.",
@@ -166,9 +172,9 @@ def _rows(dataset: Dataset, split: str, left_out: Collection[str]) -> np.ndarray
                     place=place,
                 )
             )
-        wanted |= found
-    kept = rows[[file not in wanted for file in files]]
-    if not len(kept):
+        excluded |= matches
+    remaining = rows[[file not in excluded for file in files]]
+    if not len(remaining):
         raise DatasetError(
             say(
                 "Nothing of the {word} split of {name} is left to measure: leave out fewer files.",
@@ -176,47 +182,47 @@ def _rows(dataset: Dataset, split: str, left_out: Collection[str]) -> np.ndarray
                 name=dataset.path.name,
             )
         )
-    return kept
+    return remaining
 
 
-def _seen(card: Card, dataset: Dataset, split: str, rows: np.ndarray) -> np.ndarray:
+def _find_seen(card: Card, dataset: Dataset, split: str, rows: np.ndarray) -> np.ndarray:
     """Which scans the model or one that it goes back to learned from or was chosen by, bool (n,), as far as is known.
 
     In a dataset that one of them learned from, these are the training and validation scans, and files that are the
     same as one of them.
     """
-    if dataset.fingerprint not in learned_from(card):
+    if dataset.fingerprint not in training_fingerprints(card):
         return np.zeros(len(rows), bool)
-    known = {content for used in SPLITS[:2] for content in dataset.hashes[dataset.rows(used)].tolist()}
-    return np.array([split != SPLITS[2] or content in known for content in dataset.hashes[rows].tolist()])
+    learned_hashes = {content for learned_split in SPLITS[:2] for content in dataset.hashes[dataset.rows(learned_split)].tolist()}
+    return np.array([split != SPLITS[2] or content in learned_hashes for content in dataset.hashes[rows].tolist()])
 
 
-def _main_measures(values: dict[str, Any]) -> dict[str, Any]:
-    return {name: values[name] for name in _MAIN} | {"per_class": _short(values["per_class"])}
+def _main_metrics(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: values[name] for name in _MAIN_KEYS} | {"per_class": _shorten_per_class(values["per_class"])}
 
 
-def _short(per_class: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    return {name: {measure: row[measure] for measure in _IN_CARD_PER_CLASS} for name, row in per_class.items()}
+def _shorten_per_class(per_class: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    return {name: {measure: row[measure] for measure in _CARD_CLASS_KEYS} for name, row in per_class.items()}
 
 
-def _kept(checkpoint: Checkpoint, dataset: Dataset, measured: Card, found: Measurement) -> Measurement:
+def _save_result(checkpoint: Checkpoint, dataset: Dataset, evaluated_card: Card, result: EvaluationResult) -> EvaluationResult:
     """Keep a measurement and note it in the card; says how often the split was measured before."""
-    report = found.report
-    same = (report["fingerprint"], report["split"])
-    noted = {name: report[name] for name in _IN_CARD} | {"per_class": _short(report["per_class"])}
+    report = result.report
+    key = (report["fingerprint"], report["split"])
+    summary = {name: report[name] for name in _CARD_KEYS} | {"per_class": _shorten_per_class(report["per_class"])}
     checkpoint.card()  # that of a model which is gone is said, before the lock would make its folder anew
     try:
         with checkpoint.card_lock(_LOCK_SECONDS):
-            card = _same_card(checkpoint, measured, report["weights"])
-            before = [item for item in card.evaluations if (item["fingerprint"], item["split"]) == same]
-            found = replace(found, report=report | {"measured_before": len(before)})
+            card = _reload_card(checkpoint, evaluated_card, report["weights"])
+            earlier = [item for item in card.evaluations if (item["fingerprint"], item["split"]) == key]
+            result = replace(result, report=report | {"measured_before": len(earlier)})
             try:
-                save_measurement(measurement_folder(checkpoint, dataset.path, report["split"]), found)
+                save_evaluation(evaluation_folder(checkpoint, dataset.path, report["split"]), result)
             finally:  # it is told even if it cannot be kept, and so it was a look
-                checkpoint.write_card(replace(card, evaluations=[*card.evaluations, noted]))
+                checkpoint.write_card(replace(card, evaluations=[*card.evaluations, summary]))
     except OSError as error:
         area = say("not defined") if report["auc"] is None else say("{auc:.3f}", auc=report["auc"])
-        raise NotKeptError(
+        raise NotSavedError(
             say(
                 "The measurement (accuracy {report:.3f}, AUC {area}, on {report2:,} scans) cannot be kept "
                 "in the folder of the model “{name}” ({strerror}): "
@@ -227,15 +233,15 @@ def _kept(checkpoint: Checkpoint, dataset: Dataset, measured: Card, found: Measu
                 name=checkpoint.name,
                 strerror=system_reason(error),
             ),
-            found,
+            result,
         ) from error
-    return found
+    return result
 
 
-def _same_card(checkpoint: Checkpoint, measured: Card, weights: str) -> Card:
+def _reload_card(checkpoint: Checkpoint, evaluated_card: Card, weights: str) -> Card:
     """The card as it is now, with what others noted in it meanwhile; it must still be that of the measured weights."""
-    now = checkpoint.card()
-    if (now.created, now.training, checkpoint.weights_sha256()) != (measured.created, measured.training, weights):
+    current = checkpoint.card()
+    if (current.created, current.training, checkpoint.weights_sha256()) != (evaluated_card.created, evaluated_card.training, weights):
         raise CheckpointError(
             say(
                 "The model “{name}” was trained on while it was measured, so that the measurement is not of "
@@ -243,13 +249,13 @@ def _same_card(checkpoint: Checkpoint, measured: Card, weights: str) -> Card:
                 name=checkpoint.name,
             )
         )
-    return now
+    return current
 
 
-def _labels_for(card: Card, dataset: Dataset, rows: np.ndarray) -> np.ndarray:
+def _map_labels(card: Card, dataset: Dataset, rows: np.ndarray) -> np.ndarray:
     """The rows' labels in the model's class order."""
-    order = card.order_of(dataset.classes)
-    if order is None:
+    permutation = card.order_of(dataset.classes)
+    if permutation is None:
         raise CheckpointError(
             say(
                 "The model knows the classes {join}, but the dataset {name} has "
@@ -259,4 +265,4 @@ def _labels_for(card: Card, dataset: Dataset, rows: np.ndarray) -> np.ndarray:
                 join2=dataset.classes,
             )
         )
-    return np.array(order)[dataset.labels[rows]]
+    return np.array(permutation)[dataset.labels[rows]]

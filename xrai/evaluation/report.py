@@ -6,34 +6,34 @@ from typing import Any
 
 import numpy as np
 
-from xrai.calibration import Doubt, answer_report
+from xrai.calibration import ConformalAbstention, abstention_report
 from xrai.metrics import (
     auc,
     average_precision,
     bootstrap_intervals,
-    brier,
+    brier_score,
     calibration_error_by_chance,
     calibration_error_interval,
     class_aucs,
     class_intervals,
     confusion_matrix,
+    downsample,
     expected_calibration_error,
     per_class_report,
     precision_recall_curve,
     predict,
     reliability,
     roc_curve,
-    thinned,
 )
 
 
-def report(
+def classification_report(
     probabilities: np.ndarray,
     labels: np.ndarray,
     patients: np.ndarray,
     classes: tuple[str, ...],
     threshold: float | None,
-    doubt: Doubt | None = None,
+    abstention: ConformalAbstention | None = None,
 ) -> dict[str, Any]:
     """All measures of predictions, JSON-able.
 
@@ -55,45 +55,45 @@ def report(
     predicted = predict(probabilities, threshold)
     matrix = confusion_matrix(predicted, labels, len(classes))
     per_class: dict[str, dict[str, Any]] = dict(per_class_report(matrix, classes))
-    present = [row["recall"] for row in per_class.values() if row["support"]]
+    recalls = [row["recall"] for row in per_class.values() if row["support"]]
     intervals = bootstrap_intervals(probabilities, labels, patients, threshold=threshold)
-    of_classes = class_intervals(probabilities, labels, patients, threshold=threshold)
-    for name, area, bounds in zip(classes, class_aucs(probabilities, labels), of_classes, strict=True):
-        per_class[name] |= {"auc": area} | {f"{measure}_interval": bounds[measure] for measure in bounds}
+    class_bounds = class_intervals(probabilities, labels, patients, threshold=threshold)
+    for name, class_auc, bounds in zip(classes, class_aucs(probabilities, labels), class_bounds, strict=True):
+        per_class[name] |= {"auc": class_auc} | {f"{measure}_interval": bounds[measure] for measure in bounds}
     return {
         "accuracy": float((predicted == labels).mean()),
         "accuracy_interval": intervals["accuracy"],
-        "balanced_accuracy": float(np.mean(present)),
+        "balanced_accuracy": float(np.mean(recalls)),
         "balanced_accuracy_interval": intervals["balanced_accuracy"],
         "auc": auc(probabilities, labels),
         "auc_interval": intervals["auc"],
         "classes": list(classes),
         "confusion_matrix": matrix.tolist(),
         "per_class": per_class,
-        "curves": {name: _curves(probabilities[:, k], labels == k) for k, name in enumerate(classes)},
+        "curves": {name: _compute_curves(probabilities[:, k], labels == k) for k, name in enumerate(classes)},
         "threshold": threshold,
-        "brier": brier(probabilities, labels),
+        "brier": brier_score(probabilities, labels),
         "expected_calibration_error": expected_calibration_error(probabilities, labels),
         "expected_calibration_error_interval": calibration_error_interval(probabilities, labels, patients),
         "expected_calibration_error_by_chance": calibration_error_by_chance(probabilities),
         "reliability": {
             name: reliability(probabilities[:, k], labels == k, patients=patients) for k, name in enumerate(classes)
         },
-        "doubt": None if doubt is None else doubt.to_dict(),
-        "answered": None if doubt is None else answer_report(
-            doubt.sure(probabilities, predicted), predicted, labels, patients, len(classes)
+        "doubt": None if abstention is None else abstention.to_dict(),
+        "answered": None if abstention is None else abstention_report(
+            abstention.sure(probabilities, predicted), predicted, labels, patients, len(classes)
         ),
         "n": len(labels),
         "n_patients": len(set(patients)),
     }  # fmt: skip
 
 
-def _curves(scores: np.ndarray, positive: np.ndarray) -> dict[str, Any] | None:
-    roc, trade = roc_curve(scores, positive), precision_recall_curve(scores, positive)
-    if roc is None or trade is None:
+def _compute_curves(scores: np.ndarray, positive: np.ndarray) -> dict[str, Any] | None:
+    roc, precision_recall = roc_curve(scores, positive), precision_recall_curve(scores, positive)
+    if roc is None or precision_recall is None:
         return None
     return {
-        "roc": thinned(roc).as_lists(),
-        "precision_recall": thinned(trade).as_lists(),
+        "roc": downsample(roc).as_lists(),
+        "precision_recall": downsample(precision_recall).as_lists(),
         "average_precision": average_precision(scores, positive),
     }

@@ -15,29 +15,29 @@ from typing import Any
 
 import numpy as np
 
-from xrai.calibration import Calibration, Doubt
+from xrai.calibration import Calibration, ConformalAbstention
 from xrai.core.errors import CheckpointError
 from xrai.core.json_files import write_json
 from xrai.core.language import load_json, say
-from xrai.core.paths import shown_path
+from xrai.core.paths import display_path
 from xrai.data.sources import SPLIT_NAMES, SPLITS
-from xrai.evaluation.report import report as report_of
+from xrai.evaluation.report import classification_report as report_of
 from xrai.metrics import predict
 from xrai.models.checkpoint import EVALUATIONS, Card, Checkpoint
 
-REPORT = "report.json"
-_PREDICTIONS = "predictions_file"
+REPORT_FILE = "report.json"
+_PREDICTIONS_KEY = "predictions_file"
 """Where the kept report names the table of predictions that belongs to it."""
 
-_LATER = {
+_OPTIONAL_KEYS = {
     "reliability", "expected_calibration_error_interval", "expected_calibration_error_by_chance", "calibration",
     "doubt", "answered",
 }  # fmt: skip
 """What reports that were kept by earlier versions lack."""
 
-_MAX_STEM = 60
+_MAX_STEM_LENGTH = 60
 _COLUMNS = ("row", "file", "patient", "truth", "called")
-_DAMAGE = (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError, csv.Error)
+_DAMAGE_ERRORS = (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError, csv.Error)
 """What files with damaged, foreign or missing values lead to when they are read."""
 
 
@@ -59,13 +59,13 @@ class Predictions:
     called: np.ndarray
     probabilities: np.ndarray
 
-    def cell(self, truth: int, called: int) -> np.ndarray:
+    def cell(self, target: int, predicted: int) -> np.ndarray:
         """The scans of one cell of the confusion matrix, int64 positions in these arrays, the worst first.
 
         Worst is where the true class was given the least probability.
         """
-        found = np.flatnonzero((self.labels == truth) & (self.called == called))
-        return found[np.argsort(self.probabilities[found, truth], kind="stable")]
+        positions = np.flatnonzero((self.labels == target) & (self.called == predicted))
+        return positions[np.argsort(self.probabilities[positions, target], kind="stable")]
 
     def to_list(self, classes: tuple[str, ...]) -> list[dict[str, Any]]:
         """One JSON-able object a scan."""
@@ -83,7 +83,7 @@ class Predictions:
 
 
 @dataclass(frozen=True, eq=False)
-class Measurement:
+class EvaluationResult:
     """A measurement as it is kept.
 
     Attributes:
@@ -100,21 +100,21 @@ class Measurement:
         return tuple(self.report["classes"])
 
     @property
-    def doubt(self) -> Doubt | None:
+    def doubt(self) -> ConformalAbstention | None:
         """Where an answer counts as not firm; None for nowhere, also where nobody knows."""
-        known = self.report.get("doubt")
-        return Doubt.from_dict(known) if known else None
+        stored = self.report.get("doubt")
+        return ConformalAbstention.from_dict(stored) if stored else None
 
     @property
     def sure(self) -> np.ndarray:
         """Whether each scan's answer is firm, bool (n,)."""
-        said = self.predictions
-        return np.ones(len(said.rows), bool) if self.doubt is None else self.doubt.sure(said.probabilities, said.called)
+        predictions = self.predictions
+        return np.ones(len(predictions.rows), bool) if self.doubt is None else self.doubt.sure(predictions.probabilities, predictions.called)
 
     def has_probabilities_of(self, card: Card) -> bool:
         """Whether its probabilities are still what the model's answers mean: their calibration is that of the card."""
-        known = self.report.get("calibration")
-        return _same_calibration(Calibration.from_dict(known) if known else None, card.calibration)
+        stored = self.report.get("calibration")
+        return _is_same_calibration(Calibration.from_dict(stored) if stored else None, card.calibration)
 
     def is_of(self, checkpoint: Checkpoint) -> bool:
         """Whether the model's weights are still those that were measured."""
@@ -127,19 +127,19 @@ class Measurement:
             yield [*(item[name] for name in _COLUMNS), *item["probabilities"].values()]
 
 
-def learned_from(card: Card) -> frozenset[str]:
+def training_fingerprints(card: Card) -> frozenset[str]:
     """The fingerprints of the datasets that a model, or one that it goes back to, learned from, as its card tells."""
-    return ancestors_learned_from(card) | _texts([card.dataset.get("fingerprint")])
+    return ancestor_fingerprints(card) | _keep_strings([card.dataset.get("fingerprint")])
 
 
-def ancestors_learned_from(card: Card) -> frozenset[str]:
+def ancestor_fingerprints(card: Card) -> frozenset[str]:
     """The same of the models that it goes back to alone: the one that it started from, and those before that."""
     start = card.training.get("started_from")
     if not isinstance(start, dict):
         return frozenset()
-    learned, dataset = start.get("learned_from"), start.get("dataset")
+    fingerprints, dataset = start.get("learned_from"), start.get("dataset")
     first = dataset.get("fingerprint") if isinstance(dataset, dict) else None
-    return _texts([first, *(learned if isinstance(learned, list) else [])])
+    return _keep_strings([first, *(fingerprints if isinstance(fingerprints, list) else [])])
 
 
 def measuring_title(name: str, dataset: Path, split: str) -> str:
@@ -147,16 +147,16 @@ def measuring_title(name: str, dataset: Path, split: str) -> str:
     return say("Measuring {name} on {stem}, {split}", name=name, stem=dataset.stem, split=SPLIT_NAMES[split])
 
 
-def measurement_folder(checkpoint: Checkpoint, dataset: Path, split: str) -> Path:
+def evaluation_folder(checkpoint: Checkpoint, dataset: Path, split: str) -> Path:
     """Where the measurement of a model on a split of a dataset, and the job that makes it, are kept.
 
     The name tells datasets of one name in several folders apart, and stays when a dataset is built anew in its place.
     """
-    place = hashlib.sha256(shown_path(dataset).encode("utf-8", "surrogateescape")).hexdigest()[:8]
-    return checkpoint.folder / EVALUATIONS / f"{dataset.stem[:_MAX_STEM]}-{split}-{place}"
+    digest = hashlib.sha256(display_path(dataset).encode("utf-8", "surrogateescape")).hexdigest()[:8]
+    return checkpoint.folder / EVALUATIONS / f"{dataset.stem[:_MAX_STEM_LENGTH]}-{split}-{digest}"
 
 
-def save_measurement(folder: Path, measured: Measurement) -> None:
+def save_evaluation(folder: Path, result: EvaluationResult) -> None:
     """Keep a measurement in place of an earlier one.
 
     The predictions get a file of their own, and the report that names it is replaced at one stroke. So there is always
@@ -166,35 +166,35 @@ def save_measurement(folder: Path, measured: Measurement) -> None:
         OSError: the disk is full; the earlier one is still there, or none.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    fresh = folder / f"predictions-{secrets.token_hex(4)}.csv"
+    predictions_file = folder / f"predictions-{secrets.token_hex(4)}.csv"
     try:
-        _write_predictions(fresh, measured)
-        write_json(folder / REPORT, measured.report | {_PREDICTIONS: fresh.name})
+        _write_predictions(predictions_file, result)
+        write_json(folder / REPORT_FILE, result.report | {_PREDICTIONS_KEY: predictions_file.name})
     except BaseException:
         with suppress(OSError):
-            fresh.unlink()
+            predictions_file.unlink()
         raise
-    for old in folder.glob("predictions*.csv"):
-        if old.name != fresh.name:
+    for stale_file in folder.glob("predictions*.csv"):
+        if stale_file.name != predictions_file.name:
             with suppress(OSError):
-                old.unlink()
+                stale_file.unlink()
 
 
-def load_measurement(folder: Path) -> Measurement | None:
+def load_evaluation(folder: Path) -> EvaluationResult | None:
     """The measurement kept in a folder; None where there is none.
 
     Raises:
         CheckpointError: it is damaged.
     """
-    if not (folder / REPORT).is_file():
+    if not (folder / REPORT_FILE).is_file():
         return None
     try:
-        report = load_json((folder / REPORT).read_text(encoding="utf-8"))
-        file = folder / Path(report.pop(_PREDICTIONS)).name
-        measured = Measurement(report, _read_predictions(file, report["classes"]))
-        _check(measured)
-        return measured
-    except _DAMAGE as error:
+        report = load_json((folder / REPORT_FILE).read_text(encoding="utf-8"))
+        file = folder / Path(report.pop(_PREDICTIONS_KEY)).name
+        result = EvaluationResult(report, _read_predictions(file, report["classes"]))
+        _check(result)
+        return result
+    except _DAMAGE_ERRORS as error:
         raise CheckpointError(
             say(
                 "The measurement kept in {name} of the model “{name2}” is damaged: measure again.",
@@ -204,69 +204,69 @@ def load_measurement(folder: Path) -> Measurement | None:
         ) from error
 
 
-def as_decided(measured: Measurement, card: Card) -> Measurement:
+def with_threshold(result: EvaluationResult, card: Card) -> EvaluationResult:
     """A measurement as it would be under the threshold and the doubt of a card, which may have been chosen since.
 
     The probabilities stay, so no scan is looked at again: `has_probabilities_of` must hold. Which scans were seen in
     training is not kept, so that of the unseen ones everything that depends on the threshold becomes None.
     """
-    before, said, threshold = measured.report, measured.predictions, card.threshold_value
-    if not _LATER - {"calibration"} <= before.keys() or (before["threshold"], measured.doubt) != (
+    report, predictions, threshold = result.report, result.predictions, card.threshold_value
+    if not _OPTIONAL_KEYS - {"calibration"} <= report.keys() or (report["threshold"], result.doubt) != (
         threshold,
         card.doubt,
     ):
-        found = report_of(
-            said.probabilities, said.labels, said.patients, measured.classes, threshold, card.doubt
+        new_report = report_of(
+            predictions.probabilities, predictions.labels, predictions.patients, result.classes, threshold, card.doubt
         )  # fmt: skip
-        unseen = before["unseen"]
-        if unseen is not None and before["threshold"] != threshold:
+        unseen = report["unseen"]
+        if unseen is not None and report["threshold"] != threshold:
             unseen = unseen | {"accuracy": None, "accuracy_interval": None, "per_class": {}}
-        return Measurement(
-            before | found | {"unseen": unseen}, replace(said, called=predict(said.probabilities, threshold))
+        return EvaluationResult(
+            report | new_report | {"unseen": unseen}, replace(predictions, called=predict(predictions.probabilities, threshold))
         )
-    return measured
+    return result
 
 
-def _same_calibration(one: Calibration | None, other: Calibration | None) -> bool:
+def _is_same_calibration(one: Calibration | None, other: Calibration | None) -> bool:
     """Whether two turn answers into the same probabilities, but for what another processor rounds otherwise."""
     if one is None or other is None or len(one.offsets) != len(other.offsets):
         return one is other
     return np.allclose((one.slope, *one.offsets), (other.slope, *other.offsets), rtol=1e-6, atol=1e-6)
 
 
-def _texts(values: list[Any]) -> frozenset[str]:
+def _keep_strings(values: list[Any]) -> frozenset[str]:
     return frozenset(value for value in values if isinstance(value, str))
 
 
-def _write_predictions(file: Path, measured: Measurement) -> None:
-    with file.open("w", encoding="utf-8", errors="surrogateescape", newline="") as opened:
-        csv.writer(opened).writerows(measured.table())  # with its own ends of lines it also quotes names that hold one
+def _write_predictions(file: Path, result: EvaluationResult) -> None:
+    with file.open("w", encoding="utf-8", errors="surrogateescape", newline="") as stream:
+        csv.writer(stream).writerows(result.table())  # with its own ends of lines it also quotes names that hold one
 
 
 def _read_predictions(file: Path, classes: list[str]) -> Predictions:
-    with file.open(encoding="utf-8", errors="surrogateescape", newline="") as opened:
-        head, *lines = csv.reader(opened)
+    with file.open(encoding="utf-8", errors="surrogateescape", newline="") as stream:
+        head, *lines = csv.reader(stream)
     if head != [*_COLUMNS, *(f"p {name}" for name in classes)] or not lines:
         raise ValueError("columns")
-    rows, files, patients, truths, called, *shares = zip(*lines, strict=True)
-    number = {name: label for label, name in enumerate(classes)}
+    rows, files, patients, truths, predicted, *probabilities = zip(*lines, strict=True)
+    label_by_name = {name: label for label, name in enumerate(classes)}
     return Predictions(
         np.array(rows, np.int64),
         np.array(files, object),
         np.array(patients, object),
-        np.array([number[name] for name in truths], np.int64),
-        np.array([number[name] for name in called], np.int64),
-        np.array(shares, np.float64).T,
+        np.array([label_by_name[name] for name in truths], np.int64),
+        np.array([label_by_name[name] for name in predicted], np.int64),
+        np.array(probabilities, np.float64).T,
     )
 
 
-def _check(measured: Measurement) -> None:
+def _check(result: EvaluationResult) -> None:
     """Refuse what could not be shown, or a report that is not of these predictions.
 
     Raises:
         LookupError, TypeError, ValueError: something is missing or makes no sense.
     """
-    report, predictions, classes = measured.report, measured.predictions, measured.classes
+    report, predictions, classes = result.report, result.predictions, result.classes
     if len(set(classes)) < 2 or not all(isinstance(name, str) for name in classes):
         raise ValueError("classes")
     counts = np.zeros((len(classes), len(classes)), np.int64)
@@ -281,24 +281,24 @@ def _check(measured: Measurement) -> None:
     if report["split"] not in SPLITS:
         raise ValueError("split")
     _check_counts(report, "n", "n_patients", "seen", "left_out", "measured_before")
-    _check_measures(report, "accuracy", "balanced_accuracy", "auc")
+    _check_metrics(report, "accuracy", "balanced_accuracy", "auc")
     _check_numbers(report["brier"], report["expected_calibration_error"], report["threshold"])
     for name in classes:
-        _check_measures(report["per_class"][name], "precision", "recall", "f1", "auc")
+        _check_metrics(report["per_class"][name], "precision", "recall", "f1", "auc")
         _check_counts(report["per_class"][name], "support")
         _check_curves(report["curves"][name])
     if report["unseen"] is not None:
         _check_counts(report["unseen"], "n", "n_patients")
-        _check_measures(report["unseen"], "accuracy", "auc")
-    _check_later(measured)
+        _check_metrics(report["unseen"], "accuracy", "auc")
+    _check_optional(result)
 
 
-def _check_later(measured: Measurement) -> None:
+def _check_optional(result: EvaluationResult) -> None:
     """The same for what reports of earlier versions lack, as far as it is there."""
-    report, classes = measured.report, measured.classes
+    report, classes = result.report, result.classes
     _check_numbers(report.get("expected_calibration_error_by_chance"))
     if "expected_calibration_error_interval" in report:
-        _check_measures(report, "expected_calibration_error")
+        _check_metrics(report, "expected_calibration_error")
     if report.get("calibration") is not None and len(Calibration.from_dict(report["calibration"]).offsets) != len(
         classes
     ):
@@ -307,23 +307,23 @@ def _check_later(measured: Measurement) -> None:
         for name in classes:
             for point in report["reliability"][name]:
                 _check_counts(point, "n")
-                _check_share(point["mean"], point["share"], *_pair(point["interval"]))
-    if measured.doubt is not None and len(measured.doubt.cuts) != len(classes):
+                _check_share(point["mean"], point["share"], *_unpack_pair(point["interval"]))
+    if result.doubt is not None and len(result.doubt.cuts) != len(classes):
         raise ValueError("doubt")
     answered = report.get("answered")
-    if (answered is None) != (measured.doubt is None):
+    if (answered is None) != (result.doubt is None):
         raise ValueError("answers go with doubt")
     if answered is not None:
-        _check_answered(answered, report["n"], len(classes))
+        _check_abstention_report(answered, report["n"], len(classes))
 
 
-def _check_answered(answered: Mapping[str, Any], n: int, n_classes: int) -> None:
+def _check_abstention_report(answered: Mapping[str, Any], n: int, n_classes: int) -> None:
     _check_counts(answered, "n", "n_answered")
-    _check_measures(answered, "answered", "right")
+    _check_metrics(answered, "answered", "right")
     if answered["n"] != n or answered["answered"] is None or len(answered["per_class"]) != n_classes:
         raise ValueError("answers")
     for row in answered["per_class"]:
-        _check_measures(row, "answered", "wrong")
+        _check_metrics(row, "answered", "wrong")
 
 
 def _check_counts(values: Mapping[str, Any], *names: str) -> None:
@@ -331,7 +331,7 @@ def _check_counts(values: Mapping[str, Any], *names: str) -> None:
         raise ValueError("counts")
 
 
-def _check_measures(values: Mapping[str, Any], *names: str) -> None:
+def _check_metrics(values: Mapping[str, Any], *names: str) -> None:
     for name in names:
         interval = values[f"{name}_interval"]
         if interval is not None and (len(interval) != 2 or None in interval):
@@ -356,7 +356,7 @@ def _check_share(*values: object) -> None:
         raise ValueError("share")
 
 
-def _pair(values: Any) -> tuple[Any, Any]:
+def _unpack_pair(values: Any) -> tuple[Any, Any]:
     low, high = values
     return low, high
 

@@ -13,15 +13,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from xrai.explain.cam import LOCK
+from xrai.explain.cam import HOOK_LOCK
 from xrai.networks.build import Network
 from xrai.networks.summary import Layer, Stage
 
-_LARGEST = float(np.finfo(np.float16).max)
+_FLOAT16_MAX = float(np.finfo(np.float16).max)
 
 
 @dataclass(frozen=True, eq=False)
-class Weighing:
+class CamDecomposition:
     """The maps of the last convolution, and how much each counts for a class.
 
     The sum of weight × map is the class activation map. Where a network ends in averaging and a linear layer, the
@@ -56,16 +56,16 @@ class Weighing:
 
     def first(self, n: int) -> np.ndarray:
         """The sum of the first `n` in that order, float32 (h, w)."""
-        chosen = self.order[:n]
-        return np.einsum("k,khw->hw", self.weights[chosen], self.maps[chosen])
+        indices = self.order[:n]
+        return np.einsum("k,khw->hw", self.weights[indices], self.maps[indices])
 
     def sums(self) -> np.ndarray:
         """The mean of `first(n)` plus the bias for n = 0 to K, float64 (K + 1,)."""
         return self.bias + np.concatenate([[0.0], np.cumsum(self.means[self.order], dtype=np.float64)])
 
 
-def feature_maps(
-    network: Network, inputs: Tensor, layers: Sequence[Layer], wanted: Collection[int] | None = None
+def compute_feature_maps(
+    network: Network, inputs: Tensor, layers: Sequence[Layer], layer_numbers: Collection[int] | None = None
 ) -> dict[int, np.ndarray]:
     """What leaves each layer, in one pass through the network; safe to call from several threads.
 
@@ -78,37 +78,37 @@ def feature_maps(
     Returns:
         {number: values}, float16 of the layer's shape, (C, H, W) or (C,); the input is layer 0.
     """
-    chosen = range(len(layers)) if wanted is None else wanted
-    with LOCK, torch.inference_mode(), _listening(network, layers, chosen) as heard:
+    numbers = range(len(layers)) if layer_numbers is None else layer_numbers
+    with HOOK_LOCK, torch.inference_mode(), _capture_outputs(network, layers, numbers) as outputs:
         network(inputs)
-    if 0 in chosen:
-        heard[0] = _kept(inputs)
-    return {number: values.reshape(layers[number].shape) for number, values in heard.items()}
+    if 0 in numbers:
+        outputs[0] = _copy_to_half(inputs)
+    return {number: values.reshape(layers[number].shape) for number, values in outputs.items()}
 
 
-def parts(stages: Sequence[Stage]) -> list[range]:
+def layer_ranges(stages: Sequence[Stage]) -> list[range]:
     """For each of the stages of a list of layers, the numbers of its layers in that list."""
-    found, start = [], 0
+    ranges, start = [], 0
     for stage in stages:
         end = start + max(stage.n_layers, 1)  # the input counts as none
-        found.append(range(start, end))
+        ranges.append(range(start, end))
         start = end
-    return found
+    return ranges
 
 
-def first_filters(network: Network) -> np.ndarray:
+def get_first_filters(network: Network) -> np.ndarray:
     """What the first convolution has learned, float32 (K, k, k)."""
     stem = next(module for module in network.modules() if isinstance(module, nn.Conv2d))
     return stem.weight.detach().float().cpu().numpy()[:, 0]
 
 
-def by_strength(maps: np.ndarray) -> np.ndarray:
+def rank_by_strength(maps: np.ndarray) -> np.ndarray:
     """The numbers of maps (C, H, W), the one with the highest mean size of its values first, int (C,)."""
     strengths = np.abs(maps.astype(np.float32)).mean(axis=(1, 2))
     return np.argsort(-strengths, kind="stable")
 
 
-def weigh(network: Network, inputs: Tensor, label: int, *, against_others: bool = False) -> Weighing:
+def decompose_cam(network: Network, inputs: Tensor, label: int, *, one_vs_rest: bool = False) -> CamDecomposition:
     """How the maps of the last convolution make up the answer for a class; safe to call from several threads.
 
     Args:
@@ -117,52 +117,52 @@ def weigh(network: Network, inputs: Tensor, label: int, *, against_others: bool 
         label: of the class.
         against_others: explain its logit less the mean of the others', as `explanation.evidence_maps` does.
     """
-    with LOCK, torch.no_grad():
+    with HOOK_LOCK, torch.no_grad():
         maps = network.features(inputs)
-    with LOCK, torch.enable_grad():
-        seen = maps.detach().requires_grad_()
-        logits = network.head(network.pool(seen).flatten(1))[0]
-        answer = _picked(logits, label, against_others)
-        (slopes,) = torch.autograd.grad(answer, seen)
-    weights, bias = slopes[0].sum(dim=(1, 2)), 0.0  # the mean slope times the number of places
+    with HOOK_LOCK, torch.enable_grad():
+        features = maps.detach().requires_grad_()
+        logits = network.head(network.pool(features).flatten(1))[0]
+        target = _select_logit(logits, label, one_vs_rest)
+        (gradients,) = torch.autograd.grad(target, features)
+    weights, bias = gradients[0].sum(dim=(1, 2)), 0.0  # the mean slope times the number of places
     if network.pools_globally:
         assert isinstance(network.head, nn.Linear)
-        weights = _picked(network.head.weight, label, against_others)
-        bias = float(_picked(network.head.bias.detach(), label, against_others))
-    kept = [_numbers(item) for item in (maps[0], weights, logits)]
-    return Weighing(kept[0], kept[1], bias, kept[2], float(answer.detach()), network.pools_globally)
+        weights = _select_logit(network.head.weight, label, one_vs_rest)
+        bias = float(_select_logit(network.head.bias.detach(), label, one_vs_rest))
+    arrays = [_to_numpy(item) for item in (maps[0], weights, logits)]
+    return CamDecomposition(arrays[0], arrays[1], bias, arrays[2], float(target.detach()), network.pools_globally)
 
 
 @contextmanager
-def _listening(network: Network, layers: Sequence[Layer], wanted: Collection[int]) -> Iterator[dict[int, np.ndarray]]:
+def _capture_outputs(network: Network, layers: Sequence[Layer], layer_numbers: Collection[int]) -> Iterator[dict[int, np.ndarray]]:
     """What leaves the wanted layers while the block runs, by number."""
-    heard: dict[int, np.ndarray] = {}
-    passed = count(1)  # a layer may be passed more than once, and the list holds each of these times
+    captured: dict[int, np.ndarray] = {}
+    layer_counter = count(1)  # a layer may be passed more than once, and the list holds each of these times
 
-    def keep(module: nn.Module, inputs: Any, output: Tensor) -> None:
-        if (number := next(passed)) in wanted:
-            heard[number] = _kept(output)
+    def store_output(module: nn.Module, inputs: Any, output: Tensor) -> None:
+        if (number := next(layer_counter)) in layer_numbers:
+            captured[number] = _copy_to_half(output)
 
-    handles = [network.get_submodule(path).register_forward_hook(keep) for path in {layer.name for layer in layers[1:]}]
+    handles = [network.get_submodule(path).register_forward_hook(store_output) for path in {layer.name for layer in layers[1:]}]
     try:
-        yield heard
+        yield captured
     finally:
         for handle in handles:
             handle.remove()
 
 
-def _kept(output: Tensor) -> np.ndarray:
+def _copy_to_half(output: Tensor) -> np.ndarray:
     """A copy of a layer's output of one scan, which later layers may write over."""
-    return output[0].detach().float().clamp(-_LARGEST, _LARGEST).half().cpu().numpy()
+    return output[0].detach().float().clamp(-_FLOAT16_MAX, _FLOAT16_MAX).half().cpu().numpy()
 
 
-def _picked(values: Any, label: int, against_others: bool) -> Any:
+def _select_logit(values: Any, label: int, one_vs_rest: bool) -> Any:
     """Row `label`, or what it is more than the mean of the other rows."""
-    if not against_others:
+    if not one_vs_rest:
         return values[label]
     n = len(values)
     return (values[label] * n - values.sum(0)) / (n - 1)
 
 
-def _numbers(values: Tensor) -> np.ndarray:
+def _to_numpy(values: Tensor) -> np.ndarray:
     return values.detach().float().cpu().numpy()

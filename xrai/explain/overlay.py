@@ -9,17 +9,17 @@ from xrai.core.language import N_
 COLOUR_STOPS = ((0.0, (255, 237, 160)), (0.5, (253, 141, 60)), (1.0, (220, 20, 20)))
 """From pale yellow to red: brightness falls as evidence grows, so it reads without colour vision too."""
 
-OUTLINE = (40, 200, 255)
+OUTLINE_COLOUR = (40, 200, 255)
 """Light blue, which neither films nor heat have."""
 
-STRAY = N_(
+OUTSIDE_BODY_WARNING = N_(
     "Much of what the model looked at lies at the edge of the picture or outside the body, where no disease is: do not "
     "rely on this answer."
 )
 """What to say of a scan whose heat lies where no disease can be."""
 
 
-def overlay(pixels: np.ndarray, heat: np.ndarray, opacity: float = 0.6) -> np.ndarray:
+def draw_overlay(pixels: np.ndarray, heat: np.ndarray, opacity: float = 0.6) -> np.ndarray:
     """A scan with its heatmap over it, uint8 (H, W, 3).
 
     Args:
@@ -27,39 +27,39 @@ def overlay(pixels: np.ndarray, heat: np.ndarray, opacity: float = 0.6) -> np.nd
         heat: float (H, W) in 0 to 1; 0 leaves the scan as it is, more is more opaque and goes from yellow to red.
         opacity: of the hottest places, 0 to 1.
     """
-    grey = np.repeat(pixels[..., None].astype(np.float32), 3, axis=2)
-    cover = (opacity * heat)[..., None]
-    return (grey * (1 - cover) + _colours(heat) * cover).round().astype(np.uint8)
+    grey_rgb = np.repeat(pixels[..., None].astype(np.float32), 3, axis=2)
+    alpha = (opacity * heat)[..., None]
+    return (grey_rgb * (1 - alpha) + _heat_colours(heat) * alpha).round().astype(np.uint8)
 
 
-def side_by_side(pixels: np.ndarray, heat: np.ndarray, opacity: float = 0.6) -> np.ndarray:
+def draw_side_by_side(pixels: np.ndarray, heat: np.ndarray, opacity: float = 0.6) -> np.ndarray:
     """The scan beside the scan with its heatmap, uint8 (H, 2 W, 3)."""
-    return np.concatenate([np.repeat(pixels[..., None], 3, axis=2), overlay(pixels, heat, opacity)], axis=1)
+    return np.concatenate([np.repeat(pixels[..., None], 3, axis=2), draw_overlay(pixels, heat, opacity)], axis=1)
 
 
-def outlined(pixels: np.ndarray, area: np.ndarray) -> np.ndarray:
+def draw_outline(pixels: np.ndarray, area: np.ndarray) -> np.ndarray:
     """A scan with a line round an area, such as the one that was hidden, uint8 (H, W, 3).
 
     Args:
         pixels: the scan, uint8 (H, W).
         area: bool (H, W); the line runs just inside it, about one in 200 of the picture's width broad.
     """
-    inside = area
+    interior = area
     for _ in range(max(1, pixels.shape[1] // 200)):
-        padded = np.pad(inside, 1, constant_values=True)
-        inside = inside & padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
-    picture = np.repeat(pixels[..., None], 3, axis=2)
-    picture[area & ~inside] = OUTLINE
-    return picture
+        padded = np.pad(interior, 1, constant_values=True)
+        interior = interior & padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
+    image = np.repeat(pixels[..., None], 3, axis=2)
+    image[area & ~interior] = OUTLINE_COLOUR
+    return image
 
 
-def colour_bar(width: int, height: int, opacity: float = 1.0) -> np.ndarray:
+def draw_colour_bar(width: int, height: int, opacity: float = 1.0) -> np.ndarray:
     """The colours from no evidence to full as they look on mid-grey, uint8 (height, width, 3)."""
     heat = np.tile(np.linspace(0, 1, width, dtype=np.float32), (height, 1))
-    return overlay(np.full((height, width), 110, np.uint8), heat, opacity)
+    return draw_overlay(np.full((height, width), 110, np.uint8), heat, opacity)
 
 
-def _colours(heat: np.ndarray) -> np.ndarray:
-    places = [place for place, _ in COLOUR_STOPS]
-    channels = [np.interp(heat, places, [colour[i] for _, colour in COLOUR_STOPS]) for i in range(3)]
+def _heat_colours(heat: np.ndarray) -> np.ndarray:
+    stops = [place for place, _ in COLOUR_STOPS]
+    channels = [np.interp(heat, stops, [colour[i] for _, colour in COLOUR_STOPS]) for i in range(3)]
     return np.stack(channels, axis=-1).astype(np.float32)

@@ -11,7 +11,7 @@ import numpy as np
 N_COMPONENTS = 64
 """Features are kept as so many numbers a scan: the directions in which training scans differ most."""
 
-MAX_EXACT = 4096
+MAX_EXACT_FEATURES = 4096
 """Of more features, as several large networks side by side have, the directions are found by chance projections."""
 
 
@@ -30,7 +30,7 @@ class Neighbour(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Neighbours:
+class NeighbourIndex:
     """The training scans of a model as its network sees them.
 
     Attributes:
@@ -56,11 +56,11 @@ class Neighbours:
             features: of the scan, float (K,).
             n: how many at most.
         """
-        likeness = self.places @ _of_length_one((features - self.mean)[None] @ self.axes.T)[0]  # (N,)
-        order = np.argsort(-likeness, kind="stable")
+        similarity = self.places @ _normalise_rows((features - self.mean)[None] @ self.axes.T)[0]  # (N,)
+        order = np.argsort(-similarity, kind="stable")
         _, firsts = np.unique(self.patients[order], return_index=True)
-        chosen = order[np.sort(firsts)[:n]]
-        return [Neighbour(int(self.rows[i]), int(self.labels[i]), float(likeness[i])) for i in chosen]
+        indices = order[np.sort(firsts)[:n]]
+        return [Neighbour(int(self.rows[i]), int(self.labels[i]), float(similarity[i])) for i in indices]
 
     def tensors(self) -> dict[str, np.ndarray]:
         """What is kept of it, in half precision."""
@@ -68,7 +68,7 @@ class Neighbours:
         return halves | {name: getattr(self, name).astype(np.int32) for name in ("labels", "rows", "patients")}
 
     @classmethod
-    def from_tensors(cls, tensors: Mapping[str, np.ndarray], n_classes: int) -> Neighbours:
+    def from_tensors(cls, tensors: Mapping[str, np.ndarray], n_classes: int) -> NeighbourIndex:
         """What was kept, read back.
 
         Raises:
@@ -86,9 +86,9 @@ class Neighbours:
         return cls(mean, axes, places, labels, rows, patients)
 
 
-def fit_neighbours(
+def fit_neighbour_index(
     features: np.ndarray, labels: np.ndarray, rows: np.ndarray, patients: Sequence[str] | np.ndarray
-) -> Neighbours:
+) -> NeighbourIndex:
     """What is needed to find similar training scans: a principal component analysis of their features.
 
     Args:
@@ -99,15 +99,15 @@ def fit_neighbours(
     """
     mean = features.mean(axis=0, dtype=np.float64).astype(np.float32)
     centred = (features - mean).astype(np.float32)
-    axes = _leading_axes(centred)
-    _, numbers = np.unique(np.asarray(patients, dtype=str), return_inverse=True)
-    places = _of_length_one(centred @ axes.T)
-    return Neighbours(mean, axes, places, np.asarray(labels, np.int64), np.asarray(rows, np.int64), numbers)
+    axes = _principal_axes(centred)
+    _, patient_ids = np.unique(np.asarray(patients, dtype=str), return_inverse=True)
+    embeddings = _normalise_rows(centred @ axes.T)
+    return NeighbourIndex(mean, axes, embeddings, np.asarray(labels, np.int64), np.asarray(rows, np.int64), patient_ids)
 
 
-def _leading_axes(centred: np.ndarray) -> np.ndarray:
+def _principal_axes(centred: np.ndarray) -> np.ndarray:
     """The principal axes of vectors (N, K) about their mean, the leading ones first: (at most `N_COMPONENTS`, K)."""
-    if centred.shape[1] > MAX_EXACT:
+    if centred.shape[1] > MAX_EXACT_FEATURES:
         from sklearn.utils.extmath import randomized_svd
 
         n = min(N_COMPONENTS, *centred.shape)
@@ -116,5 +116,5 @@ def _leading_axes(centred: np.ndarray) -> np.ndarray:
     return vectors.T[::-1][:N_COMPONENTS].astype(np.float32)
 
 
-def _of_length_one(places: np.ndarray) -> np.ndarray:
-    return places / np.maximum(np.linalg.norm(places, axis=1, keepdims=True), 1e-12)
+def _normalise_rows(vectors: np.ndarray) -> np.ndarray:
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 import plotly.graph_objects as go
 
 from xrai.core.language import N_, number, tr
-from xrai.figures.style import FONT, LEGEND, MARGIN, TEST, TRAIN, VALIDATION, drawing
+from xrai.figures.style import FONT, LEGEND, MARGIN, TEST, TRAIN, VALIDATION, new_figure
 
-SPLIT_WORDS = {"train": N_("Training"), "val": N_("Validation"), "test": N_("Test"), "all": N_("All")}
+SPLIT_LABELS = {"train": N_("Training"), "val": N_("Validation"), "test": N_("Test"), "all": N_("All")}
 """The splits, to be told by `tr`."""
 
 _SPLIT_COLOURS = {"train": TRAIN, "val": VALIDATION, "test": TEST, "all": VALIDATION}
@@ -22,11 +22,11 @@ def class_balance(counts: Mapping[str, Mapping[str, int]]) -> go.Figure:
         counts: {class: {split: number}}.
     """
     splits = list(dict.fromkeys(split for row in counts.values() for split in row))
-    figure = drawing()
+    figure = new_figure()
     for split in splits:
         values = [row.get(split, 0) for row in counts.values()]
         figure.add_bar(
-            name=tr(SPLIT_WORDS[split]), x=list(counts), y=values, text=[number(f"{value:,}") for value in values],
+            name=tr(SPLIT_LABELS[split]), x=list(counts), y=values, text=[number(f"{value:,}") for value in values],
             marker_color=_SPLIT_COLOURS[split],
         )  # fmt: skip
     figure.update_layout(barmode="group", font=FONT, height=280, margin=MARGIN, legend=LEGEND, yaxis_title=tr("Scans"))

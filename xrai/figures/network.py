@@ -11,10 +11,10 @@ from typing import Protocol
 import plotly.graph_objects as go
 
 from xrai.core.language import tr, trn
-from xrai.figures.style import TEST, TRAIN, VALIDATION, drawing
+from xrai.figures.style import TEST, TRAIN, VALIDATION, new_figure
 
 
-class Box(Protocol):
+class StageLike(Protocol):
     """What is drawn of a stage; `blueprint.Stage` is one."""
 
     @property
@@ -43,7 +43,7 @@ class Box(Protocol):
         ...
 
 
-MOST_IN_A_ROW = 5
+MAX_LABELS_IN_ROW = 5
 """With more boxes than that, every second label stands a row lower, so that labels of neighbours do not touch."""
 
 _GREY = _INPUT = "#8a97a0"
@@ -55,15 +55,15 @@ _WIDEST, _DEPTH = 0.5, 0.06  # of a column
 _LETTERS = 13
 
 
-def network_diagram(stages: Sequence[Box]) -> go.Figure:
+def network_diagram(stages: Sequence[StageLike]) -> go.Figure:
     """A box for each stage, its name, the shape of what leaves it and its number of weights below.
 
     Height follows the picture's side and width the number of maps, both on a log scale; where the picture has become
     a row of numbers, the box is a narrow bar. What a stage is for appears under the pointer.
     """
     labels, sizes = [_label(stage) for stage in stages], _sizes(stages)
-    first_row = max(len(lines) for lines in labels[:: 2 if len(stages) > MOST_IN_A_ROW else 1])
-    lines_down = [first_row + 1 if x % 2 and len(stages) > MOST_IN_A_ROW else 0 for x in range(len(stages))]
+    first_row = max(len(lines) for lines in labels[:: 2 if len(stages) > MAX_LABELS_IN_ROW else 1])
+    lines_down = [first_row + 1 if x % 2 and len(stages) > MAX_LABELS_IN_ROW else 0 for x in range(len(stages))]
     n_lines = max(down + len(lines) for down, lines in zip(lines_down, labels, strict=True))
     figure = _canvas(len(stages), n_lines)
     for x, stage in enumerate(stages):
@@ -88,7 +88,7 @@ def _canvas(n: int, n_lines: int) -> go.Figure:
     """Nothing yet, with room for `n` columns and for `n_lines` lines of text below."""
     below = 2 * _GAP + _LINE * n_lines
     spare = max(5 - n, 0) / 2  # few boxes stand in the middle rather than far apart
-    figure = drawing()
+    figure = new_figure()
     figure.update_layout(
         height=_DRAWING + below,
         margin={"l": 20, "r": 20, "t": 0, "b": 0},
@@ -104,17 +104,17 @@ def _canvas(n: int, n_lines: int) -> go.Figure:
     return figure
 
 
-def _is_maps(stage: Box) -> bool:
+def _is_maps(stage: StageLike) -> bool:
     return len(stage.shape) == 3
 
 
-def _sizes(stages: Sequence[Box]) -> list[tuple[float, float]]:
+def _sizes(stages: Sequence[StageLike]) -> list[tuple[float, float]]:
     """Width in columns and height, at most 1, of each box."""
     most_maps = max((stage.shape[0] for stage in stages if _is_maps(stage)), default=1)
     longest_side = max((stage.shape[1] for stage in stages if _is_maps(stage)), default=1)
     most_units = max((stage.shape[0] for stage in stages if not _is_maps(stage)), default=1)
 
-    def size(stage: Box) -> tuple[float, float]:
+    def size(stage: StageLike) -> tuple[float, float]:
         if _is_maps(stage):
             width = 0.06 + (_WIDEST - 0.06) * _log_share(stage.shape[0], most_maps)
             return width, 0.08 + 0.92 * _log_share(stage.shape[1], longest_side)
@@ -123,9 +123,9 @@ def _sizes(stages: Sequence[Box]) -> list[tuple[float, float]]:
     return [size(stage) for stage in stages]
 
 
-def _log_share(value: int, most: int) -> float:
+def _log_share(value: int, maximum: int) -> float:
     """1 for the most there is, 0 for a single one."""
-    return math.log(value) / math.log(most) if most > 1 else 0.0
+    return math.log(value) / math.log(maximum) if maximum > 1 else 0.0
 
 
 def _draw_box(figure: go.Figure, x: float, width: float, height: float, *, colour: str) -> None:
@@ -165,9 +165,9 @@ def _write_label(figure: go.Figure, x: float, height: float, lines: list[str], l
     )  # fmt: skip
 
 
-def _label(stage: Box) -> list[str]:
-    together = re.sub(r"(?<=[a-z]) (?=\d)|(?<=\d) (?=[a-z])", "\u00a0", stage.name)  # a number stays with its word
-    words = textwrap.wrap(together, _LETTERS, break_long_words=False)
+def _label(stage: StageLike) -> list[str]:
+    joined_name = re.sub(r"(?<=[a-z]) (?=\d)|(?<=\d) (?=[a-z])", "\u00a0", stage.name)  # a number stays with its word
+    words = textwrap.wrap(joined_name, _LETTERS, break_long_words=False)
     weights = [_weights(stage.parameters)] if stage.parameters else []
     return [*(f"<b>{line}</b>" for line in words), _shape(stage.shape), *weights]
 
@@ -189,7 +189,7 @@ def _weights(n: int) -> str:
     return tr("{millions:,.0f} M weights", millions=n / 1e6)
 
 
-def _hover(stage: Box) -> str:
+def _hover(stage: StageLike) -> str:
     facts = [_shape(stage.shape)]
     if stage.n_layers:
         facts += [trn("{n:,} layer", "{n:,} layers", stage.n_layers)]

@@ -28,33 +28,33 @@ FONT = {"family": "Arial, Helvetica, Liberation Sans, DejaVu Sans, sans-serif"}
 """Of every machine, as a saved picture has no web fonts: laid out for one of those, its words would be cut off."""
 
 
-def drawing(*traces: Any) -> go.Figure:
+def new_figure(*traces: Any) -> go.Figure:
     """A new figure, whose axes and hovers write numbers as the reader's language does: every figure begins as one."""
     figure = go.Figure(list(traces))
     figure.update_layout(separators=number(".,"))  # the decimal sign, then what stands between thousands
     return figure
 
 
-def title_of(text: str) -> dict[str, Any]:
+def make_title(text: str) -> dict[str, Any]:
     """A figure's title, at its upper left."""
     return {"text": text, "font": FONT | {"size": 15}, "x": 0, "xanchor": "left", "y": 0.97, "yanchor": "top"}
 
 
-def captioned(figure: go.Figure, *lines: str) -> go.Figure:
+def add_caption(figure: go.Figure, *lines: str) -> go.Figure:
     """The figure with lines below its title that say what it is of, for a picture of it that is saved and sent on."""
     rows = [row for line in lines for row in textwrap.wrap(line, _CAPTION_LETTERS)]
-    words = "<br>".join(escape(row, quote=False) for row in rows)
-    more = len(rows) * _CAPTION_LINE + 8
+    subtitle = "<br>".join(escape(row, quote=False) for row in rows)
+    extra_height = len(rows) * _CAPTION_LINE + 8
     layout: Any = figure["layout"]
     figure.update_layout(
-        title={"subtitle": {"text": words, "font": FONT | {"size": 12, "color": _CAPTION_GREY}}},
-        height=layout.height + more,
-        margin={"t": layout.margin.t + more},
+        title={"subtitle": {"text": subtitle, "font": FONT | {"size": 12, "color": _CAPTION_GREY}}},
+        height=layout.height + extra_height,
+        margin={"t": layout.margin.t + extra_height},
     )
     return figure
 
 
-def page_of(figures: Mapping[str, go.Figure], title: str, lead: str = "") -> str:
+def make_html_page(figures: Mapping[str, go.Figure], title: str, lead: str = "") -> str:
     """One HTML page with several figures, which opens anywhere without internet.
 
     Args:

@@ -10,7 +10,7 @@
 Nothing but numpy and Pillow is needed to judge. No outside picture is needed to fit.
 """
 
-from xrai.input_check.check import MENDS, Gate, Verdict, mended
-from xrai.input_check.fitting import fit_gate
+from xrai.input_check.check import CORRECTIONS, InputCheck, InputCheckResult, apply_correction
+from xrai.input_check.fitting import fit_input_check
 
-__all__ = ["MENDS", "Gate", "Verdict", "fit_gate", "mended"]
+__all__ = ["CORRECTIONS", "InputCheck", "InputCheckResult", "apply_correction", "fit_input_check"]

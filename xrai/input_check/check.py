@@ -8,10 +8,10 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from xrai.core.language import N_, say
-from xrai.scans.descriptor import GREYS, N_NUMBERS, looks, thumbnail
+from xrai.scans.descriptor import DESCRIPTOR_SIZE, GREY_GRID, compute_descriptors, make_thumbnail
 
 # The turns to the left and the inversion that make the picture right.
-_CHANGES = {
+_CORRECTION_STEPS = {
     N_("turned 90° left"): (1, False),
     N_("turned 180°"): (2, False),
     N_("turned 90° right"): (3, False),
@@ -20,22 +20,22 @@ _CHANGES = {
     N_("inverted and turned 180°"): (2, True),
     N_("inverted and turned 90° right"): (3, True),
 }
-MENDS = tuple(_CHANGES)
+CORRECTIONS = tuple(_CORRECTION_STEPS)
 """The changes that a gate may propose."""
 
 GREY_AXES, EDGE_AXES = 64, 160  # principal components
-N_SEEN = GREY_AXES + EDGE_AXES + 4  # what a gate's network is given
+N_FEATURES = GREY_AXES + EDGE_AXES + 4  # what a gate's network is given
 
-_CLIP = 8.0  # how far from the training scans a number may seem, in standard deviations
-_STEEP = 4.0  # brings logarithms of distances to about the same spread
-_COLOURFUL = 0.04  # of `Scan.colour`; the films that it was measured on stay below 0.02
-_BLANK = 6.0  # greys between the darkest and the brightest hundredth of a thumbnail
+_MAX_FEATURE = 8.0  # how far from the training scans a number may seem, in standard deviations
+_LOG_DISTANCE_SCALE = 4.0  # brings logarithms of distances to about the same spread
+_MAX_COLOUR = 0.04  # of `Scan.colour`; the films that it was measured on stay below 0.02
+_MIN_CONTRAST = 6.0  # greys between the darkest and the brightest hundredth of a thumbnail
 
-_IS_BLANK = N_(
+_BLANK_MESSAGE = N_(
     "The picture is nearly all one grey, probably because the exposure failed or an empty page was exported: "
     "choose the chest X-ray itself."
 )
-_IS_COLOURED = N_(
+_COLOUR_MESSAGE = N_(
     "The picture is in colour, so it is probably a photo, a screenshot or an overlay rather than an X-ray: "
     "choose the chest X-ray itself."
 )
@@ -50,7 +50,7 @@ _IS_INVERTED = N_(
 
 
 @dataclass(frozen=True, eq=False)
-class Verdict:
+class InputCheckResult:
     """What a gate says of a picture.
 
     Attributes:
@@ -67,7 +67,7 @@ class Verdict:
 
 
 @dataclass(frozen=True, eq=False)
-class Gate:
+class InputCheck:
     """Knows what a set of training scans looks like; small, and safe to share between threads.
 
     A network of one hidden layer on principal components of `looks`, and on how far a picture lies from the training
@@ -91,37 +91,37 @@ class Gate:
     output: np.ndarray
     limits: np.ndarray
 
-    def judge(self, pixels: np.ndarray, *, colour: float = 0.0) -> Verdict:
+    def judge(self, pixels: np.ndarray, *, colour: float = 0.0) -> InputCheckResult:
         """Judge a picture.
 
         Args:
             pixels: uint8 (H, W), 0 = air.
             colour: as in `xrai.scans.Scan.colour`.
         """
-        small = thumbnail(pixels)
-        if np.ptp(np.percentile(small, [1, 99])) < _BLANK:
-            return Verdict(False, _IS_BLANK, None, 2.0)
-        if colour > _COLOURFUL:
-            return Verdict(False, _IS_COLOURED, None, 2.0)
-        odds = float(self.strangeness(small[None])[0])
-        score = float(2 / (1 + np.exp(np.clip(self.limits[0] - odds, -50, 50))))
-        if odds <= self.limits[0]:
-            return Verdict(True, "", None, score)
-        mend = self._mend(small)
-        return Verdict(False, _reason(mend), mend, score)
+        small = make_thumbnail(pixels)
+        if np.ptp(np.percentile(small, [1, 99])) < _MIN_CONTRAST:
+            return InputCheckResult(False, _BLANK_MESSAGE, None, 2.0)
+        if colour > _MAX_COLOUR:
+            return InputCheckResult(False, _COLOUR_MESSAGE, None, 2.0)
+        log_odds = float(self.strangeness(small[None])[0])
+        score = float(2 / (1 + np.exp(np.clip(self.limits[0] - log_odds, -50, 50))))
+        if log_odds <= self.limits[0]:
+            return InputCheckResult(True, "", None, score)
+        correction = self._mend(small)
+        return InputCheckResult(False, _refusal_reason(correction), correction, score)
 
     def strangeness(self, thumbnails: np.ndarray) -> np.ndarray:
         """Log-odds float32 (N,) that thumbnails uint8 (N, SIDE, SIDE) show something else."""
-        seen = seen_from(looks(thumbnails), self.mean, self.axes, self.spread, self.beyond)  # (N, N_SEEN)
-        active = np.maximum(seen @ self.hidden[:-1] + self.hidden[-1], 0)  # (N, H)
-        return active @ self.output[:-1] + self.output[-1]
+        features = extract_features(compute_descriptors(thumbnails), self.mean, self.axes, self.spread, self.beyond)  # (N, N_SEEN)
+        activations = np.maximum(features @ self.hidden[:-1] + self.hidden[-1], 0)  # (N, H)
+        return activations @ self.output[:-1] + self.output[-1]
 
     def tensors(self) -> dict[str, np.ndarray]:
         """The gate as float32 arrays by name, for a safetensors file."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
     @classmethod
-    def from_tensors(cls, tensors: Mapping[str, np.ndarray]) -> Gate:
+    def from_tensors(cls, tensors: Mapping[str, np.ndarray]) -> InputCheck:
         """The gate read back.
 
         Raises:
@@ -132,33 +132,33 @@ class Gate:
         arrays = {name: np.asarray(values) for name, values in tensors.items()}
         if any(values.dtype != np.float32 or not np.isfinite(values).all() for values in arrays.values()):
             raise ValueError("The gate's arrays hold something other than finite 32-bit numbers.")
-        gate = cls(**arrays)
-        if not gate._fits():
+        input_check = cls(**arrays)
+        if not input_check._fits():
             raise ValueError("The gate's arrays do not fit together.")
-        return gate
+        return input_check
 
     def _fits(self) -> bool:
         k, n_hidden = GREY_AXES + EDGE_AXES, self.output.size - 1
-        wanted = {
-            "mean": (N_NUMBERS,),
-            "axes": (N_NUMBERS, k),
+        expected_shapes = {
+            "mean": (DESCRIPTOR_SIZE,),
+            "axes": (DESCRIPTOR_SIZE, k),
             "spread": (k,),
             "beyond": (2,),
-            "hidden": (N_SEEN + 1, n_hidden),
+            "hidden": (N_FEATURES + 1, n_hidden),
             "output": (n_hidden + 1,),
             "limits": (2,),
         }
-        alike = all(getattr(self, name).shape == shape for name, shape in wanted.items())
-        return alike and n_hidden > 0 and bool((self.spread > 0).all() and (self.beyond > 0).all())
+        shapes_match = all(getattr(self, name).shape == shape for name, shape in expected_shapes.items())
+        return shapes_match and n_hidden > 0 and bool((self.spread > 0).all() and (self.beyond > 0).all())
 
     def _mend(self, small: np.ndarray) -> str | None:
         """Find the change after which the picture looks most like a training scan, if clearly so."""
-        odds = self.strangeness(np.stack([mended(small, mend) for mend in MENDS]))
-        best = int(odds.argmin())
-        return MENDS[best] if odds[best] <= self.limits[1] else None
+        log_odds = self.strangeness(np.stack([apply_correction(small, correction) for correction in CORRECTIONS]))
+        best = int(log_odds.argmin())
+        return CORRECTIONS[best] if log_odds[best] <= self.limits[1] else None
 
 
-def mended(pixels: np.ndarray, mend: str) -> np.ndarray:
+def apply_correction(pixels: np.ndarray, correction: str) -> np.ndarray:
     """A picture uint8 (H, W) after a change.
 
     Args:
@@ -171,44 +171,44 @@ def mended(pixels: np.ndarray, mend: str) -> np.ndarray:
     Raises:
         KeyError: there is no such change.
     """
-    turns, invert = _CHANGES[mend]
-    return np.ascontiguousarray(np.rot90(255 - pixels if invert else pixels, turns))
+    quarter_turns, is_inverted = _CORRECTION_STEPS[correction]
+    return np.ascontiguousarray(np.rot90(255 - pixels if is_inverted else pixels, quarter_turns))
 
 
-def seen_from(
-    numbers: np.ndarray, mean: np.ndarray, axes: np.ndarray, spread: np.ndarray, beyond: np.ndarray
+def extract_features(
+    descriptors: np.ndarray, mean: np.ndarray, axes: np.ndarray, spread: np.ndarray, beyond: np.ndarray
 ) -> np.ndarray:
     """What a gate's network is given of looks float32 (N, N_NUMBERS) -> float32 (N, N_SEEN).
 
     Places along the components, then for greys and for edges the distances from the training scans' middle along
     these and beyond these, as logarithms. The other arguments are a `Gate`'s.
     """
-    centred = numbers - mean
+    centred = descriptors - mean
     along = centred @ axes  # (N, K)
-    places = along / spread
-    parts = [places]
-    kinds = ((slice(GREYS * GREYS), slice(GREY_AXES)), (slice(GREYS * GREYS, None), slice(GREY_AXES, None)))
-    for (these, own), usual in zip(kinds, beyond, strict=True):
-        left_over = (centred[:, these] ** 2).sum(axis=1) - (along[:, own] ** 2).sum(axis=1)
-        distances = np.stack([left_over / usual, (places[:, own] ** 2).mean(axis=1)], axis=1)
-        parts.append(_STEEP * np.log(np.maximum(distances, 1e-6)))
-    return np.clip(np.concatenate(parts, axis=1), -_CLIP, _CLIP)
+    coordinates = along / spread
+    blocks = [coordinates]
+    slices = ((slice(GREY_GRID * GREY_GRID), slice(GREY_AXES)), (slice(GREY_GRID * GREY_GRID, None), slice(GREY_AXES, None)))
+    for (descriptor_slice, axis_slice), usual_residual in zip(slices, beyond, strict=True):
+        residual = (centred[:, descriptor_slice] ** 2).sum(axis=1) - (along[:, axis_slice] ** 2).sum(axis=1)
+        distances = np.stack([residual / usual_residual, (coordinates[:, axis_slice] ** 2).mean(axis=1)], axis=1)
+        blocks.append(_LOG_DISTANCE_SCALE * np.log(np.maximum(distances, 1e-6)))
+    return np.clip(np.concatenate(blocks, axis=1), -_MAX_FEATURE, _MAX_FEATURE)
 
 
-def _reason(mend: str | None) -> str:
-    if mend is None:
+def _refusal_reason(correction: str | None) -> str:
+    if correction is None:
         return _IS_FOREIGN
-    turns, invert = _CHANGES[mend]
-    if not turns:
+    quarter_turns, is_inverted = _CORRECTION_STEPS[correction]
+    if not quarter_turns:
         return _IS_INVERTED
-    turn = {1: say("90° to the left"), 2: "180°", 3: say("90° to the right")}[turns]
-    if invert:
+    turn = {1: say("90° to the left"), 2: "180°", 3: say("90° to the right")}[quarter_turns]
+    if is_inverted:
         return say(
             "The picture looks like a chest X-ray that is not upright and has black and white exchanged, probably "
             "because of how it was scanned or exported: invert it and turn it by {turn}, then check it.",
             turn=turn,
         )
-    lying = say("upside down") if turns == 2 else say("lying on its side")
+    lying = say("upside down") if quarter_turns == 2 else say("lying on its side")
     return say(
         "The picture looks like a chest X-ray that is not upright, probably because it was scanned or exported "
         "{lying}: turn it by {turn}, then check that the neck is at the top.",

@@ -15,21 +15,21 @@ from numpy.typing import ArrayLike, NDArray
 from xrai.core.errors import SettingsError
 from xrai.core.language import say
 
-Numbers = NDArray[np.floating]
+FloatArray = NDArray[np.floating]
 
-MAX, AVERAGE = "max", "average"
+MAX_POOLING, AVERAGE_POOLING = "max", "average"
 """How a window is pooled to one number."""
 
 IDENTITY, BLUR, SHARPEN, SOBEL_X, SOBEL_Y, EDGES = "identity", "blur", "sharpen", "sobel_x", "sobel_y", "edges"
 PRESETS = (IDENTITY, BLUR, SHARPEN, SOBEL_X, SOBEL_Y, EDGES)
-SIZES = (3, 5)
+KERNEL_SIZES = (3, 5)
 """Sides of the filters that there are presets of."""
 
 
 # ---------------------------------------------------------------- filters
 
 
-def preset(name: str, size: int = 3) -> Numbers:
+def get_preset(name: str, size: int = 3) -> FloatArray:
     """A well-known filter, float64 (size, size).
 
     `sobel_x` answers to changes from left to right, `sobel_y` from top to bottom, `edges` (8 in the middle and −1
@@ -39,7 +39,7 @@ def preset(name: str, size: int = 3) -> Numbers:
     Raises:
         SettingsError: there is no filter of that name or size.
     """
-    if name not in PRESETS or size not in SIZES:
+    if name not in PRESETS or size not in KERNEL_SIZES:
         raise SettingsError(
             say(
                 "There is no filter “{name}” of {size} × {size2}: choose another name, and a side of 3 or 5.",
@@ -49,41 +49,41 @@ def preset(name: str, size: int = 3) -> Numbers:
             )
         )
     return {
-        IDENTITY: _middle(size),
+        IDENTITY: _identity_kernel(size),
         BLUR: np.full((size, size), 1 / size**2),
         SHARPEN: _SHARPEN[size].copy(),
         SOBEL_X: np.outer(_SMOOTH[size], _SLOPE[size]),
         SOBEL_Y: np.outer(_SLOPE[size], _SMOOTH[size]),
-        EDGES: size**2 * _middle(size) - 1,
+        EDGES: size**2 * _identity_kernel(size) - 1,
     }[name]
 
 
-def preset_like(kernel: ArrayLike) -> str | None:
+def find_preset(kernel: ArrayLike) -> str | None:
     """The name of the preset that a filter is, or None where it is the reader's own."""
-    numbers = np.asarray(kernel, float)
-    names = PRESETS if len(numbers) in SIZES else ()
-    return next((name for name in names if np.allclose(preset(name, len(numbers)), numbers)), None)
+    kernel_array = np.asarray(kernel, float)
+    names = PRESETS if len(kernel_array) in KERNEL_SIZES else ()
+    return next((name for name in names if np.allclose(get_preset(name, len(kernel_array)), kernel_array)), None)
 
 
-def resized(kernel: ArrayLike, size: int) -> Numbers:
+def resize_kernel(kernel: ArrayLike, size: int) -> FloatArray:
     """A filter of another odd side, float64 (size, size): zeros are put around it, or its rim is left out."""
-    numbers = np.asarray(kernel, float)
-    if (more := (size - len(numbers)) // 2) >= 0:
-        return np.pad(numbers, more)
-    return numbers[-more:more, -more:more].copy()
+    kernel_array = np.asarray(kernel, float)
+    if (margin := (size - len(kernel_array)) // 2) >= 0:
+        return np.pad(kernel_array, margin)
+    return kernel_array[-margin:margin, -margin:margin].copy()
 
 
-def both_at_once(first: ArrayLike, second: ArrayLike) -> Numbers:
+def compose_kernels(first: ArrayLike, second: ArrayLike) -> FloatArray:
     """The one filter, float64 (a + b − 1, a + b − 1), that does what two do one after the other.
 
     Raises:
         SettingsError: the first is no square table.
     """
-    turned = _square(first)[::-1, ::-1]
-    return convolve(second, turned, padding=len(turned) - 1)
+    flipped = _require_square(first)[::-1, ::-1]
+    return convolve(second, flipped, padding=len(flipped) - 1)
 
 
-def _middle(size: int) -> Numbers:
+def _identity_kernel(size: int) -> FloatArray:
     kernel = np.zeros((size, size))
     kernel[size // 2, size // 2] = 1
     return kernel
@@ -138,7 +138,7 @@ def output_size(n: int, kernel: int, stride: int = 1, padding: int = 0) -> int:
     return (n + 2 * padding - kernel) // stride + 1
 
 
-def convolve(image: ArrayLike, kernel: ArrayLike, *, stride: int = 1, padding: int = 0) -> Numbers:
+def convolve(image: ArrayLike, kernel: ArrayLike, *, stride: int = 1, padding: int = 0) -> FloatArray:
     """Lay a filter on every place of a picture and add up the products, float64 (H', W').
 
     Args:
@@ -150,12 +150,12 @@ def convolve(image: ArrayLike, kernel: ArrayLike, *, stride: int = 1, padding: i
     Raises:
         SettingsError: as `output_size`; or the filter is not square.
     """
-    numbers = _square(kernel)
-    return np.einsum("ijuv,uv->ij", _windows(padded(image, padding), len(numbers), stride), numbers)
+    numbers = _require_square(kernel)
+    return np.einsum("ijuv,uv->ij", _sliding_windows(zero_pad(image, padding), len(numbers), stride), numbers)
 
 
 @dataclass(frozen=True)
-class Step:
+class ConvolutionStep:
     """One place of the window, worked out.
 
     Attributes:
@@ -170,28 +170,28 @@ class Step:
     column: int
     top: int
     left: int
-    window: Numbers
-    products: Numbers
+    window: FloatArray
+    products: FloatArray
     total: float
 
 
-def work_out(image: ArrayLike, kernel: ArrayLike, number: int, *, stride: int = 1, padding: int = 0) -> Step:
+def compute_step(image: ArrayLike, kernel: ArrayLike, number: int, *, stride: int = 1, padding: int = 0) -> ConvolutionStep:
     """The step of that number, counted from 0 along the rows of the result.
 
     Raises:
         SettingsError: as `convolve`; or there is no such step.
     """
-    numbers, picture = _square(kernel), padded(image, padding)
-    windows = _windows(picture, len(numbers), stride)
+    numbers, padded_image = _require_square(kernel), zero_pad(image, padding)
+    windows = _sliding_windows(padded_image, len(numbers), stride)
     rows, columns = windows.shape[:2]
     if not 0 <= number < rows * columns:
         raise SettingsError(say("There is no step {x}: the window has {x2} places.", x=number + 1, x2=rows * columns))
     row, column = divmod(number, columns)
     products = windows[row, column] * numbers
-    return Step(row, column, row * stride, column * stride, windows[row, column], products, float(products.sum()))
+    return ConvolutionStep(row, column, row * stride, column * stride, windows[row, column], products, float(products.sum()))
 
 
-def padded(image: ArrayLike, padding: int) -> Numbers:
+def zero_pad(image: ArrayLike, padding: int) -> FloatArray:
     """A picture with rows and columns of zeros around it, float64 (H + 2 · padding, W + 2 · padding).
 
     Raises:
@@ -202,7 +202,7 @@ def padded(image: ArrayLike, padding: int) -> Numbers:
     return np.pad(numbers, padding)
 
 
-def as_picture(values: ArrayLike, *, signed: bool = False) -> NDArray[np.uint8]:
+def to_grey_image(values: ArrayLike, *, signed: bool = False) -> NDArray[np.uint8]:
     """Results as grey levels, uint8.
 
     Args:
@@ -219,7 +219,7 @@ def as_picture(values: ArrayLike, *, signed: bool = False) -> NDArray[np.uint8]:
 # ---------------------------------------------------------------- pooling
 
 
-def pool(image: ArrayLike, *, size: int = 2, stride: int | None = None, how: str = MAX) -> Numbers:
+def pool(image: ArrayLike, *, size: int = 2, stride: int | None = None, how: str = MAX_POOLING) -> FloatArray:
     """Keep one number of every window, its largest or its average, float64 (H', W').
 
     Args:
@@ -231,15 +231,15 @@ def pool(image: ArrayLike, *, size: int = 2, stride: int | None = None, how: str
     Raises:
         SettingsError: as `output_size`; or there is no such way.
     """
-    if how not in (MAX, AVERAGE):
+    if how not in (MAX_POOLING, AVERAGE_POOLING):
         raise SettingsError(
-            say("There is no pooling “{how}”: choose {MAX} or {AVERAGE}.", how=how, MAX=MAX, AVERAGE=AVERAGE)
+            say("There is no pooling “{how}”: choose {MAX} or {AVERAGE}.", how=how, MAX=MAX_POOLING, AVERAGE=AVERAGE_POOLING)
         )
-    windows = _windows(np.asarray(image, float), size, size if stride is None else stride)
-    return windows.max(axis=(2, 3)) if how == MAX else windows.mean(axis=(2, 3))
+    windows = _sliding_windows(np.asarray(image, float), size, size if stride is None else stride)
+    return windows.max(axis=(2, 3)) if how == MAX_POOLING else windows.mean(axis=(2, 3))
 
 
-def pooled(image: ArrayLike, times: int, *, how: str = MAX) -> Numbers:
+def pool_repeatedly(image: ArrayLike, times: int, *, how: str = MAX_POOLING) -> FloatArray:
     """Pool a picture 2 × 2 with stride 2 several times over, float64.
 
     Raises:
@@ -255,7 +255,7 @@ def pooled(image: ArrayLike, times: int, *, how: str = MAX) -> Numbers:
 
 
 @dataclass(frozen=True)
-class Cost:
+class ConvolutionCost:
     """What a convolution makes of its input, and what it takes.
 
     Attributes:
@@ -274,9 +274,9 @@ class Cost:
     multiplications: int
 
 
-def cost(
+def compute_cost(
     height: int, width: int, *, kernel: int = 3, stride: int = 1, padding: int = 0, channels: int = 1, filters: int = 1
-) -> Cost:
+) -> ConvolutionCost:
     """Count what a convolution takes; each filter has a k × k table for every channel, and one bias.
 
     Raises:
@@ -286,20 +286,20 @@ def cost(
         raise SettingsError(say("A convolution needs at least one channel and one filter: choose 1 or more of each."))
     rows, columns = (output_size(n, kernel, stride, padding) for n in (height, width))
     weights = filters * channels * kernel**2
-    return Cost(rows, columns, filters * rows * columns, weights, filters, weights * rows * columns)
+    return ConvolutionCost(rows, columns, filters * rows * columns, weights, filters, weights * rows * columns)
 
 
 # ---------------------------------------------------------------- parts
 
 
-def _windows(picture: Numbers, size: int, stride: int) -> Numbers:
+def _sliding_windows(image: FloatArray, size: int, stride: int) -> FloatArray:
     """Every place of a window, (H', W', size, size), as a view."""
-    for side in picture.shape:
+    for side in image.shape:
         output_size(side, size, stride)
-    return sliding_window_view(picture, (size, size))[::stride, ::stride]
+    return sliding_window_view(image, (size, size))[::stride, ::stride]
 
 
-def _square(kernel: ArrayLike) -> Numbers:
+def _require_square(kernel: ArrayLike) -> FloatArray:
     numbers = np.asarray(kernel, float)
     if numbers.ndim != 2 or numbers.shape[0] != numbers.shape[1]:
         raise SettingsError(

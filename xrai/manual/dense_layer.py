@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-LEAK = 0.01
+LEAKY_SLOPE = 0.01
 """The slope of leaky ReLU below 0, as in torch."""
 
 
@@ -34,7 +34,7 @@ def sigmoid(x: np.ndarray) -> np.ndarray:
 ACTIVATIONS: dict[str, Activation] = {
     "relu": Activation("ReLU", r"f(x) = \max(0,\, x)", lambda x: np.maximum(x, 0)),
     "leaky_relu": Activation(
-        "Leaky ReLU", rf"f(x) = \max({LEAK}\,x,\, x)", lambda x: np.maximum(LEAK * np.asarray(x), x)
+        "Leaky ReLU", rf"f(x) = \max({LEAKY_SLOPE}\,x,\, x)", lambda x: np.maximum(LEAKY_SLOPE * np.asarray(x), x)
     ),
     "silu": Activation("SiLU", r"f(x) = x \cdot \sigma(x) = \frac{x}{1 + e^{-x}}", lambda x: x * sigmoid(x)),
     "hard_swish": Activation(
@@ -55,12 +55,12 @@ def activate(name: str, values: np.ndarray) -> np.ndarray:
 
 def softmax(logits: np.ndarray) -> np.ndarray:
     """Probabilities (C,), which sum to 1, of logits (C,)."""
-    powers = np.exp(np.asarray(logits, np.float64) - np.max(logits))
-    return powers / powers.sum()
+    exponentials = np.exp(np.asarray(logits, np.float64) - np.max(logits))
+    return exponentials / exponentials.sum()
 
 
 @dataclass(frozen=True, eq=False)
-class Trained:
+class TrainingState:
     """A layer of one unit after some steps of training.
 
     Attributes:
@@ -74,7 +74,7 @@ class Trained:
     gradient: np.ndarray
 
 
-def probabilities(inputs: np.ndarray, weights: np.ndarray) -> np.ndarray:
+def predict_probabilities(inputs: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Of class 1 for each example: the sigmoid of Σ wᵢ xᵢ + b.
 
     Args:
@@ -84,7 +84,7 @@ def probabilities(inputs: np.ndarray, weights: np.ndarray) -> np.ndarray:
     return sigmoid(inputs @ weights[:-1] + weights[-1])
 
 
-def train(inputs: np.ndarray, labels: np.ndarray, rate: float, steps: int) -> list[Trained]:
+def train_layer(inputs: np.ndarray, labels: np.ndarray, learning_rate: float, steps: int) -> list[TrainingState]:
     """Gradient descent from weights of 0, every step on all examples.
 
     Args:
@@ -96,22 +96,22 @@ def train(inputs: np.ndarray, labels: np.ndarray, rate: float, steps: int) -> li
     Returns:
         `steps` + 1 of them: before the first step and after each.
     """
-    found = [_at(inputs, labels, np.zeros(inputs.shape[1] + 1))]
+    states = [_state_at(inputs, labels, np.zeros(inputs.shape[1] + 1))]
     for _ in range(steps):
-        found.append(_at(inputs, labels, found[-1].weights - rate * found[-1].gradient))
-    return found
+        states.append(_state_at(inputs, labels, states[-1].weights - learning_rate * states[-1].gradient))
+    return states
 
 
-def examples(seed: int = 5, per_class: int = 8) -> tuple[np.ndarray, np.ndarray]:
+def make_examples(seed: int = 5, per_class: int = 8) -> tuple[np.ndarray, np.ndarray]:
     """Made-up examples of two classes that overlap: inputs float64 (N, 2), labels 0 or 1 (N,)."""
     labels = np.repeat([0, 1], per_class)
-    middles = np.where(labels[:, None] == 1, 1, -1) * np.array([1.6, 1.3])
-    return np.random.default_rng(seed).normal(middles, 2).round(1), labels
+    centres = np.where(labels[:, None] == 1, 1, -1) * np.array([1.6, 1.3])
+    return np.random.default_rng(seed).normal(centres, 2).round(1), labels
 
 
-def _at(inputs: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> Trained:
+def _state_at(inputs: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> TrainingState:
     logits = inputs @ weights[:-1] + weights[-1]
     loss = float(np.mean(np.logaddexp(0, logits) - labels * logits))  # −log p of the right class
-    errors = probabilities(inputs, weights) - labels
+    errors = predict_probabilities(inputs, weights) - labels
     with_ones = np.column_stack([inputs, np.ones(len(inputs))])
-    return Trained(weights, loss, with_ones.T @ errors / len(inputs))
+    return TrainingState(weights, loss, with_ones.T @ errors / len(inputs))

@@ -7,16 +7,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from xrai.explain.similar_cases import Neighbours
-from xrai.input_check import Gate
+from xrai.explain.similar_cases import NeighbourIndex
+from xrai.input_check import InputCheck
 from xrai.models.checkpoint import Card, Checkpoint
 
-KIT = "kit.safetensors"
-_MARK = "weights"
+ARTIFACTS_FILE = "kit.safetensors"
+_WEIGHTS_KEY = "weights"
 
 
 @dataclass(frozen=True, eq=False)
-class Validation:
+class ValidationOutputs:
     """What a network answered to the validation scans: what calibration, threshold and doubt are fitted on.
 
     Attributes:
@@ -41,28 +41,28 @@ class Validation:
         }
 
     @classmethod
-    def from_tensors(cls, tensors: Mapping[str, np.ndarray], n_classes: int) -> Validation:
+    def from_tensors(cls, tensors: Mapping[str, np.ndarray], n_classes: int) -> ValidationOutputs:
         """What was kept, read back.
 
         Raises:
             LookupError, ValueError: it is foreign or damaged.
         """
-        logits, shifted = (np.asarray(tensors[name], np.float32) for name in ("logits", "shifted"))
+        logits, perturbed_logits = (np.asarray(tensors[name], np.float32) for name in ("logits", "shifted"))
         labels, patients = (np.asarray(tensors[name], np.int64) for name in ("labels", "patients"))
         n = len(labels)
-        if not n or logits.shape != (n, n_classes) or shifted.shape[1:] != logits.shape or patients.shape != (n,):
+        if not n or logits.shape != (n, n_classes) or perturbed_logits.shape[1:] != logits.shape or patients.shape != (n,):
             raise ValueError("shapes")
         if (
             labels.min() < 0
             or labels.max() >= n_classes
-            or not (np.isfinite(logits).all() and np.isfinite(shifted).all())
+            or not (np.isfinite(logits).all() and np.isfinite(perturbed_logits).all())
         ):
             raise ValueError("values")
-        return cls(logits, shifted, labels, patients)
+        return cls(logits, perturbed_logits, labels, patients)
 
 
 @dataclass(frozen=True, eq=False)
-class Kit:
+class Artifacts:
     """All three; None of what a model lacks.
 
     Attributes:
@@ -71,12 +71,12 @@ class Kit:
         validation: the answers to the validation scans.
     """
 
-    gate: Gate | None = None
-    neighbours: Neighbours | None = None
-    validation: Validation | None = None
+    gate: InputCheck | None = None
+    neighbours: NeighbourIndex | None = None
+    validation: ValidationOutputs | None = None
 
 
-def save_kit(checkpoint: Checkpoint, kit: Kit, mark: str) -> None:
+def save_artifacts(checkpoint: Checkpoint, artifacts: Artifacts, sha256: str) -> None:
     """Keep a kit beside the weights that it was made with.
 
     Args:
@@ -87,12 +87,12 @@ def save_kit(checkpoint: Checkpoint, kit: Kit, mark: str) -> None:
     Raises:
         OSError: the disk is full.
     """
-    parts = {"gate": kit.gate, "neighbours": kit.neighbours, "validation": kit.validation}
+    parts = {"gate": artifacts.gate, "neighbours": artifacts.neighbours, "validation": artifacts.validation}
     tensors = {f"{name}.{key}": value for name, part in parts.items() if part for key, value in part.tensors().items()}
-    checkpoint.save_tensors(KIT, tensors, {_MARK: mark})
+    checkpoint.save_tensors(ARTIFACTS_FILE, tensors, {_WEIGHTS_KEY: sha256})
 
 
-def load_kit(checkpoint: Checkpoint, card: Card, n_vectors: int | None = None) -> Kit:
+def load_artifacts(checkpoint: Checkpoint, card: Card, n_vectors: int | None = None) -> Artifacts:
     """The kit of a model; an empty one where there is none, or only one of weights that are no more.
 
     Args:
@@ -103,19 +103,19 @@ def load_kit(checkpoint: Checkpoint, card: Card, n_vectors: int | None = None) -
     Raises:
         CheckpointError: the file is damaged.
     """
-    found, n_classes = checkpoint.load_tensors(KIT), len(card.classes)
-    if found is None or found[1].get(_MARK) != checkpoint.weights_sha256():
-        return Kit()
+    stored, n_classes = checkpoint.load_tensors(ARTIFACTS_FILE), len(card.classes)
+    if stored is None or stored[1].get(_WEIGHTS_KEY) != checkpoint.weights_sha256():
+        return Artifacts()
     parts: dict[str, dict[str, np.ndarray]] = {}
-    for name, value in found[0].items():
+    for name, value in stored[0].items():
         part, _, key = name.partition(".")
         parts.setdefault(part, {})[key] = value
-    with checkpoint.stating_damage(KIT):
-        neighbours = Neighbours.from_tensors(parts["neighbours"], n_classes) if "neighbours" in parts else None
+    with checkpoint.stating_damage(ARTIFACTS_FILE):
+        neighbours = NeighbourIndex.from_tensors(parts["neighbours"], n_classes) if "neighbours" in parts else None
         if neighbours and n_vectors is not None and neighbours.mean.shape != (n_vectors,):
             raise ValueError("features")
-        return Kit(
-            Gate.from_tensors(parts["gate"]) if "gate" in parts else None,
+        return Artifacts(
+            InputCheck.from_tensors(parts["gate"]) if "gate" in parts else None,
             neighbours,
-            Validation.from_tensors(parts["validation"], n_classes) if "validation" in parts else None,
+            ValidationOutputs.from_tensors(parts["validation"], n_classes) if "validation" in parts else None,
         )

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from filelock import BaseFileLock, FileLock
 
-from xrai.calibration import Calibration, Doubt, Goal, at_prevalence
+from xrai.calibration import Calibration, ConformalAbstention, ThresholdGoal, adjust_prevalence
 from xrai.core.errors import CheckpointError, SettingsError
-from xrai.core.json_files import HISTORY, JOB, last_change, replace_file, whole_file, write_json
+from xrai.core.json_files import HISTORY_FILE, JOB_FILE, atomic_file, last_modified, replace_file, write_json
 from xrai.core.language import load_json, say
 from xrai.core.paths import checkpoints_dir
 from xrai.networks.config import IMAGENET, SCRATCH, TrainConfig
@@ -46,12 +46,12 @@ _NAME = re.compile(r"\w[\w .+-]{0,79}")
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 """Names that Windows keeps for devices: refused everywhere, since a model's folder may move to another machine."""
 
-_JOINT = re.compile(r"(?<=[^\W\d_])[-\u2010.,](?=[^\W_])|(?<=\d)[-\u2010.,](?=[^\W\d_])")
+_WORD_JOINT = re.compile(r"(?<=[^\W\d_])[-\u2010.,](?=[^\W_])|(?<=\d)[-\u2010.,](?=[^\W\d_])")
 """A hyphen, dot or comma next to which a letter stands; between digits it carries meaning, as in `1.0` or `1-2`."""
-_SPACE = re.compile(r"(?<!\d) | (?!\d)")
+_WORD_SPACE = re.compile(r"(?<!\d) | (?!\d)")
 """A space, unless it keeps two numbers apart."""
 
-_SINCE_3 = ("calibration", "doubt", "prevalence", "trust")
+_OPTIONAL_FIELDS = ("calibration", "doubt", "prevalence", "trust")
 MAX_STORED_SIZE, MAX_SLOPE = 4096, 1000
 MAX_NAME_BYTES = 200
 """File systems allow 255 a name, and files beside the folder are called after it."""
@@ -98,7 +98,7 @@ class Card:
     evaluations: list[dict[str, Any]] = field(default_factory=list)
     notes: tuple[str, ...] = ()
     calibration: Calibration | None = None
-    doubt: Doubt | None = None
+    doubt: ConformalAbstention | None = None
     prevalence: float | None = None
     trust: dict[str, Any] = field(default_factory=dict)
 
@@ -113,17 +113,17 @@ class Card:
         Raises:
             KeyError, TypeError, ValueError, SettingsError: it is not a card.
         """
-        known = {name: values[name] for name in cls.__dataclass_fields__ if name not in _SINCE_3 or name in values}
-        calibration, doubt = known.get("calibration"), known.get("doubt")
+        fields = {name: values[name] for name in cls.__dataclass_fields__ if name not in _OPTIONAL_FIELDS or name in values}
+        calibration, doubt = fields.get("calibration"), fields.get("doubt")
         card = cls(
-            **known
+            **fields
             | {
-                "classes": tuple(known["classes"]),
-                "config": TrainConfig.from_dict(known["config"]),
-                "preprocessing": Preprocessing.from_dict(known["preprocessing"]),
-                "notes": tuple(known["notes"]),
+                "classes": tuple(fields["classes"]),
+                "config": TrainConfig.from_dict(fields["config"]),
+                "preprocessing": Preprocessing.from_dict(fields["preprocessing"]),
+                "notes": tuple(fields["notes"]),
                 "calibration": None if calibration is None else Calibration.from_dict(calibration),
-                "doubt": None if doubt is None else Doubt.from_dict(doubt),
+                "doubt": None if doubt is None else ConformalAbstention.from_dict(doubt),
             }
         )
         card._check()
@@ -135,11 +135,11 @@ class Card:
         Upper and lower case, spaces, and hyphens within words make no difference: `Viral Pneumonia` is
         `VIRAL_PNEUMONIA`. Other signs do: `<5 mm` is not `>5 mm`.
         """
-        known = {_spelled(name): number for number, name in enumerate(self.classes)}
-        wanted = [_spelled(name) for name in names]
-        if len(known) != len(self.classes) or len(set(wanted)) != len(wanted) or set(wanted) != set(known):
+        index_by_name = {_normalize_class_name(name): number for number, name in enumerate(self.classes)}
+        normalized_names = [_normalize_class_name(name) for name in names]
+        if len(index_by_name) != len(self.classes) or len(set(normalized_names)) != len(normalized_names) or set(normalized_names) != set(index_by_name):
             return list(map(self.classes.index, names)) if sorted(names) == sorted(self.classes) else None
-        return [known[name] for name in wanted]
+        return [index_by_name[name] for name in normalized_names]
 
     @property
     def threshold_value(self) -> float | None:
@@ -148,29 +148,29 @@ class Card:
 
     def probabilities(self, logits: np.ndarray) -> np.ndarray:
         """What the network's answers, float (N, C), mean: probabilities, float64 (N, C)."""
-        plain = Calibration(1.0, (0.0,) * len(self.classes))
-        return (self.calibration or plain)(logits)
+        uncalibrated = Calibration(1.0, (0.0,) * len(self.classes))
+        return (self.calibration or uncalibrated)(logits)
 
-    def sure(self, probabilities: np.ndarray, called: np.ndarray) -> np.ndarray:
+    def sure(self, probabilities: np.ndarray, predicted: np.ndarray) -> np.ndarray:
         """Whether each scan's call is firm, bool (N,); see `calibration.Doubt`."""
-        return np.ones(len(called), bool) if self.doubt is None else self.doubt.sure(probabilities, called)
+        return np.ones(len(predicted), bool) if self.doubt is None else self.doubt.sure(probabilities, predicted)
 
     def at_home(self, probabilities: np.ndarray) -> np.ndarray:
         """The probabilities (N, C) among the patients of those who use the model, as far as they said who these are."""
         if self.prevalence is None or self.calibration is None or self.calibration.prevalence is None:
             return probabilities
-        return at_prevalence(probabilities, self.calibration.prevalence, (1 - self.prevalence, self.prevalence))
+        return adjust_prevalence(probabilities, self.calibration.prevalence, (1 - self.prevalence, self.prevalence))
 
-    def told(self, share: float) -> float:
+    def told(self, probability: float) -> float:
         """A probability of the second of two classes as it is told to those who use the model; see `at_home`."""
-        return float(self.at_home(np.array([[1 - share, share]]))[0, 1])
+        return float(self.at_home(np.array([[1 - probability, probability]]))[0, 1])
 
-    def fitted(self, share: float) -> float:
+    def fitted(self, probability: float) -> float:
         """The inverse of `told`."""
-        known = self.calibration.prevalence if self.calibration else None
-        if self.prevalence is None or known is None:
-            return share
-        return float(at_prevalence([[1 - share, share]], (1 - self.prevalence, self.prevalence), known)[0, 1])
+        reference_prevalence = self.calibration.prevalence if self.calibration else None
+        if self.prevalence is None or reference_prevalence is None:
+            return probability
+        return float(adjust_prevalence([[1 - probability, probability]], (1 - self.prevalence, self.prevalence), reference_prevalence)[0, 1])
 
     @property
     def weakness(self) -> str | None:
@@ -195,8 +195,8 @@ class Card:
                 raise ValueError("threshold")
         if steps.input_size != self.config.image_size or not 1 <= steps.stored_size <= MAX_STORED_SIZE:
             raise ValueError("sizes")
-        as_trained = steps.per_scan == (self.config.greys == "scan")
-        if not (as_trained and math.isfinite(steps.mean) and 0 < steps.std < math.inf):
+        is_normalization_as_trained = steps.per_scan == (self.config.greys == "scan")
+        if not (is_normalization_as_trained and math.isfinite(steps.mean) and 0 < steps.std < math.inf):
             raise ValueError("grey values")
         if any(not 0 < anchors[name] < math.inf for anchors in self.heatmap.values() for name in self.classes):
             raise ValueError("heatmap")
@@ -204,16 +204,16 @@ class Card:
         for name in ("dataset", "training", "validation", "versions", "trust"):
             if not isinstance(getattr(self, name), dict):
                 raise TypeError(name)
-        told = [self.name, self.created, *self.notes]
-        told += [item[name] for item in self.dataset.get("audit") or [] for name in ("severity", "title", "sentence")]
-        told += [row[name] for row in self.trust.get("rows", []) for name in ("what", "value", "aim")]
-        told += [self.dataset[name] for name in ("population", "licence") if name in self.dataset]
-        told += [item[name] for item in self.evaluations for name in ("dataset", "split", "when", "fingerprint")]
-        if not all(isinstance(text, str) for text in told):
+        texts = [self.name, self.created, *self.notes]
+        texts += [item[name] for item in self.dataset.get("audit") or [] for name in ("severity", "title", "sentence")]
+        texts += [row[name] for row in self.trust.get("rows", []) for name in ("what", "value", "aim")]
+        texts += [self.dataset[name] for name in ("population", "licence") if name in self.dataset]
+        texts += [item[name] for item in self.evaluations for name in ("dataset", "split", "when", "fingerprint")]
+        if not all(isinstance(text, str) for text in texts):
             raise TypeError("words")
-        for measured in (self.validation, *self.evaluations):
-            _check_measures(measured)
-            for row in measured.get("per_class", {}).values():
+        for metrics in (self.validation, *self.evaluations):
+            _check_metrics(metrics)
+            for row in metrics.get("per_class", {}).values():
                 if not (_is_number(row["recall"]) and _is_number(row["support"])):
                     raise ValueError("per_class")
 
@@ -223,7 +223,7 @@ class Card:
         Raises:
             KeyError, TypeError, ValueError: something makes no sense.
         """
-        n_classes, share = len(self.classes), self.prevalence
+        n_classes, prevalence = len(self.classes), self.prevalence
         if self.calibration and not (
             len(self.calibration.offsets) == n_classes
             and self.calibration.slope <= MAX_SLOPE
@@ -231,10 +231,10 @@ class Card:
         ):
             raise ValueError("calibration")
         if (goal := (self.threshold or {}).get("goal")) is not None:
-            Goal(goal["kind"], goal["limit"])
+            ThresholdGoal(goal["kind"], goal["limit"])
         if self.doubt and len(self.doubt.cuts) != n_classes:
             raise ValueError("doubt")
-        if share is not None and not (n_classes == 2 and _is_number(share) and 0 < share < 1):
+        if prevalence is not None and not (n_classes == 2 and _is_number(prevalence) and 0 < prevalence < 1):
             raise ValueError("prevalence")
 
 
@@ -291,8 +291,8 @@ class Checkpoint:
         """The SHA-256 of the weights file in hexadecimal; "" where there is none to be read."""
         file = self.folder / WEIGHTS
         try:
-            known = file.stat()
-            return _sha256(file, known.st_ino, known.st_mtime_ns, known.st_size)
+            status = file.stat()
+            return _sha256(file, status.st_ino, status.st_mtime_ns, status.st_size)
         except OSError:
             return ""
 
@@ -343,7 +343,7 @@ class Checkpoint:
         with torch.device("meta"):  # shapes without numbers: a card may speak of more than any memory holds
             network = build_network(replace(card.config, weights=SCRATCH, head_epochs=0), len(card.classes))
         try:
-            network.load_state_dict(_fitting(load_file(file), network.state_dict()), assign=True)
+            network.load_state_dict(_match_tensors(load_file(file), network.state_dict()), assign=True)
         except (SafetensorError, OSError, RuntimeError, ValueError, LookupError, TypeError, AttributeError) as error:
             raise CheckpointError(self._damaged(WEIGHTS)) from error
         assert not any(value.is_meta for value in (*network.parameters(), *network.buffers()))
@@ -357,7 +357,7 @@ class Checkpoint:
         """
         from safetensors.torch import save
 
-        tensors = {name: _short(value).detach().cpu().contiguous() for name, value in network.state_dict().items()}
+        tensors = {name: _to_half_precision(value).detach().cpu().contiguous() for name, value in network.state_dict().items()}
         partial = self.folder / f"{WEIGHTS}.partial"
         try:
             # not its save_file, which lets nobody but the present user read the file
@@ -366,7 +366,7 @@ class Checkpoint:
         finally:
             partial.unlink(missing_ok=True)
 
-    def save_tensors(self, name: str, tensors: Mapping[str, np.ndarray], about: Mapping[str, str]) -> None:
+    def save_tensors(self, name: str, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> None:
         """Save arrays and words on them as safetensors, all or nothing.
 
         Raises:
@@ -374,8 +374,8 @@ class Checkpoint:
         """
         from safetensors.numpy import save
 
-        with whole_file(self.folder / name) as partial:
-            partial.write_bytes(save({key: np.ascontiguousarray(value) for key, value in tensors.items()}, dict(about)))
+        with atomic_file(self.folder / name) as partial:
+            partial.write_bytes(save({key: np.ascontiguousarray(value) for key, value in tensors.items()}, dict(metadata)))
 
     def load_tensors(self, name: str) -> tuple[dict[str, np.ndarray], dict[str, str]] | None:
         """What `save_tensors` saved; None where there is nothing.
@@ -388,8 +388,8 @@ class Checkpoint:
         file = self.folder / name
         if not file.is_file():
             return None
-        with self.stating_damage(name), safe_open(file, framework="numpy") as opened:
-            return {key: np.array(opened.get_tensor(key)) for key in opened.keys()}, opened.metadata() or {}  # noqa: SIM118
+        with self.stating_damage(name), safe_open(file, framework="numpy") as reader:
+            return {key: np.array(reader.get_tensor(key)) for key in reader.keys()}, reader.metadata() or {}  # noqa: SIM118
 
     @contextmanager
     def stating_damage(self, name: str) -> Iterator[None]:
@@ -507,9 +507,9 @@ def calibration_title(name: str, dataset: Path) -> str:
 
 def list_checkpoints() -> list[Checkpoint]:
     """Every folder below `checkpoints/` that holds a run or a model, newest first."""
-    marks = (CONFIG, CARD, JOB)
-    folders = [item for item in checkpoints_dir().iterdir() if any((item / mark).is_file() for mark in marks)]
-    folders.sort(key=lambda folder: last_change(folder, CONFIG, HISTORY, CARD), reverse=True)
+    file_names = (CONFIG, CARD, JOB_FILE)
+    folders = [item for item in checkpoints_dir().iterdir() if any((item / mark).is_file() for mark in file_names)]
+    folders.sort(key=lambda folder: last_modified(folder, CONFIG, HISTORY_FILE, CARD), reverse=True)
     return [Checkpoint(item) for item in folders]
 
 
@@ -519,44 +519,44 @@ def list_models() -> list[Checkpoint]:
 
 
 @lru_cache(maxsize=32)
-def _sha256(file: Path, inode: int, changed: int, size: int) -> str:
+def _sha256(file: Path, inode: int, mtime_ns: int, size: int) -> str:
     """Of a file's content, worked out once for as long as the file looks the same."""
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _check_measures(measured: Mapping[str, Any]) -> None:
+def _check_metrics(metrics: Mapping[str, Any]) -> None:
     """Refuse a measurement that could not be shown.
 
     Raises:
         KeyError, TypeError, ValueError: something is missing or makes no sense.
     """
-    if type(measured["n"]) is not int or measured["n"] < 0:
+    if type(metrics["n"]) is not int or metrics["n"] < 0:
         raise ValueError("n")
-    if not _is_number(measured["accuracy"]) or not (measured["auc"] is None or _is_number(measured["auc"])):
+    if not _is_number(metrics["accuracy"]) or not (metrics["auc"] is None or _is_number(metrics["auc"])):
         raise ValueError("measures")
-    for interval in (measured["accuracy_interval"], measured["auc_interval"]):
+    for interval in (metrics["accuracy_interval"], metrics["auc_interval"]):
         if interval is not None and not (len(interval) == 2 and all(map(_is_number, interval))):
             raise ValueError("interval")
 
 
-def _spelled(name: str) -> str:
+def _normalize_class_name(name: str) -> str:
     """A class name without what separates its words: equal for spellings of one name, and for nothing else."""
-    joined = _JOINT.sub("", unicodedata.normalize("NFKC", name).casefold())
-    return _SPACE.sub("", " ".join(re.split(r"[\s_]+", joined)).strip())
+    joined = _WORD_JOINT.sub("", unicodedata.normalize("NFKC", name).casefold())
+    return _WORD_SPACE.sub("", " ".join(re.split(r"[\s_]+", joined)).strip())
 
 
-def _fitting(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _match_tensors(stored: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The tensors of a weights file in the types that a network has; copies, since those look into the file.
 
     Raises:
         ValueError: one lacks, has another name, shape or kind, or is no finite number.
     """
-    if {name: value.shape for name, value in found.items()} != {name: value.shape for name, value in wanted.items()}:
+    if {name: value.shape for name, value in stored.items()} != {name: value.shape for name, value in expected.items()}:
         raise ValueError("names and shapes")
-    if any(value.is_floating_point() != wanted[name].is_floating_point() for name, value in found.items()):
+    if any(value.is_floating_point() != expected[name].is_floating_point() for name, value in stored.items()):
         raise ValueError("kinds of numbers")
-    tensors = {name: value.to(wanted[name].dtype, copy=True) for name, value in found.items()}
+    tensors = {name: value.to(expected[name].dtype, copy=True) for name, value in stored.items()}
     if not all(bool(value.isfinite().all()) for value in tensors.values()):
         raise ValueError("not finite")
     return tensors
@@ -566,7 +566,7 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _short(value: Tensor) -> Tensor:
+def _to_half_precision(value: Tensor) -> Tensor:
     """A tensor as it is kept: filters and dense weights in half precision, unless one of them is too large for it."""
     if not value.is_floating_point() or value.ndim < 2:
         return value

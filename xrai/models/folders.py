@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from xrai.core.errors import CheckpointError, system_reason
-from xrai.core.jobs import Job, active_in
+from xrai.core.jobs import Job, list_active
 from xrai.core.language import say
 from xrai.core.paths import checkpoints_dir
 from xrai.models.checkpoint import EVALUATIONS, Card, Checkpoint, calibration_folder
@@ -23,7 +23,7 @@ _STALE_SECONDS = 24 * 3600
 """No deletion or import takes so long, nor an epoch of a benchmark: what is older was left by a process that died."""
 
 
-def check_there(checkpoint: Checkpoint) -> None:
+def check_exists(checkpoint: Checkpoint) -> None:
     """Refuse a run or model that is gone.
 
     Raises:
@@ -45,14 +45,14 @@ def check_idle(checkpoint: Checkpoint) -> None:
     Raises:
         CheckpointError: it is being trained, calibrated or measured now, or gone.
     """
-    check_there(checkpoint)
+    check_exists(checkpoint)
     if Job(checkpoint.folder).is_active:
         raise CheckpointError(
             say("“{name}” is being trained now: wait until it is done, or stop it first.", name=checkpoint.name)
         )
     if Job(calibration_folder(checkpoint.folder)).is_active:
         raise CheckpointError(say("“{name}” is being calibrated now: wait until that is done.", name=checkpoint.name))
-    if active_in(checkpoint.folder / EVALUATIONS):
+    if list_active(checkpoint.folder / EVALUATIONS):
         raise CheckpointError(
             say("“{name}” is being measured now: wait until that is done, or stop it first.", name=checkpoint.name)
         )
@@ -64,7 +64,7 @@ def check_model(checkpoint: Checkpoint) -> Card:
     Raises:
         CheckpointError: it is no finished model, its card is damaged, or it is gone.
     """
-    check_there(checkpoint)
+    check_exists(checkpoint)
     if not checkpoint.is_model:
         raise CheckpointError(
             say(
@@ -77,7 +77,7 @@ def check_model(checkpoint: Checkpoint) -> Card:
 
 
 @contextmanager
-def stated(what: str) -> Iterator[None]:
+def convert_disk_errors(what: str) -> Iterator[None]:
     """Say what cannot be done when the disk or another program forbids it.
 
     Raises:

@@ -5,16 +5,16 @@ from __future__ import annotations
 import unicodedata
 
 from xrai.core.errors import CheckpointError
-from xrai.core.json_files import whole_file
+from xrai.core.json_files import atomic_file
 from xrai.core.language import say
 from xrai.models.checkpoint import Checkpoint
-from xrai.models.folders import check_there, stated
+from xrai.models.folders import check_exists, convert_disk_errors
 
 NOTE = "note.txt"
 MAX_NOTE = 2000
 
 
-def note_of(checkpoint: Checkpoint) -> str:
+def read_note(checkpoint: Checkpoint) -> str:
     """What people wrote about a run or model; "" where there is nothing that can be read."""
     try:
         with (checkpoint.folder / NOTE).open(encoding="utf-8-sig", errors="replace") as file:
@@ -38,8 +38,8 @@ def set_note(checkpoint: Checkpoint, text: str) -> None:
                 MAX_NOTE=MAX_NOTE,
             )
         )
-    check_there(checkpoint)
-    with stated(say("The note on “{name}” cannot be saved", name=checkpoint.name)):
+    check_exists(checkpoint)
+    with convert_disk_errors(say("The note on “{name}” cannot be saved", name=checkpoint.name)):
         write_note(checkpoint, text)
 
 
@@ -53,11 +53,11 @@ def write_note(checkpoint: Checkpoint, text: str) -> None:
     if not text:
         file.unlink(missing_ok=True)
         return
-    with whole_file(file) as partial:
+    with atomic_file(file) as partial:
         partial.write_bytes(text.encode())
 
 
 def _printable(text: str) -> str:
     """The text with plain line ends, and without control characters and halves of characters."""
     text = "\n".join(text.splitlines())
-    return "".join(one for one in text if one in "\n\t" or unicodedata.category(one) not in ("Cc", "Cs")).strip()
+    return "".join(character for character in text if character in "\n\t" or unicodedata.category(character) not in ("Cc", "Cs")).strip()

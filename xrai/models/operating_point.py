@@ -7,18 +7,24 @@ from typing import Any
 
 import numpy as np
 
-from xrai.calibration import EVEN, Goal, choose_threshold, fit_doubt, fit_where_it_helps
+from xrai.calibration import (
+    ARGMAX_THRESHOLD,
+    ThresholdGoal,
+    choose_threshold,
+    fit_abstention,
+    fit_cross_validated_calibration,
+)
 from xrai.core.errors import CheckpointError, SettingsError
 from xrai.core.language import say
-from xrai.models.artifacts import Validation, load_kit
+from xrai.models.artifacts import ValidationOutputs, load_artifacts
 from xrai.models.checkpoint import Card, Checkpoint
 
-ALPHA = 0.03
+DEFAULT_ALPHA = 0.03
 """Of 100 scans of any class, so many may get a firm answer that is another class; more where scans are too few."""
 
 
-def decide(
-    checkpoint: Checkpoint, *, goal: Goal | None = None, alpha: float | None = None, prevalence: float | None = None
+def update_operating_point(
+    checkpoint: Checkpoint, *, goal: ThresholdGoal | None = None, alpha: float | None = None, prevalence: float | None = None
 ) -> Card:
     """Choose anew what a model calls, where it is not sure and for whom it speaks, and keep that in its card.
 
@@ -44,20 +50,20 @@ def decide(
                     len=len(card.classes),
                 )
             )
-        validation = validation_of(checkpoint, card)
+        validation = load_validation_outputs(checkpoint, card)
         card = card if prevalence is None else replace(card, prevalence=prevalence)
-        card = settled(card, validation, goal=goal, alpha=alpha)
+        card = fit_operating_point(card, validation, goal=goal, alpha=alpha)
         checkpoint.write_card(card)
     return card
 
 
-def validation_of(checkpoint: Checkpoint, card: Card) -> Validation:
+def load_validation_outputs(checkpoint: Checkpoint, card: Card) -> ValidationOutputs:
     """What a model answered to its validation scans.
 
     Raises:
         CheckpointError: that was not kept, or is damaged.
     """
-    validation = load_kit(checkpoint, card).validation
+    validation = load_artifacts(checkpoint, card).validation
     if validation is None:
         raise CheckpointError(
             say(
@@ -69,7 +75,7 @@ def validation_of(checkpoint: Checkpoint, card: Card) -> Validation:
     return validation
 
 
-def settled(card: Card, validation: Validation, *, goal: Goal | None = None, alpha: float | None = None) -> Card:
+def fit_operating_point(card: Card, validation: ValidationOutputs, *, goal: ThresholdGoal | None = None, alpha: float | None = None) -> Card:
     """A card with calibration, threshold and doubt as the validation scans ask for them.
 
     Args:
@@ -80,65 +86,65 @@ def settled(card: Card, validation: Validation, *, goal: Goal | None = None, alp
             a class are too few to promise it, it is as small as they allow.
     """
     n_classes = len(card.classes)
-    patients = [len(np.unique(validation.patients[validation.labels == k])) for k in range(n_classes)]
-    if not all(patients):  # of a class that was not seen, nothing can be promised
+    n_patients = [len(np.unique(validation.patients[validation.labels == k])) for k in range(n_classes)]
+    if not all(n_patients):  # of a class that was not seen, nothing can be promised
         return replace(card, calibration=None, doubt=None)
-    calibration = fit_where_it_helps(
-        validation.logits, validation.labels, validation.patients.tolist(), prevalence=_learned_shares(card, validation)
+    calibration = fit_cross_validated_calibration(
+        validation.logits, validation.labels, validation.patients.tolist(), prevalence=_class_priors(card, validation)
     )
     probabilities = calibration(validation.logits)
-    wanted = alpha or (card.doubt.alpha if card.doubt else ALPHA)
-    reachable = max(wanted, *(1 / (n + 1) for n in patients))
-    doubt = fit_doubt(
-        probabilities, validation.labels, reachable, validation.patients.tolist(),
-        shifted=[calibration(logits) for logits in validation.shifted],
+    target_alpha = alpha or (card.doubt.alpha if card.doubt else DEFAULT_ALPHA)
+    lowest_alpha = max(target_alpha, *(1 / (n + 1) for n in n_patients))
+    abstention = fit_abstention(
+        probabilities, validation.labels, lowest_alpha, validation.patients.tolist(),
+        perturbed_probabilities=[calibration(logits) for logits in validation.shifted],
     )  # fmt: skip
-    card = replace(card, calibration=calibration, doubt=doubt)
-    return replace(card, threshold=_threshold(card, validation, goal or goal_of(card)))
+    card = replace(card, calibration=calibration, doubt=abstention)
+    return replace(card, threshold=_fit_threshold(card, validation, goal or goal_from_card(card)))
 
 
-def settled_as(card: Card, other: Card, validation: Validation) -> Card:
+def refit_operating_point(card: Card, previous: Card, validation: ValidationOutputs) -> Card:
     """A card settled as people chose for another one of the same model."""
-    alpha = other.doubt.alpha if other.doubt else None
-    return settled(replace(card, prevalence=other.prevalence), validation, goal=goal_of(other), alpha=alpha)
+    alpha = previous.doubt.alpha if previous.doubt else None
+    return fit_operating_point(replace(card, prevalence=previous.prevalence), validation, goal=goal_from_card(previous), alpha=alpha)
 
 
-def unsettled_as(card: Card, other: Card) -> Card:
+def reset_operating_point(card: Card, previous: Card) -> Card:
     """A card of new weights, for which nothing is fitted yet, that remembers what people chose for the model."""
-    goal = (other.threshold or {}).get("goal")
+    goal = (previous.threshold or {}).get("goal")
     threshold = card.threshold and card.threshold | ({"goal": goal} if goal else {})
-    return replace(card, threshold=threshold, calibration=None, doubt=None, prevalence=other.prevalence)
+    return replace(card, threshold=threshold, calibration=None, doubt=None, prevalence=previous.prevalence)
 
 
-def goal_of(card: Card) -> Goal:
+def goal_from_card(card: Card) -> ThresholdGoal:
     """What the threshold of a card is to do."""
     goal = (card.threshold or {}).get("goal")
-    return Goal(goal["kind"], goal["limit"]) if isinstance(goal, dict) else Goal("likeliest")
+    return ThresholdGoal(goal["kind"], goal["limit"]) if isinstance(goal, dict) else ThresholdGoal("likeliest")
 
 
-def _learned_shares(card: Card, validation: Validation) -> list[float]:
+def _class_priors(card: Card, validation: ValidationOutputs) -> list[float]:
     """The class shares that the network learned to expect: even ones where training gave each class its due."""
     n_classes = len(card.classes)
     if card.config.balance != "none":
         return [1 / n_classes] * n_classes
-    known = card.dataset.get("counts")
+    training_counts = card.dataset.get("counts")
     counts = np.bincount(validation.labels, minlength=n_classes)
-    if isinstance(known, dict) and set(known) == set(card.classes):
-        counts = np.array([known[name]["train"] for name in card.classes])
+    if isinstance(training_counts, dict) and set(training_counts) == set(card.classes):
+        counts = np.array([training_counts[name]["train"] for name in card.classes])
     return (counts / counts.sum()).tolist()
 
 
-def _threshold(card: Card, validation: Validation, goal: Goal) -> dict[str, Any] | None:
+def _fit_threshold(card: Card, validation: ValidationOutputs, goal: ThresholdGoal) -> dict[str, Any] | None:
     if len(card.classes) != 2:
         return None
-    first, second = card.classes
+    negative_class, positive_class = card.classes
     scores = card.probabilities(validation.logits)[:, 1]
     patients = validation.patients.tolist()
     if goal.is_limit:
-        chosen = choose_threshold(scores, validation.labels, patients, goal)
+        threshold = choose_threshold(scores, validation.labels, patients, goal)
     else:  # as people are told probabilities
-        told = EVEN if goal.limit is None else goal.limit
-        chosen = choose_threshold(scores, validation.labels, patients, Goal("given", card.fitted(told)))
-    assert chosen is not None
-    chosen = replace(chosen, goal=goal)
-    return {"class": second, "chosen": chosen.sentence((first, second)), **chosen.to_dict()}
+        probability = ARGMAX_THRESHOLD if goal.limit is None else goal.limit
+        threshold = choose_threshold(scores, validation.labels, patients, ThresholdGoal("given", card.fitted(probability)))
+    assert threshold is not None
+    threshold = replace(threshold, goal=goal)
+    return {"class": positive_class, "chosen": threshold.sentence((negative_class, positive_class)), **threshold.to_dict()}

@@ -8,30 +8,30 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-_MOST_BRACKETS = 100
+_MAX_BRACKETS = 100
 """A record with more of them may be nested deeper than a reader can follow."""
 
 
-def is_sound(record: object) -> bool:
+def is_valid_record(record: object) -> bool:
     """Whether a record of a run's history has what `docs/checkpoint-format.md` promises whoever reads it."""
     if not isinstance(record, dict) or not isinstance(kind := record.get("kind"), str):
         return False
-    return kind not in _RECORDS or _has(_MAY_LACK | record, {"time": is_number} | _RECORDS[kind])
+    return kind not in _RECORD_FIELDS or _has_fields(_OPTIONAL_FIELDS | record, {"time": is_number} | _RECORD_FIELDS[kind])
 
 
-def sound_lines(file: Path) -> Iterator[tuple[dict[str, Any], str]]:
+def iter_valid_records(file: Path) -> Iterator[tuple[dict[str, Any], str]]:
     """The records of a history that a reader can use, each with its line; nothing of a file that cannot be read."""
     with suppress(OSError), file.open(encoding="utf-8", errors="replace", newline="\n") as lines:
         for line in lines:
-            if line.count("[") + line.count("{") > _MOST_BRACKETS:
+            if line.count("[") + line.count("{") > _MAX_BRACKETS:
                 continue
             with suppress(ValueError):
-                if is_sound(record := json.loads(line)):
+                if is_valid_record(record := json.loads(line)):
                     yield record, line.rstrip("\n") + "\n"
 
 
-def _has(values: object, fields: Mapping[str, Callable[[Any], bool]]) -> bool:
-    return isinstance(values, dict) and all(name in values and holds(values[name]) for name, holds in fields.items())
+def _has_fields(values: object, fields: Mapping[str, Callable[[Any], bool]]) -> bool:
+    return isinstance(values, dict) and all(name in values and is_valid(values[name]) for name, is_valid in fields.items())
 
 
 def is_number(value: object) -> bool:
@@ -60,32 +60,32 @@ def _is_interval(value: object) -> bool:
     return value is None or (isinstance(value, list) and len(value) == 2 and all(map(is_number, value)))
 
 
-def _is_train(values: object) -> bool:
-    return _has(values, {"loss": is_number, "accuracy": is_number, "auc": _is_number_or_none})
+def _is_train_metrics(values: object) -> bool:
+    return _has_fields(values, {"loss": is_number, "accuracy": is_number, "auc": _is_number_or_none})
 
 
-def _is_val(values: object) -> bool:
+def _is_validation_metrics(values: object) -> bool:
     intervals = {"accuracy_interval": _is_interval, "auc_interval": _is_interval}
-    return _is_train(values) and _has(values, intervals | {"n": is_count})
+    return _is_train_metrics(values) and _has_fields(values, intervals | {"n": is_count})
 
 
-_MAY_LACK = {"head_epochs": 0}
+_OPTIONAL_FIELDS = {"head_epochs": 0}
 """What runs of earlier versions did not write down."""
 
-_BEGINNING: dict[str, Callable[[Any], bool]] = {
+_START_FIELDS: dict[str, Callable[[Any], bool]] = {
     "epochs": is_count, "head_epochs": is_count, "batches": is_count, "parameters": is_count, "device": _is_text,
     "precision": _is_text, "train": is_count, "val": is_count,
 }  # fmt: skip
 
-_RECORDS: dict[str, dict[str, Callable[[Any], bool]]] = {
-    "start": _BEGINNING,
-    "resume": _BEGINNING,
+_RECORD_FIELDS: dict[str, dict[str, Callable[[Any], bool]]] = {
+    "start": _START_FIELDS,
+    "resume": _START_FIELDS,
     "step": {
         "progress": is_number, "epoch": is_count, "loss": is_number, "accuracy": is_number,
         "images_per_second": is_number, "seconds_left": is_number,
     },
     "epoch": {
-        "epoch": is_count, "train": _is_train, "val": _is_val, "learning_rate": is_number, "seconds": is_number,
+        "epoch": is_count, "train": _is_train_metrics, "val": _is_validation_metrics, "learning_rate": is_number, "seconds": is_number,
         "best": _is_bool,
     },
     "end": {"reason": _is_text, "seconds": is_number},

@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from xrai.core.errors import CheckpointError
-from xrai.core.jobs import ACTIVE, Job, Status
-from xrai.core.json_files import HISTORY
+from xrai.core.jobs import ACTIVE_STATUSES, Job, Status
+from xrai.core.json_files import HISTORY_FILE
 from xrai.models.checkpoint import CARD, CONFIG, WEIGHTS, Checkpoint, list_checkpoints
 from xrai.models.default import default_model
-from xrai.models.notes import note_of
-from xrai.models.soundness import is_count, is_number, sound_lines
-from xrai.networks.config import defaults
+from xrai.models.notes import read_note
+from xrai.models.soundness import is_count, is_number, iter_valid_records
+from xrai.networks.config import default_settings
 
-Numbers = tuple[float, float]
+Interval = tuple[float, float]
 T = TypeVar("T")
 
 
@@ -51,9 +51,9 @@ class Summary:
     classes: tuple[str, ...] | None
     config: dict[str, Any]
     accuracy: float | None
-    accuracy_interval: Numbers | None
+    accuracy_interval: Interval | None
     auc: float | None
-    auc_interval: Numbers | None
+    auc_interval: Interval | None
     n_validation: int | None
     epochs_run: int | None
     seconds: float | None
@@ -62,55 +62,55 @@ class Summary:
     problem: str
 
 
-def summaries() -> list[Summary]:
+def list_summaries() -> list[Summary]:
     """Every run and model, newest first; a broken one says so in its `problem`."""
     default = default_model()
-    return [_summary(item, is_default=item == default) for item in list_checkpoints()]
+    return [_summarize(item, is_default=item == default) for item in list_checkpoints()]
 
 
 def differing_settings(configs: Sequence[Mapping[str, Any]]) -> list[str]:
     """The settings in which some runs differ, in TrainConfig's order; one that is missing has its default."""
-    usual = defaults()
+    default_values = default_settings()
     return [
         name
-        for name, value in usual.items()
+        for name, value in default_values.items()
         if any(config.get(name, value) != configs[0].get(name, value) for config in configs[1:])
     ]
 
 
-def _summary(checkpoint: Checkpoint, *, is_default: bool) -> Summary:
+def _summarize(checkpoint: Checkpoint, *, is_default: bool) -> Summary:
     status = Job(checkpoint.folder).status
-    card, card_problem = _tried(checkpoint.card, (checkpoint.folder / CARD).exists())
-    expected = (checkpoint.folder / CONFIG).exists() or not (card or card_problem or status in ACTIVE)
-    asked, config_problem = _tried(checkpoint.config, expected)
-    records = [] if card else [record for record, _ in sound_lines(checkpoint.folder / HISTORY)]
-    measured = card.validation if card else _best_epoch(records)
+    card, card_problem = _read_or_problem(checkpoint.card, (checkpoint.folder / CARD).exists())
+    is_config_expected = (checkpoint.folder / CONFIG).exists() or not (card or card_problem or status in ACTIVE_STATUSES)
+    run_config, config_problem = _read_or_problem(checkpoint.config, is_config_expected)
+    records = [] if card else [record for record, _ in iter_valid_records(checkpoint.folder / HISTORY_FILE)]
+    metrics = card.validation if card else _best_epoch(records)
     return Summary(
         name=checkpoint.name,
         status=status,
         is_model=checkpoint.is_model,
         is_default=is_default,
-        note=note_of(checkpoint),
-        dataset=asked["dataset"] if asked else str(card.dataset.get("name", "")) if card else "",
+        note=read_note(checkpoint),
+        dataset=run_config["dataset"] if run_config else str(card.dataset.get("name", "")) if card else "",
         classes=card.classes if card else None,
-        config=asked["train"] if asked else card.config.to_dict() if card else {},
-        accuracy=measured.get("accuracy"),
-        accuracy_interval=_pair(measured.get("accuracy_interval")),
-        auc=measured.get("auc"),
-        auc_interval=_pair(measured.get("auc_interval")),
-        n_validation=measured.get("n"),
-        epochs_run=_if(is_count, card.training.get("epochs_run")) if card else _epochs_run(records),
-        seconds=_if(is_number, card.training.get("seconds")) if card else _seconds(records),
+        config=run_config["train"] if run_config else card.config.to_dict() if card else {},
+        accuracy=metrics.get("accuracy"),
+        accuracy_interval=_to_interval(metrics.get("accuracy_interval")),
+        auc=metrics.get("auc"),
+        auc_interval=_to_interval(metrics.get("auc_interval")),
+        n_validation=metrics.get("n"),
+        epochs_run=_value_if(is_count, card.training.get("epochs_run")) if card else _epochs_run(records),
+        seconds=_value_if(is_number, card.training.get("seconds")) if card else _seconds(records),
         size_bytes=_size(checkpoint.folder / WEIGHTS),
-        created=_iso(card.created) if card else _began(records),
+        created=_valid_iso_time(card.created) if card else _start_time(records),
         problem=card_problem or config_problem,
     )
 
 
-def _tried(read: Callable[[], T], wanted: bool) -> tuple[T | None, str]:
+def _read_or_problem(read: Callable[[], T], is_expected: bool) -> tuple[T | None, str]:
     """What was read, or None, and the sentence of why it could not be."""
     try:
-        return (read() if wanted else None), ""
+        return (read() if is_expected else None), ""
     except CheckpointError as error:
         return None, error.message
 
@@ -133,26 +133,26 @@ def _seconds(records: Sequence[dict[str, Any]]) -> float | None:
     return sum(record["seconds"] for record in _epochs(records)) or None
 
 
-def _began(records: Sequence[dict[str, Any]]) -> str | None:
-    moment = next((record["time"] for record in records if record["kind"] == "start"), None)
+def _start_time(records: Sequence[dict[str, Any]]) -> str | None:
+    timestamp = next((record["time"] for record in records if record["kind"] == "start"), None)
     with suppress(OverflowError, OSError, ValueError):
-        return None if moment is None else datetime.fromtimestamp(moment, UTC).isoformat(timespec="seconds")
+        return None if timestamp is None else datetime.fromtimestamp(timestamp, UTC).isoformat(timespec="seconds")
     return None
 
 
-def _iso(text: str) -> str | None:
+def _valid_iso_time(text: str) -> str | None:
     with suppress(ValueError):
         datetime.fromisoformat(text)
         return text
     return None
 
 
-def _pair(values: Sequence[float] | None) -> Numbers | None:
+def _to_interval(values: Sequence[float] | None) -> Interval | None:
     return (values[0], values[1]) if values else None
 
 
-def _if(holds: Callable[[object], bool], value: Any) -> Any:
-    return value if holds(value) else None
+def _value_if(is_valid: Callable[[object], bool], value: Any) -> Any:
+    return value if is_valid(value) else None
 
 
 def _size(file: Path) -> int | None:

@@ -22,13 +22,13 @@ from xrai.core.errors import WeightsError
 from xrai.core.language import say
 from xrai.networks.config import IMAGENET, NETWORKS, WITHOUT_IMAGENET, TrainConfig, convnet_filters
 
-IMAGENET_GREY = (0.449, 0.226)
+IMAGENET_GREY_STATS = (0.449, 0.226)
 """Mean and standard deviation of ImageNet's grey values: the average over the three channels of torchvision's."""
 
 HALF_FILTERS = 32
 """Filters of the half ResNet's first stage, doubled in each next one."""
 
-DOWNLOAD_SECONDS = 10.0
+DOWNLOAD_TIMEOUT_SECONDS = 10.0
 """A download server that is silent for so long is taken for unreachable."""
 
 _ACTIVATIONS: dict[str, type[nn.Module]] = {
@@ -52,13 +52,13 @@ class Network(nn.Module):
     Lakshminarayanan et al. 2017; as grouped convolutions, Laurent et al. 2023), which a linear head gives by itself.
     """
 
-    def __init__(self, features: nn.Module, pool: nn.Module, head: nn.Module, dropout: float, members: int = 1) -> None:
+    def __init__(self, features: nn.Module, pool: nn.Module, head: nn.Module, dropout: float, ensemble_size: int = 1) -> None:
         super().__init__()
         self.features = features
         self.pool = pool
         self.dropout = nn.Dropout(dropout)
         self.head = head
-        self.members = members
+        self.members = ensemble_size
         self._only_head_learns = False
 
     @property
@@ -67,9 +67,9 @@ class Network(nn.Module):
         return self._only_head_learns
 
     @only_head_learns.setter
-    def only_head_learns(self, alone: bool) -> None:
-        self._only_head_learns = alone
-        self.features.requires_grad_(not alone)
+    def only_head_learns(self, is_frozen: bool) -> None:
+        self._only_head_learns = is_frozen
+        self.features.requires_grad_(not is_frozen)
         self.train(self.training)
 
     def train(self, mode: bool = True) -> Self:
@@ -87,15 +87,15 @@ class Network(nn.Module):
     def forward(self, scans: Tensor) -> Tensor:
         """Standardised scans, float (N, 1, H, W), to logits (N, C); of several members in training (N, members, C)."""
         maps = self.features(scans)  # (N, K, h, w)
-        vectors = self.dropout(self.pool(maps).flatten(1))
-        return self._each(vectors) if self.training and self.members > 1 else self.head(vectors)
+        features = self.dropout(self.pool(maps).flatten(1))
+        return self._each(features) if self.training and self.members > 1 else self.head(features)
 
-    def _each(self, vectors: Tensor) -> Tensor:
+    def _each(self, features: Tensor) -> Tensor:
         """The logits of each member, (N, members, C), of which those of the head are the mean."""
         assert isinstance(self.head, nn.Linear)
-        own = vectors.unflatten(1, (self.members, -1))  # (N, members, K / members)
+        member_features = features.unflatten(1, (self.members, -1))  # (N, members, K / members)
         weights = self.head.weight.unflatten(1, (self.members, -1))  # (C, members, K / members)
-        return self.members * torch.einsum("nmk,cmk->nmc", own, weights.to(own.dtype)) + self.head.bias
+        return self.members * torch.einsum("nmk,cmk->nmc", member_features, weights.to(member_features.dtype)) + self.head.bias
 
     @property
     def n_vectors(self) -> int:
@@ -109,11 +109,11 @@ class Network(nn.Module):
 
         For a network in evaluation mode.
         """
-        vectors = self.pool(self.features(scans)).flatten(1)
+        features = self.pool(self.features(scans)).flatten(1)
         if isinstance(self.head, nn.Sequential):
-            vectors = self.head[:-1](vectors)
-            return self.head[-1](vectors), vectors
-        return self.head(vectors), vectors
+            features = self.head[:-1](features)
+            return self.head[-1](features), features
+        return self.head(features), features
 
 
 def build_network(config: TrainConfig, n_classes: int, *, weights_dir: Path | None = None) -> Network:
@@ -129,8 +129,8 @@ def build_network(config: TrainConfig, n_classes: int, *, weights_dir: Path | No
         WeightsError: the ImageNet weights are neither there nor can be downloaded, or are damaged or foreign.
     """
     if config.members > 1:
-        alone = replace(config, members=1)
-        return _side_by_side([build_network(alone, n_classes) for _ in range(config.members)])
+        member_config = replace(config, members=1)
+        return _grouped_ensemble([build_network(member_config, n_classes) for _ in range(config.members)])
     if config.network == "convnet":
         return _convnet(config, n_classes)
     if config.network == "resnet18_half":
@@ -139,10 +139,10 @@ def build_network(config: TrainConfig, n_classes: int, *, weights_dir: Path | No
     if config.weights == IMAGENET:
         _load_imagenet(backbone, config.network, weights_dir or Path())
     _use_one_channel(backbone)
-    return _PARTS[config.network](backbone, n_classes, config.dropout)
+    return _BUILDERS[config.network](backbone, n_classes, config.dropout)
 
 
-def take_over(network: Network, learned: Network, outputs: Sequence[int] | None = None) -> None:
+def load_pretrained(network: Network, pretrained: Network, class_permutation: Sequence[int] | None = None) -> None:
     """Give a network what another of the same shape has learned.
 
     Args:
@@ -154,15 +154,15 @@ def take_over(network: Network, learned: Network, outputs: Sequence[int] | None 
     Raises:
         WeightsError: the two differ in more than the last layer.
     """
-    last, found = _last_layer(network), learned.state_dict()
+    head_prefix, state_dict = _head_prefix(network), pretrained.state_dict()
     try:
-        if list(map(type, network.modules())) != list(map(type, learned.modules())):
+        if list(map(type, network.modules())) != list(map(type, pretrained.modules())):
             raise ValueError("layers")  # such as another activation, which no weight would tell of
-        if outputs is None:
-            found |= {name: value for name, value in network.state_dict().items() if name.startswith(last)}
+        if class_permutation is None:
+            state_dict |= {name: value for name, value in network.state_dict().items() if name.startswith(head_prefix)}
         else:
-            found |= {name: value[list(outputs)] for name, value in found.items() if name.startswith(last)}
-        network.load_state_dict(found)
+            state_dict |= {name: value[list(class_permutation)] for name, value in state_dict.items() if name.startswith(head_prefix)}
+        network.load_state_dict(state_dict)
     except (IndexError, RuntimeError, ValueError) as error:
         raise WeightsError(
             say(
@@ -172,12 +172,12 @@ def take_over(network: Network, learned: Network, outputs: Sequence[int] | None 
         ) from error
 
 
-def n_parameters(network: nn.Module) -> int:
+def count_parameters(network: nn.Module) -> int:
     """How many numbers training can change, also those that rest while only the head learns."""
     return sum(parameter.numel() for parameter in network.parameters())
 
 
-def _last_layer(network: Network) -> str:
+def _head_prefix(network: Network) -> str:
     """What the names of its weights begin with."""
     return f"head.{len(network.head) - 1}." if isinstance(network.head, nn.Sequential) else "head."
 
@@ -209,7 +209,7 @@ def _convnet(config: TrainConfig, n_classes: int) -> Network:
 def _resnet(backbone: nn.Module, n_classes: int, dropout: float) -> Network:
     names = ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4")
     features = nn.Sequential(OrderedDict((name, backbone.get_submodule(name)) for name in names))
-    return _pooled(features, backbone.get_submodule("fc"), n_classes, dropout)
+    return _with_linear_head(features, backbone.get_submodule("fc"), n_classes, dropout)
 
 
 def _half_resnet(n_classes: int, dropout: float) -> Network:
@@ -227,10 +227,10 @@ def _half_resnet(n_classes: int, dropout: float) -> Network:
         layer1=nn.Sequential(BasicBlock(filters, filters), BasicBlock(filters, filters)),
     )
     for stage in (2, 3, 4):
-        before, filters, stride = filters, 2 * filters, 1 if stage == 4 else 2
-        shortcut = nn.Sequential(nn.Conv2d(before, filters, 1, stride=stride, bias=False), nn.BatchNorm2d(filters))
+        in_filters, filters, stride = filters, 2 * filters, 1 if stage == 4 else 2
+        shortcut = nn.Sequential(nn.Conv2d(in_filters, filters, 1, stride=stride, bias=False), nn.BatchNorm2d(filters))
         layers[f"layer{stage}"] = nn.Sequential(
-            BasicBlock(before, filters, stride=stride, downsample=shortcut), BasicBlock(filters, filters)
+            BasicBlock(in_filters, filters, stride=stride, downsample=shortcut), BasicBlock(filters, filters)
         )
     features = nn.Sequential(layers)
     for module in features.modules():
@@ -239,61 +239,61 @@ def _half_resnet(n_classes: int, dropout: float) -> Network:
     return Network(features, nn.AdaptiveAvgPool2d(1), nn.Linear(filters, n_classes), dropout)
 
 
-def _side_by_side(members: Sequence[Network]) -> Network:
+def _grouped_ensemble(members: Sequence[Network]) -> Network:
     """Residual networks of one kind as a single one with grouped convolutions, which computes all of them at once.
 
     The first one's layers become those of all.
     """
     features = members[0].features
     for name, module in list(features.named_modules()):
-        same = [member.features.get_submodule(name) for member in members]
+        member_layers = [member.features.get_submodule(name) for member in members]
         if isinstance(module, nn.Conv2d | nn.BatchNorm2d):
-            features.set_submodule(name, _wide(module, same))  # type: ignore[arg-type]
+            features.set_submodule(name, _grouped_layer(module, member_layers))  # type: ignore[arg-type]
     heads = [member.head for member in members]
-    width = sum(member.n_vectors for member in members)
-    head = nn.Linear(width, members[0].head.out_features)  # type: ignore[arg-type]
+    num_features = sum(member.n_vectors for member in members)
+    head = nn.Linear(num_features, members[0].head.out_features)  # type: ignore[arg-type]
     with torch.no_grad():
         head.weight.copy_(torch.cat([item.weight for item in heads], dim=1) / len(members))  # type: ignore[arg-type]
         head.bias.copy_(torch.stack([item.bias for item in heads]).mean(dim=0))  # type: ignore[arg-type]
     return Network(features, members[0].pool, head, members[0].dropout.p, len(members))
 
 
-def _wide(one: nn.Conv2d | nn.BatchNorm2d, members: Sequence[nn.Module]) -> nn.Module:
+def _grouped_layer(layer: nn.Conv2d | nn.BatchNorm2d, members: Sequence[nn.Module]) -> nn.Module:
     """The same layer of several untrained networks as one: as each begins, and no weights between them."""
     n = len(members)
-    if isinstance(one, nn.BatchNorm2d):
-        wide: nn.Module = nn.BatchNorm2d(n * one.num_features)
+    if isinstance(layer, nn.BatchNorm2d):
+        grouped: nn.Module = nn.BatchNorm2d(n * layer.num_features)
     else:
-        shared = one.in_channels == 1  # all look at the one scan
-        wide = nn.Conv2d(
-            one.in_channels if shared else n * one.in_channels, n * one.out_channels, one.kernel_size, one.stride,  # type: ignore[arg-type]
-            one.padding, groups=1 if shared else n, bias=False,  # type: ignore[arg-type]
+        has_shared_input = layer.in_channels == 1  # all look at the one scan
+        grouped = nn.Conv2d(
+            layer.in_channels if has_shared_input else n * layer.in_channels, n * layer.out_channels, layer.kernel_size, layer.stride,  # type: ignore[arg-type]
+            layer.padding, groups=1 if has_shared_input else n, bias=False,  # type: ignore[arg-type]
         )  # fmt: skip
     with torch.no_grad():
-        wide.weight.copy_(torch.cat([member.weight for member in members]))  # type: ignore[operator, arg-type]
-    return wide
+        grouped.weight.copy_(torch.cat([member.weight for member in members]))  # type: ignore[operator, arg-type]
+    return grouped
 
 
 def _densenet(backbone: nn.Module, n_classes: int, dropout: float) -> Network:
     features = nn.Sequential(OrderedDict(features=backbone.get_submodule("features"), relu=nn.ReLU()))
-    return _pooled(features, backbone.get_submodule("classifier"), n_classes, dropout)
+    return _with_linear_head(features, backbone.get_submodule("classifier"), n_classes, dropout)
 
 
 def _efficientnet(backbone: nn.Module, n_classes: int, dropout: float) -> Network:
-    return _pooled(backbone.get_submodule("features"), backbone.get_submodule("classifier.1"), n_classes, dropout)
+    return _with_linear_head(backbone.get_submodule("features"), backbone.get_submodule("classifier.1"), n_classes, dropout)
 
 
 def _mobilenet(backbone: nn.Module, n_classes: int, dropout: float) -> Network:
-    return _pooled(backbone.get_submodule("features"), backbone.get_submodule("classifier.0"), n_classes, dropout)
+    return _with_linear_head(backbone.get_submodule("features"), backbone.get_submodule("classifier.0"), n_classes, dropout)
 
 
-def _pooled(features: nn.Module, old_head: nn.Module, n_classes: int, dropout: float) -> Network:
+def _with_linear_head(features: nn.Module, old_head: nn.Module, n_classes: int, dropout: float) -> Network:
     """Global average pooling and a new linear head in place of the backbone's own classifier."""
     assert isinstance(old_head, nn.Linear)
     return Network(features, nn.AdaptiveAvgPool2d(1), nn.Linear(old_head.in_features, n_classes), dropout)
 
 
-_PARTS: dict[str, Callable[[nn.Module, int, float], Network]] = {
+_BUILDERS: dict[str, Callable[[nn.Module, int, float], Network]] = {
     "resnet18": _resnet,
     "resnet50": _resnet,
     "resnet101": _resnet,
@@ -301,7 +301,7 @@ _PARTS: dict[str, Callable[[nn.Module, int, float], Network]] = {
     "mobilenet_v3_small": _mobilenet,
     "efficientnet_b0": _efficientnet,
 }
-assert {*WITHOUT_IMAGENET, *_PARTS} == set(NETWORKS)
+assert {*WITHOUT_IMAGENET, *_BUILDERS} == set(NETWORKS)
 
 
 def _use_one_channel(backbone: nn.Module) -> None:
@@ -311,12 +311,12 @@ def _use_one_channel(backbone: nn.Module) -> None:
     """
     name, stem = next((name, module) for name, module in backbone.named_modules() if isinstance(module, nn.Conv2d))
     assert stem.padding_mode == "zeros" and stem.groups == 1
-    grey = nn.Conv2d(1, stem.out_channels, stem.kernel_size, stem.stride, stem.padding, bias=stem.bias is not None)  # type: ignore[arg-type]
+    grey_conv = nn.Conv2d(1, stem.out_channels, stem.kernel_size, stem.stride, stem.padding, bias=stem.bias is not None)  # type: ignore[arg-type]
     with torch.no_grad():
-        grey.weight.copy_(stem.weight.sum(dim=1, keepdim=True))
-        if stem.bias is not None and grey.bias is not None:
-            grey.bias.copy_(stem.bias)
-    backbone.set_submodule(name, grey)
+        grey_conv.weight.copy_(stem.weight.sum(dim=1, keepdim=True))
+        if stem.bias is not None and grey_conv.bias is not None:
+            grey_conv.bias.copy_(stem.bias)
+    backbone.set_submodule(name, grey_conv)
 
 
 def _load_imagenet(backbone: nn.Module, name: str, folder: Path) -> None:
@@ -326,8 +326,8 @@ def _load_imagenet(backbone: nn.Module, name: str, folder: Path) -> None:
     if not file.exists():
         _download(url, file, name)
     try:
-        with file.open("rb") as opened:  # once, so that what is read is what was checked
-            if not hashlib.file_digest(opened, "sha256").hexdigest().startswith(_hash_in(file)):
+        with file.open("rb") as stream:  # once, so that what is read is what was checked
+            if not hashlib.file_digest(stream, "sha256").hexdigest().startswith(_hash_from_name(file)):
                 raise WeightsError(
                     say(
                         "The ImageNet weights file {file} is not the one that torchvision publishes under that name, "
@@ -336,10 +336,10 @@ def _load_imagenet(backbone: nn.Module, name: str, folder: Path) -> None:
                         file=file,
                     )
                 )
-            opened.seek(0)
+            stream.seek(0)
             # weights_only: tensors and nothing else are read, whatever the file holds
-            weights = torch.load(opened, map_location="cpu", weights_only=True)
-        backbone.load_state_dict({_present_name(key): value for key, value in weights.items()})
+            weights = torch.load(stream, map_location="cpu", weights_only=True)
+        backbone.load_state_dict({_current_name(key): value for key, value in weights.items()})
     except WeightsError:
         raise
     except Exception as error:  # a damaged file raises whatever its broken bytes lead to
@@ -353,7 +353,7 @@ def _load_imagenet(backbone: nn.Module, name: str, folder: Path) -> None:
         ) from error
 
 
-def _hash_in(file: Path) -> str:
+def _hash_from_name(file: Path) -> str:
     """The start of the SHA-256 that torchvision writes into the name of a weights file."""
     return re.findall(r"-([0-9a-f]{8,})\.", file.name)[0]
 
@@ -361,17 +361,17 @@ def _hash_in(file: Path) -> str:
 def _download(url: str, file: Path, name: str) -> None:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        with _patience(DOWNLOAD_SECONDS):
-            torch.hub.download_url_to_file(url, str(file), _hash_in(file), progress=False)  # to a temporary name first
+        with _socket_timeout(DOWNLOAD_TIMEOUT_SECONDS):
+            torch.hub.download_url_to_file(url, str(file), _hash_from_name(file), progress=False)  # to a temporary name first
     except Exception as error:  # no network, a proxy's own page, a connection that breaks off
-        full = getattr(error, "errno", None) == errno.ENOSPC
+        is_disk_full = getattr(error, "errno", None) == errno.ENOSPC
         raise WeightsError(
             say(
                 "The ImageNet weights of {name} cannot be downloaded, "
                 "{x}: "
                 "choose “scratch”, or put the file {name2} from another machine into {parent}.",
                 name=name,
-                x=say("because the disk is full") if full else say("probably because this machine has no internet"),
+                x=say("because the disk is full") if is_disk_full else say("probably because this machine has no internet"),
                 name2=file.name,
                 parent=file.parent,
             )
@@ -379,16 +379,16 @@ def _download(url: str, file: Path, name: str) -> None:
 
 
 @contextmanager
-def _patience(seconds: float) -> Iterator[None]:
+def _socket_timeout(seconds: float) -> Iterator[None]:
     """Limit how long any connection made inside may be silent; torch.hub waits for ever."""
-    before = socket.getdefaulttimeout()
+    previous_timeout = socket.getdefaulttimeout()
     socket.setdefaulttimeout(seconds)
     try:
         yield
     finally:
-        socket.setdefaulttimeout(before)
+        socket.setdefaulttimeout(previous_timeout)
 
 
-def _present_name(key: str) -> str:
+def _current_name(key: str) -> str:
     """The name that a weight has today: DenseNet's file still says `denselayer1.norm.1` for `denselayer1.norm1`."""
     return re.sub(r"(denselayer\d+\.(?:norm|relu|conv))\.([12]\.)", r"\1\2", key)

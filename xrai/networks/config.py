@@ -35,8 +35,8 @@ WITHOUT_IMAGENET = {
 SCRATCH, IMAGENET = "scratch", "imagenet"
 """Where weights start when it is not a model of one's own."""
 
-CONVNET_SHAPE = ("blocks", "filters", "dense_layers", "dense_units", "activation")
-SHAPE = ("network", "image_size", "greys", "members", *CONVNET_SHAPE)
+CONVNET_SETTINGS = ("blocks", "filters", "dense_layers", "dense_units", "activation")
+ARCHITECTURE_SETTINGS = ("network", "image_size", "greys", "members", *CONVNET_SETTINGS)
 """What a run takes over from the model that it starts from, unless it says otherwise."""
 
 MAX_DENSE_WEIGHTS = 100_000_000
@@ -78,7 +78,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 """Settings that go well together: minutes, an hour, as good as an ordinary computer gets, and for a graphics card."""
 
-FROM_MODEL: dict[str, Any] = {
+FROM_MODEL_PRESET: dict[str, Any] = {
     "epochs": 12,
     "batch_size": 16,
     "learning_rate": 0.001,
@@ -89,7 +89,7 @@ FROM_MODEL: dict[str, Any] = {
 """Settings that go well with a model of one's own as the start, for few scans."""
 
 
-def _option(
+def _setting(
     default: Any,
     help: str,
     *,
@@ -108,15 +108,15 @@ class TrainConfig:
         SettingsError: a value is outside its limits; the message names the field, the value and the limits.
     """
 
-    network: str = _option("resnet18", N_("which network to train"), choices=tuple(NETWORKS))
-    weights: str = _option(
+    network: str = _setting("resnet18", N_("which network to train"), choices=tuple(NETWORKS))
+    weights: str = _setting(
         SCRATCH,
         N_(
             "where it starts: from nothing (scratch), from what a network learned on a million photos (imagenet, "
             "downloaded once), or from one of your models, by its name"
         ),
     )
-    members: int = _option(
+    members: int = _setting(
         1,
         N_(
             "ResNets only, and not from imagenet: how many networks learn side by side and answer together, by the "
@@ -126,23 +126,23 @@ class TrainConfig:
         low=1,
         high=8,
     )
-    image_size: int = _option(128, N_("side in pixels of what the network sees; finer is slower"), low=32, high=512)
-    epochs: int = _option(
+    image_size: int = _setting(128, N_("side in pixels of what the network sees; finer is slower"), low=32, high=512)
+    epochs: int = _setting(
         10,
         N_("how often the run goes through the training split: more learns more, and in the end learns by heart"),
         low=1,
         high=1000,
     )
-    batch_size: int = _option(
+    batch_size: int = _setting(
         32,
         N_("scans looked at before each correction: more is steadier and takes more memory, fewer corrects more often"),
         low=2,
         high=1024,
     )
-    learning_rate: float = _option(
+    learning_rate: float = _setting(
         1e-3, N_("size of each correction: too small learns slowly, too large never settles"), low=1e-7, high=10.0
     )
-    head_epochs: int = _option(
+    head_epochs: int = _setting(
         0,
         N_(
             "when it starts from learned weights: epochs at first in which only its dense end learns, and the "
@@ -151,7 +151,7 @@ class TrainConfig:
         low=0,
         high=999,
     )
-    fine_tune: float = _option(
+    fine_tune: float = _setting(
         0.1,
         N_(
             "after those epochs the whole network learns, with this share of the learning rate, so as not to forget; "
@@ -160,31 +160,31 @@ class TrainConfig:
         low=0.001,
         high=1.0,
     )
-    optimizer: str = _option(
+    optimizer: str = _setting(
         "adamw",
         N_("rule that turns errors into corrections: adamw suits most, sgd wants a higher learning rate"),
         choices=("adamw", "adam", "sgd"),
     )
-    schedule: str = _option(
+    schedule: str = _setting(
         "one-cycle",
         N_("how the learning rate moves over the run: up then down, only down, or not at all"),
         choices=("one-cycle", "cosine", "constant"),
     )
-    weight_decay: float = _option(
+    weight_decay: float = _setting(
         0.05,
         N_("pull towards simple solutions: more hinders learning by heart, too much hinders learning"),
         low=0.0,
         high=1.0,
     )
-    label_smoothing: float = _option(
+    label_smoothing: float = _setting(
         0.0, N_("keeps the model from being too sure of itself: more makes its probabilities milder"), low=0.0, high=0.5
     )
-    balance: str = _option(
+    balance: str = _setting(
         "sampling",
         N_("how a rarer class gets its due: shown more often, counted more, or not at all"),
         choices=("sampling", "loss", "none"),
     )
-    greys: str = _option(
+    greys: str = _setting(
         "set",
         N_(
             "what greys are measured against: the mean and spread of all training scans (set), or each scan's own "
@@ -193,13 +193,13 @@ class TrainConfig:
         ),
         choices=("set", "scan"),
     )
-    augment: float = _option(
+    augment: float = _setting(
         1.0, N_("how much scans are turned, shifted, scaled and changed in contrast; 0 is off"), low=0.0, high=2.0
     )
-    erase: float = _option(
+    erase: float = _setting(
         0.25, N_("how often a random patch is blanked out, so that no single spot decides"), low=0, high=1
     )
-    border: float = _option(
+    border: float = _setting(
         0.0,
         N_(
             "how often a border is blanked out, up to a sixth of the side at each edge, so that letters, shoulders "
@@ -209,13 +209,13 @@ class TrainConfig:
         low=0,
         high=1,
     )
-    quality: float = _option(
+    quality: float = _setting(
         0.0,
         N_("how often a scan is made softer or sharper, and grainy, so that the device and the file do not decide"),
         low=0,
         high=1,
     )
-    borrow: float = _option(
+    borrow: float = _setting(
         0.0,
         N_(
             "how often a scan takes the exposure of another one and, drawn anew each time, just as often its "
@@ -225,7 +225,7 @@ class TrainConfig:
         low=0,
         high=1,
     )
-    stretch: float = _option(
+    stretch: float = _setting(
         0.0,
         N_(
             "how often a scan is made wider or narrower, up to one and a half times: all are squeezed into squares, "
@@ -235,12 +235,12 @@ class TrainConfig:
         low=0,
         high=1,
     )
-    flip: bool = _option(False, N_("also show scans mirrored left to right (the heart then lies on the wrong side)"))
-    mixup: float = _option(0.0, N_("blends pairs of scans and their labels; 0 is off, 0.2 is usual"), low=0.0, high=1.0)
-    ema: float = _option(
+    flip: bool = _setting(False, N_("also show scans mirrored left to right (the heart then lies on the wrong side)"))
+    mixup: float = _setting(0.0, N_("blends pairs of scans and their labels; 0 is off, 0.2 is usual"), low=0.0, high=1.0)
+    ema: float = _setting(
         0.0, N_("keeps a running average of the weights and uses that; 0 is off"), low=0.0, high=0.9999
     )
-    keep: str = _option(
+    keep: str = _setting(
         "auc",
         N_(
             "which epoch's weights are kept: that with the best validation AUC, that with the lowest validation "
@@ -249,44 +249,44 @@ class TrainConfig:
         ),
         choices=("auc", "loss", "last"),
     )
-    patience: int = _option(0, N_("stop early after so many epochs without a better one; 0 is off"), low=0, high=999)
-    seed: int = _option(0, N_("start of all chance: the same seed gives the same run"), low=0, high=2**31 - 1)
-    precision: str = _option(
+    patience: int = _setting(0, N_("stop early after so many epochs without a better one; 0 is off"), low=0, high=999)
+    seed: int = _setting(0, N_("start of all chance: the same seed gives the same run"), low=0, high=2**31 - 1)
+    precision: str = _setting(
         "auto",
         N_("number format of the calculation; auto takes bf16 where the machine is fast at it"),
         choices=("auto", "32", "bf16"),
     )
-    devices: int = _option(1, N_("how many processors or graphics cards share each batch"), low=1, high=64)
-    blocks: int = _option(
+    devices: int = _setting(1, N_("how many processors or graphics cards share each batch"), low=1, high=64)
+    blocks: int = _setting(
         4,
         N_("convnet only: convolution + pooling blocks: each sees patterns twice as large, on half as fine a map"),
         low=1,
         high=7,
     )
-    filters: int = _option(
+    filters: int = _setting(
         16,
         N_("convnet only: filters of the first block, doubled in each next one: more tell more patterns apart"),
         low=2,
         high=128,
     )
-    dense_layers: int = _option(
+    dense_layers: int = _setting(
         1,
         N_("convnet only: hidden dense layers behind the blocks, which weigh what the filters found"),
         low=0,
         high=4,
     )
-    dense_units: int = _option(
+    dense_units: int = _setting(
         64,
         N_("convnet only: units of each hidden dense layer: more can combine more findings, and learn more by heart"),
         low=2,
         high=2048,
     )
-    activation: str = _option(
+    activation: str = _setting(
         "relu",
         N_("convnet only: what a layer passes on: relu cuts off what is below zero, the others let some of it through"),
         choices=("relu", "leaky_relu", "elu", "gelu", "silu"),
     )
-    dropout: float = _option(
+    dropout: float = _setting(
         0.2,
         N_("share of the last layer's inputs silenced at random while training: more hinders learning by heart"),
         low=0.0,
@@ -295,7 +295,7 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         for item in fields(self):
-            object.__setattr__(self, item.name, _checked(item, getattr(self, item.name)))
+            object.__setattr__(self, item.name, _check_value(item, getattr(self, item.name)))
         if self.batch_size % self.devices:
             raise SettingsError(
                 say(
@@ -355,13 +355,13 @@ class TrainConfig:
     @property
     def shape(self) -> dict[str, Any]:
         """The settings that decide the network's layers and what they see."""
-        return {name: getattr(self, name) for name in SHAPE if concerns(name, self.network)}
+        return {name: getattr(self, name) for name in ARCHITECTURE_SETTINGS if applies_to(name, self.network)}
 
     @property
     def layer_settings(self) -> tuple[str, ...]:
         """The names of the settings that decide the network's layers; only a convnet's depend on what it sees."""
         if self.network == "convnet":
-            return ("network", "image_size", *CONVNET_SHAPE)
+            return ("network", "image_size", *CONVNET_SETTINGS)
         return ("network", "members")
 
     def to_dict(self) -> dict[str, Any]:
@@ -370,9 +370,9 @@ class TrainConfig:
 
     def arguments(self) -> list[str]:
         """The command-line arguments that give these settings."""
-        said = self.shape if self.starts_from_model else {}  # what is left out is taken over from that model
-        changed = {name: value for name, value in self.to_dict().items() if name in said or value != defaults()[name]}
-        return [word for name, value in changed.items() for word in (f"--{name.replace('_', '-')}", worded(value))]
+        explicit_settings = self.shape if self.starts_from_model else {}  # what is left out is taken over from that model
+        settings = {name: value for name, value in self.to_dict().items() if name in explicit_settings or value != default_settings()[name]}
+        return [word for name, value in settings.items() for word in (f"--{name.replace('_', '-')}", format_value(value))]
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> TrainConfig:
@@ -397,7 +397,7 @@ class TrainConfig:
         Raises:
             SettingsError: only ResNets can, and from the same weights they would stay the same.
         """
-        if self.members > 1 and not concerns("members", self.network):
+        if self.members > 1 and not applies_to("members", self.network):
             raise SettingsError(
                 say(
                     "Only ResNets can learn several side by side: choose one of them as the network, or set "
@@ -448,52 +448,52 @@ def convnet_filters(first: int, block: int) -> int:
     return min(first * 2**block, 512)
 
 
-def concerns(setting: str, network: str) -> bool:
+def applies_to(setting: str, network: str) -> bool:
     """Whether a setting makes a difference to a network."""
-    if setting in CONVNET_SHAPE:
+    if setting in CONVNET_SETTINGS:
         return network == "convnet"
     return setting != "members" or network.startswith("resnet")
 
 
-def defaults() -> dict[str, Any]:
+def default_settings() -> dict[str, Any]:
     """The default of every training setting."""
     return {item.name: item.default for item in fields(TrainConfig) if item.default is not MISSING}
 
 
-def worded(value: Any) -> str:
+def format_value(value: Any) -> str:
     """A setting's value as it is typed."""
     return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
 
 
-def _checked(item: Field[Any], value: Any) -> Any:
+def _check_value(item: Field[Any], value: Any) -> Any:
     """The value in its field's type.
 
     Raises:
         SettingsError: it has another type, or lies outside the field's limits.
     """
-    setting, rules = item.name.replace("_", " "), item.metadata
-    wanted = type(item.default)
-    if wanted is float and type(value) is int and abs(value) < 2**53:
+    setting, limits = item.name.replace("_", " "), item.metadata
+    field_type = type(item.default)
+    if field_type is float and type(value) is int and abs(value) < 2**53:
         value = float(value)
-    if type(value) is not wanted:
+    if type(value) is not field_type:
         raise SettingsError(
             say(
                 "The setting “{setting}” must be a {_WORDS}, but it is {value}.",
                 setting=setting,
-                _WORDS=_WORDS[wanted],
+                _WORDS=_WORDS[field_type],
                 value=repr(value),
             )
         )
-    if rules["choices"] and value not in rules["choices"]:
+    if limits["choices"] and value not in limits["choices"]:
         raise SettingsError(
             say(
                 "The setting “{setting}” is {value}, but must be one of: {join}.",
                 setting=setting,
                 value=repr(value),
-                join=rules["choices"],
+                join=limits["choices"],
             )
         )
-    low, high = rules["low"], rules["high"]
+    low, high = limits["low"], limits["high"]
     if low is not None and not low <= value <= high:  # what is not a number lies nowhere
         raise SettingsError(
             say(

@@ -20,20 +20,20 @@ from torchvision.ops import StochasticDepth
 
 from xrai.core.language import N_, say, tr, translate, trn
 from xrai.networks.build import Network, build_network
-from xrai.networks.config import SCRATCH, TrainConfig, defaults
+from xrai.networks.config import SCRATCH, TrainConfig, default_settings
 
 INPUT = N_("Input")
 
-MOST_STAGES = 12
+MAX_STAGES = 12
 """A diagram with more boxes than that is not taken in at a glance."""
 
 BASE_BYTES = 1_100_000_000
 """What Python, torch and its libraries take by themselves; on a graphics card, about what its libraries take there."""
 
-_KEPT_FACTOR, _WEIGHTS_FACTOR, _SCAN_COPIES = 1.25, 1.5, 13
+_ACTIVATION_FACTOR, _WEIGHT_FACTOR, _SCAN_COPIES = 1.25, 1.5, 13
 """Working space in proportion to activations, to weights and to a batch of scans: fitted by benchmarks/memory.py."""
 
-_FREE = (
+_MEMORY_FREE_SETTINGS = (
     "weights", "epochs", "learning_rate", "head_epochs", "fine_tune", "schedule", "weight_decay", "label_smoothing",
     "balance", "greys", "augment", "erase", "border", "quality", "borrow", "stretch", "flip", "mixup", "keep",
     "patience", "seed",
@@ -86,7 +86,7 @@ class Stage:
 
 
 @dataclass(frozen=True)
-class Memory:
+class MachineMemory:
     """What the machine has for training.
 
     Attributes:
@@ -100,94 +100,94 @@ class Memory:
     device: str
 
 
-def layers(config: TrainConfig, n_classes: int) -> list[Layer]:
+def list_layers(config: TrainConfig, n_classes: int) -> list[Layer]:
     """Every layer of the network as configured, in the order in which data passes, the input first.
 
     What does nothing (no dropout, for one) is left out. Parameters add up to `networks.n_parameters`.
     """
-    network = _unfilled(config, n_classes).eval()  # one scan is too few for normalisation layers that learn
-    found = [Layer("input", "input", INPUT, (1, config.image_size, config.image_size), 0)]
-    counted: set[nn.Module] = set()
-    sums = tuple(f"{path}." for path, module in network.named_modules() if _adds_its_input(module))
+    network = _build_on_meta(config, n_classes).eval()  # one scan is too few for normalisation layers that learn
+    table = [Layer("input", "input", INPUT, (1, config.image_size, config.image_size), 0)]
+    counted_modules: set[nn.Module] = set()
+    residual_prefixes = tuple(f"{path}." for path, module in network.named_modules() if _is_residual_block(module))
 
-    def note(path: str) -> Callable[[nn.Module, Any, Tensor], None]:
+    def make_hook(path: str) -> Callable[[nn.Module, Any, Tensor], None]:
         def hook(module: nn.Module, inputs: Any, output: Tensor) -> None:
-            n = 0 if module in counted else sum(item.numel() for item in module.parameters())
-            counted.add(module)
+            n = 0 if module in counted_modules else sum(item.numel() for item in module.parameters())
+            counted_modules.add(module)
             # Network flattens what its pool gives
             shape = (output[0].numel(),) if path == "pool" else tuple(output.shape[1:])
-            found.append(Layer(_part_of(path), path, _kind(module), shape, n, path.startswith(sums)))
+            table.append(Layer(_stage_of(path), path, _describe_layer(module), shape, n, path.startswith(residual_prefixes)))
 
         return hook
 
     for path, module in network.named_modules():
-        if next(module.children(), None) is None and not _is_idle(module, path):
-            module.register_forward_hook(note(path))
+        if next(module.children(), None) is None and not _is_identity(module, path):
+            module.register_forward_hook(make_hook(path))
     with torch.no_grad():
         network(torch.empty(1, 1, config.image_size, config.image_size, device="meta"))
-    return found
+    return table
 
 
-def stages(layers: Sequence[Layer]) -> list[Stage]:
+def group_stages(layers: Sequence[Layer]) -> list[Stage]:
     """The layers as the boxes of a diagram, from input to output, at most `MOST_STAGES`."""
-    boxes = _boxes(layers)
-    if len(boxes) > MOST_STAGES:
-        boxes = _with_dense_as_one(boxes)
-    named, n_inverted = [], 0
-    for number, box in enumerate(boxes):
-        n_inverted += _has_inverted(box)
-        name, explanation = _words(box, is_stem=number == 1, is_last=number == len(boxes) - 1, n_inverted=n_inverted)
-        n_layers = 0 if number == 0 else len(box)
-        n_parameters, in_sum = sum(layer.parameters for layer in box), any(layer.in_sum for layer in box)
-        named.append(Stage(name, box[-1].shape, n_parameters, n_layers, explanation, in_sum))
-    return named
+    groups = _group_layers(layers)
+    if len(groups) > MAX_STAGES:
+        groups = _merge_dense_layers(groups)
+    grouped_stages, n_inverted = [], 0
+    for number, group in enumerate(groups):
+        n_inverted += _has_inverted_residual(group)
+        name, explanation = _describe_stage(group, is_stem=number == 1, is_last=number == len(groups) - 1, n_inverted=n_inverted)
+        n_layers = 0 if number == 0 else len(group)
+        n_parameters, in_sum = sum(layer.parameters for layer in group), any(layer.in_sum for layer in group)
+        grouped_stages.append(Stage(name, group[-1].shape, n_parameters, n_layers, explanation, in_sum))
+    return grouped_stages
 
 
-def memory_needed(config: TrainConfig, n_classes: int) -> int:
+def estimate_memory(config: TrainConfig, n_classes: int) -> int:
     """Bytes that training takes at its peak, in all the processes that share it together; rather too many."""
-    network = _unfilled(config, n_classes)
-    weights = 4 * sum(item.numel() for item in network.parameters())
+    network = _build_on_meta(config, n_classes)
+    weight_bytes = 4 * sum(item.numel() for item in network.parameters())
     n_scans = config.batch_size // config.devices
-    scans = 4 * n_scans * config.image_size**2
+    scan_bytes = 4 * n_scans * config.image_size**2
     n_saved = 1 + (1 if config.optimizer == "sgd" else 2) + (config.ema > 0)  # itself, moments, average
     n_gradients = 1 + (config.devices > 1)  # shared ones lie in a buffer once more
-    working = _KEPT_FACTOR * _kept(network, n_scans, config) + _WEIGHTS_FACTOR * weights
-    saving = n_saved * weights  # saving copies first what it writes, when activations are gone
-    lasting = (n_saved + n_gradients) * weights + _SCAN_COPIES * scans
-    return config.devices * round(BASE_BYTES + lasting + max(working, saving))
+    working_bytes = _ACTIVATION_FACTOR * _activation_bytes(network, n_scans, config) + _WEIGHT_FACTOR * weight_bytes
+    saving_bytes = n_saved * weight_bytes  # saving copies first what it writes, when activations are gone
+    persistent_bytes = (n_saved + n_gradients) * weight_bytes + _SCAN_COPIES * scan_bytes
+    return config.devices * round(BASE_BYTES + persistent_bytes + max(working_bytes, saving_bytes))
 
 
-def machine_memory() -> Memory:
+def read_machine_memory() -> MachineMemory:
     """What this machine has: the first graphics card's memory where there is one, else its main memory."""
     if torch.cuda.is_available():
-        card = torch.cuda.get_device_properties(0)
-        return Memory(card.total_memory, card.total_memory, card.name)
+        gpu = torch.cuda.get_device_properties(0)
+        return MachineMemory(gpu.total_memory, gpu.total_memory, gpu.name)
     memory = psutil.virtual_memory()
     total, available = memory.total, memory.available
     if limit := _container_limit():
         total, available = min(total, limit[0]), min(available, limit[1])
-    return Memory(total, available, "cpu")
+    return MachineMemory(total, available, "cpu")
 
 
-def too_large(configs: Sequence[TrainConfig], n_classes: int) -> str | None:
+def memory_warning(configs: Sequence[TrainConfig], n_classes: int) -> str | None:
     """A sentence where training would probably not fit into this machine's memory, else None.
 
     Args:
         configs: one or more runs, one after another; the sentence is about the largest.
         n_classes: that the network tells apart.
     """
-    machine = machine_memory()
-    on_card = machine.device != "cpu"
-    sizes = {}
-    for config in _unlike_in_memory(configs):
-        needed = memory_needed(config, n_classes)
-        sizes[config] = needed // config.devices if on_card else needed  # each process has a card
-    config, needed = max(sizes.items(), key=lambda size: size[1])
-    if needed <= machine.available:
+    machine = read_machine_memory()
+    has_gpu = machine.device != "cpu"
+    bytes_by_config = {}
+    for config in _distinct_in_memory(configs):
+        needed_bytes = estimate_memory(config, n_classes)
+        bytes_by_config[config] = needed_bytes // config.devices if has_gpu else needed_bytes  # each process has a card
+    config, needed_bytes = max(bytes_by_config.items(), key=lambda size: size[1])
+    if needed_bytes <= machine.available:
         return None
     room = (
         say("the {_gigabytes} GB of this machine's graphics card", _gigabytes=_gigabytes(machine.available))
-        if on_card
+        if has_gpu
         else say("the {_gigabytes} GB that are free on this machine", _gigabytes=_gigabytes(machine.available))
     )
     return say(
@@ -195,44 +195,44 @@ def too_large(configs: Sequence[TrainConfig], n_classes: int) -> str | None:
         "{_gigabytes} GB of memory, more than {room}: choose a smaller batch size, image size or network.",
         batch_size=config.batch_size,
         image_size=config.image_size,
-        _gigabytes=_gigabytes(needed),
+        _gigabytes=_gigabytes(needed_bytes),
         room=room,
     )
 
 
-def _unlike_in_memory(configs: Sequence[TrainConfig]) -> list[TrainConfig]:
+def _distinct_in_memory(configs: Sequence[TrainConfig]) -> list[TrainConfig]:
     """One for each kind of run as far as `memory_needed` tells them apart: a sweep's runs are often all of one kind."""
-    usual = {name: defaults()[name] for name in _FREE}
-    return list(dict.fromkeys(replace(config, **usual) for config in configs))
+    default_values = {name: default_settings()[name] for name in _MEMORY_FREE_SETTINGS}
+    return list(dict.fromkeys(replace(config, **default_values) for config in configs))
 
 
-def _unfilled(config: TrainConfig, n_classes: int) -> Network:
+def _build_on_meta(config: TrainConfig, n_classes: int) -> Network:
     """The network with shapes but no numbers."""
     with torch.device("meta"):
         return build_network(replace(config, weights=SCRATCH, head_epochs=0), n_classes)
 
 
-def _adds_its_input(module: nn.Module) -> bool:
+def _is_residual_block(module: nn.Module) -> bool:
     """Whether it is a block whose input is added, as it came, to what leaves it."""
     if isinstance(module, BasicBlock | Bottleneck):
         return module.downsample is None
     return getattr(module, "use_res_connect", False)  # torchvision's inverted residual blocks say so themselves
 
 
-def _part_of(path: str) -> str:
+def _stage_of(path: str) -> str:
     """The top-level part that a layer belongs to; torchvision only numbers some, which are then "part3"."""
     first = next(word for word in path.split(".") if word != "features")
     return f"part{first}" if first.isdigit() else first
 
 
-def _is_idle(module: nn.Module, path: str) -> bool:
+def _is_identity(module: nn.Module, path: str) -> bool:
     """Whether what comes in goes out as it was, which is worth a line only where a picture becomes a row of numbers."""
     if isinstance(module, nn.Dropout | StochasticDepth):
         return module.p == 0
     return isinstance(module, nn.Identity | nn.Sequential) and path != "pool"
 
 
-_KINDS: dict[type[nn.Module], str] = {
+_LAYER_NAMES: dict[type[nn.Module], str] = {
     nn.AdaptiveAvgPool2d: N_("Global average pooling"),
     nn.BatchNorm2d: N_("Batch normalisation"),
     nn.ELU: N_("ELU"),
@@ -248,9 +248,9 @@ _KINDS: dict[type[nn.Module], str] = {
 }
 
 
-def _kind(module: nn.Module) -> str:
+def _describe_layer(module: nn.Module) -> str:
     if isinstance(module, nn.Conv2d):
-        window = _window(module.kernel_size, module.stride, usual=1)
+        window = _format_window(module.kernel_size, module.stride, default_stride=1)
         if module.groups == module.in_channels > 1:
             return say("Depthwise convolution {window}", window=window)
         groups = module.groups
@@ -260,7 +260,7 @@ def _kind(module: nn.Module) -> str:
             else say("Convolution {window}", window=window)
         )
     if isinstance(module, nn.MaxPool2d | nn.AvgPool2d):
-        window = _window(module.kernel_size, module.stride, usual=_side(module.kernel_size))
+        window = _format_window(module.kernel_size, module.stride, default_stride=_first_size(module.kernel_size))
         return (
             say("Max pooling {window}", window=window)
             if isinstance(module, nn.MaxPool2d)
@@ -270,35 +270,35 @@ def _kind(module: nn.Module) -> str:
         return say("Dropout {x:.0f} %", x=100 * module.p)
     if isinstance(module, StochasticDepth):
         return say("Block skipped at random {x:.1f} %", x=100 * module.p)
-    return _KINDS.get(type(module), type(module).__name__)
+    return _LAYER_NAMES.get(type(module), type(module).__name__)
 
 
-def _window(size: int | tuple[int, ...], stride: int | tuple[int, ...], usual: int) -> str:
+def _format_window(size: int | tuple[int, ...], stride: int | tuple[int, ...], default_stride: int) -> str:
     """Such as "3×3, stride 2"; a stride that goes without saying is not said."""
-    side, step = _side(size), _side(stride)
-    return f"{side}×{side}" if step == usual else say("{side}×{side2}, stride {step}", side=side, side2=side, step=step)
+    side, step = _first_size(size), _first_size(stride)
+    return f"{side}×{side}" if step == default_stride else say("{side}×{side2}, stride {step}", side=side, side2=side, step=step)
 
 
-def _side(value: int | tuple[int, ...]) -> int:
+def _first_size(value: int | tuple[int, ...]) -> int:
     return value if isinstance(value, int) else value[0]
 
 
-Box = list[Layer]
+LayerGroup = list[Layer]
 
 
-def _boxes(layers: Sequence[Layer]) -> list[Box]:
-    boxes: list[Box] = []
-    for run in _runs(layers):
-        if boxes and _belongs(run, boxes[-1]):
-            boxes[-1].extend(run)
+def _group_layers(layers: Sequence[Layer]) -> list[LayerGroup]:
+    groups: list[LayerGroup] = []
+    for run in _split_runs(layers):
+        if groups and _belongs_to_group(run, groups[-1]):
+            groups[-1].extend(run)
         else:
-            boxes.append(run)
-    return boxes
+            groups.append(run)
+    return groups
 
 
-def _runs(layers: Sequence[Layer]) -> Iterator[Box]:
+def _split_runs(layers: Sequence[Layer]) -> Iterator[LayerGroup]:
     """Neighbours of the same part; each dense layer begins a run."""
-    run: Box = []
+    run: LayerGroup = []
     for layer in layers:
         if run and (layer.stage != run[0].stage or (layer.kind == "Dense" and _is_dense(run))):
             yield run
@@ -307,64 +307,64 @@ def _runs(layers: Sequence[Layer]) -> Iterator[Box]:
     yield run
 
 
-_OPENING = re.compile(r"(block|layer|denseblock)\d+|pool|dropout")
+_STAGE_START = re.compile(r"(block|layer|denseblock)\d+|pool|dropout")
 
 
-def _belongs(run: Box, box: Box) -> bool:
+def _belongs_to_group(run: LayerGroup, group: LayerGroup) -> bool:
     """Whether a run of layers goes into the box before it."""
-    part = run[0].stage
-    if box[0].stage == "input" or _OPENING.fullmatch(part):
+    stage_name = run[0].stage
+    if group[0].stage == "input" or _STAGE_START.fullmatch(stage_name):
         return False
-    if part == "head":
-        return box[-1].stage == "dropout"
-    if part.startswith("part"):
-        return _has_inverted(run) and _has_inverted(box) and run[-1].shape[1:] == box[-1].shape[1:]
+    if stage_name == "head":
+        return group[-1].stage == "dropout"
+    if stage_name.startswith("part"):
+        return _has_inverted_residual(run) and _has_inverted_residual(group) and run[-1].shape[1:] == group[-1].shape[1:]
     return True
 
 
-def _has_inverted(box: Box) -> bool:
-    return any(".block." in layer.name for layer in box)
+def _has_inverted_residual(group: LayerGroup) -> bool:
+    return any(".block." in layer.name for layer in group)
 
 
-def _is_dense(box: Box) -> bool:
-    return any(layer.kind == "Dense" for layer in box)
+def _is_dense(group: LayerGroup) -> bool:
+    return any(layer.kind == "Dense" for layer in group)
 
 
-def _with_dense_as_one(boxes: list[Box]) -> list[Box]:
+def _merge_dense_layers(groups: list[LayerGroup]) -> list[LayerGroup]:
     """The hidden dense layers, those before the last, in one box."""
-    front = [box for box in boxes[:-1] if not _is_dense(box)]
-    hidden = [layer for box in boxes[:-1] if _is_dense(box) for layer in box]
-    return [*front, hidden, boxes[-1]]
+    front = [group for group in groups[:-1] if not _is_dense(group)]
+    hidden = [layer for group in groups[:-1] if _is_dense(group) for layer in group]
+    return [*front, hidden, groups[-1]]
 
 
-def _words(box: Box, *, is_stem: bool, is_last: bool, n_inverted: int) -> tuple[str, str]:
+def _describe_stage(group: LayerGroup, *, is_stem: bool, is_last: bool, n_inverted: int) -> tuple[str, str]:
     """Name and explanation of a box."""
-    part, kinds = box[0].stage, " ".join(layer.kind for layer in box)
-    if part == "input":
+    stage_name, kinds = group[0].stage, " ".join(layer.kind for layer in group)
+    if stage_name == "input":
         return tr(INPUT), tr("The scan as the network sees it: one grey value for each pixel.")
-    if part == "pool":
-        return translate(box[0].kind), tr(_POOLING[box[0].kind == "Flatten"])
+    if stage_name == "pool":
+        return translate(group[0].kind), tr(_POOLING_TEXTS[group[0].kind == "Flatten"])
     if is_last:
         return tr("Output"), tr("One number for each class; together they become the probabilities of the diagnosis.")
-    if _is_dense(box):
+    if _is_dense(group):
         n = kinds.split().count("Dense")
-        units = next(layer.shape[0] for layer in box if layer.kind == "Dense")
+        units = next(layer.shape[0] for layer in group if layer.kind == "Dense")
         name = trn("Dense layer {units}", "{n} dense layers of {units}", n, units=units)
         return name, tr(
             "Every unit weighs up all the numbers before it, and so combines what was found all over the scan."
         )
-    return _words_of_maps(box, part, kinds, is_stem, n_inverted)
+    return _describe_convolution_stage(group, stage_name, kinds, is_stem, n_inverted)
 
 
-_POOLING = (
+_POOLING_TEXTS = (
     N_("The average of each map over the whole picture: what was found counts, no longer where."),
     N_("The maps written out in one row of numbers, as dense layers need them."),
 )
 
 
-def _words_of_maps(box: Box, part: str, kinds: str, is_stem: bool, n_inverted: int) -> tuple[str, str]:
-    number, n = re.sub(r"\D", "", part), _repeats(box)
-    if part.startswith("block"):
+def _describe_convolution_stage(group: LayerGroup, stage_name: str, kinds: str, is_stem: bool, n_inverted: int) -> tuple[str, str]:
+    number, n = re.sub(r"\D", "", stage_name), _count_blocks(group)
+    if stage_name.startswith("block"):
         return tr("Convolution block {number}", number=number), tr(
             "Filters look for small patterns, normalisation keeps their answers in a steady range, and pooling keeps "
             "the strongest of each 2×2 pixels, so that the next block sees more of the scan at once."
@@ -372,14 +372,14 @@ def _words_of_maps(box: Box, part: str, kinds: str, is_stem: bool, n_inverted: i
     if is_stem:
         name = tr("First convolution and pooling") if "pooling" in kinds else tr("First convolution")
         return name, tr("The first filters look for edges and brightness, and make the picture smaller.")
-    if part.startswith("denseblock"):
+    if stage_name.startswith("denseblock"):
         name = trn("Dense block {number} ({n} layer)", "Dense block {number} ({n} layers)", n, number=number)
         words = tr("Each layer sees what all layers before it in the block have found, and adds its own.")
         return name, f"{words} {tr('Then a transition halves the picture.')}" if "Average pooling" in kinds else words
-    if part.startswith("layer"):
+    if stage_name.startswith("layer"):
         name = trn("Residual stage {number} ({n} block)", "Residual stage {number} ({n} blocks)", n, number=number)
         return name, tr("Each block adds corrections to what it was given, so that even deep networks can learn.")
-    if _has_inverted(box):
+    if _has_inverted_residual(group):
         name = trn(
             "Inverted residual stage {number} ({n} block)",
             "Inverted residual stage {number} ({n} blocks)",
@@ -392,32 +392,32 @@ def _words_of_maps(box: Box, part: str, kinds: str, is_stem: bool, n_inverted: i
     return tr("Last convolution"), tr("Combines what was found at each place into many maps for the decision.")
 
 
-_REPEATED = re.compile(r"(.*\.layer\d+\.\d+|.*\.denselayer\d+|.*?(?=\.block\.))")
+_BLOCK_PATTERN = re.compile(r"(.*\.layer\d+\.\d+|.*\.denselayer\d+|.*?(?=\.block\.))")
 
 
-def _repeats(box: Box) -> int:
+def _count_blocks(group: LayerGroup) -> int:
     """How many blocks of the same make are in a box."""
-    return len({found[0] for layer in box if (found := _REPEATED.match(layer.name))})
+    return len({match[0] for layer in group if (match := _BLOCK_PATTERN.match(layer.name))})
 
 
-def _kept(network: Network, n_scans: int, config: TrainConfig) -> int:
+def _activation_bytes(network: Network, n_scans: int, config: TrainConfig) -> int:
     """Bytes of activations that one forward pass keeps for the backward pass, found by doing it without numbers."""
-    own = {tensor.untyped_storage()._cdata for tensor in (*network.parameters(), *network.buffers())}
-    halves, sizes = _halves(config), {}
+    weight_storages = {tensor.untyped_storage()._cdata for tensor in (*network.parameters(), *network.buffers())}
+    is_half_precision, storage_bytes = _uses_half_precision(config), {}
 
-    def keep(tensor: Tensor) -> Tensor:
+    def record_storage(tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()  # layers that work in place share one
-        if storage._cdata not in own:
-            sizes[storage._cdata] = storage.nbytes() // (2 if halves and tensor.is_floating_point() else 1)
+        if storage._cdata not in weight_storages:
+            storage_bytes[storage._cdata] = storage.nbytes() // (2 if is_half_precision and tensor.is_floating_point() else 1)
         return tensor
 
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+    with torch.autograd.graph.saved_tensors_hooks(record_storage, lambda tensor: tensor):
         logits = network.train()(torch.empty(n_scans, 1, config.image_size, config.image_size, device="meta"))
     del logits  # until here it held the storages, so that none could take over the address of another
-    return sum(sizes.values())
+    return sum(storage_bytes.values())
 
 
-def _halves(config: TrainConfig) -> bool:
+def _uses_half_precision(config: TrainConfig) -> bool:
     """Whether activations are bf16; of a processor, which is only sometimes fast at it, that is not assumed."""
     if config.precision == "auto":
         return torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
@@ -431,12 +431,12 @@ def _container_limit() -> tuple[int, int] | None:
         (_CGROUP_1, "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
     ):
         try:
-            limit = int((folder / limit_name).read_text())
-            used = int((folder / used_name).read_text())
-            cached = re.search(rf"^{cache_name} (\d+)", (folder / "memory.stat").read_text(), re.MULTILINE)
+            limit_bytes = int((folder / limit_name).read_text())
+            used_bytes = int((folder / used_name).read_text())
+            cache_match = re.search(rf"^{cache_name} (\d+)", (folder / "memory.stat").read_text(), re.MULTILINE)
         except (OSError, ValueError):  # not there, or "max"
             continue
-        return limit, max(limit - used + (int(cached[1]) if cached else 0), 0)  # cached files make room when asked
+        return limit_bytes, max(limit_bytes - used_bytes + (int(cache_match[1]) if cache_match else 0), 0)  # cached files make room when asked
     return None
 
 

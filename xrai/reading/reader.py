@@ -11,32 +11,39 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from xrai.calibration import natural_frequency, of_hundred
+from xrai.calibration import describe_natural_frequency, round_to_hundred
 from xrai.core.errors import CheckpointError, RefusedError
-from xrai.core.labels import says_nothing_of_patients
+from xrai.core.labels import lacks_clinical_meaning
 from xrai.core.language import N_, Message, join_messages, say
-from xrai.explain.cam import METHODS, answers, answers_and_vectors, evidence_maps, intensity, methods_for
-from xrai.explain.occlusion import STRAY_LIMIT, hidden, stray_share
-from xrai.explain.overlay import STRAY, side_by_side
+from xrai.explain.cam import (
+    METHODS,
+    available_methods,
+    compute_cams,
+    compute_logits,
+    compute_logits_and_features,
+    scale_cam,
+)
+from xrai.explain.occlusion import MAX_OUTSIDE_BODY_SHARE, occlude, outside_body_share
+from xrai.explain.overlay import OUTSIDE_BODY_WARNING, draw_side_by_side
 from xrai.metrics import predict
-from xrai.models.artifacts import Kit, load_kit
+from xrai.models.artifacts import Artifacts, load_artifacts
 from xrai.models.checkpoint import Card, Checkpoint, check_finite
 from xrai.networks.build import Network
 from xrai.scans import Scan
 from xrai.scans.preprocessing import to_square
 
-ADULT = 18
+ADULT_AGE = 18
 FRONTAL_VIEWS = {"AP", "PA"}
 CHEST_WORDS = ("CHEST", "THORAX", "LUNG", "RIB")
 
 
-NO_GATE = N_(
+NO_INPUT_CHECK = N_(
     "This model does not notice when a picture is no chest X-ray from the front, and reads it all the same: "
     "calibrate it, or train it again."
 )
 
 
-KNOWS_DRAWINGS = N_(
+TRAINED_ON_PHANTOMS = N_(
     "The picture does not look like the drawings that this model learned from, which are all that it knows: for an "
     "X-ray of a patient choose a model that learned from X-rays."
 )
@@ -92,7 +99,7 @@ class Reader:
 
     card: Card
     network: Network
-    kit: Kit = field(default_factory=Kit)
+    kit: Artifacts = field(default_factory=Artifacts)
 
     @classmethod
     def open(cls, checkpoint: Checkpoint) -> Reader:
@@ -103,7 +110,7 @@ class Reader:
         """
         card = checkpoint.card()
         network = checkpoint.load_network(card)
-        if not set(methods_for(network)) & set(card.heatmap):
+        if not set(available_methods(network)) & set(card.heatmap):
             raise CheckpointError(
                 say(
                     "The card of the model “{name}” does not say how strong a heatmap is to be drawn: "
@@ -111,12 +118,12 @@ class Reader:
                     name=checkpoint.name,
                 )
             )
-        return cls(card, network, load_kit(checkpoint, card, network.n_vectors))
+        return cls(card, network, load_artifacts(checkpoint, card, network.n_vectors))
 
     @property
     def methods(self) -> tuple[str, ...]:
         """The heatmap methods that fit this model and whose colours its card anchors, the default first."""
-        return tuple(method for method in methods_for(self.network) if method in self.card.heatmap)
+        return tuple(method for method in available_methods(self.network) if method in self.card.heatmap)
 
     @property
     def about_methods(self) -> str:
@@ -135,9 +142,9 @@ class Reader:
             RefusedError: with the sentence of why, and the change that would mend it, if one would.
         """
         if self.kit.gate:
-            verdict = self.kit.gate.judge(scan.pixels, colour=scan.colour)
-            if not verdict.accepted:
-                raise RefusedError(KNOWS_DRAWINGS if self._draws else verdict.reason, verdict.mend)
+            result = self.kit.gate.judge(scan.pixels, colour=scan.colour)
+            if not result.accepted:
+                raise RefusedError(TRAINED_ON_PHANTOMS if self._draws else result.reason, result.mend)
 
     def read(self, scan: Scan) -> Reading:
         """The diagnosis of a scan, whatever it shows: `check` it first.
@@ -146,19 +153,19 @@ class Reader:
             CheckpointError: the model's answer is no number, as that of damaged weights may be.
         """
         inputs = self.card.preprocessing(scan.pixels)
-        logits = answers(self.network, inputs).numpy()
+        logits = compute_logits(self.network, inputs).numpy()
         check_finite(logits, self.card.name)
         probabilities = self.card.probabilities(logits)
-        called = predict(probabilities, self.card.threshold_value)
-        shown = self.card.at_home(probabilities)[0]
-        shares = {name: round(float(share), 6) for name, share in zip(self.card.classes, shown, strict=True)}
-        diagnosis = self.card.classes[int(called[0])]
+        predicted = predict(probabilities, self.card.threshold_value)
+        local_probabilities = self.card.at_home(probabilities)[0]
+        class_probabilities = {name: round(float(share), 6) for name, share in zip(self.card.classes, local_probabilities, strict=True)}
+        diagnosis = self.card.classes[int(predicted[0])]
         evidence = self._evidence(inputs, diagnosis, self.methods[0]) if self.methods else None
         return Reading(
             diagnosis,
-            shares,
-            bool(self.card.sure(probabilities, called)[0]),
-            self._frequency(scan, shares),
+            class_probabilities,
+            bool(self.card.sure(probabilities, predicted)[0]),
+            self._frequency(scan, class_probabilities),
             (*self._warnings(scan), *self._alarms(scan, diagnosis, evidence)),
             evidence,
         )
@@ -167,9 +174,9 @@ class Reader:
         """The training scans that are most like a scan to the network, the most similar first, one a patient."""
         if self.kit.neighbours is None:
             return []
-        _, vectors = answers_and_vectors(self.network, self.card.preprocessing(scan.pixels))
-        found = self.kit.neighbours.nearest(vectors[0].numpy(), n)
-        return [SimilarCase(item.row, self.card.classes[item.label], item.likeness) for item in found]
+        _, features = compute_logits_and_features(self.network, self.card.preprocessing(scan.pixels))
+        neighbours = self.kit.neighbours.nearest(features[0].numpy(), n)
+        return [SimilarCase(item.row, self.card.classes[item.label], item.likeness) for item in neighbours]
 
     @staticmethod
     def is_stray(pixels: np.ndarray, heat: np.ndarray) -> bool:
@@ -179,7 +186,7 @@ class Reader:
             pixels: of the scan, uint8 (H, W).
             heat: float (H, W), of the class that was called.
         """
-        return stray_share(heat, pixels) > STRAY_LIMIT
+        return outside_body_share(heat, pixels) > MAX_OUTSIDE_BODY_SHARE
 
     def read_without_hot_area(
         self, scan: Scan, class_name: str, reading: Reading | None = None
@@ -189,7 +196,7 @@ class Reader:
         Returns:
             Its pixels, uint8 (H, W), what was filled in, bool (H, W), and the reading.
         """
-        pixels, mask = hidden(scan.pixels, self.heatmap(scan, class_name, reading=reading))
+        pixels, mask = occlude(scan.pixels, self.heatmap(scan, class_name, reading=reading))
         return pixels, mask, self.read(replace(scan, pixels=pixels))
 
     def heatmap(
@@ -210,7 +217,7 @@ class Reader:
         evidence = self._known(reading, class_name) if reading and method == self.methods[0] else None
         if evidence is None:
             evidence = self._evidence(self.card.preprocessing(scan.pixels), class_name, method)
-        return intensity(evidence, self.card.heatmap[method][class_name], shape or scan.pixels.shape)
+        return scale_cam(evidence, self.card.heatmap[method][class_name], shape or scan.pixels.shape)
 
     def _known(self, reading: Reading, class_name: str) -> np.ndarray | None:
         """The evidence for a class that a reading holds, if it does: of two classes, for one is against the other."""
@@ -219,7 +226,7 @@ class Reader:
         return -reading.evidence if len(self.card.classes) == 2 else None
 
     def _evidence(self, inputs: Tensor, class_name: str, method: str) -> np.ndarray:
-        _, maps = evidence_maps(self.network, inputs, [self.card.classes.index(class_name)], method)
+        _, maps = compute_cams(self.network, inputs, [self.card.classes.index(class_name)], method)
         return maps[0]
 
     def _alarms(self, scan: Scan, diagnosis: str, evidence: np.ndarray | None) -> list[str]:
@@ -227,21 +234,21 @@ class Reader:
         if evidence is None:
             return []
         square = to_square(scan.pixels, self.card.preprocessing.stored_size)
-        heat = intensity(evidence, self.card.heatmap[self.methods[0]][diagnosis], square.shape)
-        return [STRAY] if self.is_stray(square, heat) else []
+        heat = scale_cam(evidence, self.card.heatmap[self.methods[0]][diagnosis], square.shape)
+        return [OUTSIDE_BODY_WARNING] if self.is_stray(square, heat) else []
 
-    def _frequency(self, scan: Scan, shares: Mapping[str, float]) -> str:
+    def _frequency(self, scan: Scan, class_probabilities: Mapping[str, float]) -> str:
         """In natural frequencies, for two classes: of more nobody can say among whom they hold, nor of strangers."""
         population = str(self.card.dataset.get("population") or "")
-        if _out_of_place(scan.facts, population):
+        if _metadata_warnings(scan.facts, population):
             return ""
-        known = self.card.calibration.prevalence if self.card.calibration else None
-        if known is None or len(known) != 2 or says_nothing_of_patients(population, drawings=self._draws):
+        prevalence = self.card.calibration.prevalence if self.card.calibration else None
+        if prevalence is None or len(prevalence) != 2 or lacks_clinical_meaning(population, is_phantom=self._draws):
             return ""
         name = self.card.classes[1]
-        said = natural_frequency(shares[name], name, population)
-        among = of_hundred(self.card.prevalence or known[1])
-        return say("{said}, where {among} of 100 who are X-rayed have it.", said=said, among=among)
+        frequency = describe_natural_frequency(class_probabilities[name], name, population)
+        among = round_to_hundred(self.card.prevalence or prevalence[1])
+        return say("{said}, where {among} of 100 who are X-rayed have it.", said=frequency, among=among)
 
     @property
     def _draws(self) -> bool:
@@ -250,10 +257,10 @@ class Reader:
     def _warnings(self, scan: Scan) -> tuple[str, ...]:
         warnings, population = [], str(self.card.dataset.get("population") or "")
         if self.kit.gate is None:
-            warnings.append(NO_GATE)
+            warnings.append(NO_INPUT_CHECK)
         if self._draws:
             warnings.append(say("This model learned from drawings: its answer has no medical meaning."))
-        elif says_nothing_of_patients(population, drawings=False):
+        elif lacks_clinical_meaning(population, is_phantom=False):
             warnings.append(
                 say(
                     "This answer has no clinical meaning: see what the model learned from ({population}).",
@@ -269,13 +276,13 @@ class Reader:
                     height=scan.height,
                 )
             )
-        return tuple(warnings + _out_of_place(scan.facts, population))
+        return tuple(warnings + _metadata_warnings(scan.facts, population))
 
 
-def _out_of_place(facts: Mapping[str, str], population: str) -> list[str]:
+def _metadata_warnings(metadata: Mapping[str, str], population: str) -> list[str]:
     """What a DICOM says of itself that does not go with a frontal chest film."""
     warnings = []
-    view, part = facts.get("ViewPosition", "").upper(), facts.get("BodyPartExamined", "").upper()
+    view, part = metadata.get("ViewPosition", "").upper(), metadata.get("BodyPartExamined", "").upper()
     if view and view not in FRONTAL_VIEWS:
         warnings.append(
             say(
@@ -289,8 +296,8 @@ def _out_of_place(facts: Mapping[str, str], population: str) -> list[str]:
                 "The file says that it shows another part of the body ({part}): the model knows chests only.", part=part
             )
         )
-    years = re.fullmatch(r"(\d{3})Y", facts.get("PatientAge", ""))
-    if years and int(years[1]) >= ADULT and "child" in population and "adult" not in population:
+    years = re.fullmatch(r"(\d{3})Y", metadata.get("PatientAge", ""))
+    if years and int(years[1]) >= ADULT_AGE and "child" in population and "adult" not in population:
         warnings.append(
             say(
                 "The file says that the patient is {int} years old: the model knows {population}.",
@@ -298,7 +305,7 @@ def _out_of_place(facts: Mapping[str, str], population: str) -> list[str]:
                 population=Message(population),
             )
         )
-    if facts.get("PresentationIntentType", "").upper() == "FOR PROCESSING":
+    if metadata.get("PresentationIntentType", "").upper() == "FOR PROCESSING":
         warnings.append(
             say("The file holds the detector's raw picture, not the one for viewing: export that one instead.")
         )
@@ -311,4 +318,4 @@ def save_heatmap(file: Path, scan: Scan, heat: np.ndarray) -> None:
     Raises:
         OSError: the file cannot be written.
     """
-    Image.fromarray(side_by_side(scan.pixels, heat)).save(file, format="PNG")
+    Image.fromarray(draw_side_by_side(scan.pixels, heat)).save(file, format="PNG")

@@ -43,16 +43,16 @@ def read_scan(source: Path | str | bytes, *, min_side: int | None = None) -> Sca
     Raises:
         ScanError: the file cannot be read as a chest X-ray. One sentence, with neither path nor patient data.
     """
-    data = source if isinstance(source, bytes) else _content(Path(source))
+    data = source if isinstance(source, bytes) else _read_bytes(Path(source))
     if not data:
         raise ScanError(
             say("The file is empty, probably because a copy or a download did not finish: copy or export it again.")
         )
-    _check_bytes(len(data))
-    form = _format(data)
+    _check_file_size(len(data))
+    form = _detect_format(data)
     try:
-        with _silence:
-            return _read(data, form, min_side)
+        with _muted_warnings:
+            return _decode(data, form, min_side)
     except ScanError:
         raise
     # What a damaged file makes three decoding libraries raise has no end, and the file may hold anything. The cause
@@ -68,21 +68,21 @@ def read_scan(source: Path | str | bytes, *, min_side: int | None = None) -> Sca
         ) from None
 
 
-def _read(data: bytes, form: str, min_side: int | None) -> Scan:
+def _decode(data: bytes, form: str, min_side: int | None) -> Scan:
     if form != "DICOM":
-        return pictures.read_picture(data, form, min_side=min_side)
+        return pictures.read_image_file(data, form, min_side=min_side)
     # Imported here because pydicom takes 0.2 s, twice as long as all the rest, and most sites never send DICOM.
     from xrai.scans import dicom
 
     return dicom.read_dicom(data)
 
 
-def _content(path: Path) -> bytes:
+def _read_bytes(path: Path) -> bytes:
     try:
-        found = path.stat()
-        if not stat.S_ISREG(found.st_mode):
+        file_stat = path.stat()
+        if not stat.S_ISREG(file_stat.st_mode):
             raise ScanError(say("This is a folder or a device rather than a file: choose the picture itself."))
-        _check_bytes(found.st_size)
+        _check_file_size(file_stat.st_size)
         with path.open("rb") as file:
             return file.read(MAX_FILE_BYTES + 1)
     except FileNotFoundError:
@@ -102,7 +102,7 @@ def _content(path: Path) -> bytes:
         ) from None
 
 
-def _check_bytes(n_bytes: int) -> None:
+def _check_file_size(n_bytes: int) -> None:
     if n_bytes > MAX_FILE_BYTES:
         raise ScanError(
             say(
@@ -116,7 +116,7 @@ def _check_bytes(n_bytes: int) -> None:
 
 # ---------------------------------------------------------------------------------------------------- what it is
 
-_PICTURES = {
+_IMAGE_SIGNATURES = {
     b"\xff\xd8\xff": "JPEG",
     b"\x89PNG\r\n\x1a\n": "PNG",
     b"II*\x00": "TIFF",
@@ -125,7 +125,7 @@ _PICTURES = {
     b"MM\x00+": "TIFF",
 }
 
-_OTHERS = {
+_OTHER_SIGNATURES = {
     b"%PDF": N_("a PDF document"),
     b"PK\x03\x04": N_("a zip archive or an office document"),
     b"\x1f\x8b": N_("a gzip archive"),
@@ -144,7 +144,7 @@ _OTHERS = {
 }
 
 
-def _format(data: bytes) -> str:
+def _detect_format(data: bytes) -> str:
     # DICOM first: its 128-byte preamble may legally be a TIFF header (PS3.10, 7.1).
     if data[128:132] == b"DICM" or _is_bare_dicom(data):
         return "DICOM"
@@ -152,30 +152,30 @@ def _format(data: bytes) -> str:
         return "WEBP"
     if data[:2] == b"BM" and data[14:18] in {bytes([size, 0, 0, 0]) for size in (12, 40, 52, 56, 64, 108, 124)}:
         return "BMP"
-    for start, form in _PICTURES.items():
-        if data.startswith(start):
+    for signature, form in _IMAGE_SIGNATURES.items():
+        if data.startswith(signature):
             return form
     raise ScanError(
         say(
             "The file is {_look}, whatever its name says: "
             "export the X-ray itself as DICOM, PNG, JPEG, TIFF, WebP or BMP.",
-            _look=_look(data),
+            _look=_describe_content(data),
         )
     )
 
 
 def _is_bare_dicom(data: bytes) -> bool:
     """Whether this may be DICOM without preamble: a first element of group 2 or 8, with a VR or a short length."""
-    little = data[:1] in (b"\x02", b"\x08") and data[1:2] == data[3:4] == b"\x00" and data[2:3] <= b"\x18"
-    big = data[:3] == b"\x00\x08\x00" and data[3:4] <= b"\x18"
-    named = data[4:6].isalpha() and data[4:6].isupper()
-    short = int.from_bytes(data[4:8], "little") <= 64
-    return len(data) > 8 and ((little and (named or short)) or (big and named))
+    is_little_endian = data[:1] in (b"\x02", b"\x08") and data[1:2] == data[3:4] == b"\x00" and data[2:3] <= b"\x18"
+    is_big_endian = data[:3] == b"\x00\x08\x00" and data[3:4] <= b"\x18"
+    has_vr = data[4:6].isalpha() and data[4:6].isupper()
+    is_short = int.from_bytes(data[4:8], "little") <= 64
+    return len(data) > 8 and ((is_little_endian and (has_vr or is_short)) or (is_big_endian and has_vr))
 
 
-def _look(data: bytes) -> str:
-    for start, name in _OTHERS.items():
-        if data.startswith(start):
+def _describe_content(data: bytes) -> str:
+    for signature, name in _OTHER_SIGNATURES.items():
+        if data.startswith(signature):
             return name
     if data[4:8] == b"ftyp":
         return say("a phone's HEIC or AVIF picture, or a video")
@@ -195,7 +195,7 @@ def _is_text(head: bytes) -> bool:
 # ---------------------------------------------------------------------------------------------------- silence
 
 
-class _Silence:
+class _MutedWarnings:
     """Mutes warnings and pydicom's log while any thread is reading: both may quote a patient's data.
 
     `warnings.catch_warnings` swaps filters that the whole process shares. Two threads that each swap them can restore
@@ -225,4 +225,4 @@ class _Silence:
                 self._filters.__exit__(None, None, None)
 
 
-_silence = _Silence()
+_muted_warnings = _MutedWarnings()

@@ -5,24 +5,24 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-SIDE = 64  # of a thumbnail, in pixels
-GREYS = 16  # places along a side at which greys are compared
-CELLS = 8  # places along a side at which edges are counted
-DIRECTIONS = 8
-N_NUMBERS = GREYS * GREYS + CELLS * CELLS * DIRECTIONS
+THUMBNAIL_SIDE = 64  # of a thumbnail, in pixels
+GREY_GRID = 16  # places along a side at which greys are compared
+HOG_CELLS = 8  # places along a side at which edges are counted
+HOG_DIRECTIONS = 8
+DESCRIPTOR_SIZE = GREY_GRID * GREY_GRID + HOG_CELLS * HOG_CELLS * HOG_DIRECTIONS
 
 _BATCH = 64  # as many thumbnails as a processor's cache holds while they are worked on
-_CONTRAST = 48.0  # spread to which every thumbnail's greys are brought
-_FAINT = 64.0  # edges in a cell that count for little
+_TARGET_STD = 48.0  # spread to which every thumbnail's greys are brought
+_HOG_REGULARISER = 64.0  # edges in a cell that count for little
 
 
-def thumbnail(pixels: np.ndarray) -> np.ndarray:
+def make_thumbnail(pixels: np.ndarray) -> np.ndarray:
     """Squeeze a picture uint8 (H, W) into a square, uint8 (SIDE, SIDE), as `scans.preprocessing.to_square` does."""
-    squeezed = Image.fromarray(pixels).resize((SIDE, SIDE), Image.Resampling.BILINEAR, reducing_gap=2.0)
-    return np.array(squeezed)
+    resized = Image.fromarray(pixels).resize((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.BILINEAR, reducing_gap=2.0)
+    return np.array(resized)
 
 
-def looks(thumbnails: np.ndarray) -> np.ndarray:
+def compute_descriptors(thumbnails: np.ndarray) -> np.ndarray:
     """Describe thumbnails uint8 (N, SIDE, SIDE) -> float32 (N, N_NUMBERS).
 
     The same whatever the brightness and contrast. Edges are counted by place and direction as in histograms of
@@ -30,39 +30,39 @@ def looks(thumbnails: np.ndarray) -> np.ndarray:
     like its picture; each place is measured against its surroundings.
     """
     batches = range(0, len(thumbnails), _BATCH)
-    return np.concatenate([_described(thumbnails[start : start + _BATCH]) for start in batches])
+    return np.concatenate([_describe_batch(thumbnails[start : start + _BATCH]) for start in batches])
 
 
-def _described(thumbnails: np.ndarray) -> np.ndarray:
-    greys = thumbnails.astype(np.float32)
-    greys -= greys.mean(axis=(1, 2), keepdims=True)
-    greys *= _CONTRAST / np.maximum(greys.std(axis=(1, 2), keepdims=True), 1)
-    coarse = _pooled(greys, GREYS) / (SIDE // GREYS) ** 2 / _CONTRAST
-    return np.concatenate([coarse.reshape(len(greys), -1), _edges(greys)], axis=1)
+def _describe_batch(thumbnails: np.ndarray) -> np.ndarray:
+    images = thumbnails.astype(np.float32)
+    images -= images.mean(axis=(1, 2), keepdims=True)
+    images *= _TARGET_STD / np.maximum(images.std(axis=(1, 2), keepdims=True), 1)
+    coarse = _sum_pool(images, GREY_GRID) / (THUMBNAIL_SIDE // GREY_GRID) ** 2 / _TARGET_STD
+    return np.concatenate([coarse.reshape(len(images), -1), _edge_histograms(images)], axis=1)
 
 
-def _edges(greys: np.ndarray) -> np.ndarray:
+def _edge_histograms(images: np.ndarray) -> np.ndarray:
     """(N, SIDE, SIDE) -> (N, CELLS · CELLS · DIRECTIONS)."""
-    across, down = np.zeros_like(greys), np.zeros_like(greys)
-    across[:, :, 1:-1] = greys[:, :, 2:] - greys[:, :, :-2]
-    down[:, 1:-1] = greys[:, 2:] - greys[:, :-2]
+    gradient_x, gradient_y = np.zeros_like(images), np.zeros_like(images)
+    gradient_x[:, :, 1:-1] = images[:, :, 2:] - images[:, :, :-2]
+    gradient_y[:, 1:-1] = images[:, 2:] - images[:, :-2]
     diagonal = np.float32(np.sqrt(0.5))
-    slopes = [across, down, (across + down) * diagonal, (across - down) * diagonal]
-    rising = [_pooled(np.maximum(slope, 0), CELLS) for slope in slopes]
-    falling = [_pooled(np.maximum(-slope, 0), CELLS) for slope in slopes]
-    counts = np.stack([*rising, *falling], axis=3)  # (N, CELLS, CELLS, DIRECTIONS)
-    total = counts.sum(axis=3) / 2
-    usual = _surroundings(total) + total.mean(axis=(1, 2), keepdims=True) / 2 + _FAINT
-    return np.sqrt(counts / usual[..., None]).reshape(len(greys), -1)
+    gradients = [gradient_x, gradient_y, (gradient_x + gradient_y) * diagonal, (gradient_x - gradient_y) * diagonal]
+    positive = [_sum_pool(np.maximum(slope, 0), HOG_CELLS) for slope in gradients]
+    negative = [_sum_pool(np.maximum(-slope, 0), HOG_CELLS) for slope in gradients]
+    histograms = np.stack([*positive, *negative], axis=3)  # (N, CELLS, CELLS, DIRECTIONS)
+    energy = histograms.sum(axis=3) / 2
+    norm = _neighbourhood_mean(energy) + energy.mean(axis=(1, 2), keepdims=True) / 2 + _HOG_REGULARISER
+    return np.sqrt(histograms / norm[..., None]).reshape(len(images), -1)
 
 
-def _pooled(values: np.ndarray, places: int) -> np.ndarray:
+def _sum_pool(values: np.ndarray, n_cells: int) -> np.ndarray:
     """Sum squares of pixels: (N, SIDE, SIDE) -> (N, places, places)."""
-    width = SIDE // places
-    return values.reshape(len(values), places, width, places, width).sum(axis=(2, 4))
+    width = THUMBNAIL_SIDE // n_cells
+    return values.reshape(len(values), n_cells, width, n_cells, width).sum(axis=(2, 4))
 
 
-def _surroundings(total: np.ndarray) -> np.ndarray:
+def _neighbourhood_mean(energy: np.ndarray) -> np.ndarray:
     """Mean over each cell and its eight neighbours, (N, CELLS, CELLS)."""
-    wide = np.pad(total, ((0, 0), (1, 1), (1, 1)), mode="edge")
-    return np.mean([wide[:, i : i + CELLS, j : j + CELLS] for i in range(3) for j in range(3)], axis=0)
+    padded = np.pad(energy, ((0, 0), (1, 1), (1, 1)), mode="edge")
+    return np.mean([padded[:, i : i + HOG_CELLS, j : j + HOG_CELLS] for i in range(3) for j in range(3)], axis=0)

@@ -35,7 +35,7 @@ def draw_thorax(rng: np.random.Generator, *, opacity: bool, size: int = 256) -> 
     Raises:
         SettingsError: the size is too small for the label that says that this is a drawing.
     """
-    return _film(_patient(rng, opacity=opacity), rng, size)
+    return _draw_film(_draw_patient(rng, opacity=opacity), rng, size)
 
 
 def write_practice_set(folder: Path, *, n_patients: int = 150, seed: int = 0, size: int = 256) -> int:
@@ -60,14 +60,14 @@ def write_practice_set(folder: Path, *, n_patients: int = 150, seed: int = 0, si
     classes = rng.permutation(n_patients) % len(CLASSES)
     counts = rng.integers(1, 4, size=n_patients)
     files = [
-        [folder / CLASSES[k] / f"patient{number:04}_{film}.png" for film in range(1, count + 1)]
-        for number, (k, count) in enumerate(zip(classes, counts, strict=True), start=1)
+        [folder / CLASSES[label] / f"patient{number:04}_{film}.png" for film in range(1, count + 1)]
+        for number, (label, count) in enumerate(zip(classes, counts, strict=True), start=1)
     ]
-    _refuse_strangers(folder, {file for films in files for file in films})
-    for films, k, own_rng in zip(files, classes, rng.spawn(n_patients), strict=True):
-        patient = _patient(own_rng, opacity=CLASSES[k] == "OPACITY")
+    _refuse_other_files(folder, {file for films in files for file in films})
+    for films, label, patient_rng in zip(files, classes, rng.spawn(n_patients), strict=True):
+        patient = _draw_patient(patient_rng, opacity=CLASSES[label] == "OPACITY")
         for file in films:
-            _write(file, _film(patient, own_rng, size))
+            _write_png(file, _draw_film(patient, patient_rng, size))
     return int(counts.sum())
 
 
@@ -105,9 +105,9 @@ class _Patient:
     patches: tuple[_Patch, ...] = ()
 
 
-def _patient(rng: np.random.Generator, *, opacity: bool) -> _Patient:
+def _draw_patient(rng: np.random.Generator, *, opacity: bool) -> _Patient:
     u = rng.uniform
-    healthy = _Patient(
+    clear_patient = _Patient(
         girth=u(0.82, 0.96),
         shoulder=u(-0.80, -0.68),
         fat=u(0.0, 0.14),
@@ -121,18 +121,18 @@ def _patient(rng: np.random.Generator, *, opacity: bool) -> _Patient:
         texture=int(rng.integers(2**32)),
     )
     # Drawn for both classes, so that one seed gives the very same film with and without opacities.
-    patches = _patches(healthy, rng)
-    return replace(healthy, patches=patches) if opacity else healthy
+    patches = _place_patches(clear_patient, rng)
+    return replace(clear_patient, patches=patches) if opacity else clear_patient
 
 
-def _patches(patient: _Patient, rng: np.random.Generator) -> tuple[_Patch, ...]:
+def _place_patches(patient: _Patient, rng: np.random.Generator) -> tuple[_Patch, ...]:
     """Place one or two patches, obvious or subtle, where there is nothing but lung."""
     x, y = np.meshgrid(*[np.linspace(-1, 1, 64, dtype=np.float32)] * 2)
-    places = np.argwhere(_air(patient, x, y) > 0.9)
-    return tuple(_patch(float(x[i, j]), float(y[i, j]), rng) for i, j in rng.choice(places, size=rng.integers(1, 3)))
+    positions = np.argwhere(_draw_lung_air(patient, x, y) > 0.9)
+    return tuple(_draw_patch(float(x[i, j]), float(y[i, j]), rng) for i, j in rng.choice(positions, size=rng.integers(1, 3)))
 
 
-def _patch(x: float, y: float, rng: np.random.Generator) -> _Patch:
+def _draw_patch(x: float, y: float, rng: np.random.Generator) -> _Patch:
     u = rng.uniform
     across = u(0.08, 0.20)
     along = across * u(1.0, 1.6)
@@ -142,35 +142,35 @@ def _patch(x: float, y: float, rng: np.random.Generator) -> _Patch:
 # --- the film ---------------------------------------------------------------------------------------------------------
 
 
-def _film(patient: _Patient, rng: np.random.Generator, size: int) -> NDArray[np.uint8]:
+def _draw_film(patient: _Patient, rng: np.random.Generator, size: int) -> NDArray[np.uint8]:
     if size < 48:
         raise SettingsError(
             say("A drawing of {size} pixels has no room for its label: choose a size of 48 or more.", size=size)
         )
-    x, y = _standing(rng, size)
-    own = np.random.default_rng(patient.texture)
-    wavy, fine = _pattern(own, 6, size), _pattern(own, 24, size)
-    air = _air(patient, x + 0.012 * wavy, y + 0.012 * wavy)
-    body = _body(patient, x, y)
-    density = _soft_tissue(patient, x, y) - (0.50 - patient.fat) * air
-    density += _vessels(x, y, wavy, fine) * air
-    density += patient.bone * _bones(patient, x, y)
+    x, y = _patient_coordinates(rng, size)
+    texture_rng = np.random.default_rng(patient.texture)
+    wavy, fine = _smooth_noise(texture_rng, 6, size), _smooth_noise(texture_rng, 24, size)
+    air = _draw_lung_air(patient, x + 0.012 * wavy, y + 0.012 * wavy)
+    body = _draw_body(patient, x, y)
+    density = _draw_soft_tissue(patient, x, y) - (0.50 - patient.fat) * air
+    density += _draw_vessels(x, y, wavy, fine) * air
+    density += patient.bone * _draw_bones(patient, x, y)
     for patch in patient.patches:
-        density += _opacity(patch, x, y, wavy, fine) * air
-    return _labelled(_exposed(density * body, rng))
+        density += _draw_opacity(patch, x, y, wavy, fine) * air
+    return _add_label(_expose(density * body, rng))
 
 
-def _standing(rng: np.random.Generator, size: int) -> tuple[Field, Field]:
+def _patient_coordinates(rng: np.random.Generator, size: int) -> tuple[Field, Field]:
     """Give each pixel its x and y in a patient who stands a little askew, aside, near or far."""
     turn, zoom = rng.normal(0, 0.03), rng.uniform(0.93, 1.05)
-    aside, up = rng.normal(0, 0.03, size=2)
+    shift_x, shift_y = rng.normal(0, 0.03, size=2)
     line = np.linspace(-1, 1, size, dtype=np.float32)
-    across, down = (line - np.float32(aside))[None, :], (line - np.float32(up))[:, None]
+    across, down = (line - np.float32(shift_x))[None, :], (line - np.float32(shift_y))[:, None]
     cos, sin = np.float32(np.cos(turn) / zoom), np.float32(np.sin(turn) / zoom)
     return cos * across + sin * down, cos * down - sin * across
 
 
-def _exposed(density: Field, rng: np.random.Generator) -> NDArray[np.uint8]:
+def _expose(density: Field, rng: np.random.Generator) -> NDArray[np.uint8]:
     """Turn density into grey levels, as bright, hard, uneven and noisy as this film happens to be."""
     size = len(density)
     brightness, contrast = rng.uniform(0.80, 1.08), rng.uniform(0.85, 1.35)
@@ -181,73 +181,73 @@ def _exposed(density: Field, rng: np.random.Generator) -> NDArray[np.uint8]:
     return (np.clip(light, 0, 1) * 255).astype(np.uint8)
 
 
-def _labelled(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    picture = Image.fromarray(pixels)
-    size = picture.width
+def _add_label(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    image = Image.fromarray(pixels)
+    size = image.width
     font = ImageFont.load_default(max(7, size / 22))
-    ImageDraw.Draw(picture).text(
+    ImageDraw.Draw(image).text(
         (size * 0.97, size * 0.98), _LABEL, fill=235, font=font, anchor="rs", stroke_width=1, stroke_fill=20
     )
-    return np.asarray(picture)
+    return np.asarray(image)
 
 
 # --- anatomy ----------------------------------------------------------------------------------------------------------
 
 
-def _body(patient: _Patient, x: Field, y: Field) -> Field:
+def _draw_body(patient: _Patient, x: Field, y: Field) -> Field:
     """Draw the outline of neck, shoulders and chest: 1 inside, 0 in the air around."""
-    shoulder = _step((y - patient.shoulder) / 0.2)
+    shoulder = _smooth_step((y - patient.shoulder) / 0.2)
     half_width = 0.20 + (patient.girth - 0.20) * shoulder
-    return _step((half_width - np.abs(x)) / 0.05)
+    return _smooth_step((half_width - np.abs(x)) / 0.05)
 
 
-def _soft_tissue(patient: _Patient, x: Field, y: Field) -> Field:
+def _draw_soft_tissue(patient: _Patient, x: Field, y: Field) -> Field:
     """Draw a body without lungs: thicker towards the middle and the belly, a spine, a windpipe."""
     thickness = np.sqrt(np.clip(1 - (x / 1.05) ** 2, 0, 1))
-    belly = _step((y - _dome(patient, x)) / 0.1)
-    spine = _step((0.085 - np.abs(x)) / 0.05) * (0.85 + 0.15 * np.cos(y * 55))
-    windpipe = _step((0.045 - np.abs(x)) / 0.03) * _step((-0.30 - y) / 0.1)
+    belly = _smooth_step((y - _diaphragm_height(patient, x)) / 0.1)
+    spine = _smooth_step((0.085 - np.abs(x)) / 0.05) * (0.85 + 0.15 * np.cos(y * 55))
+    windpipe = _smooth_step((0.045 - np.abs(x)) / 0.03) * _smooth_step((-0.30 - y) / 0.1)
     return 0.44 + 0.24 * thickness + 0.10 * belly + 0.10 * spine - 0.13 * windpipe
 
 
-def _air(patient: _Patient, x: Field, y: Field) -> Field:
+def _draw_lung_air(patient: _Patient, x: Field, y: Field) -> Field:
     """Draw where the beam meets lung alone: 1 there, 0 elsewhere, between where heart and diaphragm overlap it."""
     half_width, half_height, taper = patient.lung
     u, v = (np.abs(x) - 0.42) / (half_width * (1 + taper * y)), (y - 0.12) / half_height
-    lungs = _step((1 - np.sqrt(u * u + v * v * np.abs(v))) / 0.08)
-    above = _step((_dome(patient, x) - y) / 0.05)
-    return lungs * above * (1 - 0.92 * _heart(patient, x, y))
+    lungs = _smooth_step((1 - np.sqrt(u * u + v * v * np.abs(v))) / 0.08)
+    above = _smooth_step((_diaphragm_height(patient, x) - y) / 0.05)
+    return lungs * above * (1 - 0.92 * _draw_heart(patient, x, y))
 
 
-def _dome(patient: _Patient, x: Field) -> Field:
+def _diaphragm_height(patient: _Patient, x: Field) -> Field:
     left, right = patient.dome
-    return left + (right - left) * _step(x / 0.15) + 1.1 * (np.abs(x) - 0.34) ** 2
+    return left + (right - left) * _smooth_step(x / 0.15) + 1.1 * (np.abs(x) - 0.34) ** 2
 
 
-def _heart(patient: _Patient, x: Field, y: Field) -> Field:
+def _draw_heart(patient: _Patient, x: Field, y: Field) -> Field:
     """Draw the heart, the great vessels above it with the knob of the aorta, and the two hila."""
     middle, long, short, turn = patient.heart
-    heart = _step((1 - _radius(x - middle, y - 0.32, long, short, turn)) / 0.12)
-    vessels = _step((patient.mediastinum + 0.03 * y - np.abs(x)) / 0.06)
-    knob = _step((1 - _radius(x - 0.10, y + 0.22, 0.10, 0.10, 0)) / 0.3)
+    heart = _smooth_step((1 - _ellipse_radius(x - middle, y - 0.32, long, short, turn)) / 0.12)
+    vessels = _smooth_step((patient.mediastinum + 0.03 * y - np.abs(x)) / 0.06)
+    knob = _smooth_step((1 - _ellipse_radius(x - 0.10, y + 0.22, 0.10, 0.10, 0)) / 0.3)
     return np.maximum(np.maximum(heart, vessels), knob)
 
 
-def _bones(patient: _Patient, x: Field, y: Field) -> Field:
+def _draw_bones(patient: _Patient, x: Field, y: Field) -> Field:
     """Draw ribs behind and before, and clavicles; 1 is the thickest bone."""
     offset, distance, slope = patient.ribs
     u = np.abs(x)
-    seen = 1 - 0.75 * _step((y - _dome(patient, x)) / 0.1)  # the belly drowns what is behind it
-    cage = seen * _step((0.80 - np.sqrt(u * u + 0.55 * (y + 0.05) ** 2)) / 0.08) * _step((u - 0.06) / 0.06)
-    behind = _bands((y - slope * u * u) / distance + offset, 0.21)
-    before = _bands((y + 0.45 * u) / distance - offset, 0.17) * _step((u - 0.25) / 0.2)
+    visibility = 1 - 0.75 * _smooth_step((y - _diaphragm_height(patient, x)) / 0.1)  # the belly drowns what is behind it
+    cage = visibility * _smooth_step((0.80 - np.sqrt(u * u + 0.55 * (y + 0.05) ** 2)) / 0.08) * _smooth_step((u - 0.06) / 0.06)
+    behind = _draw_bands((y - slope * u * u) / distance + offset, 0.21)
+    before = _draw_bands((y + 0.45 * u) / distance - offset, 0.17) * _smooth_step((u - 0.25) / 0.2)
     height, lean = patient.clavicle
     along = height - lean * u - 0.05 * np.sin(u * 8)
-    clavicle = _step((0.035 - np.abs(y - along)) / 0.02) * _step((u - 0.08) / 0.04) * _step((0.72 - u) / 0.06)
+    clavicle = _smooth_step((0.035 - np.abs(y - along)) / 0.02) * _smooth_step((u - 0.08) / 0.04) * _smooth_step((0.72 - u) / 0.06)
     return cage * (behind + 0.5 * before) + 1.2 * clavicle
 
 
-def _vessels(x: Field, y: Field, wavy: Field, fine: Field) -> Field:
+def _draw_vessels(x: Field, y: Field, wavy: Field, fine: Field) -> Field:
     """Draw the lungs' vessels: strands that leave each hilum and thin out, over a faint mottle."""
     u, v = np.abs(x) - 0.16, y - 0.02
     angle, distance = np.arctan2(v, u), np.hypot(u, v)
@@ -255,33 +255,33 @@ def _vessels(x: Field, y: Field, wavy: Field, fine: Field) -> Field:
     return np.exp(-distance / 0.2) * (0.12 + 0.16 * strands) + 0.015 * fine
 
 
-def _opacity(patch: _Patch, x: Field, y: Field, wavy: Field, fine: Field) -> Field:
-    radius = _radius(x - patch.x, y - patch.y, patch.across, patch.along, patch.turn)
-    return patch.density * _step((1 - radius + 0.25 * wavy + 0.10 * fine) / patch.softness) * (1 + 0.12 * fine)
+def _draw_opacity(patch: _Patch, x: Field, y: Field, wavy: Field, fine: Field) -> Field:
+    radius = _ellipse_radius(x - patch.x, y - patch.y, patch.across, patch.along, patch.turn)
+    return patch.density * _smooth_step((1 - radius + 0.25 * wavy + 0.10 * fine) / patch.softness) * (1 + 0.12 * fine)
 
 
 # --- shapes -----------------------------------------------------------------------------------------------------------
 
 
-def _step(distance: Field) -> Field:
+def _smooth_step(distance: Field) -> Field:
     """Rise smoothly from 0 at −1 to 1 at 1, as an edge does that is not sharp."""
     t = np.clip(distance * 0.5 + 0.5, 0, 1)
     return t * t * (3 - 2 * t)
 
 
-def _radius(x: Field, y: Field, across: float, along: float, turn: float) -> Field:
+def _ellipse_radius(x: Field, y: Field, across: float, along: float, turn: float) -> Field:
     """Measure from the middle of an ellipse, in units of its edge."""
     cos, sin = float(np.cos(turn)), float(np.sin(turn))
     return np.hypot((cos * x + sin * y) / across, (cos * y - sin * x) / along)
 
 
-def _bands(phase: Field, half_width: float) -> Field:
+def _draw_bands(phase: Field, half_width: float) -> Field:
     """Draw a band at each whole number, its rims whiter than its middle."""
     off = np.abs(phase - np.rint(phase)) / half_width
-    return _step((1 - off) / 0.25) * (0.6 + 0.4 * np.minimum(off, 1) ** 2)
+    return _smooth_step((1 - off) / 0.25) * (0.6 + 0.4 * np.minimum(off, 1) ** 2)
 
 
-def _pattern(rng: np.random.Generator, cells: int, size: int) -> Field:
+def _smooth_noise(rng: np.random.Generator, cells: int, size: int) -> Field:
     """Make a smooth random pattern of about −1 to 1 whose grain is a picture's width by `cells`."""
     coarse = Image.fromarray(rng.normal(0, 0.6, size=(cells, cells)).astype(np.float32))
     return np.asarray(coarse.resize((size, size), Image.Resampling.BICUBIC))
@@ -290,22 +290,22 @@ def _pattern(rng: np.random.Generator, cells: int, size: int) -> Field:
 # --- files ------------------------------------------------------------------------------------------------------------
 
 
-def _refuse_strangers(folder: Path, files: set[Path]) -> None:
+def _refuse_other_files(folder: Path, files: set[Path]) -> None:
     """Keep drawings and anything else, above all real scans, from being mixed in one folder."""
-    found = {file for file in folder.rglob("*") if not file.is_dir() and not file.name.startswith(".")}
-    strangers = found - files
-    if strangers:
+    existing_files = {file for file in folder.rglob("*") if not file.is_dir() and not file.name.startswith(".")}
+    other_files = existing_files - files
+    if other_files:
         raise SourceError(
             say(
                 "The folder {folder} already holds other files ({name}): "
                 "choose an empty folder, so that drawings do not mix with scans.",
                 folder=folder,
-                name=min(strangers).name,
+                name=min(other_files).name,
             )
         )
 
 
-def _write(file: Path, pixels: NDArray[np.uint8]) -> None:
+def _write_png(file: Path, pixels: NDArray[np.uint8]) -> None:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(pixels).save(file, compress_level=1)

@@ -11,7 +11,7 @@ from PIL import Image, UnidentifiedImageError
 
 from xrai.core.errors import ScanError
 from xrai.core.language import say
-from xrai.scans.scan import Scan, check_size, stretch, to_uint8, too_large
+from xrai.scans.scan import Scan, check_size, scale_to_unit_range, to_uint8, too_large_error
 
 _ORIENTATION = 0x0112  # EXIF and TIFF 6.0
 _PHOTOMETRIC = 262
@@ -20,11 +20,11 @@ _SAMPLE_FORMAT = 339
 _WHITE_IS_ZERO = 0
 _UNSIGNED = 1
 
-_GREY = {"1", "L", "LA", "La", "I", "F", "I;16", "I;16B", "I;16L", "I;16N"}
-_PATCHES = 64  # along a side, in which colours are compared
+_GREY_MODES = {"1", "L", "LA", "La", "I", "F", "I;16", "I;16B", "I;16L", "I;16N"}
+_COLOUR_GRID = 64  # along a side, in which colours are compared
 
 # How each EXIF orientation is made upright.
-_TURNS = {
+_EXIF_TRANSPOSES = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -35,7 +35,7 @@ _TURNS = {
 }
 
 
-def read_picture(data: bytes, form: str, *, min_side: int | None = None) -> Scan:
+def read_image_file(data: bytes, form: str, *, min_side: int | None = None) -> Scan:
     """Decode a picture: check its header, decode, turn it upright, make it grey.
 
     Args:
@@ -51,31 +51,31 @@ def read_picture(data: bytes, form: str, *, min_side: int | None = None) -> Scan
         ScanError: too small, too large, or several pictures in one file.
         Exception: whatever Pillow raises on a damaged file; `xrai.scans.read_scan` words it.
     """
-    with _opened(data, form) as image:
+    with _open(data, form) as image:
         check_size(*image.size)
-        _refuse_several(image, form)
+        _refuse_multiple_images(image, form)
         (width, height), mode = image.size, image.mode
-        colour = _colour(data, form) if image.mode not in _GREY else 0.0
+        colour = _measure_colour(data, form) if image.mode not in _GREY_MODES else 0.0
         # "L" takes the luma that a JPEG stores as it is, at every size, instead of a way there and back through RGB.
         image.draft("L", (min_side, min_side) if min_side else None)
         image.load()
-        orientation = _orientation(image)
+        orientation = _exif_orientation(image)
         if orientation >= 5:
             width, height = height, width
-        upright = image.transpose(_TURNS[orientation]) if orientation in _TURNS else image
-        pixels = _deep(upright, image) if mode[0] in "IF" else _shallow(upright)
+        upright = image.transpose(_EXIF_TRANSPOSES[orientation]) if orientation in _EXIF_TRANSPOSES else image
+        pixels = _to_grey_high_depth(upright, image) if mode[0] in "IF" else _to_grey_8_bit(upright)
     digest = hashlib.sha256(data).hexdigest()
     return Scan(pixels, digest, form, mode, width, height, len(data), colour=colour)
 
 
-def _opened(data: bytes, form: str) -> Image.Image:
+def _open(data: bytes, form: str) -> Image.Image:
     try:
         return Image.open(io.BytesIO(data), formats=(form,))
     except Image.DecompressionBombError:  # Pillow's own limit, beyond ours, met before it tells the size
-        raise too_large(say("far too many pixels")) from None
+        raise too_large_error(say("far too many pixels")) from None
 
 
-def _refuse_several(image: Image.Image, form: str) -> None:
+def _refuse_multiple_images(image: Image.Image, form: str) -> None:
     # A phone's JPEG may carry a preview as second picture (MPO); the first one is the picture.
     if form != "JPEG" and getattr(image, "is_animated", False):
         raise ScanError(
@@ -87,7 +87,7 @@ def _refuse_several(image: Image.Image, form: str) -> None:
         )
 
 
-def _orientation(image: Image.Image) -> int:
+def _exif_orientation(image: Image.Image) -> int:
     """Tell the EXIF orientation, 1 to 8; 1 where it is absent or unreadable, for the pixels are fine without.
 
     Pillow turns a TIFF upright by itself while loading it, so what is left to do there is nothing.
@@ -96,25 +96,25 @@ def _orientation(image: Image.Image) -> int:
         orientation = image.getexif().get(_ORIENTATION, 1)
     except (OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, struct.error, UnidentifiedImageError):
         return 1
-    return orientation if orientation in _TURNS else 1
+    return orientation if orientation in _EXIF_TRANSPOSES else 1
 
 
-def _colour(data: bytes, form: str) -> float:
+def _measure_colour(data: bytes, form: str) -> float:
     """Tell how colourful a picture is, see `Scan.colour`; decoded for itself, a JPEG as coarsely as it can be."""
-    size = (_PATCHES, _PATCHES)
-    with _opened(data, form) as image:
+    size = (_COLOUR_GRID, _COLOUR_GRID)
+    with _open(data, form) as image:
         image.draft("RGB", size)
-        shown = image.convert("RGBA") if image.has_transparency_data else image.convert("RGB")
-    small = Image.alpha_composite(Image.new("RGBA", shown.size, "black"), shown) if shown.mode == "RGBA" else shown
-    rgb = np.asarray(small.convert("RGB").resize(size, Image.Resampling.BOX)).reshape(-1, 3) / 255
+        decoded_image = image.convert("RGBA") if image.has_transparency_data else image.convert("RGB")
+    opaque_image = Image.alpha_composite(Image.new("RGBA", decoded_image.size, "black"), decoded_image) if decoded_image.mode == "RGBA" else decoded_image
+    rgb = np.asarray(opaque_image.convert("RGB").resize(size, Image.Resampling.BOX)).reshape(-1, 3) / 255
     luma = rgb.mean(axis=1, keepdims=True)
     # What brightness alone foretells is the tint of a toned print or of a coloured lamp, and no colour of things.
     tint = np.hstack([np.ones_like(luma), luma, luma**2])
-    rest = rgb - luma - tint @ np.linalg.lstsq(tint, rgb - luma, rcond=None)[0]
-    return float(np.ptp(rest, axis=1).mean())
+    residual = rgb - luma - tint @ np.linalg.lstsq(tint, rgb - luma, rcond=None)[0]
+    return float(np.ptp(residual, axis=1).mean())
 
 
-def _shallow(image: Image.Image) -> np.ndarray:
+def _to_grey_8_bit(image: Image.Image) -> np.ndarray:
     """Make grey of what has at most 8 bits a channel -> uint8 (H, W)."""
     if image.mode == "La":  # premultiplied; Pillow knows no direct way from it to RGBA
         image = image.convert("LA")
@@ -123,12 +123,12 @@ def _shallow(image: Image.Image) -> np.ndarray:
     return np.array(image.convert("L"))
 
 
-def _deep(image: Image.Image, opened: Image.Image) -> np.ndarray:
+def _to_grey_high_depth(image: Image.Image, source_image: Image.Image) -> np.ndarray:
     """Scale 16 or 32 bits or floats from the least to the greatest value -> uint8 (H, W)."""
-    tags = getattr(opened, "tag_v2", {})
+    tags = getattr(source_image, "tag_v2", {})
     values = np.asarray(image)
     if image.mode == "I" and tags.get(_BITS_PER_SAMPLE) == (32,) and tags.get(_SAMPLE_FORMAT, (1,)) == (_UNSIGNED,):
         values = values.view(np.uint32)  # Pillow reads unsigned 32-bit numbers as signed ones
     if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:  # Pillow inverts up to 8 bits, and leaves deeper ones to us
         values = -values.astype(np.float64)
-    return to_uint8(stretch(values))
+    return to_uint8(scale_to_unit_range(values))

@@ -51,19 +51,19 @@ class Preprocessing:
             values.get("per_scan", False),  # cards up to version 3 do not say
         )
 
-    def standardise(self, greys: torch.Tensor) -> torch.Tensor:
+    def standardise(self, images: torch.Tensor) -> torch.Tensor:
         """Greys (N, 1, H, W) in 0 to 1 brought to about zero mean and unit spread."""
         if self.per_scan:
-            mean, std = greys.mean(dim=(2, 3), keepdim=True), greys.std(dim=(2, 3), keepdim=True)
-            return (greys - mean) / std.clamp_min(MIN_STD)
-        return (greys - self.mean) / self.std
+            mean, std = images.mean(dim=(2, 3), keepdim=True), images.std(dim=(2, 3), keepdim=True)
+            return (images - mean) / std.clamp_min(MIN_STD)
+        return (images - self.mean) / self.std
 
     def __call__(self, pixels: np.ndarray) -> torch.Tensor:
         """One scan, uint8 (H, W), as a network's input: float32 (1, 1, input_size, input_size)."""
         import torch
 
         square = to_square(pixels, self.stored_size)
-        return self.standardise(to_greys(torch.tensor(square)[None], self.input_size))
+        return self.standardise(to_grey_tensor(torch.tensor(square)[None], self.input_size))
 
 
 def to_square(pixels: np.ndarray, size: int) -> np.ndarray:
@@ -77,17 +77,17 @@ def to_square(pixels: np.ndarray, size: int) -> np.ndarray:
     return np.array(Image.fromarray(pixels).resize((size, size), Image.Resampling.BILINEAR))
 
 
-def to_greys(squares: torch.Tensor, size: int) -> torch.Tensor:
+def to_grey_tensor(squares: torch.Tensor, size: int) -> torch.Tensor:
     """Squares uint8 (N, S, S) as float32 (N, 1, size, size) in 0 to 1, antialiased."""
     import torch
 
-    return resized(squares.to(torch.float32)[:, None] / 255, size)
+    return resize_images(squares.to(torch.float32)[:, None] / 255, size)
 
 
-def resized(greys: torch.Tensor, size: int) -> torch.Tensor:
+def resize_images(images: torch.Tensor, size: int) -> torch.Tensor:
     """Greys float32 (N, 1, S, S) in 0 to 1 as (N, 1, size, size), antialiased."""
     import torch
 
-    if greys.shape[-1] == size:
-        return greys
-    return torch.nn.functional.interpolate(greys, (size, size), mode="bilinear", antialias=True).clamp_(0, 1)
+    if images.shape[-1] == size:
+        return images
+    return torch.nn.functional.interpolate(images, (size, size), mode="bilinear", antialias=True).clamp_(0, 1)

@@ -63,10 +63,10 @@ def check_size(width: int, height: int) -> None:
             )
         )
     if width * height > MAX_PIXELS:
-        raise too_large(say("{width} × {height} pixels", width=width, height=height))
+        raise too_large_error(say("{width} × {height} pixels", width=width, height=height))
 
 
-def too_large(size: str) -> ScanError:
+def too_large_error(size: str) -> ScanError:
     """Make the error for a picture of more than `MAX_PIXELS` pixels; `size` says how many."""
     return ScanError(
         say(
@@ -78,7 +78,7 @@ def too_large(size: str) -> ScanError:
     )
 
 
-def stretch(values: np.ndarray, used: np.ndarray | None = None) -> np.ndarray:
+def scale_to_unit_range(values: np.ndarray, is_used: np.ndarray | None = None) -> np.ndarray:
     """Scale numbers linearly so that the least is 0 and the greatest 1.
 
     Args:
@@ -89,14 +89,14 @@ def stretch(values: np.ndarray, used: np.ndarray | None = None) -> np.ndarray:
         float64, same shape, in 0..1; all 0 when the values are constant.
     """
     values = values.astype(np.float64)
-    counted = np.isfinite(values) if used is None else np.isfinite(values) & used
-    low, high = np.min(values, where=counted, initial=np.inf), np.max(values, where=counted, initial=-np.inf)
+    sets_scale = np.isfinite(values) if is_used is None else np.isfinite(values) & is_used
+    low, high = np.min(values, where=sets_scale, initial=np.inf), np.max(values, where=sets_scale, initial=-np.inf)
     if not low < high:
         return np.zeros_like(values)
     return np.clip(np.nan_to_num((values - low) / (high - low), nan=0.0), 0.0, 1.0)
 
 
-def to_uint8(shown: np.ndarray) -> np.ndarray:
+def to_uint8(values: np.ndarray) -> np.ndarray:
     """Turn 0..1 (float) into 0..255 (uint8), rounding to the nearest."""
     # To a millionth first, lest noise in the last digit round halves differently in a picture and in its negative.
-    return np.rint(np.round(shown * 255, 6)).astype(np.uint8)
+    return np.rint(np.round(values * 255, 6)).astype(np.uint8)

@@ -10,34 +10,34 @@ from torch import Tensor
 from torch.nn import functional
 
 from xrai.networks.config import TrainConfig
-from xrai.scans.preprocessing import resized, to_greys
-from xrai.training.appearance_transfer import LOOKS
+from xrai.scans.preprocessing import resize_images, to_grey_tensor
+from xrai.training.appearance_transfer import APPEARANCE_TRANSFERS
 
-MAX_TURN = math.radians(10)
-MAX_SHIFT = 0.08
-MAX_ZOOM = 0.15
-MAX_STRETCH = 1.5
+MAX_ROTATION = math.radians(10)
+MAX_TRANSLATION = 0.08
+MAX_SCALE_CHANGE = 0.15
+MAX_ASPECT_JITTER = 1.5
 MAX_GAMMA = 0.35
 MAX_CONTRAST = 0.25
 MAX_BRIGHTNESS = 0.1
-PATCH = (0.15, 0.4)
-MAX_FRAME = 0.16
-MAX_SHARPENING, MAX_SOFTENING = 0.7, 1.0
+ERASE_SIDE_RANGE = (0.15, 0.4)
+MAX_BORDER = 0.16
+MAX_SHARPEN, MAX_BLUR = 0.7, 1.0
 MAX_NOISE = 0.05
-PARTLY = ("greys", "spectrum")
+PARTIAL_TRANSFERS = ("greys", "spectrum")
 
 
 def augment(
-    greys: Tensor,
+    images: Tensor,
     generator: torch.Generator,
     *,
     strength: float = 1.0,
-    erase: float = 0.25,
-    flip: bool = False,
-    border: float = 0.0,
-    quality: float = 0.0,
-    borrow: float = 0.0,
-    stretch: float = 0.0,
+    erase_prob: float = 0.25,
+    hflip: bool = False,
+    border_prob: float = 0.0,
+    quality_prob: float = 0.0,
+    appearance_transfer_prob: float = 0.0,
+    aspect_jitter_prob: float = 0.0,
 ) -> Tensor:
     """A batch as the network sees it while training; every scan gets changes of its own.
 
@@ -62,28 +62,28 @@ def augment(
         float (N, 1, H, W), grey values in 0 to 1. What moves in from outside is the scan mirrored: bars of air would
         tell how a scan was moved.
     """
-    if borrow > 0:
-        greys = _borrow(greys, generator, borrow)
-    if strength > 0 or flip or stretch > 0:
-        greys = _move(greys, generator, strength, flip, stretch)
+    if appearance_transfer_prob > 0:
+        images = _transfer_appearance(images, generator, appearance_transfer_prob)
+    if strength > 0 or hflip or aspect_jitter_prob > 0:
+        images = _apply_affine(images, generator, strength, hflip, aspect_jitter_prob)
     if strength > 0:
-        greys = _expose(greys, generator, strength)
-    if erase > 0:
-        greys = _hide(greys, generator, erase)
-    if border > 0:
-        greys = _frame(greys, generator, border)
-    return _spoil(greys, generator, quality) if quality > 0 else greys
+        images = _jitter_exposure(images, generator, strength)
+    if erase_prob > 0:
+        images = _erase(images, generator, erase_prob)
+    if border_prob > 0:
+        images = _mask_border(images, generator, border_prob)
+    return _degrade(images, generator, quality_prob) if quality_prob > 0 else images
 
 
-def augmented(greys: Tensor, generator: torch.Generator, config: TrainConfig) -> Tensor:
+def augment_batch(images: Tensor, generator: torch.Generator, config: TrainConfig) -> Tensor:
     """`augment` as a run asks for it."""
     return augment(
-        greys, generator, strength=config.augment, erase=config.erase, flip=config.flip, border=config.border,
-        quality=config.quality, borrow=config.borrow, stretch=config.stretch,
+        images, generator, strength=config.augment, erase_prob=config.erase, hflip=config.flip, border_prob=config.border,
+        quality_prob=config.quality, appearance_transfer_prob=config.borrow, aspect_jitter_prob=config.stretch,
     )  # fmt: skip
 
 
-def mix(greys: Tensor, targets: Tensor, generator: torch.Generator, alpha: float) -> tuple[Tensor, Tensor]:
+def mixup_batch(images: Tensor, targets: Tensor, generator: torch.Generator, alpha: float) -> tuple[Tensor, Tensor]:
     """Each scan blended with another of the batch, and the targets with it (mixup, Zhang et al. 2018).
 
     Args:
@@ -92,13 +92,13 @@ def mix(greys: Tensor, targets: Tensor, generator: torch.Generator, alpha: float
         generator: source of all chance, on the processor.
         alpha: of the Beta(alpha, alpha) distribution that the share of the other scan comes from; above 0.
     """
-    others = torch.randperm(len(greys), generator=generator).to(greys.device)
+    others = torch.randperm(len(images), generator=generator).to(images.device)
     gammas = torch._standard_gamma(torch.full((2,), alpha), generator=generator)  # type: ignore[attr-defined]
     share = float(gammas[0] / gammas.sum().clamp_min(1e-12))
-    return share * greys + (1 - share) * greys[others], share * targets + (1 - share) * targets[others]
+    return share * images + (1 - share) * images[others], share * targets + (1 - share) * targets[others]
 
 
-def preview(squares: np.ndarray, config: TrainConfig, *, varied: bool = True) -> np.ndarray:
+def preview(images: np.ndarray, config: TrainConfig, *, is_augmented: bool = True) -> np.ndarray:
     """What the network of a run sees of some scans, as pictures.
 
     Args:
@@ -109,99 +109,99 @@ def preview(squares: np.ndarray, config: TrainConfig, *, varied: bool = True) ->
     Returns:
         uint8 (N, image_size, image_size).
     """
-    greys = to_greys(torch.from_numpy(squares), config.image_size)
-    if varied:
+    inputs = to_grey_tensor(torch.from_numpy(images), config.image_size)
+    if is_augmented:
         generator = torch.Generator().manual_seed(config.seed)
-        greys = augmented(greys, generator, config)
+        inputs = augment_batch(inputs, generator, config)
         if config.mixup > 0:
-            greys, _ = mix(greys, torch.zeros(len(greys), 1), generator, config.mixup)
-    return (greys[:, 0] * 255).round().to(torch.uint8).numpy()
+            inputs, _ = mixup_batch(inputs, torch.zeros(len(inputs), 1), generator, config.mixup)
+    return (inputs[:, 0] * 255).round().to(torch.uint8).numpy()
 
 
-def _move(greys: Tensor, generator: torch.Generator, strength: float, flip: bool, stretch: float) -> Tensor:
-    n = len(greys)
-    turn = _spread(n, MAX_TURN * strength, generator)
-    zoom = 1 + _spread(n, min(MAX_ZOOM * strength, 0.5), generator)
-    mirror = torch.where(torch.rand(n, generator=generator) < 0.5, -1.0, 1.0) if flip else torch.ones(n)
-    shift = torch.stack([_spread(n, 2 * MAX_SHIFT * strength, generator) for _ in range(2)])  # sides are 2 wide here
-    wider = _widths(n, generator, stretch) if stretch > 0 else torch.ones(n)
-    cos, sin = torch.cos(turn) / zoom, torch.sin(turn) / zoom
-    rows = [cos * mirror / wider, -sin / wider, shift[0], sin * mirror * wider, cos * wider, shift[1]]
+def _apply_affine(images: Tensor, generator: torch.Generator, strength: float, hflip: bool, aspect_jitter_prob: float) -> Tensor:
+    n = len(images)
+    angle = _sample_uniform(n, MAX_ROTATION * strength, generator)
+    scale = 1 + _sample_uniform(n, min(MAX_SCALE_CHANGE * strength, 0.5), generator)
+    flip_sign = torch.where(torch.rand(n, generator=generator) < 0.5, -1.0, 1.0) if hflip else torch.ones(n)
+    translation = torch.stack([_sample_uniform(n, 2 * MAX_TRANSLATION * strength, generator) for _ in range(2)])  # sides are 2 wide here
+    aspect = _sample_aspect(n, generator, aspect_jitter_prob) if aspect_jitter_prob > 0 else torch.ones(n)
+    cos, sin = torch.cos(angle) / scale, torch.sin(angle) / scale
+    rows = [cos * flip_sign / aspect, -sin / aspect, translation[0], sin * flip_sign * aspect, cos * aspect, translation[1]]
     theta = torch.stack(rows, dim=1).view(n, 2, 3)
-    grid = functional.affine_grid(theta.to(greys.device), list(greys.shape), align_corners=False)
-    return functional.grid_sample(greys, grid, padding_mode="reflection", align_corners=False)
+    grid = functional.affine_grid(theta.to(images.device), list(images.shape), align_corners=False)
+    return functional.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
 
 
-def _widths(n: int, generator: torch.Generator, share: float) -> Tensor:
+def _sample_aspect(n: int, generator: torch.Generator, prob: float) -> Tensor:
     """What widths are multiplied and heights divided by, float32 (n,)."""
-    chosen = torch.rand(n, generator=generator) < share
-    return torch.exp(chosen * _spread(n, math.log(MAX_STRETCH) / 2, generator))
+    mask = torch.rand(n, generator=generator) < prob
+    return torch.exp(mask * _sample_uniform(n, math.log(MAX_ASPECT_JITTER) / 2, generator))
 
 
-def _expose(greys: Tensor, generator: torch.Generator, strength: float) -> Tensor:
-    n = len(greys)
-    gamma = torch.exp(_spread(n, MAX_GAMMA * strength, generator))
-    contrast = 1 + _spread(n, min(MAX_CONTRAST * strength, 0.9), generator)
-    brightness = _spread(n, MAX_BRIGHTNESS * strength, generator)
-    gamma, contrast, brightness = (item.to(greys.device)[:, None, None, None] for item in (gamma, contrast, brightness))
-    mean = greys.mean(dim=(2, 3), keepdim=True)
-    return (((greys - mean) * contrast + mean + brightness).clamp(0, 1) ** gamma).clamp(0, 1)
+def _jitter_exposure(images: Tensor, generator: torch.Generator, strength: float) -> Tensor:
+    n = len(images)
+    gamma = torch.exp(_sample_uniform(n, MAX_GAMMA * strength, generator))
+    contrast = 1 + _sample_uniform(n, min(MAX_CONTRAST * strength, 0.9), generator)
+    brightness = _sample_uniform(n, MAX_BRIGHTNESS * strength, generator)
+    gamma, contrast, brightness = (item.to(images.device)[:, None, None, None] for item in (gamma, contrast, brightness))
+    mean = images.mean(dim=(2, 3), keepdim=True)
+    return (((images - mean) * contrast + mean + brightness).clamp(0, 1) ** gamma).clamp(0, 1)
 
 
-def _hide(greys: Tensor, generator: torch.Generator, share: float) -> Tensor:
-    n = len(greys)
-    sides = PATCH[0] + (PATCH[1] - PATCH[0]) * torch.rand(2, n, generator=generator)
+def _erase(images: Tensor, generator: torch.Generator, prob: float) -> Tensor:
+    n = len(images)
+    sides = ERASE_SIDE_RANGE[0] + (ERASE_SIDE_RANGE[1] - ERASE_SIDE_RANGE[0]) * torch.rand(2, n, generator=generator)
     corners = torch.rand(2, n, generator=generator) * (1 - sides)
-    chosen = torch.rand(n, generator=generator) < share
-    patch = _inside(greys, corners, corners + sides) & chosen[:, None, None, None].to(greys.device)
-    return torch.where(patch, greys.mean(dim=(2, 3), keepdim=True), greys)
+    mask = torch.rand(n, generator=generator) < prob
+    patch = _rectangle_mask(images, corners, corners + sides) & mask[:, None, None, None].to(images.device)
+    return torch.where(patch, images.mean(dim=(2, 3), keepdim=True), images)
 
 
-def _frame(greys: Tensor, generator: torch.Generator, share: float) -> Tensor:
-    n = len(greys)
-    chosen = torch.rand(n, generator=generator) < share
-    lost = MAX_FRAME * torch.rand(4, n, generator=generator) * chosen  # above, below, left, right
+def _mask_border(images: Tensor, generator: torch.Generator, prob: float) -> Tensor:
+    n = len(images)
+    mask = torch.rand(n, generator=generator) < prob
+    margins = MAX_BORDER * torch.rand(4, n, generator=generator) * mask  # above, below, left, right
     is_air = torch.rand(n, generator=generator) < 0.5
-    kept = _inside(greys, lost[0::2], 1 - lost[1::2])
-    mean = greys.mean(dim=(2, 3), keepdim=True)
-    return torch.where(kept, greys, torch.where(is_air[:, None, None, None].to(greys.device), 0.0, mean))
+    interior = _rectangle_mask(images, margins[0::2], 1 - margins[1::2])
+    mean = images.mean(dim=(2, 3), keepdim=True)
+    return torch.where(interior, images, torch.where(is_air[:, None, None, None].to(images.device), 0.0, mean))
 
 
-def _spoil(greys: Tensor, generator: torch.Generator, share: float) -> Tensor:
-    n, side = len(greys), greys.shape[-1]
-    chosen = (torch.rand(n, generator=generator) < share).float()
-    amount = chosen * (torch.rand(n, generator=generator) * (MAX_SHARPENING + MAX_SOFTENING) - MAX_SHARPENING)
-    noise = chosen * MAX_NOISE * torch.rand(n, generator=generator)
-    amount, noise = (item.to(greys.device)[:, None, None, None] for item in (amount, noise))
-    soft = resized(resized(greys, max(side // 2, 1)), side)
-    grain = torch.randn(greys.shape, generator=generator).to(greys.device)
-    return (greys + amount * (soft - greys) + noise * grain).clamp(0, 1)
+def _degrade(images: Tensor, generator: torch.Generator, prob: float) -> Tensor:
+    n, side = len(images), images.shape[-1]
+    mask = (torch.rand(n, generator=generator) < prob).float()
+    amount = mask * (torch.rand(n, generator=generator) * (MAX_SHARPEN + MAX_BLUR) - MAX_SHARPEN)
+    noise = mask * MAX_NOISE * torch.rand(n, generator=generator)
+    amount, noise = (item.to(images.device)[:, None, None, None] for item in (amount, noise))
+    blurred = resize_images(resize_images(images, max(side // 2, 1)), side)
+    grain = torch.randn(images.shape, generator=generator).to(images.device)
+    return (images + amount * (blurred - images) + noise * grain).clamp(0, 1)
 
 
-def _borrow(greys: Tensor, generator: torch.Generator, share: float) -> Tensor:
-    n = len(greys)
-    for name, borrowed in LOOKS.items():
-        chosen = torch.nonzero(torch.rand(n, generator=generator) < share)[:, 0]
-        others = torch.randperm(n, generator=generator)[: len(chosen)]
-        amount = torch.rand(len(chosen), 1, 1, 1, generator=generator) if name in PARTLY else torch.ones(1)
-        chosen, others, amount = (item.to(greys.device) for item in (chosen, others, amount))
-        own = greys[chosen]
+def _transfer_appearance(images: Tensor, generator: torch.Generator, prob: float) -> Tensor:
+    n = len(images)
+    for name, transfer in APPEARANCE_TRANSFERS.items():
+        indices = torch.nonzero(torch.rand(n, generator=generator) < prob)[:, 0]
+        others = torch.randperm(n, generator=generator)[: len(indices)]
+        amount = torch.rand(len(indices), 1, 1, 1, generator=generator) if name in PARTIAL_TRANSFERS else torch.ones(1)
+        indices, others, amount = (item.to(images.device) for item in (indices, others, amount))
+        own = images[indices]
         if len(own):
-            greys = greys.index_copy(0, chosen, own + amount * (borrowed(own, greys[others]) - own))
-    return greys
+            images = images.index_copy(0, indices, own + amount * (transfer(own, images[others]) - own))
+    return images
 
 
-def _inside(greys: Tensor, starts: Tensor, ends: Tensor) -> Tensor:
+def _rectangle_mask(images: Tensor, starts: Tensor, ends: Tensor) -> Tensor:
     """Where a rectangle of each scan lies, bool (N, 1, H, W).
 
     Its upper left and its lower right corner are shares of height and width, (2, N) each.
     """
     (top, left), (bottom, right) = (item[:, :, None] for item in (starts, ends))  # (N, 1) each
-    rows, columns = (torch.arange(size)[None] / size for size in greys.shape[2:])
+    rows, columns = (torch.arange(size)[None] / size for size in images.shape[2:])
     in_rows, in_columns = (rows >= top) & (rows < bottom), (columns >= left) & (columns < right)
-    return (in_rows[:, None, :, None] & in_columns[:, None, None, :]).to(greys.device)
+    return (in_rows[:, None, :, None] & in_columns[:, None, None, :]).to(images.device)
 
 
-def _spread(n: int, reach: float, generator: torch.Generator) -> Tensor:
+def _sample_uniform(n: int, limit: float, generator: torch.Generator) -> Tensor:
     """Evenly between -reach and reach, float32 (n,)."""
-    return (2 * torch.rand(n, generator=generator) - 1) * reach
+    return (2 * torch.rand(n, generator=generator) - 1) * limit

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from xrai.training.loop import Outcome
+from xrai.training.loop import EpochOutputs
 
 RECORD_SECONDS = 1.0
 """A step record at least so far apart: often enough to watch, rare enough to keep."""
@@ -19,7 +19,7 @@ STATE_SECONDS = 120.0
 
 
 @dataclass
-class Clock:
+class ProgressTimer:
     """Moments of this process on the monotonic clock.
 
     Attributes:
@@ -50,11 +50,11 @@ class Clock:
         """Whether more would be lost than a killed run may lose."""
         return time.monotonic() - self.saved >= STATE_SECONDS
 
-    def mark(self, outcome: Outcome) -> None:
+    def mark(self, outputs: EpochOutputs) -> None:
         """What was counted so far has been told of."""
-        self.recorded, self.marked = time.monotonic(), (outcome.n, outcome.losses)
+        self.recorded, self.marked = time.monotonic(), (outputs.n, outputs.losses)
 
-    def step_record(self, outcome: Outcome, done: int, total: int, world: int) -> dict[str, Any]:
+    def step_record(self, outputs: EpochOutputs, n_done: int, n_total: int, world_size: int) -> dict[str, Any]:
         """What happened since the last record, and how long the rest will take.
 
         Args:
@@ -63,13 +63,13 @@ class Clock:
             total: batches of the whole run.
             world: how many processes share each batch.
         """
-        now, (n, losses) = time.monotonic(), self.marked
-        probabilities, labels = (item[n:] for item in outcome.arrays())
+        now, (n, loss_sum) = time.monotonic(), self.marked
+        probabilities, labels = (item[n:] for item in outputs.arrays())
         record = {
-            "loss": round((outcome.losses - losses) / (outcome.n - n), 5),
+            "loss": round((outputs.losses - loss_sum) / (outputs.n - n), 5),
             "accuracy": round(float((probabilities.argmax(axis=1) == labels).mean()), 4),
-            "images_per_second": round((outcome.n - n) * world / max(now - self.recorded, 1e-6), 1),
-            "seconds_left": round((now - self.began) * (total - done) / max(done - self.done_before, 1), 1),
+            "images_per_second": round((outputs.n - n) * world_size / max(now - self.recorded, 1e-6), 1),
+            "seconds_left": round((now - self.began) * (n_total - n_done) / max(n_done - self.done_before, 1), 1),
         }
-        self.mark(outcome)
+        self.mark(outputs)
         return record

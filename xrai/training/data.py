@@ -14,10 +14,10 @@ from torch.nn import functional
 from xrai.core.errors import TrainingError
 from xrai.core.language import say
 from xrai.data.dataset import Dataset
-from xrai.networks.build import IMAGENET_GREY
+from xrai.networks.build import IMAGENET_GREY_STATS
 from xrai.networks.config import IMAGENET, TrainConfig
-from xrai.scans.preprocessing import Preprocessing, to_greys
-from xrai.training.augmentation import augmented, mix
+from xrai.scans.preprocessing import Preprocessing, to_grey_tensor
+from xrai.training.augmentation import augment_batch, mixup_batch
 
 STATISTICS_SCANS = 1000
 
@@ -38,7 +38,7 @@ class Batch:
 
 
 @dataclass(frozen=True)
-class Feed:
+class BatchLoader:
     """Gives the batches of an epoch; the same epoch of the same seed gives the same batches.
 
     Attributes:
@@ -62,28 +62,28 @@ class Feed:
         rows = self.dataset.rows("train")
         if self.config.balance == "sampling":
             labels = self.dataset.labels[rows]
-            share = 1 / np.bincount(labels, minlength=len(self.dataset.classes)).clip(1)[labels]
-            rows = rng.choice(rows, size=len(rows), p=share / share.sum())
+            weights = 1 / np.bincount(labels, minlength=len(self.dataset.classes)).clip(1)[labels]
+            rows = rng.choice(rows, size=len(rows), p=weights / weights.sum())
         return rng.permutation(rows)
 
-    def train_batches(self, epoch: int, first: int = 0) -> Iterator[Batch]:
+    def train_batches(self, epoch: int, first_batch: int = 0) -> Iterator[Batch]:
         """The batches of an epoch from number `first` on, varied at random; each process gets its part of each."""
         rows, size = self.train_rows(epoch), self.config.batch_size
 
-        def make(number: int) -> Batch:
-            generator = torch.Generator().manual_seed(_seed(self.config.seed, epoch, number, self.rank))
+        def load_batch(number: int) -> Batch:
+            generator = torch.Generator().manual_seed(_derive_seed(self.config.seed, epoch, number, self.rank))
             return self._varied(self._own(rows[number * size : (number + 1) * size]), generator)
 
-        return _read_ahead(make, range(first, self.n_batches(len(rows))))
+        return _prefetch(load_batch, range(first_batch, self.n_batches(len(rows))))
 
     def batches(self, rows: np.ndarray) -> Iterator[Batch]:
         """The given rows in order, as they are; each process gets its part of each batch."""
         size = self.config.batch_size
 
-        def make(number: int) -> Batch:
+        def load_batch(number: int) -> Batch:
             return self._plain(self._own(rows[number * size : (number + 1) * size]))
 
-        return _read_ahead(make, range(-(-len(rows) // size)))
+        return _prefetch(load_batch, range(-(-len(rows) // size)))
 
     def n_batches(self, n_rows: int) -> int:
         """Batches in a training epoch: a last one too small for normalisation layers in every process is left out."""
@@ -101,17 +101,17 @@ class Feed:
         return np.resize(rows, -(-len(rows) // self.world) * self.world)[self.rank :: self.world]
 
     def _greys(self, rows: np.ndarray) -> Tensor:
-        return to_greys(torch.from_numpy(self.dataset.images(rows)).to(self.device), self.preprocessing.input_size)
+        return to_grey_tensor(torch.from_numpy(self.dataset.images(rows)).to(self.device), self.preprocessing.input_size)
 
     def _plain(self, rows: np.ndarray) -> Batch:
         return Batch(self.inputs(rows), *self._truth(rows))
 
     def _varied(self, rows: np.ndarray, generator: torch.Generator) -> Batch:
         config = self.config
-        greys = augmented(self._greys(rows), generator, config)
-        inputs, (targets, labels) = self.preprocessing.standardise(greys), self._truth(rows)
+        images = augment_batch(self._greys(rows), generator, config)
+        inputs, (targets, labels) = self.preprocessing.standardise(images), self._truth(rows)
         if config.mixup > 0:
-            inputs, targets = mix(inputs, targets, generator, config.mixup)
+            inputs, targets = mixup_batch(inputs, targets, generator, config.mixup)
             labels = targets.argmax(dim=1)
         return Batch(inputs, targets, labels)
 
@@ -120,23 +120,23 @@ class Feed:
         return functional.one_hot(labels, len(self.dataset.classes)).float(), labels
 
 
-def fit_preprocessing(dataset: Dataset, config: TrainConfig, learned: Preprocessing | None = None) -> Preprocessing:
+def fit_preprocessing(dataset: Dataset, config: TrainConfig, pretrained: Preprocessing | None = None) -> Preprocessing:
     """The way from pixels to input for a run.
 
     Its grey statistics are those with which the weights that it starts from have learned: of the model with the
     preprocessing `learned`, of ImageNet, or else of the train split.
     """
     sizes, per_scan = (dataset.size, config.image_size), config.greys == "scan"
-    if learned is not None:
-        return Preprocessing(*sizes, learned.mean, learned.std, per_scan)
+    if pretrained is not None:
+        return Preprocessing(*sizes, pretrained.mean, pretrained.std, per_scan)
     if config.weights == IMAGENET:
-        return Preprocessing(*sizes, *IMAGENET_GREY, per_scan)
+        return Preprocessing(*sizes, *IMAGENET_GREY_STATS, per_scan)
     rows = dataset.rows("train")
     rows = rows[np.linspace(0, len(rows) - 1, min(len(rows), STATISTICS_SCANS)).astype(int)]
     sums = np.zeros(2)
     for start in range(0, len(rows), 100):
-        greys = dataset.images(rows[start : start + 100]) / np.float32(255)
-        sums += np.array([greys.mean(dtype=np.float64), (greys**2).mean(dtype=np.float64)]) * len(greys)
+        images = dataset.images(rows[start : start + 100]) / np.float32(255)
+        sums += np.array([images.mean(dtype=np.float64), (images**2).mean(dtype=np.float64)]) * len(images)
     mean, mean_square = sums / len(rows)
     std = float(np.sqrt(max(mean_square - mean**2, 1e-6)))
     return Preprocessing(*sizes, round(float(mean), 4), round(std, 4), per_scan)
@@ -168,18 +168,18 @@ def check_dataset(dataset: Dataset) -> None:
         )
 
 
-def _seed(*parts: int) -> int:
+def _derive_seed(*parts: int) -> int:
     return int(np.random.default_rng(parts).integers(2**31))
 
 
-def _read_ahead(make: Callable[[int], Batch], numbers: range) -> Iterator[Batch]:
+def _prefetch(load_batch: Callable[[int], Batch], numbers: range) -> Iterator[Batch]:
     """Make the next batch while the present one is at work."""
     with ThreadPoolExecutor(1) as pool:
-        waiting = None
+        pending = None
         for number in numbers:
-            upcoming = pool.submit(make, number)
-            if waiting is not None:
-                yield waiting.result()
-            waiting = upcoming
-        if waiting is not None:
-            yield waiting.result()
+            future = pool.submit(load_batch, number)
+            if pending is not None:
+                yield pending.result()
+            pending = future
+        if pending is not None:
+            yield pending.result()

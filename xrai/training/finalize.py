@@ -15,41 +15,41 @@ import torch
 from xrai.core.errors import CheckpointError, DatasetError
 from xrai.core.jobs import Job
 from xrai.core.language import say
-from xrai.data.audit import brief, load_audit
+from xrai.data.audit import load_audit, summarise_for_card
 from xrai.data.dataset import Dataset
-from xrai.explain.cam import anchors
-from xrai.explain.similar_cases import Neighbours, fit_neighbours
-from xrai.input_check import fit_gate
-from xrai.models.artifacts import Kit, Validation, save_kit
+from xrai.explain.cam import fit_reference_scales
+from xrai.explain.similar_cases import NeighbourIndex, fit_neighbour_index
+from xrai.input_check import fit_input_check
+from xrai.models.artifacts import Artifacts, ValidationOutputs, save_artifacts
 from xrai.models.checkpoint import Card, Checkpoint
-from xrai.models.operating_point import settled_as
+from xrai.models.operating_point import refit_operating_point
 from xrai.networks.build import Network
-from xrai.scans.preprocessing import resized, to_greys, to_square
-from xrai.training.perturbations import SHIFTS
+from xrai.scans.preprocessing import resize_images, to_grey_tensor, to_square
+from xrai.training.perturbations import PERTURBATIONS
 
-MAX_VALIDATION, MAX_TRAINING, MAX_FILMS, MAX_ANCHORS = 2000, 20_000, 5000, 200
+MAX_VALIDATION, MAX_TRAINING, MAX_OOD_SCANS, MAX_CAM_SCALE_SCANS = 2000, 20_000, 5000, 200
 """Scans that are looked at, drawn by the run's seed: more say hardly more, and take their time."""
 
-FILM_SIDE = 224
+OOD_IMAGE_SIZE = 224
 """Of the films from which the gate learns: its memory does not grow with what a dataset stores."""
 
-BATCH = 32
+BATCH_SIZE = 32
 
-Tell = Callable[[str, int, int], None]
+ProgressCallback = Callable[[str, int, int], None]
 """Takes what is being done in a few words, and how many of how many steps of it are done."""
 
 Rows = np.ndarray
-Change = Callable[[torch.Tensor], torch.Tensor]
+Perturbation = Callable[[torch.Tensor], torch.Tensor]
 
 
-def full_colour(network: Network, card: Card, dataset: Dataset) -> dict[str, dict[str, float]]:
+def fit_cam_scale(network: Network, card: Card, dataset: Dataset) -> dict[str, dict[str, float]]:
     """{method: {class: anchor}}: the evidence in some validation scans that heatmaps draw in full colour."""
-    return _Look(network, card, dataset).full_colour(_some(dataset.rows("val"), MAX_ANCHORS, card.config.seed))
+    return _BatchPredictor(network, card, dataset).full_colour(_subsample(dataset.rows("val"), MAX_CAM_SCALE_SCANS, card.config.seed))
 
 
-def make_ready(
-    network: Network, card: Card, dataset: Dataset, *, tell: Tell = lambda what, done, total: None
-) -> tuple[Card, Kit]:
+def fit_artifacts(
+    network: Network, card: Card, dataset: Dataset, *, on_progress: ProgressCallback = lambda what, done, total: None
+) -> tuple[Card, Artifacts]:
     """Fit what a model's answers need: its card, to be settled with the kit's validation, and the kit.
 
     Args:
@@ -61,18 +61,18 @@ def make_ready(
     Raises:
         DatasetError: the dataset is damaged.
     """
-    look, seed = _Look(network, card, dataset), card.config.seed
-    learned = _some(dataset.rows("train"), MAX_TRAINING, seed)
-    validation = look.validation(_some(dataset.rows("val"), MAX_VALIDATION, seed), tell)
-    neighbours = look.neighbours(learned, tell)
-    tell(say("learning what such scans look like"), 0, 1)
-    films = _some(learned, MAX_FILMS, seed)
-    gate = fit_gate(_squares(dataset, films), dataset.patients[films], seed=seed)
-    card = replace(card, dataset=card.dataset | {"audit": _audit(dataset)})
-    return card, Kit(gate, neighbours, validation)
+    predictor, seed = _BatchPredictor(network, card, dataset), card.config.seed
+    train_rows = _subsample(dataset.rows("train"), MAX_TRAINING, seed)
+    validation = predictor.validation(_subsample(dataset.rows("val"), MAX_VALIDATION, seed), on_progress)
+    index = predictor.neighbours(train_rows, on_progress)
+    on_progress(say("learning what such scans look like"), 0, 1)
+    ood_rows = _subsample(train_rows, MAX_OOD_SCANS, seed)
+    ood_detector = fit_input_check(_load_ood_images(dataset, ood_rows), dataset.patients[ood_rows], seed=seed)
+    card = replace(card, dataset=card.dataset | {"audit": _audit_findings(dataset)})
+    return card, Artifacts(ood_detector, index, validation)
 
 
-def recalibrate(checkpoint: Checkpoint, dataset: Dataset, *, tell: Tell = lambda what, done, total: None) -> Card:
+def recalibrate(checkpoint: Checkpoint, dataset: Dataset, *, on_progress: ProgressCallback = lambda what, done, total: None) -> Card:
     """Make a model ready anew that was trained earlier, or by an earlier version of XRAI.
 
     Raises:
@@ -84,7 +84,7 @@ def recalibrate(checkpoint: Checkpoint, dataset: Dataset, *, tell: Tell = lambda
         raise CheckpointError(
             say("The model “{name}” is being trained now: calibrate it when that is done.", name=checkpoint.name)
         )
-    card, mark = checkpoint.card(), checkpoint.weights_sha256()
+    card, sha256 = checkpoint.card(), checkpoint.weights_sha256()
     if card.dataset.get("fingerprint") != dataset.fingerprint:
         raise CheckpointError(
             say(
@@ -96,96 +96,96 @@ def recalibrate(checkpoint: Checkpoint, dataset: Dataset, *, tell: Tell = lambda
             )
         )
     network = checkpoint.load_network(card)
-    ready, kit = make_ready(network, card, dataset, tell=tell)
-    ready = replace(ready, heatmap=full_colour(network, card, dataset))
-    assert kit.validation is not None
+    new_card, artifacts = fit_artifacts(network, card, dataset, on_progress=on_progress)
+    new_card = replace(new_card, heatmap=fit_cam_scale(network, card, dataset))
+    assert artifacts.validation is not None
     with checkpoint.card_lock():
-        now = checkpoint.card()
-        if checkpoint.weights_sha256() != mark:
+        current_card = checkpoint.card()
+        if checkpoint.weights_sha256() != sha256:
             raise CheckpointError(
                 say(
                     "The model “{name}” was trained on while it was calibrated: calibrate it again.",
                     name=checkpoint.name,
                 )
             )
-        save_kit(checkpoint, kit, mark)
-        ready = settled_as(replace(ready, evaluations=now.evaluations), now, kit.validation)
-        checkpoint.write_card(ready)
-    return ready
+        save_artifacts(checkpoint, artifacts, sha256)
+        new_card = refit_operating_point(replace(new_card, evaluations=current_card.evaluations), current_card, artifacts.validation)
+        checkpoint.write_card(new_card)
+    return new_card
 
 
-def _squares(dataset: Dataset, rows: Rows) -> np.ndarray:
+def _load_ood_images(dataset: Dataset, rows: Rows) -> np.ndarray:
     """Scans as the gate learns them, no larger than it needs, uint8 (n, side, side)."""
-    side = min(dataset.size, FILM_SIDE)
+    side = min(dataset.size, OOD_IMAGE_SIZE)
     return np.stack([to_square(dataset.images([row])[0], side) for row in rows])
 
 
-def _audit(dataset: Dataset) -> list[dict[str, str]] | None:
+def _audit_findings(dataset: Dataset) -> list[dict[str, str]] | None:
     """What a check of the dataset found that readers of the model's figures should know; None without a check."""
     try:
-        found = load_audit(dataset)
+        report = load_audit(dataset)
     except DatasetError:  # a damaged one says nothing
         return None
-    return None if found is None else brief(found)
+    return None if report is None else summarise_for_card(report)
 
 
-def _some(rows: Rows, most: int, seed: int) -> Rows:
-    if len(rows) <= most:
+def _subsample(rows: Rows, max_rows: int, seed: int) -> Rows:
+    if len(rows) <= max_rows:
         return rows
-    return np.sort(np.random.default_rng(seed).choice(rows, most, replace=False))
+    return np.sort(np.random.default_rng(seed).choice(rows, max_rows, replace=False))
 
 
-class _Look:
+class _BatchPredictor:
     """A network looking at the scans of a dataset, batch by batch."""
 
     def __init__(self, network: Network, card: Card, dataset: Dataset) -> None:
-        order = card.order_of(dataset.classes)
-        assert order is not None, "a model knows the classes of the dataset that it was trained on"
-        self.network, self.card, self.dataset, self.order = network, card, dataset, np.array(order)
+        permutation = card.order_of(dataset.classes)
+        assert permutation is not None, "a model knows the classes of the dataset that it was trained on"
+        self.network, self.card, self.dataset, self.order = network, card, dataset, np.array(permutation)
         self.device = next(network.parameters()).device
         self.fast = card.training.get("precision") == "bf16-mixed"
 
     def full_colour(self, rows: Rows) -> dict[str, dict[str, float]]:
         """{method: {class: anchor}}: the evidence in some validation scans that heatmaps draw in full colour."""
-        found, classes = anchors(self.network, self._inputs, rows, len(self.card.classes)), self.card.classes
+        scales, classes = fit_reference_scales(self.network, self._inputs, rows, len(self.card.classes)), self.card.classes
         return {
             method: {classes[label]: round(value, 4) for label, value in values.items()}
-            for method, values in found.items()
+            for method, values in scales.items()
         }
 
-    def validation(self, rows: Rows, tell: Tell) -> Validation:
+    def validation(self, rows: Rows, on_progress: ProgressCallback) -> ValidationOutputs:
         """What it answers to scans as they are and as they are changed by `SHIFTS`."""
-        total = 1 + len(SHIFTS)
+        total = 1 + len(PERTURBATIONS)
         versions = []
-        for done, change in enumerate([lambda greys: greys, *SHIFTS.values()]):
-            tell(say("reading the validation scans, as they are and changed"), done, total)
-            answers = [logits for logits, _ in self._answers(rows, change, exact=done == 0)]
-            versions.append(np.concatenate(answers))
-        numbers = np.unique(self.dataset.patients[rows].astype(str), return_inverse=True)[1]
-        return Validation(versions[0], np.stack(versions[1:]), self.order[self.dataset.labels[rows]], numbers)
+        for n_done, perturb in enumerate([lambda images: images, *PERTURBATIONS.values()]):
+            on_progress(say("reading the validation scans, as they are and changed"), n_done, total)
+            logits_batches = [logits for logits, _ in self._answers(rows, perturb, exact=n_done == 0)]
+            versions.append(np.concatenate(logits_batches))
+        patient_codes = np.unique(self.dataset.patients[rows].astype(str), return_inverse=True)[1]
+        return ValidationOutputs(versions[0], np.stack(versions[1:]), self.order[self.dataset.labels[rows]], patient_codes)
 
-    def neighbours(self, rows: Rows, tell: Tell) -> Neighbours:
+    def neighbours(self, rows: Rows, on_progress: ProgressCallback) -> NeighbourIndex:
         """What its last layer looks at in scans."""
-        found = []
-        for done, (_, vectors) in enumerate(self._answers(rows, lambda greys: greys, exact=False)):
-            if done % 10 == 0:
-                tell(say("remembering the training scans"), done * BATCH, len(rows))
-            found.append(vectors)
+        feature_batches = []
+        for n_done, (_, features) in enumerate(self._answers(rows, lambda images: images, exact=False)):
+            if n_done % 10 == 0:
+                on_progress(say("remembering the training scans"), n_done * BATCH_SIZE, len(rows))
+            feature_batches.append(features)
         labels = self.order[self.dataset.labels[rows]]
-        return fit_neighbours(np.concatenate(found), labels, rows, self.dataset.patients[rows])
+        return fit_neighbour_index(np.concatenate(feature_batches), labels, rows, self.dataset.patients[rows])
 
-    def _answers(self, rows: Rows, change: Change, *, exact: bool) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def _answers(self, rows: Rows, perturb: Perturbation, *, exact: bool) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Logits and vectors of batch after batch; in the precision of the training unless they must be exact."""
-        for start in range(0, len(rows), BATCH):
-            inputs = self._inputs(rows[start : start + BATCH], change)
+        for start in range(0, len(rows), BATCH_SIZE):
+            inputs = self._inputs(rows[start : start + BATCH_SIZE], perturb)
             fast = torch.autocast(self.device.type, torch.bfloat16, enabled=self.fast and not exact)
             with torch.inference_mode(), fast:
-                logits, vectors = self.network.answer(inputs.contiguous(memory_format=torch.channels_last))
-            yield logits.float().cpu().numpy(), vectors.float().cpu().numpy()
+                logits, features = self.network.answer(inputs.contiguous(memory_format=torch.channels_last))
+            yield logits.float().cpu().numpy(), features.float().cpu().numpy()
 
-    def _inputs(self, rows: Rows, change: Change = lambda greys: greys) -> torch.Tensor:
+    def _inputs(self, rows: Rows, perturb: Perturbation = lambda images: images) -> torch.Tensor:
         """Standardised inputs of some rows, float (n, 1, H, W)."""
-        steps = self.card.preprocessing
-        squares = torch.from_numpy(self.dataset.images(rows)).to(self.device)
-        films = change(to_greys(squares, steps.stored_size))  # before they are made smaller, as another film would be
-        return steps.standardise(resized(films, steps.input_size))
+        preprocessing = self.card.preprocessing
+        stored_images = torch.from_numpy(self.dataset.images(rows)).to(self.device)
+        images = perturb(to_grey_tensor(stored_images, preprocessing.stored_size))  # before they are made smaller, as another film would be
+        return preprocessing.standardise(resize_images(images, preprocessing.input_size))

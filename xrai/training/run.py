@@ -16,46 +16,46 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from xrai.core.errors import CheckpointError, TrainingError
-from xrai.core.json_files import HISTORY, keep_records, read_records
+from xrai.core.json_files import HISTORY_FILE, read_records, truncate_records
 from xrai.core.language import say
 from xrai.core.paths import checkpoints_dir
 from xrai.data.dataset import Dataset
-from xrai.models.artifacts import Kit, save_kit
+from xrai.models.artifacts import Artifacts, save_artifacts
 from xrai.models.checkpoint import STATE, WEIGHTS, Card, Checkpoint, open_checkpoint
-from xrai.models.operating_point import settled, unsettled_as
-from xrai.networks.build import Network, build_network, n_parameters, take_over
+from xrai.models.operating_point import fit_operating_point, reset_operating_point
+from xrai.networks.build import Network, build_network, count_parameters, load_pretrained
 from xrai.networks.config import SCRATCH, TrainConfig
 from xrai.scans.preprocessing import Preprocessing
-from xrai.training.card import draft_card, origin_of
-from xrai.training.clock import Clock
-from xrai.training.data import Feed, check_dataset, fit_preprocessing
+from xrai.training.card import describe_origin, draft_card
+from xrai.training.clock import ProgressTimer
+from xrai.training.data import BatchLoader, check_dataset, fit_preprocessing
 from xrai.training.diagnostics import NO_NUMBER
-from xrai.training.finalize import full_colour, make_ready
-from xrai.training.loop import Averaging, Outcome, learning_rate_at, make_loss, make_optimizer, run_epoch
-from xrai.training.machine import make_fabric, stated
-from xrai.training.measure import gathered, mean, measures, rounded, validate
+from xrai.training.finalize import fit_artifacts, fit_cam_scale
+from xrai.training.loop import EpochOutputs, WarmupEma, learning_rate_at, make_loss, make_optimizer, run_epoch
+from xrai.training.machine import make_fabric, report_machine_errors
+from xrai.training.measure import all_reduce_mean, compute_metrics, gather_outputs, round_metrics, validate
 from xrai.training.state import (
     check_values,
     load_state,
-    optimizer_tensors,
-    outcome_tensors,
-    part,
-    refused,
+    optimizer_to_tensors,
+    outputs_from_tensors,
+    outputs_to_tensors,
+    report_state_errors,
     restore_optimizer,
     save_state,
-    saved_outcome,
+    select_prefix,
 )
 
-EPOCH_ROUNDS = 300
+EPOCH_BOOTSTRAP_ROUNDS = 300
 """Bootstrap rounds of the intervals of each epoch; the final ones take `metrics`' own number."""
 
-_NAMES = ("epoch", "batch", "best", "since_best")
+_STATE_FIELDS = ("epoch", "batch", "best", "since_best")
 """What is saved of a run's counts under its own name."""
 
 Emit = Callable[[dict[str, Any]], None]
 
 
-def train(
+def train_model(
     config: TrainConfig,
     dataset: Dataset,
     checkpoint: Checkpoint,
@@ -86,9 +86,9 @@ def train(
             or of another dataset.
     """
     check_dataset(dataset)
-    with stated(checkpoint.name):
-        goes_on = resume and checkpoint.is_taken
-        run = _Run.begin(config, dataset, checkpoint, emit, should_stop, goes_on=goes_on)
+    with report_machine_errors(checkpoint.name):
+        is_resuming = resume and checkpoint.is_taken
+        run = _TrainingRun.begin(config, dataset, checkpoint, emit, should_stop, is_resuming=is_resuming)
         if resume:
             run.restore()
         run.start()
@@ -104,7 +104,7 @@ def train(
 
 
 @dataclass
-class _Run:
+class _TrainingRun:
     """The moving parts of one run; every process that shares it has its own."""
 
     config: TrainConfig
@@ -113,7 +113,7 @@ class _Run:
     emit: Emit
     should_stop: Callable[[], bool]
     fabric: Fabric
-    feed: Feed
+    feed: BatchLoader
     network: Network
     wrapped: nn.Module
     average: AveragedModel | None
@@ -122,11 +122,11 @@ class _Run:
     origin: dict[str, Any] | None = None
     epoch: int = 0
     batch: int = 0
-    outcome: Outcome = field(default_factory=Outcome.empty)
+    outcome: EpochOutputs = field(default_factory=EpochOutputs.empty)
     best: dict[str, Any] | None = None
     since_best: int = 0
     alpha: float | None = None
-    clock: Clock = field(default_factory=Clock)
+    clock: ProgressTimer = field(default_factory=ProgressTimer)
 
     @classmethod
     def begin(
@@ -137,37 +137,37 @@ class _Run:
         emit: Emit,
         should_stop: Callable[[], bool],
         *,
-        goes_on: bool,
-    ) -> _Run:
+        is_resuming: bool,
+    ) -> _TrainingRun:
         """All parts in place; a run that goes on needs no learned weights to start from, which may be gone by now."""
         fabric = make_fabric(config)
-        origin = None if goes_on or config.starts_from_model is None else open_checkpoint(config.starts_from_model)
-        learned = origin.card() if origin else None
+        source_model = None if is_resuming or config.starts_from_model is None else open_checkpoint(config.starts_from_model)
+        source_card = source_model.card() if source_model else None
         with torch.random.fork_rng():
             torch.manual_seed(config.seed)
-            asked = replace(config, weights=SCRATCH, head_epochs=0) if goes_on else config
-            network = build_network(asked, len(dataset.classes), weights_dir=checkpoints_dir() / ".imagenet")
-        if origin and learned:
-            take_over(network, origin.load_network(learned), learned.order_of(dataset.classes))
+            build_config = replace(config, weights=SCRATCH, head_epochs=0) if is_resuming else config
+            network = build_network(build_config, len(dataset.classes), weights_dir=checkpoints_dir() / ".imagenet")
+        if source_model and source_card:
+            load_pretrained(network, source_model.load_network(source_card), source_card.order_of(dataset.classes))
         network.only_head_learns = config.head_epochs > 0
         network.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        averaging: Any = Averaging(config.ema)
-        average = AveragedModel(network, multi_avg_fn=averaging, use_buffers=True) if config.ema else None
-        wrapped, optimizer = fabric.setup(network, make_optimizer(config, network))
-        preprocessing = fit_preprocessing(dataset, config, learned.preprocessing if learned else None)
-        feed = Feed(dataset, preprocessing, config, fabric.device, fabric.global_rank, fabric.world_size)
-        counts = np.bincount(dataset.labels[dataset.rows("train")], minlength=len(dataset.classes))
-        loss_of = make_loss(config, counts, fabric.device)
+        ema_update: Any = WarmupEma(config.ema)
+        ema_model = AveragedModel(network, multi_avg_fn=ema_update, use_buffers=True) if config.ema else None
+        fabric_module, optimizer = fabric.setup(network, make_optimizer(config, network))
+        preprocessing = fit_preprocessing(dataset, config, source_card.preprocessing if source_card else None)
+        loader = BatchLoader(dataset, preprocessing, config, fabric.device, fabric.global_rank, fabric.world_size)
+        class_counts = np.bincount(dataset.labels[dataset.rows("train")], minlength=len(dataset.classes))
+        loss_fn = make_loss(config, class_counts, fabric.device)
         return cls(
-            config, dataset, checkpoint, emit, should_stop, fabric, feed, network, wrapped, average, optimizer, loss_of,
-            origin_of(learned) if learned else None,
+            config, dataset, checkpoint, emit, should_stop, fabric, loader, network, fabric_module, ema_model, optimizer, loss_fn,
+            describe_origin(source_card) if source_card else None,
         )  # fmt: skip
 
     def start(self) -> None:
         """Say what is about to happen; the clock starts here."""
-        before = self._earlier_card()
-        self.alpha = before.doubt.alpha if before and before.doubt else None
-        self.clock = Clock(self.clock.before, self._batches_done)
+        earlier_card = self._earlier_card()
+        self.alpha = earlier_card.doubt.alpha if earlier_card and earlier_card.doubt else None
+        self.clock = ProgressTimer(self.clock.before, self._batches_done)
         self.clock.mark(self.outcome)
         self._tell(
             {
@@ -175,7 +175,7 @@ class _Run:
                 "epochs": self.config.epochs,
                 "head_epochs": self.config.head_epochs,
                 "batches": self._n_batches,
-                "parameters": n_parameters(self.network),
+                "parameters": count_parameters(self.network),
                 "device": str(self.fabric.device),
                 "precision": str(self.fabric._precision.precision),
                 "train": len(self.dataset.rows("train")),
@@ -186,17 +186,17 @@ class _Run:
     def go(self) -> str:
         """Run the epochs that are left; gives why it ended: "finished", "stopped" or "early"."""
         while not self._is_over:
-            began = time.monotonic()
+            started_at = time.monotonic()
             self._enter_phase()
             if not self._train_epoch():
                 self._save()
                 return "stopped"
             # shared by several processes, it cannot be stopped: see _save
-            measured = self._validate(self._measured_network(), EPOCH_ROUNDS, stoppable=self._is_alone)
-            if measured is None:
+            metrics = self._validate(self._measured_network(), EPOCH_BOOTSTRAP_ROUNDS, is_stoppable=self._is_alone)
+            if metrics is None:
                 self._save()
                 return "stopped"
-            self._close_epoch(measured, time.monotonic() - began)
+            self._close_epoch(metrics, time.monotonic() - started_at)
         return "finished" if self.epoch >= self.config.epochs else "early"
 
     def finish(self, reason: str) -> Card | None:
@@ -208,11 +208,11 @@ class _Run:
             draft = self._card(reason)
             network = self.checkpoint.load_network(draft).to(self.fabric.device)
             self.feed = replace(self.feed, rank=0, world=1)
-            heatmap = full_colour(network, draft, self.dataset)
+            heatmap = fit_cam_scale(network, draft, self.dataset)
             validation = self._validate(network, n_rounds=1000, amp=False)
             # before what takes a while, and may fail for want of memory: a model that can be read with is there by then
-            plain = self._written(replace(draft, heatmap=heatmap, validation=validation or {}))
-            card = self._written(*make_ready(network, plain, self.dataset, tell=self._tell_ready))
+            basic_card = self._written(replace(draft, heatmap=heatmap, validation=validation or {}))
+            card = self._written(*fit_artifacts(network, basic_card, self.dataset, on_progress=self._tell_ready))
         self._tell({"kind": "end", "reason": reason, "seconds": round(seconds, 1), "best": self.best})
         return card
 
@@ -221,10 +221,10 @@ class _Run:
         folder = self.checkpoint.folder
         if not self.checkpoint.is_taken:
             if self.fabric.is_global_zero:
-                keep_records(folder / HISTORY, 0)
+                truncate_records(folder / HISTORY_FILE, 0)
             return
         tensors, values = load_state(folder / STATE)
-        with refused(self.checkpoint.name):
+        with report_state_errors(self.checkpoint.name):
             check_values(values)
         if values["fingerprint"] != self.dataset.fingerprint:
             raise TrainingError(
@@ -234,23 +234,23 @@ class _Run:
                     name=self.checkpoint.name,
                 )
             )
-        with refused(self.checkpoint.name):
-            self.network.load_state_dict(part(tensors, "network"))
+        with report_state_errors(self.checkpoint.name):
+            self.network.load_state_dict(select_prefix(tensors, "network"))
             if self.average is not None:
-                self.average.load_state_dict(part(tensors, "average"))
+                self.average.load_state_dict(select_prefix(tensors, "average"))
             restore_optimizer(self.optimizer, tensors)
-            self.epoch, self.batch, self.best, self.since_best = (values[name] for name in _NAMES)
+            self.epoch, self.batch, self.best, self.since_best = (values[name] for name in _STATE_FIELDS)
             self.origin = values.get("origin")
             if "preprocessing" in values:
                 self._see_as(Preprocessing.from_dict(values["preprocessing"]))
-            self.clock = Clock(values["seconds"])
+            self.clock = ProgressTimer(values["seconds"])
             if self._is_alone:
-                self.outcome = saved_outcome(tensors, values["losses"], len(self.dataset.classes))
+                self.outcome = outputs_from_tensors(tensors, values["losses"], len(self.dataset.classes))
             if self.epoch > self.config.epochs or self.batch >= self._n_batches + bool(self.outcome.n):
                 raise ValueError("batch")  # an epoch that is trained through needs its outcome
         self._save_first()
         if self.fabric.is_global_zero:
-            keep_records(folder / HISTORY, values["records"])
+            truncate_records(folder / HISTORY_FILE, values["records"])
 
     def _save_first(self) -> None:
         """Save the first weights of a run that broke off between its first state and them: they are in the state."""
@@ -258,12 +258,12 @@ class _Run:
         if is_new and self.fabric.is_global_zero and not (self.checkpoint.folder / WEIGHTS).is_file():
             self.checkpoint.save_network(self._measured_network())  # type: ignore[arg-type]
 
-    def _see_as(self, saved: Preprocessing) -> None:
+    def _see_as(self, saved_preprocessing: Preprocessing) -> None:
         """Go on with the grey statistics that the run began with."""
-        mine = self.feed.preprocessing
-        if saved != replace(mine, mean=saved.mean, std=saved.std) or not 0 < saved.std < math.inf:
+        current = self.feed.preprocessing
+        if saved_preprocessing != replace(current, mean=saved_preprocessing.mean, std=saved_preprocessing.std) or not 0 < saved_preprocessing.std < math.inf:
             raise ValueError("preprocessing")
-        self.feed = replace(self.feed, preprocessing=saved)
+        self.feed = replace(self.feed, preprocessing=saved_preprocessing)
 
     @property
     def _is_alone(self) -> bool:
@@ -271,8 +271,8 @@ class _Run:
 
     @property
     def _is_over(self) -> bool:
-        settled = bool(self.config.patience) and self.since_best >= self.config.patience
-        return settled or self.epoch >= self.config.epochs
+        is_patience_exhausted = bool(self.config.patience) and self.since_best >= self.config.patience
+        return is_patience_exhausted or self.epoch >= self.config.epochs
 
     @property
     def _n_batches(self) -> int:
@@ -284,10 +284,10 @@ class _Run:
 
     def _enter_phase(self) -> None:
         """Let the whole network learn once the epochs of the head alone are over."""
-        alone = self.epoch < self.config.head_epochs
-        if self.network.only_head_learns == alone:
+        is_frozen = self.epoch < self.config.head_epochs
+        if self.network.only_head_learns == is_frozen:
             return
-        self.network.only_head_learns = alone
+        self.network.only_head_learns = is_frozen
         if not self._is_alone:  # what shares gradients between processes knows only those that there were at setup
             self.wrapped = self.fabric.setup_module(self.network)
 
@@ -305,11 +305,11 @@ class _Run:
         return self.batch >= self._n_batches
 
     def _step(self, loss: Tensor) -> None:
-        if not math.isfinite(mean(loss.item(), self.fabric, self.feed.world)):
+        if not math.isfinite(all_reduce_mean(loss.item(), self.fabric, self.feed.world)):
             raise self._diverged()
-        rate = self._learning_rate(self._batches_done)
+        learning_rate = self._learning_rate(self._batches_done)
         for group in self.optimizer.param_groups:
-            group["lr"] = rate * group["factor"]
+            group["lr"] = learning_rate * group["factor"]
         self.optimizer.zero_grad(set_to_none=True)
         self.fabric.backward(loss)
         self.optimizer.step()
@@ -320,20 +320,20 @@ class _Run:
         """That of a batch, counted from 0 over the whole run."""
         return learning_rate_at(self.config, batch / (self.config.epochs * self._n_batches))
 
-    def _after_batch(self, outcome: Outcome) -> bool:
+    def _after_batch(self, outputs: EpochOutputs) -> bool:
         self.batch += 1
         if self.clock.is_time_to_tell or self._batches_done == self.clock.done_before + 1:
-            total = self.config.epochs * self._n_batches
-            where = {"progress": round(self._batches_done / self._n_batches, 4), "epoch": self.epoch + 1}
-            news = self.clock.step_record(outcome, self._batches_done, total, self.fabric.world_size)
-            self._tell({"kind": "step"} | where | news)
+            n_total = self.config.epochs * self._n_batches
+            position = {"progress": round(self._batches_done / self._n_batches, 4), "epoch": self.epoch + 1}
+            metrics = self.clock.step_record(outputs, self._batches_done, n_total, self.fabric.world_size)
+            self._tell({"kind": "step"} | position | metrics)
         if self.clock.is_time_to_save and (self._is_alone or self.batch < self._n_batches):
             self._save()
         self._seed_dropout()
         return not self._stop_asked()
 
     def _diverged(self) -> TrainingError:
-        kept = say("the best weights so far are kept") if self.best else say("there were no usable weights yet")
+        weights_note = say("the best weights so far are kept") if self.best else say("there were no usable weights yet")
         return TrainingError(
             say(
                 "The loss is {NO_NUMBER} in epoch {x}, probably because the learning rate "
@@ -341,7 +341,7 @@ class _Run:
                 NO_NUMBER=NO_NUMBER,
                 x=self.epoch + 1,
                 learning_rate=self.config.learning_rate,
-                kept=kept,
+                kept=weights_note,
             )
         )
 
@@ -349,10 +349,10 @@ class _Run:
         return self.average.module if self.average is not None else self.network
 
     def _validate(
-        self, network: nn.Module, n_rounds: int, *, amp: bool = True, stoppable: bool = False
+        self, network: nn.Module, n_rounds: int, *, amp: bool = True, is_stoppable: bool = False
     ) -> dict[str, Any] | None:
         """Metrics on the validation split with their intervals; None when stopped."""
-        should_stop = self._stop_asked if stoppable else lambda: False
+        should_stop = self._stop_asked if is_stoppable else lambda: False
         try:
             return validate(
                 network, self.fabric, self.feed, self.loss_of, n_rounds=n_rounds, amp=amp, should_stop=should_stop
@@ -361,8 +361,8 @@ class _Run:
             raise self._diverged() from error
 
     def _close_epoch(self, validation: dict[str, Any], seconds: float) -> None:
-        world = self.feed.world
-        trained = measures(mean(self.outcome.loss, self.fabric, world), *gathered(self.outcome, self.fabric, world))
+        world_size = self.feed.world
+        train_metrics = compute_metrics(all_reduce_mean(self.outcome.loss, self.fabric, world_size), *gather_outputs(self.outcome, self.fabric, world_size))
         score = self._score(validation)
         is_first = self.best is None
         is_best = self.best is None or score > tuple(self.best["score"])
@@ -372,7 +372,7 @@ class _Run:
         record = {
             "kind": "epoch",
             "epoch": self.epoch,
-            "train": rounded(trained),
+            "train": round_metrics(train_metrics),
             "val": validation,
             "learning_rate": self._learning_rate(self._batches_done - 1),
             "seconds": round(seconds, 2),
@@ -383,7 +383,7 @@ class _Run:
         if is_best and not is_first and self.fabric.is_global_zero:
             self._save_best(validation)
         self._tell(record)
-        self.outcome = Outcome.empty()
+        self.outcome = EpochOutputs.empty()
         self.clock.mark(self.outcome)
         self._save()
         if is_first and self.fabric.is_global_zero:  # weights never stand without what going on needs: see _save_first
@@ -395,19 +395,19 @@ class _Run:
             return float(self.epoch), 0.0
         if self.config.keep == "loss":
             return -validation["loss"], 0.0
-        first = validation["accuracy"] if validation["auc"] is None else validation["auc"]
-        return round(first, 3), -validation["loss"]
+        metric = validation["accuracy"] if validation["auc"] is None else validation["auc"]
+        return round(metric, 3), -validation["loss"]
 
     def _save_best(self, validation: dict[str, Any]) -> None:
         """Save the weights; the card of a run that goes on must not tell of the weights before them."""
-        before = self.checkpoint.weights_sha256()
+        previous_sha256 = self.checkpoint.weights_sha256()
         self.checkpoint.save_network(self._measured_network())  # type: ignore[arg-type]
-        if earlier := self._earlier_card():
+        if earlier_card := self._earlier_card():
             self._written(
-                replace(self._card(say("not yet")), heatmap=earlier.heatmap, validation=validation), before=before
+                replace(self._card(say("not yet")), heatmap=earlier_card.heatmap, validation=validation), previous_sha256=previous_sha256
             )
 
-    def _written(self, card: Card, kit: Kit | None = None, before: str | None = None) -> Card:
+    def _written(self, card: Card, artifacts: Artifacts | None = None, previous_sha256: str | None = None) -> Card:
         """The card as it is written: with all that was ever measured, since each look at a split counts.
 
         With the kit that goes with it, threshold and doubt are chosen as people last asked for; without, they wait.
@@ -416,16 +416,16 @@ class _Run:
         that were the ones with the mark `before`, if any.
         """
         with self.checkpoint.card_lock():  # a measurement may just be noted
-            earlier, now = self._earlier_card(), self.checkpoint.weights_sha256()
-            looks = [
-                item if item.get("weights", before or now) == now else item | {"earlier_weights": True}
-                for item in (earlier.evaluations if earlier else [])
+            earlier_card, current_sha256 = self._earlier_card(), self.checkpoint.weights_sha256()
+            evaluations = [
+                item if item.get("weights", previous_sha256 or current_sha256) == current_sha256 else item | {"earlier_weights": True}
+                for item in (earlier_card.evaluations if earlier_card else [])
             ]
-            card = replace(card, evaluations=looks)
-            card = unsettled_as(card, earlier) if earlier else card
-            if kit and kit.validation:
-                save_kit(self.checkpoint, kit, now)
-                card = settled(card, kit.validation, alpha=self.alpha)
+            card = replace(card, evaluations=evaluations)
+            card = reset_operating_point(card, earlier_card) if earlier_card else card
+            if artifacts and artifacts.validation:
+                save_artifacts(self.checkpoint, artifacts, current_sha256)
+                card = fit_operating_point(card, artifacts.validation, alpha=self.alpha)
             self.checkpoint.write_card(card)
         return card
 
@@ -449,24 +449,24 @@ class _Run:
         if self.average is not None:
             tensors |= {f"average.{name}": value for name, value in self.average.state_dict().items()}
         if self.outcome.n and self._is_alone:
-            tensors |= outcome_tensors(self.outcome)
-        values = {name: getattr(self, name) for name in _NAMES} | {
+            tensors |= outputs_to_tensors(self.outcome)
+        values = {name: getattr(self, name) for name in _STATE_FIELDS} | {
             "losses": self.outcome.losses,
             "seconds": round(self.clock.seconds, 2),
             "fingerprint": self.dataset.fingerprint,
             "preprocessing": self.feed.preprocessing.to_dict(),
             "origin": self.origin,
-            "records": len(read_records(self.checkpoint.folder / HISTORY)),
+            "records": len(read_records(self.checkpoint.folder / HISTORY_FILE)),
         }
-        save_state(self.checkpoint.folder / STATE, tensors | optimizer_tensors(self.optimizer), values)
+        save_state(self.checkpoint.folder / STATE, tensors | optimizer_to_tensors(self.optimizer), values)
 
     def _seed_dropout(self) -> None:
         """Dropout draws from torch's global chance: bound to the batch, so that a resumed run repeats it."""
         torch.manual_seed((self.config.seed * 1_000_003 + self._batches_done) * 64 + self.fabric.global_rank)
 
     def _stop_asked(self) -> bool:
-        asked = self.should_stop() if self.fabric.is_global_zero else False
-        return bool(self.fabric.broadcast(asked)) if self.fabric.world_size > 1 else asked
+        is_requested = self.should_stop() if self.fabric.is_global_zero else False
+        return bool(self.fabric.broadcast(is_requested)) if self.fabric.world_size > 1 else is_requested
 
     def _tell_ready(self, what: str, done: int, total: int) -> None:
         self._tell({"kind": "ready", "what": what, "done": done, "total": total})
@@ -482,7 +482,7 @@ class _Run:
             "best_epoch": self.best["epoch"],
             "ended": reason,
             "seconds": round(self.clock.seconds, 1),
-            "parameters": n_parameters(self.network),
+            "parameters": count_parameters(self.network),
             "precision": str(self.fabric._precision.precision),
         }
         if self.origin:

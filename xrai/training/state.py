@@ -18,9 +18,9 @@ from torch import Tensor
 from xrai.core.errors import CheckpointError
 from xrai.core.json_files import replace_file, write_json
 from xrai.core.language import say
-from xrai.training.loop import Outcome
+from xrai.training.loop import EpochOutputs
 
-TENSORS, VALUES = "tensors.safetensors", "values.json"
+TENSORS_FILE, VALUES_FILE = "tensors.safetensors", "values.json"
 
 
 def save_state(folder: Path, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
@@ -29,23 +29,23 @@ def save_state(folder: Path, tensors: Mapping[str, Tensor], values: Mapping[str,
     Raises:
         OSError, SafetensorError: the disk is full; the old state is still there.
     """
-    fresh, old = folder.with_name(folder.name + ".partial"), folder.with_name(folder.name + ".old")
-    shutil.rmtree(fresh, ignore_errors=True)
+    new_folder, old_folder = folder.with_name(folder.name + ".partial"), folder.with_name(folder.name + ".old")
+    shutil.rmtree(new_folder, ignore_errors=True)
     try:
-        fresh.mkdir(parents=True)
+        new_folder.mkdir(parents=True)
         # clones: averaged and trained weights may share storage, which safetensors refuses
         copies = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
-        save_file(copies, fresh / TENSORS)
-        write_json(fresh / VALUES, values)
-        shutil.copymode(fresh / VALUES, fresh / TENSORS)  # safetensors lets nobody but the present user read it
+        save_file(copies, new_folder / TENSORS_FILE)
+        write_json(new_folder / VALUES_FILE, values)
+        shutil.copymode(new_folder / VALUES_FILE, new_folder / TENSORS_FILE)  # safetensors lets nobody but the present user read it
     except BaseException:
-        shutil.rmtree(fresh, ignore_errors=True)
+        shutil.rmtree(new_folder, ignore_errors=True)
         raise
-    shutil.rmtree(old, ignore_errors=True)
+    shutil.rmtree(old_folder, ignore_errors=True)
     if folder.exists():
-        replace_file(folder, old)
-    replace_file(fresh, folder)
-    shutil.rmtree(old, ignore_errors=True)
+        replace_file(folder, old_folder)
+    replace_file(new_folder, folder)
+    shutil.rmtree(old_folder, ignore_errors=True)
 
 
 def load_state(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -54,17 +54,17 @@ def load_state(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     Raises:
         CheckpointError: they are missing or damaged.
     """
-    old = folder.with_name(folder.name + ".old")
-    where = folder if folder.exists() else old  # killed between the two renames of saving
-    with refused(folder.parent.name):
+    old_folder = folder.with_name(folder.name + ".old")
+    state_folder = folder if folder.exists() else old_folder  # killed between the two renames of saving
+    with report_state_errors(folder.parent.name):
         # clones: what is loaded looks into the file, which could then not be replaced on Windows
-        tensors = {name: tensor.clone() for name, tensor in load_file(where / TENSORS).items()}
-        values = json.loads((where / VALUES).read_text(encoding="utf-8"))
+        tensors = {name: tensor.clone() for name, tensor in load_file(state_folder / TENSORS_FILE).items()}
+        values = json.loads((state_folder / VALUES_FILE).read_text(encoding="utf-8"))
     return tensors, values
 
 
 @contextmanager
-def refused(name: str) -> Iterator[None]:
+def report_state_errors(name: str) -> Iterator[None]:
     """Turn what a damaged or foreign state of the run `name` leads to into a sentence.
 
     Raises:
@@ -84,7 +84,7 @@ def refused(name: str) -> Iterator[None]:
         ) from error
 
 
-def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+def optimizer_to_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     """The optimizer's memory as named tensors, `optimizer.PARAMETER.NAME`."""
     state = optimizer.state_dict()["state"]
     return {
@@ -115,27 +115,27 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Te
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
 
 
-def outcome_tensors(outcome: Outcome) -> dict[str, Tensor]:
+def outputs_to_tensors(outputs: EpochOutputs) -> dict[str, Tensor]:
     """What an epoch gave so far as named tensors."""
-    probabilities, labels = outcome.arrays()
+    probabilities, labels = outputs.arrays()
     return {"outcome.probabilities": as_tensor(probabilities), "outcome.labels": as_tensor(labels)}
 
 
-def saved_outcome(tensors: Mapping[str, Tensor], losses: float, n_classes: int) -> Outcome:
+def outputs_from_tensors(tensors: Mapping[str, Tensor], loss_sum: float, n_classes: int) -> EpochOutputs:
     """What an epoch gave so far; nothing where nothing was saved.
 
     Raises:
         LookupError, ValueError: it is that of something else.
     """
     if "outcome.labels" not in tensors:
-        return Outcome.empty()
+        return EpochOutputs.empty()
     probabilities, labels = tensors["outcome.probabilities"], tensors["outcome.labels"]
     if labels.ndim != 1 or probabilities.shape != (len(labels), n_classes):
         raise ValueError("outcome")
-    return Outcome(losses, [probabilities.numpy()], [labels.numpy()])
+    return EpochOutputs(loss_sum, [probabilities.numpy()], [labels.numpy()])
 
 
-def part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+def select_prefix(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     """The tensors whose names start with `prefix.`, without it."""
     return {key.removeprefix(f"{prefix}."): value for key, value in tensors.items() if key.startswith(f"{prefix}.")}
 
@@ -158,8 +158,8 @@ def check_values(values: Any) -> None:
             raise ValueError("origin")
         if not isinstance(origin["dataset"]["population"], str | None):
             raise ValueError("origin")
-        learned = origin.get("learned_from", [])  # runs from before this was kept go on without it
-        if not isinstance(learned, list) or not all(isinstance(item, str) for item in learned):
+        fingerprints = origin.get("learned_from", [])  # runs from before this was kept go on without it
+        if not isinstance(fingerprints, list) or not all(isinstance(item, str) for item in fingerprints):
             raise ValueError("origin")
 
 

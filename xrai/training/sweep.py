@@ -24,12 +24,12 @@ from typing import Any, Literal
 
 from xrai.core import jobs
 from xrai.core.errors import CheckpointError, JobError, SettingsError, TrainingError, XraiError
-from xrai.core.json_files import HISTORY, last_change, write_json
+from xrai.core.json_files import HISTORY_FILE, last_modified, write_json
 from xrai.core.language import N_, say
-from xrai.core.paths import checkpoints_dir, home, shown_path
+from xrai.core.paths import checkpoints_dir, display_path, home_dir
 from xrai.data.dataset import open_dataset
 from xrai.models.checkpoint import CONFIG, Checkpoint, open_checkpoint
-from xrai.networks.config import TrainConfig, defaults, worded
+from xrai.networks.config import TrainConfig, default_settings, format_value
 
 SWEEP = "sweep.json"
 MAX_RUNS = 100
@@ -44,8 +44,8 @@ _SEPARATORS = re.compile(r"[,;\r\n]")
 _WHOLE = re.compile(r"[+-]?(0|[1-9][0-9]*)")  # so that “1,000” is not taken for 1 and 0
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?", re.IGNORECASE)
 _DECIMAL_COMMA = re.compile(r"(?<![\w.])[0-9]+,[0-9]+(?![\w.])")
-_MEASURES = ("accuracy", "accuracy_interval", "auc", "auc_interval")
-_BROKE_OFF = N_(
+_METRICS = ("accuracy", "accuracy_interval", "auc", "auc_interval")
+_INTERRUPTED_MESSAGE = N_(
     "The run broke off without a word, perhaps because the memory was full or the computer was switched off: "
     "close other programs, or choose a smaller batch or image size, and go on with the sweep."
 )
@@ -60,7 +60,7 @@ class CombinationError(SettingsError):
     """
 
     def __init__(self, settings: Mapping[str, Any], reason: str) -> None:
-        combination = ", ".join(f"{_words(name)} {worded(value)}" for name, value in settings.items())
+        combination = ", ".join(f"{_words(name)} {format_value(value)}" for name, value in settings.items())
         super().__init__(
             say("The combination “{combination}” cannot be trained: {reason}", combination=combination, reason=reason)
         )
@@ -68,7 +68,7 @@ class CombinationError(SettingsError):
 
 
 @dataclass(frozen=True)
-class Run:
+class PlannedRun:
     """One planned run: the name of its model, and its values of the settings that the sweep varies."""
 
     name: str
@@ -76,7 +76,7 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class RunSummary:
     """How a run of a sweep stands.
 
     Attributes:
@@ -111,7 +111,7 @@ class Sweep:
     dataset: Path
     base: dict[str, Any]
     grid: dict[str, list[Any]]
-    runs: tuple[Run, ...]
+    runs: tuple[PlannedRun, ...]
 
     @property
     def name(self) -> str:
@@ -125,18 +125,18 @@ class Sweep:
 
     def configs(self) -> list[TrainConfig]:
         """All settings of each run."""
-        return plan(self.base, self.grid)
+        return expand_grid(self.base, self.grid)
 
-    def outcomes(self) -> list[Outcome]:
+    def outcomes(self) -> list[RunSummary]:
         """How each run stands, in the order of training.
 
         A run is known by its name, its settings and its dataset: one that was renamed waits again, and one whose name
         another model took meanwhile has failed.
         """
-        return [_outcome(self, item, config) for item, config in zip(self.runs, self.configs(), strict=True)]
+        return [_summarize_run(self, item, config) for item, config in zip(self.runs, self.configs(), strict=True)]
 
 
-def plan(base: Mapping[str, Any], grid: Mapping[str, Sequence[Any]]) -> list[TrainConfig]:
+def expand_grid(base: Mapping[str, Any], grid: Mapping[str, Sequence[Any]]) -> list[TrainConfig]:
     """The settings of every combination of the grid's values, the last setting's values changing fastest.
 
     Args:
@@ -151,11 +151,11 @@ def plan(base: Mapping[str, Any], grid: Mapping[str, Sequence[Any]]) -> list[Tra
     if not grid:
         raise SettingsError(say("The sweep varies no setting: choose at least one, and the values to try."))
     for name in (*base, *grid):
-        _default(name)
-    varied = {name: list(dict.fromkeys(values)) for name, values in grid.items()}
-    if empty := [name for name, values in varied.items() if not values]:
-        raise _no_value(empty[0])
-    if (n_runs := math.prod(map(len, varied.values()))) > MAX_RUNS:
+        _default_value(name)
+    values_by_setting = {name: list(dict.fromkeys(values)) for name, values in grid.items()}
+    if empty := [name for name, values in values_by_setting.items() if not values]:
+        raise _missing_value_error(empty[0])
+    if (n_runs := math.prod(map(len, values_by_setting.values()))) > MAX_RUNS:
         raise SettingsError(
             say(
                 "The sweep would be {n_runs:,} runs, more than the {MAX_RUNS} that it can have: "
@@ -164,7 +164,7 @@ def plan(base: Mapping[str, Any], grid: Mapping[str, Sequence[Any]]) -> list[Tra
                 MAX_RUNS=MAX_RUNS,
             )
         )
-    return [_combined(base, dict(zip(varied, values, strict=True))) for values in product(*varied.values())]
+    return [_combine(base, dict(zip(values_by_setting, values, strict=True))) for values in product(*values_by_setting.values())]
 
 
 def parse_values(name: str, text: str) -> list[Any]:
@@ -173,27 +173,27 @@ def parse_values(name: str, text: str) -> list[Any]:
     Raises:
         SettingsError: there is no such setting, no value, or one that cannot be read as the setting's.
     """
-    kind = type(_default(name))
-    if kind is float and (found := _DECIMAL_COMMA.search(text)):
-        point, apart = found[0].replace(",", "."), found[0].replace(",", ", ")
+    kind = type(_default_value(name))
+    if kind is float and (match := _DECIMAL_COMMA.search(text)):
+        point, apart = match[0].replace(",", "."), match[0].replace(",", ", ")
         raise SettingsError(
             say(
                 "“{found}” for the setting “{_words}” could be one number or two: "
                 "write {point} for the one, or “{apart}” for the two.",
-                found=found[0],
+                found=match[0],
                 _words=_words(name),
                 point=point,
                 apart=apart,
             )
         )
     words = [word.strip() for word in _SEPARATORS.split(text)]
-    values = [_value(name, kind, word) for word in words if word]
+    values = [_parse_value(name, kind, word) for word in words if word]
     if not values:
-        raise _no_value(name)
+        raise _missing_value_error(name)
     return values
 
 
-def create(name: str, dataset: Path | str, base: Mapping[str, Any], grid: Mapping[str, Sequence[Any]]) -> Sweep:
+def create_sweep(name: str, dataset: Path | str, base: Mapping[str, Any], grid: Mapping[str, Sequence[Any]]) -> Sweep:
     """Plan a sweep and write it down; nothing is trained yet.
 
     Raises:
@@ -203,13 +203,13 @@ def create(name: str, dataset: Path | str, base: Mapping[str, Any], grid: Mappin
         DatasetError: the dataset is missing or damaged.
         OSError: the disk is full.
     """
-    configs = plan(base, grid)
-    folder = _folder(name)
+    configs = expand_grid(base, grid)
+    folder = _sweep_folder(name)
     if (folder / SWEEP).exists():
         raise CheckpointError(
             say("There is already a sweep “{name}”: choose another name, or go on with that one.", name=name)
         )
-    runs = [Run(of, _part(config, grid)) for of, config in zip(_run_names(name, len(configs)), configs, strict=True)]
+    runs = [PlannedRun(run_name, _varied_settings(config, grid)) for run_name, config in zip(_run_names(name, len(configs)), configs, strict=True)]
     for item in runs:
         if open_checkpoint(item.name).folder.exists():
             raise CheckpointError(
@@ -223,16 +223,16 @@ def create(name: str, dataset: Path | str, base: Mapping[str, Any], grid: Mappin
     # what is missing, damaged or unfit is better said now than by every run
     with open_dataset(dataset):
         pass
-    _check_starts(configs)
+    _check_source_models(configs)
     folder.mkdir(parents=True, exist_ok=True)
-    planned = {
-        "dataset": shown_path(Path(dataset)),
+    document = {
+        "dataset": display_path(Path(dataset)),
         "base": {setting: value for setting, value in base.items() if setting not in grid},
         "grid": {setting: list(dict.fromkeys(values)) for setting, values in grid.items()},
         "runs": [{"name": item.name, "settings": item.settings} for item in runs],
     }
-    write_json(folder / SWEEP, planned)
-    return _read(folder)
+    write_json(folder / SWEEP, document)
+    return _read_sweep(folder)
 
 
 def open_sweep(name: str) -> Sweep:
@@ -241,36 +241,36 @@ def open_sweep(name: str) -> Sweep:
     Raises:
         CheckpointError: there is none, or its file is damaged.
     """
-    folder = _folder(name)
+    folder = _sweep_folder(name)
     if not (folder / SWEEP).is_file():
-        known = ", ".join(item.name for item in list_sweeps()) or say("none yet")
+        sweep_names = ", ".join(item.name for item in list_sweeps()) or say("none yet")
         raise CheckpointError(
             say(
                 "There is no sweep “{name}” in {parent}: the sweeps here are: {known}.",
                 name=name,
                 parent=folder.parent,
-                known=known,
+                known=sweep_names,
             )
         )
-    return _read(folder)
+    return _read_sweep(folder)
 
 
 def list_sweeps() -> list[Sweep]:
     """Every sweep that can be read, newest first."""
-    found = []
+    sweeps = []
     folders = [file.parent for file in _sweeps_dir().glob(f"*/{SWEEP}")]
-    for folder in sorted(folders, key=lambda folder: last_change(folder, SWEEP, HISTORY), reverse=True):
+    for folder in sorted(folders, key=lambda folder: last_modified(folder, SWEEP, HISTORY_FILE), reverse=True):
         with suppress(CheckpointError):
-            found.append(_read(folder))
-    return found
+            sweeps.append(_read_sweep(folder))
+    return sweeps
 
 
-def active_sweeps() -> list[jobs.Job]:
+def active_sweep_jobs() -> list[jobs.Job]:
     """The jobs of the sweeps that a process works on."""
-    return jobs.active_in(_sweeps_dir())
+    return jobs.list_active(_sweeps_dir())
 
 
-def run(sweep: Sweep, *, emit: Emit, should_stop: Callable[[], bool]) -> None:
+def run_sweep(sweep: Sweep, *, emit: Emit, should_stop: Callable[[], bool]) -> None:
     """Train every run that is not done yet, one after another; within `jobs.running(sweep.folder, …)`.
 
     A run that was begun goes on, and one that trains already is waited for. A run that fails, or is stopped alone,
@@ -287,103 +287,103 @@ def run(sweep: Sweep, *, emit: Emit, should_stop: Callable[[], bool]) -> None:
     Raises:
         TrainingError: every run failed; it quotes the first one's reason.
     """
-    ended: list[Outcome] = []
-    asked = False
+    summaries: list[RunSummary] = []
+    is_stopping = False
 
-    def stop_asked() -> bool:
-        nonlocal asked
-        asked = asked or should_stop()
-        return asked
+    def is_stop_requested() -> bool:
+        nonlocal is_stopping
+        is_stopping = is_stopping or should_stop()
+        return is_stopping
 
-    def tell(record: dict[str, Any]) -> None:
+    def emit_timed(record: dict[str, Any]) -> None:
         emit(record | {"time": round(time.time(), 1)})
 
     n_runs = len(sweep.runs)
-    tell({"kind": "start", "runs": n_runs})
-    for number, (planned, config) in enumerate(zip(sweep.runs, sweep.configs(), strict=True), 1):
-        if stop_asked():
+    emit_timed({"kind": "start", "runs": n_runs})
+    for number, (planned_run, config) in enumerate(zip(sweep.runs, sweep.configs(), strict=True), 1):
+        if is_stop_requested():
             break
-        where = {"kind": "run", "number": number, "runs": n_runs}
-        outcome = _outcome(sweep, planned, config)
-        if outcome.status != "done" and not _is_strange(sweep, planned, config):
-            tell(where | _told(replace(outcome, status="running", error="")))
-            outcome = _trained(sweep, planned, config, stop_asked)
-        ended.append(outcome)
-        tell(where | _told(outcome))
-    failed = [item for item in ended if item.status in ("failed", "interrupted")]
-    n_done = sum(item.status == "done" for item in ended)
-    reason = "failed" if len(failed) == n_runs else "stopped" if asked and n_done < n_runs else "finished"
-    tell({"kind": "end", "reason": reason, "done": n_done})
+        position = {"kind": "run", "number": number, "runs": n_runs}
+        summary = _summarize_run(sweep, planned_run, config)
+        if summary.status != "done" and not _is_foreign(sweep, planned_run, config):
+            emit_timed(position | _summary_record(replace(summary, status="running", error="")))
+            summary = _train_run(sweep, planned_run, config, is_stop_requested)
+        summaries.append(summary)
+        emit_timed(position | _summary_record(summary))
+    failures = [item for item in summaries if item.status in ("failed", "interrupted")]
+    n_done = sum(item.status == "done" for item in summaries)
+    reason = "failed" if len(failures) == n_runs else "stopped" if is_stopping and n_done < n_runs else "finished"
+    emit_timed({"kind": "end", "reason": reason, "done": n_done})
     if reason == "failed":
         raise TrainingError(
             say(
                 "No run of the sweep “{name}” could be trained; “{name2}”: {error}",
                 name=sweep.name,
-                name2=failed[0].name,
-                error=failed[0].error,
+                name2=failures[0].name,
+                error=failures[0].error,
             )
         )
 
 
-def _trained(sweep: Sweep, planned: Run, config: TrainConfig, stop_asked: Callable[[], bool]) -> Outcome:
+def _train_run(sweep: Sweep, planned_run: PlannedRun, config: TrainConfig, is_stop_requested: Callable[[], bool]) -> RunSummary:
     """How a run ended, after it was begun or gone on with where no process works on it."""
-    checkpoint = open_checkpoint(planned.name)
+    checkpoint = open_checkpoint(planned_run.name)
     job = jobs.Job(checkpoint.folder)
     if not job.is_active:  # else it outlived an earlier process of the sweep
-        arguments = _arguments(sweep, checkpoint, config)
+        arguments = _train_arguments(sweep, checkpoint, config)
         try:
-            jobs.start(arguments, job.folder, title=planned.name, details={"arguments": arguments, "sweep": sweep.name})
+            jobs.start(arguments, job.folder, title=planned_run.name, details={"arguments": arguments, "sweep": sweep.name})
         except JobError as error:
             if not job.is_active:  # else somebody else was quicker
-                return replace(_outcome(sweep, planned, config), status="failed", error=error.message)
+                return replace(_summarize_run(sweep, planned_run, config), status="failed", error=error.message)
     while job.is_active:
-        if stop_asked():
+        if is_stop_requested():
             with suppress(JobError):  # asked once more at the next look
                 job.stop()
         time.sleep(POLL_SECONDS)
-    outcome = _outcome(sweep, planned, config)
-    if outcome.status == "waiting":  # its folder was deleted or renamed
-        return replace(outcome, status="interrupted", error=_BROKE_OFF)
-    return outcome
+    summary = _summarize_run(sweep, planned_run, config)
+    if summary.status == "waiting":  # its folder was deleted or renamed
+        return replace(summary, status="interrupted", error=_INTERRUPTED_MESSAGE)
+    return summary
 
 
-def _arguments(sweep: Sweep, checkpoint: Checkpoint, config: TrainConfig) -> list[str]:
+def _train_arguments(sweep: Sweep, checkpoint: Checkpoint, config: TrainConfig) -> list[str]:
     """What the command line is asked for a run."""
     if checkpoint.can_resume:
         return ["train", "--name", checkpoint.name, "--resume"]
     return ["train", str(sweep.dataset), "--name", checkpoint.name, *config.arguments()]
 
 
-def _told(outcome: Outcome) -> dict[str, Any]:
-    return {name: getattr(outcome, name) for name in ("name", "settings", "status", "val", "error")}
+def _summary_record(summary: RunSummary) -> dict[str, Any]:
+    return {name: getattr(summary, name) for name in ("name", "settings", "status", "val", "error")}
 
 
-def _outcome(sweep: Sweep, planned: Run, config: TrainConfig) -> Outcome:
-    checkpoint = open_checkpoint(planned.name)
-    if _is_strange(sweep, planned, config):
+def _summarize_run(sweep: Sweep, planned_run: PlannedRun, config: TrainConfig) -> RunSummary:
+    checkpoint = open_checkpoint(planned_run.name)
+    if _is_foreign(sweep, planned_run, config):
         error = say(
-            "Another model or run has the name “{name}” by now: rename it and go on with the sweep.", name=planned.name
+            "Another model or run has the name “{name}” by now: rename it and go on with the sweep.", name=planned_run.name
         )
-        return Outcome(planned.name, planned.settings, "failed", None, error)
+        return RunSummary(planned_run.name, planned_run.settings, "failed", None, error)
     job = jobs.Job(checkpoint.folder)
-    status = _status(checkpoint, job)
-    error = job.error or _BROKE_OFF if status in ("failed", "interrupted") else ""
-    return Outcome(planned.name, planned.settings, status, _best(job.records()), error)
+    status = _run_status(checkpoint, job)
+    error = job.error or _INTERRUPTED_MESSAGE if status in ("failed", "interrupted") else ""
+    return RunSummary(planned_run.name, planned_run.settings, status, _best_metrics(job.records()), error)
 
 
-def _is_strange(sweep: Sweep, planned: Run, config: TrainConfig) -> bool:
+def _is_foreign(sweep: Sweep, planned_run: PlannedRun, config: TrainConfig) -> bool:
     """Whether what has the name of a planned run is something else, such as an imported model."""
-    checkpoint = open_checkpoint(planned.name)
+    checkpoint = open_checkpoint(planned_run.name)
     if not checkpoint.is_taken and not (checkpoint.folder / CONFIG).exists():
         return False  # nothing yet, or the job of a process that comes to life
     with suppress(CheckpointError):
-        return checkpoint.config() != {"dataset": shown_path(sweep.dataset), "train": config.to_dict()}
+        return checkpoint.config() != {"dataset": display_path(sweep.dataset), "train": config.to_dict()}
     return True
 
 
-def _status(checkpoint: Checkpoint, job: jobs.Job) -> RunStatus:
+def _run_status(checkpoint: Checkpoint, job: jobs.Job) -> RunStatus:
     status = job.status
-    if status not in (*jobs.ACTIVE, "done") and _is_trained(checkpoint):
+    if status not in (*jobs.ACTIVE_STATUSES, "done") and _is_trained(checkpoint):
         return "done"
     return "waiting" if status == "none" else status
 
@@ -396,34 +396,34 @@ def _is_trained(checkpoint: Checkpoint) -> bool:
         return False
 
 
-def _best(records: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+def _best_metrics(records: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
     """What was measured in the best epoch so far; records of another make are passed over."""
     for record in reversed(records):
         if record["kind"] == "epoch" and record.get("best") is True:
             with suppress(KeyError, TypeError, ValueError):
-                return _measured(record)
+                return _read_metrics(record)
     return None
 
 
-def _measured(record: Mapping[str, Any]) -> dict[str, Any]:
+def _read_metrics(record: Mapping[str, Any]) -> dict[str, Any]:
     """The measures of an epoch's record.
 
     Raises:
         KeyError, TypeError, ValueError: one is missing or makes no sense.
     """
-    found = {"epoch": record["epoch"], **{name: record["val"][name] for name in _MEASURES}}
-    numbers = [found["epoch"], found["accuracy"]]
-    numbers += [] if found["auc"] is None else [found["auc"]]
-    for interval in (found["accuracy_interval"], found["auc_interval"]):
+    metrics = {"epoch": record["epoch"], **{name: record["val"][name] for name in _METRICS}}
+    numbers = [metrics["epoch"], metrics["accuracy"]]
+    numbers += [] if metrics["auc"] is None else [metrics["auc"]]
+    for interval in (metrics["accuracy_interval"], metrics["auc_interval"]):
         if interval is not None:
             low, high = interval
             numbers += [low, high]
     if any(type(number) not in (int, float) or not math.isfinite(number) for number in numbers):
         raise ValueError("numbers")
-    return found
+    return metrics
 
 
-def _check_starts(configs: Sequence[TrainConfig]) -> None:
+def _check_source_models(configs: Sequence[TrainConfig]) -> None:
     """Refuse runs that could not start from the models that they are to start from.
 
     Raises:
@@ -431,23 +431,23 @@ def _check_starts(configs: Sequence[TrainConfig]) -> None:
         SettingsError: it has another network or other layers.
     """
     names = dict.fromkeys(config.starts_from_model for config in configs)
-    learned = {name: _learned(name) for name in names if name}
+    source_configs = {name: _source_config(name) for name in names if name}
     for config in configs:
-        if (name := config.starts_from_model) and (other := _other_layers(config, learned[name])):
-            asked, known = (worded(getattr(item, other)) for item in (config, learned[name]))
+        if (name := config.starts_from_model) and (setting := _layer_mismatch(config, source_configs[name])):
+            run_value, model_value = (format_value(getattr(item, setting)) for item in (config, source_configs[name]))
             raise SettingsError(
                 say(
                     "A run whose “{_words}” is {asked} cannot start from the model “{name}”, which was trained "
                     "with {known}: leave network and layers as that model has them, or start from another.",
-                    _words=_words(other),
-                    asked=asked,
+                    _words=_words(setting),
+                    asked=run_value,
                     name=name,
-                    known=known,
+                    known=model_value,
                 )
             )
 
 
-def _learned(name: str) -> TrainConfig:
+def _source_config(name: str) -> TrainConfig:
     """The settings of a model to start from.
 
     Raises:
@@ -462,12 +462,12 @@ def _learned(name: str) -> TrainConfig:
     return card.config
 
 
-def _other_layers(config: TrainConfig, learned: TrainConfig) -> str | None:
+def _layer_mismatch(config: TrainConfig, source_config: TrainConfig) -> str | None:
     """The first setting by which two networks have other layers."""
-    return next((name for name in config.layer_settings if getattr(config, name) != getattr(learned, name)), None)
+    return next((name for name in config.layer_settings if getattr(config, name) != getattr(source_config, name)), None)
 
 
-def _read(folder: Path) -> Sweep:
+def _read_sweep(folder: Path) -> Sweep:
     """The sweep of a folder.
 
     Raises:
@@ -476,10 +476,10 @@ def _read(folder: Path) -> Sweep:
     try:
         values = json.loads((folder / SWEEP).read_text(encoding="utf-8"))
         base, grid = dict(values["base"]), dict(values["grid"])
-        runs = tuple(Run(open_checkpoint(item["name"]).name, item["settings"]) for item in values["runs"])
-        if [item.settings for item in runs] != [_part(config, grid) for config in plan(base, grid)]:
+        runs = tuple(PlannedRun(open_checkpoint(item["name"]).name, item["settings"]) for item in values["runs"])
+        if [item.settings for item in runs] != [_varied_settings(config, grid) for config in expand_grid(base, grid)]:
             raise ValueError("runs")
-        return Sweep(folder, home() / values["dataset"], base, grid, runs)
+        return Sweep(folder, home_dir() / values["dataset"], base, grid, runs)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, XraiError) as error:
         raise CheckpointError(
             say(
@@ -495,7 +495,7 @@ def _sweeps_dir() -> Path:
     return checkpoints_dir() / ".sweeps"
 
 
-def _folder(name: str) -> Path:
+def _sweep_folder(name: str) -> Path:
     """The folder of a sweep, which has names as a model has.
 
     Raises:
@@ -509,32 +509,32 @@ def _run_names(name: str, n: int) -> list[str]:
     return [f"{name}-{number:0{len(str(n))}}" for number in range(1, n + 1)]
 
 
-def _part(config: TrainConfig, grid: Mapping[str, Any]) -> dict[str, Any]:
+def _varied_settings(config: TrainConfig, grid: Mapping[str, Any]) -> dict[str, Any]:
     """The settings that are varied."""
     return {name: getattr(config, name) for name in grid}
 
 
-def _combined(base: Mapping[str, Any], settings: Mapping[str, Any]) -> TrainConfig:
+def _combine(base: Mapping[str, Any], settings: Mapping[str, Any]) -> TrainConfig:
     try:
         return TrainConfig(**{**base, **settings})
     except SettingsError as error:
         raise CombinationError(settings, error.message) from error
 
 
-def _default(name: str) -> Any:
+def _default_value(name: str) -> Any:
     """The default of a setting.
 
     Raises:
         SettingsError: there is no such setting.
     """
-    if name not in (known := defaults()):
+    if name not in (default_values := default_settings()):
         raise SettingsError(
-            say("There is no training setting “{name}”: the settings are: {join}.", name=name, join=list(known))
+            say("There is no training setting “{name}”: the settings are: {join}.", name=name, join=list(default_values))
         )
-    return known[name]
+    return default_values[name]
 
 
-def _value(name: str, kind: type, word: str) -> Any:
+def _parse_value(name: str, kind: type, word: str) -> Any:
     """One typed value in its setting's type.
 
     Raises:
@@ -568,7 +568,7 @@ _LIKE = {
 }
 
 
-def _no_value(name: str) -> SettingsError:
+def _missing_value_error(name: str) -> SettingsError:
     return SettingsError(
         say("There is no value for the setting “{_words}”: give one or more, with commas between.", _words=_words(name))
     )

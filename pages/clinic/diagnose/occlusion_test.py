@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from pages.shared.datasets import own_dataset
-from pages.shared.formatting import listed, nice, percent, plain
-from pages.shared.page import stated_errors, stated_later
-from pages.shared.uploads import Upload, for_screen, last
+from pages.shared.datasets import find_training_dataset
+from pages.shared.formatting import class_label, escape_markdown, format_probability, join_words
+from pages.shared.page import defer_errors, display_errors
+from pages.shared.uploads import Upload, cached_value, resize_for_screen
 from xrai.core.language import tr
 from xrai.data.dataset import list_datasets, open_dataset
 from xrai.models.checkpoint import Card
@@ -21,20 +21,20 @@ if TYPE_CHECKING:
     from xrai.reading.reader import Reader, Reading, SimilarCase
 
 N_SIMILAR = 6
-MOVES = 0.1  # a probability that changes by less has hardly moved
+MIN_CHANGE = 0.1  # a probability that changes by less has hardly moved
 
 
-def hide_and_read_again(upload: Upload, scan: Scan, reading: Reading, reader: Reader, key: str, shown: str) -> None:
+def show_occlusion_test(upload: Upload, scan: Scan, reading: Reading, reader: Reader, key: str, class_name: str) -> None:
     """What becomes of the probability when the place is filled in that speaks most for a class."""
-    place, state, name = (upload.sha256, upload.mend, key, shown), st.session_state, plain(nice(shown))
+    occlusion_key, state, name = (upload.sha256, upload.mend, key, class_name), st.session_state, escape_markdown(class_label(class_name))
 
-    def hide() -> None:
-        with stated_later():
-            state["diagnose_hidden"] = (place, reader.read_without_hot_area(scan, shown, reading))
+    def occlude() -> None:
+        with defer_errors():
+            state["diagnose_hidden"] = (occlusion_key, reader.read_without_hot_area(scan, class_name, reading))
 
-    known = state.get("diagnose_hidden")
-    is_known = known is not None and known[0] == place
-    with st.expander(tr("Hide the hot area and read again"), expanded=is_known, icon=":material/visibility_off:"):
+    stored = state.get("diagnose_hidden")
+    is_current = stored is not None and stored[0] == occlusion_key
+    with st.expander(tr("Hide the hot area and read again"), expanded=is_current, icon=":material/visibility_off:"):
         st.caption(
             tr(
                 "The place that speaks most for {name} is filled in from what surrounds it, and the scan is read again. "
@@ -43,35 +43,35 @@ def hide_and_read_again(upload: Upload, scan: Scan, reading: Reading, reader: Re
             )
         )
         st.button(
-            tr("Hide it and read again"), icon=":material/replay:", on_click=hide, key=f"diagnose_hide_{upload.sha256}"
+            tr("Hide it and read again"), icon=":material/replay:", on_click=occlude, key=f"diagnose_hide_{upload.sha256}"
         )
-        if known is None or not is_known:
+        if stored is None or not is_current:
             return
-        pixels, mask, again = known[1]
+        pixels, mask, occluded_reading = stored[1]
         if not mask.any():
             st.info(tr("No place in this scan speaks for {name}, so there is nothing to hide.", name=name))
             return
-        before, after = reading.probabilities[shown], again.probabilities[shown]
+        before, after = reading.probabilities[class_name], occluded_reading.probabilities[class_name]
         halves = st.grid(2, min_column_width=260, vertical_alignment="center")
-        halves.image(for_screen(pixels), caption=tr("With the hot area filled in"), width="stretch")
+        halves.image(resize_for_screen(pixels), caption=tr("With the hot area filled in"), width="stretch")
         with halves.cell():
-            st.progress(before, text=tr("{name} before: **{share}**", name=name, share=percent(before)))
-            st.progress(after, text=tr("{name} now: **{share}**", name=name, share=percent(after)))
-            st.markdown(plain(_what_hiding_shows(reading, again, shown)))
+            st.progress(before, text=tr("{name} before: **{share}**", name=name, share=format_probability(before)))
+            st.progress(after, text=tr("{name} now: **{share}**", name=name, share=format_probability(after)))
+            st.markdown(escape_markdown(_occlusion_text(reading, occluded_reading, class_name)))
 
 
-def _what_hiding_shows(reading: Reading, again: Reading, shown: str) -> str:
-    before, after = reading.probabilities[shown], again.probabilities[shown]
-    if not reading.sure and not again.sure:
+def _occlusion_text(reading: Reading, occluded_reading: Reading, class_name: str) -> str:
+    before, after = reading.probabilities[class_name], occluded_reading.probabilities[class_name]
+    if not reading.sure and not occluded_reading.sure:
         return tr("The model was not sure and still is not: the two numbers say how much hung on the hidden place.")
-    if shown == reading.diagnosis and not again.sure:
+    if class_name == reading.diagnosis and not occluded_reading.sure:
         return tr("Now the model is not sure: much of the answer rests on the hidden place.")
-    if shown == reading.diagnosis != again.diagnosis:
-        name = nice(again.diagnosis)
+    if class_name == reading.diagnosis != occluded_reading.diagnosis:
+        name = class_label(occluded_reading.diagnosis)
         return tr("Now it is called {name}: the answer rests largely on the hidden place.", name=name)
-    if after <= before - MOVES:
+    if after <= before - MIN_CHANGE:
         return tr("It falls, but what is called stays: the answer does not rest on the hidden place alone.")
-    if after >= before + MOVES:
+    if after >= before + MIN_CHANGE:
         return tr(
             "Without the hidden place the model finds it even likelier: the colours do not tell what the answer rests on."
         )
@@ -80,31 +80,31 @@ def _what_hiding_shows(reading: Reading, again: Reading, shown: str) -> str:
     )
 
 
-def similar(upload: Upload, scan: Scan, reader: Reader, key: str) -> None:
+def show_similar_cases(upload: Upload, scan: Scan, reader: Reader, key: str) -> None:
     """The training scans that the network sees as most like this one, with their labels; read once they are asked for."""
     if reader.kit.neighbours is None:
         return
-    opened = st.expander(
+    expander = st.expander(
         tr("Similar scans that the model learned from"), icon=":material/compare:", key="diagnose_similar_open",
         on_change="rerun",
     )  # fmt: skip
-    if opened.open:
-        with opened, stated_errors():
-            cases = last("diagnose_similar", (upload.sha256, upload.mend, key), lambda: reader.similar(scan, N_SIMILAR))
-            _similar(cases, reader.card)
+    if expander.open:
+        with expander, display_errors():
+            cases = cached_value("diagnose_similar", (upload.sha256, upload.mend, key), lambda: reader.similar(scan, N_SIMILAR))
+            _show_cases(cases, reader.card)
 
 
-def _similar(cases: Sequence[SimilarCase], card: Card) -> None:
+def _show_cases(cases: Sequence[SimilarCase], card: Card) -> None:
     counts = Counter(case.class_name for case in cases)
-    said = listed([tr("{n} {name}", n=n, name=nice(name)) for name, n in counts.most_common()])
-    st.markdown(plain(tr(
+    counts_text = join_words([tr("{n} {name}", n=n, name=class_label(name)) for name, n in counts.most_common()])
+    st.markdown(escape_markdown(tr(
         "Of the {n} training scans that look most like this one to the model, each of another patient as far as "
-        "patients are known, the hospital's labels say: {said}.", n=len(cases), said=said,
+        "patients are known, the hospital's labels say: {said}.", n=len(cases), said=counts_text,
     )))  # fmt: skip
-    file = own_dataset(card, list_datasets())
+    file = find_training_dataset(card, list_datasets())
     if file is None:
         st.caption(
-            plain(
+            escape_markdown(
                 tr(
                     "Their pictures are no part of a model: they are shown where the dataset “{name}” is on this computer "
                     "as it was.",
@@ -114,11 +114,11 @@ def _similar(cases: Sequence[SimilarCase], card: Card) -> None:
         )
         return
     with open_dataset(file) as dataset:
-        squares = dataset.images([case.row for case in cases])
+        images = dataset.images([case.row for case in cases])
     grid = st.grid(N_SIMILAR, min_column_width=110)
-    for case, square in zip(cases, squares, strict=True):
-        words = tr("{name}, likeness {likeness:.2f}", name=nice(case.class_name), likeness=case.likeness)
-        grid.image(square, caption=words, width="stretch")
+    for case, square in zip(cases, images, strict=True):
+        caption = tr("{name}, likeness {likeness:.2f}", name=class_label(case.class_name), likeness=case.likeness)
+        grid.image(square, caption=caption, width="stretch")
     st.caption(
         tr(
             "Likeness is 1 for a scan that the model cannot tell from this one and 0 for one that has nothing in common "

@@ -11,20 +11,20 @@ import pandas as pd
 import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
-from pages.lab.dataset.view import browse
-from pages.shared.dataset_names import free_name, new_dataset
-from pages.shared.formatting import nice, plain
-from pages.shared.jobs import build_progress, watch
-from pages.shared.page import announcements, head, stated_errors
+from pages.lab.dataset.view import browse_dataset
+from pages.shared.dataset_names import free_name, new_dataset_path
+from pages.shared.formatting import class_label, escape_markdown
+from pages.shared.jobs import show_build_progress, watch_job
+from pages.shared.page import display_errors, show_announcements, show_head
 from xrai.core import jobs
 from xrai.core.errors import SourceError, system_reason
 from xrai.core.language import LANGUAGES, N_, tr, translate, use_language
-from xrai.core.paths import data_dir, inbox_dir, shown_path
+from xrai.core.paths import data_dir, display_path, inbox_dir
 from xrai.data.dataset import list_datasets
-from xrai.data.inspect import Survey, survey
+from xrai.data.inspect import SourceInspection, inspect_source
 from xrai.data.jobs import audit_folder, build_folder, download_folder, download_title
-from xrai.data.sources import KAGGLE, KAGGLE_SETS, PRACTICE, kaggle_folder, list_local, open_source
-from xrai.figures import SPLIT_WORDS
+from xrai.data.sources import KAGGLE_PREFIX, KAGGLE_SETS, PRACTICE_SPEC, kaggle_folder, list_local_sources, open_source
+from xrai.figures import SPLIT_LABELS
 
 DRAWINGS, FOLDER, UPLOAD, FROM_KAGGLE = (
     N_("Practice drawings"),
@@ -33,7 +33,7 @@ DRAWINGS, FOLDER, UPLOAD, FROM_KAGGLE = (
     N_("Kaggle"),
 )
 COLUMNS = 6
-BUILD, LOOK = N_("Build a new dataset"), N_("Look into a dataset")
+BUILD, BROWSE = N_("Build a new dataset"), N_("Look into a dataset")
 
 _MODES = {
     "L": N_("grey"),
@@ -43,7 +43,7 @@ _MODES = {
     "P": N_("palette"),
     "1": N_("black and white"),
 }
-_ENDED = {
+_END_MESSAGES = {
     "interrupted": N_("It was interrupted, perhaps because the computer was switched off. Nothing half-made was left."),
     "stopped": N_("It was stopped. Nothing half-made was left."),
 }
@@ -51,61 +51,61 @@ _ENDED = {
 
 def main() -> None:
     """The page."""
-    head(
+    show_head(
         tr("Dataset"),
         tr(
             "A dataset is one file with many scans and what is known of each. A model learns from it and is tested on it."
         ),
     )
-    with stated_errors():
-        announcements()
-        building = _jobs()
+    with display_errors():
+        show_announcements()
+        is_building = _show_jobs()
         datasets = list_datasets()
         view = BUILD
         if datasets:
-            st.session_state.setdefault("dataset_view", LOOK)
+            st.session_state.setdefault("dataset_view", BROWSE)
             view = st.segmented_control(
-                tr("What to do"), [LOOK, BUILD], format_func=tr, key="dataset_view", required=True,
+                tr("What to do"), [BROWSE, BUILD], format_func=tr, key="dataset_view", required=True,
                 label_visibility="collapsed", persist_state="session",
             )  # fmt: skip
-        if view == BUILD and building:
+        if view == BUILD and is_building:
             st.caption(
                 tr("You can leave this page: the work goes on. When it is done, the dataset can be looked into here.")
             )
         elif view == BUILD:
-            _build(first=not datasets)
+            _show_build(is_first=not datasets)
         else:
-            browse(datasets)
+            browse_dataset(datasets)
 
 
 # ---------------------------------------------------------------- jobs
 
 
-def _jobs() -> bool:
+def _show_jobs() -> bool:
     """Show what is being built, and builds that ended badly and were not put aside; whether anything is being built."""
     folder = data_dir() / ".jobs"
-    building = False
+    is_building = False
     if not folder.is_dir():
-        return building
-    checks = {audit_folder(file) for file in list_datasets()}  # shown beside what is checked
-    for job in map(jobs.Job, sorted(set(folder.iterdir()) - checks)):
+        return is_building
+    audit_folders = {audit_folder(file) for file in list_datasets()}  # shown beside what is checked
+    for job in map(jobs.Job, sorted(set(folder.iterdir()) - audit_folders)):
         status = job.status
-        if status in jobs.ACTIVE:
-            building = True
-            watch(job, status, build_progress)
+        if status in jobs.ACTIVE_STATUSES:
+            is_building = True
+            watch_job(job, status, show_build_progress)
         elif status in ("failed", "interrupted", "stopped"):
-            _ended_badly(job, status)
-    return building
+            _show_failed_job(job, status)
+    return is_building
 
 
-def _ended_badly(job: jobs.Job, status: str) -> None:
-    why = translate(job.error) if status == "failed" else tr(_ENDED[status])
-    words = tr("**{title}** did not finish. {why}", title=plain(translate(job.title)), why=plain(why))
-    (st.error if status == "failed" else st.warning)(words)
+def _show_failed_job(job: jobs.Job, status: str) -> None:
+    reason = translate(job.error) if status == "failed" else tr(_END_MESSAGES[status])
+    text = tr("**{title}** did not finish. {why}", title=escape_markdown(translate(job.title)), why=escape_markdown(reason))
+    (st.error if status == "failed" else st.warning)(text)
     row = st.container(horizontal=True)
     arguments = job.details.get("arguments")
     if arguments and row.button(tr("Start it again"), icon=":material/replay:", key=f"{job.folder}-again"):
-        with stated_errors():
+        with display_errors():
             jobs.start(arguments, job.folder, title=job.title, details=job.details)
             st.rerun()
     if row.button(tr("Put aside"), icon=":material/close:", key=f"{job.folder}-away", type="tertiary"):
@@ -118,65 +118,65 @@ def _ended_badly(job: jobs.Job, status: str) -> None:
 # ---------------------------------------------------------------- build
 
 
-def _build(first: bool) -> None:
+def _show_build(is_first: bool) -> None:
     st.subheader(tr("1. Where are the scans?"), anchor=False)
-    if first:
+    if is_first:
         st.caption(tr("New here? The practice drawings need no data and no internet: take them for a first try."))
     kind = st.radio(
         tr("Source"), [DRAWINGS, FOLDER, UPLOAD, FROM_KAGGLE], format_func=tr, horizontal=True,
         label_visibility="collapsed", key="dataset_kind", persist_state="session",
     )  # fmt: skip
-    with stated_errors():
-        spec = {DRAWINGS: _drawings, FOLDER: _local, UPLOAD: _upload, FROM_KAGGLE: _kaggle}[kind]()
+    with display_errors():
+        spec = {DRAWINGS: _choose_phantoms, FOLDER: _choose_local, UPLOAD: _choose_upload, FROM_KAGGLE: _choose_kaggle}[kind]()
         if spec is None:
             return
-        found = _found(spec)
+        inspection = _inspect_source(spec)
         st.subheader(tr("2. What was found"), anchor=False)
-        _show_found(found)
+        _show_inspection(inspection)
         st.subheader(tr("3. Build the dataset"), anchor=False)
-        _build_form(spec, found)
+        _show_build_form(spec, inspection)
 
 
-def _drawings() -> str:
+def _choose_phantoms() -> str:
     st.caption(tr(
         "About 300 drawn chests, half of them with a whitish patch in a lung. They are drawings with no medical "
         "meaning: for learning how XRAI works."
     ))  # fmt: skip
-    return PRACTICE
+    return PRACTICE_SPEC
 
 
-def _local() -> str | None:
-    found = list_local()
+def _choose_local() -> str | None:
+    sources = list_local_sources()
     st.caption(tr(
         "Put a folder into `{inbox}`: inside it one folder for each class, such as NORMAL and PNEUMONIA. "
         "Folders named train, val and test above them are understood.",
         inbox=inbox_dir(),
     ))  # fmt: skip
-    if not found:
+    if not sources:
         st.info(tr("The inbox is empty so far. Copy a folder or a zip of scans into it, then reload this page."))
         return None
-    names = {str(path): shown_path(path) for path in found}
+    names = {str(path): display_path(path) for path in sources}
     return st.selectbox(tr("Folder or zip"), list(names), format_func=names.__getitem__, key="dataset_folder")
 
 
-def _upload() -> str | None:
+def _choose_upload() -> str | None:
     file = st.file_uploader(tr("A zip of class folders"), type=["zip"], key="dataset_zip")
     if file is None:
         st.caption(tr("The zip is kept in the inbox, so that an interrupted build can be started again."))
         return None
-    kept: dict[str, str | SourceError] = st.session_state.setdefault("dataset_zips", {})
-    if file.file_id not in kept:
-        kept[file.file_id] = _kept_or_refused(file)
-    known = kept[file.file_id]
-    if isinstance(known, SourceError):
-        raise known
-    return known
+    zip_results: dict[str, str | SourceError] = st.session_state.setdefault("dataset_zips", {})
+    if file.file_id not in zip_results:
+        zip_results[file.file_id] = _save_checked_zip(file)
+    zip_result = zip_results[file.file_id]
+    if isinstance(zip_result, SourceError):
+        raise zip_result
+    return zip_result
 
 
-def _kept_or_refused(file: UploadedFile) -> str | SourceError:
+def _save_checked_zip(file: UploadedFile) -> str | SourceError:
     """Where an uploaded zip was put, or why it cannot be used and was not kept."""
     try:
-        target = _keep_zip(file)
+        target = _save_zip(file)
     except SourceError as error:
         return error
     try:
@@ -187,7 +187,7 @@ def _kept_or_refused(file: UploadedFile) -> str | SourceError:
         return error
 
 
-def _keep_zip(file: UploadedFile) -> Path:
+def _save_zip(file: UploadedFile) -> Path:
     """Put an uploaded zip into the inbox, under a name that is still free."""
     stem = re.sub(r"[^\w.+-]+", "-", Path(file.name).stem).strip("-.")[:80] or "scans"
     names = [f"{stem}.zip", *(f"{stem}-{number}.zip" for number in range(2, 1000))]
@@ -209,17 +209,17 @@ def _keep_zip(file: UploadedFile) -> Path:
     raise SourceError(tr("There are a thousand zips called {name} already: give it another name.", name=stem))
 
 
-def _kaggle() -> str | None:
-    titles = {known.handle: known for known in KAGGLE_SETS}
+def _choose_kaggle() -> str | None:
+    set_by_handle = {kaggle_set.handle: kaggle_set for kaggle_set in KAGGLE_SETS}
     handle = st.radio(
-        tr("Set"), list(titles), format_func=lambda item: translate(titles[item].title), key="dataset_kaggle"
+        tr("Set"), list(set_by_handle), format_func=lambda item: translate(set_by_handle[item].title), key="dataset_kaggle"
     )
-    chosen = titles[handle]
+    kaggle_set = set_by_handle[handle]
     st.caption(tr(
         "Patients: {population}. Licence: {licence}. It is downloaded from kaggle.com.",
-        population=translate(chosen.population), licence=translate(chosen.licence),
+        population=translate(kaggle_set.population), licence=translate(kaggle_set.licence),
     ))  # fmt: skip
-    spec = KAGGLE + handle
+    spec = KAGGLE_PREFIX + handle
     if kaggle_folder(handle) is not None:
         return spec
     job = jobs.Job(download_folder(spec))
@@ -232,95 +232,95 @@ def _kaggle() -> str | None:
     return None
 
 
-def _found(spec: str) -> Survey:
+def _inspect_source(spec: str) -> SourceInspection:
     """What a source holds; looked at once a tab, and again on demand."""
-    if spec == PRACTICE:
+    if spec == PRACTICE_SPEC:
         with st.spinner(tr("Drawing…")):
-            return _practice_found()
-    memory: dict[str, Survey] = st.session_state.setdefault("dataset_found", {})
+            return _inspect_practice()
+    cache: dict[str, SourceInspection] = st.session_state.setdefault("dataset_found", {})
     if st.button(tr("Look again"), icon=":material/refresh:", type="tertiary", key="dataset_look_again"):
-        memory.pop(spec, None)
-    if spec not in memory:
+        cache.pop(spec, None)
+    if spec not in cache:
         with st.spinner(tr("Looking at the scans…")), open_source(spec) as source:
-            memory[spec] = survey(source)
-    return memory[spec]
+            cache[spec] = inspect_source(source)
+    return cache[spec]
 
 
 @st.cache_data(show_spinner=False)
-def _practice_found() -> Survey:
-    with open_source(PRACTICE) as source:
-        return survey(source)
+def _inspect_practice() -> SourceInspection:
+    with open_source(PRACTICE_SPEC) as source:
+        return inspect_source(source)
 
 
-def _show_found(found: Survey) -> None:
-    words = SPLIT_WORDS | {"all": N_("Scans")}
-    table = pd.DataFrame(found.counts).T.rename(columns={split: tr(word) for split, word in words.items()})
-    table.index = [nice(name) for name in table.index]
+def _show_inspection(inspection: SourceInspection) -> None:
+    words = SPLIT_LABELS | {"all": N_("Scans")}
+    table = pd.DataFrame(inspection.counts).T.rename(columns={split: tr(word) for split, word in words.items()})
+    table.index = [class_label(name) for name in table.index]
     halves = st.grid(2, min_column_width=320)
     with halves.cell():
         st.dataframe(table, column_config={"_index": tr("Class")})
     with halves.cell():
-        _describe(found)
-    for path, reason in found.unreadable:
+        _show_description(inspection)
+    for path, reason in inspection.unreadable:
         words = tr("{file} cannot be read and will be left out. {reason}", file=path, reason=translate(reason))
-        st.warning(plain(words))
-    for name, squares in found.examples.items():
+        st.warning(escape_markdown(words))
+    for name, squares in inspection.examples.items():
         if squares:
-            st.caption(_examples_of(plain(nice(name)), found))
+            st.caption(_examples_caption(escape_markdown(class_label(name)), inspection))
             grid = st.grid(COLUMNS, min_column_width=100)
             for square in squares:
                 grid.image(square, width="stretch")
 
 
-def _describe(found: Survey) -> None:
+def _show_description(inspection: SourceInspection) -> None:
     """How the files are made, what tells their patients, and what else is to be known of them."""
-    made = ", ".join(f"{count} × {_made_how(kind)}" for kind, count in found.formats.items())
-    total = sum(map(sum, (row.values() for row in found.counts.values())))
+    format_counts = ", ".join(f"{count} × {_format_text(kind)}" for kind, count in inspection.formats.items())
+    total = sum(map(sum, (row.values() for row in inspection.counts.values())))
     st.markdown(tr(
         "**{total:,} files.** Of {n} that were opened: {made}.",
-        total=total, n=found.n_sampled, made=made or tr("none could be read"),
+        total=total, n=inspection.n_sampled, made=format_counts or tr("none could be read"),
     ))  # fmt: skip
-    if found.smallest and found.largest:
-        st.markdown(tr("Size in pixels: {sizes}.", sizes=_sizes(found.smallest, found.largest)))
+    if inspection.smallest and inspection.largest:
+        st.markdown(tr("Size in pixels: {sizes}.", sizes=_size_range(inspection.smallest, inspection.largest)))
     st.markdown(
         tr("File names or DICOM tell the patient: splits that are drawn here keep each patient's scans together.")
-        if found.patients_known
+        if inspection.patients_known
         else tr(
             "Neither file names nor DICOM tell the patient: each file counts as a patient of its own, so that one patient "
             "may stand in training and test."
         )
     )
-    for note in found.notes:
-        st.markdown(plain(translate(note)))
+    for note in inspection.notes:
+        st.markdown(escape_markdown(translate(note)))
 
 
-def _sizes(smallest: tuple[int, int], largest: tuple[int, int]) -> str:
+def _size_range(smallest: tuple[int, int], largest: tuple[int, int]) -> str:
     low, high = (f"{width} × {height}" for width, height in (smallest, largest))
     return low if low == high else tr("{low} to {high}", low=low, high=high)
 
 
-def _examples_of(name: str, found: Survey) -> str:
-    if found.drawings:
+def _examples_caption(name: str, inspection: SourceInspection) -> str:
+    if inspection.drawings:
         return tr("Examples of {name} — drawings, no patients", name=name)
     return tr("Examples of {name}", name=name)
 
 
-def _made_how(kind: str) -> str:
+def _format_text(kind: str) -> str:
     """A format and mode such as `JPEG, RGB` for people."""
     file_format, mode = kind.split(", ")
     return f"{file_format} ({tr(_MODES.get(mode, mode))})"
 
 
-def _build_form(spec: str, found: Survey) -> None:
+def _show_build_form(spec: str, inspection: SourceInspection) -> None:
     with st.form("dataset_build", enter_to_submit=False):
-        name = st.text_input(tr("Name of the dataset"), _name_of(found.name), max_chars=60, key=f"dataset_name_{spec}")
+        name = st.text_input(tr("Name of the dataset"), _suggest_name(inspection.name), max_chars=60, key=f"dataset_name_{spec}")
         population = st.text_input(
-            tr("Who is in these scans?"), translate(found.population), key=f"dataset_population_{spec}",
+            tr("Who is in these scans?"), translate(inspection.population), key=f"dataset_population_{spec}",
             placeholder=tr("For example: adults, emergency department of one hospital, 2019 to 2024, PA view"),
             help=tr("Kept with every model that learns from them, so that whoever reads its answers knows whom it knows."),
         )  # fmt: skip
         licence = st.text_input(
-            tr("Source and licence, if any"), translate(found.licence), key=f"dataset_licence_{spec}"
+            tr("Source and licence, if any"), translate(inspection.licence), key=f"dataset_licence_{spec}"
         )  # fmt: skip
         with st.expander(tr("More settings"), key="dataset_more"):
             size = st.select_slider(
@@ -336,35 +336,35 @@ def _build_form(spec: str, found: Survey) -> None:
         if st.form_submit_button(
             tr("Build the dataset"), type="primary", icon=":material/construction:", key="dataset_build_start"
         ):
-            about = _as_given(population, found.population), _as_given(licence, found.licence)
+            about = _keep_original(population, inspection.population), _keep_original(licence, inspection.licence)
             _start_build(spec, name, *about, int(size), int(seed))
 
 
-def _as_given(typed: str, given: str) -> str:
+def _keep_original(text: str, original: str) -> str:
     """What a source says of itself in its own words, which the engine knows, where nobody typed anything else."""
     for code in LANGUAGES:
         with use_language(code):
-            if typed == translate(given):
-                return given
-    return typed
+            if text == translate(original):
+                return original
+    return text
 
 
 def _start_build(spec: str, name: str, population: str, licence: str, size: int, seed: int) -> None:
-    with stated_errors():
-        out = new_dataset(name)
+    with display_errors():
+        out = new_dataset_path(name)
         arguments = ["build", spec, str(out), "--size", str(size), "--seed", str(seed)]
         arguments += [f"--population={population.strip()}", f"--licence={licence.strip()}"]
         jobs.start(arguments, build_folder(out), title=out.stem, details={"arguments": arguments})
         st.session_state["dataset_shown"] = str(out)
-        st.session_state["dataset_view_wanted"] = LOOK
+        st.session_state["dataset_view_wanted"] = BROWSE
         st.rerun()
 
 
-def _name_of(source: str) -> str:
+def _suggest_name(source: str) -> str:
     stem = Path(source).stem.lower()
     return free_name("practice" if stem.startswith("practice") else stem)
 
 
-if wanted := st.session_state.pop("dataset_view_wanted", None):
-    st.session_state["dataset_view"] = wanted
+if requested_view := st.session_state.pop("dataset_view_wanted", None):
+    st.session_state["dataset_view"] = requested_view
 main()

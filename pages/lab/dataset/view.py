@@ -9,21 +9,21 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from pages.shared.audit_view import check_of, in_a_line, show_check
+from pages.shared.audit_view import audit_line, load_audit_state, show_audit
 from pages.shared.charts import chart_config
 from pages.shared.datasets import SPLIT_HELP
-from pages.shared.deletion import ask_before_deleting
-from pages.shared.formatting import nice, plain, scans, written
-from pages.shared.page import one_page, stated_later
+from pages.shared.deletion import confirm_deletion
+from pages.shared.formatting import class_label, escape_markdown, format_number, scans_text
+from pages.shared.page import defer_errors, paginate
 from xrai.core import jobs
 from xrai.core.errors import DatasetError, system_reason
 from xrai.core.language import N_, tr, translate, trn
-from xrai.core.paths import inbox_dir, shown_path
+from xrai.core.paths import display_path, inbox_dir
 from xrai.data.audit import audit_file
 from xrai.data.dataset import Dataset, open_dataset
 from xrai.data.jobs import audit_folder, build_folder
 from xrai.data.sources import SPLIT_NAMES, SPLITS
-from xrai.figures import SPLIT_WORDS, class_balance
+from xrai.figures import SPLIT_LABELS, class_balance
 from xrai.models.checkpoint import list_checkpoints
 
 PER_PAGE = 18
@@ -31,58 +31,58 @@ COLUMNS = 6
 SCANS, CHECK, ALL = N_("Scans"), N_("Check"), N_("All")
 
 
-def browse(datasets: list[Path]) -> None:
+def browse_dataset(datasets: list[Path]) -> None:
     """Choose a dataset, see what it holds, delete it."""
     names = [str(file) for file in datasets]
-    wanted = st.session_state.get("dataset_shown")
-    first = wanted if wanted in names else st.session_state.get("dataset_seen")  # while the wanted one is being made
-    chosen = st.selectbox(
-        tr("Dataset"), names, index=names.index(first) if first in names else 0,
-        format_func=lambda item: Path(item).stem, key=f"dataset_browse_{wanted in names}_{wanted}",
+    requested = st.session_state.get("dataset_shown")
+    initial_file = requested if requested in names else st.session_state.get("dataset_seen")  # while the wanted one is being made
+    file_name = st.selectbox(
+        tr("Dataset"), names, index=names.index(initial_file) if initial_file in names else 0,
+        format_func=lambda item: Path(item).stem, key=f"dataset_browse_{requested in names}_{requested}",
     )  # fmt: skip
-    st.session_state["dataset_seen"] = chosen
-    with open_dataset(chosen) as dataset:
-        check = check_of(dataset)
-        _about(dataset)
+    st.session_state["dataset_seen"] = file_name
+    with open_dataset(file_name) as dataset:
+        audit_state = load_audit_state(dataset)
+        _show_facts(dataset)
         halves = st.grid(2, min_column_width=320)
         with halves.cell():
             st.plotly_chart(
-                class_balance(_nice_counts(dataset)),
+                class_balance(_counts_by_label(dataset)),
                 key="dataset_balance",
-                config=chart_config(f"{dataset.path.stem}-classes", still=True),
+                config=chart_config(f"{dataset.path.stem}-classes", is_static=True),
             )
         with halves.cell():
             for note in dataset.notes:
-                st.markdown(f":material/info: {plain(translate(note))}")
-            st.markdown(in_a_line(check))
+                st.markdown(f":material/info: {escape_markdown(translate(note))}")
+            st.markdown(audit_line(audit_state))
             if st.session_state.get("dataset_part") != CHECK:
                 st.button(
-                    tr("See what the check found") if check.found else tr("To the check"), icon=":material/fact_check:",
-                    type="tertiary", key="dataset_to_check", on_click=_to_the_check,
+                    tr("See what the check found") if audit_state.found else tr("To the check"), icon=":material/fact_check:",
+                    type="tertiary", key="dataset_to_check", on_click=_open_audit,
                 )  # fmt: skip
             st.page_link("pages/lab/train/page.py", label=tr("Train a model on it"), icon=":material/model_training:")
             st.button(
-                tr("Delete this dataset"), icon=":material/delete:", type="tertiary", key=f"dataset_delete_{chosen}",
-                on_click=_delete, args=(Path(chosen),),
+                tr("Delete this dataset"), icon=":material/delete:", type="tertiary", key=f"dataset_delete_{file_name}",
+                on_click=_ask_deletion, args=(Path(file_name),),
             )  # fmt: skip
         if dataset.skipped:
-            _unread(dataset)
+            _show_unreadable(dataset)
         st.session_state.setdefault("dataset_part", SCANS)
-        part = st.segmented_control(
+        view = st.segmented_control(
             tr("What to look at"), [SCANS, CHECK], format_func=tr, key="dataset_part", required=True,
             label_visibility="collapsed", persist_state="session",
         )  # fmt: skip
-        if part == CHECK:
-            show_check(dataset, check)
+        if view == CHECK:
+            show_audit(dataset, audit_state)
         else:
-            _grid(dataset)
+            _show_grid(dataset)
 
 
-def _to_the_check() -> None:
+def _open_audit() -> None:
     st.session_state["dataset_part"] = CHECK
 
 
-def _unread(dataset: Dataset) -> None:
+def _show_unreadable(dataset: Dataset) -> None:
     """The files that are not in the dataset, each with the reason."""
     n = len(dataset.skipped)
     label = trn("{n:,} file could not be read", "{n:,} files could not be read", n)
@@ -91,71 +91,71 @@ def _unread(dataset: Dataset) -> None:
         st.dataframe(pd.DataFrame(rows, columns=[tr("File"), tr("Reason")]), hide_index=True)
 
 
-def _about(dataset: Dataset) -> None:
+def _show_facts(dataset: Dataset) -> None:
     if dataset.drawings:
         st.caption(":material/draw: " + tr("**Drawings**, no patients: for practice only."))
     elif dataset.population:
-        st.caption(tr("Patients: {population}", population=plain(translate(dataset.population))))
+        st.caption(tr("Patients: {population}", population=escape_markdown(translate(dataset.population))))
     facts = st.grid(4, min_column_width=150)
-    facts.metric(tr("Scans"), written(len(dataset), ","))
-    facts.metric(tr("Patients"), written(len(set(dataset.patients)), ","))
+    facts.metric(tr("Scans"), format_number(len(dataset), ","))
+    facts.metric(tr("Patients"), format_number(len(set(dataset.patients)), ","))
     facts.metric(tr("Stored size"), f"{dataset.size} × {dataset.size}")
     facts.metric(tr("File"), tr("{size:,.0f} MB", size=dataset.path.stat().st_size / 1024**2))
 
 
-def _nice_counts(dataset: Dataset) -> dict[str, dict[str, int]]:
-    return {nice(name): row for name, row in dataset.counts().items()}
+def _counts_by_label(dataset: Dataset) -> dict[str, dict[str, int]]:
+    return {class_label(name): row for name, row in dataset.counts().items()}
 
 
-def _grid(dataset: Dataset) -> None:
+def _show_grid(dataset: Dataset) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         name = st.selectbox(
-            tr("Class"), [ALL, *dataset.classes], format_func=_class_or_all, key="grid_class", width=200
+            tr("Class"), [ALL, *dataset.classes], format_func=_class_option_label, key="grid_class", width=200
         )
         split = st.selectbox(
-            tr("Split"), ["all", *SPLITS], format_func=lambda item: tr(SPLIT_WORDS[item]), key="grid_split", width=200,
+            tr("Split"), ["all", *SPLITS], format_func=lambda item: tr(SPLIT_LABELS[item]), key="grid_split", width=200,
             help=tr(SPLIT_HELP),
         )  # fmt: skip
         search = st.text_input(tr("File name contains"), key="grid_search", width=300)
-    keep = np.ones(len(dataset), bool)
+    mask = np.ones(len(dataset), bool)
     if name != ALL:
-        keep &= dataset.labels == dataset.classes.index(name)
+        mask &= dataset.labels == dataset.classes.index(name)
     if split != "all":
-        keep &= dataset.splits == SPLITS.index(split)
+        mask &= dataset.splits == SPLITS.index(split)
     if search:
-        keep &= np.array([search.lower() in file.lower() for file in dataset.files])
-    rows = np.flatnonzero(keep)
+        mask &= np.array([search.lower() in file.lower() for file in dataset.files])
+    rows = np.flatnonzero(mask)
     if not len(rows):
         st.info(tr("No scan fits. Choose another class or split, or search for less."))
         return
-    first, shown = one_page(rows, PER_PAGE, f"grid_{name}_{split}_{search}")
+    offset, page_rows = paginate(rows, PER_PAGE, f"grid_{name}_{split}_{search}")
     st.caption(
-        tr("{scans}, {first:,} to {last:,} shown.", scans=scans(len(rows)), first=first + 1, last=first + len(shown))
+        tr("{scans}, {first:,} to {last:,} shown.", scans=scans_text(len(rows)), first=offset + 1, last=offset + len(page_rows))
     )
     grid = st.grid(COLUMNS, min_column_width=120)
-    for row, square in zip(shown, dataset.images(shown), strict=True):
-        label, where = dataset.classes[dataset.labels[row]], SPLITS[dataset.splits[row]]
+    for row, square in zip(page_rows, dataset.images(page_rows), strict=True):
+        label, scan_split = dataset.classes[dataset.labels[row]], SPLITS[dataset.splits[row]]
         with grid.cell():
             st.image(square, width="stretch")
-            st.caption(f"{plain(nice(label))}, {tr(SPLIT_NAMES[where])}  \n{plain(Path(str(dataset.files[row])).name)}")
+            st.caption(f"{escape_markdown(class_label(label))}, {tr(SPLIT_NAMES[scan_split])}  \n{escape_markdown(Path(str(dataset.files[row])).name)}")
 
 
-def _class_or_all(item: str) -> str:
-    return tr(ALL) if item == ALL else nice(item)
+def _class_option_label(item: str) -> str:
+    return tr(ALL) if item == ALL else class_label(item)
 
 
-def _delete(file: Path) -> None:
-    words = tr(
+def _ask_deletion(file: Path) -> None:
+    text = tr(
         "**{name}** is deleted from this computer. The scans that it was built from stay where they are, an uploaded zip "
         "in {inbox}.",
-        name=plain(file.stem),
-        inbox=plain(str(inbox_dir())),
+        name=escape_markdown(file.stem),
+        inbox=escape_markdown(str(inbox_dir())),
     )
-    ask_before_deleting("dataset", words, _delete_now, file)
+    confirm_deletion("dataset", text, _delete_dataset, file)
 
 
-def _delete_now(file: Path) -> None:
-    with stated_later():
+def _delete_dataset(file: Path) -> None:
+    with defer_errors():
         _check_unused(file)
         try:
             file.unlink(missing_ok=True)
@@ -175,13 +175,13 @@ def _delete_now(file: Path) -> None:
 def _check_unused(file: Path) -> None:
     if jobs.Job(audit_folder(file)).is_active:
         raise DatasetError(tr("“{name}” is being checked: stop that first, or wait.", name=file.stem))
-    for job in jobs.active_in(build_folder(file).parent):
+    for job in jobs.list_active(build_folder(file).parent):
         if job.details.get("arguments", [])[:2] == ["clean", str(file)]:
             raise DatasetError(
                 tr("“{name}” is being made from it: stop that first, or wait.", name=translate(job.title))
             )
     for checkpoint in list_checkpoints():
-        if jobs.Job(checkpoint.folder).is_active and checkpoint.config()["dataset"] == shown_path(file):
+        if jobs.Job(checkpoint.folder).is_active and checkpoint.config()["dataset"] == display_path(file):
             raise DatasetError(
                 tr("The model “{name}” is being trained on it: stop that first, or wait.", name=checkpoint.name)
             )

@@ -8,12 +8,12 @@ from typing import Any
 
 import streamlit as st
 
-from pages.shared.datasets import Facts
-from pages.shared.formatting import plain, span
-from pages.shared.verdict import then_called
-from xrai.core.labels import says_nothing_of_patients
+from pages.shared.datasets import DatasetFacts
+from pages.shared.formatting import escape_markdown, format_metric_with_interval
+from pages.shared.verdict import moved_threshold_text
+from xrai.core.labels import lacks_clinical_meaning
 from xrai.core.language import N_, tr, translate, trn
-from xrai.evaluation.store import ancestors_learned_from
+from xrai.evaluation.store import ancestor_fingerprints
 from xrai.models.checkpoint import Card
 
 WHY_RARELY = N_(
@@ -25,7 +25,7 @@ NOT_DESCRIBED = N_("nobody described them when the dataset was built")
 NO_PATIENTS = N_(
     "**Take no figure below for how good the model is on patients.** The dataset {name} is described so: “{who}”."
 )
-ITS_OWN = {
+SEEN_BY_MODEL = {
     "train": N_(
         "The model **learned from these very scans**: right answers show what it remembers, not how it reads new ones."
     ),
@@ -34,7 +34,7 @@ ITS_OWN = {
         "Figures on them are a little better than on new scans."
     ),
 }
-ITS_ANCESTORS = {
+SEEN_BY_ANCESTOR = {
     "train": N_(
         "The model started from one that **learned from these very scans**, and keeps some of what that one knew: right "
         "answers may show what it remembers, not how it reads new ones."
@@ -48,79 +48,79 @@ EARLIER_BUILD = N_(
     "The model learned from an earlier build of {name}. Which of these scans it has seen is not known, so the figures may "
     "flatter it."
 )
-THESE = {
+SPLIT_SCANS = {
     "train": N_("the {n:,} training scans of this dataset"),
     "val": N_("the {n:,} validation scans of this dataset"),
     "test": N_("the {n:,} test scans of this dataset"),
 }
 
 
-def caveats(card: Card, path: Path, facts: Facts, split: str) -> None:
+def show_caveats(card: Card, path: Path, facts: DatasetFacts, split: str) -> None:
     """Who is in these scans, and what makes figures on them say less than they seem to."""
-    _whose(path, facts)
-    learned = str(card.dataset.get("population") or "")
-    if learned and not is_own(card, facts) and learned != facts.population:
-        words = tr("The model “{name}” was trained on: {who}.", name=plain(card.name), who=plain(translate(learned)))
-        st.caption(f":material/neurology: {words}")
-    if seen := _seen(card, path, facts, split):
-        st.warning(tr(seen, name=plain(path.stem)), icon=":material/warning:")
+    _show_population(path, facts)
+    training_population = str(card.dataset.get("population") or "")
+    if training_population and not is_training_dataset(card, facts) and training_population != facts.population:
+        text = tr("The model “{name}” was trained on: {who}.", name=escape_markdown(card.name), who=escape_markdown(translate(training_population)))
+        st.caption(f":material/neurology: {text}")
+    if message := _seen_message(card, path, facts, split):
+        st.warning(tr(message, name=escape_markdown(path.stem)), icon=":material/warning:")
 
 
-def _whose(path: Path, facts: Facts) -> None:
-    name, who = plain(path.stem), plain(translate(facts.population or NOT_DESCRIBED))
-    if says_nothing_of_patients(facts.population, drawings=facts.drawings):
+def _show_population(path: Path, facts: DatasetFacts) -> None:
+    name, who = escape_markdown(path.stem), escape_markdown(translate(facts.population or NOT_DESCRIBED))
+    if lacks_clinical_meaning(facts.population, is_phantom=facts.drawings):
         st.warning(tr(NO_PATIENTS, name=name, who=who), icon=":material/warning:")
     else:
         st.caption(f":material/groups: {tr('Patients of {name}: {who}.', name=name, who=who)}")
 
 
-def _seen(card: Card, path: Path, facts: Facts, split: str) -> str:
+def _seen_message(card: Card, path: Path, facts: DatasetFacts, split: str) -> str:
     """The message on what the model has seen of these scans before; "" where it has seen nothing that is known."""
-    if is_own(card, facts):
-        return ITS_OWN.get(split, "")
-    if split in ITS_ANCESTORS and is_ancestors(card, facts):
-        return ITS_ANCESTORS[split]
+    if is_training_dataset(card, facts):
+        return SEEN_BY_MODEL.get(split, "")
+    if split in SEEN_BY_ANCESTOR and is_ancestor_dataset(card, facts):
+        return SEEN_BY_ANCESTOR[split]
     return EARLIER_BUILD if card.dataset.get("name") == path.stem else ""
 
 
-def is_own(card: Card, facts: Facts) -> bool:
+def is_training_dataset(card: Card, facts: DatasetFacts) -> bool:
     """Whether it is the dataset that the model learned from."""
     return card.dataset.get("fingerprint") == facts.fingerprint
 
 
-def is_ancestors(card: Card, facts: Facts) -> bool:
+def is_ancestor_dataset(card: Card, facts: DatasetFacts) -> bool:
     """Whether it is the dataset that a model learned from to which this one goes back."""
-    return facts.fingerprint in ancestors_learned_from(card)
+    return facts.fingerprint in ancestor_fingerprints(card)
 
 
-def looks(card: Card, facts: Facts, split: str, *, shown: bool) -> None:
+def show_evaluation_count(card: Card, facts: DatasetFacts, split: str, *, is_result_shown: bool) -> None:
     """How often this model was measured on these scans, how that went last, and why looks are to be rare."""
-    before = [item for item in card.evaluations if (item["fingerprint"], item["split"]) == (facts.fingerprint, split)]
-    said = [_how_often(len(before), tr(THESE[split], n=facts.counts[split]))]
-    known = [item for item in before if item.get("earlier_weights") is not True]
-    if known and not shown:
-        said.append(_last_look(card, known[-1]))
+    earlier = [item for item in card.evaluations if (item["fingerprint"], item["split"]) == (facts.fingerprint, split)]
+    sentences = [_count_text(len(earlier), tr(SPLIT_SCANS[split], n=facts.counts[split]))]
+    current = [item for item in earlier if item.get("earlier_weights") is not True]
+    if current and not is_result_shown:
+        sentences.append(_last_evaluation_text(card, current[-1]))
     if split == "test":
-        said.append(tr(WHY_RARELY))
-    if not shown:
-        said.append(
+        sentences.append(tr(WHY_RARELY))
+    if not is_result_shown:
+        sentences.append(
             tr("Measuring takes about ten seconds to start, and then a second for some ten to a hundred scans.")
         )
-    st.caption(f":material/visibility: {plain(' '.join(said))}")
+    st.caption(f":material/visibility: {escape_markdown(' '.join(sentences))}")
 
 
-def what_is_known(card: Card, facts: Facts) -> None:
+def show_notes(card: Card, facts: DatasetFacts) -> None:
     """The notes on the model and on the dataset, which open at a click."""
     with st.expander(tr("What is known of this model and of this dataset"), icon=":material/info:"):
         for note in card.notes:
-            st.markdown("- " + tr("Model: {note}", note=plain(translate(note))))
+            st.markdown("- " + tr("Model: {note}", note=escape_markdown(translate(note))))
         for note in facts.notes:
-            st.markdown("- " + tr("Dataset: {note}", note=plain(translate(note))))
+            st.markdown("- " + tr("Dataset: {note}", note=escape_markdown(translate(note))))
 
 
-def outdated(*, is_of: bool, follows: bool, same_scans: bool) -> None:
+def show_outdated(*, has_same_weights: bool, is_calibration_current: bool, has_same_scans: bool) -> None:
     """What changed since the measurement was made."""
-    if not is_of:
+    if not has_same_weights:
         st.warning(
             tr(
                 "The model was **trained on since this was measured**: the figures are those of its earlier weights. "
@@ -128,7 +128,7 @@ def outdated(*, is_of: bool, follows: bool, same_scans: bool) -> None:
             ),
             icon=":material/history:",
         )
-    elif not follows:
+    elif not is_calibration_current:
         st.warning(
             tr(
                 "The model was **calibrated anew since this was measured**: the figures are those of its earlier "
@@ -136,7 +136,7 @@ def outdated(*, is_of: bool, follows: bool, same_scans: bool) -> None:
             ),
             icon=":material/history:",
         )
-    if not same_scans:
+    if not has_same_scans:
         st.warning(
             tr(
                 "The dataset was **built anew since this was measured**: the figures are those of its earlier scans, and "
@@ -146,7 +146,7 @@ def outdated(*, is_of: bool, follows: bool, same_scans: bool) -> None:
         )
 
 
-def _how_often(times: int, where: str) -> str:
+def _count_text(times: int, where: str) -> str:
     if not times:
         return tr("This model has not been measured yet on {where}.", where=where)
     return trn(
@@ -155,17 +155,17 @@ def _how_often(times: int, where: str) -> str:
     )  # fmt: skip
 
 
-def _last_look(card: Card, last: Mapping[str, Any]) -> str:
+def _last_evaluation_text(card: Card, evaluation: Mapping[str, Any]) -> str:
     """What the card still says of a measurement."""
     figures = {
-        "day": last["when"][:10],
-        "accuracy": span(last["accuracy"], last["accuracy_interval"]),
-        "auc": span(last["auc"], last["auc_interval"], as_percent=False),
+        "day": evaluation["when"][:10],
+        "accuracy": format_metric_with_interval(evaluation["accuracy"], evaluation["accuracy_interval"]),
+        "auc": format_metric_with_interval(evaluation["auc"], evaluation["auc_interval"], as_percent=False),
     }
-    if then := then_called(card, last.get("threshold")):
+    if threshold_change := moved_threshold_text(card, evaluation.get("threshold")):
         return tr(
             "Its card still says how that went on {day}: {accuracy} called right, AUC {auc} (with {then}, which is no "
             "longer in force).",
-            **figures, then=then,
+            **figures, then=threshold_change,
         )  # fmt: skip
     return tr("Its card still says how that went on {day}: {accuracy} called right, AUC {auc}.", **figures)

@@ -8,37 +8,44 @@ from pathlib import Path
 import numpy as np
 import streamlit as st
 
-from pages.shared.charts import chart_config, ink
-from pages.shared.formatting import measure, nice, nice_names, percent, plain, scans
-from pages.shared.heatmaps import colour_scale
-from pages.shared.page import one_page, stated_errors
-from pages.shared.readers import model_key, reader_for
+from pages.shared.charts import chart_config, text_colour
+from pages.shared.formatting import (
+    class_label,
+    class_labels,
+    escape_markdown,
+    format_metric,
+    format_probability,
+    scans_text,
+)
+from pages.shared.heatmaps import show_colour_scale
+from pages.shared.page import display_errors, paginate
+from pages.shared.readers import load_reader, model_files_key
 from xrai.core.errors import CheckpointError
 from xrai.core.language import N_, tr
 from xrai.data.dataset import open_dataset
-from xrai.evaluation.store import Measurement
-from xrai.explain.overlay import overlay
-from xrai.figures import captioned, confusion_figure
+from xrai.evaluation.store import EvaluationResult
+from xrai.explain.overlay import draw_overlay
+from xrai.figures import add_caption, confusion_figure
 from xrai.models.checkpoint import Card, Checkpoint
 from xrai.scans import Scan
 
 PER_PAGE, COLUMNS = 6, 2
 OPACITY = 0.75
-MOST_HEATMAPS = 200
+MAX_HEATMAPS = 200
 """That a tab remembers; each takes about 100 kB."""
 
 
 @st.fragment
-def cells_and_scans(
+def show_confusion(
     checkpoint: Checkpoint,
     card: Card,
     path: Path,
-    measured: Measurement,
-    place: str,
+    result: EvaluationResult,
+    split_name: str,
     *,
     about: Sequence[str],
-    opens: bool,
-    explains: bool,
+    has_same_scans: bool,
+    has_same_weights: bool,
 ) -> None:
     """The confusion matrix, and the scans of the cell that was clicked or chosen.
 
@@ -52,54 +59,54 @@ def cells_and_scans(
         opens: whether the dataset still holds these scans.
         explains: whether the model still has the weights that were measured.
     """
-    matrix, classes = measured.report["confusion_matrix"], measured.classes
-    names, key = nice_names(classes), f"{checkpoint.name}_{place}_{measured.report['when']}"
-    cells = _cells_by_interest(matrix)
+    matrix, classes = result.report["confusion_matrix"], result.classes
+    names, key = class_labels(classes), f"{checkpoint.name}_{split_name}_{result.report['when']}"
+    cells = _sort_cells(matrix)
     cell_key, matrix_key = f"evaluate_cell_{key}", f"evaluate_matrix_{key}"
     if st.session_state.get(cell_key) not in cells:
         st.session_state[cell_key] = cells[0]
     halves = st.grid(2, min_column_width=320)
     with halves.cell():
         as_rates = st.toggle(tr("Shares of the true class in large"), key="evaluate_rates", persist_state="session")
-        truth, called = divmod(st.session_state[cell_key], len(classes))
+        truth, predicted = divmod(st.session_state[cell_key], len(classes))
         st.plotly_chart(
-            captioned(
-                confusion_figure(matrix, names, as_rates=as_rates, chosen=(truth, called), ink=ink()), *about
+            add_caption(
+                confusion_figure(matrix, names, as_rates=as_rates, selected_cell=(truth, predicted), text_colour=text_colour()), *about
             ),
-            key=matrix_key, on_select=lambda: _click(matrix_key, cell_key, cells), selection_mode="points",
-            config=chart_config(f"{checkpoint.name}-{place}-confusion", still=True),
+            key=matrix_key, on_select=lambda: _store_clicked_cell(matrix_key, cell_key, cells), selection_mode="points",
+            config=chart_config(f"{checkpoint.name}-{split_name}-confusion", is_static=True),
         )  # fmt: skip
     with halves.cell():
         st.markdown(tr(
             "Each row holds the scans that truly are of a class; each column what the model called. "
             "Teal is right, orange is wrong. **Click a cell, or choose it here, to see its scans.**"
         ))  # fmt: skip
-        if card.threshold and explains:
-            value, name = card.threshold["value"], nice(card.threshold["class"])
-            st.caption(plain(tr("Called {name} from a probability of {n:.3g} % on.", name=name, n=100 * value)))
-        words = {item: _cell_words(item, matrix, names) for item in cells}
+        if card.threshold and has_same_weights:
+            value, name = card.threshold["value"], class_label(card.threshold["class"])
+            st.caption(escape_markdown(tr("Called {name} from a probability of {n:.3g} % on.", name=name, n=100 * value)))
+        label_by_cell = {item: _cell_label(item, matrix, names) for item in cells}
         cell = st.selectbox(
             tr("Cell"), cells, key=cell_key, persist_state="session",
-            format_func=words.__getitem__,
+            format_func=label_by_cell.__getitem__,
         )  # fmt: skip
-        truth, called = divmod(cell, len(classes))
-        _cell_summary(matrix, names, truth, called)
-        shown = _scans_on_screen(measured, names, truth, called, f"evaluate_page_{key}_{cell}")
-        if opens:
-            _legend(names[called], explains=explains)
-    if not opens:
+        truth, predicted = divmod(cell, len(classes))
+        _show_cell_summary(matrix, names, truth, predicted)
+        page_positions = _select_page(result, names, truth, predicted, f"evaluate_page_{key}_{cell}")
+        if has_same_scans:
+            _show_legend(names[predicted], has_same_weights=has_same_weights)
+    if not has_same_scans:
         st.info(tr("The scans of a cell can be opened once the model is measured on the dataset as it is now."))
         return
-    with stated_errors():
-        pictures = _pictures_of(checkpoint, path, measured, shown, classes[called] if explains else None)
+    with display_errors():
+        pictures = _load_images(checkpoint, path, result, page_positions, classes[predicted] if has_same_weights else None)
         grid = st.grid(COLUMNS, min_column_width=300)
-        for position, picture in zip(shown, pictures, strict=True):
+        for position, picture in zip(page_positions, pictures, strict=True):
             with grid.cell(), st.container(border=True):
                 st.image(picture, width="stretch")
-                _scan_words(measured, names, int(position))
+                _show_scan_text(result, names, int(position))
 
 
-def _click(matrix_key: str, cell_key: str, cells: list[int]) -> None:
+def _store_clicked_cell(matrix_key: str, cell_key: str, cells: list[int]) -> None:
     """Take over the cell that was clicked; a click on the one selected in the chart unselects it there, and counts too."""
     points = st.session_state[matrix_key]["selection"]["points"]
     last_key = f"{matrix_key}_last"
@@ -109,59 +116,59 @@ def _click(matrix_key: str, cell_key: str, cells: list[int]) -> None:
         st.session_state[cell_key] = cell
 
 
-def _cells_by_interest(matrix: list[list[int]]) -> list[int]:
+def _sort_cells(matrix: list[list[int]]) -> list[int]:
     """The numbers of all cells with scans in them, row by row from 0: the errors first, the most frequent of them first."""
     n = len(matrix)
-    counts = {truth * n + called: matrix[truth][called] for truth in range(n) for called in range(n)}
+    counts = {truth * n + predicted: matrix[truth][predicted] for truth in range(n) for predicted in range(n)}
     return sorted(
         (cell for cell in counts if counts[cell]), key=lambda cell: (cell % (n + 1) == 0, -counts[cell], cell)
     )
 
 
-def _cell_words(cell: int, matrix: list[list[int]], names: list[str]) -> str:
-    truth, called = divmod(cell, len(names))
-    words = {"truth": names[truth], "scans": scans(matrix[truth][called])}
-    if truth == called:
-        return tr("{truth}, called right: {scans}", **words)
-    return tr("{truth} called {called}: {scans}", called=names[called], **words)
+def _cell_label(cell: int, matrix: list[list[int]], names: list[str]) -> str:
+    truth, predicted = divmod(cell, len(names))
+    values = {"truth": names[truth], "scans": scans_text(matrix[truth][predicted])}
+    if truth == predicted:
+        return tr("{truth}, called right: {scans}", **values)
+    return tr("{truth} called {called}: {scans}", called=names[predicted], **values)
 
 
-def _cell_summary(matrix: list[list[int]], names: list[str], truth: int, called: int) -> None:
-    count, of = matrix[truth][called], sum(matrix[truth])
-    words = {"n": count, "of": of, "truth": names[truth], "share": measure(count / of)}
-    if truth == called:
-        said = tr("{n:,} of {of:,} {truth} scans were called right, {share}.", **words)
+def _show_cell_summary(matrix: list[list[int]], names: list[str], truth: int, predicted: int) -> None:
+    count, total = matrix[truth][predicted], sum(matrix[truth])
+    values = {"n": count, "of": total, "truth": names[truth], "share": format_metric(count / total)}
+    if truth == predicted:
+        text = tr("{n:,} of {of:,} {truth} scans were called right, {share}.", **values)
     else:
-        said = tr(
-            "{n:,} of {of:,} {truth} scans were called {called} by mistake, {share}.", called=names[called], **words
+        text = tr(
+            "{n:,} of {of:,} {truth} scans were called {called} by mistake, {share}.", called=names[predicted], **values
         )
-    st.markdown(plain(said))
+    st.markdown(escape_markdown(text))
     if all(not n for t, row in enumerate(matrix) for c, n in enumerate(row) if t != c):
         st.success(tr("No scan was called wrong."), icon=":material/check_circle:")
 
 
-def _scans_on_screen(measured: Measurement, names: list[str], truth: int, called: int, key: str) -> np.ndarray:
+def _select_page(result: EvaluationResult, names: list[str], truth: int, predicted: int, key: str) -> np.ndarray:
     """The scans of a cell that are on screen, as positions among the predictions: the worst first, some a page."""
-    found = measured.predictions.cell(truth, called)
-    first, shown = one_page(found, PER_PAGE, key)
-    if len(found) > 1:
-        st.caption(plain(tr(
+    positions = result.predictions.cell(truth, predicted)
+    offset, page_positions = paginate(positions, PER_PAGE, key)
+    if len(positions) > 1:
+        st.caption(escape_markdown(tr(
             "{first:,} to {last:,} of {scans} are shown, the worst first: those with the lowest probability of {name}.",
-            first=first + 1, last=first + len(shown), scans=scans(len(found)), name=names[truth],
+            first=offset + 1, last=offset + len(page_positions), scans=scans_text(len(positions)), name=names[truth],
         )))  # fmt: skip
-    return shown
+    return page_positions
 
 
-def _legend(called: str, *, explains: bool) -> None:
-    if explains:
-        words = tr("Left the scan, right what speaks in it for {name}, as it was called.", name=called)
-        colour_scale(OPACITY, plain(words))
+def _show_legend(predicted_name: str, *, has_same_weights: bool) -> None:
+    if has_same_weights:
+        text = tr("Left the scan, right what speaks in it for {name}, as it was called.", name=predicted_name)
+        show_colour_scale(OPACITY, escape_markdown(text))
     else:
         st.caption(tr("No heatmaps: the weights that gave these answers are not the model's any more."))
 
 
-def _pictures_of(
-    checkpoint: Checkpoint, path: Path, measured: Measurement, shown: np.ndarray, class_name: str | None
+def _load_images(
+    checkpoint: Checkpoint, path: Path, result: EvaluationResult, page_positions: np.ndarray, class_name: str | None
 ) -> list[np.ndarray]:
     """The scans at some positions, beside what speaks for a class in them where one is named.
 
@@ -169,62 +176,62 @@ def _pictures_of(
         CheckpointError: the predictions are of other rows than the dataset's, or the model is damaged.
         DatasetError: the dataset is damaged.
     """
-    rows = measured.predictions.rows[shown]
+    rows = result.predictions.rows[page_positions]
     with open_dataset(path) as dataset:
         if rows.max() >= len(dataset):
             raise CheckpointError(N_("The kept predictions are of other scans than the dataset holds: measure again."))
-        squares = dataset.images(rows)
+        images = dataset.images(rows)
     if class_name is None:
-        return [_picture(square) for square in squares]
-    heats = _heatmaps(checkpoint, measured.report["fingerprint"], rows, squares, class_name)
-    return [_picture(square, heat) for square, heat in zip(squares, heats, strict=True)]
+        return [_place_beside_heatmap(square) for square in images]
+    heatmaps = _load_heatmaps(checkpoint, result.report["fingerprint"], rows, images, class_name)
+    return [_place_beside_heatmap(square, heat) for square, heat in zip(images, heatmaps, strict=True)]
 
 
-def _scan_words(measured: Measurement, names: list[str], position: int) -> None:
-    predictions = measured.predictions
-    truth, called = predictions.labels[position], predictions.called[position]
-    shares = predictions.probabilities[position]
-    words = {"truth": plain(names[truth]), "share": plain(percent(shares[truth]))}
-    if truth == called:
-        said = tr("**{truth}** {share}, the truth and as called", **words)
+def _show_scan_text(result: EvaluationResult, names: list[str], position: int) -> None:
+    predictions = result.predictions
+    truth, predicted = predictions.labels[position], predictions.called[position]
+    probabilities = predictions.probabilities[position]
+    values = {"truth": escape_markdown(names[truth]), "share": escape_markdown(format_probability(probabilities[truth]))}
+    if truth == predicted:
+        text = tr("**{truth}** {share}, the truth and as called", **values)
     else:
-        said = tr(
+        text = tr(
             "**{truth}** {share}, the truth · **{called}** {other}, as called",
-            called=plain(names[called]), other=plain(percent(shares[called])), **words,
+            called=escape_markdown(names[predicted]), other=escape_markdown(format_probability(probabilities[predicted])), **values,
         )  # fmt: skip
-    st.markdown(said)
-    whose = {"file": predictions.files[position], "patient": predictions.patients[position]}
-    st.caption(plain(tr("{file}, patient {patient}", **whose)))
+    st.markdown(text)
+    file_facts = {"file": predictions.files[position], "patient": predictions.patients[position]}
+    st.caption(escape_markdown(tr("{file}, patient {patient}", **file_facts)))
 
 
-def _heatmaps(
-    checkpoint: Checkpoint, fingerprint: str, rows: np.ndarray, squares: np.ndarray, class_name: str
+def _load_heatmaps(
+    checkpoint: Checkpoint, fingerprint: str, rows: np.ndarray, images: np.ndarray, class_name: str
 ) -> list[np.ndarray]:
     """What speaks for a class in some scans; it is remembered, so that paging back is free."""
-    memory: dict[tuple[str, str, int, str], np.ndarray] = st.session_state.setdefault("evaluate_heatmaps", {})
-    key = model_key(checkpoint)
-    wanted = [(key, fingerprint, int(row), class_name) for row in rows]
-    if any(item not in memory for item in wanted):
-        reader = reader_for(checkpoint)
+    cache: dict[tuple[str, str, int, str], np.ndarray] = st.session_state.setdefault("evaluate_heatmaps", {})
+    key = model_files_key(checkpoint)
+    cache_keys = [(key, fingerprint, int(row), class_name) for row in rows]
+    if any(item not in cache for item in cache_keys):
+        reader = load_reader(checkpoint)
         with st.spinner(tr("Looking at where the model looked…")):
-            for item, square in zip(wanted, squares, strict=True):
-                if item not in memory:
-                    memory[item] = reader.heatmap(_as_scan(square), class_name).astype(np.float16)
-    for old in [item for item in memory if item not in wanted][: max(len(memory) - MOST_HEATMAPS, 0)]:
-        del memory[old]
-    return [memory[item] for item in wanted]
+            for item, square in zip(cache_keys, images, strict=True):
+                if item not in cache:
+                    cache[item] = reader.heatmap(_to_scan(square), class_name).astype(np.float16)
+    for stale_key in [item for item in cache if item not in cache_keys][: max(len(cache) - MAX_HEATMAPS, 0)]:
+        del cache[stale_key]
+    return [cache[item] for item in cache_keys]
 
 
-def _as_scan(square: np.ndarray) -> Scan:
+def _to_scan(square: np.ndarray) -> Scan:
     """A stored square as the scan that a reader takes; of its file it knows nothing."""
     height, width = square.shape
     return Scan(square, sha256="", format="", mode="L", width=width, height=height, n_bytes=square.nbytes)
 
 
-def _picture(square: np.ndarray, heat: np.ndarray | None = None) -> np.ndarray:
+def _place_beside_heatmap(square: np.ndarray, heat: np.ndarray | None = None) -> np.ndarray:
     """The scan, beside it the heatmap over it."""
     if heat is None:
         return square
     gap = np.zeros((len(square), max(len(square) // 56, 1), 3), np.uint8)
     grey = np.repeat(square[..., None], 3, axis=2)
-    return np.concatenate([grey, gap, overlay(square, heat.astype(np.float32), OPACITY)], axis=1)
+    return np.concatenate([grey, gap, draw_overlay(square, heat.astype(np.float32), OPACITY)], axis=1)

@@ -9,38 +9,63 @@ from typing import Any
 
 import streamlit as st
 
-from pages.lab.evaluate.calibration_view import answers, calibrate_it, is_calibrating, probabilities
-from pages.lab.evaluate.caveats import caveats, is_ancestors, is_own, looks, outdated, what_is_known
-from pages.lab.evaluate.confusion import cells_and_scans
-from pages.lab.evaluate.exports import exports
-from pages.lab.evaluate.operating_point_view import decisions
-from pages.shared.datasets import SPLIT_HELP, SPLITS, Facts, facts_of
-from pages.shared.decision_effects import figures_in_force
-from pages.shared.formatting import listed, moment, nice, nice_names, plain, scans
-from pages.shared.jobs import say_how_it_ended, stop_button, watch
-from pages.shared.navigation import needs_a_dataset, needs_a_model, read_scans_with, start_a_run
-from pages.shared.page import head, remembered, stated_errors
-from pages.shared.results import class_by_class, curves, numbers, seen_in_training, training
-from pages.shared.verdict import told_threshold
+from pages.lab.evaluate.calibration_view import (
+    offer_calibration,
+    show_abstention,
+    show_calibration_job,
+    show_reliability,
+)
+from pages.lab.evaluate.caveats import (
+    is_ancestor_dataset,
+    is_training_dataset,
+    show_caveats,
+    show_evaluation_count,
+    show_notes,
+    show_outdated,
+)
+from pages.lab.evaluate.confusion import show_confusion
+from pages.lab.evaluate.exports import show_exports
+from pages.lab.evaluate.operating_point_view import show_decisions
+from pages.shared.datasets import SPLIT_HELP, SPLITS, DatasetFacts, load_facts
+from pages.shared.decision_effects import operating_point_figures
+from pages.shared.formatting import class_label, class_labels, escape_markdown, format_time, join_words, scans_text
+from pages.shared.jobs import show_job_end, show_stop_button, watch_job
+from pages.shared.navigation import open_diagnose, open_new_run, show_dataset_needed, show_model_needed
+from pages.shared.page import display_errors, show_head, valid_choice_key
+from pages.shared.results import (
+    show_class_metrics,
+    show_metrics,
+    show_roc_curves,
+    show_training_curves,
+    show_unseen_metrics,
+)
+from pages.shared.verdict import local_threshold
 from xrai.core import jobs
 from xrai.core.errors import CheckpointError, DatasetError
-from xrai.core.labels import says_nothing_of_patients
+from xrai.core.labels import lacks_clinical_meaning
 from xrai.core.language import N_, tr, translate
 from xrai.data.dataset import list_datasets
-from xrai.evaluation.store import REPORT, Measurement, as_decided, load_measurement, measurement_folder, measuring_title
-from xrai.figures import SPLIT_WORDS, captioned, confusion_figure
+from xrai.evaluation.store import (
+    REPORT_FILE,
+    EvaluationResult,
+    evaluation_folder,
+    load_evaluation,
+    measuring_title,
+    with_threshold,
+)
+from xrai.figures import SPLIT_LABELS, add_caption, confusion_figure
 from xrai.models import check_model, default_model
-from xrai.models.artifacts import load_kit
+from xrai.models.artifacts import load_artifacts
 from xrai.models.checkpoint import Card, Checkpoint, list_models
 
 # Streamlit would draw docstrings of constants on the page.
 NO_MEANING = N_("These figures have no clinical meaning.")
-EMPTY = {
+EMPTY_SPLIT = {
     "train": N_("The dataset {name} has no scans in its training split: choose another split."),
     "val": N_("The dataset {name} has no scans in its validation split: choose another split."),
     "test": N_("The dataset {name} has no scans in its test split: choose another split."),
 }
-MEASURED_ON = {
+EVALUATED_ON = {
     "train": N_("{model} on {dataset}, training split, {scans}"),
     "val": N_("{model} on {dataset}, validation split, {scans}"),
     "test": N_("{model} on {dataset}, test split, {scans}"),
@@ -49,16 +74,16 @@ MEASURED_ON = {
 
 def main() -> None:
     """The page."""
-    head(tr("Evaluate"), tr("How good a model is on scans that it has not learned from, and which ones it gets wrong."))
-    with stated_errors():
+    show_head(tr("Evaluate"), tr("How good a model is on scans that it has not learned from, and which ones it gets wrong."))
+    with display_errors():
         models, datasets = list_models(), list_datasets()
         if not datasets:
-            needs_a_dataset(
+            show_dataset_needed(
                 tr("There is no dataset yet to measure a model on. Build one first: it takes a few clicks.")
             )
             return
         if not models:
-            needs_a_model(tr("There is no model yet to measure. Train one first: it takes a few clicks."))
+            show_model_needed(tr("There is no model yet to measure. Train one first: it takes a few clicks."))
             return
         choice = st.grid(3, min_column_width=130)
         with choice.cell():
@@ -66,20 +91,20 @@ def main() -> None:
         card = checkpoint.card()
         with choice.cell():
             path = _choose_dataset(datasets, card)
-        facts = facts_of(path)
+        facts = load_facts(path)
         with choice.cell():
             split = _choose_split()
         if card.order_of(facts.classes) is None:
-            st.info(plain(tr(
+            st.info(escape_markdown(tr(
                 "The model “{name}” knows the classes {known}, but the dataset {dataset} has {there}: choose a dataset "
                 "with the model's classes, or another model.",
-                name=card.name, known=listed(list(map(nice, card.classes))), dataset=path.stem,
-                there=listed(list(map(nice, facts.classes))),
+                name=card.name, known=join_words(list(map(class_label, card.classes))), dataset=path.stem,
+                there=join_words(list(map(class_label, facts.classes))),
             )), icon=":material/info:")  # fmt: skip
         elif not facts.counts[split]:
-            st.info(plain(tr(EMPTY[split], name=path.stem)), icon=":material/info:")
+            st.info(escape_markdown(tr(EMPTY_SPLIT[split], name=path.stem)), icon=":material/info:")
         else:
-            _measured_or_not(checkpoint, card, path, facts, split, datasets)
+            _show_evaluation(checkpoint, card, path, facts, split, datasets)
 
 
 # ---------------------------------------------------------------- what is measured on what
@@ -87,8 +112,8 @@ def main() -> None:
 
 def _choose_model(models: list[Checkpoint]) -> Checkpoint:
     names = [model.name for model in models]
-    first = default_model()
-    key = remembered("evaluate_model", names, first.name if first and first.name in names else names[0])
+    default = default_model()
+    key = valid_choice_key("evaluate_model", names, default.name if default and default.name in names else names[0])
     return models[names.index(st.selectbox(tr("Model"), names, key=key, persist_state="session"))]
 
 
@@ -97,31 +122,31 @@ def _choose_dataset(datasets: list[Path], card: Card) -> Path:
     key = f"evaluate_dataset_{card.name}"
     if st.session_state.get(key) not in names:
         st.session_state[key] = str(_first_dataset(datasets, card))
-    chosen = st.selectbox(
+    file_name = st.selectbox(
         tr("Dataset"), names, format_func=lambda item: Path(item).stem, key=key, persist_state="session"
     )  # fmt: skip
-    return Path(chosen)
+    return Path(file_name)
 
 
 def _first_dataset(datasets: list[Path], card: Card) -> Path:
     """The one that the model learned from, else one with its classes, else the newest."""
-    fitting = []
+    compatible = []
     for file in datasets:
         try:
-            facts = facts_of(file)
+            facts = load_facts(file)
         except (DatasetError, OSError):
             continue  # said when it is chosen
-        if is_own(card, facts):
+        if is_training_dataset(card, facts):
             return file
         if card.order_of(facts.classes) is not None:
-            fitting.append(file)
-    return [*fitting, *datasets][0]
+            compatible.append(file)
+    return [*compatible, *datasets][0]
 
 
 def _choose_split() -> str:
-    words = {split: tr(SPLIT_WORDS[split]) for split in SPLITS}
+    words = {split: tr(SPLIT_LABELS[split]) for split in SPLITS}
     return st.selectbox(
-        tr("Split"), SPLITS, key=remembered("evaluate_split", SPLITS, SPLITS[0]), persist_state="session",
+        tr("Split"), SPLITS, key=valid_choice_key("evaluate_split", SPLITS, SPLITS[0]), persist_state="session",
         format_func=words.__getitem__,
         help=tr(SPLIT_HELP),
     )  # fmt: skip
@@ -130,52 +155,52 @@ def _choose_split() -> str:
 # ---------------------------------------------------------------- before, while and after
 
 
-def _measured_or_not(
-    checkpoint: Checkpoint, card: Card, path: Path, facts: Facts, split: str, datasets: Sequence[Path]
+def _show_evaluation(
+    checkpoint: Checkpoint, card: Card, path: Path, facts: DatasetFacts, split: str, datasets: Sequence[Path]
 ) -> None:
-    folder = measurement_folder(checkpoint, path, split)
+    folder = evaluation_folder(checkpoint, path, split)
     job = jobs.Job(folder)
     status = job.status
-    if status in jobs.ACTIVE:
-        watch(job, status, _progress)
+    if status in jobs.ACTIVE_STATUSES:
+        watch_job(job, status, _show_progress)
         return
-    say_how_it_ended(
-        job, status, tr("Measuring"), then=tr("Start it again."),
-        stopped=tr("Measuring was stopped before it was done; nothing of it was kept."),
+    show_job_end(
+        job, status, tr("Measuring"), next_step=tr("Start it again."),
+        stopped_text=tr("Measuring was stopped before it was done; nothing of it was kept."),
     )  # fmt: skip
-    measured, damage = _kept(folder)
-    if damage:
-        st.error(plain(translate(damage)), icon=":material/error:")
-    is_fresh = measured and measured.is_of(checkpoint) and measured.report["fingerprint"] == facts.fingerprint
-    caveats(card, path, facts, split)
+    result, problem = _load_result(folder)
+    if problem:
+        st.error(escape_markdown(translate(problem)), icon=":material/error:")
+    is_current = result and result.is_of(checkpoint) and result.report["fingerprint"] == facts.fingerprint
+    show_caveats(card, path, facts, split)
     with st.container(horizontal=True, vertical_alignment="center"):
         if st.button(
-            tr("Measure again") if measured or damage else tr("Measure"),
-            type="secondary" if is_fresh else "primary",
-            icon=":material/replay:" if measured or damage else ":material/fact_check:",
+            tr("Measure again") if result or problem else tr("Measure"),
+            type="secondary" if is_current else "primary",
+            icon=":material/replay:" if result or problem else ":material/fact_check:",
             key=f"evaluate_measure_{folder}",  # a click on the button of a model that is gone is not one on the next
         ):
-            with stated_errors():
-                _start(checkpoint, path, split, folder)
-        if measured:
-            st.markdown(tr("Measured on {moment}.", moment=moment(measured.report["when"])), width="content")
-    looks(card, facts, split, shown=measured is not None)
-    what_is_known(card, facts)
-    if measured:
-        _results(checkpoint, card, path, facts, measured, datasets)
+            with display_errors():
+                _start_evaluation(checkpoint, path, split, folder)
+        if result:
+            st.markdown(tr("Measured on {moment}.", moment=format_time(result.report["when"])), width="content")
+    show_evaluation_count(card, facts, split, is_result_shown=result is not None)
+    show_notes(card, facts)
+    if result:
+        _show_results(checkpoint, card, path, facts, result, datasets)
     else:
-        _choosing(checkpoint, card, None, datasets)
+        _show_operating_point(checkpoint, card, None, datasets)
 
 
-def _kept(folder: Path) -> tuple[Measurement | None, str]:
+def _load_result(folder: Path) -> tuple[EvaluationResult | None, str]:
     """The measurement that is kept, and the sentence of why it cannot be shown."""
     try:
-        return load_measurement(folder), ""
+        return load_evaluation(folder), ""
     except CheckpointError as error:
         return None, error.message
 
 
-def _start(checkpoint: Checkpoint, path: Path, split: str, folder: Path) -> None:
+def _start_evaluation(checkpoint: Checkpoint, path: Path, split: str, folder: Path) -> None:
     check_model(checkpoint)  # it may have been renamed or deleted in another tab
     arguments = ["evaluate", checkpoint.name, str(path), "--split", split]
     title = measuring_title(checkpoint.name, path, split)
@@ -183,142 +208,142 @@ def _start(checkpoint: Checkpoint, path: Path, split: str, folder: Path) -> None
     st.rerun()
 
 
-def _progress(job: jobs.Job, status: jobs.Status) -> None:
-    known = job.records() if status == "running" else []
-    steps = [record for record in known if record["kind"] == "progress"]
+def _show_progress(job: jobs.Job, status: jobs.Status) -> None:
+    records = job.records() if status == "running" else []
+    steps = [record for record in records if record["kind"] == "progress"]
     if not steps:
         st.progress(0.0, text=tr("Starting: loading what measuring needs takes about ten seconds…"))
     elif steps[-1]["done"] < steps[-1]["total"]:
         done, total = steps[-1]["done"], steps[-1]["total"]
-        st.progress(done / total, text=tr("Measuring: {done:,} of {scans}", done=done, scans=scans(total)))
+        st.progress(done / total, text=tr("Measuring: {done:,} of {scans}", done=done, scans=scans_text(total)))
     else:
         st.progress(1.0, text=tr("Working out how far chance could have moved the figures…"))
     with st.container(horizontal=True, vertical_alignment="center"):
         if not steps or steps[-1]["done"] < steps[-1]["total"]:  # later there is nothing to break off
-            stop_button(job, str(job.folder))
+            show_stop_button(job, str(job.folder))
         st.caption(tr("It goes on when you leave this page or close this browser."), width="content")
 
 
 # ---------------------------------------------------------------- results
 
 
-def _results(
-    checkpoint: Checkpoint, card: Card, path: Path, facts: Facts, measured: Measurement, datasets: Sequence[Path]
+def _show_results(
+    checkpoint: Checkpoint, card: Card, path: Path, facts: DatasetFacts, result: EvaluationResult, datasets: Sequence[Path]
 ) -> None:
-    mark = _mark_of(measurement_folder(checkpoint, path, measured.report["split"]))
-    is_of, same_scans = measured.is_of(checkpoint), measured.report["fingerprint"] == facts.fingerprint
-    follows = is_of and measured.has_probabilities_of(card)
-    outdated(is_of=is_of, follows=follows, same_scans=same_scans)
-    if follows:
-        measured = _in_force(measured, card, repr((mark, card.threshold_value, card.doubt)))
-    report = measured.report
+    result_key = _result_key(evaluation_folder(checkpoint, path, result.report["split"]))
+    has_same_weights, has_same_scans = result.is_of(checkpoint), result.report["fingerprint"] == facts.fingerprint
+    is_calibration_current = has_same_weights and result.has_probabilities_of(card)
+    show_outdated(has_same_weights=has_same_weights, is_calibration_current=is_calibration_current, has_same_scans=has_same_scans)
+    if is_calibration_current:
+        result = _apply_operating_point(result, card, repr((result_key, card.threshold_value, card.doubt)))
+    report = result.report
     st.divider()
-    numbers(report)
-    seen_in_training(report, is_said=is_own(card, facts) or is_ancestors(card, facts))
+    show_metrics(report)
+    show_unseen_metrics(report, is_stated=is_training_dataset(card, facts) or is_ancestor_dataset(card, facts))
     st.subheader(tr("Class by class"), anchor=False)
-    class_by_class(measured)
-    chosen_on_these = report["split"] == "val" and is_own(card, facts)
-    _choosing(checkpoint, card, (measured, mark) if follows and not chosen_on_these else None, datasets)
-    answers(measured)
-    place = f"{path.stem}-{report['split']}"
-    name, about = f"{checkpoint.name}-{place}", _about_figures(checkpoint, report, facts)
-    trust = probabilities(measured, card, name, about)
+    show_class_metrics(result)
+    is_tuning_split = report["split"] == "val" and is_training_dataset(card, facts)
+    _show_operating_point(checkpoint, card, (result, result_key) if is_calibration_current and not is_tuning_split else None, datasets)
+    show_abstention(result)
+    split_name = f"{path.stem}-{report['split']}"
+    name, about = f"{checkpoint.name}-{split_name}", _figure_captions(checkpoint, report, facts)
+    reliability_figures = show_reliability(result, card, name, about)
     st.subheader(tr("What was called what"), anchor=False)
-    cells = st.container()  # filled last, as heatmaps take their time
+    matrix_container = st.container()  # filled last, as heatmaps take their time
     st.subheader(tr("At every threshold"), anchor=False)
-    matrix = confusion_figure(report["confusion_matrix"], nice_names(measured.classes))
-    figures = {"confusion": captioned(matrix, *about)}
-    figures |= curves(report, measured.classes, name, about) | trust
-    figures |= training(checkpoint, _about_training(card))
-    if follows:
-        with stated_errors():
-            figures |= figures_in_force(checkpoint, card, _about_validation(card))
+    matrix = confusion_figure(report["confusion_matrix"], class_labels(result.classes))
+    figures = {"confusion": add_caption(matrix, *about)}
+    figures |= show_roc_curves(report, result.classes, name, about) | reliability_figures
+    figures |= show_training_curves(checkpoint, _training_captions(card))
+    if is_calibration_current:
+        with display_errors():
+            figures |= operating_point_figures(checkpoint, card, _validation_captions(card))
     st.subheader(tr("Take it along"), anchor=False)
-    exports(name, card, facts, measured, figures)
+    show_exports(name, card, facts, result, figures)
     with st.container(horizontal=True):
         if st.button(tr("Read scans with this model"), icon=":material/stethoscope:", key="evaluate_read"):
-            read_scans_with(checkpoint.name)
+            open_diagnose(checkpoint.name)
         if st.button(tr("Train another one"), icon=":material/model_training:", key="evaluate_train"):
-            start_a_run()
-    with cells:
-        at_home = _at_home(card, measured) if follows else (replace(card, threshold=None), measured)
-        cells_and_scans(checkpoint, at_home[0], path, at_home[1], place, about=about, opens=same_scans, explains=is_of)
+            open_new_run()
+    with matrix_container:
+        local = _to_local_prevalence(card, result) if is_calibration_current else (replace(card, threshold=None), result)
+        show_confusion(checkpoint, local[0], path, local[1], split_name, about=about, has_same_scans=has_same_scans, has_same_weights=has_same_weights)
 
 
-def _at_home(card: Card, measured: Measurement) -> tuple[Card, Measurement]:
+def _to_local_prevalence(card: Card, result: EvaluationResult) -> tuple[Card, EvaluationResult]:
     """Threshold and probabilities as they are told among the team's patients; what was called stays."""
-    threshold = card.threshold and card.threshold | {"value": told_threshold(card)}
-    said = measured.predictions
-    at_home = replace(said, probabilities=card.at_home(said.probabilities))
-    return replace(card, threshold=threshold), replace(measured, predictions=at_home)
+    threshold = card.threshold and card.threshold | {"value": local_threshold(card)}
+    predictions = result.predictions
+    local_predictions = replace(predictions, probabilities=card.at_home(predictions.probabilities))
+    return replace(card, threshold=threshold), replace(result, predictions=local_predictions)
 
 
 @st.cache_data(max_entries=20, show_spinner=False)
-def _in_force(_measured: Measurement, _card: Card, key: str) -> Measurement:
+def _apply_operating_point(_result: EvaluationResult, _card: Card, key: str) -> EvaluationResult:
     """What was measured as it is under the threshold and the doubt in force, worked out once for each."""
-    return as_decided(_measured, _card)
+    return with_threshold(_result, _card)
 
 
-def _mark_of(folder: Path) -> str:
+def _result_key(folder: Path) -> str:
     """Equal for as long as a kept measurement is the same: what figures may be remembered by."""
-    return f"{folder}|{(folder / REPORT).stat().st_mtime_ns}"
+    return f"{folder}|{(folder / REPORT_FILE).stat().st_mtime_ns}"
 
 
-def _choosing(
-    checkpoint: Checkpoint, card: Card, others: tuple[Measurement, str] | None, datasets: Sequence[Path]
+def _show_operating_point(
+    checkpoint: Checkpoint, card: Card, other_scans: tuple[EvaluationResult, str] | None, datasets: Sequence[Path]
 ) -> None:
     """Where threshold and doubt are chosen, or what is needed for that."""
     if len(card.classes) == 2:
-        title = tr("From when on is it called {name}?", name=plain(nice_names(card.classes)[1]))
+        title = tr("From when on is it called {name}?", name=escape_markdown(class_labels(card.classes)[1]))
     else:
         title = tr("How sure must it be?")
     st.subheader(title, anchor=False)
-    if is_calibrating(checkpoint):
+    if show_calibration_job(checkpoint):
         return
-    with stated_errors():
-        has_answers = load_kit(checkpoint, card).validation is not None
+    with display_errors():
+        has_answers = load_artifacts(checkpoint, card).validation is not None
         if has_answers:
-            decisions(checkpoint, card, *(others or (None, "")), _about_validation(card))
+            show_decisions(checkpoint, card, *(other_scans or (None, "")), _validation_captions(card))
             return
-    calibrate_it(checkpoint, card, datasets)
+    offer_calibration(checkpoint, card, datasets)
 
 
-def _about_figures(checkpoint: Checkpoint, report: Mapping[str, Any], facts: Facts) -> list[str]:
+def _figure_captions(checkpoint: Checkpoint, report: Mapping[str, Any], facts: DatasetFacts) -> list[str]:
     """What a saved picture of a figure says of it."""
-    what = {"model": checkpoint.name, "dataset": report["dataset"], "scans": scans(report["n"])}
-    measured_on = MEASURED_ON[report["split"]]
-    said = [tr(measured_on, **what)]
-    return [*said, tr(NO_MEANING)] if says_nothing_of_patients(facts.population, drawings=facts.drawings) else said
+    values = {"model": checkpoint.name, "dataset": report["dataset"], "scans": scans_text(report["n"])}
+    measured_on = EVALUATED_ON[report["split"]]
+    said = [tr(measured_on, **values)]
+    return [*said, tr(NO_MEANING)] if lacks_clinical_meaning(facts.population, is_phantom=facts.drawings) else said
 
 
-def _about_training(card: Card) -> list[str]:
+def _training_captions(card: Card) -> list[str]:
     """What a saved picture of the training's curves says of it."""
-    known = card.dataset.get("name")
-    return _about_own(
+    dataset_name = card.dataset.get("name")
+    return _own_dataset_captions(
         card,
-        tr("{model}, trained on {dataset}", model=card.name, dataset=known)
-        if known
+        tr("{model}, trained on {dataset}", model=card.name, dataset=dataset_name)
+        if dataset_name
         else tr("{model}, trained on a dataset that is not known", model=card.name),
     )
 
 
-def _about_validation(card: Card) -> list[str]:
+def _validation_captions(card: Card) -> list[str]:
     """What a saved picture of what is chosen says of it."""
-    known = card.dataset.get("name")
-    return _about_own(
+    dataset_name = card.dataset.get("name")
+    return _own_dataset_captions(
         card,
-        tr("{model} on the validation scans of {dataset}", model=card.name, dataset=known)
-        if known
+        tr("{model} on the validation scans of {dataset}", model=card.name, dataset=dataset_name)
+        if dataset_name
         else tr("{model} on the validation scans of its dataset", model=card.name),
     )
 
 
-def _about_own(card: Card, what: str) -> list[str]:
-    learned, said = card.dataset, [what]
-    means_nothing = says_nothing_of_patients(
-        str(learned.get("population") or ""), drawings=bool(learned.get("drawings"))
+def _own_dataset_captions(card: Card, first_caption: str) -> list[str]:
+    dataset_facts, captions = card.dataset, [first_caption]
+    is_without_patients = lacks_clinical_meaning(
+        str(dataset_facts.get("population") or ""), is_phantom=bool(dataset_facts.get("drawings"))
     )
-    return [*said, tr(NO_MEANING)] if means_nothing else said
+    return [*captions, tr(NO_MEANING)] if is_without_patients else captions
 
 
 main()

@@ -7,89 +7,89 @@ from collections.abc import Iterator
 
 import streamlit as st
 
-from pages.lab.models.summaries import created_on, dataset_of, network_of, status_word
-from pages.shared.deletion import ask_before_deleting
+from pages.lab.models.summaries import creation_time, dataset_name, network_name, status_text
+from pages.shared.deletion import confirm_deletion
 from pages.shared.formatting import (
     AUC_HELP,
-    day,
-    duration,
-    interval_line,
-    listed,
-    measure,
-    megabytes,
-    nice,
-    plain,
-    whole,
-    written,
+    class_label,
+    escape_markdown,
+    format_day,
+    format_duration,
+    format_megabytes,
+    format_metric,
+    format_number,
+    interval_caption,
+    join_words,
+    replace_surrogates,
 )
-from pages.shared.navigation import evaluate_model, read_scans_with, show_training
-from pages.shared.page import announce, stated_errors, stated_later
-from pages.shared.runs import heading
+from pages.shared.navigation import open_diagnose, open_evaluate, open_training
+from pages.shared.page import announce, defer_errors, display_errors
+from pages.shared.runs import show_heading
 from xrai import models
-from xrai.core.jobs import ACTIVE
+from xrai.core.jobs import ACTIVE_STATUSES
 from xrai.core.language import N_, tr, trn
 from xrai.core.paths import checkpoints_dir
 from xrai.models import Summary
 from xrai.models.checkpoint import Checkpoint
 
-NOT_KNOWN = N_("no interval known")
+NO_INTERVAL = N_("no interval known")
 
 
-def one_model(item: Summary) -> None:
+def show_model(item: Summary) -> None:
     """Its figures, and what can be done with it."""
-    name, is_active = whole(item.name), item.status in ACTIVE
+    name, is_active = replace_surrogates(item.name), item.status in ACTIVE_STATUSES
     checkpoint = Checkpoint(checkpoints_dir() / item.name)
     with st.container(border=True):
-        with heading(name, "" if item.problem else item.status, status_word(item)):
+        with show_heading(name, "" if item.problem else item.status, status_text(item)):
             if item.is_default:
                 st.badge(tr("Default: scans are read with it"), color="green", icon=":material/stethoscope:")
-        _facts(item)
-        _ways_on(item)
+        _show_metrics(item)
+        _show_actions(item)
         halves = st.grid(2, min_column_width=320)
         with halves.cell():
-            _note(item, checkpoint)
+            _show_note_form(item, checkpoint)
         with halves.cell():
             if is_active:
                 st.caption(tr("It can be renamed, exported and deleted when its training is over."))
             else:
-                _rename(name, checkpoint)
-                _files(item, name, checkpoint)
+                _show_rename_form(name, checkpoint)
+                _show_file_actions(item, name, checkpoint)
 
 
-def _facts(item: Summary) -> None:
+def _show_metrics(item: Summary) -> None:
     grid = st.grid(4, min_column_width=150)
     with grid.cell():
-        st.metric(tr("Validation AUC"), measure(item.auc, as_percent=False), help=tr(AUC_HELP))
-        st.caption(interval_line(item.auc_interval, as_percent=False, missing=NOT_KNOWN))
+        st.metric(tr("Validation AUC"), format_metric(item.auc, as_percent=False), help=tr(AUC_HELP))
+        st.caption(interval_caption(item.auc_interval, as_percent=False, missing=NO_INTERVAL))
     with grid.cell():
         st.metric(
-            tr("Validation accuracy"), measure(item.accuracy), help=tr("The share of scans that was called right.")
+            tr("Validation accuracy"), format_metric(item.accuracy), help=tr("The share of scans that was called right.")
         )
-        st.caption(interval_line(item.accuracy_interval, missing=NOT_KNOWN))
+        st.caption(interval_caption(item.accuracy_interval, missing=NO_INTERVAL))
     with grid.cell():
-        st.metric(tr("Epochs run"), "–" if item.epochs_run is None else written(item.epochs_run, ","))
-        st.caption(tr("time not known") if item.seconds is None else tr("in {time}", time=duration(item.seconds)))
+        st.metric(tr("Epochs run"), "–" if item.epochs_run is None else format_number(item.epochs_run, ","))
+        st.caption(tr("time not known") if item.seconds is None else tr("in {time}", time=format_duration(item.seconds)))
     with grid.cell():
-        st.metric(tr("Size"), megabytes(item.size_bytes))
-        made = created_on(item)
-        st.caption(day(made) if made else tr("date not known"))
-    st.markdown(plain(" ".join(_said(item))))
+        st.metric(tr("Size"), format_megabytes(item.size_bytes))
+        created = creation_time(item)
+        st.caption(format_day(created) if created else tr("date not known"))
+    st.markdown(escape_markdown(" ".join(_summary_sentences(item))))
 
 
-def _said(item: Summary) -> Iterator[str]:
+def _summary_sentences(item: Summary) -> Iterator[str]:
     """What is known of it, in sentences."""
     if item.classes:
-        yield tr("Tells apart {classes}.", classes=listed([nice(whole(name)) for name in item.classes]))
+        yield tr("Tells apart {classes}.", classes=join_words([class_label(replace_surrogates(name)) for name in item.classes]))
     if item.dataset:
-        yield tr("Learned from the dataset {name}.", name=dataset_of(item))
+        yield tr("Learned from the dataset {name}.", name=dataset_name(item))
     if item.n_validation:
         yield trn("Measured on {n:,} validation scan.", "Measured on {n:,} validation scans.", item.n_validation)
     if item.config:
         size = item.config["image_size"]
-        yield tr("{network} on pictures of {size}\u00a0×\u00a0{size} pixels.", network=network_of(item), size=size)
+        yield tr("{network} on pictures of {size}\u00a0×\u00a0{size} pixels.", network=network_name(item), size=size)
 
 
-def _ways_on(item: Summary) -> None:
+def _show_actions(item: Summary) -> None:
     """Buttons and not links: each opens its page on this model."""
     with st.container(horizontal=True):
         if item.is_model and not item.problem:
@@ -97,29 +97,29 @@ def _ways_on(item: Summary) -> None:
                 if st.button(
                     tr("Read scans with it"), type="primary", icon=":material/stethoscope:", key="models_read"
                 ):
-                    read_scans_with(item.name)
+                    open_diagnose(item.name)
             elif st.button(
                 tr("Use it to diagnose"), type="primary", icon=":material/stethoscope:", key="models_use",
                 help=tr("Scans are then read with it, as long as nobody chooses another on the page Diagnose."),
             ):  # fmt: skip
-                _use(item)
+                _make_default(item)
             if st.button(tr("Evaluate it"), icon=":material/fact_check:", key="models_evaluate"):
-                evaluate_model(item.name)
+                open_evaluate(item.name)
         if item.status != "none" or item.epochs_run:
-            words = tr("Watch its training") if item.status in ACTIVE else tr("See its training")
-            if st.button(words, icon=":material/model_training:", key="models_training_of"):
-                show_training(item.name)
+            label = tr("Watch its training") if item.status in ACTIVE_STATUSES else tr("See its training")
+            if st.button(label, icon=":material/model_training:", key="models_training_of"):
+                open_training(item.name)
 
 
-def _use(item: Summary) -> None:
-    with stated_errors():
+def _make_default(item: Summary) -> None:
+    with display_errors():
         models.set_default(Checkpoint(checkpoints_dir() / item.name))
         announce(tr("Scans are read with “{name}” from now on.", name=item.name))
-        read_scans_with(item.name)
+        open_diagnose(item.name)
 
 
-def _note(item: Summary, checkpoint: Checkpoint) -> None:
-    key = f"models_note_{whole(item.name)}_{hash(item.note)}"
+def _show_note_form(item: Summary, checkpoint: Checkpoint) -> None:
+    key = f"models_note_{replace_surrogates(item.name)}_{hash(item.note)}"
     with st.form(f"{key}_form", border=False, enter_to_submit=False):
         st.text_area(
             tr("Note"), item.note, key=key, max_chars=models.MAX_NOTE, height=120,
@@ -131,12 +131,12 @@ def _note(item: Summary, checkpoint: Checkpoint) -> None:
 
 
 def _save_note(checkpoint: Checkpoint, key: str) -> None:
-    with stated_later():
+    with defer_errors():
         models.set_note(checkpoint, st.session_state[key])
         announce(tr("The note on “{name}” is saved.", name=checkpoint.name))
 
 
-def _rename(name: str, checkpoint: Checkpoint) -> None:
+def _show_rename_form(name: str, checkpoint: Checkpoint) -> None:
     key = f"models_name_{name}"
     with (
         st.form(f"{key}_form", border=False, enter_to_submit=False),
@@ -144,57 +144,57 @@ def _rename(name: str, checkpoint: Checkpoint) -> None:
     ):
         st.text_input(tr("Name"), name, key=key, max_chars=80)
         st.form_submit_button(
-            tr("Rename"), icon=":material/edit:", key=f"{key}_rename", on_click=_rename_now, args=(checkpoint, key)
+            tr("Rename"), icon=":material/edit:", key=f"{key}_rename", on_click=_rename_model, args=(checkpoint, key)
         )
 
 
-def _rename_now(checkpoint: Checkpoint, key: str) -> None:
+def _rename_model(checkpoint: Checkpoint, key: str) -> None:
     state = st.session_state
-    with stated_later():
-        renamed = models.rename(checkpoint, state[key].strip())
-        if renamed != checkpoint:
-            state["models_chosen"] = [renamed.name]
-            announce(tr("“{before}” is called “{now}” now.", before=checkpoint.name, now=renamed.name))
+    with defer_errors():
+        target = models.rename(checkpoint, state[key].strip())
+        if target != checkpoint:
+            state["models_chosen"] = [target.name]
+            announce(tr("“{before}” is called “{now}” now.", before=checkpoint.name, now=target.name))
 
 
-def _files(item: Summary, name: str, checkpoint: Checkpoint) -> None:
+def _show_file_actions(item: Summary, name: str, checkpoint: Checkpoint) -> None:
     with st.container(horizontal=True):
         if item.is_model and not item.problem:
             st.download_button(
-                tr("Export as zip"), lambda: _zip(checkpoint), f"{name}.zip", "application/zip", on_click="ignore",
+                tr("Export as zip"), lambda: _export_zip(checkpoint), f"{name}.zip", "application/zip", on_click="ignore",
                 icon=":material/download:", key="models_export",
                 help=tr("The whole model in one file, to be imported on another machine."),
             )  # fmt: skip
         st.button(
-            tr("Delete"), icon=":material/delete:", type="tertiary", key="models_delete", on_click=_delete,
+            tr("Delete"), icon=":material/delete:", type="tertiary", key="models_delete", on_click=_ask_deletion,
             args=(checkpoint,),
         )  # fmt: skip
 
 
-def _zip(checkpoint: Checkpoint) -> io.BytesIO:
+def _export_zip(checkpoint: Checkpoint) -> io.BytesIO:
     out = io.BytesIO()
     models.export_model(checkpoint, out)
     out.seek(0)
     return out
 
 
-def _delete(checkpoint: Checkpoint) -> None:
-    words = tr(
+def _ask_deletion(checkpoint: Checkpoint) -> None:
+    text = tr(
         "**{name}** is deleted from this computer for good, with its weights and curves.",
-        name=plain(whole(checkpoint.name)),
+        name=escape_markdown(replace_surrogates(checkpoint.name)),
     )
     if models.default_model() == checkpoint:
-        words += " " + tr("It is the model that scans are read with: another takes its place.")
-    words += " " + tr("The dataset that it learned from stays.")
-    ask_before_deleting("model", words, _delete_now, checkpoint)
+        text += " " + tr("It is the model that scans are read with: another takes its place.")
+    text += " " + tr("The dataset that it learned from stays.")
+    confirm_deletion("model", text, _delete_model, checkpoint)
 
 
-def _delete_now(checkpoint: Checkpoint) -> None:
-    with stated_later():
-        before = models.default_model()
+def _delete_model(checkpoint: Checkpoint) -> None:
+    with defer_errors():
+        previous_default = models.default_model()
         models.delete(checkpoint)
-        now = models.default_model()
-        words = tr("“{name}” is deleted.", name=checkpoint.name)
-        if now and now != before:
-            words += " " + tr("From now on scans are read with “{name}”.", name=now.name)
-        announce(words)
+        current_default = models.default_model()
+        text = tr("“{name}” is deleted.", name=checkpoint.name)
+        if current_default and current_default != previous_default:
+            text += " " + tr("From now on scans are read with “{name}”.", name=current_default.name)
+        announce(text)

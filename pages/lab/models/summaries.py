@@ -6,54 +6,54 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from pages.shared.formatting import harmless, local_time, whole
+from pages.shared.formatting import escape_formula, replace_surrogates, to_local_time
 from pages.shared.runs import STATUS
-from pages.shared.settings import shown_value
+from pages.shared.settings import value_text
 from xrai import models
 from xrai.core.language import N_, tr
 from xrai.models import Summary
-from xrai.networks.config import concerns, defaults
+from xrai.networks.config import applies_to, default_settings
 
 DAMAGED, NO_MODEL = N_("Damaged"), N_("No model")
 
 
-def status_word(item: Summary) -> str:
+def status_text(item: Summary) -> str:
     """How it stands, in a word."""
     if item.problem:
         return tr(DAMAGED)
     return tr(NO_MODEL if item.status == "none" and not item.is_model else STATUS[item.status][0])
 
 
-def dataset_of(item: Summary) -> str:
+def dataset_name(item: Summary) -> str:
     """The dataset that it learned from, without folder and ending."""
-    return whole(item.dataset.replace("\\", "/").rsplit("/", 1)[-1].removesuffix(".hdf5"))
+    return replace_surrogates(item.dataset.replace("\\", "/").rsplit("/", 1)[-1].removesuffix(".hdf5"))
 
 
-def network_of(item: Summary) -> str:
+def network_name(item: Summary) -> str:
     """The kind of its network in words."""
-    return shown_value("network", item.config["network"]) if item.config else "–"
+    return value_text("network", item.config["network"]) if item.config else "–"
 
 
-def differing(items: Sequence[Summary]) -> list[str]:
+def differing_settings(items: Sequence[Summary]) -> list[str]:
     """The settings in which runs differ; those of the plain convnet count for it alone."""
     configs = [item.config for item in items if item.config]
-    found = models.differing_settings(configs) if configs else []
-    return [name for name in found if len({value_of(item, name) for item in items if item.config}) > 1]
+    names = models.differing_settings(configs) if configs else []
+    return [name for name in names if len({setting_value(item, name) for item in items if item.config}) > 1]
 
 
-def value_of(item: Summary, setting: str) -> Any:
+def setting_value(item: Summary, setting: str) -> Any:
     """A setting of a run; None where it is not known or makes no difference there."""
     if not item.config:
         return None
-    values = defaults() | item.config
-    return values[setting] if concerns(setting, values["network"]) else None
+    values = default_settings() | item.config
+    return values[setting] if applies_to(setting, values["network"]) else None
 
 
-def created_on(item: Summary) -> datetime | None:
+def creation_time(item: Summary) -> datetime | None:
     """When it was made, in this machine's time."""
-    return local_time(item.created)
+    return to_local_time(item.created)
 
 
-def cell(text: str) -> str:
+def table_cell(text: str) -> str:
     """Text as a table cell that no spreadsheet takes for a formula and any browser can show."""
-    return harmless(whole(text))
+    return escape_formula(replace_surrogates(text))

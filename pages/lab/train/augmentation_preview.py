@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from pages.shared.formatting import plain
+from pages.shared.formatting import escape_markdown
 from xrai.core.language import tr, translate
 from xrai.data.dataset import open_dataset
 from xrai.figures import network_diagram
@@ -16,20 +16,20 @@ from xrai.networks.config import TrainConfig
 
 def show_layers(values: dict[str, Any], dataset: Path, key: str) -> None:
     """The network as configured; torch is loaded when somebody wants to see it, and not before."""
-    part = st.expander(
+    expander = st.expander(
         tr("The network, layer by layer"), icon=":material/account_tree:", key=f"layers_{key}", on_change="rerun"
     )
-    if not part.open:
+    if not expander.open:
         return
-    with part:
+    with expander:
         config = TrainConfig(**values)
         with st.spinner(tr("Laying out the network…")):
-            from xrai.networks.summary import layers, memory_needed, stages, too_large
-        with open_dataset(dataset) as opened:
-            n_classes = len(opened.classes)
-        found = layers(config, n_classes)
-        st.plotly_chart(network_diagram(stages(found)), key=f"diagram_{key}", config={"displayModeBar": False})
-        weights, memory = sum(layer.parameters for layer in found), memory_needed(config, n_classes)
+            from xrai.networks.summary import estimate_memory, group_stages, list_layers, memory_warning
+        with open_dataset(dataset) as dataset_file:
+            n_classes = len(dataset_file.classes)
+        network_layers = list_layers(config, n_classes)
+        st.plotly_chart(network_diagram(group_stages(network_layers)), key=f"diagram_{key}", config={"displayModeBar": False})
+        weights, memory = sum(layer.parameters for layer in network_layers), estimate_memory(config, n_classes)
         st.caption(
             tr(
                 "Height: the side of the picture; width: how many feature maps. {weights:,} weights in all; its training "
@@ -38,34 +38,34 @@ def show_layers(values: dict[str, Any], dataset: Path, key: str) -> None:
                 memory=memory / 1e9,
             )
         )
-        if warning := too_large([config], n_classes):
-            st.warning(plain(translate(warning)), icon=":material/memory:")
+        if warning := memory_warning([config], n_classes):
+            st.warning(escape_markdown(translate(warning)), icon=":material/memory:")
         rows = [
             {tr("Layer"): layer.name, tr("What it is"): translate(layer.kind), tr("Output"): " × ".join(map(str, layer.shape)),
              tr("Weights"): layer.parameters}
-            for layer in found
+            for layer in network_layers
         ]  # fmt: skip
         st.dataframe(rows, hide_index=True, height=260)
 
 
 def show_preview(dataset: Path, config: TrainConfig) -> None:
     """A few scans as the network sees them, and one variation of each."""
-    with st.spinner(tr("Drawing a few scans…")), open_dataset(dataset) as opened:
+    with st.spinner(tr("Drawing a few scans…")), open_dataset(dataset) as dataset_file:
         from xrai.training.augmentation import preview
 
         rows = [
             row
-            for label in range(len(opened.classes))
-            for row in opened.rows("train", label)[: 6 // len(opened.classes) or 1]
+            for label in range(len(dataset_file.classes))
+            for row in dataset_file.rows("train", label)[: 6 // len(dataset_file.classes) or 1]
         ]
-        squares = opened.images(rows[:6])
-        varied = preview(squares, config)
+        images = dataset_file.images(rows[:6])
+        augmented_images = preview(images, config)
     st.caption(
         tr(
             "Above: scans as the network sees them when it is tested. Below: one of the endless variations it learns from."
         )
     )
-    for pictures in (preview(squares, config, varied=False), varied):
+    for row_images in (preview(images, config, is_augmented=False), augmented_images):
         grid = st.grid(6, min_column_width=100)
-        for picture in pictures:
-            grid.image(picture, width="stretch")
+        for image in row_images:
+            grid.image(image, width="stretch")

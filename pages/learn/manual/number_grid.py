@@ -9,12 +9,12 @@ import streamlit as st
 
 from xrai.core.language import tr
 
-MOST = 99.0
+MAX_VALUE = 99.0
 """Of a cell, with either sign."""
 
 
 def number_grid(
-    key: str, first: Sequence[Sequence[float]], *, step: float = 1.0, on_change: Callable[[], None] | None = None
+    key: str, initial: Sequence[Sequence[float]], *, step: float = 1.0, on_change: Callable[[], None] | None = None
 ) -> np.ndarray:
     """The cells; gives their numbers, float64 (rows, columns).
 
@@ -24,7 +24,7 @@ def number_grid(
         step: of a cell's buttons.
         on_change: called after an edit.
     """
-    return np.array([_row(key, row, numbers, step, on_change) for row, numbers in enumerate(first)])
+    return np.array([_row(key, row, numbers, step, on_change) for row, numbers in enumerate(initial)])
 
 
 def cell_key(key: str, row: int, column: int) -> str:
@@ -35,14 +35,14 @@ def cell_key(key: str, row: int, column: int) -> str:
 def _row(
     key: str, row: int, numbers: Sequence[float], step: float, on_change: Callable[[], None] | None
 ) -> list[float]:
-    found = []
-    for column, (place, value) in enumerate(zip(st.columns(len(numbers), gap="xsmall"), numbers, strict=True)):
+    values = []
+    for column, (cell_container, value) in enumerate(zip(st.columns(len(numbers), gap="xsmall"), numbers, strict=True)):
         name = cell_key(key, row, column)
         st.session_state.setdefault(name, float(value))
-        typed = place.number_input(  # its own value is what the browser fills an emptied cell with
+        cell_value = cell_container.number_input(  # its own value is what the browser fills an emptied cell with
             tr("Row {row}, column {column}", row=row + 1, column=column + 1),
-            -MOST, MOST, value=0.0, step=step, format="%.3g", key=name, on_change=on_change,
+            -MAX_VALUE, MAX_VALUE, value=0.0, step=step, format="%.3g", key=name, on_change=on_change,
             label_visibility="collapsed", persist_state="session",
         )  # fmt: skip
-        found.append(typed)
-    return found
+        values.append(cell_value)
+    return values

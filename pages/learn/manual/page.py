@@ -7,8 +7,8 @@ from collections.abc import Callable
 import streamlit as st
 
 from pages.learn.manual.chapters import convolution, exercises, layers, own_model, own_run, pooling
-from pages.shared.memory import settle_memory_once
-from pages.shared.page import head
+from pages.shared.memory import freeze_garbage_once
+from pages.shared.page import show_head
 from xrai.core.language import N_, tr
 
 CHAPTERS: dict[str, tuple[str, Callable[[], None]]] = {
@@ -19,39 +19,39 @@ CHAPTERS: dict[str, tuple[str, Callable[[], None]]] = {
     "run": (N_("5. Your own run"), own_run.show),
     "exercises": (N_("6. Try yourself"), exercises.show),
 }
-CHOSEN = "manual_chapter"
+CHAPTER_KEY = "manual_chapter"
 
 
 def main() -> None:
     """The page: one chapter at a time, and the way to the next."""
-    head(
+    show_head(
         tr("Manual"), tr("How a network reads a chest X-ray: change something in every chapter, and see what it does.")
     )
     names = list(CHAPTERS)
-    if (wanted := st.query_params.get("chapter")) in names and CHOSEN not in st.session_state:
-        st.session_state[CHOSEN] = wanted
-    chosen = st.segmented_control(
+    if (requested_chapter := st.query_params.get("chapter")) in names and CHAPTER_KEY not in st.session_state:
+        st.session_state[CHAPTER_KEY] = requested_chapter
+    chapter = st.segmented_control(
         tr("Chapter"),
         names,
-        default=names[0] if CHOSEN not in st.session_state else None,
+        default=names[0] if CHAPTER_KEY not in st.session_state else None,
         format_func=lambda name: tr(CHAPTERS[name][0]),
         required=True,
-        key=CHOSEN,
+        key=CHAPTER_KEY,
         label_visibility="collapsed",
         persist_state="session",
     )
-    chosen = chosen or names[0]
-    st.query_params["chapter"] = chosen
-    CHAPTERS[chosen][1]()
-    if (number := names.index(chosen) + 1) < len(names):
+    chapter = chapter or names[0]
+    st.query_params["chapter"] = chapter
+    CHAPTERS[chapter][1]()
+    if (number := names.index(chapter) + 1) < len(names):
         st.button(
             tr("Next: {chapter}", chapter=tr(CHAPTERS[names[number]][0])),
             icon=":material/arrow_forward:",
             key="manual_next",
             on_click=st.session_state.__setitem__,
-            args=(CHOSEN, names[number]),
+            args=(CHAPTER_KEY, names[number]),
         )
-    settle_memory_once()
+    freeze_garbage_once()
 
 
 main()

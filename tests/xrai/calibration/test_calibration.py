@@ -12,32 +12,32 @@ from sklearn.linear_model import LogisticRegression
 from xrai import calibration
 from xrai.calibration import (
     Calibration,
-    Doubt,
-    Goal,
+    ConformalAbstention,
     Threshold,
-    answer_report,
-    at_prevalence,
+    ThresholdGoal,
+    abstention_report,
+    adjust_prevalence,
     choose_threshold,
+    compute_natural_frequencies,
+    describe_natural_frequency,
+    fit_abstention,
     fit_calibration,
-    fit_doubt,
-    fit_where_it_helps,
-    natural_frequency,
-    of_hundred,
+    fit_cross_validated_calibration,
     patients_needed,
-    people_of,
-    per_thousand,
+    people_word,
     predictive_values,
+    round_to_hundred,
     threshold_points,
 )
-from xrai.core.labels import condition_of
+from xrai.core.labels import condition_phrase
 from xrai.metrics import (
     bootstrap_intervals,
     calibration_error_by_chance,
     calibration_error_interval,
     class_intervals,
+    clustered_proportion,
     expected_calibration_error,
     reliability,
-    share_by_patient,
 )
 
 CLASSES = ("NORMAL", "PNEUMONIA")
@@ -133,13 +133,13 @@ class TestFitCalibration:
     @pytest.mark.parametrize("offsets", [True, False])
     @pytest.mark.parametrize("n_classes", [2, 3])
     def test_leaves_what_is_calibrated_as_it_is(self, offsets, n_classes):
-        found = fit_calibration(*calibrated(n_classes=n_classes), offsets=offsets)
+        found = fit_calibration(*calibrated(n_classes=n_classes), with_offsets=offsets)
         assert found.slope == pytest.approx(1, abs=0.05)
         assert found.offsets == pytest.approx((0,) * n_classes, abs=0.05)
 
     def test_undoes_a_stretch_and_a_shift(self):
         logits, labels = calibrated()
-        found = fit_calibration((logits - [0.5, 0, -0.5]) * 4, labels, offsets=True)
+        found = fit_calibration((logits - [0.5, 0, -0.5]) * 4, labels, with_offsets=True)
         assert found.slope == pytest.approx(0.25, abs=0.01)
         assert found.offsets == pytest.approx((0.5, 0, -0.5), abs=0.06)
         assert expected_calibration_error(found((logits - [0.5, 0, -0.5]) * 4), labels) < 0.015
@@ -151,21 +151,21 @@ class TestFitCalibration:
         x = margin[:, None]
         platt = CalibratedClassifierCV(FrozenEstimator(Margin().fit(x, labels)), method="sigmoid", ensemble=False)
         expected = platt.fit(x, labels).predict_proba(x)
-        found = fit_calibration(np.stack([np.zeros(80), margin], axis=1), labels, offsets=True)
+        found = fit_calibration(np.stack([np.zeros(80), margin], axis=1), labels, with_offsets=True)
         assert found(np.stack([np.zeros(80), margin], axis=1)) == pytest.approx(expected, abs=1e-4)
 
     def test_of_many_scans_is_logistic_regression(self):
         logits, labels = calibrated(5000, 2, seed=2)
         margin = logits[:, 1:] - logits[:, :1]
         reference = LogisticRegression(C=np.inf, tol=1e-8).fit(margin, labels)
-        found = fit_calibration(logits, labels, offsets=True)
+        found = fit_calibration(logits, labels, with_offsets=True)
         assert found(logits) == pytest.approx(reference.predict_proba(margin), abs=2e-3)
 
     def test_of_many_scans_is_scikit_learn_s_temperature(self):
         logits, labels = calibrated(5000, 3, seed=3)
         model = CalibratedClassifierCV(FrozenEstimator(Margin().fit(3 * logits, labels)), method="temperature")
         expected = model.fit(3 * logits, labels).predict_proba(3 * logits)
-        found = fit_calibration(3 * logits, labels, offsets=False)
+        found = fit_calibration(3 * logits, labels, with_offsets=False)
         assert found.offsets == (0, 0, 0)
         assert found(3 * logits) == pytest.approx(expected, abs=5e-3)
 
@@ -174,24 +174,24 @@ class TestFitCalibration:
     def test_separable_scans_do_not_make_it_certain(self, offsets, scale):
         labels = np.repeat([0, 1], 20)
         logits = scale * np.stack([-(2.0 * labels - 1), 2.0 * labels - 1], axis=1)
-        p = fit_calibration(logits, labels, offsets=offsets)(logits)
+        p = fit_calibration(logits, labels, with_offsets=offsets)(logits)
         assert p.max() == pytest.approx(21 / 22, abs=1e-4)  # Laplace's rule of succession, at any scale
 
     def test_a_class_without_scans_stays_possible(self):
         logits, labels = calibrated(300, seed=4)
         logits, labels = logits[labels < 2], labels[labels < 2]
-        found = fit_calibration(logits, labels, offsets=True)
+        found = fit_calibration(logits, labels, with_offsets=True)
         assert found.prevalence[2] == 0
         assert 0 < found(logits)[:, 2].mean() < 0.02
 
     def test_one_scan_will_do(self):
-        assert 0.5 < fit_calibration([[0.0, 1.0]], [1], offsets=True)([[0.0, 1.0]])[0, 1] < 0.7
+        assert 0.5 < fit_calibration([[0.0, 1.0]], [1], with_offsets=True)([[0.0, 1.0]])[0, 1] < 0.7
 
     def test_answers_that_say_nothing_or_the_opposite_become_all_but_equal(self):
         logits, labels = calibrated(2000, 2, seed=5)
-        p = fit_calibration(-logits, labels, offsets=True)(logits)
+        p = fit_calibration(-logits, labels, with_offsets=True)(logits)
         assert np.ptp(p) < 0.03
-        constant = fit_calibration(np.zeros((50, 2)), [0] * 10 + [1] * 40, offsets=True)
+        constant = fit_calibration(np.zeros((50, 2)), [0] * 10 + [1] * 40, with_offsets=True)
         assert constant([[0.0, 0.0]])[0, 1] == pytest.approx(0.8, abs=0.03)
 
     def test_of_other_shares_holds_for_those(self):
@@ -199,19 +199,19 @@ class TestFitCalibration:
         labels = (rng.random(15_000) < 0.9).astype(int)
         x = rng.normal(2.0 * labels - 1, 1)
         logits = np.stack([-x, x], axis=1)  # right where both classes are as frequent
-        even = fit_calibration(logits, labels, offsets=True, prevalence=(0.5, 0.5))
+        even = fit_calibration(logits, labels, with_offsets=True, prevalence=(0.5, 0.5))
         assert even.prevalence == (0.5, 0.5)
         assert even(logits) == pytest.approx(softmax(logits), abs=0.03)
-        seen = fit_calibration(logits, labels, offsets=True)
+        seen = fit_calibration(logits, labels, with_offsets=True)
         assert seen.prevalence == pytest.approx((0.1, 0.9), abs=0.01)
-        assert seen(logits) == pytest.approx(at_prevalence(softmax(logits), (0.5, 0.5), (0.1, 0.9)), abs=0.03)
+        assert seen(logits) == pytest.approx(adjust_prevalence(softmax(logits), (0.5, 0.5), (0.1, 0.9)), abs=0.03)
 
     def test_weights_count_as_scans_and_their_unit_does_not_matter(self):
         logits, labels = calibrated(200, 2, seed=7)
         weights = np.where(np.arange(200) < 100, 1.0, 0.0)
-        half = fit_calibration(logits[:100], labels[:100], offsets=True)
+        half = fit_calibration(logits[:100], labels[:100], with_offsets=True)
         for unit in (1, 0.01, 1000):
-            found = fit_calibration(logits, labels, offsets=True, weights=unit * weights)
+            found = fit_calibration(logits, labels, with_offsets=True, weights=unit * weights)
             assert found(logits) == pytest.approx(half(logits), abs=1e-5)
 
     @pytest.mark.parametrize(
@@ -228,29 +228,29 @@ class TestFitCalibration:
     )
     def test_refuses_what_does_not_fit(self, labels, options):
         with pytest.raises(ValueError):
-            fit_calibration([[0.0, 1.0], [1.0, 0.0]], labels, offsets=True, **options)
+            fit_calibration([[0.0, 1.0], [1.0, 0.0]], labels, with_offsets=True, **options)
 
     def test_refuses_no_scans(self):
         with pytest.raises(ValueError, match="needs scans"):
-            fit_calibration(np.zeros((0, 2)), [], offsets=True)
+            fit_calibration(np.zeros((0, 2)), [], with_offsets=True)
 
 
 class TestPrevalence:
     def test_is_bayes_rule(self):
         """Of 1,000 at 10 %: a finding twice as frequent in the sick takes 1 : 9 to 2 : 9."""
-        assert at_prevalence([[1 / 3, 2 / 3]], (0.5, 0.5), (0.9, 0.1))[0] == pytest.approx([9 / 11, 2 / 11])
+        assert adjust_prevalence([[1 / 3, 2 / 3]], (0.5, 0.5), (0.9, 0.1))[0] == pytest.approx([9 / 11, 2 / 11])
 
     def test_there_and_back_is_where_it_was(self):
         p, shares = softmax(calibrated(50)[0]), ((0.2, 0.3, 0.5), (0.6, 0.3, 0.1))
-        moved = at_prevalence(p, *shares)
+        moved = adjust_prevalence(p, *shares)
         assert moved.sum(axis=1) == pytest.approx(1)
-        assert at_prevalence(moved, *shares[::-1]) == pytest.approx(p)
-        assert at_prevalence(p, shares[0], shares[0]) == pytest.approx(p)
+        assert adjust_prevalence(moved, *shares[::-1]) == pytest.approx(p)
+        assert adjust_prevalence(p, shares[0], shares[0]) == pytest.approx(p)
 
     @pytest.mark.parametrize("shares", [(1.0, 0.0), (0.5, 0.4), (0.2, 0.3, 0.5)])
     def test_refuses_what_are_no_shares(self, shares):
         with pytest.raises(ValueError):
-            at_prevalence([[0.5, 0.5]], (0.5, 0.5), shares)
+            adjust_prevalence([[0.5, 0.5]], (0.5, 0.5), shares)
 
 
 def searched(scores, labels, goal):
@@ -269,7 +269,7 @@ class TestChooseThreshold:
     def test_is_what_a_search_finds(self, kind, limit, decimals):
         for seed in range(3):
             scores, labels, patients = two_classes(100, seed)
-            scores, goal = np.clip(scores.round(decimals), 0, 0.999), Goal(kind, limit)
+            scores, goal = np.clip(scores.round(decimals), 0, 0.999), ThresholdGoal(kind, limit)
             found = choose_threshold(scores, labels, patients, goal, n_rounds=20)
             best = searched(scores, labels, goal)
             assert found.reached
@@ -278,20 +278,20 @@ class TestChooseThreshold:
 
     def test_lies_midway_between_neighbours(self):
         scores, labels = np.array([0.1, 0.2, 0.4, 0.8]), np.array([0, 0, 1, 1])
-        assert choose_threshold(scores, labels, range(4), Goal("misses", 0.05)).value == pytest.approx(0.3)
-        assert choose_threshold(scores, labels, range(4), Goal("alarms", 0.05)).value == pytest.approx(0.3)
-        assert choose_threshold(scores, labels, range(4), Goal("misses", 0.5)).value == pytest.approx(0.6)
-        assert choose_threshold(scores, labels, range(4), Goal("alarms", 0.5)).value == pytest.approx(0.15)
+        assert choose_threshold(scores, labels, range(4), ThresholdGoal("misses", 0.05)).value == pytest.approx(0.3)
+        assert choose_threshold(scores, labels, range(4), ThresholdGoal("alarms", 0.05)).value == pytest.approx(0.3)
+        assert choose_threshold(scores, labels, range(4), ThresholdGoal("misses", 0.5)).value == pytest.approx(0.6)
+        assert choose_threshold(scores, labels, range(4), ThresholdGoal("alarms", 0.5)).value == pytest.approx(0.15)
 
     def test_the_limit_is_met_exactly_where_it_can_be(self):
         """29 of 100: as a float, 0.29 · 100 is less than 29."""
         scores, labels = np.linspace(0.01, 0.99, 200), np.arange(200) % 2
-        found = choose_threshold(scores, labels, range(200), Goal("misses", 0.29), n_rounds=10)
+        found = choose_threshold(scores, labels, range(200), ThresholdGoal("misses", 0.29), n_rounds=10)
         assert found.sensitivity == pytest.approx(0.71)
 
     def test_its_intervals_are_those_of_the_metrics(self):
         scores, labels, patients = two_classes(150, 3)
-        found = choose_threshold(scores, labels, patients // 3, Goal("misses", 0.05))
+        found = choose_threshold(scores, labels, patients // 3, ThresholdGoal("misses", 0.05))
         healthy, sick = class_intervals(columns(scores), labels, patients // 3, threshold=found.value)
         assert found.sensitivity_interval == pytest.approx(sick["recall"])
         assert found.specificity_interval == pytest.approx(healthy["recall"])
@@ -301,32 +301,32 @@ class TestChooseThreshold:
     def test_more_patients_know_it_better(self):
         def width(n, per_patient):
             scores, labels, patients = two_classes(n, 4)
-            low, high = choose_threshold(scores, labels, patients // per_patient, Goal("misses", 0.1)).interval
+            low, high = choose_threshold(scores, labels, patients // per_patient, ThresholdGoal("misses", 0.1)).interval
             return high - low
 
         assert width(2000, 1) < width(100, 1)
 
     def test_scans_of_one_patient_count_as_one(self):
         scores, labels, patients = two_classes(100, 5)
-        once = choose_threshold(scores, labels, patients, Goal("misses", 0.1))
-        five = choose_threshold(*(np.repeat(of, 5) for of in (scores, labels, patients)), Goal("misses", 0.1))
+        once = choose_threshold(scores, labels, patients, ThresholdGoal("misses", 0.1))
+        five = choose_threshold(*(np.repeat(of, 5) for of in (scores, labels, patients)), ThresholdGoal("misses", 0.1))
         assert five.patients == once.patients
         assert five.interval == pytest.approx(once.interval)
         assert five.sensitivity_interval == pytest.approx(once.sensitivity_interval)
 
     @pytest.mark.parametrize("kind", ["misses", "alarms"])
     def test_equal_scores_cannot_be_told_apart(self, kind):
-        found = choose_threshold(np.full(20, 0.4), np.arange(20) % 2, range(20), Goal(kind, 0.05))
+        found = choose_threshold(np.full(20, 0.4), np.arange(20) % 2, range(20), ThresholdGoal(kind, 0.05))
         assert (found.sensitivity, found.specificity) == ((1, 0) if kind == "misses" else (0, 1))
         assert found.reached
 
     def test_certain_alarms_cannot_be_cleared(self):
-        found = choose_threshold([1.0, 1.0, 0.2], [0, 1, 0], range(3), Goal("alarms", 0.1))
+        found = choose_threshold([1.0, 1.0, 0.2], [0, 1, 0], range(3), ThresholdGoal("alarms", 0.1))
         assert not found.reached
         assert found.value <= 1
         assert "No threshold keeps to that limit" in found.sentence(CLASSES)
 
-    @pytest.mark.parametrize("goal", [Goal("misses", 0.1), Goal("alarms", 0.1), Goal("likeliest")])
+    @pytest.mark.parametrize("goal", [ThresholdGoal("misses", 0.1), ThresholdGoal("alarms", 0.1), ThresholdGoal("likeliest")])
     @pytest.mark.parametrize("labels", [[], [0], [1], [1, 1]])
     def test_needs_scans_of_both_classes(self, goal, labels):
         scores = np.full(len(labels), 0.5)
@@ -334,24 +334,24 @@ class TestChooseThreshold:
         assert threshold_points(scores, labels) is None
 
     def test_the_likeliest_needs_no_choice(self):
-        found = choose_threshold(*two_classes(50, 6), Goal("likeliest"))
+        found = choose_threshold(*two_classes(50, 6), ThresholdGoal("likeliest"))
         assert (found.value, found.interval, found.enough, found.reached) == (0.5, None, True, True)
 
     def test_says_where_so_few_patients_can_show_nothing(self):
         assert patients_needed(0.05) == 73
-        few = choose_threshold(*two_classes(60, 7), Goal("misses", 0.05), n_rounds=50)
-        many = choose_threshold(*two_classes(400, 7), Goal("misses", 0.05), n_rounds=50)
+        few = choose_threshold(*two_classes(60, 7), ThresholdGoal("misses", 0.05), n_rounds=50)
+        many = choose_threshold(*two_classes(400, 7), ThresholdGoal("misses", 0.05), n_rounds=50)
         assert (few.enough, many.enough) == (False, True)
         assert f"{few.patients[1]} patients with PNEUMONIA are too few" in few.sentence(CLASSES)
         assert "too few" not in many.sentence(CLASSES)
 
     def test_says_in_words_how_it_was_chosen(self):
-        words = choose_threshold(*two_classes(400, 8), Goal("misses", 0.05), n_rounds=50).sentence(CLASSES)
+        words = choose_threshold(*two_classes(400, 8), ThresholdGoal("misses", 0.05), n_rounds=50).sentence(CLASSES)
         assert words.startswith("Chosen on 400 scans that the model did not learn from, to miss at most 5 in 100 scans")
         assert "scans of PNEUMONIA (95 % interval" in words
-        assert Goal("alarms", 0.1).in_words(CLASSES) == "take at most 10 in 100 scans of NORMAL for PNEUMONIA"
+        assert ThresholdGoal("alarms", 0.1).in_words(CLASSES) == "take at most 10 in 100 scans of NORMAL for PNEUMONIA"
 
-    @pytest.mark.parametrize("goal", [Goal("misses", 0.05), Goal("likeliest")])
+    @pytest.mark.parametrize("goal", [ThresholdGoal("misses", 0.05), ThresholdGoal("likeliest")])
     def test_survives_json(self, goal):
         found = choose_threshold(*two_classes(60, 9), goal, n_rounds=50)
         assert Threshold.from_dict(json.loads(json.dumps(found.to_dict()))) == found
@@ -371,14 +371,14 @@ class TestChooseThreshold:
         ],
     )
     def test_refuses_what_is_none(self, change):
-        stored = choose_threshold(*two_classes(60, 9), Goal("misses", 0.05), n_rounds=50).to_dict()
+        stored = choose_threshold(*two_classes(60, 9), ThresholdGoal("misses", 0.05), n_rounds=50).to_dict()
         with pytest.raises((TypeError, ValueError)):
             Threshold.from_dict(stored | change)
 
     @pytest.mark.parametrize("scores", [[0.5, 1.2], [0.5, float("nan")], [0.5]])
     def test_refuses_what_are_no_probabilities(self, scores):
         with pytest.raises(ValueError):
-            choose_threshold(scores, [0, 1], range(2), Goal("likeliest"))
+            choose_threshold(scores, [0, 1], range(2), ThresholdGoal("likeliest"))
 
 
 class TestThresholdPoints:
@@ -400,17 +400,17 @@ class TestThresholdPoints:
 
 class TestPerThousand:
     def test_counts_people(self):
-        assert per_thousand(0.95, 0.9, 0.2) == (190, 10, 80, 720)
+        assert compute_natural_frequencies(0.95, 0.9, 0.2) == (190, 10, 80, 720)
 
     @pytest.mark.parametrize("seed", range(20))
     def test_sums_to_a_thousand(self, seed):
-        counts = per_thousand(*np.random.default_rng(seed).random(3))
+        counts = compute_natural_frequencies(*np.random.default_rng(seed).random(3))
         assert sum(counts) == 1000
         assert min(counts) >= 0
 
     @pytest.mark.parametrize("shares", [(1.1, 0, 0), (0, -0.1, 0), (0, 0, float("nan"))])
     def test_refuses_what_are_no_shares(self, shares):
-        for count in (per_thousand, predictive_values):
+        for count in (compute_natural_frequencies, predictive_values):
             with pytest.raises(ValueError):
                 count(*shares)
 
@@ -424,7 +424,7 @@ class TestDoubt:
     def test_the_cut_is_the_smallest_score_of_its_rank(self):
         rng = np.random.default_rng(0)
         scores, labels = rng.random(99), np.ones(99, dtype=int)
-        doubt = fit_doubt(columns(scores), labels, 0.05, range(99))
+        doubt = fit_abstention(columns(scores), labels, 0.05, range(99))
         assert doubt.cuts[1] == np.sort(scores)[4]  # floor(0.05 · 100) = 5
         assert doubt.patients == (0, 99)
         assert doubt.cuts[0] == 0
@@ -432,7 +432,7 @@ class TestDoubt:
     @pytest.mark.parametrize(("n", "known"), [(18, False), (19, True)])
     def test_too_few_patients_never_rule_a_class_out(self, n, known):
         scores = np.linspace(0.1, 0.9, n)
-        doubt = fit_doubt(columns(scores), np.ones(n, dtype=int), 0.05, range(n))
+        doubt = fit_abstention(columns(scores), np.ones(n, dtype=int), 0.05, range(n))
         assert (doubt.cuts[1] == pytest.approx(0.1)) == known
         assert doubt.smallest[1] == pytest.approx(1 / (n + 1))
         assert ("patients with PNEUMONIA are too few" in doubt.sentence(CLASSES)) != known
@@ -442,9 +442,9 @@ class TestDoubt:
     def test_scans_of_one_patient_count_as_one(self):
         rng = np.random.default_rng(1)
         p, labels, patients = softmax(rng.normal(size=(90, 3))), rng.integers(0, 3, 90), np.arange(90)
-        once = fit_doubt(p, labels, 0.1, patients)
-        assert fit_doubt(*(np.repeat(of, 4, axis=0) for of in (p, labels)), 0.1, np.repeat(patients, 4)) == once
-        alone = fit_doubt(np.repeat(p, 4, axis=0), np.repeat(labels, 4), 0.1, np.arange(360))
+        once = fit_abstention(p, labels, 0.1, patients)
+        assert fit_abstention(*(np.repeat(of, 4, axis=0) for of in (p, labels)), 0.1, np.repeat(patients, 4)) == once
+        alone = fit_abstention(np.repeat(p, 4, axis=0), np.repeat(labels, 4), 0.1, np.arange(360))
         assert alone.patients == tuple(4 * n for n in once.patients)
 
     @pytest.mark.parametrize("alpha", [0.05, 0.2])
@@ -456,7 +456,7 @@ class TestDoubt:
             labels = np.concatenate([np.arange(n_classes).repeat(30), rng.integers(0, n_classes, 60)])
             p = softmax(1.5 * np.eye(n_classes)[labels] + rng.normal(size=(len(labels), n_classes)))
             fit, new = slice(0, 30 * n_classes), slice(30 * n_classes, None)
-            doubt = fit_doubt(p[fit], labels[fit], alpha, range(30 * n_classes))
+            doubt = fit_abstention(p[fit], labels[fit], alpha, range(30 * n_classes))
             called = (p[new, 1] >= rng.random()).astype(int) if n_classes == 2 else p[new].argmax(axis=1)
             bad = doubt.sure(p[new], called) & (called != labels[new])
             wrong.append([bad[labels[new] == k].mean() for k in range(n_classes)])
@@ -472,15 +472,15 @@ class TestDoubt:
             patients = np.repeat(np.arange(40), np.where(hard, 1, 10))
             p, ones = columns(score[patients]), np.ones(len(patients), dtype=int)
             new = np.where(rng.random(200) < 0.2, rng.uniform(0, 0.4, 200), rng.uniform(0.3, 1, 200))
-            by_patient.append((new < fit_doubt(p, ones, alpha, patients).cuts[1]).mean())
-            by_scan.append((new < fit_doubt(p, ones, alpha, range(len(patients))).cuts[1]).mean())
+            by_patient.append((new < fit_abstention(p, ones, alpha, patients).cuts[1]).mean())
+            by_scan.append((new < fit_abstention(p, ones, alpha, range(len(patients))).cuts[1]).mean())
         assert 0.06 < np.mean(by_patient) <= alpha + 0.005
         assert np.mean(by_scan) > alpha + 0.02
 
     @pytest.mark.parametrize("seed", range(30))
     def test_of_two_classes_doubt_is_a_zone_round_the_threshold(self, seed):
         rng = np.random.default_rng(seed)
-        doubt = Doubt(0.05, tuple(rng.random(2)), (50, 50))
+        doubt = ConformalAbstention(0.05, tuple(rng.random(2)), (50, 50))
         threshold, scores = rng.random(), np.sort(rng.random(500))
         called = (scores >= threshold).astype(int)
         sure, (low, high) = doubt.sure(columns(scores), called), doubt.zone(threshold)
@@ -490,18 +490,18 @@ class TestDoubt:
         assert (called[sure & (scores > high)] == 1).all()
 
     def test_where_every_class_is_ruled_out_the_call_stands(self):
-        doubt = Doubt(0.05, (0.9, 0.9, 0.9), (50, 50, 50))
+        doubt = ConformalAbstention(0.05, (0.9, 0.9, 0.9), (50, 50, 50))
         assert doubt.sure([[0.4, 0.3, 0.3]], [0]).all()
-        assert Doubt(0.05, (0.9, 0.9), (50, 50)).zone(0.3) == (0.3, 0.3)
+        assert ConformalAbstention(0.05, (0.9, 0.9), (50, 50)).zone(0.3) == (0.3, 0.3)
 
     def test_of_three_classes_all_others_must_be_ruled_out(self):
-        doubt = Doubt(0.05, (0.2, 0.2, 0.2), (50, 50, 50))
+        doubt = ConformalAbstention(0.05, (0.2, 0.2, 0.2), (50, 50, 50))
         p = [[0.7, 0.2, 0.1], [0.75, 0.15, 0.1], [0.1, 0.15, 0.75]]
         assert doubt.sure(p, [0, 0, 0]).tolist() == [False, True, False]
 
     def test_survives_json(self):
-        doubt = fit_doubt(columns(np.linspace(0, 1, 60)), np.arange(60) % 2, 0.1, range(60))
-        assert Doubt.from_dict(json.loads(json.dumps(doubt.to_dict()))) == doubt
+        doubt = fit_abstention(columns(np.linspace(0, 1, 60)), np.arange(60) % 2, 0.1, range(60))
+        assert ConformalAbstention.from_dict(json.loads(json.dumps(doubt.to_dict()))) == doubt
 
     @pytest.mark.parametrize(
         "change",
@@ -518,23 +518,23 @@ class TestDoubt:
     )
     def test_refuses_what_is_none(self, change):
         with pytest.raises(ValueError):
-            Doubt.from_dict({"alpha": 0.1, "cuts": [0.1, 0.2], "patients": [30, 40]} | change)
+            ConformalAbstention.from_dict({"alpha": 0.1, "cuts": [0.1, 0.2], "patients": [30, 40]} | change)
 
     def test_refuses_what_does_not_fit(self):
-        doubt = Doubt(0.05, (0.2, 0.2), (50, 50))
+        doubt = ConformalAbstention(0.05, (0.2, 0.2), (50, 50))
         for p, called in (([[0.5, 0.5]], [0, 1]), ([[0.2, 0.3, 0.5]], [0]), ([[0.5, 0.5]], [2])):
             with pytest.raises(ValueError):
                 doubt.sure(p, called)
         with pytest.raises(ValueError, match="zone"):
-            Doubt(0.05, (0.2,) * 3, (50,) * 3).zone(0.5)
+            ConformalAbstention(0.05, (0.2,) * 3, (50,) * 3).zone(0.5)
         with pytest.raises(ValueError):
-            fit_doubt([[0.5, 0.5]], [0], 1.5, ["p"])
+            fit_abstention([[0.5, 0.5]], [0], 1.5, ["p"])
 
 
 class TestAnswerReport:
     def test_tells_what_firm_answers_are_worth(self):
         sure, called, labels = [True, True, True, False], [0, 1, 1, 0], [0, 0, 1, 1]
-        told = answer_report(sure, called, labels, "abcd", 3)
+        told = abstention_report(sure, called, labels, "abcd", 3)
         assert (told["n"], told["n_answered"], told["answered"]) == (4, 3, 0.75)
         assert told["right"] == pytest.approx(2 / 3)
         assert [item["wrong"] for item in told["per_class"]] == [0.5, 0, None]
@@ -543,12 +543,12 @@ class TestAnswerReport:
         json.dumps(told)
 
     def test_of_no_answers_none_is_right(self):
-        told = answer_report([False], [0], [0], ["p"], 2)
+        told = abstention_report([False], [0], [0], ["p"], 2)
         assert (told["answered"], told["right"], told["right_interval"]) == (0, None, None)
 
     def test_refuses_what_does_not_go_together(self):
         with pytest.raises(ValueError):
-            answer_report([True], [0, 1], [0, 1], "ab", 2)
+            abstention_report([True], [0, 1], [0, 1], "ab", 2)
 
 
 class TestWords:
@@ -556,30 +556,30 @@ class TestWords:
         ("share", "count"), [(0, 0), (0.0099, 0), (0.01, 1), (0.62, 62), (0.99, 99), (0.9901, 100), (1, 100)]
     )
     def test_never_says_none_or_all(self, share, count):
-        assert of_hundred(share) == count
+        assert round_to_hundred(share) == count
 
     def test_what_is_left_adds_up_to_a_hundred(self):
-        assert all(of_hundred(k / 1000) + of_hundred(1 - k / 1000) == 100 for k in range(1001))
+        assert all(round_to_hundred(k / 1000) + round_to_hundred(1 - k / 1000) == 100 for k in range(1001))
 
     def test_speaks_of_the_people_whom_the_model_knows(self):
         children = "children of one to five years, one hospital"
-        assert natural_frequency(0.62, "PNEUMONIA", children) == "Of 100 children like this, about 62 have pneumonia"
-        assert natural_frequency(0.001, "COVID") == "Of 100 patients like this, fewer than 1 has COVID"
-        assert natural_frequency(0.01, "COVID") == "Of 100 patients like this, about 1 has COVID"
-        assert natural_frequency(1.0, "NORMAL") == "Of 100 patients like this, more than 99 have a normal scan"
-        assert people_of("adults, and children of one hospital") == "patients"
-        assert condition_of("viral_pneumonia") == "viral pneumonia"
-        assert [condition_of(name) for name in ("MASS", "CARDIOMEGALY", "Not normal", "NO_FINDINGS")] == [
+        assert describe_natural_frequency(0.62, "PNEUMONIA", children) == "Of 100 children like this, about 62 have pneumonia"
+        assert describe_natural_frequency(0.001, "COVID") == "Of 100 patients like this, fewer than 1 has COVID"
+        assert describe_natural_frequency(0.01, "COVID") == "Of 100 patients like this, about 1 has COVID"
+        assert describe_natural_frequency(1.0, "NORMAL") == "Of 100 patients like this, more than 99 have a normal scan"
+        assert people_word("adults, and children of one hospital") == "patients"
+        assert condition_phrase("viral_pneumonia") == "viral pneumonia"
+        assert [condition_phrase(name) for name in ("MASS", "CARDIOMEGALY", "Not normal", "NO_FINDINGS")] == [
             "a mass", "cardiomegaly", "an abnormal scan", "a normal scan",
         ]  # fmt: skip
-        assert [condition_of(name) for name in ("COPD", "SILICOSIS", "Cystic Fibrosis")] == [
+        assert [condition_phrase(name) for name in ("COPD", "SILICOSIS", "Cystic Fibrosis")] == [
             "COPD", "silicosis", "Cystic Fibrosis",
         ]  # fmt: skip
 
     @pytest.mark.parametrize("share", [-0.1, 1.1, float("nan")])
     def test_refuses_what_is_no_share(self, share):
         with pytest.raises(ValueError):
-            of_hundred(share)
+            round_to_hundred(share)
 
 
 class TestReliability:
@@ -639,19 +639,19 @@ class TestShareByPatient:
     def test_of_right_answers_is_the_accuracy_s_interval(self):
         scores, labels, patients = two_classes(120, 22)
         right = (scores >= 0.5) == labels
-        share, interval = share_by_patient(right, patients // 2)
+        share, interval = clustered_proportion(right, patients // 2)
         assert share == pytest.approx(right.mean())
         expected = bootstrap_intervals(columns(scores), labels, patients // 2, threshold=0.5)["accuracy"]
         assert interval == pytest.approx(expected)
 
     def test_of_nothing_is_none(self):
-        assert share_by_patient([], []) is None
-        assert share_by_patient([True], ["p"], [False]) is None
+        assert clustered_proportion([], []) is None
+        assert clustered_proportion([True], ["p"], [False]) is None
 
     def test_refuses_what_does_not_go_together(self):
         for holds, groups, among in (([True], ["p"], [True, False]), ([True], ["p", "q"], None)):
             with pytest.raises(ValueError):
-                share_by_patient(holds, groups, among)
+                clustered_proportion(holds, groups, among)
 
 
 def test_a_margin_for_shift_takes_the_lowest_cut_of_all_versions_and_classes():
@@ -661,9 +661,9 @@ def test_a_margin_for_shift_takes_the_lowest_cut_of_all_versions_and_classes():
     worse = np.clip(scores - 0.2 * (labels == 1), 0.001, 0.999)
     plain, shifted = (np.stack([1 - s, s], axis=1) for s in (scores, worse))
     patients = range(400)
-    without = fit_doubt(plain, labels, 0.05, patients)
-    with_margin = fit_doubt(plain, labels, 0.05, patients, shifted=[plain, shifted])
-    assert with_margin.cuts[0] == with_margin.cuts[1] == min(fit_doubt(shifted, labels, 0.05, patients).cuts)
+    without = fit_abstention(plain, labels, 0.05, patients)
+    with_margin = fit_abstention(plain, labels, 0.05, patients, perturbed_probabilities=[plain, shifted])
+    assert with_margin.cuts[0] == with_margin.cuts[1] == min(fit_abstention(shifted, labels, 0.05, patients).cuts)
     assert with_margin.cuts[1] < without.cuts[1] < without.cuts[0]
     called = (scores >= 0.5).astype(int)
     assert with_margin.sure(plain, called).mean() <= without.sure(plain, called).mean()
@@ -671,7 +671,7 @@ def test_a_margin_for_shift_takes_the_lowest_cut_of_all_versions_and_classes():
 
 def test_a_threshold_that_is_given_stays_as_it_is():
     labels, scores = np.array([0, 0, 1, 1]), np.array([0.1, 0.6, 0.4, 0.9])
-    chosen = choose_threshold(scores, labels, range(4), Goal("given", 0.35))
+    chosen = choose_threshold(scores, labels, range(4), ThresholdGoal("given", 0.35))
     assert chosen is not None
     assert (chosen.value, chosen.interval, chosen.reached, chosen.enough) == (0.35, None, True, True)
     assert (chosen.sensitivity, chosen.specificity) == (1.0, 0.5)
@@ -689,9 +689,9 @@ def honest(n, seed, times=1.0, n_classes=2):
 
 def test_a_slope_is_kept_where_it_foretells_held_out_patients_better():
     logits, labels = honest(600, 0, times=4)
-    fitted = fit_where_it_helps(logits, labels, range(600), prevalence=(0.5, 0.5))
+    fitted = fit_cross_validated_calibration(logits, labels, range(600), prevalence=(0.5, 0.5))
     assert fitted.slope == pytest.approx(0.25, rel=0.25)
-    assert fitted == fit_calibration(logits, labels, offsets=False, prevalence=(0.5, 0.5))
+    assert fitted == fit_calibration(logits, labels, with_offsets=False, prevalence=(0.5, 0.5))
 
 
 def test_few_scans_of_a_network_that_is_right_leave_it_as_it_is():
@@ -699,21 +699,21 @@ def test_few_scans_of_a_network_that_is_right_leave_it_as_it_is():
     labels = np.tile([0, 1, 2], 12)
     logits = 4 * np.eye(3)[labels] + np.random.default_rng(1).normal(0, 0.8, (36, 3))
     shares = (1 / 3, 1 / 3, 1 / 3)
-    assert fit_calibration(logits, labels, offsets=False, prevalence=shares).slope < 1
-    assert fit_where_it_helps(logits, labels, range(36), prevalence=shares) == Calibration(1.0, (0.0,) * 3, shares)
+    assert fit_calibration(logits, labels, with_offsets=False, prevalence=shares).slope < 1
+    assert fit_cross_validated_calibration(logits, labels, range(36), prevalence=shares) == Calibration(1.0, (0.0,) * 3, shares)
 
 
 @pytest.mark.parametrize("n", [2, 3])
 def test_a_patient_or_two_a_class_tell_nothing(n):
     labels = np.arange(n) % 2
-    found = fit_where_it_helps(np.eye(2)[labels], labels, range(n), prevalence=(0.5, 0.5))
+    found = fit_cross_validated_calibration(np.eye(2)[labels], labels, range(n), prevalence=(0.5, 0.5))
     assert found.slope == 1.0
 
 
 def test_scans_of_one_patient_are_never_told_apart_by_the_folds():
     logits, labels = honest(200, 2, times=3)
-    once = fit_where_it_helps(logits, labels, range(200), prevalence=(0.5, 0.5))
-    twice = fit_where_it_helps(
+    once = fit_cross_validated_calibration(logits, labels, range(200), prevalence=(0.5, 0.5))
+    twice = fit_cross_validated_calibration(
         np.repeat(logits, 2, axis=0), np.repeat(labels, 2), np.repeat(np.arange(200), 2), prevalence=(0.5, 0.5)
     )
     assert once.slope == pytest.approx(twice.slope, rel=0.1)

@@ -16,23 +16,23 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.conftest import fit_roughly
+from tests.conftest import fit_quickly
 from xrai import cli, models
 from xrai.cli import output
 from xrai.core import jobs
 from xrai.core.errors import ScanError
 from xrai.core.json_files import read_records, write_json
-from xrai.core.paths import PROJECT
+from xrai.core.paths import PROJECT_DIR
 from xrai.data.audit import load_audit
 from xrai.data.dataset import open_dataset
 from xrai.data.jobs import audit_folder, build_folder
-from xrai.evaluation.store import REPORT, load_measurement, measurement_folder
-from xrai.explain.overlay import STRAY
-from xrai.models.artifacts import KIT, load_kit, save_kit
-from xrai.models.checkpoint import CARD, CONFIG, HISTORY, STATE, WEIGHTS, calibration_folder, open_checkpoint
+from xrai.evaluation.store import REPORT_FILE, evaluation_folder, load_evaluation
+from xrai.explain.overlay import OUTSIDE_BODY_WARNING
+from xrai.models.artifacts import ARTIFACTS_FILE, load_artifacts, save_artifacts
+from xrai.models.checkpoint import CARD, CONFIG, HISTORY_FILE, STATE, WEIGHTS, calibration_folder, open_checkpoint
 from xrai.networks import summary as blueprint
 from xrai.scans.phantoms import draw_thorax
-from xrai.training.sweep import MAX_RUNS, create, open_sweep
+from xrai.training.sweep import MAX_RUNS, create_sweep, open_sweep
 
 TINY = [
     "--network", "convnet", "--blocks", "2", "--filters", "2", "--dense-units", "4", "--image-size", "32",
@@ -71,7 +71,7 @@ def trained(practice, tmp_path_factory):
     home = tmp_path_factory.mktemp("trained")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XRAI_HOME", str(home))
-        fit_roughly(patch)
+        fit_quickly(patch)
         assert cli.main(["train", str(practice), "--name", "m", *TINY]) == 0
     return home / "checkpoints" / "m"
 
@@ -118,7 +118,7 @@ def assert_one_sentence(printed, *words):
 def shell(*arguments, **named):
     command = [sys.executable, "-m", "xrai", *map(str, arguments)]
     return subprocess.run(
-        command, cwd=PROJECT, capture_output=True, text=True, encoding="utf-8", timeout=120, check=False, **named
+        command, cwd=PROJECT_DIR, capture_output=True, text=True, encoding="utf-8", timeout=120, check=False, **named
     )
 
 
@@ -165,11 +165,11 @@ def test_train(call, home, practice):
     assert "done after 1 epoch, the best one was 1: checkpoints/Mein Modell" in printed.err
     checkpoint = open_checkpoint("Mein Modell")
     assert sorted(item.name for item in checkpoint.folder.iterdir() if item.suffix != ".lock") == sorted(
-        [CARD, CONFIG, HISTORY, KIT, WEIGHTS, STATE, jobs.JOB]
+        [CARD, CONFIG, HISTORY_FILE, ARTIFACTS_FILE, WEIGHTS, STATE, jobs.JOB_FILE]
     )
     assert checkpoint.config()["train"]["flip"] is True
     assert jobs.Job(checkpoint.folder).status == "done"
-    kinds = [item["kind"] for item in read_records(checkpoint.folder / HISTORY)]
+    kinds = [item["kind"] for item in read_records(checkpoint.folder / HISTORY_FILE)]
     assert list(dict.fromkeys(kinds)) == ["start", "step", "epoch", "ready", "end"]
 
 
@@ -190,7 +190,7 @@ def test_diagnose(call, model, scans, tmp_path):
         assert set(item["probabilities"]) == {"CLEAR", "OPACITY"}
         assert sum(item["probabilities"].values()) == pytest.approx(1, abs=1e-5)
         assert item["diagnosis"] in item["probabilities"]
-        assert set(item["warnings"]) <= {STRAY}  # so small a network may look anywhere
+        assert set(item["warnings"]) <= {OUTSIDE_BODY_WARNING}  # so small a network may look anywhere
         assert item["model"] == "m"
         with Image.open(item["heatmap"]) as image:
             assert image.size == (128, 64)
@@ -279,14 +279,14 @@ def test_evaluate_leaves_its_measurement_and_a_done_job_behind(call, model, prac
         found = json.loads(call("evaluate", "m", practice, "--json").out)
         assert found["measured_before"] == n - 1
         assert len(open_checkpoint("m").card().evaluations) == n
-    folder = measurement_folder(open_checkpoint("m"), practice, "test")
+    folder = evaluation_folder(open_checkpoint("m"), practice, "test")
     assert list((model / "evaluations").iterdir()) == [folder]
     (table,) = folder.glob("predictions-*.csv")
-    assert {item.name for item in folder.iterdir()} - {jobs.LOCK} == {REPORT, table.name, HISTORY, jobs.JOB}
+    assert {item.name for item in folder.iterdir()} - {jobs.LOCK_FILE} == {REPORT_FILE, table.name, HISTORY_FILE, jobs.JOB_FILE}
     job = jobs.Job(folder)
     assert (job.status, job.title) == ("done", "Measuring m on practice, test")
     assert [(record["kind"], record["done"]) for record in job.records()] == [("progress", found["n"])]
-    kept = load_measurement(folder)
+    kept = load_evaluation(folder)
     assert kept.report == {name: found[name] for name in kept.report}
     assert set(found) - set(kept.report) == {"predictions", "epochs"}
     assert kept.predictions.to_list(kept.classes) == found["predictions"]
@@ -335,7 +335,7 @@ def test_evaluate_on_classes_that_are_spelled_otherwise(call, model, home, tmp_p
 
 
 def test_the_same_split_is_not_measured_twice_at_once(call, model, practice):
-    with jobs.running(measurement_folder(open_checkpoint("m"), practice, "test"), title="x"):
+    with jobs.run_job(evaluation_folder(open_checkpoint("m"), practice, "test"), title="x"):
         printed = call("evaluate", "m", practice, "--json")
         assert_one_sentence(printed, "Measuring m on practice, test", "already running")
         assert call("evaluate", "m", practice, "--split", "val", "--json").status == 0
@@ -344,8 +344,8 @@ def test_the_same_split_is_not_measured_twice_at_once(call, model, practice):
 
 def test_a_measurement_can_be_stopped(call, model, practice, monkeypatch):
     """It once said that it would stop, and went on to its end."""
-    monkeypatch.setattr("xrai.evaluation.evaluate.BATCH", 1)
-    folder = measurement_folder(open_checkpoint("m"), practice, "test")
+    monkeypatch.setattr("xrai.evaluation.evaluate.BATCH_SIZE", 1)
+    folder = evaluation_folder(open_checkpoint("m"), practice, "test")
     folder.mkdir(parents=True)
     real = output.print_progress
 
@@ -360,7 +360,7 @@ def test_a_measurement_can_be_stopped(call, model, practice, monkeypatch):
     assert json.loads(printed.out) == {"model": "m", "ended": "stopped"}
     job = jobs.Job(folder)
     assert (job.status, len(job.records())) == ("stopped", 2)
-    assert not (job.folder / REPORT).exists()
+    assert not (job.folder / REPORT_FILE).exists()
     assert open_checkpoint("m").card().evaluations == []
 
 
@@ -371,7 +371,7 @@ def test_a_measurement_that_cannot_be_kept_is_printed_all_the_same(call, model, 
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("xrai.evaluation.evaluate.save_measurement", full)
+    monkeypatch.setattr("xrai.evaluation.evaluate.save_evaluation", full)
     printed = call("evaluate", "m", practice, *options)
     assert printed.status == 1
     assert "cannot be kept in the folder of the model “m” (No space left on device)" in printed.err
@@ -380,7 +380,7 @@ def test_a_measurement_that_cannot_be_kept_is_printed_all_the_same(call, model, 
     else:
         assert "confusion matrix" in printed.out
     assert len(open_checkpoint("m").card().evaluations) == 1
-    job = jobs.Job(measurement_folder(open_checkpoint("m"), practice, "test"))
+    job = jobs.Job(evaluation_folder(open_checkpoint("m"), practice, "test"))
     assert (job.status, job.error) == ("failed", printed.err.splitlines()[-1].removeprefix("error: "))
 
 
@@ -432,7 +432,7 @@ def test_a_sweep_goes_on_with_the_runs_that_are_not_done(call, home, practice, m
         return job.told
 
     with monkeypatch.context() as patch:
-        patch.setattr(jobs.Running, "should_stop", stop)
+        patch.setattr(jobs.JobContext, "should_stop", stop)
         printed = call("sweep", practice, "--name", "s", "--vary", "seed=1,2", *TINY, "--json")
     assert printed.status == 0
     assert "1 of 2 runs are done" in printed.err
@@ -450,7 +450,7 @@ def test_a_sweep_of_which_one_run_fails_says_so(call, home, practice, model):
     """Its name was taken by another model after the sweep was planned."""
     settings = open_checkpoint("m").config()["train"]
     for name, seeds, taken in (("s", [1, 2], "s-2"), ("t", [1], "t-1")):
-        create(name, practice, {key: value for key, value in settings.items() if key != "seed"}, {"seed": seeds})
+        create_sweep(name, practice, {key: value for key, value in settings.items() if key != "seed"}, {"seed": seeds})
         shutil.copytree(model, model.with_name(taken))
     printed = call("sweep", "--name", "s", "--resume")
     assert_one_sentence(printed, "1 of 2 runs could not be trained", "“s-2”")
@@ -522,12 +522,12 @@ def test_a_run_takes_over_the_network_of_the_model_it_starts_from(call, model, p
     assert not open_checkpoint("c").folder.exists()
 
 
-LITTLE = blueprint.Memory(2_000_000, 1_000_000, "cpu")
+LITTLE = blueprint.MachineMemory(2_000_000, 1_000_000, "cpu")
 
 
 def test_train_warns_where_the_memory_will_not_do(call, home, practice, monkeypatch):
     assert "of memory" not in call("train", practice, "--name", "a", *TINY).err
-    monkeypatch.setattr("xrai.networks.summary.machine_memory", lambda: LITTLE)
+    monkeypatch.setattr("xrai.networks.summary.read_machine_memory", lambda: LITTLE)
     printed = call("train", practice, "--name", "b", *TINY, "--json")
     assert printed.status == 0
     assert json.loads(printed.out)["ended"] == "finished"
@@ -538,10 +538,10 @@ def test_train_warns_where_the_memory_will_not_do(call, home, practice, monkeypa
 
 
 def test_a_sweep_warns_once_where_the_memory_will_not_do_for_its_largest_run(call, home, practice, monkeypatch):
-    monkeypatch.setattr("xrai.training.sweep.run", lambda planned, **more: None)
+    monkeypatch.setattr("xrai.training.sweep.run_sweep", lambda planned, **more: None)
     varied = ["--vary", "batch-size=8,24", "--vary", "seed=1,2", *TINY[: TINY.index("--batch-size")]]
     assert "of memory" not in call("sweep", practice, "--name", "a", *varied).err
-    monkeypatch.setattr("xrai.networks.summary.machine_memory", lambda: LITTLE)
+    monkeypatch.setattr("xrai.networks.summary.read_machine_memory", lambda: LITTLE)
     printed = call("sweep", practice, "--name", "b", *varied, "--json")
     assert printed.status == 0
     assert [run["name"] for run in json.loads(printed.out)["runs"]] == ["b-1", "b-2", "b-3", "b-4"]
@@ -571,7 +571,7 @@ def test_layers(call, home, monkeypatch):
     assert len(lines) == len(found["layers"]) + 1
     assert "1 × 32 × 32" in lines[0]
     assert lines[-1].startswith(f"{found['parameters']:,} weights; training needs about 1.")
-    monkeypatch.setattr("xrai.networks.summary.machine_memory", lambda: LITTLE)
+    monkeypatch.setattr("xrai.networks.summary.read_machine_memory", lambda: LITTLE)
     for more in ([], ["--json"]):
         printed = call("layers", *TINY, *more)
         assert printed.status == 0
@@ -644,9 +644,9 @@ def test_rename_note_default(call, second, practice, scans):
         "model": "Röntgen 2", "done": "renamed",
     }  # fmt: skip
     assert json.loads(call("models", "--json", "note", "m", "for\nchildren").out)["model"] == "m"
-    assert models.note_of(open_checkpoint("m")) == "for\nchildren"
+    assert models.read_note(open_checkpoint("m")) == "for\nchildren"
     assert call("models", "note", "m", "").err == "m: noted\n"
-    assert models.note_of(open_checkpoint("m")) == ""
+    assert models.read_note(open_checkpoint("m")) == ""
     for name in ("m", "Röntgen 2"):
         assert call("models", "default", name).status == 0
         assert json.loads(call("diagnose", scans[0], "--json").out)[0]["model"] == name
@@ -682,7 +682,7 @@ def test_what_models_refuses(call, second, arguments, words):
 
 
 def test_a_model_that_is_trained_now_is_left_alone(call, model, tmp_path):
-    with jobs.running(model, title="m"):
+    with jobs.run_job(model, title="m"):
         for arguments in (["rename", "m", "x"], ["delete", "m", "--yes"], ["export", "m", tmp_path / "m.zip"]):
             assert_one_sentence(call("models", *arguments, "--json"), "“m” is being trained now")
     assert model.is_dir()
@@ -1063,7 +1063,7 @@ def test_a_training_is_known_to_run_before_the_slow_imports(home, practice):
     )
     done = subprocess.run(
         [sys.executable, "-c", code, "train", str(practice), "--name", "m", *TINY],
-        cwd=PROJECT, capture_output=True, text=True, check=False,
+        cwd=PROJECT_DIR, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.stdout.splitlines()[0] == "False", done.stderr
     assert open_checkpoint("m").is_model
@@ -1071,7 +1071,7 @@ def test_a_training_is_known_to_run_before_the_slow_imports(home, practice):
 
 def test_a_run_that_goes_on_elsewhere_is_not_started_again(call, home, practice, monkeypatch):
     folder = home / "checkpoints" / "m"
-    with jobs.running(folder, title="m"):
+    with jobs.run_job(folder, title="m"):
         printed = call("train", practice, "--name", "m", *TINY, "--json")
     assert_one_sentence(printed, "already running")
     assert not (folder / CONFIG).exists()
@@ -1167,7 +1167,7 @@ def test_a_console_of_another_code_page_is_borne(home, tmp_path):
 
 def test_a_reader_who_leaves_early_sees_no_traceback(home, drawings):
     command = [sys.executable, "-m", "xrai", "look", str(drawings)]
-    with subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, cwd=PROJECT_DIR, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         process.stdout.close()
         told = process.stderr.read()
     assert "Traceback" not in told
@@ -1262,7 +1262,7 @@ def test_what_cannot_be_cleaned_is_stated(call, doubled, tmp_path):
 
 
 def test_an_audit_that_is_stopped_keeps_nothing(call, doubled, monkeypatch):
-    monkeypatch.setattr(jobs.Running, "should_stop", lambda job: True)
+    monkeypatch.setattr(jobs.JobContext, "should_stop", lambda job: True)
     printed = call("audit", doubled, "--json")
     assert (printed.status, json.loads(printed.out)) == (0, {"dataset": "doubled", "ended": "stopped"})
     assert not doubled.with_name("doubled.audit.json").exists()
@@ -1274,7 +1274,7 @@ def test_an_audit_that_is_stopped_keeps_nothing(call, doubled, monkeypatch):
 def test_a_training_leaves_what_readings_need(call, model):
     card = open_checkpoint("m").card()
     assert card.calibration and card.doubt and card.threshold["goal"] == {"kind": "likeliest", "limit": None}
-    kit = load_kit(open_checkpoint("m"), card)
+    kit = load_artifacts(open_checkpoint("m"), card)
     assert kit.gate and kit.neighbours and kit.validation
     assert card.dataset["audit"] is None  # nobody checked the dataset before
 
@@ -1305,7 +1305,7 @@ def test_calibrate_fits_anew_on_the_dataset_that_the_model_learned_from(call, mo
     assert printed.status == 0, printed.err
     after = open_checkpoint("m").card()
     assert after.calibration.slope == pytest.approx(before.calibration.slope, rel=1e-3)
-    assert load_kit(open_checkpoint("m"), after).validation
+    assert load_artifacts(open_checkpoint("m"), after).validation
     assert jobs.Job(calibration_folder(model)).status == "done"
 
 
@@ -1337,8 +1337,8 @@ def test_calibrate_takes_one_threshold_at_a_time(call, model):
 
 def test_diagnose_refuses_what_is_no_film_and_says_what_would_mend_it(call, model, gate, tmp_path):
     checkpoint = open_checkpoint("m")
-    kit = load_kit(checkpoint, checkpoint.card())
-    save_kit(checkpoint, replace(kit, gate=gate), checkpoint.weights_sha256())
+    kit = load_artifacts(checkpoint, checkpoint.card())
+    save_artifacts(checkpoint, replace(kit, gate=gate), checkpoint.weights_sha256())
     pixels = draw_thorax(np.random.default_rng(77), opacity=True, size=128)
     files = {"film": pixels, "turned": np.rot90(pixels), "noise": np.random.default_rng(0).integers(0, 256, (128, 128))}
     paths = []
@@ -1364,7 +1364,7 @@ def test_an_export_takes_the_kit_along(call, model, tmp_path):
     assert call("models", "export", "m", tmp_path / "m.zip").status == 0
     assert call("models", "import", tmp_path / "m.zip", "--name", "again").status == 0
     again = open_checkpoint("again")
-    assert load_kit(again, again.card()).gate
+    assert load_artifacts(again, again.card()).gate
     with zipfile.ZipFile(tmp_path / "m.zip") as archive, zipfile.ZipFile(tmp_path / "bad.zip", "w") as bad:
         for name in archive.namelist():
             bad.writestr(name, b"no tensors" if name.endswith("kit.safetensors") else archive.read(name))

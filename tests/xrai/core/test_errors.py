@@ -2,7 +2,7 @@
 
 import pytest
 
-from xrai.core.errors import DatasetError, in_a_sentence
+from xrai.core.errors import DatasetError, describe_error
 
 
 @pytest.mark.parametrize(
@@ -19,4 +19,4 @@ from xrai.core.errors import DatasetError, in_a_sentence
     ],
 )
 def test_every_error_has_a_sentence(error, words):
-    assert words in in_a_sentence(error)
+    assert words in describe_error(error)

@@ -13,11 +13,11 @@ import pytest
 
 from xrai.core import jobs
 from xrai.core.errors import DatasetError, JobError
-from xrai.core.jobs import HISTORY, JOB, LOCK, LOG, STOP, Job
+from xrai.core.jobs import HISTORY_FILE, JOB_FILE, LOCK_FILE, LOG_FILE, STOP_FILE, Job
 from xrai.core.json_files import write_json
 from xrai.data.jobs import build_folder, download_folder
 
-PROJECT = jobs.PROJECT
+PROJECT = jobs.PROJECT_DIR
 
 WORKER = f"""
 import os, sys, time
@@ -59,7 +59,7 @@ def worker(tmp_path, monkeypatch):
     (place / "xrai").mkdir(parents=True)
     (place / "xrai" / "__init__.py").touch()
     (place / "xrai" / "__main__.py").write_text(WORKER, encoding="utf-8")
-    monkeypatch.setattr(jobs, "PROJECT", place)
+    monkeypatch.setattr(jobs, "PROJECT_DIR", place)
     monkeypatch.setenv("XRAI_HOME", str(tmp_path))
     started = []
 
@@ -76,7 +76,7 @@ def worker(tmp_path, monkeypatch):
 
 def noted(job):
     try:
-        return json.loads((job.folder / JOB).read_text(encoding="utf-8"))
+        return json.loads((job.folder / JOB_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
 
@@ -120,7 +120,7 @@ def test_start_watch_stop(worker):
     assert (job.title, job.details) == ("the work", {"dataset": "d"})
     job.stop()
     wait_until(job, "stopped")
-    assert not (job.folder / STOP).exists()
+    assert not (job.folder / STOP_FILE).exists()
     assert [item["kind"] for item in job.records()] == ["start", "end"]
     assert "hello from the work" in job.log()
     assert job.error == ""
@@ -177,7 +177,7 @@ def test_what_asked_a_killed_process_to_stop_does_not_stop_the_next(worker, tmp_
     os.kill(noted(job)["pid"], signal.SIGKILL)
     wait_until(job, "interrupted")
     assert not job.is_stopping
-    with jobs.running(job.folder, title="by hand") as mine:
+    with jobs.run_job(job.folder, title="by hand") as mine:
         assert not mine.should_stop()
     assert job.status == "done"
 
@@ -244,7 +244,7 @@ def test_of_two_processes_that_race_for_the_lock_one_works(worker, tmp_path):
     folder = tmp_path / "race"
     command = [sys.executable, "-m", "xrai", "be deaf", str(folder)]
     processes = [
-        subprocess.Popen(command, cwd=jobs.PROJECT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        subprocess.Popen(command, cwd=jobs.PROJECT_DIR, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         for _ in range(2)
     ]
     wait_for(lambda: any(process.poll() is not None for process in processes))
@@ -262,7 +262,7 @@ def test_a_job_outlives_who_started_it(worker, tmp_path):
     folder = tmp_path / "outlives"
     script = (
         f"import sys; sys.path.insert(0, {str(PROJECT)!r}); from pathlib import Path; from xrai import jobs\n"
-        f"jobs.PROJECT = Path({str(jobs.PROJECT)!r})\n"
+        f"jobs.PROJECT = Path({str(jobs.PROJECT_DIR)!r})\n"
         f"jobs.start(['work', {str(folder)!r}], Path({str(folder)!r}), title='t')\n"
     )
     subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
@@ -330,7 +330,7 @@ def test_work_begins_although_others_look(worker):
     try:
         wait_until(Job(folder), "done")
         for _ in range(5):
-            with jobs.running(folder, title="again"):
+            with jobs.run_job(folder, title="again"):
                 pass
     finally:
         over.set()
@@ -356,21 +356,21 @@ CORRUPT = [
 
 @pytest.mark.parametrize("content", CORRUPT, ids=lambda content: content[:50])
 def test_a_corrupt_note_is_borne(tmp_path, content):
-    (tmp_path / JOB).write_bytes(content)
+    (tmp_path / JOB_FILE).write_bytes(content)
     job = Job(tmp_path)
     assert job.status in ("none", "interrupted")
     assert not job.is_active
     assert isinstance(job.title, str)
     assert job.details == {}
-    with jobs.running(tmp_path, title="t"):
+    with jobs.run_job(tmp_path, title="t"):
         assert job.status == "running"
     assert job.status == "done"
 
 
 def test_a_process_that_never_came_to_life_is_given_up(tmp_path):
-    write_json(tmp_path / JOB, {"status": "starting", "time": time.time()})
+    write_json(tmp_path / JOB_FILE, {"status": "starting", "time": time.time()})
     assert Job(tmp_path).status == "starting"
-    write_json(tmp_path / JOB, {"status": "starting", "time": time.time() - jobs.START_SECONDS - 1})
+    write_json(tmp_path / JOB_FILE, {"status": "starting", "time": time.time() - jobs.START_SECONDS - 1})
     assert Job(tmp_path).status == "interrupted"
 
 
@@ -390,19 +390,19 @@ def test_no_space_to_start(worker, monkeypatch, victim):
 def test_no_program_to_start(worker, monkeypatch):
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
     with pytest.raises(JobError, match="could not be started"):
-        worker("finish", Path(jobs.PROJECT) / "j")
-    job = Job(Path(jobs.PROJECT) / "j")
+        worker("finish", Path(jobs.PROJECT_DIR) / "j")
+    job = Job(Path(jobs.PROJECT_DIR) / "j")
     assert job.status == "failed"
     assert "could not be started" in job.error
 
 
 def test_a_log_of_many_lines_is_shown_from_its_end(tmp_path):
-    (tmp_path / LOG).write_bytes(b"\n".join(b"line %d" % i for i in range(1000)) + b"\nM\xfcll\n")
+    (tmp_path / LOG_FILE).write_bytes(b"\n".join(b"line %d" % i for i in range(1000)) + b"\nM\xfcll\n")
     assert Job(tmp_path).log(3).splitlines() == ["line 998", "line 999", "M�ll"]
 
 
 def test_records_without_a_kind_are_left_out(tmp_path):
-    (tmp_path / HISTORY).write_text('{"kind": "a", "n": 1}\n{"n": 2}\n{"kind": 3}\n[1]\n{"kind": "b"}\n')
+    (tmp_path / HISTORY_FILE).write_text('{"kind": "a", "n": 1}\n{"n": 2}\n{"kind": 3}\n[1]\n{"kind": "b"}\n')
     assert [record["kind"] for record in Job(tmp_path).records()] == ["a", "b"]
 
 
@@ -420,10 +420,10 @@ def test_folders_of_jobs(tmp_path, monkeypatch):
         download_folder("kaggle:owner/name"),
     )
     assert one.parent == two.parent == tmp_path / "data" / ".jobs"
-    assert jobs.active_in(tmp_path / "nothing") == []
-    with jobs.running(one, title="building"):
-        assert [job.title for job in jobs.active_in(one.parent)] == ["building"]
-    assert jobs.active_in(one.parent) == []
+    assert jobs.list_active(tmp_path / "nothing") == []
+    with jobs.run_job(one, title="building"):
+        assert [job.title for job in jobs.list_active(one.parent)] == ["building"]
+    assert jobs.list_active(one.parent) == []
 
 
 # --- from inside ------------------------------------------------------------------------------------------------------
@@ -431,22 +431,22 @@ def test_folders_of_jobs(tmp_path, monkeypatch):
 
 def test_done_stopped_failed(tmp_path):
     job = Job(tmp_path)
-    with jobs.running(tmp_path, title="t") as mine:
+    with jobs.run_job(tmp_path, title="t") as mine:
         assert job.status == "running"
         mine.emit({"kind": "step", "café": 1})
         assert job.records() == [{"kind": "step", "café": 1}]
     assert (job.status, job.title) == ("done", "t")
 
-    with jobs.running(tmp_path, title="t") as mine:
+    with jobs.run_job(tmp_path, title="t") as mine:
         job.stop()
         assert mine.should_stop()
     assert job.status == "stopped"
 
-    with pytest.raises(DatasetError), jobs.running(tmp_path, title="t"):
+    with pytest.raises(DatasetError), jobs.run_job(tmp_path, title="t"):
         raise DatasetError("A sentence.")
     assert (job.status, job.error) == ("failed", "A sentence.")
 
-    with pytest.raises(MemoryError), jobs.running(tmp_path, title="t"):
+    with pytest.raises(MemoryError), jobs.run_job(tmp_path, title="t"):
         raise MemoryError
     assert job.status == "failed"
     assert "memory" in job.error
@@ -454,20 +454,20 @@ def test_done_stopped_failed(tmp_path):
 
 def test_a_stop_that_came_too_late_does_not_hide_that_it_is_done(tmp_path):
     job = Job(tmp_path)
-    with jobs.running(tmp_path, title="t") as mine:
+    with jobs.run_job(tmp_path, title="t") as mine:
         assert not mine.should_stop()
         job.stop()
     assert job.status == "done"
-    assert not (tmp_path / STOP).exists()
+    assert not (tmp_path / STOP_FILE).exists()
 
 
 def test_a_second_worker_is_refused_and_harms_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr(jobs, "FileLock", lambda file, timeout: _impatient(file))
-    with jobs.running(tmp_path, title="t"):
-        before = (tmp_path / JOB).read_bytes()
-        with pytest.raises(JobError, match="already running"), jobs.running(tmp_path, title="t"):
+    with jobs.run_job(tmp_path, title="t"):
+        before = (tmp_path / JOB_FILE).read_bytes()
+        with pytest.raises(JobError, match="already running"), jobs.run_job(tmp_path, title="t"):
             pytest.fail("two work on one job")
-        assert (tmp_path / JOB).read_bytes() == before
+        assert (tmp_path / JOB_FILE).read_bytes() == before
 
 
 def _impatient(file):
@@ -478,7 +478,7 @@ def _impatient(file):
 
 def test_ctrl_c_asks_for_a_stop_and_a_second_one_breaks_off(tmp_path, capfd):
     job = Job(tmp_path)
-    with jobs.running(tmp_path, title="t") as mine:
+    with jobs.run_job(tmp_path, title="t") as mine:
         os.kill(os.getpid(), signal.SIGINT)
         wait_for(lambda: mine.asked)
         assert job.is_stopping  # for whoever watches
@@ -486,7 +486,7 @@ def test_ctrl_c_asks_for_a_stop_and_a_second_one_breaks_off(tmp_path, capfd):
     assert job.status == "stopped"
     assert "once more breaks off" in capfd.readouterr().err
 
-    with pytest.raises(KeyboardInterrupt), jobs.running(tmp_path, title="t") as mine:
+    with pytest.raises(KeyboardInterrupt), jobs.run_job(tmp_path, title="t") as mine:
         os.kill(os.getpid(), signal.SIGINT)
         wait_for(lambda: mine.asked)
         os.kill(os.getpid(), signal.SIGINT)
@@ -507,7 +507,7 @@ def test_signals_are_left_alone_outside_the_main_thread(tmp_path):
     before = signal.getsignal(signal.SIGINT)
 
     def work():
-        with jobs.running(tmp_path, title="t"):
+        with jobs.run_job(tmp_path, title="t"):
             return signal.getsignal(signal.SIGINT)
 
     with ThreadPoolExecutor(1) as pool:
@@ -520,7 +520,7 @@ def test_a_full_disk_is_not_what_ends_the_work(tmp_path, monkeypatch, moment):
     with monkeypatch.context() as patch:
         if moment == "at the start":
             patch.setattr(jobs, "write_json", full)
-        with jobs.running(tmp_path, title="t"):
+        with jobs.run_job(tmp_path, title="t"):
             assert Job(tmp_path).status == "running"
             patch.setattr(jobs, "write_json", full)
     assert Job(tmp_path).status == ("none" if moment == "at the start" else "interrupted")
@@ -528,14 +528,14 @@ def test_a_full_disk_is_not_what_ends_the_work(tmp_path, monkeypatch, moment):
 
 def test_a_folder_that_cannot_be_made(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(JobError, match="cannot be written to"), jobs.running(tmp_path / "file" / "job", title="t"):
+    with pytest.raises(JobError, match="cannot be written to"), jobs.run_job(tmp_path / "file" / "job", title="t"):
         pytest.fail("there is nothing to work in")
 
 
 def test_lock_is_free_again_after_everything(tmp_path):
     for error in (DatasetError("x."), KeyboardInterrupt(), ValueError()):
-        with pytest.raises(type(error)), jobs.running(tmp_path, title="t"):
+        with pytest.raises(type(error)), jobs.run_job(tmp_path, title="t"):
             raise error
-    with jobs.running(tmp_path, title="t"):
-        assert (tmp_path / LOCK).exists()
-    assert not (tmp_path / HISTORY).exists()
+    with jobs.run_job(tmp_path, title="t"):
+        assert (tmp_path / LOCK_FILE).exists()
+    assert not (tmp_path / HISTORY_FILE).exists()

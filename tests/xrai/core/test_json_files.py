@@ -10,11 +10,11 @@ import pytest
 
 from xrai.core.json_files import (
     append_record,
-    keep_records,
-    last_change,
+    atomic_file,
+    last_modified,
     read_records,
     replace_file,
-    whole_file,
+    truncate_records,
     write_json,
 )
 
@@ -104,7 +104,7 @@ class TestWriteJson:
 
 class TestWholeFile:
     def test_two_who_write_the_same_file_have_a_name_each(self, tmp_path):
-        with whole_file(tmp_path / "note.txt") as one, whole_file(tmp_path / "note.txt") as other:
+        with atomic_file(tmp_path / "note.txt") as one, atomic_file(tmp_path / "note.txt") as other:
             one.write_text("one")
             other.write_text("other")
         assert (tmp_path / "note.txt").read_text() == "one"  # the last to end
@@ -146,7 +146,7 @@ class TestLog:
     def test_keeping_the_first(self, tmp_path, n, kept):
         for i in range(3):
             append_record(tmp_path / "log", AWKWARD | {"i": i})
-        keep_records(tmp_path / "log", n)
+        truncate_records(tmp_path / "log", n)
         assert read_records(tmp_path / "log") == [AWKWARD | {"i": i} for i in kept]
         assert [item.name for item in tmp_path.iterdir()] == ["log"]
 
@@ -168,8 +168,8 @@ class TestReplaceFile:
 
 
 def test_the_last_change_is_that_of_the_file_written_last(tmp_path):
-    assert last_change(tmp_path, "a", "b") == 0.0
+    assert last_modified(tmp_path, "a", "b") == 0.0
     for name, moment in (("a", 300), ("b", 200), ("c", 400)):
         (tmp_path / name).touch()
         os.utime(tmp_path / name, (moment, moment))
-    assert last_change(tmp_path, "a", "b", "gone") == 300.0
+    assert last_modified(tmp_path, "a", "b", "gone") == 300.0

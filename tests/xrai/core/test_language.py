@@ -17,11 +17,11 @@ from streamlit.testing.v1 import AppTest
 
 import xrai.core.language.locales
 import xrai.core.language.translation
-from pages.shared.formatting import nice, written
-from pages.shared.language import CHOICE, CHOSEN, COOKIE, _at_first, reader
-from tests.languages import english_left
+from pages.shared.formatting import class_label, format_number
+from pages.shared.language import CHOICE_KEY, CHOSEN_KEY, COOKIE, _initial_language, reader_language
+from tests.languages import find_untranslated
 from xrai.core.errors import XraiError
-from xrai.core.labels import CLASS_NAMES, condition_of
+from xrai.core.labels import CLASS_NAMES, condition_phrase
 from xrai.core.language import (
     LANGUAGES,
     N_,
@@ -324,26 +324,26 @@ def test_values_that_do_not_fit_the_translation_leave_the_sentence_in_english(fr
 
 
 def test_what_is_no_number_is_written_as_a_dash(french):
-    assert [written(value, ".1%") for value in (float("nan"), float("inf"), -float("inf"))] == ["–"] * 3
-    assert written(0.5, ".1%") == f"50,0{NARROW}%"
+    assert [format_number(value, ".1%") for value in (float("nan"), float("inf"), -float("inf"))] == ["–"] * 3
+    assert format_number(0.5, ".1%") == f"50,0{NARROW}%"
 
 
 def test_every_usual_class_has_french_words_within_a_sentence(french):
     for name in CLASS_NAMES:
         for spelt in (name, name.upper(), name.lower().replace(" ", "_")):
-            assert translate(condition_of(spelt)) != condition_of(spelt), spelt
-            assert nice(spelt) == tr(name), spelt
+            assert translate(condition_phrase(spelt)) != condition_phrase(spelt), spelt
+            assert class_label(spelt) == tr(name), spelt
 
 
 def test_only_usual_classes_are_looked_up(french):
     """A folder READ was once “Lu le”, as the catalogue has that word for a column."""
-    assert [nice(name) for name in ("READ", "MODEL_ONE", "COVID", "Scan", "sharpen")] == [
+    assert [class_label(name) for name in ("READ", "MODEL_ONE", "COVID", "Scan", "sharpen")] == [
         "Read", "Model one", "COVID", "Scan", "Sharpen",
     ]  # fmt: skip
 
 
 def test_usual_classes_keep_their_spelling_in_english():
-    assert [nice(name) for name in ("Lung_Opacity", "PLEURAL_EFFUSION", "covid pneumonia")] == [
+    assert [class_label(name) for name in ("Lung_Opacity", "PLEURAL_EFFUSION", "covid pneumonia")] == [
         "Lung Opacity", "Pleural effusion", "Covid pneumonia",
     ]  # fmt: skip
 
@@ -521,7 +521,7 @@ def test_the_cards_of_the_shipped_models_are_told_in_french(french, file):
     said += [card["threshold"]["chosen"]] if card["threshold"] else []
     assert len(said) > 100
     names = ["Guangzhou Women and Children's Medical Center", "CC BY", "covid19-image-dataset", *card["classes"]]
-    assert english_left(map(translate, filter(None, said)), but=names) == []
+    assert find_untranslated(map(translate, filter(None, said)), allowed=names) == []
 
 
 # ---------------------------------------------------------------- the reader's choice
@@ -543,21 +543,21 @@ def test_the_cards_of_the_shipped_models_are_told_in_french(french, file):
 def test_at_first_the_cookie_decides_and_then_the_browser(monkeypatch, cookie, locale, code):
     cookies = {COOKIE: cookie} if cookie else {}
     monkeypatch.setattr(st, "context", SimpleNamespace(cookies=cookies, locale=locale))
-    assert _at_first() == code
+    assert _initial_language() == code
 
 
 def test_nobody_looks_on_outside_a_page():
-    assert reader() == "en"
+    assert reader_language() == "en"
 
 
 def test_the_switch_turns_the_whole_page(home):
     app = AppTest.from_file(str(PROJECT / "streamlit_app.py"), default_timeout=60).run()
     assert app.title[0].value == "Diagnose"
-    assert CHOSEN not in app.session_state
-    app.button_group(CHOICE).set_value("fr").run()
+    assert CHOSEN_KEY not in app.session_state
+    app.button_group(CHOICE_KEY).set_value("fr").run()
     assert app.title[0].value == "Diagnostic"
-    assert app.session_state[CHOSEN]
-    app.button_group(CHOICE).set_value("en").run()
+    assert app.session_state[CHOSEN_KEY]
+    app.button_group(CHOICE_KEY).set_value("en").run()
     assert app.title[0].value == "Diagnose"
     assert not app.exception
 
@@ -571,7 +571,7 @@ def test_the_first_click_on_the_switch_of_a_fresh_server_is_not_lost():
 def page_of_choices():
     import streamlit as st
 
-    from pages.shared.language import switch
+    from pages.shared.language import show_language_switch
     from xrai.core.language import tr
 
     words = {1: "Dataset", 2: "Train", 3: "Models"}
@@ -579,7 +579,7 @@ def page_of_choices():
     def said(n):
         return tr(words[n])
 
-    switch()
+    show_language_switch()
     st.selectbox("one", list(words), format_func=said, key="one")
     st.radio("two", list(words), format_func=said, key="two")
     st.multiselect("many", list(words), default=[3], format_func=said, key="many")
@@ -608,7 +608,7 @@ def test_what_was_chosen_stays_chosen_in_the_other_language():
     app.text_input("text").set_value("0,5").run()
     for before, code in pairwise(("en", "fr", "en", "fr")):
         with use_language(before):  # a browser says which choice it means by the words that it shows
-            app.button_group(CHOICE).set_value(code).run()
+            app.button_group(CHOICE_KEY).set_value(code).run()
         boxes = (app.selectbox("one"), app.radio("two"), app.multiselect("many"), app.select_slider("slid"))
         assert all(box.proto.set_value for box in boxes)  # so that it says it by other words from now on
         with use_language(code):
@@ -623,4 +623,4 @@ def test_what_was_chosen_stays_chosen_in_the_other_language():
 
 def test_the_switch_offers_every_language_by_its_own_name(home):
     app = AppTest.from_file(str(PROJECT / "streamlit_app.py"), default_timeout=60).run()
-    assert list(app.button_group(CHOICE).options) == list(LANGUAGES.values())
+    assert list(app.button_group(CHOICE_KEY).options) == list(LANGUAGES.values())

@@ -19,13 +19,13 @@ class TestHome:
         monkeypatch.delenv("XRAI_HOME", raising=False)
         if value is not None:
             monkeypatch.setenv("XRAI_HOME", value)
-        assert settings.home() == Path(__file__).resolve().parents[3]
+        assert settings.home_dir() == Path(__file__).resolve().parents[3]
 
     def test_a_tilde_is_the_users_folder(self, tmp_path, monkeypatch):
         monkeypatch.setenv("HOME", str(tmp_path))
         monkeypatch.setenv("USERPROFILE", str(tmp_path))
         monkeypatch.setenv("XRAI_HOME", "~/xrai")
-        assert settings.home() == tmp_path / "xrai"
+        assert settings.home_dir() == tmp_path / "xrai"
 
     def test_folders_are_made_below_it(self, home):
         made = [settings.data_dir(), settings.inbox_dir(), settings.checkpoints_dir()]
@@ -34,7 +34,7 @@ class TestHome:
 
     def test_nothing_is_made_by_asking_for_the_home_alone(self, tmp_path, monkeypatch):
         monkeypatch.setenv("XRAI_HOME", str(tmp_path / "later"))
-        settings.home()
+        settings.home_dir()
         assert not (tmp_path / "later").exists()
 
     def test_a_folder_that_cannot_be_made_is_said(self, tmp_path, monkeypatch):
@@ -80,9 +80,9 @@ class TestSourceRoots:
 
 class TestShownPath:
     def test_below_the_home_it_is_relative(self, home):
-        assert settings.shown_path(home / "data" / "x.hdf5") == "data/x.hdf5"
-        assert settings.shown_path(home / "data" / ".." / "x.hdf5") == "x.hdf5"
+        assert settings.display_path(home / "data" / "x.hdf5") == "data/x.hdf5"
+        assert settings.display_path(home / "data" / ".." / "x.hdf5") == "x.hdf5"
 
     def test_elsewhere_it_is_whole(self, home, tmp_path):
-        assert settings.shown_path(tmp_path / "x.hdf5") == str(tmp_path / "x.hdf5")
-        assert settings.shown_path(home.with_name("home2") / "x.hdf5") == str(tmp_path / "home2" / "x.hdf5")
+        assert settings.display_path(tmp_path / "x.hdf5") == str(tmp_path / "x.hdf5")
+        assert settings.display_path(home.with_name("home2") / "x.hdf5") == str(tmp_path / "home2" / "x.hdf5")

@@ -7,16 +7,26 @@ import pytest
 from PIL import Image
 
 from xrai.core.errors import DatasetError
-from xrai.data.audit import SEVERITIES, Audit, Finding, audit, audit_file, brief, duplicates, load_audit, save_audit
-from xrai.data.audit.duplicates import pattern
-from xrai.data.audit.films import bad_films
-from xrai.data.audit.guessing import MOST, guess, some
-from xrai.data.audit.looking import StoppedError, look_over
-from xrai.data.audit.measuring import letters_in_line, uniform_border
-from xrai.data.audit.odd import odd_films
-from xrai.data.audit.patients import leaking_patients
-from xrai.data.audit.shift import shifts
-from xrai.data.audit.shortcuts import shortcuts
+from xrai.data.audit import (
+    SEVERITIES,
+    Audit,
+    AuditFinding,
+    audit_file,
+    duplicates,
+    load_audit,
+    run_audit,
+    save_audit,
+    summarise_for_card,
+)
+from xrai.data.audit.duplicates import normalise_local_contrast
+from xrai.data.audit.films import check_image_quality
+from xrai.data.audit.guessing import MAX_SCANS, run_linear_probe, sample_rows
+from xrai.data.audit.looking import AuditStoppedError, run_dataset_pass
+from xrai.data.audit.measuring import count_letters_in_line, measure_uniform_border
+from xrai.data.audit.odd import find_outliers
+from xrai.data.audit.patients import find_patient_leaks
+from xrai.data.audit.shift import check_split_shift
+from xrai.data.audit.shortcuts import check_shortcuts
 from xrai.data.dataset import BuildConfig, build_dataset, open_dataset
 from xrai.data.sources import open_source
 from xrai.scans.phantoms import draw_thorax
@@ -70,7 +80,7 @@ def set_of(films, *, n_test=12, change=lambda split, label, pixels: pixels):
 def findings(path, **options):
     """The findings of an audit by their kind, the gravest of each; and what the rows are called."""
     with open_dataset(path) as dataset:
-        found = audit(dataset, **options)
+        found = run_audit(dataset, **options)
         return {finding.kind: finding for finding in reversed(found.findings)}, dataset.files
 
 
@@ -88,7 +98,7 @@ def unheard(share):
 def test_everything_that_was_looked_at_is_told_the_gravest_first(build, films):
     heard = []
     with open_dataset(build(set_of(films))) as dataset:
-        found = audit(dataset, progress=lambda *step: heard.append(step))
+        found = run_audit(dataset, progress=lambda *step: heard.append(step))
         assert (found.dataset, found.fingerprint, found.n) == ("set", dataset.fingerprint, 48)
     assert {finding.kind for finding in found.findings} == CHECKED
     order = [SEVERITIES.index(finding.severity) for finding in found.findings]
@@ -103,41 +113,41 @@ def test_everything_that_was_looked_at_is_told_the_gravest_first(build, films):
 def test_the_same_dataset_gives_the_same_findings(build, films):
     path = build(set_of(films))
     with open_dataset(path) as dataset:
-        assert audit(dataset).findings == audit(dataset).findings
+        assert run_audit(dataset).findings == run_audit(dataset).findings
 
 
 @pytest.mark.parametrize("asks", [1, 2, 5])
 def test_it_stops_when_told(build, films, asks):
     left = iter([False] * (asks - 1))
     with open_dataset(build(set_of(films))) as dataset:
-        assert audit(dataset, should_stop=lambda: next(left, True)) is None
+        assert run_audit(dataset, should_stop=lambda: next(left, True)) is None
 
 
-LONG = (duplicates.duplicates, shortcuts, shifts, odd_films)
+LONG = (duplicates.find_duplicates, check_shortcuts, check_split_shift, find_outliers)
 
 
 def test_stop_is_heard_within_the_checks_and_not_only_between_them(build, films):
     """Where all films are alike a check may take long, and Stop was dead meanwhile."""
     heard = []
     with open_dataset(build(set_of(films))) as dataset:
-        assert audit(dataset, progress=lambda *step: heard.append(step[0]), should_stop=lambda: 48 in heard) is None
+        assert run_audit(dataset, progress=lambda *step: heard.append(step[0]), should_stop=lambda: 48 in heard) is None
         assert heard[-1] == 48  # in the midst of looking for copies
-        look = look_over(dataset, unheard)
+        look = run_dataset_pass(dataset, unheard)
         for check in LONG:
             asked = []
 
             def stop_at_the_second(share, asked=asked):
                 asked.append(share)
                 if len(asked) > 1:
-                    raise StoppedError
+                    raise AuditStoppedError
 
-            with pytest.raises(StoppedError):
+            with pytest.raises(AuditStoppedError):
                 check(look, stop_at_the_second)
 
 
 def test_progress_goes_on_within_the_checks(build, films):
     with open_dataset(build(set_of(films))) as dataset:
-        look = look_over(dataset, unheard)
+        look = run_dataset_pass(dataset, unheard)
         for check in LONG:
             heard = []
             check(look, heard.append)
@@ -217,8 +227,8 @@ def test_drawings_which_are_all_labelled_as_such_are_not_said_to_bear_text(tmp_p
     with open_source("phantoms") as source:
         assert build_dataset(source, tmp_path / "drawn.hdf5", BuildConfig(size=64))
     with open_dataset(tmp_path / "drawn.hdf5") as dataset:
-        look = look_over(dataset, unheard)
-        assert {finding.kind for finding in bad_films(look)} == {"blank-films", "bordered-films"}
+        look = run_dataset_pass(dataset, unheard)
+        assert {finding.kind for finding in check_image_quality(look)} == {"blank-films", "bordered-films"}
 
 
 def test_different_films_are_no_copies(build, films):
@@ -255,15 +265,15 @@ def alike(build):
 @pytest.mark.parametrize(("at_once", "kept"), [(256, 32), (8, 8), (8, 3)])
 def test_films_that_are_all_alike_are_not_read_for_every_pair(alike, monkeypatch, at_once, kept):
     """700 of them were once read 114,597 times, for every pair anew."""
-    monkeypatch.setattr(duplicates, "_AT_ONCE", at_once)
-    monkeypatch.setattr(duplicates, "_KEPT", kept)
-    monkeypatch.setattr(duplicates, "_DRAWN", 20)
+    monkeypatch.setattr(duplicates, "_BLOCK_SIZE", at_once)
+    monkeypatch.setattr(duplicates, "_N_CACHED_BLOCKS", kept)
+    monkeypatch.setattr(duplicates, "_N_SAMPLED", 20)
     with open_dataset(alike) as dataset:
-        look, read, images = look_over(dataset, unheard), [], dataset.images
+        look, read, images = run_dataset_pass(dataset, unheard), [], dataset.images
         monkeypatch.setattr(dataset, "images", lambda rows: read.extend(rows) or images(rows))
-        coarse = duplicates._coarse(look, np.arange(56), unheard)
-        assert duplicates._alike(coarse, unheard).all()
-        near = duplicates.duplicates(look, unheard)[2]
+        coarse = duplicates._thumbnail_patterns(look, np.arange(56), unheard)
+        assert duplicates._has_match(coarse, unheard).all()
+        near = duplicates.find_duplicates(look, unheard)[2]
         files = dataset.files
     assert len(read) <= 20 + 56 * (1 if kept * at_once >= 56 else 3)
     copies = {"test/A/patient0010_1.png", "train/A/patient0040_1.png"}
@@ -271,15 +281,15 @@ def test_films_that_are_all_alike_are_not_read_for_every_pair(alike, monkeypatch
 
 
 def test_every_two_blocks_are_compared_once(monkeypatch):
-    monkeypatch.setattr(duplicates, "_AT_ONCE", 2)
-    monkeypatch.setattr(duplicates, "_KEPT", 3)
-    found = duplicates._blocks(13)
+    monkeypatch.setattr(duplicates, "_BLOCK_SIZE", 2)
+    monkeypatch.setattr(duplicates, "_N_CACHED_BLOCKS", 3)
+    found = duplicates._block_pairs(13)
     assert sorted(found) == [(one, other) for one in range(0, 13, 2) for other in range(one, 13, 2)]
 
 
 def test_many_copies_of_one_picture_are_one_group_across_blocks(build, films, monkeypatch):
-    monkeypatch.setattr(duplicates, "_AT_ONCE", 4)
-    monkeypatch.setattr(duplicates, "_KEPT", 2)
+    monkeypatch.setattr(duplicates, "_BLOCK_SIZE", 4)
+    monkeypatch.setattr(duplicates, "_N_CACHED_BLOCKS", 2)
     copies = {f"train/A/copy{grade}.png": (films[20] * (1 - grade / 50)).astype(np.uint8) for grade in range(1, 10)}
     found, files = findings(build(set_of(films) | copies))
     near = found["near-duplicates"]
@@ -295,13 +305,13 @@ def test_of_many_copies_the_facts_are_read_once(build, films, monkeypatch):
     with open_dataset(build(files | copies)) as dataset:
         read, column = [], dataset._column
         monkeypatch.setattr(dataset, "_column", lambda name: read.append(name) or column(name))
-        assert audit(dataset).suggested()
+        assert run_audit(dataset).suggested()
     assert read.count("n_bytes") == 1
     assert read.count("format") == 1
 
 
 def test_a_blank_picture_has_no_pattern():
-    assert not pattern(np.full((32, 32), 90, np.uint8), 3).any()
+    assert not normalise_local_contrast(np.full((32, 32), 90, np.uint8), 3).any()
 
 
 # --- shortcuts and shift ----------------------------------------------------------------------------------------------
@@ -347,7 +357,7 @@ def test_a_test_split_from_elsewhere_has_shifted(build, films):
 
     with open_dataset(build(set_of(films, n_test=20, change=change))) as dataset:
         shifted, steady = (
-            next(item for item in audit(dataset).findings if item.kind == "shift" and item.classes == (name,))
+            next(item for item in run_audit(dataset).findings if item.kind == "shift" and item.classes == (name,))
             for name in "AB"
         )
     assert shifted.severity == "serious"
@@ -359,21 +369,21 @@ def test_a_test_split_from_elsewhere_has_shifted(build, films):
 def test_a_guess_needs_two_patients_of_each_class():
     features = np.random.default_rng(0).normal(size=(20, 3))
     labels = np.arange(20) % 2
-    assert guess(features, labels, np.where(labels, "one", np.arange(20).astype(str)), unheard) is None
-    assert guess(features, np.zeros(20, int), np.arange(20), unheard) is None
-    assert guess(features, labels, np.arange(20), unheard).patients == 20
+    assert run_linear_probe(features, labels, np.where(labels, "one", np.arange(20).astype(str)), unheard) is None
+    assert run_linear_probe(features, np.zeros(20, int), np.arange(20), unheard) is None
+    assert run_linear_probe(features, labels, np.arange(20), unheard).patients == 20
 
 
 def test_a_guess_of_nothing_is_chance():
-    found = guess(np.zeros((40, 100)), np.arange(40) % 2, np.arange(40), unheard)
+    found = run_linear_probe(np.zeros((40, 100)), np.arange(40) % 2, np.arange(40), unheard)
     assert found.low <= 0.5 <= found.high
 
 
 def test_some_are_always_the_same():
-    rows = np.arange(2 * MOST)
-    assert len(some(rows)) == MOST
-    assert (some(rows) == some(rows)).all()
-    assert some(rows[:7]).tolist() == list(range(7))
+    rows = np.arange(2 * MAX_SCANS)
+    assert len(sample_rows(rows)) == MAX_SCANS
+    assert (sample_rows(rows) == sample_rows(rows)).all()
+    assert sample_rows(rows[:7]).tolist() == list(range(7))
 
 
 # --- films ------------------------------------------------------------------------------------------------------------
@@ -397,10 +407,10 @@ def test_inverted_and_turned_films_are_odd(build, films):
 
 def test_plain_bands_are_measured():
     scan = np.random.default_rng(0).integers(0, 256, (100, 100), dtype=np.uint8)
-    assert uniform_border(scan) == 0
+    assert measure_uniform_border(scan) == 0
     scan[:10], scan[-20:] = 0, 255
-    assert uniform_border(scan) == pytest.approx(0.3)
-    assert uniform_border(np.zeros((10, 10), np.uint8)) == 1
+    assert measure_uniform_border(scan) == pytest.approx(0.3)
+    assert measure_uniform_border(np.zeros((10, 10), np.uint8)) == 1
 
 
 def test_a_line_of_letters_is_told_from_a_side_marker():
@@ -408,9 +418,9 @@ def test_a_line_of_letters_is_told_from_a_side_marker():
     scan = np.full((224, 224), 40, np.uint8)
     marked = cv2.putText(scan.copy(), "R", (10, 30), cv2.FONT_HERSHEY_SIMPLEX, 0.4, 255, 1)
     written = cv2.putText(scan.copy(), "18:41:03 KV55", (10, 30), cv2.FONT_HERSHEY_SIMPLEX, 0.4, 255, 1)
-    assert letters_in_line(scan) == 0
-    assert letters_in_line(marked) <= 1
-    assert letters_in_line(written) >= 5
+    assert count_letters_in_line(scan) == 0
+    assert count_letters_in_line(marked) <= 1
+    assert count_letters_in_line(written) >= 5
 
 
 def test_unread_files_are_told(build, films):
@@ -430,11 +440,11 @@ def test_no_words_name_a_file_for_they_leave_with_a_model(build, films):
         "train/A/Mueller_turned.png": np.rot90(text).copy(), "train/A/Mueller_broken.png": b"no picture",
     }  # fmt: skip
     with open_dataset(build(files)) as dataset:
-        found = audit(dataset)
+        found = run_audit(dataset)
     words = [(finding.title, finding.sentence, finding.advice) for finding in found.findings]
     kinds = {finding.kind for finding in found.findings if finding.severity != "fine"}
     assert kinds >= {"unread-files", "exact-duplicates", "near-duplicates", "conflicting-labels", "blank-films"}
-    assert "Mueller" not in json.dumps([words, brief(found)])
+    assert "Mueller" not in json.dumps([words, summarise_for_card(found)])
 
 
 # --- patients ---------------------------------------------------------------------------------------------------------
@@ -461,8 +471,8 @@ def test_where_it_cannot_be_told_whether_patients_are_known_the_words_hold_eithe
     assert found["leaking-patients"].sentence.startswith("Not every file is sure to tell whose it is: each of the 49")
     with open_dataset(build(files, "none")) as dataset:
         dataset.facts()["format"][:] = "DICOM"
-        look = look_over(dataset, unheard)
-        assert leaking_patients(look)[0].title == "Patients may not be known"
+        look = run_dataset_pass(dataset, unheard)
+        assert find_patient_leaks(look)[0].title == "Patients may not be known"
 
 
 # --- keeping ----------------------------------------------------------------------------------------------------------
@@ -474,8 +484,8 @@ def kept(practice, tmp_path):
     path = tmp_path / "copy.hdf5"
     path.write_bytes(practice.read_bytes())
     with open_dataset(path) as dataset:
-        serious = Finding("exact-duplicates", "serious", "Twice", "Two.", "Clean.", {"groups": 1}, ((0, 1),), (1,))
-        fine = Finding("blank-films", "fine", "None", "No blank films.")
+        serious = AuditFinding("exact-duplicates", "serious", "Twice", "Two.", "Clean.", {"groups": 1}, ((0, 1),), (1,))
+        fine = AuditFinding("blank-films", "fine", "None", "No blank films.")
         found = Audit(
             "copy", dataset.fingerprint, len(dataset), "2026-11-21T10:00:00+00:00", 1.5, {"xrai": "1"}, (serious, fine)
         )
@@ -492,7 +502,7 @@ def test_an_audit_is_kept_beside_its_dataset(kept):
     assert found.suggested() == [1]
     assert found.suggested(["blank-films"]) == []
     assert found.findings[0].rows == (0, 1)
-    assert brief(found) == [{"severity": "serious", "title": "Twice", "sentence": "Two."}]
+    assert summarise_for_card(found) == [{"severity": "serious", "title": "Twice", "sentence": "Two."}]
 
 
 def test_an_audit_of_another_dataset_is_none(kept):

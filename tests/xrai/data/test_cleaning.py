@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from xrai.core.errors import DatasetError
-from xrai.data.dataset import copy_without, named_rows, open_dataset, removal_note, writing
+from xrai.data.dataset import copy_without, describe_removal, find_rows_by_name, open_dataset, writing
 from xrai.data.sources import SPLITS
 
 
@@ -44,7 +44,7 @@ def test_a_copy_has_the_columns_and_checksums_of_a_built_dataset(dataset, tmp_pa
 
 def test_notes_that_count_scans_are_counted_again(dataset, tmp_path, monkeypatch):
     monkeypatch.setattr(
-        "xrai.data.dataset.cleaning.counted_notes", lambda classes, labels, *rest: [f"There are {len(labels)} scans."]
+        "xrai.data.dataset.cleaning.describe_split_problems", lambda classes, labels, *rest: [f"There are {len(labels)} scans."]
     )
     dataset.notes = ("Of a source.", f"There are {len(dataset)} scans.")
     out = tmp_path / "clean.hdf5"
@@ -105,13 +105,13 @@ def test_a_disk_that_fills_up_half_way_leaves_nothing(dataset, tmp_path, monkeyp
 
 def test_the_note_says_what_was_taken_out_of_what(dataset):
     rows = [*dataset.rows("train")[:2].tolist(), int(dataset.rows("test")[0])]
-    note = removal_note(dataset, rows, "they are copies")
+    note = describe_removal(dataset, rows, "they are copies")
     assert note == f"3 of {len(dataset)} scans of practice were taken out (train 2, test 1): they are copies."
     assert {"train", "test"} < set(SPLITS)
 
 
 def test_rows_are_named_by_path_or_last_part(dataset):
     whole = dataset.files[5]
-    assert named_rows(dataset, [whole, whole.rsplit("/", 1)[-1], dataset.files[2]]) == [2, 5]
+    assert find_rows_by_name(dataset, [whole, whole.rsplit("/", 1)[-1], dataset.files[2]]) == [2, 5]
     with pytest.raises(DatasetError, match="is not in the dataset"):
-        named_rows(dataset, ["nobody.png"])
+        find_rows_by_name(dataset, ["nobody.png"])

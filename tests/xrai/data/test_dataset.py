@@ -32,10 +32,10 @@ from xrai.data.dataset import (
     open_dataset,
     writing,
 )
-from xrai.data.dataset.build import AT_ONCE
+from xrai.data.dataset.build import MAX_IN_FLIGHT
 from xrai.data.dataset.reading import COLUMNS, FORMAT, VERSION
 from xrai.data.dataset.splitting import count_leaks
-from xrai.data.sources import SPLITS, Entry, find_classes, open_source, patient_of
+from xrai.data.sources import SPLITS, Entry, find_classes, open_source, parse_patient_id
 from xrai.scans import read_scan
 from xrai.scans.phantoms import draw_thorax
 from xrai.scans.preprocessing import to_square
@@ -409,7 +409,7 @@ class TestSplitting:
             with open_source(real_data / "datasets" / name) as source:
                 given = [entry.split for entry in source.entries]
                 labels = [source.classes.index(entry.class_name) for entry in source.entries]
-                patients = [build.patient_of(entry.path, entry.split) or entry.path for entry in source.entries]
+                patients = [build.parse_patient_id(entry.path, entry.split) or entry.path for entry in source.entries]
             splits, notes = assign_splits(given, labels, patients, seed=0)
             assert len(splits) == total
             assert [SPLITS[s] == "test" for s in splits] == [item == "test" for item in given]
@@ -437,9 +437,9 @@ class TestPatients:
         """Anonymised files often all carry the same Patient ID: without care this takes minutes."""
         row = build._Row(Entry("", "A", None), np.empty(0), "", "dicom/ANONYMOUS", "DICOM", "MONOCHROME2", 64, 64, 9)
         rows = [replace(row, sha256=f"{i}") for i in range(100_000)]
-        assert set(build._pseudonyms(rows)) == {"p000001"}
+        assert set(build._assign_pseudonyms(rows)) == {"p000001"}
         copies = [replace(row, patient=None, sha256="same", entry=Entry(f"{i}", "A", None)) for i in range(1000)]
-        assert set(build._pseudonyms(copies)) == {"p000001"}
+        assert set(build._assign_pseudonyms(copies)) == {"p000001"}
 
     def test_a_class_that_a_split_lacks_is_said(self, tmp_path, write_scan):
         for i in range(3):
@@ -537,13 +537,13 @@ class TestLeaks:
             rows = [
                 replace(
                     blank, entry=entry, sha256=hashlib.sha256(source.read(entry)).hexdigest(),
-                    patient=patient_of(entry.path, entry.split),
+                    patient=parse_patient_id(entry.path, entry.split),
                 )
                 for entry in source.entries
             ]  # fmt: skip
-            patients, labels = build._pseudonyms(rows), [source.classes.index(row.entry.class_name) for row in rows]
+            patients, labels = build._assign_pseudonyms(rows), [source.classes.index(row.entry.class_name) for row in rows]
             splits, _ = assign_splits([row.entry.split for row in rows], labels, patients, seed=0)
-        assert build._leaks(splits, patients, [row.sha256 for row in rows]) == []
+        assert build._describe_leaks(splits, patients, [row.sha256 for row in rows]) == []
 
 
 class TestSkipping:
@@ -651,8 +651,8 @@ class TestBuilding:
             ahead.append(files.n_read - record["done"])
 
         assert build_dataset(files.source, tmp_path / "x.hdf5", config, emit=watch)
-        assert max(ahead) <= AT_ONCE * workers
-        assert most[0] <= AT_ONCE * workers + 4  # and what numpy and HDF5 look at
+        assert max(ahead) <= MAX_IN_FLIGHT * workers
+        assert most[0] <= MAX_IN_FLIGHT * workers + 4  # and what numpy and HDF5 look at
         assert most[0] > 0
 
     def test_an_existing_dataset_is_never_touched(self, drawings, practice, tmp_path):

@@ -18,16 +18,16 @@ import pytest
 from xrai.core.errors import SourceError
 from xrai.core.paths import data_dir
 from xrai.data.sources import (
-    KAGGLE,
+    KAGGLE_PREFIX,
     KAGGLE_SETS,
-    PRACTICE,
+    PRACTICE_SPEC,
     Entry,
     files,
     find_classes,
     kaggle_folder,
-    list_local,
+    list_local_sources,
     open_source,
-    patient_of,
+    parse_patient_id,
 )
 from xrai.scans import phantoms
 
@@ -439,11 +439,11 @@ class TestZip:
 class TestPractice:
     def test_drawings_say_what_they_are(self, home, monkeypatch):
         monkeypatch.setattr(phantoms, "write_practice_set", partial(phantoms.write_practice_set, n_patients=6, size=64))
-        with open_source(PRACTICE, practice_seed=3) as source:
+        with open_source(PRACTICE_SPEC, practice_seed=3) as source:
             assert source.drawings
             assert source.classes == ("CLEAR", "OPACITY")
             assert "no medical meaning" in source.population
-            assert all(patient_of(entry.path, None) for entry in source.entries)
+            assert all(parse_patient_id(entry.path, None) for entry in source.entries)
             folder = source.files.root  # type: ignore[attr-defined]
             assert source.read(source.entries[0]).startswith(b"\x89PNG")
         assert not folder.exists()
@@ -452,14 +452,14 @@ class TestPractice:
 class TestKaggle:
     @pytest.mark.parametrize("known", KAGGLE_SETS, ids=lambda known: known.handle)
     def test_offline_is_one_sentence(self, home, no_network, known, capsys):
-        message = refused(KAGGLE + known.handle)
+        message = refused(KAGGLE_PREFIX + known.handle)
         assert known.handle in message
         assert "no internet" in message
         assert capsys.readouterr().out == ""
 
     @pytest.mark.parametrize("handle", ["", "someone/else", "paultimothymooney", "../../etc"])
     def test_an_unknown_set_is_refused_with_the_known_ones(self, home, no_network, handle):
-        message = refused(KAGGLE + handle)
+        message = refused(KAGGLE_PREFIX + handle)
         assert all(known.handle in message for known in KAGGLE_SETS)
 
     def test_a_downloaded_set_is_told_with_its_licence_and_population(self, home, tmp_path, monkeypatch, capsys):
@@ -470,7 +470,7 @@ class TestKaggle:
             return str(folder_of(SPLIT, tmp_path / "cache"))
 
         monkeypatch.setattr(kagglehub, "dataset_download", download)
-        with open_source(KAGGLE + KAGGLE_SETS[0].handle) as source:
+        with open_source(KAGGLE_PREFIX + KAGGLE_SETS[0].handle) as source:
             assert (source.licence, source.population) == (KAGGLE_SETS[0].licence, KAGGLE_SETS[0].population)
             assert len(source.entries) == len(SPLIT)
         assert capsys.readouterr().out == ""  # standard output is for results
@@ -487,7 +487,7 @@ class TestKaggle:
             raise OSError(errno.ENOSPC, "No space left on device")
 
         monkeypatch.setattr(kagglehub, "dataset_download", download)
-        assert "the disk is full" in refused(KAGGLE + KAGGLE_SETS[0].handle)
+        assert "the disk is full" in refused(KAGGLE_PREFIX + KAGGLE_SETS[0].handle)
 
     def test_what_was_downloaded_before_needs_no_network(self, home, no_network):
         handle = KAGGLE_SETS[1].handle
@@ -498,7 +498,7 @@ class TestKaggle:
             if version < 11:  # the last download broke off
                 (cache / f"{version}.complete").touch()
         assert kaggle_folder(handle) == cache / "versions" / "10"
-        assert len(seen(KAGGLE + handle)[1]) == 4
+        assert len(seen(KAGGLE_PREFIX + handle)[1]) == 4
         shutil.rmtree(cache / "versions" / "10")
         assert kaggle_folder(handle) == cache / "versions" / "9"
 
@@ -525,7 +525,7 @@ class TestPatientOf:
         ],
     )
     def test_equal_for_one_patient(self, one, two):
-        assert patient_of(*one) == patient_of(*two) is not None
+        assert parse_patient_id(*one) == parse_patient_id(*two) is not None
 
     @pytest.mark.parametrize(
         ("one", "two"),
@@ -541,15 +541,15 @@ class TestPatientOf:
         ],
     )
     def test_different_for_two(self, one, two):
-        assert None not in (patient_of(*one), patient_of(*two))
-        assert patient_of(*one) != patient_of(*two)
+        assert None not in (parse_patient_id(*one), parse_patient_id(*two))
+        assert parse_patient_id(*one) != parse_patient_id(*two)
 
     @pytest.mark.parametrize(
         "path", ["0001.jpg", "COVID-00003b.jpg", "scan.png", "IM-0115.png", "123_001.png", "patients/1.png",
                  "person1.png", "radiopaedia-2019-novel-coronavirus-infected-pneumonia.jpg", "1.2.840.113619.2", ""],
     )  # fmt: skip
     def test_none_where_the_name_does_not_tell(self, path):
-        assert patient_of(path, "train") is None
+        assert parse_patient_id(path, "train") is None
 
     @pytest.mark.real
     def test_counts_of_the_real_set(self, real_data):
@@ -558,7 +558,7 @@ class TestPatientOf:
                 "NORMAL": {"train": 1341, "test": 234},
                 "PNEUMONIA": {"train": 3875, "test": 390},
             }
-            patients = [patient_of(entry.path, entry.split) for entry in source.entries]
+            patients = [parse_patient_id(entry.path, entry.split) for entry in source.entries]
         assert None not in patients
         sick = [name for name, entry in zip(patients, source.entries, strict=True)
                 if (entry.class_name, entry.split) == ("PNEUMONIA", "train")]  # fmt: skip
@@ -581,7 +581,7 @@ class TestListLocal:
             file.touch()
         (home / "data" / "settings.toml").write_text(f"source_roots = ['{films}', '{tmp_path / 'unplugged'}']")
         inbox = home / "data" / "inbox"
-        assert list_local() == [inbox / "a.ZIP", inbox / "b", films / "c.zip", films / "set", films]
+        assert list_local_sources() == [inbox / "a.ZIP", inbox / "b", films / "c.zip", films / "set", films]
 
     def test_an_empty_home(self, home):
-        assert list_local() == []
+        assert list_local_sources() == []

@@ -17,12 +17,12 @@ from sklearn.metrics import (
     roc_auc_score,
 )
 
-from xrai.calibration import Doubt
+from xrai.calibration import ConformalAbstention
 from xrai.core.errors import CheckpointError, DatasetError
-from xrai.core.paths import PROJECT
+from xrai.core.paths import PROJECT_DIR
 from xrai.data.dataset import open_dataset
-from xrai.evaluation.evaluate import NotKeptError, evaluate, predict_rows, report
-from xrai.evaluation.store import as_decided, load_measurement, measurement_folder
+from xrai.evaluation.evaluate import NotSavedError, classification_report, evaluate, predict_probabilities
+from xrai.evaluation.store import evaluation_folder, load_evaluation, with_threshold
 from xrai.models.checkpoint import Card, Checkpoint, open_checkpoint
 from xrai.networks.build import build_network
 from xrai.networks.config import TrainConfig
@@ -100,7 +100,7 @@ def predictions(n, n_classes, seed=0):
 def test_report_agrees_with_scikit_learn(n_classes, threshold):
     classes = ("a", "b", "c")[:n_classes]
     shares, labels, patients = predictions(200, n_classes)
-    found = report(shares, labels, patients, classes, threshold)
+    found = classification_report(shares, labels, patients, classes, threshold)
     called = (shares[:, 1] >= threshold).astype(int) if threshold else shares.argmax(axis=1)
     expected = classification_report(labels, called, target_names=classes, output_dict=True)
     for name in classes:
@@ -133,7 +133,7 @@ def test_report_agrees_with_scikit_learn_on_what_is_hard(n_classes, seed):
     scores[:, -1] = rng.integers(0, 2, 150)
     scores[:, 0] += 3
     shares = scores / scores.sum(axis=1, keepdims=True)
-    found = report(shares, labels, np.arange(150), classes, None)
+    found = classification_report(shares, labels, np.arange(150), classes, None)
     called = shares.argmax(axis=1)
     assert n_classes - 1 not in called
     expected = classification_report(labels, called, target_names=classes, output_dict=True, zero_division=0)
@@ -152,7 +152,7 @@ def test_report_agrees_with_scikit_learn_on_what_is_hard(n_classes, seed):
 
 def test_report_of_a_split_that_lacks_a_class():
     shares, labels, patients = predictions(40, 2)
-    found = report(shares, np.zeros_like(labels), patients, ("a", "b"), 0.5)
+    found = classification_report(shares, np.zeros_like(labels), patients, ("a", "b"), 0.5)
     assert (found["auc"], found["auc_interval"]) == (None, None)
     assert found["balanced_accuracy"] == found["per_class"]["a"]["recall"]
     assert found["per_class"]["b"]["support"] == 0
@@ -164,7 +164,7 @@ def test_evaluate_gives_what_the_network_says(model, dataset):
     assert set(found) == KEYS
     json.dumps(found, allow_nan=False)
     rows = dataset.rows("test")
-    shares = predict_rows(model.load_network(model.card()), model.card(), dataset, rows)
+    shares = predict_probabilities(model.load_network(model.card()), model.card(), dataset, rows)
     np.testing.assert_allclose(shares.sum(axis=1), 1, atol=1e-6)
     called = (shares[:, 1] >= 0.5).astype(int)
     assert 0 < called.mean() < 1  # else there is little to compare
@@ -187,9 +187,9 @@ def test_threshold_is_the_cards(home, dataset):
 def test_under_another_threshold_and_doubt_it_is_what_measuring_anew_gives(model, dataset):
     kept = evaluate(model, dataset)
     card = model.card()
-    card = replace(card, threshold=card.threshold | {"value": 0.3}, doubt=Doubt(0.1, (0.2, 0.2), (20, 20)))
+    card = replace(card, threshold=card.threshold | {"value": 0.3}, doubt=ConformalAbstention(0.1, (0.2, 0.2), (20, 20)))
     model.write_card(card)
-    again, anew = as_decided(kept, card), evaluate(model, dataset)
+    again, anew = with_threshold(kept, card), evaluate(model, dataset)
     aside = {"when": "", "measured_before": 0}
     assert again.report | aside == anew.report | aside
     assert again.predictions.called.tolist() == anew.predictions.called.tolist()
@@ -312,7 +312,7 @@ def test_a_measurement_that_cannot_be_noted_is_said(model, dataset, monkeypatch)
 
     before = (model.folder / "card.json").read_bytes()
     monkeypatch.setattr("xrai.models.checkpoint.Checkpoint.write_card", full)
-    with pytest.raises(NotKeptError, match=r"cannot be kept in the folder of the model “m” \(No space left") as stated:
+    with pytest.raises(NotSavedError, match=r"cannot be kept in the folder of the model “m” \(No space left") as stated:
         evaluate(model, dataset)
     assert (model.folder / "card.json").read_bytes() == before
     found = stated.value.measured.report
@@ -327,11 +327,11 @@ def test_a_measurement_that_cannot_be_kept_keeps_the_earlier_one_and_counts(mode
     def full(folder, found):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("xrai.evaluation.evaluate.save_measurement", full)
-    with pytest.raises(NotKeptError) as stated:
+    monkeypatch.setattr("xrai.evaluation.evaluate.save_evaluation", full)
+    with pytest.raises(NotSavedError) as stated:
         evaluate(model, dataset)
     assert stated.value.measured.report["measured_before"] == 1
-    kept = load_measurement(measurement_folder(model, dataset.path, "test"))
+    kept = load_evaluation(evaluation_folder(model, dataset.path, "test"))
     assert kept.report["when"] == earlier.report["when"]
     assert kept.report["measured_before"] == 0
     assert len(model.card().evaluations) == 2
@@ -445,7 +445,7 @@ def test_a_name_that_fits_several_files_leaves_none_of_them_out(model, practice,
     with open_dataset(changed_copy(practice, tmp_path / "d.hdf5", rename)) as dataset:
         names = dataset.files[dataset.rows("test")].tolist()
         assert measured(model, dataset, left_out=["a/film.png"])["left_out"] == 1
-        kept = evaluate(model, dataset, left_out=["film.png"]).predictions.files
+        kept = evaluate(model, dataset, excluded_files=["film.png"]).predictions.files
         assert set(names) - set(kept) == {"film.png"}, "a whole path is no last part"
 
     def nest(file):
@@ -456,7 +456,7 @@ def test_a_name_that_fits_several_files_leaves_none_of_them_out(model, practice,
         open_dataset(changed_copy(practice, tmp_path / "e.hdf5", nest)) as dataset,
         pytest.raises(DatasetError, match=r"“film.png”.* fits 3 files of the test split.*write its whole path"),
     ):
-        evaluate(model, dataset, left_out=["film.png", "a/film.png"])
+        evaluate(model, dataset, excluded_files=["film.png", "a/film.png"])
 
 
 @pytest.mark.real
@@ -464,7 +464,7 @@ def test_the_model_in_the_box_on_real_scans(home, real_data, tmp_path):
     from xrai.data.dataset import BuildConfig, build_dataset
     from xrai.data.sources import open_source
 
-    shipped = PROJECT / "checkpoints" / "pneumonia"
+    shipped = PROJECT_DIR / "checkpoints" / "pneumonia"
     if not (shipped / "card.json").is_file():
         pytest.skip("there is no model in checkpoints/pneumonia yet")
     checkpoint = open_checkpoint("pneumonia")

@@ -9,18 +9,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from xrai.calibration import Calibration, Doubt
+from xrai.calibration import Calibration, ConformalAbstention
 from xrai.core.errors import CheckpointError
 from xrai.evaluation import store as measurements
-from xrai.evaluation.report import report
+from xrai.evaluation.report import classification_report
 from xrai.evaluation.store import (
-    REPORT,
-    Measurement,
+    REPORT_FILE,
+    EvaluationResult,
     Predictions,
-    as_decided,
-    load_measurement,
-    measurement_folder,
-    save_measurement,
+    evaluation_folder,
+    load_evaluation,
+    save_evaluation,
+    with_threshold,
 )
 from xrai.metrics import predict
 from xrai.models.checkpoint import EVALUATIONS, open_checkpoint
@@ -34,12 +34,12 @@ def make(n=30, seed=0, classes=CLASSES, threshold=None, doubt=None, **more):
     shares = rng.dirichlet(np.ones(len(classes)), n)
     patients = np.array([f"p{k // 2}" for k in range(n)], object)
     files = np.array([f"test/{classes[label]}/{k}.png" for k, label in enumerate(labels)], object)
-    found = report(shares, labels, patients, classes, threshold, doubt)
+    found = classification_report(shares, labels, patients, classes, threshold, doubt)
     found |= {"split": "test", "dataset": "d", "model": "m", "fingerprint": "f", "when": "2026-11-21T13:14:23+00:00",
               "weights": "w", "left_out": 0, "seen": 0, "unseen": None, "measured_before": 0,
               "calibration": None}  # fmt: skip
     called = predict(shares, threshold)
-    return Measurement(found | more, Predictions(np.arange(n) + 5, files, patients, labels, called, shares))
+    return EvaluationResult(found | more, Predictions(np.arange(n) + 5, files, patients, labels, called, shares))
 
 
 @pytest.fixture
@@ -60,25 +60,25 @@ def table_of(folder):
 
 
 def change(folder, edit):
-    values = json.loads((folder / REPORT).read_text(encoding="utf-8"))
+    values = json.loads((folder / REPORT_FILE).read_text(encoding="utf-8"))
     edit(values)
-    (folder / REPORT).write_text(json.dumps(values), encoding="utf-8")
+    (folder / REPORT_FILE).write_text(json.dumps(values), encoding="utf-8")
 
 
 def test_what_is_saved_is_read_back_to_the_last_digit(folder):
     saved = make()
-    save_measurement(folder, saved)
-    loaded = load_measurement(folder)
+    save_evaluation(folder, saved)
+    loaded = load_evaluation(folder)
     same(saved, loaded)
     assert loaded.classes == CLASSES
-    assert sorted(folder.iterdir()) == [table_of(folder), folder / REPORT]
+    assert sorted(folder.iterdir()) == [table_of(folder), folder / REPORT_FILE]
 
 
 def test_a_later_one_takes_the_place_of_an_earlier(folder):
-    save_measurement(folder, make(seed=1))
-    save_measurement(folder, make(n=12, seed=2))
-    same(load_measurement(folder), make(n=12, seed=2))
-    assert sorted(folder.iterdir()) == [table_of(folder), folder / REPORT]
+    save_evaluation(folder, make(seed=1))
+    save_evaluation(folder, make(n=12, seed=2))
+    same(load_evaluation(folder), make(n=12, seed=2))
+    assert sorted(folder.iterdir()) == [table_of(folder), folder / REPORT_FILE]
 
 
 @pytest.mark.parametrize("name", [
@@ -88,15 +88,15 @@ def test_any_file_name_comes_back(folder, name):
     """A carriage return in a name once made the whole measurement look damaged."""
     saved = make()
     saved.predictions.files[3] = name
-    save_measurement(folder, saved)
-    assert load_measurement(folder).predictions.files[3] == name
+    save_evaluation(folder, saved)
+    assert load_evaluation(folder).predictions.files[3] == name
 
 
 def test_where_nothing_was_measured_there_is_none(folder):
-    assert load_measurement(folder) is None
+    assert load_evaluation(folder) is None
     folder.mkdir(parents=True)
     (folder / "predictions-1.csv").write_text("a job that died before its report", encoding="utf-8")
-    assert load_measurement(folder) is None
+    assert load_evaluation(folder) is None
 
 
 def test_a_cell_gives_the_worst_first():
@@ -109,7 +109,7 @@ def test_a_cell_gives_the_worst_first():
     assert sum(len(found.cell(truth, called)) for truth in range(3) for called in range(3)) == 60
 
 
-DOUBT = Doubt(0.1, (0.2, 0.3, 0.25), (40, 40, 40))
+DOUBT = ConformalAbstention(0.1, (0.2, 0.3, 0.25), (40, 40, 40))
 
 BAD_REPORTS = {
     "another matrix": lambda r: r["confusion_matrix"][0].__setitem__(0, 99),
@@ -140,7 +140,7 @@ BAD_REPORTS = {
     "chance in words": lambda r: r.update(expected_calibration_error_by_chance="little"),
     "no calibration": lambda r: r.update(calibration={"slope": 1.0}),
     "a calibration of fewer classes": lambda r: r.update(calibration=Calibration(1.0, (0.0, 0.0)).to_dict()),
-    "a doubt of fewer classes": lambda r: r.update(doubt=Doubt(0.1, (0.2, 0.2), (9, 9)).to_dict()),
+    "a doubt of fewer classes": lambda r: r.update(doubt=ConformalAbstention(0.1, (0.2, 0.2), (9, 9)).to_dict()),
     "a doubt that is none": lambda r: r["doubt"].update(alpha=2),
     "a doubt without answers": lambda r: r.update(answered=None),
     "answers without a doubt": lambda r: r.update(doubt=None),
@@ -153,18 +153,18 @@ BAD_REPORTS = {
 
 @pytest.mark.parametrize("edit", BAD_REPORTS.values(), ids=BAD_REPORTS)
 def test_a_report_that_could_not_be_shown_is_one_sentence(folder, edit):
-    save_measurement(folder, make(doubt=DOUBT))
+    save_evaluation(folder, make(doubt=DOUBT))
     change(folder, edit)
     with pytest.raises(CheckpointError, match="d-test of the model “m” is damaged: measure again"):
-        load_measurement(folder)
+        load_evaluation(folder)
 
 
 @pytest.mark.parametrize("text", [b"", b"{}", b"[]", b"null", b"\xff\xfe", b"[" * 100_000, b'{"classes": 1}'])
 def test_a_report_that_is_none_is_one_sentence(folder, text):
-    save_measurement(folder, make())
-    (folder / REPORT).write_bytes(text)
+    save_evaluation(folder, make())
+    (folder / REPORT_FILE).write_bytes(text)
     with pytest.raises(CheckpointError, match="damaged"):
-        load_measurement(folder)
+        load_evaluation(folder)
 
 
 def line(change_cell):
@@ -192,19 +192,19 @@ BAD_TABLES = {
 
 @pytest.mark.parametrize("edit", BAD_TABLES.values(), ids=BAD_TABLES)
 def test_damaged_predictions_are_one_sentence(folder, edit):
-    save_measurement(folder, make())
+    save_evaluation(folder, make())
     table_of(folder).write_bytes(edit(table_of(folder).read_bytes()))
     with pytest.raises(CheckpointError, match="damaged"):
-        load_measurement(folder)
+        load_evaluation(folder)
 
 
 def test_predictions_of_another_measurement_are_refused(folder):
-    save_measurement(folder, make(seed=1))
+    save_evaluation(folder, make(seed=1))
     other = table_of(folder).read_bytes()
-    save_measurement(folder, make(seed=2))
+    save_evaluation(folder, make(seed=2))
     table_of(folder).write_bytes(other)
     with pytest.raises(CheckpointError, match="damaged"):
-        load_measurement(folder)
+        load_evaluation(folder)
 
 
 def full(*_, **__):
@@ -213,13 +213,13 @@ def full(*_, **__):
 
 @pytest.mark.parametrize("where", ["write_json", "_write_predictions"])
 def test_on_a_full_disk_the_earlier_one_stays(folder, monkeypatch, where):
-    save_measurement(folder, make(seed=1))
+    save_evaluation(folder, make(seed=1))
     monkeypatch.setattr(measurements, where, full)
     with pytest.raises(OSError, match="No space"):
-        save_measurement(folder, make(seed=2))
+        save_evaluation(folder, make(seed=2))
     monkeypatch.undo()
-    same(load_measurement(folder), make(seed=1))
-    assert sorted(folder.iterdir()) == [table_of(folder), folder / REPORT]
+    same(load_evaluation(folder), make(seed=1))
+    assert sorted(folder.iterdir()) == [table_of(folder), folder / REPORT_FILE]
 
 
 def in_use(*_, **__):
@@ -228,17 +228,17 @@ def in_use(*_, **__):
 
 def test_predictions_that_a_spreadsheet_holds_cost_no_measurement(folder, monkeypatch):
     """On Windows an open file can be neither replaced nor removed: the earlier and the new one were once lost."""
-    save_measurement(folder, make(seed=1))
+    save_evaluation(folder, make(seed=1))
     held = table_of(folder)
     real = Path.unlink, Path.replace
     monkeypatch.setattr(Path, "unlink", lambda path, **more: in_use() if path == held else real[0](path, **more))
     monkeypatch.setattr(Path, "replace", lambda path, to: in_use() if Path(to) == held else real[1](path, to))
-    save_measurement(folder, make(seed=2))
-    same(load_measurement(folder), make(seed=2))
+    save_evaluation(folder, make(seed=2))
+    same(load_evaluation(folder), make(seed=2))
     assert held.is_file()
     monkeypatch.undo()
-    save_measurement(folder, make(seed=3))
-    same(load_measurement(folder), make(seed=3))
+    save_evaluation(folder, make(seed=3))
+    same(load_evaluation(folder), make(seed=3))
     assert not held.is_file()
 
 
@@ -292,13 +292,13 @@ def card_that_learned(**training):
 ])  # fmt: skip
 def test_what_its_ancestors_learned_from_as_its_card_tells(start, fingerprints):
     card = card_that_learned(started_from=start)
-    assert measurements.ancestors_learned_from(card) == set(fingerprints)
-    assert measurements.learned_from(card) == {"own", *fingerprints}
+    assert measurements.ancestor_fingerprints(card) == set(fingerprints)
+    assert measurements.training_fingerprints(card) == {"own", *fingerprints}
 
 
 def test_datasets_of_one_name_in_two_folders_do_not_share_a_measurement(home):
     checkpoint = open_checkpoint("m")
-    one, other = (measurement_folder(checkpoint, home / place / "d.hdf5", "test") for place in ("data", "elsewhere"))
+    one, other = (evaluation_folder(checkpoint, home / place / "d.hdf5", "test") for place in ("data", "elsewhere"))
     assert one != other
     assert one.name.startswith("d-test-")
 
@@ -307,19 +307,19 @@ def test_a_measurement_is_found_again_when_the_home_has_moved(tmp_path, monkeypa
     places = set()
     for name in ("one", "two"):
         monkeypatch.setenv("XRAI_HOME", str(tmp_path / name))
-        places.add(measurement_folder(open_checkpoint("m"), tmp_path / name / "data" / "d.hdf5", "test").name)
+        places.add(evaluation_folder(open_checkpoint("m"), tmp_path / name / "data" / "d.hdf5", "test").name)
     assert len(places) == 1
 
 
 def test_the_folder_of_a_dataset_with_the_longest_name_can_be_made(home):
-    place = measurement_folder(open_checkpoint("m"), home / f"{'肺' * 80}.hdf5", "train")
+    place = evaluation_folder(open_checkpoint("m"), home / f"{'肺' * 80}.hdf5", "train")
     place.mkdir(parents=True)
-    assert place != measurement_folder(open_checkpoint("m"), home / f"{'肺' * 79}.hdf5", "train")
+    assert place != evaluation_folder(open_checkpoint("m"), home / f"{'肺' * 79}.hdf5", "train")
 
 
 def test_measurements_of_one_model_lie_apart(home):
     checkpoint = open_checkpoint("m")
-    places = {measurement_folder(checkpoint, Path(f"{name}.hdf5"), split) for name in "ab" for split in ("test", "val")}
+    places = {evaluation_folder(checkpoint, Path(f"{name}.hdf5"), split) for name in "ab" for split in ("test", "val")}
     assert len(places) == 4
 
 
@@ -338,28 +338,28 @@ LATER = ("reliability", "expected_calibration_error_interval", "expected_calibra
 
 
 class TestAsDecided:
-    @pytest.mark.parametrize("doubt", [None, Doubt(0.1, (0.3, 0.4), (40, 40))])
+    @pytest.mark.parametrize("doubt", [None, ConformalAbstention(0.1, (0.3, 0.4), (40, 40))])
     @pytest.mark.parametrize("threshold", [0.2, 0.7])
     def test_it_is_what_measuring_anew_would_give(self, threshold, doubt):
         kept = make(60, classes=TWO, threshold=0.5)
-        again = as_decided(kept, Decides(threshold, doubt))
+        again = with_threshold(kept, Decides(threshold, doubt))
         same(again, make(60, classes=TWO, threshold=threshold, doubt=doubt))
         assert again.report["confusion_matrix"] != kept.report["confusion_matrix"]
         assert kept.report["threshold"] == 0.5, "the kept one stays as it is"
 
     def test_of_what_is_decided_alike_nothing_is_worked_out_anew(self, folder):
-        doubt = Doubt(0.1, (0.3, 0.4), (40, 40))
-        save_measurement(folder, make(classes=TWO, threshold=0.5, doubt=doubt))
-        kept = load_measurement(folder)
-        assert as_decided(kept, Decides(0.5, doubt)) is kept
+        doubt = ConformalAbstention(0.1, (0.3, 0.4), (40, 40))
+        save_evaluation(folder, make(classes=TWO, threshold=0.5, doubt=doubt))
+        kept = load_evaluation(folder)
+        assert with_threshold(kept, Decides(0.5, doubt)) is kept
 
     def test_what_comes_out_can_be_kept_and_read_back(self, folder):
-        again = as_decided(make(classes=TWO, threshold=0.5), Decides(0.3, Doubt(0.1, (0.3, 0.4), (40, 40))))
-        save_measurement(folder, again)
-        same(load_measurement(folder), again)
+        again = with_threshold(make(classes=TWO, threshold=0.5), Decides(0.3, ConformalAbstention(0.1, (0.3, 0.4), (40, 40))))
+        save_evaluation(folder, again)
+        same(load_evaluation(folder), again)
 
     def test_more_classes_follow_the_doubt(self):
-        again = as_decided(make(), Decides(doubt=DOUBT))
+        again = with_threshold(make(), Decides(doubt=DOUBT))
         same(again, make(doubt=DOUBT))
         assert 0 < again.report["answered"]["n_answered"] < 30
 
@@ -367,18 +367,18 @@ class TestAsDecided:
         unseen = {"n": 9, "n_patients": 5, "accuracy": 0.6, "accuracy_interval": [0.3, 0.8], "auc": 0.7,
                   "auc_interval": [0.5, 0.9], "per_class": {"CLEAR": {}}}  # fmt: skip
         kept = make(classes=TWO, threshold=0.5, seen=21, unseen=unseen)
-        assert as_decided(kept, Decides(0.5, Doubt(0.1, (0.3, 0.4), (40, 40)))).report["unseen"] == unseen
-        moved = as_decided(kept, Decides(0.4)).report["unseen"]
+        assert with_threshold(kept, Decides(0.5, ConformalAbstention(0.1, (0.3, 0.4), (40, 40)))).report["unseen"] == unseen
+        moved = with_threshold(kept, Decides(0.4)).report["unseen"]
         assert (moved["accuracy"], moved["accuracy_interval"], moved["auc"], moved["n"]) == (None, None, 0.7, 9)
 
     @pytest.mark.parametrize("lacking", [LATER, LATER[:1], LATER[1:3]])
     def test_a_report_of_an_earlier_version_opens_and_gets_what_it_lacks(self, folder, lacking):
-        save_measurement(folder, make(classes=TWO, threshold=0.5))
+        save_evaluation(folder, make(classes=TWO, threshold=0.5))
         change(folder, lambda values: [values.pop(name) for name in lacking])
-        kept = load_measurement(folder)
+        kept = load_evaluation(folder)
         assert kept.doubt is None
         assert kept.sure.all()
-        again = as_decided(kept, Decides(0.5)).report
+        again = with_threshold(kept, Decides(0.5)).report
         whole = json.loads(json.dumps(make(classes=TWO, threshold=0.5).report))
         del whole["calibration"]
         assert {name: json.loads(json.dumps(again[name])) for name in whole} == whole
@@ -399,7 +399,7 @@ def test_probabilities_are_those_of_a_card_with_the_same_calibration(kept, now, 
 
 
 def test_a_scan_is_sure_where_the_doubt_of_its_measurement_says_so():
-    doubt = Doubt(0.1, (0.3, 0.4), (40, 40))
+    doubt = ConformalAbstention(0.1, (0.3, 0.4), (40, 40))
     found = make(60, classes=TWO, threshold=0.5, doubt=doubt)
     assert found.sure.sum() == found.report["answered"]["n_answered"]
     assert found.sure.tolist() == doubt.sure(found.predictions.probabilities, found.predictions.called).tolist()

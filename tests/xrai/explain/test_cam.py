@@ -4,7 +4,16 @@ import numpy as np
 import pytest
 import torch
 
-from xrai.explain.cam import MIN_ANCHOR, _finer, _last_halving, _steps, anchors, evidence_maps, intensity, methods_for
+from xrai.explain.cam import (
+    MIN_REFERENCE_SCALE,
+    _dilate,
+    _flatten_modules,
+    _last_downsampling,
+    available_methods,
+    compute_cams,
+    fit_reference_scales,
+    scale_cam,
+)
 from xrai.networks.build import Network, build_network
 from xrai.networks.config import TrainConfig
 
@@ -34,18 +43,18 @@ def hooks_on(network):
 
 @pytest.mark.parametrize("name", POOLED)
 def test_methods_for_pooled_networks(name):
-    assert methods_for(network_of(name)) == ("Fused CAM", "CAM", "Grad-CAM")
+    assert available_methods(network_of(name)) == ("Fused CAM", "CAM", "Grad-CAM")
 
 
 def test_methods_for_a_network_with_hidden_dense_layers():
-    assert methods_for(network_of("convnet")) == ("HiResCAM", "Grad-CAM")
+    assert available_methods(network_of("convnet")) == ("HiResCAM", "Grad-CAM")
 
 
 @pytest.mark.parametrize("n_classes", [2, 3])
 def test_mean_of_a_cam_is_the_logit_difference_without_the_bias(n_classes):
     network = network_of("resnet18", n_classes)
     for label in range(n_classes):
-        logits, maps = evidence_maps(network, scans(3), [label] * 3, "CAM")
+        logits, maps = compute_cams(network, scans(3), [label] * 3, "CAM")
         assert maps.shape == (3, 2, 2)
         for row, found in zip(logits, maps, strict=True):
             expected = against_rest(row, label) - against_rest(network.head.bias.detach(), label)
@@ -58,7 +67,7 @@ def test_mean_of_a_hirescam_is_the_answer_where_dense_layers_follow():
     for name, parameter in network.head.named_parameters():
         if name.endswith("bias"):
             torch.nn.init.zeros_(parameter)
-    logits, maps = evidence_maps(network, scans(3), [1] * 3, "HiResCAM")
+    logits, maps = compute_cams(network, scans(3), [1] * 3, "HiResCAM")
     for row, found in zip(logits, maps, strict=True):
         assert found.mean() == pytest.approx(float(against_rest(row, 1)), rel=1e-3, abs=1e-5)
     assert np.abs(maps).max() > 0
@@ -67,8 +76,8 @@ def test_mean_of_a_hirescam_is_the_answer_where_dense_layers_follow():
 @pytest.mark.parametrize("name", POOLED)
 def test_cam_and_grad_cam_are_the_same_map_where_a_network_pools(name):
     network = network_of(name, 3)
-    logits, by_weights = evidence_maps(network, scans(2), [0, 2], "CAM")
-    others, by_gradients = evidence_maps(network, scans(2), [0, 2], "Grad-CAM")
+    logits, by_weights = compute_cams(network, scans(2), [0, 2], "CAM")
+    others, by_gradients = compute_cams(network, scans(2), [0, 2], "Grad-CAM")
     assert torch.allclose(logits, others, atol=1e-5)
     assert np.abs(by_weights).max() > 0
     np.testing.assert_allclose(by_weights, by_gradients, rtol=1e-3, atol=1e-4 * np.abs(by_weights).max())
@@ -78,12 +87,12 @@ def test_cam_and_grad_cam_are_the_same_map_where_a_network_pools(name):
 def test_of_maps_made_finer_every_second_place_is_as_it_was(name):
     """One step of the features, the last that halves, and all after it."""
     network = network_of(name)
-    steps = _steps(network.features)
-    split = _last_halving(steps)
+    steps = _flatten_modules(network.features)
+    split = _last_downsampling(steps)
     assert 0 < split < len(steps)
     with torch.inference_mode():
         seen = torch.nn.Sequential(*steps[:split])(scans(1))
-        plain, fine = network.features(scans(1)), _finer(torch.nn.Sequential(*steps[split:]))(seen)
+        plain, fine = network.features(scans(1)), _dilate(torch.nn.Sequential(*steps[split:]))(seen)
         again = network.features(scans(1))
     assert fine.shape[-1] >= 2 * plain.shape[-1] - 1
     # squeeze-and-excitation averages over all places, so the new ones move the old ones
@@ -96,8 +105,8 @@ def test_of_maps_made_finer_every_second_place_is_as_it_was(name):
 @pytest.mark.parametrize("name", [*POOLED, "resnet50"])
 def test_fused_maps_are_four_times_as_fine(name):
     network = network_of(name)
-    _, maps = evidence_maps(network, scans(1), [1], "CAM")
-    _, fused = evidence_maps(network, scans(1), [1], "Fused CAM")
+    _, maps = compute_cams(network, scans(1), [1], "CAM")
+    _, fused = compute_cams(network, scans(1), [1], "Fused CAM")
     assert fused.shape == (1, 4 * maps.shape[1], 4 * maps.shape[2])
     assert fused.dtype == np.float32
     assert np.isfinite(fused).all()
@@ -121,8 +130,8 @@ def adding(halvings):
 def test_a_fused_map_is_hottest_where_the_scan_is_bright(row, column):
     scan = torch.zeros(1, 1, 64, 64)
     scan[..., row - 1 : row + 2, column - 1 : column + 2] = 3
-    _, maps = evidence_maps(adding(4), scan, [1], "Fused CAM")
-    drawn = intensity(maps[0], float(maps.max()), (64, 64))
+    _, maps = compute_cams(adding(4), scan, [1], "Fused CAM")
+    drawn = scale_cam(maps[0], float(maps.max()), (64, 64))
     middle = (drawn * np.indices((64, 64))).sum(axis=(1, 2)) / drawn.sum()
     np.testing.assert_allclose(middle, (row, column), atol=3)  # of CAM's places, 16 wide
 
@@ -130,8 +139,8 @@ def test_a_fused_map_is_hottest_where_the_scan_is_bright(row, column):
 def test_a_fused_map_shows_what_both_stages_see_as_their_geometric_mean():
     """Of a network without edges both stages find the same evidence: as much as CAM does."""
     scan = torch.full((1, 1, 128, 128), 2.0)
-    _, maps = evidence_maps(adding(3), scan, [1], "Fused CAM")
-    _, cam = evidence_maps(adding(3), scan, [1], "CAM")
+    _, maps = compute_cams(adding(3), scan, [1], "Fused CAM")
+    _, cam = compute_cams(adding(3), scan, [1], "CAM")
     assert maps[0, 20:44, 20:44].mean() == pytest.approx(float(cam[0, 8, 8]), rel=0.05)
 
 
@@ -142,7 +151,7 @@ def test_evidence_that_two_stages_contradict_is_not_shown():
         network.features[0].bias.fill_(4.0)  # dark is evidence, and the first stage's own brightness speaks against
         network.features[2].weight.neg_()
         network.features[2].bias.fill_(8.0)
-    _, maps = evidence_maps(network, scans(1).abs(), [1], "Fused CAM")
+    _, maps = compute_cams(network, scans(1).abs(), [1], "Fused CAM")
     assert (maps == 0).any()
 
 
@@ -150,7 +159,7 @@ def test_networks_that_never_halve_their_maps_keep_to_cam():
     features = torch.nn.Sequential(torch.nn.Conv2d(1, 4, 3), torch.nn.ReLU(), torch.nn.Conv2d(4, 6, 3))
     for one in (features, torch.nn.Conv2d(1, 6, 3, stride=2)):
         network = Network(one, torch.nn.AdaptiveAvgPool2d(1), torch.nn.Linear(6, 2), 0.0).eval()
-        assert methods_for(network) == ("CAM", "Grad-CAM")
+        assert available_methods(network) == ("CAM", "Grad-CAM")
 
 
 @pytest.mark.parametrize("method", ["Fused CAM", "CAM", "Grad-CAM"])
@@ -158,7 +167,7 @@ def test_logits_are_those_of_a_plain_reading(method):
     network = network_of("resnet18", 3)
     with torch.inference_mode():
         plain = network(scans(2))
-    logits, _ = evidence_maps(network, scans(2), [1, 1], method)
+    logits, _ = compute_cams(network, scans(2), [1, 1], method)
     assert torch.allclose(logits, plain, atol=1e-5)
     assert not logits.requires_grad
 
@@ -166,13 +175,13 @@ def test_logits_are_those_of_a_plain_reading(method):
 @pytest.mark.parametrize("method", ["Fused CAM", "CAM", "Grad-CAM"])
 def test_of_two_classes_one_map_is_the_other_turned_round(method):
     network = network_of("resnet18")
-    _, maps = evidence_maps(network, scans(1).repeat(2, 1, 1, 1), [0, 1], method)
+    _, maps = compute_cams(network, scans(1).repeat(2, 1, 1, 1), [0, 1], method)
     np.testing.assert_allclose(maps[0], -maps[1], atol=1e-5)
 
 
 def test_of_three_classes_the_maps_sum_to_nothing():
     network = network_of("resnet18", 3)
-    _, maps = evidence_maps(network, scans(1).repeat(3, 1, 1, 1), [0, 1, 2], "CAM")
+    _, maps = compute_cams(network, scans(1).repeat(3, 1, 1, 1), [0, 1, 2], "CAM")
     np.testing.assert_allclose(maps.sum(axis=0), 0, atol=1e-4)
     assert np.abs(maps).max() > 1e-3
 
@@ -180,7 +189,7 @@ def test_of_three_classes_the_maps_sum_to_nothing():
 def test_grad_cam_of_a_convnet_is_the_gradient_of_the_class_times_the_maps():
     network = network_of("convnet", 3)
     inputs = scans(2)
-    _, maps = evidence_maps(network, inputs, [0, 2], "Grad-CAM")
+    _, maps = compute_cams(network, inputs, [0, 2], "Grad-CAM")
     assert maps.shape == (2, 8, 8)
     for i, label in enumerate([0, 2]):
         features = network.features(inputs[i : i + 1]).detach().requires_grad_()
@@ -199,7 +208,7 @@ def test_evidence_lies_where_it_was_put():
         network.head[-1].weight.copy_(torch.tensor([[-1.0], [1.0]]).expand(2, network.head[-1].in_features))
     scan = torch.zeros(1, 1, 64, 64)
     scan[..., 40:56, 40:56] = 3
-    _, maps = evidence_maps(network, scan, [1], "Grad-CAM")
+    _, maps = compute_cams(network, scan, [1], "Grad-CAM")
     row, column = np.unravel_index(maps[0].argmax(), maps[0].shape)
     assert (row, column) in {(5, 5), (5, 6), (6, 5), (6, 6)}
 
@@ -208,7 +217,7 @@ def test_evidence_lies_where_it_was_put():
 def test_network_is_left_as_it_was(method):
     network = network_of("resnet18")
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    evidence_maps(network, scans(2), [0, 1], method)
+    compute_cams(network, scans(2), [0, 1], method)
     assert hooks_on(network) == 0
     assert not network.training
     assert all(parameter.grad is None for parameter in network.parameters())
@@ -218,9 +227,9 @@ def test_network_is_left_as_it_was(method):
 def test_hooks_are_removed_when_a_call_fails():
     network = network_of("resnet18")
     with pytest.raises(RuntimeError):
-        evidence_maps(network, torch.zeros(1, 3, 64, 64), [0], "CAM")
+        compute_cams(network, torch.zeros(1, 3, 64, 64), [0], "CAM")
     assert hooks_on(network) == 0
-    evidence_maps(network, scans(1), [0], "CAM")
+    compute_cams(network, scans(1), [0], "CAM")
 
 
 @pytest.mark.parametrize("method", ["Fused CAM", "CAM", "Grad-CAM"])
@@ -230,7 +239,7 @@ def test_four_threads_on_one_network_get_their_own_maps(method):
     inputs = [scans(1, seed) for seed in range(16)]
 
     def read(number):
-        return evidence_maps(network, inputs[number], [number % 3], method)
+        return compute_cams(network, inputs[number], [number % 3], method)
 
     alone = [read(number) for number in range(16)]
     with ThreadPoolExecutor(4) as pool:
@@ -243,7 +252,7 @@ def test_four_threads_on_one_network_get_their_own_maps(method):
 
 def test_gradients_are_found_where_the_caller_wants_none():
     with torch.no_grad():
-        _, maps = evidence_maps(network_of("convnet"), scans(1), [1], "Grad-CAM")
+        _, maps = compute_cams(network_of("convnet"), scans(1), [1], "Grad-CAM")
     assert np.abs(maps).max() > 0
 
 
@@ -251,43 +260,43 @@ def test_gradients_are_found_where_the_caller_wants_none():
     ("name", "methods"), [("resnet18", {"Fused CAM", "CAM", "Grad-CAM"}), ("convnet", {"HiResCAM", "Grad-CAM"})]
 )
 def test_anchors_are_positive_and_there_for_every_class(name, methods):
-    found = anchors(network_of(name, 3), lambda rows: scans(len(rows), int(rows[0])), np.arange(20), 3, batch=8)
+    found = fit_reference_scales(network_of(name, 3), lambda rows: scans(len(rows), int(rows[0])), np.arange(20), 3, batch_size=8)
     assert set(found) == methods
     for values in found.values():
         assert set(values) == {0, 1, 2}
-        assert all(value >= MIN_ANCHOR for value in values.values())
+        assert all(value >= MIN_REFERENCE_SCALE for value in values.values())
 
 
 def test_anchor_is_what_95_of_100_peaks_stay_below():
     network = network_of("mobilenet_v3_small")
     with torch.no_grad():
-        network.head.weight.mul_(5 / np.abs(evidence_maps(network, scans(1), [0], "CAM")[1]).max())
+        network.head.weight.mul_(5 / np.abs(compute_cams(network, scans(1), [0], "CAM")[1]).max())
     rows = np.arange(30)
-    found = anchors(network, lambda rows: torch.cat([scans(1, int(row)) for row in rows]), rows, 2, batch=7)["CAM"]
+    found = fit_reference_scales(network, lambda rows: torch.cat([scans(1, int(row)) for row in rows]), rows, 2, batch_size=7)["CAM"]
     peaks = {0: [], 1: []}
     for row in rows:
         with torch.inference_mode():
             called = int(network(scans(1, int(row))).argmax())
-        peaks[called].append(evidence_maps(network, scans(1, int(row)), [called], "CAM")[1].max())
+        peaks[called].append(compute_cams(network, scans(1, int(row)), [called], "CAM")[1].max())
     for label, values in peaks.items():
         if values:
-            assert MIN_ANCHOR < np.percentile(values, 95) < max(values)
-            assert found[label] == pytest.approx(max(np.percentile(values, 95), MIN_ANCHOR), rel=1e-3)
+            assert MIN_REFERENCE_SCALE < np.percentile(values, 95) < max(values)
+            assert found[label] == pytest.approx(max(np.percentile(values, 95), MIN_REFERENCE_SCALE), rel=1e-3)
 
 
 def test_anchor_of_a_network_that_sees_nothing_is_not_nothing():
     """Rounded to no evidence at all, it once made every map glow."""
     network = network_of("resnet18")
     torch.nn.init.zeros_(network.head.weight)
-    found = anchors(network, lambda rows: scans(len(rows)), np.arange(4), 2)
-    assert found == {method: {0: MIN_ANCHOR, 1: MIN_ANCHOR} for method in ("Fused CAM", "CAM", "Grad-CAM")}
-    _, maps = evidence_maps(network, scans(1), [1], "CAM")
-    assert intensity(maps[0], found["CAM"][1], (64, 64)).max() == 0
+    found = fit_reference_scales(network, lambda rows: scans(len(rows)), np.arange(4), 2)
+    assert found == {method: {0: MIN_REFERENCE_SCALE, 1: MIN_REFERENCE_SCALE} for method in ("Fused CAM", "CAM", "Grad-CAM")}
+    _, maps = compute_cams(network, scans(1), [1], "CAM")
+    assert scale_cam(maps[0], found["CAM"][1], (64, 64)).max() == 0
 
 
 def test_intensity_has_the_scans_shape_and_stays_in_its_range():
     evidence = np.random.default_rng(0).normal(0, 3, (4, 5)).astype(np.float32)
-    drawn = intensity(evidence, 2.0, (70, 91))
+    drawn = scale_cam(evidence, 2.0, (70, 91))
     assert drawn.shape == (70, 91)
     assert drawn.dtype == np.float32
     assert drawn.min() == 0
@@ -296,8 +305,8 @@ def test_intensity_has_the_scans_shape_and_stays_in_its_range():
 
 def test_full_colour_is_the_anchor():
     flat = np.full((4, 4), 1.5, np.float32)
-    assert intensity(flat, 3.0, (32, 32)) == pytest.approx(0.5)
-    assert intensity(flat, 1.0, (32, 32)) == pytest.approx(1.0)
+    assert scale_cam(flat, 3.0, (32, 32)) == pytest.approx(0.5)
+    assert scale_cam(flat, 1.0, (32, 32)) == pytest.approx(1.0)
 
 
 def test_a_map_without_evidence_stays_dark():
@@ -305,21 +314,21 @@ def test_a_map_without_evidence_stays_dark():
     for seed in range(20):
         against = -np.abs(np.random.default_rng(seed).normal(0, 5, (5, 5))).astype(np.float32)
         against[2, 2] = 0
-        assert intensity(against, 0.1, (64, 64)).max() == 0
+        assert scale_cam(against, 0.1, (64, 64)).max() == 0
         wider = np.zeros((5, 12), np.float32)
         wider[:, :5], wider[2, 11] = against, 3  # also where there is evidence elsewhere
-        assert intensity(wider, 0.1, (60, 144))[:, :84].max() == 0
+        assert scale_cam(wider, 0.1, (60, 144))[:, :84].max() == 0
 
 
 def test_evidence_is_not_drawn_stronger_than_it_is():
     evidence = np.full((6, 6), -4, np.float32)
     evidence[2:4, 2:4] = 1
-    assert intensity(evidence, 2.0, (60, 60)).max() == pytest.approx(0.5)
+    assert scale_cam(evidence, 2.0, (60, 60)).max() == pytest.approx(0.5)
 
 
 def test_places_far_from_evidence_stay_dark():
     evidence = np.zeros((8, 8), np.float32)
     evidence[1, 1] = 5
-    drawn = intensity(evidence, 5.0, (80, 80))
+    drawn = scale_cam(evidence, 5.0, (80, 80))
     assert drawn[10:20, 10:20].max() > 0.9
     assert drawn[40:].max() == drawn[:, 40:].max() == 0

@@ -7,11 +7,17 @@ import numpy as np
 import pytest
 import torch
 
-from xrai.explain.cam import evidence_maps
-from xrai.explain.feature_maps import by_strength, feature_maps, first_filters, parts, weigh
+from xrai.explain.cam import compute_cams
+from xrai.explain.feature_maps import (
+    compute_feature_maps,
+    decompose_cam,
+    get_first_filters,
+    layer_ranges,
+    rank_by_strength,
+)
 from xrai.networks.build import build_network
 from xrai.networks.config import NETWORKS, TrainConfig
-from xrai.networks.summary import layers, stages
+from xrai.networks.summary import group_stages, list_layers
 
 POOLED = ("resnet18", "mobilenet_v3_small", "efficientnet_b0", "densenet121")
 SMALL = {"image_size": 32, "filters": 4, "blocks": 2, "dense_units": 8}
@@ -25,7 +31,7 @@ def made(name, n_classes=3, **options):
     network = build_network(config, n_classes)
     last = network.head if isinstance(network.head, torch.nn.Linear) else network.head[-1]
     torch.nn.init.normal_(last.bias)
-    return network.eval(), layers(config, n_classes)
+    return network.eval(), list_layers(config, n_classes)
 
 
 def scan(seed=0, side=32):
@@ -40,7 +46,7 @@ class TestFeatureMaps:
     @pytest.mark.parametrize("name", NETWORKS)
     def test_every_layer_of_every_network_has_the_shape_that_the_blueprint_says(self, name):
         network, listed = made(name)
-        found = feature_maps(network, scan(), listed)
+        found = compute_feature_maps(network, scan(), listed)
         assert sorted(found) == list(range(len(listed)))
         assert all(found[i].shape == layer.shape for i, layer in enumerate(listed))
         assert all(values.dtype == np.float16 and np.isfinite(values).all() for values in found.values())
@@ -54,14 +60,14 @@ class TestFeatureMaps:
                 by_hand.append(module(by_hand[-1]))
             for module in (network.head[0], network.head[1], network.head[3]):
                 by_hand.append(module(by_hand[-1]))
-        found = feature_maps(network, scan(), listed)
+        found = compute_feature_maps(network, scan(), listed)
         assert len(by_hand) == len(listed)
         for number, expected in enumerate(by_hand):
             np.testing.assert_allclose(found[number], expected[0], **TOLERANCE)
 
     def test_of_a_resnet_they_are_those_before_a_block_adds_in_place(self):
         network, listed = made("resnet18")
-        found = feature_maps(network, scan(), listed)
+        found = compute_feature_maps(network, scan(), listed)
         names = [layer.name for layer in listed]
         features = network.features
         with torch.inference_mode():
@@ -78,22 +84,22 @@ class TestFeatureMaps:
         network, listed = made(name)
         with torch.inference_mode():
             expected = network(scan())[0]
-        np.testing.assert_allclose(feature_maps(network, scan(), listed)[len(listed) - 1], expected, **TOLERANCE)
+        np.testing.assert_allclose(compute_feature_maps(network, scan(), listed)[len(listed) - 1], expected, **TOLERANCE)
 
     def test_only_those_that_are_wanted_are_kept(self):
         network, listed = made("convnet")
-        whole = feature_maps(network, scan(), listed)
-        some = feature_maps(network, scan(), listed, range(2, 4))
+        whole = compute_feature_maps(network, scan(), listed)
+        some = compute_feature_maps(network, scan(), listed, range(2, 4))
         assert sorted(some) == [2, 3]
         assert all(np.array_equal(some[number], whole[number]) for number in some)
 
     def test_two_readers_at_once_get_their_own(self):
         network, listed = made("resnet18")
-        alone = [feature_maps(network, scan(seed), listed)[5] for seed in range(4)]
+        alone = [compute_feature_maps(network, scan(seed), listed)[5] for seed in range(4)]
 
         def look(number):
-            evidence_maps(network, scan(9), [0], "Grad-CAM")
-            return feature_maps(network, scan(number % 4), listed)[5]
+            compute_cams(network, scan(9), [0], "Grad-CAM")
+            return compute_feature_maps(network, scan(number % 4), listed)[5]
 
         with ThreadPoolExecutor(4) as pool:
             for number, values in enumerate(pool.map(look, range(16))):
@@ -103,27 +109,27 @@ class TestFeatureMaps:
     def test_hooks_go_when_the_pass_fails(self):
         network, listed = made("convnet")
         with pytest.raises(RuntimeError):
-            feature_maps(network, scan(side=20), listed)
+            compute_feature_maps(network, scan(side=20), listed)
         assert hooks_on(network) == 0
 
     def test_values_beyond_half_precision_stay_finite(self):
         network, listed = made("convnet")
-        assert np.isfinite(feature_maps(network, scan() * 1e9, listed)[1]).all()
+        assert np.isfinite(compute_feature_maps(network, scan() * 1e9, listed)[1]).all()
 
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_parts_are_the_layers_of_each_stage(name):
     _, listed = made(name)
-    named = stages(listed)
-    found = parts(named)
+    named = group_stages(listed)
+    found = layer_ranges(named)
     assert [number for part in found for number in part] == list(range(len(listed)))
     assert [listed[part[-1]].shape for part in found] == [stage.shape for stage in named]
 
 
 def test_parts_where_many_dense_layers_are_one_stage():
     _, listed = made("convnet", image_size=128, blocks=6, dense_layers=4)
-    named = stages(listed)
-    found = parts(named)
+    named = group_stages(listed)
+    found = layer_ranges(named)
     assert max(stage.n_layers for stage in named) > 4
     assert [number for part in found for number in part] == list(range(len(listed)))
 
@@ -131,18 +137,18 @@ def test_parts_where_many_dense_layers_are_one_stage():
 @pytest.mark.parametrize("name", NETWORKS)
 def test_first_filters_are_the_weights_that_see_the_scan(name):
     network, listed = made(name)
-    filters = first_filters(network)
+    filters = get_first_filters(network)
     assert len(filters) == listed[1].shape[0]
     stem = network.get_submodule(listed[1].name)
     expected = torch.nn.functional.conv2d(
         scan(), torch.from_numpy(filters)[:, None], stem.bias, stride=stem.stride, padding=stem.padding
     )
-    np.testing.assert_allclose(feature_maps(network, scan(), listed)[1], expected[0].detach(), **TOLERANCE)
+    np.testing.assert_allclose(compute_feature_maps(network, scan(), listed)[1], expected[0].detach(), **TOLERANCE)
 
 
 def test_the_strongest_map_comes_first():
     maps = np.stack([np.full((2, 2), 0.5), np.array([[-3, 1], [0, 0]]), np.zeros((2, 2))]).astype(np.float16)
-    assert by_strength(maps).tolist() == [1, 0, 2]
+    assert rank_by_strength(maps).tolist() == [1, 0, 2]
 
 
 class TestWeigh:
@@ -150,7 +156,7 @@ class TestWeigh:
     @pytest.mark.parametrize("label", [0, 2])
     def test_mean_of_the_sum_and_bias_are_the_logit(self, name, label):
         network, _ = made(name, image_size=64)
-        found = weigh(network, scan(side=64), label)
+        found = decompose_cam(network, scan(side=64), label)
         with torch.inference_mode():
             logit = float(network(scan(side=64))[0, label])
         everything = len(found.weights)
@@ -164,15 +170,15 @@ class TestWeigh:
     @pytest.mark.parametrize("name", POOLED)
     def test_against_the_others_the_sum_is_the_class_activation_map(self, name):
         network, _ = made(name, image_size=64)
-        found = weigh(network, scan(side=64), 1, against_others=True)
-        logits, maps = evidence_maps(network, scan(side=64), [1], "CAM")
+        found = decompose_cam(network, scan(side=64), 1, one_vs_rest=True)
+        logits, maps = compute_cams(network, scan(side=64), [1], "CAM")
         np.testing.assert_allclose(found.first(len(found.weights)), maps[0], rtol=1e-3, atol=1e-5)
         assert found.sums()[-1] == pytest.approx(float(logits[0, 1] - logits[0, [0, 2]].mean()), abs=1e-4)
 
     def test_where_dense_layers_follow_it_is_grad_cam_and_not_the_answer(self):
         network, _ = made("convnet")
-        found = weigh(network, scan(), 1, against_others=True)
-        _, maps = evidence_maps(network, scan(), [1], "Grad-CAM")
+        found = decompose_cam(network, scan(), 1, one_vs_rest=True)
+        _, maps = compute_cams(network, scan(), [1], "Grad-CAM")
         np.testing.assert_allclose(found.first(len(found.weights)), maps[0], rtol=1e-3, atol=1e-5)
         assert not found.exact
         assert found.bias == 0
@@ -180,7 +186,7 @@ class TestWeigh:
 
     def test_the_first_maps_add_or_take_away_most(self):
         network, _ = made("resnet18", image_size=64)
-        found = weigh(network, scan(side=64), 0)
+        found = decompose_cam(network, scan(side=64), 0)
         sizes = np.abs(found.means[found.order])
         assert (np.diff(sizes) <= 0).all()
         assert not found.first(0).any()
@@ -191,6 +197,6 @@ class TestWeigh:
 
     def test_leaves_nothing_on_the_network(self):
         network, _ = made("resnet18")
-        weigh(network, scan(), 0)
+        decompose_cam(network, scan(), 0)
         assert hooks_on(network) == 0
         assert all(parameter.grad is None for parameter in network.parameters())

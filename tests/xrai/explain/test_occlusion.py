@@ -10,9 +10,22 @@ import torch
 from pytorch_grad_cam.metrics.road import NoisyLinearImputer
 from scipy.stats import spearmanr
 
-from benchmarks.faithfulness import PER_CENT, curves, likeness_under_other_weights, measure_heatmaps
-from xrai.explain.cam import evidence_maps
-from xrai.explain.occlusion import FAINT, FRAME, STRAY_LIMIT, body, filled_in, hidden, stray_share
+from benchmarks.faithfulness import (
+    OCCLUDED_PERCENTS,
+    compute_occlusion_curves,
+    measure_faithfulness,
+    run_randomisation_check,
+)
+from xrai.explain.cam import compute_cams
+from xrai.explain.occlusion import (
+    FRAME_SHARE,
+    MAX_OUTSIDE_BODY_SHARE,
+    MIN_PEAK_HEAT,
+    inpaint,
+    occlude,
+    outside_body_share,
+    segment_body,
+)
 from xrai.networks.build import Network, build_network
 from xrai.networks.config import TrainConfig
 from xrai.scans.phantoms import draw_thorax
@@ -77,10 +90,10 @@ def blob(side, row, column, reach=6):
 
 def test_a_map_of_what_the_network_uses_beats_random_maps_and_one_of_another_place(watcher):
     inputs, n = spotted(6), 6
-    _, maps = evidence_maps(watcher, inputs, [1] * n, "CAM")
-    faithful = curves(watcher, inputs, maps, [1] * n).scores
-    chance = curves(watcher, inputs, random_maps(n), [1] * n).scores
-    elsewhere = curves(watcher, inputs, np.stack([map_with(5, 5)] * n), [1] * n).scores
+    _, maps = compute_cams(watcher, inputs, [1] * n, "CAM")
+    faithful = compute_occlusion_curves(watcher, inputs, maps, [1] * n).scores
+    chance = compute_occlusion_curves(watcher, inputs, random_maps(n), [1] * n).scores
+    elsewhere = compute_occlusion_curves(watcher, inputs, np.stack([map_with(5, 5)] * n), [1] * n).scores
     assert (faithful["road"] > 0.2).all()
     assert abs(chance["road"].mean()) < 0.15
     assert elsewhere["road"].mean() < 0.05
@@ -90,25 +103,25 @@ def test_a_map_of_what_the_network_uses_beats_random_maps_and_one_of_another_pla
 
 def test_a_map_turned_round_is_as_bad_as_the_map_is_good(watcher):
     inputs = spotted(3)
-    _, maps = evidence_maps(watcher, inputs, [1] * 3, "CAM")
+    _, maps = compute_cams(watcher, inputs, [1] * 3, "CAM")
     maps += np.random.default_rng(0).normal(0, 1e-3, maps.shape).astype(np.float32)  # no ties
-    right, wrong = (curves(watcher, inputs, sign * maps, [1] * 3).scores["road"] for sign in (1, -1))
+    right, wrong = (compute_occlusion_curves(watcher, inputs, sign * maps, [1] * 3).scores["road"] for sign in (1, -1))
     np.testing.assert_allclose(right, -wrong, atol=1e-5)
     assert (right > 0.2).all()
 
 
 def test_a_network_that_does_not_look_has_no_faithful_map(watcher):
     torch.nn.init.zeros_(watcher.head.weight)
-    scores = curves(watcher, spotted(2), random_maps(2), [0, 0]).scores
+    scores = compute_occlusion_curves(watcher, spotted(2), random_maps(2), [0, 0]).scores
     assert np.abs(scores["road"]).max() < 1e-6
     assert scores["deletion"] == pytest.approx(1 / (1 + np.exp(-6.0)))
 
 
 def test_curves_are_of_the_class_that_each_map_is_for(watcher):
     inputs = spotted(1).repeat(2, 1, 1, 1)
-    both = curves(watcher, inputs, np.stack([map_with(2, 2)] * 2), [0, 1])
+    both = compute_occlusion_curves(watcher, inputs, np.stack([map_with(2, 2)] * 2), [0, 1])
     for values in (both.hot_hidden, both.cold_hidden, both.hot_shown):
-        assert values.shape == (2, len(PER_CENT))
+        assert values.shape == (2, len(OCCLUDED_PERCENTS))
         np.testing.assert_allclose(values.sum(axis=0), 1, atol=1e-5)
 
 
@@ -125,7 +138,7 @@ def test_filling_in_is_roads_linear_imputation(share):
         warnings.simplefilter("ignore", DeprecationWarning)  # grad-cam calls numpy on torch's tensors
         solved = NoisyLinearImputer(noise=0)(torch.from_numpy(greys)[None], torch.from_numpy(~mask).float())
     exact = solved[0].numpy()
-    found = filled_in(greys, mask)
+    found = inpaint(greys, mask)
     assert np.abs(found - exact)[mask].mean() < 0.015
     assert (found[~mask] == greys[~mask]).all()
     assert np.abs(exact - greys)[mask].mean() > 0.03  # there was something to fill in
@@ -135,13 +148,13 @@ def test_a_hole_in_a_slope_is_filled_with_the_slope():
     slope = np.tile(np.linspace(0, 1, 48, dtype=np.float32), (48, 1))
     mask = np.zeros((48, 48), bool)
     mask[14:30, 12:33] = True
-    assert np.abs(filled_in(np.where(mask, 9, slope).astype(np.float32), mask) - slope).max() < 0.03
+    assert np.abs(inpaint(np.where(mask, 9, slope).astype(np.float32), mask) - slope).max() < 0.03
 
 
 @pytest.mark.parametrize("value", [False, True])
 def test_nothing_to_fill_in_or_nothing_to_fill_with(value):
     greys = np.random.default_rng(0).random((20, 30), np.float32)
-    assert (filled_in(greys, np.full((20, 30), value)) == greys).all()
+    assert (inpaint(greys, np.full((20, 30), value)) == greys).all()
 
 
 # --- hide and read again ---
@@ -150,7 +163,7 @@ def test_nothing_to_fill_in_or_nothing_to_fill_with(value):
 def test_hiding_the_hot_area_hides_it_and_nothing_else():
     pixels = np.full((100, 120), 90, np.uint8)
     pixels[30:50, 40:60] = 240
-    changed, mask = hidden(pixels, blob(120, 40, 50, 12)[:100])
+    changed, mask = occlude(pixels, blob(120, 40, 50, 12)[:100])
     assert mask[30:50, 40:60].all()
     assert mask.mean() == pytest.approx(0.15, abs=0.01)
     assert (changed[~mask] == pixels[~mask]).all()
@@ -161,13 +174,13 @@ def test_hiding_the_hot_area_hides_it_and_nothing_else():
 
 def test_hiding_twice_gives_the_same():
     pixels, heat = thoraxes(1)[0], blob(SIDE, 30, 20)
-    first, second = hidden(pixels, heat), hidden(pixels, heat)
+    first, second = occlude(pixels, heat), occlude(pixels, heat)
     assert all((a == b).all() for a, b in zip(first, second, strict=True))
 
 
 def test_no_heat_hides_nothing():
     pixels = thoraxes(1)[0]
-    changed, mask = hidden(pixels, np.zeros((SIDE, SIDE), np.float32))
+    changed, mask = occlude(pixels, np.zeros((SIDE, SIDE), np.float32))
     assert not mask.any()
     assert (changed == pixels).all()
 
@@ -175,14 +188,14 @@ def test_no_heat_hides_nothing():
 def test_little_heat_hides_no_more_than_there_is():
     heat = np.zeros((SIDE, SIDE), np.float32)
     heat[10:14, 10:14] = 0.5
-    assert (hidden(thoraxes(1)[0], heat)[1] == (heat > 0)).all()
+    assert (occlude(thoraxes(1)[0], heat)[1] == (heat > 0)).all()
 
 
 def test_of_an_area_in_full_colour_the_middle_is_hidden():
     """Full colour is where the map reaches its anchor: all equally hot, and more than may be hidden."""
     heat = np.zeros((SIDE, SIDE), np.float32)
     heat[8:48, 8:48] = 1
-    _, mask = hidden(thoraxes(1)[0], heat, 0.1)
+    _, mask = occlude(thoraxes(1)[0], heat, 0.1)
     assert mask.sum() == round(0.1 * SIDE * SIDE)
     assert mask[26:30, 26:30].all()
     assert not mask[8:14].any()
@@ -193,7 +206,7 @@ def test_hiding_what_the_network_uses_changes_its_mind(watcher):
     pixels[16:32, 16:32] = 230
     read = [
         float(watcher(STEPS(film)).softmax(dim=1)[0, 1].detach())
-        for film in (pixels, hidden(pixels, blob(SIDE, 24, 24))[0], hidden(pixels, blob(SIDE, 50, 50))[0])
+        for film in (pixels, occlude(pixels, blob(SIDE, 24, 24))[0], occlude(pixels, blob(SIDE, 50, 50))[0])
     ]
     assert read[0] > 0.9
     assert read[1] < read[0] - 0.3
@@ -208,7 +221,7 @@ def test_lungs_are_body_and_the_air_around_and_letters_in_it_are_not():
     pixels[40:, 40:160] = 120
     pixels[80:150, 55:90] = pixels[80:150, 110:145] = 5  # lungs as dark as the air outside
     pixels[10:25, 10:25] = 255  # a letter
-    found = body(pixels)
+    found = segment_body(pixels)
     assert found[80:150, 55:145].all()
     assert not found[:30].any()
     assert not found[:, :30].any()
@@ -217,43 +230,43 @@ def test_lungs_are_body_and_the_air_around_and_letters_in_it_are_not():
 
 @pytest.mark.parametrize(("grey", "share"), [(0, 0), (200, 1)])
 def test_body_of_an_empty_and_of_a_full_picture(grey, share):
-    assert body(np.full((50, 60), grey, np.uint8)).mean() == share
+    assert segment_body(np.full((50, 60), grey, np.uint8)).mean() == share
 
 
 def test_heat_within_the_chest_is_not_astray_and_heat_in_a_corner_is():
     pixels = np.full((100, 100), 120, np.uint8)
-    assert stray_share(blob(100, 50, 40), pixels) < 0.001
-    assert stray_share(blob(100, 3, 97, 2), pixels) > 0.99
+    assert outside_body_share(blob(100, 50, 40), pixels) < 0.001
+    assert outside_body_share(blob(100, 3, 97, 2), pixels) > 0.99
     both = blob(100, 50, 50, 4) + blob(100, 50, 5, 1)
-    assert stray_share(both, pixels) == pytest.approx(1 / 17, abs=0.01)
-    assert stray_share(np.zeros((100, 100), np.float32), pixels) == 0
+    assert outside_body_share(both, pixels) == pytest.approx(1 / 17, abs=0.01)
+    assert outside_body_share(np.zeros((100, 100), np.float32), pixels) == 0
 
 
 def test_the_faint_remains_of_a_map_are_not_judged():
     """A normal film's map for a disease is dark but for some faint places, which may lie anywhere."""
     pixels = np.full((100, 100), 120, np.uint8)
-    assert stray_share((FAINT - 0.01) * blob(100, 3, 97, 2), pixels) == 0
-    assert stray_share((FAINT + 0.05) * blob(100, 3, 97, 2), pixels) > 0.99
+    assert outside_body_share((MIN_PEAK_HEAT - 0.01) * blob(100, 3, 97, 2), pixels) == 0
+    assert outside_body_share((MIN_PEAK_HEAT + 0.05) * blob(100, 3, 97, 2), pixels) > 0.99
 
 
 def test_where_heat_lies_does_not_depend_on_the_films_size():
     pixels, heat = thoraxes(1)[0], blob(SIDE, 30, 8, 10)
     larger = [np.kron(values, np.ones((9, 9), values.dtype)) for values in (heat, pixels)]
-    assert 0.1 < stray_share(heat, pixels) < 0.9
-    assert stray_share(*larger) == pytest.approx(stray_share(heat, pixels), abs=0.03)
+    assert 0.1 < outside_body_share(heat, pixels) < 0.9
+    assert outside_body_share(*larger) == pytest.approx(outside_body_share(heat, pixels), abs=0.03)
 
 
 def test_heat_beside_the_body_is_astray():
     pixels = np.zeros((100, 100), np.uint8)
     pixels[:, 40:] = 120
-    assert stray_share(blob(100, 50, 25, 3), pixels) > 0.99
-    assert stray_share(blob(100, 50, 60, 3), pixels) < 0.01
+    assert outside_body_share(blob(100, 50, 25, 3), pixels) > 0.99
+    assert outside_body_share(blob(100, 50, 60, 3), pixels) < 0.01
 
 
 def test_heat_everywhere_is_astray_as_far_as_the_frame_reaches():
     pixels = np.full((100, 100), 120, np.uint8)
-    assert stray_share(np.ones((100, 100)), pixels) == pytest.approx(1 - (1 - 2 * FRAME) ** 2, abs=0.01)
-    assert stray_share(np.ones((100, 100)), pixels) < STRAY_LIMIT
+    assert outside_body_share(np.ones((100, 100)), pixels) == pytest.approx(1 - (1 - 2 * FRAME_SHARE) ** 2, abs=0.01)
+    assert outside_body_share(np.ones((100, 100)), pixels) < MAX_OUTSIDE_BODY_SHARE
 
 
 def trained_on(pixels, labels):
@@ -276,11 +289,11 @@ def test_a_network_that_learned_a_mark_in_the_corner_raises_the_alarm():
     films[24:, 3:9, 3:9] = 255
     network = trained_on(films, [0] * 24 + [1] * 24)
     marked = torch.cat([STEPS(film) for film in films[24:]])
-    _, maps = evidence_maps(network, marked, [1] * 24, "HiResCAM")
+    _, maps = compute_cams(network, marked, [1] * 24, "HiResCAM")
     heats = torch.nn.functional.interpolate(torch.from_numpy(maps)[:, None], (SIDE, SIDE), mode="bicubic")[:, 0]
     drawn = (heats / heats.amax(dim=(1, 2), keepdim=True)).clamp(0, 1).numpy()
-    shares = [stray_share(heat, film) for heat, film in zip(drawn, films[24:], strict=True)]
-    assert np.mean(np.array(shares) > STRAY_LIMIT) > 0.8
+    shares = [outside_body_share(heat, film) for heat, film in zip(drawn, films[24:], strict=True)]
+    assert np.mean(np.array(shares) > MAX_OUTSIDE_BODY_SHARE) > 0.8
 
 
 # --- other weights ---
@@ -291,7 +304,7 @@ def test_maps_change_with_the_weights():
     network = build_network(TrainConfig(network="resnet18", image_size=SIDE), 2).eval()
     before = copy.deepcopy(network.state_dict())
     inputs = torch.cat([STEPS(film) for film in thoraxes(6)])
-    found = likeness_under_other_weights(network, inputs, [1] * 6, "Fused CAM")
+    found = run_randomisation_check(network, inputs, [1] * 6, "Fused CAM")
     assert set(found) == {"head", "half", "all"}
     for values in found.values():
         assert values.shape == (6,)
@@ -305,7 +318,7 @@ def test_weights_that_are_all_the_same_can_be_shuffled_without_change(watcher):
     torch.nn.init.constant_(watcher.head.weight, 1.0)
     with torch.no_grad():
         watcher.head.weight[0] = 1.0
-    found = likeness_under_other_weights(watcher, spotted(2), [1, 1], "CAM")
+    found = run_randomisation_check(watcher, spotted(2), [1, 1], "CAM")
     assert all((values == 0).all() for values in found.values())  # flat maps are like nothing
 
 
@@ -326,10 +339,10 @@ def test_the_whole_measurement_can_be_kept_in_a_card(watcher):
     pixels = np.full((5, SIDE, SIDE), 60, np.uint8)
     pixels += np.random.default_rng(0).integers(0, 20, pixels.shape, np.uint8)
     pixels[:, 16:32, 16:32] = 230
-    found = measure_heatmaps(watcher, STEPS, pixels, methods=["CAM"])
+    found = measure_faithfulness(watcher, STEPS, pixels, methods=["CAM"])
     assert json.loads(json.dumps(found, allow_nan=False)) == found
     assert found["n"] == 5
-    assert found["per_cent"] == list(PER_CENT)
+    assert found["per_cent"] == list(OCCLUDED_PERCENTS)
     assert set(found["maps"]) == {"CAM", "Random", "Centre", "Another scan"}
     own = found["maps"]["CAM"]
     for name in ("road", "deletion", "insertion", "stray_share", "over_random", "over_centre", "over_another"):
@@ -337,7 +350,7 @@ def test_the_whole_measurement_can_be_kept_in_a_card(watcher):
         assert low <= mean <= high
     assert own["over_random"][1] > 0  # the watcher's own map is better than chance, beyond doubt
     assert own["over_random"][0] == pytest.approx(own["road"][0] - found["maps"]["Random"]["road"][0], abs=2e-4)
-    assert own["stray_share"][0] < STRAY_LIMIT
+    assert own["stray_share"][0] < MAX_OUTSIDE_BODY_SHARE
     assert set(own["curves"]) == {"hot_hidden", "cold_hidden", "hot_shown"}
     assert own["curves"]["hot_hidden"][-1] < own["curves"]["cold_hidden"][-1]
     assert set(found["other_weights"]["CAM"]) == {"head", "half", "all"}
@@ -348,4 +361,4 @@ def test_grad_cam_is_measured_only_where_it_is_a_map_of_its_own():
     films = thoraxes(2)
     for name, methods in {"mobilenet_v3_small": {"Fused CAM", "CAM"}, "convnet": {"HiResCAM", "Grad-CAM"}}.items():
         network = build_network(TrainConfig(network=name, image_size=SIDE, filters=4, blocks=3), 2).eval()
-        assert set(measure_heatmaps(network, STEPS, films)["other_weights"]) == methods
+        assert set(measure_faithfulness(network, STEPS, films)["other_weights"]) == methods

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from xrai.explain import similar_cases as neighbours
-from xrai.explain.similar_cases import N_COMPONENTS, Neighbours, fit_neighbours
+from xrai.explain.similar_cases import N_COMPONENTS, NeighbourIndex, fit_neighbour_index
 
 
 def some(n=60, k=100, seed=0):
@@ -17,7 +17,7 @@ def some(n=60, k=100, seed=0):
 
 def test_the_nearest_is_the_scan_itself_and_each_patient_stands_once():
     features, labels, rows, patients = some()
-    known = fit_neighbours(features, labels, rows, patients)
+    known = fit_neighbour_index(features, labels, rows, patients)
     for i in (0, 7, 40, 59):
         found = known.nearest(features[i], 5)
         assert len(found) == 5
@@ -30,7 +30,7 @@ def test_the_nearest_is_the_scan_itself_and_each_patient_stands_once():
 
 def test_the_nearest_are_of_the_same_kind():
     features, labels, rows, patients = some()
-    known = fit_neighbours(features, labels, rows, patients)
+    known = fit_neighbour_index(features, labels, rows, patients)
     new, truth, _, _ = some(seed=1)
     hits = [item.label == truth[i] for i in range(len(new)) for item in known.nearest(new[i], 3)]
     assert np.mean(hits) > 0.95
@@ -38,19 +38,19 @@ def test_the_nearest_are_of_the_same_kind():
 
 def test_fewer_patients_than_asked_for_are_all_given():
     features, labels, rows, patients = some(n=4)
-    assert len(fit_neighbours(features, labels, rows, patients).nearest(features[0], 6)) == 2
+    assert len(fit_neighbour_index(features, labels, rows, patients).nearest(features[0], 6)) == 2
 
 
 def test_a_single_scan_will_do():
-    known = fit_neighbours(np.ones((1, 5), np.float32), [0], [3], ["p"])
+    known = fit_neighbour_index(np.ones((1, 5), np.float32), [0], [3], ["p"])
     assert [item.row for item in known.nearest(np.ones(5, np.float32))] == [3]
 
 
 def test_of_many_features_nearly_the_same_is_found(monkeypatch):
     features, labels, rows, patients = some()
-    exact = fit_neighbours(features, labels, rows, patients)
-    monkeypatch.setattr(neighbours, "MAX_EXACT", 10)
-    quick = fit_neighbours(features, labels, rows, patients)
+    exact = fit_neighbour_index(features, labels, rows, patients)
+    monkeypatch.setattr(neighbours, "MAX_EXACT_FEATURES", 10)
+    quick = fit_neighbour_index(features, labels, rows, patients)
     assert quick.axes.shape == (min(60, N_COMPONENTS), features.shape[1])
     for feature in features[:5]:
         rows_of = [[item.row for item in found.nearest(feature, 3)] for found in (exact, quick)]
@@ -59,8 +59,8 @@ def test_of_many_features_nearly_the_same_is_found(monkeypatch):
 
 def test_what_is_kept_finds_the_same():
     features, labels, rows, patients = some()
-    known = fit_neighbours(features, labels, rows, patients)
-    again = Neighbours.from_tensors(known.tensors(), 2)
+    known = fit_neighbour_index(features, labels, rows, patients)
+    again = NeighbourIndex.from_tensors(known.tensors(), 2)
     for i in (0, 30):
         before, after = known.nearest(features[i], 4), again.nearest(features[i], 4)
         assert [patients[item.row - 100] for item in before] == [patients[item.row - 100] for item in after]
@@ -79,8 +79,8 @@ def test_what_is_kept_finds_the_same():
     ],
 )
 def test_foreign_or_damaged_tensors_are_refused(change):
-    tensors = fit_neighbours(*some()).tensors()
+    tensors = fit_neighbour_index(*some()).tensors()
     with pytest.raises(ValueError, match=r"\w"):
-        Neighbours.from_tensors(tensors | change, 2)
+        NeighbourIndex.from_tensors(tensors | change, 2)
     with pytest.raises(LookupError):
-        Neighbours.from_tensors({name: value for name, value in tensors.items() if name not in change}, 2)
+        NeighbourIndex.from_tensors({name: value for name, value in tensors.items() if name not in change}, 2)

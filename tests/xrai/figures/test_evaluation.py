@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from xrai.evaluation.evaluate import report
+from xrai.evaluation.evaluate import classification_report
 from xrai.figures import confusion_figure, operating_points, precision_recall_figure, roc_figure
 from xrai.figures.evaluation import RIGHT, WRONG
 from xrai.metrics import average_precision
@@ -37,7 +37,7 @@ def measured():
     scores = rng.normal(0, 1, (60, 3)) + 1.5 * np.eye(3)[labels]
     shares = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
     patients = np.array([f"p{number}" for number in range(60)], dtype=object)
-    return shares, labels, report(shares, labels, patients, tuple(CLASSES), None)
+    return shares, labels, classification_report(shares, labels, patients, tuple(CLASSES), None)
 
 
 def test_right_answers_and_errors_have_different_hues_and_empty_cells_none():
@@ -89,7 +89,7 @@ def test_the_first_class_stands_on_top():
 
 def test_the_chosen_cell_has_a_frame():
     assert not cells(confusion_figure(MATRIX, CLASSES), "chosen")
-    assert list(cells(confusion_figure(MATRIX, CLASSES, chosen=(2, 0)), "chosen")) == [(2, 0)]
+    assert list(cells(confusion_figure(MATRIX, CLASSES, selected_cell=(2, 0)), "chosen")) == [(2, 0)]
 
 
 def test_names_are_no_markup_and_long_ones_are_broken():

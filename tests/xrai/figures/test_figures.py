@@ -3,7 +3,7 @@
 import json
 import re
 
-from xrai.figures import accuracy_curves, auc_curves, captioned, class_balance, loss_curves, page_of
+from xrai.figures import accuracy_curves, add_caption, auc_curves, class_balance, loss_curves, make_html_page
 
 
 def epoch(number: int, loss: float = 0.5, interval: tuple[float, float] | None = (0.6, 0.9)) -> dict:
@@ -60,7 +60,7 @@ def test_class_balance_has_a_bar_for_every_class_and_split():
 
 
 def test_the_page_of_charts_needs_no_internet():
-    html = page_of({"loss": loss_curves(RECORDS), "auc": auc_curves(RECORDS)}, "run <1>")
+    html = make_html_page({"loss": loss_curves(RECORDS), "auc": auc_curves(RECORDS)}, "run <1>")
     assert html.count("Plotly.newPlot(") == 2
     assert not re.search(r"<script[^>]+src=", html)
     assert "run &lt;1&gt;" in html
@@ -68,12 +68,12 @@ def test_the_page_of_charts_needs_no_internet():
 
 
 def test_the_page_of_charts_says_first_what_they_are_of():
-    html = page_of({"loss": loss_curves(RECORDS)}, "run", "20 scans of <b>")
+    html = make_html_page({"loss": loss_curves(RECORDS)}, "run", "20 scans of <b>")
     assert html.index("<h1>run</h1>") < html.index("<p>20 scans of &lt;b&gt;</p>") < html.index("Plotly.newPlot(")
 
 
 def test_the_page_of_charts_can_be_written_whatever_the_name():
-    assert page_of({}, "a\udcff").encode()
+    assert make_html_page({}, "a\udcff").encode()
 
 
 def test_numbers_beside_an_axis_are_never_cut_off():
@@ -82,7 +82,7 @@ def test_numbers_beside_an_axis_are_never_cut_off():
 
 
 def test_a_caption_says_below_the_title_what_a_figure_is_of_and_takes_its_room():
-    bare, figure = loss_curves(RECORDS), captioned(loss_curves(RECORDS), "<b> on d", "long " * 30)
+    bare, figure = loss_curves(RECORDS), add_caption(loss_curves(RECORDS), "<b> on d", "long " * 30)
     lines = figure.layout.title.subtitle.text.split("<br>")
     assert lines[0] == "&lt;b&gt; on d"
     assert len(lines) == 4

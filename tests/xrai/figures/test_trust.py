@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from xrai.calibration import per_thousand, threshold_points
-from xrai.figures import reliability_figure, thousand_figure, threshold_figure
+from xrai.calibration import compute_natural_frequencies, threshold_points
+from xrai.figures import icon_array_figure, reliability_figure, threshold_figure
 from xrai.figures.evaluation import RIGHT, WRONG
 from xrai.metrics import reliability
 
@@ -89,29 +89,29 @@ class TestThreshold:
 
 class TestThousand:
     def test_a_dot_a_person_each_in_a_place_of_its_own(self):
-        figure = thousand_figure(per_thousand(0.95, 0.9, 0.2), "pneumonia", "children")
+        figure = icon_array_figure(compute_natural_frequencies(0.95, 0.9, 0.2), "pneumonia", "children")
         places = [place for dots in figure.data for place in zip(dots.x, dots.y, strict=True)]
         assert len(places) == len(set(places)) == 1000
         assert [len(dots.x) for dots in figure.data] == [190, 10, 80, 720]
         assert figure.layout.title.text == "Of 1,000 children"
 
     def test_says_who_is_who(self):
-        words = [dots.name for dots in thousand_figure((190, 10, 80, 720), "pneumonia").data]
+        words = [dots.name for dots in icon_array_figure((190, 10, 80, 720), "pneumonia").data]
         assert words[0] == "found: 190 of 200 with pneumonia"
         assert words[1:3] == ["missed: 10 of 200", "false alarms: 80 of 800 without"]
         assert words[3] == "cleared: 720 of 800"
 
     def test_colour_tells_errors_and_shape_the_sick(self):
-        found, missed, alarms, cleared = (dots.marker for dots in thousand_figure((190, 10, 80, 720), "x").data)
+        found, missed, alarms, cleared = (dots.marker for dots in icon_array_figure((190, 10, 80, 720), "x").data)
         assert found.color == cleared.color == RIGHT
         assert missed.color == alarms.color == WRONG
         assert found.symbol == missed.symbol == "square"
         assert (alarms.symbol, cleared.symbol) == ("circle", "circle-open")
 
     def test_nobody_missed_is_still_said(self):
-        assert thousand_figure((200, 0, 0, 800), "x").data[1].showlegend
+        assert icon_array_figure((200, 0, 0, 800), "x").data[1].showlegend
 
     @pytest.mark.parametrize("counts", [(1, 2, 3, 4), (1000, 0, 0), (1001, -1, 0, 0)])
     def test_refuses_other_than_a_thousand(self, counts):
         with pytest.raises(ValueError, match="sum to 1,000"):
-            thousand_figure(counts, "x")
+            icon_array_figure(counts, "x")

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from xrai.input_check import MENDS, Gate, fit_gate, fitting, mended
-from xrai.input_check.negatives import DRAWINGS
+from xrai.input_check import CORRECTIONS, InputCheck, apply_correction, fit_input_check, fitting
+from xrai.input_check.negatives import SYNTHETIC_NEGATIVES
 from xrai.scans import read_scan
-from xrai.scans.descriptor import N_NUMBERS, SIDE, looks, thumbnail
+from xrai.scans.descriptor import DESCRIPTOR_SIZE, THUMBNAIL_SIDE, compute_descriptors, make_thumbnail
 from xrai.scans.phantoms import draw_thorax
 
 
@@ -19,11 +19,11 @@ def films(n, seed, size=96):
 def quickly_fitted(squares, patients, scale=1.0, **options):
     """A gate that learned from fewer pictures than in earnest, for drawn films are all alike."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fitting, "_LEAST", 1)
+        patch.setattr(fitting, "_MIN_EFFORT", 1)
         patch.setattr(fitting, "_EPOCHS", 14)
         for name, count in {"_ALTERED": 1000, "_SPOILED": 2000, "_DRAWN": 300}.items():
             patch.setattr(fitting, name, int(scale * count))
-        return fit_gate(squares, patients, **options)
+        return fit_input_check(squares, patients, **options)
 
 
 @pytest.fixture(scope="module")
@@ -88,21 +88,21 @@ def test_a_tint_is_no_reason_to_refuse(gate, unseen):
     assert gate.judge(unseen[0], colour=0.02).accepted
 
 
-@pytest.mark.parametrize("mend", MENDS)
+@pytest.mark.parametrize("mend", CORRECTIONS)
 def test_a_film_that_came_wrong_is_offered_mended(gate, unseen, mend):
     turned_back = {"left": "right", "right": "left"}
     spoiling = " ".join(turned_back.get(word, word) for word in mend.split())
-    verdicts = [gate.judge(mended(film, spoiling)) for film in unseen]
+    verdicts = [gate.judge(apply_correction(film, spoiling)) for film in unseen]
     assert not any(verdict.accepted for verdict in verdicts)
     offered = [verdict.mend for verdict in verdicts if verdict.mend]
     assert offered.count(mend) == len(offered) >= 34
     assert all("does not look like" not in verdict.reason for verdict in verdicts if verdict.mend)
 
 
-@pytest.mark.parametrize("mend", MENDS)
+@pytest.mark.parametrize("mend", CORRECTIONS)
 def test_mending_undoes_what_it_is_called_after(mend):
     film = np.arange(12, dtype=np.uint8).reshape(3, 4)
-    changed = mended(film, mend)
+    changed = apply_correction(film, mend)
     assert changed.dtype == np.uint8
     assert changed.flags.c_contiguous
     turns = {"left": 1, "180°": 2, "right": 3}.get(mend.split()[-1], 0)
@@ -126,8 +126,8 @@ def test_any_shape_is_judged(gate, unseen):
 def test_brightness_and_contrast_do_not_matter(gate, unseen):
     dim = (unseen[0] * 0.4 + 30).astype(np.uint8)
     assert abs(gate.judge(dim).score - gate.judge(unseen[0]).score) < 0.1
-    numbers = looks(np.stack([thumbnail(unseen[0]), thumbnail(dim)]))
-    assert numbers.shape == (2, N_NUMBERS)
+    numbers = compute_descriptors(np.stack([make_thumbnail(unseen[0]), make_thumbnail(dim)]))
+    assert numbers.shape == (2, DESCRIPTOR_SIZE)
     assert np.abs(numbers[0] - numbers[1]).mean() < 0.05
 
 
@@ -147,7 +147,7 @@ def test_a_gate_is_read_back_as_it_was_written(gate, unseen, tmp_path):
 
     save_file(gate.tensors(), tmp_path / "gate.safetensors")
     assert (tmp_path / "gate.safetensors").stat().st_size < 1_000_000
-    again = Gate.from_tensors(load_file(tmp_path / "gate.safetensors"))
+    again = InputCheck.from_tensors(load_file(tmp_path / "gate.safetensors"))
     assert [again.judge(film).score for film in unseen[:5]] == [gate.judge(film).score for film in unseen[:5]]
 
 
@@ -168,19 +168,19 @@ def test_damaged_arrays_are_refused(gate, name):
     ]
     for tensors in bad:
         with pytest.raises(ValueError, match="gate's arrays"):
-            Gate.from_tensors(tensors)
+            InputCheck.from_tensors(tensors)
 
 
 def test_a_spread_of_nothing_is_refused(gate):
     for name in ("spread", "beyond"):
         with pytest.raises(ValueError, match="do not fit"):
-            Gate.from_tensors({**gate.tensors(), name: np.zeros_like(gate.tensors()[name])})
+            InputCheck.from_tensors({**gate.tensors(), name: np.zeros_like(gate.tensors()[name])})
 
 
-@pytest.mark.parametrize("drawing", dict.fromkeys(DRAWINGS), ids=lambda drawing: drawing.__name__)
+@pytest.mark.parametrize("drawing", dict.fromkeys(SYNTHETIC_NEGATIVES), ids=lambda drawing: drawing.__name__)
 def test_drawings_are_thumbnails(drawing):
     shown = [drawing(np.random.default_rng(seed)) for seed in range(20)]
-    assert all(picture.shape == (SIDE, SIDE) and picture.dtype == np.uint8 for picture in shown)
+    assert all(picture.shape == (THUMBNAIL_SIDE, THUMBNAIL_SIDE) and picture.dtype == np.uint8 for picture in shown)
     assert len({picture.tobytes() for picture in shown}) > 15
 
 
@@ -192,7 +192,7 @@ def real_gate(real_data):
     """Fitted on the training films; the patient is the file's name up to the film's own number."""
     files = sorted((real_data / "datasets" / "chest_xray" / "train").rglob("*.jpeg"))
     squares = np.stack([read_scan(file).pixels for file in files])
-    return fit_gate(squares, np.array([file.stem.rpartition("-")[0] or file.stem.split("_")[0] for file in files]))
+    return fit_input_check(squares, np.array([file.stem.rpartition("-")[0] or file.stem.split("_")[0] for file in files]))
 
 
 def refused(gate, files):

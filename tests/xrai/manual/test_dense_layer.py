@@ -29,12 +29,12 @@ def test_softmax_is_that_of_torch():
 
 
 def test_a_step_of_training_is_that_of_torch():
-    inputs, labels = dense.examples()
+    inputs, labels = dense.make_examples()
     layer = torch.nn.Linear(2, 1).double()
     torch.nn.init.zeros_(layer.weight)
     torch.nn.init.zeros_(layer.bias)
     optimiser = torch.optim.SGD(layer.parameters(), lr=0.3)
-    for step in dense.train(inputs, labels, 0.3, 5):
+    for step in dense.train_layer(inputs, labels, 0.3, 5):
         loss = functional.binary_cross_entropy_with_logits(
             layer(torch.from_numpy(inputs))[:, 0], torch.from_numpy(labels).double()
         )
@@ -48,8 +48,8 @@ def test_a_step_of_training_is_that_of_torch():
 
 
 def test_a_learning_rate_that_fits_one_that_crawls_and_one_that_jumps():
-    inputs, labels = dense.examples()
-    fits, crawls, jumps = ([step.loss for step in dense.train(inputs, labels, rate, 40)] for rate in (0.3, 0.003, 30))
+    inputs, labels = dense.make_examples()
+    fits, crawls, jumps = ([step.loss for step in dense.train_layer(inputs, labels, rate, 40)] for rate in (0.3, 0.003, 30))
     assert fits[-1] < 0.6 * fits[0]
     assert crawls[-1] > 0.9 * crawls[0]
     assert sum(np.diff(jumps) > 0) > 10
@@ -58,5 +58,5 @@ def test_a_learning_rate_that_fits_one_that_crawls_and_one_that_jumps():
 
 def test_probabilities_of_one_example_and_of_many():
     weights = np.array([1.0, -2.0, 0.5])
-    assert dense.probabilities(np.array([2.0, 1.0]), weights) == pytest.approx(1 / (1 + np.exp(-0.5)))
-    assert dense.probabilities(np.zeros((4, 5, 2)), weights).shape == (4, 5)
+    assert dense.predict_probabilities(np.array([2.0, 1.0]), weights) == pytest.approx(1 / (1 + np.exp(-0.5)))
+    assert dense.predict_probabilities(np.zeros((4, 5, 2)), weights).shape == (4, 5)

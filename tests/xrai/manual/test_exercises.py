@@ -5,43 +5,43 @@ import itertools
 import pytest
 
 from xrai.manual.exercises import (
-    HEALTHY,
-    SICK,
-    flat_is_black,
-    half_the_side,
-    largest_and_average,
-    learned_by_heart_from,
-    none_missed,
+    NORMAL_PROBABILITIES,
+    PNEUMONIA_PROBABILITIES,
+    check_halving_layer,
+    check_overfitting_epoch,
+    check_pooling_window,
+    check_threshold,
+    check_zero_sum_filter,
 )
 
 
 def test_a_filter_whose_numbers_sum_to_nothing_leaves_flat_regions_black():
-    assert flat_is_black([[-1, -1, -1], [-1, 8, -1], [-1, -1, -1]]).solved
-    assert flat_is_black([[0.1, 0.2, -0.3], [0, 0, 0], [0, 0, 0]]).solved  # whatever rounding leaves
+    assert check_zero_sum_filter([[-1, -1, -1], [-1, 8, -1], [-1, -1, -1]]).solved
+    assert check_zero_sum_filter([[0.1, 0.2, -0.3], [0, 0, 0], [0, 0, 0]]).solved  # whatever rounding leaves
 
 
 def test_a_filter_that_keeps_brightness_is_told_what_it_makes_of_grey():
-    answer = flat_is_black([[0, 0, 0], [0, 1.5, 0], [0, 0, 0]])
+    answer = check_zero_sum_filter([[0, 0, 0], [0, 1.5, 0], [0, 0, 0]])
     assert not answer.solved
     assert "sum to 1.5" in answer.sentence
     assert "becomes 150" in answer.sentence
 
 
 def test_a_filter_that_only_looks_black_is_told_why():
-    answer = flat_is_black([[0, 0, 0], [0, -2, 0], [0, 0, 0]])
+    answer = check_zero_sum_filter([[0, 0, 0], [0, -2, 0], [0, 0, 0]])
     assert not answer.solved
     assert "becomes -200. Below 0 is drawn black here, but it is not 0" in answer.sentence
 
 
 def test_a_filter_of_zeros_is_no_answer():
-    answer = flat_is_black([[0] * 3] * 3)
+    answer = check_zero_sum_filter([[0] * 3] * 3)
     assert not answer.solved
     assert "All zeros" in answer.sentence
 
 
 def test_the_second_question_is_solved_by_what_halves_the_side_and_nothing_else():
     tried = itertools.product(range(1, 8), range(1, 5), range(4))
-    solved = {layer for layer in tried if half_the_side(*layer).solved}
+    solved = {layer for layer in tried if check_halving_layer(*layer).solved}
     assert solved == {(1, 2, 0), (2, 2, 0), (3, 2, 1), (4, 2, 1), (5, 2, 2), (6, 2, 2), (7, 2, 3)}
 
 
@@ -49,7 +49,7 @@ def test_the_second_question_is_solved_by_what_halves_the_side_and_nothing_else(
     ("kernel", "stride", "padding", "hint"), [(3, 1, 1, "larger"), (3, 4, 1, "smaller"), (3, 2, 0, "padding")]
 )
 def test_the_second_question_points_the_way(kernel, stride, padding, hint):
-    assert hint in half_the_side(kernel, stride, padding).sentence
+    assert hint in check_halving_layer(kernel, stride, padding).sentence
 
 
 @pytest.mark.parametrize(
@@ -63,20 +63,20 @@ def test_the_second_question_points_the_way(kernel, stride, padding, hint):
     ],
 )
 def test_the_third_question_wants_a_maximum_and_an_average(window, solved, hint):
-    answer = largest_and_average(window)
+    answer = check_pooling_window(window)
     assert answer.solved == solved
     assert hint in answer.sentence
 
 
 def test_the_fourth_question_is_solved_between_the_faintest_sick_and_the_healthy_below():
-    solved = [step / 100 for step in range(101) if none_missed(step / 100).solved]
-    assert min(solved) > max(p for p in HEALTHY if p < min(SICK))
-    assert max(solved) == min(SICK)
-    assert "missed: 1" in none_missed(0.36).sentence
-    assert "fewer" in none_missed(0.1).sentence
+    solved = [step / 100 for step in range(101) if check_threshold(step / 100).solved]
+    assert min(solved) > max(p for p in NORMAL_PROBABILITIES if p < min(PNEUMONIA_PROBABILITIES))
+    assert max(solved) == min(PNEUMONIA_PROBABILITIES)
+    assert "missed: 1" in check_threshold(0.36).sentence
+    assert "fewer" in check_threshold(0.1).sentence
 
 
 def test_the_fifth_question_takes_what_is_near_enough():
-    assert [epoch for epoch in range(1, 30) if learned_by_heart_from(epoch, 12).solved] == [10, 11, 12, 13, 14]
-    assert "still falls" in learned_by_heart_from(5, 12).sentence
-    assert "rising" in learned_by_heart_from(20, 12).sentence
+    assert [epoch for epoch in range(1, 30) if check_overfitting_epoch(epoch, 12).solved] == [10, 11, 12, 13, 14]
+    assert "still falls" in check_overfitting_epoch(5, 12).sentence
+    assert "rising" in check_overfitting_epoch(20, 12).sentence

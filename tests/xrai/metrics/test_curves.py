@@ -10,11 +10,11 @@ from xrai.metrics import (
     auc,
     average_precision,
     confusion_matrix,
+    downsample,
     per_class_report,
     precision_recall_curve,
     predict,
     roc_curve,
-    thinned,
 )
 
 CURVES = [roc_curve, precision_recall_curve]
@@ -127,7 +127,7 @@ class TestThinned:
     @pytest.mark.parametrize("curve", CURVES)
     def test_a_large_curve_stays_small_and_keeps_its_ends_and_its_course(self, curve):
         whole = curve(*ranking(n=20_000, decimals=9))
-        few = thinned(whole)
+        few = downsample(whole)
         assert 300 < len(few.x) <= 500 < len(whole.x)
         assert (few.x[0], few.y[0], few.thresholds[0]) == (whole.x[0], whole.y[0], np.inf)
         assert (few.x[-1], few.y[-1], few.thresholds[-1]) == (whole.x[-1], whole.y[-1], whole.thresholds[-1])
@@ -137,24 +137,24 @@ class TestThinned:
 
     def test_the_few_scans_of_a_rare_class_are_not_skipped(self):
         scores, positive = ranking(n=20_000, decimals=9, share=0.001)
-        few = thinned(roc_curve(scores, positive), 100)
+        few = downsample(roc_curve(scores, positive), 100)
         assert np.diff(few.y).max() == pytest.approx(1 / positive.sum())
 
     @pytest.mark.parametrize("curve", CURVES)
     @pytest.mark.parametrize("n", [2, 3, 10])
     def test_keeps_at_most_so_many(self, curve, n):
-        few = thinned(curve(*ranking(decimals=9)), n)
+        few = downsample(curve(*ranking(decimals=9)), n)
         assert 2 <= len(few.x) <= n
         assert (few.x[0], few.x[-1]) == (0, 1)
 
     def test_a_small_curve_is_left_alone(self):
         whole = roc_curve(*ranking())
-        assert thinned(whole) is whole
-        assert thinned(whole, len(whole.x)) is whole
+        assert downsample(whole) is whole
+        assert downsample(whole, len(whole.x)) is whole
 
     def test_needs_both_ends(self):
         with pytest.raises(ValueError, match="two ends"):
-            thinned(roc_curve(*ranking()), 1)
+            downsample(roc_curve(*ranking()), 1)
 
 
 class TestEdges:

@@ -17,7 +17,7 @@ from xrai import metrics
 from xrai.metrics import (
     auc,
     bootstrap_intervals,
-    brier,
+    brier_score,
     class_aucs,
     class_intervals,
     confusion_matrix,
@@ -25,10 +25,10 @@ from xrai.metrics import (
     per_class_report,
     predict,
 )
-from xrai.metrics.formulas import newcombe, newcombe_lower
-from xrai.metrics.intervals import _class_formulas, _class_measures, _measures
+from xrai.metrics.formulas import newcombe_auc_interval, newcombe_lower_limit
+from xrai.metrics.intervals import _bootstrap_class_metrics, _bootstrap_metrics, _class_analytic_intervals
 from xrai.metrics.measures import weighted_auc
-from xrai.metrics.resampling import drawn_patients, sample_of
+from xrai.metrics.resampling import draw_patients, make_sample
 
 
 def two_columns(scores):
@@ -159,14 +159,14 @@ class TestMatrixAndReport:
 class TestCalibration:
     def test_brier_as_sklearn(self):
         p, y = binary()
-        assert brier(p, y) == pytest.approx(brier_score_loss(y, p[:, 1]))
+        assert brier_score(p, y) == pytest.approx(brier_score_loss(y, p[:, 1]))
         p, y = several()
         p /= p.sum(axis=1, keepdims=True)
-        assert brier(p, y) == pytest.approx(brier_score_loss(y, p, scale_by_half=True))
+        assert brier_score(p, y) == pytest.approx(brier_score_loss(y, p, scale_by_half=True))
 
     def test_brier_runs_from_certain_and_right_to_certain_and_wrong(self):
-        assert brier([[1, 0, 0]], [0]) == 0.0
-        assert brier([[1, 0, 0]], [1]) == 1.0
+        assert brier_score([[1, 0, 0]], [0]) == 0.0
+        assert brier_score([[1, 0, 0]], [1]) == 1.0
 
     def test_calibration_error_by_hand(self):
         p = two_columns([0.95, 0.95, 0.95, 0.95, 0.65, 0.35])
@@ -218,10 +218,10 @@ class TestIntervals:
     def test_the_rounds_are_those_of_scans_repeated_as_their_patients_were_drawn(self):
         p, y = binary(n=60, decimals=1)
         patient = np.arange(60) // 3
-        sample = sample_of(p, y, patient, None)
-        (drawn,) = drawn_patients(20, 30, 30, seed=0)
+        sample = make_sample(p, y, patient, None)
+        (drawn,) = draw_patients(20, 30, 30, seed=0)
         assert (drawn.sum(axis=0) == 20).all()
-        found = _measures(sample, drawn)
+        found = _bootstrap_metrics(sample, drawn)
         for r in range(30):
             scans = np.repeat(np.arange(60), drawn[patient, r].astype(int))
             right = predict(p[scans]) == y[scans]
@@ -325,7 +325,7 @@ class TestIntervalsAtTheEdge:
     def test_newcombe_solves_its_own_equation(self):
         z, m, n = 1.959964, 12, 30
         for area in (0.3, 0.85, 1.0):
-            low = newcombe_lower(area, m, n, z)
+            low = newcombe_lower_limit(area, m, n, z)
             star = (m + n) / 2 - 1
             variance = low * (1 - low) * (1 + star * (1 - low) / (2 - low) + star * low / (1 + low)) / (m * n)
             assert (area - low) / np.sqrt(variance) == pytest.approx(z, rel=1e-6)
@@ -392,8 +392,8 @@ class TestClassIntervals:
     def test_the_rounds_are_those_of_scans_repeated_as_their_patients_were_drawn(self, n_classes):
         p, y = binary(n=60, decimals=1) if n_classes == 2 else several(n=60)
         patient = np.arange(60) // 3
-        (drawn,) = drawn_patients(20, 30, 30, seed=0)
-        found = _class_measures(sample_of(p, y, patient, None), drawn)
+        (drawn,) = draw_patients(20, 30, 30, seed=0)
+        found = _bootstrap_class_metrics(make_sample(p, y, patient, None), drawn)
         assert found.shape == (4, n_classes, 30)
         for r in range(30):
             scans = np.repeat(np.arange(60), drawn[patient, r].astype(int))
@@ -458,12 +458,12 @@ class TestClassIntervals:
     def test_patients_are_counted_where_they_have_scans_taken_for_the_class_or_of_it(self):
         # Class 1: three scans of patient A are right, one of B is missed, one each of C and D is false.
         y, guess = np.array([1, 1, 1, 1, 0, 0, 0]), np.array([1, 1, 1, 0, 1, 1, 0])
-        found = _class_formulas(sample_of(two_columns(guess), y, "AAABCDE", None), 1, z=1.96)
+        found = _class_analytic_intervals(make_sample(two_columns(guess), y, "AAABCDE", None), 1, z=1.96)
         assert found["precision"] == pytest.approx(wilson_by_its_equation(3 / 5, n=3))  # A, C and D
         assert found["recall"] == pytest.approx(wilson_by_its_equation(3 / 4, n=2))  # A and B
         jaccard = np.array(wilson_by_its_equation(3 / 6, n=4))
         assert found["f1"] == pytest.approx(2 * jaccard / (1 + jaccard))
-        assert found["auc"] == newcombe(guess.astype(float), y == 1, np.array([0, 0, 0, 1, 2, 3, 4]), 1.96)
+        assert found["auc"] == newcombe_auc_interval(guess.astype(float), y == 1, np.array([0, 0, 0, 1, 2, 3, 4]), 1.96)
 
     def test_cover_the_truth_about_as_often_as_they_say(self):
         """Sensitivity 0.85 and specificity 0.8 at even shares; three like scans a patient."""
@@ -527,7 +527,7 @@ class TestClassIntervalsUndefined:
 
 
 class TestRefusals:
-    @pytest.mark.parametrize("measure", [auc, class_aucs, brier, expected_calibration_error])
+    @pytest.mark.parametrize("measure", [auc, class_aucs, brier_score, expected_calibration_error])
     @pytest.mark.parametrize(
         ("probabilities", "labels"),
         [
@@ -544,7 +544,7 @@ class TestRefusals:
         with pytest.raises(ValueError, match=r"must|not"):
             measure(probabilities, labels)
 
-    @pytest.mark.parametrize("measure", [brier, expected_calibration_error])
+    @pytest.mark.parametrize("measure", [brier_score, expected_calibration_error])
     def test_calibration_needs_scans_and_shares(self, measure):
         with pytest.raises(ValueError, match="without scans"):
             measure(np.zeros((0, 2)), [])

@@ -9,12 +9,12 @@ from filelock import Timeout
 from safetensors.torch import load_file, save_file
 
 from xrai.core.errors import CheckpointError
-from xrai.core.paths import PROJECT
+from xrai.core.paths import PROJECT_DIR
 from xrai.models.checkpoint import (
     CARD,
     CARD_LOCK,
     CONFIG,
-    HISTORY,
+    HISTORY_FILE,
     VERSION,
     WEIGHTS,
     Card,
@@ -23,7 +23,7 @@ from xrai.models.checkpoint import (
     list_models,
     open_checkpoint,
 )
-from xrai.networks.build import build_network, n_parameters
+from xrai.networks.build import build_network, count_parameters
 from xrai.networks.config import NETWORKS, TrainConfig
 from xrai.scans.preprocessing import Preprocessing
 
@@ -104,7 +104,7 @@ def test_cards_of_this_version_and_those_before_are_read(model, version):
 @pytest.mark.parametrize("name", ["pneumonia", "covid19"])
 def test_the_shipped_models_are_read(name):
     """Both cards say version 1, and that of covid19 has settings which that version did not know."""
-    shipped = Checkpoint(PROJECT / "checkpoints" / name)
+    shipped = Checkpoint(PROJECT_DIR / "checkpoints" / name)
     assert shipped.load_network(shipped.card()).pools_globally
 
 
@@ -210,7 +210,7 @@ def test_weights_take_two_bytes_a_number(home):
     network = a_network(config)
     checkpoint.save_network(network)
     size = (checkpoint.folder / WEIGHTS).stat().st_size
-    assert 2 * n_parameters(network) < size < 2.02 * n_parameters(network)
+    assert 2 * count_parameters(network) < size < 2.02 * count_parameters(network)
     assert size < 25 * 1024**2
 
 
@@ -603,8 +603,8 @@ def test_list_is_newest_first_and_knows_runs_from_models(model):
         os.utime(folder / CONFIG, (base - age, base - age))
     (open_checkpoint("empty").folder).mkdir()
     assert [item.name for item in list_checkpoints()] == ["m", "run", "older"]
-    (open_checkpoint("older").folder / HISTORY).write_text("")
-    os.utime(open_checkpoint("older").folder / HISTORY, (base + 5, base + 5))
+    (open_checkpoint("older").folder / HISTORY_FILE).write_text("")
+    os.utime(open_checkpoint("older").folder / HISTORY_FILE, (base + 5, base + 5))
     assert [item.name for item in list_checkpoints()] == ["older", "m", "run"]
     assert [item.name for item in list_models()] == ["m"]
 

@@ -21,9 +21,9 @@ import torch
 from tests.apps import write_run
 from xrai import models
 from xrai.core.errors import CheckpointError
-from xrai.core.json_files import HISTORY, JOB, read_records, write_json
-from xrai.core.paths import PROJECT, checkpoints_dir
-from xrai.evaluation.store import measurement_folder
+from xrai.core.json_files import HISTORY_FILE, JOB_FILE, read_records, write_json
+from xrai.core.paths import PROJECT_DIR, checkpoints_dir
+from xrai.evaluation.store import evaluation_folder
 from xrai.models.checkpoint import CARD, CONFIG, WEIGHTS, Card, Checkpoint, list_checkpoints, open_checkpoint
 from xrai.networks.build import build_network
 from xrai.networks.config import TrainConfig
@@ -82,7 +82,7 @@ def exported(model, tmp_path):
 @pytest.fixture
 def inside(model):
     """The files of an exported model, by their path in the zip."""
-    names = (CONFIG, CARD, WEIGHTS, HISTORY)
+    names = (CONFIG, CARD, WEIGHTS, HISTORY_FILE)
     return {f"m/{name}": (model.folder / name).read_bytes() for name in names}
 
 
@@ -95,7 +95,7 @@ def zipped(files, **options):
 
 
 def be_active(checkpoint):
-    write_json(checkpoint.folder / JOB, {"status": "starting", "time": time.time()})
+    write_json(checkpoint.folder / JOB_FILE, {"status": "starting", "time": time.time()})
 
 
 def everything():
@@ -109,7 +109,7 @@ def names():
 
 
 def summary_of(name):
-    return next(item for item in models.summaries() if item.name == name)
+    return next(item for item in models.list_summaries() if item.name == name)
 
 
 def refused(*words):
@@ -298,9 +298,9 @@ class TestRename:
 class TestNote:
     @pytest.mark.parametrize("text", ["a note", "Röntgen, دو‌خط\nand\tmore", "x" * models.MAX_NOTE])
     def test_comes_back(self, model, text):
-        assert models.note_of(model) == ""
+        assert models.read_note(model) == ""
         models.set_note(model, text)
-        assert models.note_of(model) == text
+        assert models.read_note(model) == text
 
     def test_an_empty_one_removes_it(self, model):
         models.set_note(model, "a note")
@@ -310,7 +310,7 @@ class TestNote:
 
     def test_line_ends_and_what_is_no_character(self, model):
         models.set_note(model, "a\r\nb\rc\0\x1b\udcff")
-        assert models.note_of(model) == "a\nb\nc"
+        assert models.read_note(model) == "a\nb\nc"
 
     def test_too_long(self, model):
         with refused("2,001 characters", "2,000"):
@@ -324,15 +324,15 @@ class TestNote:
 
     def test_written_elsewhere(self, model):
         (model.folder / models.NOTE).write_bytes(b"\xef\xbb\xbfgr\xfc\xdfe" + b"x" * 5000)
-        assert models.note_of(model).startswith("gr��e")
-        assert len(models.note_of(model)) <= models.MAX_NOTE
+        assert models.read_note(model).startswith("gr��e")
+        assert len(models.read_note(model)) <= models.MAX_NOTE
 
     def test_a_full_disk_keeps_the_old_one(self, model, monkeypatch):
         models.set_note(model, "old")
         monkeypatch.setattr(Path, "write_bytes", no_space)
         with refused("note on “m” cannot be saved", "No space left"):
             models.set_note(model, "new")
-        assert models.note_of(model) == "old"
+        assert models.read_note(model) == "old"
         assert not list(model.folder.glob("*.partial"))
 
 
@@ -427,7 +427,7 @@ class TestExport:
         for private in ("state/values.json", "evaluations/d.json", "log.txt", "job.lock"):
             (model.folder / private).parent.mkdir(exist_ok=True)
             (model.folder / private).write_text("scan-of-mrs-x.png")
-        write_json(model.folder / JOB, {"status": "done"})
+        write_json(model.folder / JOB_FILE, {"status": "done"})
         models.set_note(model, "mine")
         models.export_model(model, tmp_path / "out.zip")
         with zipfile.ZipFile(tmp_path / "out.zip") as archive:
@@ -531,7 +531,7 @@ class TestImport:
             "m/state/values.json": b"{}", "m/evaluations/card.json": b"x", "README": b"x", "m/log.txt": b"x", "n/": b"",
         }  # fmt: skip
         imported = models.import_model(zipped(inside | more), "theirs")
-        assert sorted(item.name for item in imported.folder.iterdir()) == [CARD, CONFIG, HISTORY, WEIGHTS]
+        assert sorted(item.name for item in imported.folder.iterdir()) == [CARD, CONFIG, HISTORY_FILE, WEIGHTS]
         assert names() == ["m", "theirs"]
 
     def test_can_be_read_by_whoever_can_read_the_others(self, model, exported):
@@ -631,7 +631,7 @@ class TestImport:
         with refused("same file twice"):
             models.import_model(out)
 
-    @pytest.mark.parametrize("name", [WEIGHTS, HISTORY])
+    @pytest.mark.parametrize("name", [WEIGHTS, HISTORY_FILE])
     def test_too_large_by_its_header(self, inside, monkeypatch, name):
         monkeypatch.setattr("xrai.models.importing.MAX_WEIGHTS_BYTES", 10)
         monkeypatch.setattr("xrai.models.importing.MAX_TEXT_BYTES", 10**9 if name == WEIGHTS else 10)
@@ -642,7 +642,7 @@ class TestImport:
 
     def test_too_large_while_it_is_read(self, inside, monkeypatch):
         """What a zip says of its sizes need not be true."""
-        monkeypatch.setattr("xrai.models.importing._chunks", lambda *args: itertools.repeat(b"x" * 60))
+        monkeypatch.setattr("xrai.models.importing._read_chunks", lambda *args: itertools.repeat(b"x" * 60))
         monkeypatch.setattr("xrai.models.importing.MAX_TEXT_BYTES", 10**5)
         before = everything()
         with refused("would unpack"):
@@ -701,10 +701,10 @@ class TestImport:
 
     @pytest.mark.parametrize("junk", [b"", b"\xff\xfe\0", b"[1]\n", b"[" * 10**5, b'{"kind": 3}', b'{"time": 1e999}'])
     def test_damaged_lesser_files_are_left_out(self, inside, junk):
-        damaged = {f"m/{name}": junk for name in (CONFIG, HISTORY)} | {"m/note.txt": b"\xff\0" * 9000}
+        damaged = {f"m/{name}": junk for name in (CONFIG, HISTORY_FILE)} | {"m/note.txt": b"\xff\0" * 9000}
         found = models.import_model(zipped(inside | damaged), "theirs")
         assert sorted(item.name for item in found.folder.iterdir()) == [CARD, WEIGHTS, models.NOTE]
-        assert len(models.note_of(found)) <= models.MAX_NOTE
+        assert len(models.read_note(found)) <= models.MAX_NOTE
         assert summary_of("theirs").problem == ""
 
     def test_a_history_keeps_the_records_that_can_be_drawn(self, inside):
@@ -717,13 +717,13 @@ class TestImport:
         deep = '{"kind": "step", "x": ' + "[" * 900 + "]" * 900 + "}"
         content = "\n".join([*lines, deep, "{half"]).encode()
         found = models.import_model(zipped(inside | {"m/history.jsonl": content}))
-        assert read_records(found.folder / HISTORY) == [START, STEP, EPOCH, LATER, {"kind": "new"}, END]
+        assert read_records(found.folder / HISTORY_FILE) == [START, STEP, EPOCH, LATER, {"kind": "new"}, END]
 
     @pytest.mark.parametrize("records", [[STEP, EPOCH], [START | {"val": "9"}, STEP], [START, LATER], []])
     def test_a_history_without_a_beginning_or_a_best_epoch_is_none(self, inside, records):
         content = "\n".join(map(json.dumps, records))
         found = models.import_model(zipped(inside | {"m/history.jsonl": content}))
-        assert not (found.folder / HISTORY).exists()
+        assert not (found.folder / HISTORY_FILE).exists()
 
     def test_a_full_disk(self, inside, monkeypatch):
         before = everything()
@@ -746,7 +746,7 @@ class TestImport:
 
     def test_is_not_listed_before_it_is_checked(self, inside, monkeypatch):
         listed = []
-        monkeypatch.setattr("xrai.models.importing._mend", lambda draft: listed.extend(list_checkpoints()))
+        monkeypatch.setattr("xrai.models.importing._drop_invalid_files", lambda draft: listed.extend(list_checkpoints()))
         models.import_model(zipped(inside))
         assert [item.name for item in listed] == ["m"]
 
@@ -761,7 +761,7 @@ class TestImport:
 class TestSummaries:
     def test_of_a_model(self, model):
         models.set_note(model, "mine")
-        assert models.summaries() == [
+        assert models.list_summaries() == [
             models.Summary(
                 name="m", status="none", is_model=True, is_default=True, note="mine", dataset="data/d.hdf5",
                 classes=("CLEAR", "OPACITY"), config=TINY.to_dict(), accuracy=0.8, accuracy_interval=(0.7, 0.9),
@@ -772,7 +772,7 @@ class TestSummaries:
 
     def test_of_a_run_that_is_no_model_yet(self, home):
         make_run("run", [START, STEP, EPOCH, LATER])
-        assert models.summaries() == [
+        assert models.list_summaries() == [
             models.Summary(
                 name="run", status="none", is_model=False, is_default=False, note="", dataset="data/d.hdf5",
                 classes=None, config=TINY.to_dict(), accuracy=0.8, accuracy_interval=(0.7, 0.9), auc=0.9,
@@ -803,16 +803,16 @@ class TestSummaries:
             for file in folder.iterdir():
                 os.utime(file, (at, at))
         models.set_default(model)
-        assert [(item.name, item.is_default) for item in models.summaries()] == [
+        assert [(item.name, item.is_default) for item in models.list_summaries()] == [
             ("newer", False), ("m", True), ("older", False),
         ]  # fmt: skip
 
     @pytest.mark.parametrize("junk", [b"", b"{}", b"[1]", b"\xff", b"[[[["])
-    @pytest.mark.parametrize("name", [CARD, CONFIG, HISTORY, JOB, models.NOTE, WEIGHTS])
+    @pytest.mark.parametrize("name", [CARD, CONFIG, HISTORY_FILE, JOB_FILE, models.NOTE, WEIGHTS])
     def test_a_broken_folder_breaks_nothing(self, model, name, junk):
         for checkpoint in (make_model("broken"), make_run("broken run")):
             (checkpoint.folder / name).write_bytes(junk)
-        found = {item.name: item for item in models.summaries()}
+        found = {item.name: item for item in models.list_summaries()}
         assert sorted(found) == ["broken", "broken run", "m"]
         assert found["m"].problem == ""
         assert bool(found["broken"].problem) == (name in (CARD, CONFIG))
@@ -820,10 +820,10 @@ class TestSummaries:
         assert found["broken"].accuracy == 0.8  # of the history, where there is no card
         assert found["broken run"].config == ({} if name == CONFIG else TINY.to_dict())
 
-    @pytest.mark.parametrize("name", [CARD, CONFIG, HISTORY])
+    @pytest.mark.parametrize("name", [CARD, CONFIG, HISTORY_FILE])
     def test_a_file_nested_without_end_breaks_nothing(self, model, name):
         (model.folder / name).write_bytes(b"[" * 10**5)
-        assert name in summary_of("m").problem or name == HISTORY
+        assert name in summary_of("m").problem or name == HISTORY_FILE
 
     def test_a_card_with_numbers_beyond_counting(self, model):
         card = json.loads((model.folder / CARD).read_text())
@@ -864,12 +864,12 @@ class TestSummaries:
     def test_no_card_and_no_config(self, home):
         checkpoint = open_checkpoint("run")
         checkpoint.folder.mkdir()
-        write_json(checkpoint.folder / JOB, {"status": "failed", "error": "x"})
+        write_json(checkpoint.folder / JOB_FILE, {"status": "failed", "error": "x"})
         assert (summary_of("run").status, "config.json" in summary_of("run").problem) == ("failed", True)
 
     def test_needs_no_torch(self, model):
         code = "import sys; from xrai import models; models.summaries(); print('torch' in sys.modules)"
-        done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=True)
+        done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT_DIR, capture_output=True, text=True, check=True)
         assert done.stdout.strip() == "False"
 
 
@@ -890,39 +890,39 @@ class TestDifferingSettings:
 class TestIsSound:
     @pytest.mark.parametrize("record", [*RECORDS, START | {"kind": "resume"}, {"kind": "new", "x": None}])
     def test_what_training_writes(self, record):
-        assert models.is_sound(record)
-        assert models.is_sound(record | {"more": 1})
+        assert models.is_valid_record(record)
+        assert models.is_valid_record(record | {"more": 1})
 
     @pytest.mark.parametrize("record", [None, 3, "step", [], {}, {"kind": None}, {"kind": ["step"]}])
     def test_no_record(self, record):
-        assert not models.is_sound(record)
+        assert not models.is_valid_record(record)
 
     @pytest.mark.parametrize("record", RECORDS, ids=lambda record: record["kind"])
     def test_every_field_counts(self, record):
         for name in set(record) - {"kind", "best"} | ({"best"} if record["kind"] == "epoch" else set()):
-            assert not models.is_sound({known: value for known, value in record.items() if known != name})
+            assert not models.is_valid_record({known: value for known, value in record.items() if known != name})
             for odd in (None, [], {}, "" if name not in ("device", "precision", "reason") else 1, float("nan")):
-                assert not models.is_sound(record | {name: odd})
+                assert not models.is_valid_record(record | {name: odd})
 
     @pytest.mark.parametrize("name", ["loss", "accuracy", "auc", "accuracy_interval", "auc_interval", "n"])
     def test_every_measure_counts(self, name):
         val = EPOCH["val"]
-        assert not models.is_sound(EPOCH | {"val": {known: value for known, value in val.items() if known != name}})
+        assert not models.is_valid_record(EPOCH | {"val": {known: value for known, value in val.items() if known != name}})
         for odd in ("1", [1], [1, 2, 3], [None, 1], True, float("inf")):
-            assert not models.is_sound(EPOCH | {"val": val | {name: odd}})
+            assert not models.is_valid_record(EPOCH | {"val": val | {name: odd}})
         may_lack = name in ("auc", "accuracy_interval", "auc_interval")
-        assert models.is_sound(EPOCH | {"val": val | {name: None}}) == may_lack
+        assert models.is_valid_record(EPOCH | {"val": val | {name: None}}) == may_lack
 
     def test_the_shipped_history(self):
-        records = read_records(PROJECT / "checkpoints" / models.SHIPPED / HISTORY)
+        records = read_records(PROJECT_DIR / "checkpoints" / models.SHIPPED / HISTORY_FILE)
         assert records
-        assert all(map(models.is_sound, records))
+        assert all(map(models.is_valid_record, records))
 
 
 @pytest.mark.parametrize("change", [lambda model: models.rename(model, "other"), models.delete])
 def test_a_model_that_is_being_measured_stays_where_it_is(model, change):
     """The measurement would end in a sentence about a file that cannot be written."""
-    folder = measurement_folder(model, Path("scans.hdf5"), "test")
+    folder = evaluation_folder(model, Path("scans.hdf5"), "test")
     folder.mkdir(parents=True)
     be_active(Checkpoint(folder))
     before = everything()
@@ -999,7 +999,7 @@ def test_what_cannot_be_read_for_paths_is_not_exported(model, command):
     out = io.BytesIO()
     models.export_model(model, out)
     with zipfile.ZipFile(out) as archive:
-        assert sorted(archive.namelist()) == [f"m/{name}" for name in sorted((CARD, HISTORY, WEIGHTS))]
+        assert sorted(archive.namelist()) == [f"m/{name}" for name in sorted((CARD, HISTORY_FILE, WEIGHTS))]
         assert not any(b"mrs x" in archive.read(name) for name in archive.namelist())
     assert not models.import_model(out).card().training.get("command")
 
@@ -1007,6 +1007,6 @@ def test_what_cannot_be_read_for_paths_is_not_exported(model, command):
 @pytest.mark.parametrize("kind", ["start", "resume"])
 def test_the_number_of_head_epochs_counts_where_it_is_written_down(kind):
     for sound in (0, 3):
-        assert models.is_sound(START | {"kind": kind, "head_epochs": sound})
+        assert models.is_valid_record(START | {"kind": kind, "head_epochs": sound})
     for odd in (-1, 1.5, "2", None, True, [], float("nan")):
-        assert not models.is_sound(START | {"kind": kind, "head_epochs": odd})
+        assert not models.is_valid_record(START | {"kind": kind, "head_epochs": odd})

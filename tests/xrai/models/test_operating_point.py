@@ -5,11 +5,19 @@ import numpy as np
 import pytest
 from test_checkpoint import a_card
 
-from xrai.calibration import Goal
+from xrai.calibration import ThresholdGoal
 from xrai.core.errors import CheckpointError, SettingsError
-from xrai.models.artifacts import KIT, Kit, Validation, load_kit, save_kit
+from xrai.models.artifacts import ARTIFACTS_FILE, Artifacts, ValidationOutputs, load_artifacts, save_artifacts
 from xrai.models.checkpoint import CARD, WEIGHTS, open_checkpoint
-from xrai.models.operating_point import ALPHA, decide, goal_of, settled, settled_as, unsettled_as, validation_of
+from xrai.models.operating_point import (
+    DEFAULT_ALPHA,
+    fit_operating_point,
+    goal_from_card,
+    load_validation_outputs,
+    refit_operating_point,
+    reset_operating_point,
+    update_operating_point,
+)
 
 
 def answers(n=200, seed=0, n_classes=2, sharp=1.0):
@@ -19,7 +27,7 @@ def answers(n=200, seed=0, n_classes=2, sharp=1.0):
     honest = rng.normal(0, 1, (n, n_classes)) + 1.8 * np.eye(n_classes)[labels]
     logits = (3 * sharp * honest).astype(np.float32)
     shifted = np.stack([logits + rng.normal(0, 1, logits.shape).astype(np.float32) for _ in range(2)])
-    return Validation(logits, shifted, labels, np.arange(n))
+    return ValidationOutputs(logits, shifted, labels, np.arange(n))
 
 
 @pytest.fixture
@@ -28,16 +36,16 @@ def model(home):
     checkpoint.folder.mkdir()
     (checkpoint.folder / WEIGHTS).write_bytes(b"weights")
     checkpoint.write_card(a_card(name="m"))
-    save_kit(checkpoint, Kit(validation=answers()), checkpoint.weights_sha256())
+    save_artifacts(checkpoint, Artifacts(validation=answers()), checkpoint.weights_sha256())
     return checkpoint
 
 
 def test_probabilities_are_calibrated_and_doubt_and_threshold_chosen():
     validation = answers()
-    card = settled(a_card(), validation)
+    card = fit_operating_point(a_card(), validation)
     assert card.calibration.slope < 0.7  # the network was three times too sure
     assert card.calibration.offsets == (0.0, 0.0)
-    assert card.doubt.alpha == ALPHA
+    assert card.doubt.alpha == DEFAULT_ALPHA
     assert len(set(card.doubt.cuts)) == 1
     assert card.threshold["value"] == 0.5 and card.threshold["goal"]["kind"] == "likeliest"
     assert "200 scans" in card.threshold["chosen"]
@@ -46,62 +54,62 @@ def test_probabilities_are_calibrated_and_doubt_and_threshold_chosen():
     firm = card.sure(p, called)
     assert 0.2 < firm.mean() < 1
     for k in (0, 1):
-        assert ((called != validation.labels) & firm)[validation.labels == k].mean() <= ALPHA
+        assert ((called != validation.labels) & firm)[validation.labels == k].mean() <= DEFAULT_ALPHA
 
 
 def test_probabilities_hold_for_the_shares_that_training_made_the_network_expect():
     validation = answers()
-    few = Validation(*(item[..., 60:, :] if item.ndim > 1 else item[60:] for item in vars(validation).values()))
+    few = ValidationOutputs(*(item[..., 60:, :] if item.ndim > 1 else item[60:] for item in vars(validation).values()))
     balanced, plain = a_card(), a_card()
     plain = replace(plain, config=replace(plain.config, balance="none"))
-    assert settled(balanced, few).calibration.prevalence == (0.5, 0.5)
-    assert settled(plain, few).calibration.prevalence == (0.5, 0.5)  # as many of each are left
-    uneven = Validation(few.logits[1:], few.shifted[:, 1:], few.labels[1:], few.patients[1:])
-    assert settled(plain, uneven).calibration.prevalence[1] == pytest.approx(70 / 139)
+    assert fit_operating_point(balanced, few).calibration.prevalence == (0.5, 0.5)
+    assert fit_operating_point(plain, few).calibration.prevalence == (0.5, 0.5)  # as many of each are left
+    uneven = ValidationOutputs(few.logits[1:], few.shifted[:, 1:], few.labels[1:], few.patients[1:])
+    assert fit_operating_point(plain, uneven).calibration.prevalence[1] == pytest.approx(70 / 139)
 
 
 def test_too_few_patients_promise_less():
-    card = settled(a_card(), answers(n=20))
+    card = fit_operating_point(a_card(), answers(n=20))
     assert card.doubt.alpha == pytest.approx(1 / 11)
-    assert settled(card, answers(n=400)).doubt.alpha == pytest.approx(1 / 11)  # as it was chosen
-    assert settled(card, answers(n=400), alpha=0.02).doubt.alpha == 0.02
+    assert fit_operating_point(card, answers(n=400)).doubt.alpha == pytest.approx(1 / 11)  # as it was chosen
+    assert fit_operating_point(card, answers(n=400), alpha=0.02).doubt.alpha == 0.02
 
 
 def test_a_class_without_validation_scans_promises_nothing():
     validation = answers(n=20)
-    only = Validation(
+    only = ValidationOutputs(
         validation.logits[::2], validation.shifted[:, ::2], validation.labels[::2], validation.patients[::2]
     )
-    card = settled(a_card(), only)
+    card = fit_operating_point(a_card(), only)
     assert card.calibration is None and card.doubt is None
     assert card.threshold["value"] == 0.5
 
 
 def test_three_classes_have_no_threshold():
-    card = settled(a_card(classes=("A", "B", "C"), threshold=None, heatmap={}), answers(n_classes=3))
+    card = fit_operating_point(a_card(classes=("A", "B", "C"), threshold=None, heatmap={}), answers(n_classes=3))
     assert card.threshold is None and len(card.calibration.offsets) == len(card.doubt.cuts) == 3
 
 
 def test_a_decision_is_kept_in_the_card_and_stays(model):
-    strict = decide(model, goal=Goal("misses", 0.02))
+    strict = update_operating_point(model, goal=ThresholdGoal("misses", 0.02))
     assert strict.threshold["value"] < 0.5
     assert json.dumps(model.card().to_dict()) == json.dumps(strict.to_dict())
-    assert goal_of(strict) == Goal("misses", 0.02)
-    again = decide(model, alpha=0.1)
+    assert goal_from_card(strict) == ThresholdGoal("misses", 0.02)
+    again = update_operating_point(model, alpha=0.1)
     assert again.threshold["value"] == strict.threshold["value"] and again.doubt.alpha == 0.1
-    assert decide(model, prevalence=0.2).prevalence == 0.2
-    assert decide(model).prevalence == 0.2
+    assert update_operating_point(model, prevalence=0.2).prevalence == 0.2
+    assert update_operating_point(model).prevalence == 0.2
 
 
 def test_another_prevalence_moves_the_probabilities_that_are_told(model):
-    card = decide(model, prevalence=0.1)
+    card = update_operating_point(model, prevalence=0.1)
     p = np.array([[0.4, 0.6]])
     assert card.at_home(p)[0, 1] == pytest.approx(0.6 * 0.2 / (0.6 * 0.2 + 0.4 * 1.8))
     assert np.allclose(replace(card, prevalence=None).at_home(p), p)
 
 
 def test_what_is_told_and_what_is_fitted_are_each_others_inverse(model):
-    card = decide(model, prevalence=0.1)
+    card = update_operating_point(model, prevalence=0.1)
     for share in (0.01, 0.5, 0.93):
         assert card.fitted(card.told(share)) == pytest.approx(share)
     assert card.told(0.5) == pytest.approx(0.1)
@@ -109,30 +117,30 @@ def test_what_is_told_and_what_is_fitted_are_each_others_inverse(model):
 
 
 def test_the_likelier_class_is_that_among_the_users_own_patients(model):
-    card = decide(model, prevalence=0.1)
+    card = update_operating_point(model, prevalence=0.1)
     assert card.told(card.threshold_value) == pytest.approx(0.5)
-    assert goal_of(card) == Goal("likeliest")
-    assert decide(model, prevalence=0.5).threshold_value == pytest.approx(0.5)
+    assert goal_from_card(card) == ThresholdGoal("likeliest")
+    assert update_operating_point(model, prevalence=0.5).threshold_value == pytest.approx(0.5)
 
 
 def test_a_probability_that_is_given_is_meant_as_it_is_told(model):
-    card = decide(model, goal=Goal("given", 0.3), prevalence=0.1)
+    card = update_operating_point(model, goal=ThresholdGoal("given", 0.3), prevalence=0.1)
     assert card.told(card.threshold_value) == pytest.approx(0.3)
-    assert goal_of(card) == Goal("given", 0.3)
+    assert goal_from_card(card) == ThresholdGoal("given", 0.3)
 
 
 def test_a_limit_on_errors_does_not_depend_on_the_prevalence(model):
-    before = decide(model, goal=Goal("misses", 0.05)).threshold_value
-    assert decide(model, prevalence=0.05).threshold_value == before
+    before = update_operating_point(model, goal=ThresholdGoal("misses", 0.05)).threshold_value
+    assert update_operating_point(model, prevalence=0.05).threshold_value == before
 
 
 def test_new_weights_remember_what_people_chose_and_promise_nothing_yet(model):
-    chosen = decide(model, goal=Goal("misses", 0.05), alpha=0.1, prevalence=0.2)
-    fresh = unsettled_as(a_card(name="m"), chosen)
+    chosen = update_operating_point(model, goal=ThresholdGoal("misses", 0.05), alpha=0.1, prevalence=0.2)
+    fresh = reset_operating_point(a_card(name="m"), chosen)
     assert fresh.calibration is None and fresh.doubt is None and fresh.threshold_value == 0.5
-    assert goal_of(fresh) == Goal("misses", 0.05) and fresh.prevalence == 0.2
-    again = settled_as(a_card(name="m"), chosen, answers(seed=1))
-    assert goal_of(again) == Goal("misses", 0.05)
+    assert goal_from_card(fresh) == ThresholdGoal("misses", 0.05) and fresh.prevalence == 0.2
+    again = refit_operating_point(a_card(name="m"), chosen, answers(seed=1))
+    assert goal_from_card(again) == ThresholdGoal("misses", 0.05)
     assert (again.doubt.alpha, again.prevalence) == (0.1, 0.2)
 
 
@@ -140,55 +148,55 @@ def test_without_balance_the_shares_are_those_of_the_training_scans():
     card = a_card()
     counts = {"CLEAR": {"train": 10, "val": 5}, "OPACITY": {"train": 30, "val": 5}}
     card = replace(card, config=replace(card.config, balance="none"), dataset={"counts": counts})
-    assert settled(card, answers()).calibration.prevalence == (0.25, 0.75)
+    assert fit_operating_point(card, answers()).calibration.prevalence == (0.25, 0.75)
 
 
 def test_evaluations_noted_meanwhile_are_not_lost(model):
     card = model.card()
     noted = {"dataset": "d", "split": "test", "when": "2026-01-01", "fingerprint": "f", **card.validation}
     model.write_card(replace(card, evaluations=[noted]))
-    assert decide(model, goal=Goal("given", 0.3)).evaluations == [noted]
+    assert update_operating_point(model, goal=ThresholdGoal("given", 0.3)).evaluations == [noted]
 
 
 def test_no_threshold_for_three_classes(model):
     model.write_card(a_card(name="m", classes=("A", "B", "C"), threshold=None, heatmap={}))
-    save_kit(model, Kit(validation=answers(n_classes=3)), model.weights_sha256())
+    save_artifacts(model, Artifacts(validation=answers(n_classes=3)), model.weights_sha256())
     with pytest.raises(SettingsError, match="two classes only"):
-        decide(model, goal=Goal("misses", 0.05))
-    assert decide(model, alpha=0.2).doubt.alpha == 0.2
+        update_operating_point(model, goal=ThresholdGoal("misses", 0.05))
+    assert update_operating_point(model, alpha=0.2).doubt.alpha == 0.2
 
 
 def test_a_model_whose_answers_were_not_kept(model):
-    (model.folder / KIT).unlink()
+    (model.folder / ARTIFACTS_FILE).unlink()
     with pytest.raises(CheckpointError, match="calibrate it with the dataset"):
-        decide(model, alpha=0.1)
+        update_operating_point(model, alpha=0.1)
 
 
 def test_a_kit_of_other_weights_does_not_count(model):
     (model.folder / WEIGHTS).write_bytes(b"other weights")
-    assert vars(load_kit(model, model.card())) == vars(Kit())
+    assert vars(load_artifacts(model, model.card())) == vars(Artifacts())
 
 
 def test_the_kit_comes_back_as_it_was(model):
-    kept, made = validation_of(model, model.card()), answers()
+    kept, made = load_validation_outputs(model, model.card()), answers()
     assert all(np.array_equal(getattr(kept, name), getattr(made, name)) for name in vars(made))
 
 
 @pytest.mark.parametrize("content", [b"", b"no tensors", b"\x08\0\0\0\0\0\0\0{}      "])
 def test_a_damaged_kit_is_said(model, content):
-    (model.folder / KIT).write_bytes(content)
+    (model.folder / ARTIFACTS_FILE).write_bytes(content)
     if content.endswith(b"{}      "):  # whole, but of nothing
-        assert vars(load_kit(model, model.card())) == vars(Kit())
+        assert vars(load_artifacts(model, model.card())) == vars(Artifacts())
         return
     with pytest.raises(CheckpointError, match=r"kit\.safetensors .* damaged"):
-        load_kit(model, model.card())
+        load_artifacts(model, model.card())
 
 
 @pytest.mark.parametrize("n_classes", [3, 4])
 def test_a_kit_of_other_classes_is_said(model, n_classes):
-    save_kit(model, Kit(validation=answers(n_classes=n_classes)), model.weights_sha256())
+    save_artifacts(model, Artifacts(validation=answers(n_classes=n_classes)), model.weights_sha256())
     with pytest.raises(CheckpointError, match="damaged"):
-        load_kit(model, model.card())
+        load_artifacts(model, model.card())
 
 
 @pytest.mark.parametrize(

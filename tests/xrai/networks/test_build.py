@@ -15,9 +15,9 @@ import torchvision
 from torch import nn
 
 from xrai.core.errors import WeightsError
-from xrai.explain.cam import evidence_maps, methods_for
+from xrai.explain.cam import available_methods, compute_cams
 from xrai.networks import build as networks
-from xrai.networks.build import Network, build_network, n_parameters, take_over
+from xrai.networks.build import Network, build_network, count_parameters, load_pretrained
 from xrai.networks.config import NETWORKS, WITHOUT_IMAGENET, TrainConfig
 
 PRETRAINED = [name for name in NETWORKS if name not in WITHOUT_IMAGENET]
@@ -113,7 +113,7 @@ class TestEveryNetwork:
         network(scans(4)).logsumexp(dim=1).sum().backward()
         idle = [key for key, parameter in network.named_parameters() if parameter.grad is None]
         assert idle == []
-        assert n_parameters(network) == sum(parameter.numel() for parameter in network.parameters())
+        assert count_parameters(network) == sum(parameter.numel() for parameter in network.parameters())
 
     @pytest.mark.parametrize("name", ["convnet", "resnet18"])
     def test_repeatable_by_seed(self, name):
@@ -198,18 +198,18 @@ class TestMembers:
 
     def test_every_method_of_explaining_fits(self):
         together = made("resnet18_half", members=2).eval()
-        assert methods_for(together) == methods_for(made("resnet18_half"))
+        assert available_methods(together) == available_methods(made("resnet18_half"))
         with torch.inference_mode():
             expected = together(scans())
-        for method in methods_for(together):
-            logits, maps = evidence_maps(together, scans(), [0, 1], method)
+        for method in available_methods(together):
+            logits, maps = compute_cams(together, scans(), [0, 1], method)
             assert torch.allclose(logits, expected, atol=1e-4)
             assert maps.shape[0] == 2
 
     @pytest.mark.parametrize("name", ["resnet18", "resnet50"])
     def test_of_the_other_resnets(self, name):
         one, two = made(name), made(name, members=2).eval()
-        assert n_parameters(two) == 2 * n_parameters(one) - 2  # their two biases are one
+        assert count_parameters(two) == 2 * count_parameters(one) - 2  # their two biases are one
         assert two(scans()).shape == (2, 2)
 
 
@@ -263,7 +263,7 @@ class TestConvnet:
         network = made("convnet", blocks=2, filters=4, image_size=32, dense_layers=1, dense_units=8)
         blocks = (1 * 4 * 9 + 2 * 4) + (4 * 8 * 9 + 2 * 8)
         dense = (8 * 8 * 8 * 8 + 8) + (8 * 2 + 2)
-        assert n_parameters(network) == blocks + dense
+        assert count_parameters(network) == blocks + dense
 
     def test_it_keeps_places_apart(self):
         """It flattens its maps, so that CAM (Zhou 2016) does not fit it."""
@@ -344,9 +344,9 @@ class TestOnlyHeadLearns:
     @pytest.mark.parametrize("name", ["convnet", "mobilenet_v3_small"])
     def test_parameters_that_rest_are_counted(self, name):
         network = made(name)
-        count = n_parameters(network)
+        count = count_parameters(network)
         network.only_head_learns = True
-        assert n_parameters(network) == count > sum(item.numel() for item in network.head.parameters())
+        assert count_parameters(network) == count > sum(item.numel() for item in network.head.parameters())
 
 
 def fresh(name, n_classes=3, *, seed=9, **options: Any) -> Any:
@@ -370,7 +370,7 @@ class TestTakeOver:
         learned, network = fresh(name, **options), made(name, 3, **options).eval()
         with torch.inference_mode():
             expected, before = learned(scans()), network(scans())
-            take_over(network, learned, outputs)
+            load_pretrained(network, learned, outputs)
             found = network(scans())
             assert torch.allclose(found, expected[:, outputs], rtol=1e-5, atol=1e-6)
             assert not torch.allclose(found, before, atol=1e-3)
@@ -385,7 +385,7 @@ class TestTakeOver:
         """All but the last layer is taken over: of the convnet also the hidden dense layers."""
         learned, network = fresh(name, 3, **options), made(name, n_classes, **options)
         before = copied(network)
-        take_over(network, learned)
+        load_pretrained(network, learned)
         last = linears(network)[-1]
         new = {key for key, value in network.state_dict().items() if torch.equal(value, before[key])}
         taken = {
@@ -399,7 +399,7 @@ class TestTakeOver:
 
     def test_what_learns_on_leaves_the_other_as_it_is(self):
         learned, network = fresh("convnet", 2), made("convnet", 2)
-        take_over(network, learned, [0, 1])
+        load_pretrained(network, learned, [0, 1])
         before = copied(learned)
         step(network)
         assert unlike(learned, before) == set()
@@ -416,7 +416,7 @@ class TestTakeOver:
     @pytest.mark.parametrize("outputs", [None, [2, 1, 0]], ids=["other classes", "the same classes"])
     def test_another_network_is_one_sentence(self, name, options, outputs):
         with pytest.raises(WeightsError) as error:
-            take_over(made("convnet", 3), fresh(name, 3, **options), outputs)
+            load_pretrained(made("convnet", 3), fresh(name, 3, **options), outputs)
         assert "layers of another kind or size" in str(error.value)
         assert "\n" not in str(error.value)
         assert str(error.value).count(". ") == 0
@@ -424,12 +424,12 @@ class TestTakeOver:
     def test_a_convnet_with_fewer_dense_units_than_classes_is_one_sentence(self):
         """Its hidden layer stands where the other's last one does, and has no row of that number."""
         with pytest.raises(WeightsError, match="layers of another kind or size"):
-            take_over(made("convnet", 3, dense_layers=0), fresh("convnet", 3, dense_units=2), [2, 1, 0])
+            load_pretrained(made("convnet", 3, dense_layers=0), fresh("convnet", 3, dense_units=2), [2, 1, 0])
 
     def test_a_network_of_another_activation_is_refused(self):
         """Its weights would fit, and mean something else."""
         with pytest.raises(WeightsError, match="layers of another kind or size"):
-            take_over(made("convnet", 3), fresh("convnet", 3, activation="silu"), [0, 1, 2])
+            load_pretrained(made("convnet", 3), fresh("convnet", 3, activation="silu"), [0, 1, 2])
 
 
 THREE_CHANNELS = {
@@ -482,7 +482,7 @@ class TestImagenet:
 
     def test_a_silent_server_is_given_up(self, tmp_path, monkeypatch):
         """A firewall that swallows everything: connected, but never a word."""
-        monkeypatch.setattr(networks, "DOWNLOAD_SECONDS", 0.3)
+        monkeypatch.setattr(networks, "DOWNLOAD_TIMEOUT_SECONDS", 0.3)
         before = socket.getdefaulttimeout()
         with socket.create_server(("127.0.0.1", 0)) as server:
             self.serve(monkeypatch, f"http://127.0.0.1:{server.getsockname()[1]}/resnet18-00000000.pth")

@@ -9,15 +9,15 @@ import pytest
 from xrai.cli.parser import make_parser
 from xrai.core.errors import SettingsError
 from xrai.networks.config import (
+    ARCHITECTURE_SETTINGS,
     MAX_DENSE_WEIGHTS,
     NETWORKS,
     PRESETS,
-    SHAPE,
     WITHOUT_IMAGENET,
     TrainConfig,
     convnet_filters,
-    defaults,
-    worded,
+    default_settings,
+    format_value,
 )
 
 FIELDS = {item.name: item for item in fields(TrainConfig)}
@@ -192,10 +192,10 @@ class TestWhatGoesTogether:
     def test_the_shape_of_a_network(self):
         """What a run takes over from a model: its layers, and what they see."""
         convnet = config_of(**CHANGED)
-        assert convnet.shape == {name: CHANGED[name] for name in SHAPE if name != "members"}
-        assert set(SHAPE) < set(FIELDS)
+        assert convnet.shape == {name: CHANGED[name] for name in ARCHITECTURE_SETTINGS if name != "members"}
+        assert set(ARCHITECTURE_SETTINGS) < set(FIELDS)
         convnet_only = {name for name, item in FIELDS.items() if item.metadata["help"].startswith("convnet only")}
-        assert set(SHAPE) == {"network", "image_size", "greys", "members", *convnet_only}
+        assert set(ARCHITECTURE_SETTINGS) == {"network", "image_size", "greys", "members", *convnet_only}
         for network in set(NETWORKS) - {"convnet"}:
             config = TrainConfig(network=network, image_size=64, blocks=3)
             members = {"members": 1} if network.startswith("resnet") else {}
@@ -220,7 +220,7 @@ def test_the_share_after_the_head_epochs_says_that_it_needs_them():
 class TestRoundTrips:
     def test_all_settings_are_tried_here(self):
         assert set(CHANGED) == set(FIELDS)
-        unchanged = {name for name, value in CHANGED.items() if value == defaults()[name]}
+        unchanged = {name for name, value in CHANGED.items() if value == default_settings()[name]}
         assert unchanged == {"members"}  # which no convnet has: it is tried in STARTS
 
     @pytest.mark.parametrize("values", [{}, CHANGED, *STARTS, *PRESETS.values()])
@@ -241,7 +241,7 @@ class TestRoundTrips:
         said = dict(zip(arguments[::2], arguments[1::2], strict=True))
         shape = {f"--{name.replace('_', '-')}": str(value) for name, value in config.shape.items()}
         assert said == {"--weights": "mine"} | shape
-        assert config.shape["image_size"] == defaults()["image_size"]
+        assert config.shape["image_size"] == default_settings()["image_size"]
 
     @pytest.mark.parametrize("weights", ["scratch", "imagenet"])
     def test_the_arguments_of_others_leave_out_the_defaults(self, weights):
@@ -249,7 +249,7 @@ class TestRoundTrips:
 
     def test_defaults_need_no_flags(self):
         assert TrainConfig().arguments() == []
-        assert config_of(**defaults()) == TrainConfig()
+        assert config_of(**default_settings()) == TrainConfig()
 
     @pytest.mark.parametrize(
         "arguments", [["--flip", "maybe"], ["--epochs", "3.5"], ["--network", "vgg"], ["--depth", "3"]]
@@ -262,7 +262,7 @@ class TestRoundTrips:
 
     @pytest.mark.parametrize(("value", "typed"), [(True, "yes"), (False, "no"), (0, "0"), (0.5, "0.5"), ("sgd", "sgd")])
     def test_a_value_is_worded_as_it_is_typed(self, value, typed):
-        assert worded(value) == typed
+        assert format_value(value) == typed
 
     def test_an_unknown_setting_is_named(self):
         with pytest.raises(SettingsError, match="'depth'"):
@@ -272,7 +272,7 @@ class TestRoundTrips:
         assert TrainConfig.from_dict({"epochs": 3}) == TrainConfig(epochs=3)
 
     def test_settings_from_before_runs_started_from_models(self):
-        values = {name: value for name, value in defaults().items() if name not in ("head_epochs", "fine_tune")}
+        values = {name: value for name, value in default_settings().items() if name not in ("head_epochs", "fine_tune")}
         config = TrainConfig.from_dict(values | {"weights": "imagenet", "epochs": 1})
         assert (config.head_epochs, config.starts_from_model) == (0, None)
         assert config == TrainConfig(weights="imagenet", epochs=1)

@@ -12,9 +12,17 @@ from torch import nn
 
 from xrai.networks import build as networks
 from xrai.networks import summary as blueprint
-from xrai.networks.build import build_network, n_parameters
+from xrai.networks.build import build_network, count_parameters
 from xrai.networks.config import NETWORKS, TrainConfig
-from xrai.networks.summary import MOST_STAGES, Memory, layers, machine_memory, memory_needed, stages, too_large
+from xrai.networks.summary import (
+    MAX_STAGES,
+    MachineMemory,
+    estimate_memory,
+    group_stages,
+    list_layers,
+    memory_warning,
+    read_machine_memory,
+)
 
 SMALL = TrainConfig(network="convnet", image_size=64, blocks=2, filters=4, dense_units=8)
 OTHER_VALUES = {
@@ -30,11 +38,11 @@ def config(name: str, **options: Any) -> TrainConfig:
 
 
 def kinds(asked: TrainConfig) -> list[str]:
-    return [layer.kind for layer in layers(asked, 2)]
+    return [layer.kind for layer in list_layers(asked, 2)]
 
 
 def names(asked: TrainConfig) -> list[str]:
-    return [stage.name for stage in stages(layers(asked, 2))]
+    return [stage.name for stage in group_stages(list_layers(asked, 2))]
 
 
 def container(folder, *, limit: str, used: str, stat: str = "anon 5\ninactive_file 30\n", version: int = 2):
@@ -59,15 +67,15 @@ class TestLayers:
     def test_members_are_groups(self):
         alone, two = config("resnet18_half"), config("resnet18_half", members=2)
         assert "Convolution 3×3 in 2 groups" in kinds(two)
-        assert [item.name for item in layers(two, 2)] == [item.name for item in layers(alone, 2)]
-        assert len(stages(layers(two, 2))) == len(stages(layers(alone, 2)))
-        assert memory_needed(two, 2) > memory_needed(alone, 2)
+        assert [item.name for item in list_layers(two, 2)] == [item.name for item in list_layers(alone, 2)]
+        assert len(group_stages(list_layers(two, 2))) == len(group_stages(list_layers(alone, 2)))
+        assert estimate_memory(two, 2) > estimate_memory(alone, 2)
 
     @pytest.mark.parametrize("name", NETWORKS)
     def test_parameters_add_up(self, name):
         with torch.device("meta"):
-            whole = n_parameters(build_network(config(name), 3))
-        assert sum(layer.parameters for layer in layers(config(name), 3)) == whole
+            whole = count_parameters(build_network(config(name), 3))
+        assert sum(layer.parameters for layer in list_layers(config(name), 3)) == whole
 
     @pytest.mark.parametrize("name", NETWORKS)
     def test_shapes_are_those_of_a_real_scan(self, name):
@@ -85,7 +93,7 @@ class TestLayers:
                 module.register_forward_hook(noting(path))
         with torch.no_grad():
             network(torch.zeros(1, 1, 64, 64))
-        foretold = [(layer.name, layer.shape) for layer in layers(config(name), 2)]
+        foretold = [(layer.name, layer.shape) for layer in list_layers(config(name), 2)]
         assert foretold[0] == ("input", (1, 64, 64))
         assert foretold[-1] == ("head" if name != "convnet" else "head.3", (2,))
         left_out = {path for path, _ in seen} - {path for path, _ in foretold}
@@ -96,7 +104,7 @@ class TestLayers:
     def test_the_plain_network_reads_like_its_settings(self):
         block = ["Convolution 3×3", "Batch normalisation", "ReLU", "Max pooling 2×2"]
         assert kinds(SMALL) == ["Input", *block, *block, "Flatten", "Dense", "ReLU", "Dropout 20 %", "Dense"]
-        found = layers(SMALL, 3)
+        found = list_layers(SMALL, 3)
         assert [layer.stage for layer in found[:6]] == ["input", *["block1"] * 4, "block2"]
         assert found[1].parameters == 4 * 9
         assert found[9].shape == (8 * 16 * 16,)
@@ -121,18 +129,18 @@ class TestLayers:
         ]
 
     def test_a_layer_that_runs_twice_stands_twice_and_counts_once(self, monkeypatch):
-        again = [layer.name for layer in layers(config("resnet18"), 2)].count("features.layer1.0.relu")
+        again = [layer.name for layer in list_layers(config("resnet18"), 2)].count("features.layer1.0.relu")
         assert again == 2
         shared = nn.Conv2d(1, 1, 1)
         network = networks.Network(nn.Sequential(shared, shared), nn.Identity(), nn.Linear(64 * 64, 2), 0.0).to("meta")
         monkeypatch.setattr(blueprint, "build_network", lambda config, n_classes: network)
-        assert [layer.parameters for layer in layers(SMALL, 2)] == [0, 2, 0, 0, 64 * 64 * 2 + 2]
+        assert [layer.parameters for layer in list_layers(SMALL, 2)] == [0, 2, 0, 0, 64 * 64 * 2 + 2]
 
     @pytest.mark.parametrize("name", NETWORKS)
     def test_the_smallest_picture_passes(self, name):
         smallest = config(name, image_size=32, batch_size=2)
-        assert layers(smallest, 2)[-1].shape == (2,)
-        assert memory_needed(smallest, 2) > 0
+        assert list_layers(smallest, 2)[-1].shape == (2,)
+        assert estimate_memory(smallest, 2) > 0
 
 
 class TestNothingIsTouched:
@@ -143,9 +151,9 @@ class TestNothingIsTouched:
     def test_no_weights_file_is_looked_for(self, transfer, monkeypatch, no_network):
         monkeypatch.setattr(networks, "_load_imagenet", lambda *_: pytest.fail("weights were asked for"))
         monkeypatch.setattr(torch, "load", lambda *_, **__: pytest.fail("a file was read"))
-        assert layers(transfer, 2) == layers(config("resnet18"), 2)
-        assert memory_needed(transfer, 2) == memory_needed(config("resnet18"), 2)
-        assert layers(replace(transfer, weights="a model of mine"), 2) == layers(config("resnet18"), 2)
+        assert list_layers(transfer, 2) == list_layers(config("resnet18"), 2)
+        assert estimate_memory(transfer, 2) == estimate_memory(config("resnet18"), 2)
+        assert list_layers(replace(transfer, weights="a model of mine"), 2) == list_layers(config("resnet18"), 2)
 
     def test_no_number_is_allocated(self, transfer, monkeypatch):
         built = []
@@ -155,8 +163,8 @@ class TestNothingIsTouched:
             return built[-1]
 
         monkeypatch.setattr(blueprint, "build_network", build)
-        layers(transfer, 2)
-        memory_needed(transfer, 2)
+        list_layers(transfer, 2)
+        estimate_memory(transfer, 2)
         assert len(built) == 2
         assert all(tensor.is_meta for network in built for tensor in network.state_dict().values())
 
@@ -169,9 +177,9 @@ class TestStages:
         config("convnet", image_size=256, blocks=7, dense_layers=2),
     ], ids=lambda asked: f"{asked.network}-{asked.image_size}-{asked.blocks}-{asked.dense_layers}")  # fmt: skip
     def test_few_boxes_hold_all_layers(self, asked):
-        found = layers(asked, 2)
-        boxes = stages(found)
-        assert len(boxes) <= MOST_STAGES
+        found = list_layers(asked, 2)
+        boxes = group_stages(found)
+        assert len(boxes) <= MAX_STAGES
         assert (boxes[0].name, boxes[-1].name) == ("Input", "Output")
         assert (boxes[0].shape, boxes[-1].shape) == (found[0].shape, (2,))
         assert sum(box.parameters for box in boxes) == sum(layer.parameters for layer in found)
@@ -214,13 +222,13 @@ class TestStages:
         ("efficientnet_b0", 3, "2.1 3.1 4.1 4.2 5.1 5.2 6.1 6.2 6.3"),
     ])  # fmt: skip
     def test_only_blocks_that_leave_size_and_width_add_their_input(self, name, depth, blocks):
-        found = [layer.name.split(".") for layer in layers(config(name), 2) if layer.in_sum]
+        found = [layer.name.split(".") for layer in list_layers(config(name), 2) if layer.in_sum]
         assert {".".join(parts[1:depth]) for parts in found} == set(blocks.split())
 
     @pytest.mark.parametrize("name", ["resnet18", "mobilenet_v3_small", "efficientnet_b0"])
     def test_a_block_that_adds_its_input_gives_it_back_where_the_rest_of_it_is_silent(self, name):
         network = build_network(config(name), 2).eval()
-        blocks = [module for module in network.modules() if blueprint._adds_its_input(module)]
+        blocks = [module for module in network.modules() if blueprint._is_residual_block(module)]
         for block in blocks:
             last = [module for module in block.modules() if isinstance(module, nn.BatchNorm2d)][-1]
             nn.init.zeros_(last.weight)
@@ -230,7 +238,7 @@ class TestStages:
         assert blocks
 
     def test_stages_say_whether_a_block_in_them_does(self):
-        found = [stage.adds_its_input for stage in stages(layers(config("mobilenet_v3_small"), 2))]
+        found = [stage.adds_its_input for stage in group_stages(list_layers(config("mobilenet_v3_small"), 2))]
         assert found == [False, False, False, True, True, True, False, False, False]
 
 
@@ -238,21 +246,21 @@ class TestMemoryNeeded:
     @pytest.mark.parametrize("more", [{"batch_size": 64}, {"image_size": 128}, {"ema": 0.99}, {"network": "resnet50"}])
     def test_grows_with(self, more):
         asked = config("resnet18")
-        assert memory_needed(replace(asked, **more), 2) > memory_needed(asked, 2)
+        assert estimate_memory(replace(asked, **more), 2) > estimate_memory(asked, 2)
 
     @pytest.mark.parametrize("less", [{"optimizer": "sgd"}, {"precision": "bf16"}])
     def test_shrinks_with(self, less):
         asked = config("resnet18", precision="32")
-        assert memory_needed(replace(asked, **less), 2) < memory_needed(asked, 2)
+        assert estimate_memory(replace(asked, **less), 2) < estimate_memory(asked, 2)
 
     def test_adam_keeps_one_number_more_for_each_weight(self):
         asked = config("resnet18")
         with torch.device("meta"):
-            weights = 4 * n_parameters(build_network(asked, 2))
-        assert memory_needed(asked, 2) - memory_needed(replace(asked, optimizer="sgd"), 2) == pytest.approx(weights)
+            weights = 4 * count_parameters(build_network(asked, 2))
+        assert estimate_memory(asked, 2) - estimate_memory(replace(asked, optimizer="sgd"), 2) == pytest.approx(weights)
 
     def test_activations_grow_in_proportion_to_the_batch(self):
-        first, second, third = (memory_needed(config("resnet18", batch_size=size), 2) for size in (32, 64, 96))
+        first, second, third = (estimate_memory(config("resnet18", batch_size=size), 2) for size in (32, 64, 96))
         assert third - second == pytest.approx(second - first, rel=0.01)
 
     def test_what_is_kept_is_what_torch_keeps(self):
@@ -260,96 +268,96 @@ class TestMemoryNeeded:
         features = nn.Sequential(nn.Conv2d(1, 3, 1), nn.MaxPool2d(2), nn.ReLU(inplace=True))
         network = networks.Network(features, nn.Identity(), nn.Linear(3 * 16 * 16, 2), 0.0).to("meta")
         scans, maps, pooled = 2 * 32 * 32, 2 * 3 * 32 * 32, 2 * 3 * 16 * 16
-        assert blueprint._kept(network, 2, replace(SMALL, image_size=32)) == 4 * scans + 4 * maps + (8 + 4) * pooled
+        assert blueprint._activation_bytes(network, 2, replace(SMALL, image_size=32)) == 4 * scans + 4 * maps + (8 + 4) * pooled
 
     def test_each_process_has_a_network_of_its_own(self):
         asked = config("resnet18", batch_size=32)
-        assert memory_needed(replace(asked, devices=2), 2) > memory_needed(asked, 2) + blueprint.BASE_BYTES
+        assert estimate_memory(replace(asked, devices=2), 2) > estimate_memory(asked, 2) + blueprint.BASE_BYTES
 
     def test_saving_copies_the_weights_of_a_network_with_many(self):
         wide = TrainConfig(network="convnet", image_size=128, blocks=1, dense_units=512, batch_size=2, ema=0.9)
-        weights = sum(layer.parameters for layer in layers(wide, 2)) * 4
-        assert memory_needed(wide, 2) > blueprint.BASE_BYTES + (4 + 1 + 4) * weights
+        weights = sum(layer.parameters for layer in list_layers(wide, 2)) * 4
+        assert estimate_memory(wide, 2) > blueprint.BASE_BYTES + (4 + 1 + 4) * weights
 
 
 class TestMachineMemory:
     def test_of_this_machine(self):
-        found = machine_memory()
+        found = read_machine_memory()
         assert 0 < found.available <= found.total
 
     def test_of_a_processor_is_what_is_free(self, processor_only):
-        assert machine_memory() == Memory(100, 60, "cpu")
+        assert read_machine_memory() == MachineMemory(100, 60, "cpu")
 
     @pytest.mark.parametrize("version", [1, 2])
     def test_a_container_s_limit_counts_where_it_is_smaller(self, processor_only, version):
         stat = "inactive_file 30\n" if version == 2 else "inactive_file 1\ntotal_inactive_file 30\n"
         container(processor_only, limit="80", used="70", stat=stat, version=version)
-        assert machine_memory() == Memory(80, 40, "cpu")
+        assert read_machine_memory() == MachineMemory(80, 40, "cpu")
 
     def test_a_limit_above_what_there_is_changes_nothing(self, processor_only):
         container(processor_only, limit="9223372036854771712", used="70", version=1)
-        assert machine_memory() == Memory(100, 60, "cpu")
+        assert read_machine_memory() == MachineMemory(100, 60, "cpu")
 
     def test_a_container_without_a_limit(self, processor_only):
         container(processor_only, limit="max", used="70")
-        assert machine_memory() == Memory(100, 60, "cpu")
+        assert read_machine_memory() == MachineMemory(100, 60, "cpu")
 
     def test_a_container_that_is_full(self, processor_only):
         container(processor_only, limit="80", used="90", stat="anon 90")
-        assert machine_memory() == Memory(80, 0, "cpu")
+        assert read_machine_memory() == MachineMemory(80, 0, "cpu")
 
     def test_of_a_graphics_card(self, monkeypatch):
         card = SimpleNamespace(total_memory=24_000, name="Some card")
         monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
         monkeypatch.setattr(torch.cuda, "get_device_properties", lambda number: card)
-        assert machine_memory() == Memory(24_000, 24_000, "Some card")
+        assert read_machine_memory() == MachineMemory(24_000, 24_000, "Some card")
 
 
 class TestTooLarge:
     @pytest.fixture
     def machine(self, monkeypatch):
         def give(available: int, device: str = "cpu", needed: int = 48 * 10**9):
-            monkeypatch.setattr(blueprint, "machine_memory", lambda: Memory(64 * 10**9, available, device))
-            monkeypatch.setattr(blueprint, "memory_needed", lambda config, n_classes: needed)
+            monkeypatch.setattr(blueprint, "read_machine_memory", lambda: MachineMemory(64 * 10**9, available, device))
+            monkeypatch.setattr(blueprint, "estimate_memory", lambda config, n_classes: needed)
 
         return give
 
     def test_says_what_is_missing_and_what_to_do(self, machine):
         machine(20 * 10**9)
-        assert too_large([config("resnet18", batch_size=512, image_size=512)], 2) == (
+        assert memory_warning([config("resnet18", batch_size=512, image_size=512)], 2) == (
             "Training this network with batches of 512 at 512 pixels needs about 48 GB of memory, more than the 20 GB "
             "that are free on this machine: choose a smaller batch size, image size or network."
         )
 
     def test_is_silent_where_it_fits(self, machine):
         machine(48 * 10**9)
-        assert too_large([config("resnet18")], 2) is None
+        assert memory_warning([config("resnet18")], 2) is None
 
     def test_names_the_graphics_card_and_shares_among_several(self, machine):
         machine(16 * 10**9, "Some card")
-        assert "16 GB of this machine's graphics card:" in str(too_large([config("resnet18")], 2))
-        assert too_large([config("resnet18", devices=4)], 2) is None
+        assert "16 GB of this machine's graphics card:" in str(memory_warning([config("resnet18")], 2))
+        assert memory_warning([config("resnet18", devices=4)], 2) is None
 
     def test_small_sizes_have_a_decimal(self, machine):
         machine(1_500_000_000, needed=2_340_000_000)
-        assert "about 2.3 GB of memory, more than the 1.5 GB" in str(too_large([config("resnet18")], 2))
+        assert "about 2.3 GB of memory, more than the 1.5 GB" in str(memory_warning([config("resnet18")], 2))
 
     def test_of_several_the_largest_counts(self, monkeypatch):
-        monkeypatch.setattr(blueprint, "machine_memory", lambda: Memory(2 * 10**6, 10**6, "cpu"))
+        monkeypatch.setattr(blueprint, "read_machine_memory", lambda: MachineMemory(2 * 10**6, 10**6, "cpu"))
         sizes = [config("resnet18", image_size=size, seed=seed) for size in (64, 96, 32) for seed in (1, 2)]
-        assert "at 96 pixels" in str(too_large(sizes, 2))
+        assert "at 96 pixels" in str(memory_warning(sizes, 2))
 
     def test_runs_that_take_the_same_memory_are_weighed_once(self, machine, monkeypatch):
         machine(48 * 10**9)
         weighed = []
-        monkeypatch.setattr(blueprint, "memory_needed", lambda config, n_classes: weighed.append(config) or 1)
+        monkeypatch.setattr(blueprint, "estimate_memory", lambda config, n_classes: weighed.append(config) or 1)
         asked = [config("resnet18", seed=seed, dropout=share) for seed in range(9) for share in (0.0, 0.2)]
-        assert too_large(asked, 2) is None
+        assert memory_warning(asked, 2) is None
         assert [item.dropout for item in weighed] == [0.0, 0.2]
 
-    @pytest.mark.parametrize("name", blueprint._FREE)
+    @pytest.mark.parametrize("name", blueprint._MEMORY_FREE_SETTINGS)
     def test_settings_that_are_said_to_take_no_memory_take_none(self, name):
         asked = config("convnet", weights="m")
         changed = replace(asked, **{name: OTHER_VALUES[name]})
         assert changed != asked
-        assert memory_needed(changed, 2) == memory_needed(asked, 2)
+        assert estimate_memory(changed, 2) == estimate_memory(asked, 2)

@@ -12,19 +12,19 @@ from PIL import Image
 from pydicom import uid
 from pydicom.dataset import Dataset, FileMetaDataset
 
-from xrai.calibration import Calibration, Doubt
+from xrai.calibration import Calibration, ConformalAbstention
 from xrai.core.errors import CheckpointError, RefusedError
-from xrai.core.paths import PROJECT
+from xrai.core.paths import PROJECT_DIR
 from xrai.data.sources import KAGGLE_SETS
-from xrai.explain.cam import evidence_maps
-from xrai.explain.overlay import overlay, side_by_side
-from xrai.explain.similar_cases import fit_neighbours
-from xrai.input_check import mended
-from xrai.models.artifacts import Kit, Validation, save_kit
+from xrai.explain.cam import compute_cams
+from xrai.explain.overlay import draw_overlay, draw_side_by_side
+from xrai.explain.similar_cases import fit_neighbour_index
+from xrai.input_check import apply_correction
+from xrai.models.artifacts import Artifacts, ValidationOutputs, save_artifacts
 from xrai.models.checkpoint import CARD, Card, open_checkpoint
 from xrai.networks.build import build_network
 from xrai.networks.config import TrainConfig
-from xrai.reading.reader import NO_GATE, Reader, save_heatmap
+from xrai.reading.reader import NO_INPUT_CHECK, Reader, save_heatmap
 from xrai.scans import read_scan
 from xrai.scans.phantoms import draw_thorax
 from xrai.scans.preprocessing import Preprocessing
@@ -77,8 +77,8 @@ def ready(reader, gate):
     with torch.inference_mode():
         logits, vectors = (item.numpy() for item in reader.network.answer(inputs))
     labels = np.arange(24) % 2
-    neighbours = fit_neighbours(vectors, labels, np.arange(24), [f"p{i}" for i in range(24)])
-    return Reader(reader.card, reader.network, Kit(gate, neighbours, Validation(logits, logits[None], labels, labels)))
+    neighbours = fit_neighbour_index(vectors, labels, np.arange(24), [f"p{i}" for i in range(24)])
+    return Reader(reader.card, reader.network, Artifacts(gate, neighbours, ValidationOutputs(logits, logits[None], labels, labels)))
 
 
 def film(seed=0, size=256):
@@ -176,9 +176,9 @@ def test_what_a_reading_found_is_not_looked_for_again(home, monkeypatch, first, 
 
     def counted(network, inputs, labels, method):
         looked.append((classes[labels[0]], method))
-        return evidence_maps(network, inputs, labels, method)
+        return compute_cams(network, inputs, labels, method)
 
-    monkeypatch.setattr("xrai.reading.reader.evidence_maps", counted)
+    monkeypatch.setattr("xrai.reading.reader.compute_cams", counted)
     for (name, method), heat in afresh.items():
         np.testing.assert_allclose(reader.heatmap(scan, name, method, reading=reading), heat, atol=1e-5)
     known = [reading.diagnosis] if len(classes) == 3 else classes
@@ -245,7 +245,7 @@ def test_what_is_no_upright_film_is_refused_or_offered_mended(reader, gate):
     assert refused.value.mend is None
     with pytest.raises(RefusedError, match="not upright") as refused:
         reader.check(replace(scan, pixels=np.ascontiguousarray(np.rot90(scan.pixels))))
-    np.testing.assert_array_equal(mended(np.rot90(scan.pixels), refused.value.mend), scan.pixels)
+    np.testing.assert_array_equal(apply_correction(np.rot90(scan.pixels), refused.value.mend), scan.pixels)
     with pytest.raises(RefusedError, match="black and white exchanged"):
         reader.check(replace(scan, pixels=255 - scan.pixels))
     with pytest.raises(RefusedError, match="in colour"):
@@ -272,14 +272,14 @@ def test_a_model_without_a_gate_says_so(reader):
     noise = np.random.default_rng(0).integers(0, 256, (200, 200), dtype=np.uint8)
     scan = read_scan(encoded(noise))
     reader.check(scan)
-    assert reader.read(scan).warnings[0] == NO_GATE
+    assert reader.read(scan).warnings[0] == NO_INPUT_CHECK
 
 
 def test_an_answer_in_doubt_is_not_sure(reader):
     scan = read_scan(encoded(film()))
     p = reader.read(scan).probabilities["OPACITY"]
     for cut, sure in ((min(p, 1 - p) / 2, False), (0.49, max(p, 1 - p) > 0.51)):
-        card = replace(reader.card, doubt=Doubt(0.05, (cut, cut), (50, 50)))
+        card = replace(reader.card, doubt=ConformalAbstention(0.05, (cut, cut), (50, 50)))
         assert Reader(card, reader.network).read(scan).sure is sure
     assert reader.read(scan).sure
 
@@ -344,16 +344,16 @@ def test_heat_at_the_border_raises_an_alarm():
 def test_a_kit_of_another_network_is_refused(home, reader, gate):
     kit = ready(reader, gate).kit
     model = make_model("other", network="convnet")
-    save_kit(model, kit, model.weights_sha256())
+    save_artifacts(model, kit, model.weights_sha256())
     with pytest.raises(CheckpointError, match=r"kit\.safetensors"):
         Reader.open(model)
 
 
 def test_a_kit_is_read_back(home, reader, gate):
     model = open_checkpoint("m")
-    save_kit(model, ready(reader, gate).kit, model.weights_sha256())
+    save_artifacts(model, ready(reader, gate).kit, model.weights_sha256())
     again, scan = Reader.open(model), read_scan(encoded(film(3)))
-    assert NO_GATE not in again.read(scan).warnings
+    assert NO_INPUT_CHECK not in again.read(scan).warnings
     assert again.similar(scan, 1)[0].row == 3
     again.check(scan)
 
@@ -399,12 +399,12 @@ def test_a_card_without_anchors_is_refused(home):
 def test_pixels_without_heat_stay_as_they_are(reader):
     pixels = film()
     heat = np.zeros(pixels.shape, np.float32)
-    np.testing.assert_array_equal(overlay(pixels, heat), np.repeat(pixels[..., None], 3, axis=2))
+    np.testing.assert_array_equal(draw_overlay(pixels, heat), np.repeat(pixels[..., None], 3, axis=2))
     heat[:50] = 1
-    drawn = overlay(pixels, heat, 1.0)
+    drawn = draw_overlay(pixels, heat, 1.0)
     np.testing.assert_array_equal(drawn[50:], np.repeat(pixels[50:, :, None], 3, axis=2))
     assert (drawn[:50] == (220, 20, 20)).all()
-    np.testing.assert_array_equal(overlay(pixels, heat, 0.0), np.repeat(pixels[..., None], 3, axis=2))
+    np.testing.assert_array_equal(draw_overlay(pixels, heat, 0.0), np.repeat(pixels[..., None], 3, axis=2))
 
 
 def test_saved_heatmap_is_the_scan_beside_itself_with_heat(reader, tmp_path):
@@ -413,12 +413,12 @@ def test_saved_heatmap_is_the_scan_beside_itself_with_heat(reader, tmp_path):
     save_heatmap(tmp_path / "x.png", scan, heat)
     with Image.open(tmp_path / "x.png") as image:
         assert image.size == (512, 256)
-        np.testing.assert_array_equal(np.asarray(image), side_by_side(scan.pixels, heat))
+        np.testing.assert_array_equal(np.asarray(image), draw_side_by_side(scan.pixels, heat))
 
 
 @pytest.mark.real
 def test_the_model_in_the_box_on_real_scans(home, real_data):
-    shipped = PROJECT / "checkpoints" / "pneumonia"
+    shipped = PROJECT_DIR / "checkpoints" / "pneumonia"
     if not (shipped / CARD).is_file():
         pytest.skip("there is no model in checkpoints/pneumonia yet")
     checkpoint = open_checkpoint("pneumonia")

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from xrai.core.language import use_language
-from xrai.reading.result_card import WIDTH, result_card
+from xrai.reading.result_card import WIDTH, draw_result_card
 
 
 def card(**changes) -> Image.Image:
@@ -20,7 +20,7 @@ def card(**changes) -> Image.Image:
         "shares": [("Normal", 0.07, "7.0 %"), ("Pneumonia", 0.93, "93.0 %")],
         "heat_caption": "Full red is strong evidence.",
     } | changes
-    return Image.open(BytesIO(result_card(given.pop("pixels"), given.pop("heat"), **given)))
+    return Image.open(BytesIO(draw_result_card(given.pop("pixels"), given.pop("heat"), **given)))
 
 
 def test_is_a_png_of_the_stated_width():

@@ -9,7 +9,7 @@ from PIL import Image
 
 from xrai.scans import read_scan
 from xrai.scans.phantoms import draw_thorax
-from xrai.scans.preprocessing import Preprocessing, to_greys, to_square
+from xrai.scans.preprocessing import Preprocessing, to_grey_tensor, to_square
 
 CHESSBOARD = (np.indices((512, 512)).sum(0) % 2 * 255).astype(np.uint8)
 
@@ -48,7 +48,7 @@ class TestToSquare:
 class TestToGreys:
     def test_range_and_shape(self):
         squares = torch.tensor([[[0, 255], [51, 102]]], dtype=torch.uint8)
-        greys = to_greys(squares, 2)
+        greys = to_grey_tensor(squares, 2)
         assert greys.shape == (1, 1, 2, 2)
         assert greys.dtype == torch.float32
         assert greys.flatten().tolist() == pytest.approx([0, 1, 0.2, 0.4])
@@ -56,23 +56,23 @@ class TestToGreys:
     @pytest.mark.parametrize("size", [32, 100, 511, 512, 700])
     def test_every_size_stays_in_range(self, size):
         noise = torch.randint(0, 256, (3, 512, 512), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-        greys = to_greys(noise, size)
+        greys = to_grey_tensor(noise, size)
         assert greys.shape == (3, 1, size, size)
         assert 0 <= float(greys.min()) <= float(greys.max()) <= 1
 
     def test_shrinking_is_antialiased(self):
-        greys = to_greys(torch.from_numpy(CHESSBOARD)[None], 100)
+        greys = to_grey_tensor(torch.from_numpy(CHESSBOARD)[None], 100)
         assert float((greys - 0.5).abs().max()) < 0.03
 
     def test_as_pillow_does_it(self, thorax):
-        ours = to_greys(torch.from_numpy(thorax)[None], 128)[0, 0].numpy() * 255
+        ours = to_grey_tensor(torch.from_numpy(thorax)[None], 128)[0, 0].numpy() * 255
         pillows = np.asarray(Image.fromarray(thorax).resize((128, 128), Image.Resampling.BILINEAR))
         assert np.abs(ours - pillows).max() < 1.5
 
     def test_scans_do_not_touch_each_other(self, thorax):
         squares = torch.from_numpy(np.stack([thorax, np.zeros_like(thorax), thorax.T.copy()]))
-        together = to_greys(squares, 64)
-        assert torch.equal(together, torch.cat([to_greys(square[None], 64) for square in squares]))
+        together = to_grey_tensor(squares, 64)
+        assert torch.equal(together, torch.cat([to_grey_tensor(square[None], 64) for square in squares]))
 
 
 class TestPreprocessing:
@@ -80,16 +80,16 @@ class TestPreprocessing:
         """Squeezed to the stored size, rounded as the dataset does, brought to the input size, then standardised."""
         steps = Preprocessing(stored_size=96, input_size=64, mean=0.4, std=0.25)
         square = to_square(thorax, 96)
-        expected = (to_greys(torch.from_numpy(square)[None], 64) - 0.4) / 0.25
+        expected = (to_grey_tensor(torch.from_numpy(square)[None], 64) - 0.4) / 0.25
         assert torch.equal(steps(thorax), expected)
         assert steps(thorax).shape == (1, 1, 64, 64)
-        at_once = (to_greys(torch.from_numpy(to_square(thorax, 64))[None], 64) - 0.4) / 0.25
+        at_once = (to_grey_tensor(torch.from_numpy(to_square(thorax, 64))[None], 64) - 0.4) / 0.25
         assert not torch.allclose(steps(thorax), at_once, atol=1e-3)
 
     def test_a_scan_is_seen_as_in_training(self, dataset, drawings):
         steps = Preprocessing(dataset.size, 48, 0.5, 0.2)
         rows = [0, 7, len(dataset) - 1]
-        in_training = steps.standardise(to_greys(torch.from_numpy(dataset.images(rows)), 48))
+        in_training = steps.standardise(to_grey_tensor(torch.from_numpy(dataset.images(rows)), 48))
         at_diagnosis = torch.cat([steps(read_scan(drawings / dataset.files[row]).pixels) for row in rows])
         assert torch.equal(in_training, at_diagnosis)
 
@@ -101,7 +101,7 @@ class TestPreprocessing:
         assert torch.equal(steps(closed), steps(thorax))
 
     def test_standardised(self, thorax):
-        greys = to_greys(torch.from_numpy(thorax)[None], 128)
+        greys = to_grey_tensor(torch.from_numpy(thorax)[None], 128)
         steps = Preprocessing(512, 128, float(greys.mean()), float(greys.std()))
         seen = steps(thorax)
         assert abs(float(seen.mean())) < 1e-4
@@ -109,7 +109,7 @@ class TestPreprocessing:
 
     @pytest.mark.parametrize(("contrast", "brightness"), [(0.4, 0.0), (0.5, 0.3), (1.0, 0.0)])
     def test_with_each_scans_own_greys_exposure_makes_no_difference(self, thorax, contrast, brightness):
-        greys = to_greys(torch.from_numpy(thorax)[None], 64)
+        greys = to_grey_tensor(torch.from_numpy(thorax)[None], 64)
         steps = Preprocessing(512, 64, 0.9, 0.01, per_scan=True)
         seen = steps.standardise(torch.cat([greys * contrast + brightness, greys, torch.zeros_like(greys)]))
         assert torch.allclose(seen[0], seen[1], atol=1e-4)

@@ -983,10 +983,10 @@ def test_broken_values_warn_nobody_and_reach_no_log(caplog, recwarn):
 
 
 def test_the_first_reader_to_finish_does_not_wake_the_warnings_of_the_others():
-    from xrai.scans import _silence
+    from xrai.scans import _muted_warnings
 
-    with _silence:
-        with _silence:
+    with _muted_warnings:
+        with _muted_warnings:
             pass
         warnings.warn("still silent", stacklevel=1)
     with pytest.raises(UserWarning):

@@ -6,8 +6,17 @@ import torch
 
 from xrai.networks.config import TrainConfig
 from xrai.training import augmentation
-from xrai.training.appearance_transfer import LOOKS
-from xrai.training.augmentation import MAX_FRAME, MAX_NOISE, MAX_STRETCH, PATCH, augment, augmented, mix, preview
+from xrai.training.appearance_transfer import APPEARANCE_TRANSFERS
+from xrai.training.augmentation import (
+    ERASE_SIDE_RANGE,
+    MAX_ASPECT_JITTER,
+    MAX_BORDER,
+    MAX_NOISE,
+    augment,
+    augment_batch,
+    mixup_batch,
+    preview,
+)
 
 SIDE = 64
 
@@ -40,7 +49,7 @@ def middles(greys):
 class TestAugment:
     def test_off_is_the_same(self):
         greys = noise()
-        assert torch.equal(augment(greys, chance(), strength=0, erase=0, flip=False), greys)
+        assert torch.equal(augment(greys, chance(), strength=0, erase_prob=0, hflip=False), greys)
 
     @pytest.mark.parametrize(
         "options",
@@ -58,8 +67,8 @@ class TestAugment:
         torch.manual_seed(5)
         expected = torch.rand(3)
         torch.manual_seed(5)
-        augment(noise(), chance(), flip=True, erase=1, border=1, quality=1, borrow=1, stretch=1)
-        mix(noise(), torch.eye(16), chance(), 0.2)
+        augment(noise(), chance(), hflip=True, erase_prob=1, border_prob=1, quality_prob=1, appearance_transfer_prob=1, aspect_jitter_prob=1)
+        mixup_batch(noise(), torch.eye(16), chance(), 0.2)
         assert torch.equal(torch.rand(3), expected)
 
     @pytest.mark.parametrize("strength", [0, 0.3, 1, 2])
@@ -67,7 +76,7 @@ class TestAugment:
     def test_shape_and_range(self, strength, flip):
         for seed, greys in enumerate((noise(), noise().round(), torch.zeros(4, 1, 32, 32), torch.ones(4, 1, 33, 33))):
             varied = augment(
-                greys, chance(seed), strength=strength, erase=0.5, flip=flip, border=0.5, quality=0.5, borrow=0.5
+                greys, chance(seed), strength=strength, erase_prob=0.5, hflip=flip, border_prob=0.5, quality_prob=0.5, appearance_transfer_prob=0.5
             )
             assert varied.shape == greys.shape
             assert varied.dtype == torch.float32
@@ -76,21 +85,21 @@ class TestAugment:
     def test_the_batch_itself_is_left_alone(self):
         greys = noise()
         before = greys.clone()
-        augment(greys, chance(), strength=1, erase=1, flip=True, border=1, quality=1, borrow=1, stretch=1)
+        augment(greys, chance(), strength=1, erase_prob=1, hflip=True, border_prob=1, quality_prob=1, appearance_transfer_prob=1, aspect_jitter_prob=1)
         assert torch.equal(greys, before)
 
     def test_each_scan_is_varied_by_itself(self):
-        varied = augment(blobs(8), chance(), strength=1, erase=0)
+        varied = augment(blobs(8), chance(), strength=1, erase_prob=0)
         assert len({scan.numpy().tobytes() for scan in varied}) == 8
 
     @pytest.mark.parametrize("n", [1, 2])
     def test_the_smallest_batches(self, n):
-        assert augment(noise(n), chance(), strength=1, erase=1, flip=True, borrow=1).shape[0] == n
+        assert augment(noise(n), chance(), strength=1, erase_prob=1, hflip=True, appearance_transfer_prob=1).shape[0] == n
 
     def test_more_strength_moves_more(self):
         still = middles(blobs(1))
         moved = [
-            (middles(augment(blobs(256), chance(), strength=s, erase=0)) - still).norm(dim=1) for s in (0.25, 1, 2)
+            (middles(augment(blobs(256), chance(), strength=s, erase_prob=0)) - still).norm(dim=1) for s in (0.25, 1, 2)
         ]
         means = [float(item.mean()) for item in moved]
         assert 0 < means[0] < 0.5 * means[1] < 0.7 * means[2]
@@ -98,59 +107,59 @@ class TestAugment:
 
     def test_more_strength_changes_the_exposure_more(self):
         flat = torch.full((256, 1, 32, 32), 0.5)
-        spread = [float(augment(flat, chance(), strength=s, erase=0)[:, :, 12:20, 12:20].std()) for s in (0.25, 1, 2)]
+        spread = [float(augment(flat, chance(), strength=s, erase_prob=0)[:, :, 12:20, 12:20].std()) for s in (0.25, 1, 2)]
         assert 0 < spread[0] < spread[1] < spread[2]
 
     def test_what_moves_in_is_the_scan_mirrored_and_no_bar_tells_how_it_was_moved(self):
-        varied = augment(torch.full((64, 1, SIDE, SIDE), 0.8), chance(), strength=2, erase=0, stretch=1)
+        varied = augment(torch.full((64, 1, SIDE, SIDE), 0.8), chance(), strength=2, erase_prob=0, aspect_jitter_prob=1)
         assert float(varied.flatten(1).std(dim=1).max()) < 1e-5  # of one grey before, of one grey after
         ends = torch.linspace(0.2, 0.8, SIDE).expand(64, 1, SIDE, SIDE)
-        narrower = augment(ends, chance(), strength=0, erase=0, stretch=1)[:, 0, 32]
+        narrower = augment(ends, chance(), strength=0, erase_prob=0, aspect_jitter_prob=1)[:, 0, 32]
         folded = narrower.diff(dim=1)[:, :4] < 0  # from the left edge inwards it gets darker before it gets brighter
         assert 0.3 < float(folded.any(dim=1).float().mean()) < 0.7
 
     def test_flip_mirrors_half_left_to_right(self):
         greys = blobs(200)
-        varied = augment(greys, chance(), strength=0, erase=0, flip=True)
+        varied = augment(greys, chance(), strength=0, erase_prob=0, hflip=True)
         same = (varied - greys).abs().amax(dim=(1, 2, 3)) < 1e-4
         mirrored = (varied - greys.flip(3)).abs().amax(dim=(1, 2, 3)) < 1e-4
         assert (same ^ mirrored).all()
         assert 0.35 < float(mirrored.float().mean()) < 0.65
 
     def test_without_flip_nothing_is_mirrored(self):
-        varied = augment(blobs(200), chance(), strength=1, erase=0, flip=False)
+        varied = augment(blobs(200), chance(), strength=1, erase_prob=0, hflip=False)
         assert (middles(varied)[:, 1] > 0.5).all()  # the blob lies right of the middle, and stays there
 
     @pytest.mark.parametrize("share", [0.25, 1])
     def test_stretch_makes_some_wider_and_some_narrower_by_as_much_as_higher(self, share):
         square = torch.zeros(400, 1, SIDE, SIDE)
         square[..., 20:44, 20:44] = 1
-        varied = augment(square, chance(), strength=0, erase=0, stretch=share)[:, 0]
+        varied = augment(square, chance(), strength=0, erase_prob=0, aspect_jitter_prob=share)[:, 0]
         width, height = varied[:, 32].sum(dim=1), varied[:, :, 32].sum(dim=1)
         changed = (width - 24).abs() > 0.01
         assert abs(float(changed.float().mean()) - share) < 0.07
         ratio = (width / height)[changed].log()
-        assert float(ratio.abs().max()) == pytest.approx(np.log(MAX_STRETCH), rel=0.05)
+        assert float(ratio.abs().max()) == pytest.approx(np.log(MAX_ASPECT_JITTER), rel=0.05)
         assert abs(float(ratio.mean())) < 0.05
         assert torch.allclose(width * height, torch.tensor(24.0**2), rtol=0.02)
 
     @pytest.mark.parametrize("share", [0, 0.25, 1])
     def test_erase_hides_a_patch_of_some(self, share):
         greys = noise(400)
-        varied = augment(greys, chance(), strength=0, erase=share)
+        varied = augment(greys, chance(), strength=0, erase_prob=share)
         changed = (varied != greys)[:, 0]
         hidden = changed.any(dim=(1, 2))
         assert abs(float(hidden.float().mean()) - share) < 0.07
         for scan, patch, before in zip(varied[hidden], changed[hidden], greys[hidden], strict=True):
             height, width = int(patch.any(dim=1).sum()), int(patch.any(dim=0).sum())
             assert int(patch.sum()) == height * width  # one rectangle
-            assert PATCH[0] * SIDE - 1 <= min(height, width) <= max(height, width) <= PATCH[1] * SIDE + 1
+            assert ERASE_SIDE_RANGE[0] * SIDE - 1 <= min(height, width) <= max(height, width) <= ERASE_SIDE_RANGE[1] * SIDE + 1
             assert scan[0][patch].unique().tolist() == pytest.approx([float(before.mean())])
 
     @pytest.mark.parametrize("share", [0.25, 1])
     def test_border_takes_the_edges_of_some(self, share):
         greys = noise(400)
-        varied = augment(greys, chance(), strength=0, erase=0, border=share)
+        varied = augment(greys, chance(), strength=0, erase_prob=0, border_prob=share)
         lost = (varied != greys)[:, 0]
         framed = lost.any(dim=(1, 2))
         assert abs(float(framed.float().mean()) - share) < 0.07
@@ -168,14 +177,14 @@ class TestAugment:
             ]
             widths += inside
         assert 0.35 < np.mean(fills) < 0.65
-        assert max(widths) <= MAX_FRAME * SIDE + 1
-        assert np.mean(widths) == pytest.approx(MAX_FRAME * SIDE / 2, rel=0.15)
+        assert max(widths) <= MAX_BORDER * SIDE + 1
+        assert np.mean(widths) == pytest.approx(MAX_BORDER * SIDE / 2, rel=0.15)
 
     @pytest.mark.parametrize("share", [0.25, 1])
     def test_quality_makes_some_softer_and_some_sharper_and_grainy(self, share):
         greys = blobs(400) + 0.1
         greys[..., 40:, :8] = 0.5  # an edge
-        varied = augment(greys, chance(), strength=0, erase=0, quality=share)
+        varied = augment(greys, chance(), strength=0, erase_prob=0, quality_prob=share)
         changed = (varied != greys).any(dim=3).any(dim=2)[:, 0]
         assert abs(float(changed.float().mean()) - share) < 0.07
         changes = (varied - greys)[changed]
@@ -190,12 +199,12 @@ class TestAugment:
     @pytest.mark.parametrize("share", [0.25, 1])
     def test_borrow_changes_some(self, share):
         greys = noise(400, 32)
-        changed = (augment(greys, chance(), strength=0, erase=0, borrow=share) != greys).any(dim=3).any(dim=2)[:, 0]
+        changed = (augment(greys, chance(), strength=0, erase_prob=0, appearance_transfer_prob=share) != greys).any(dim=3).any(dim=2)[:, 0]
         assert abs(float(changed.float().mean()) - (1 - (1 - share) ** 4)) < 0.07
 
     def test_what_all_have_alike_is_borrowed_without_a_trace(self):
         greys = blobs(16)
-        varied = augment(greys, chance(), strength=0, erase=0, borrow=1)
+        varied = augment(greys, chance(), strength=0, erase_prob=0, appearance_transfer_prob=1)
         assert not torch.equal(varied, greys)
         assert torch.allclose(varied, greys, atol=2e-3)
 
@@ -203,8 +212,8 @@ class TestAugment:
         one_of_each = torch.tensor([0.2, 0.8]).repeat(200).view(-1, 1, 1, 1).expand(400, 1, 32, 32)
 
         def corners(name):
-            monkeypatch.setattr(augmentation, "LOOKS", {name: LOOKS[name]})
-            return augment(one_of_each, chance(), strength=0, erase=0, borrow=1)[:, 0, 0, 0]
+            monkeypatch.setattr(augmentation, "APPEARANCE_TRANSFERS", {name: APPEARANCE_TRANSFERS[name]})
+            return augment(one_of_each, chance(), strength=0, erase_prob=0, appearance_transfer_prob=1)[:, 0, 0, 0]
 
         whole = corners("border")
         assert ((whole - 0.2).abs().minimum((whole - 0.8).abs()) < 1e-6).all()
@@ -215,16 +224,16 @@ class TestAugment:
         greys = noise()
         named = {"erase": 0.3, "flip": True, "border": 0.6, "quality": 0.7, "borrow": 0.8, "stretch": 0.9}
         config = TrainConfig(augment=0.5, **named)
-        assert torch.equal(augmented(greys, chance(1), config), augment(greys, chance(1), strength=0.5, **named))
+        assert torch.equal(augment_batch(greys, chance(1), config), augment(greys, chance(1), strength=0.5, **named))
 
     def test_any_device(self):
         """On “meta”, which computes nothing, a tensor on the wrong device raises as it would on a graphics card."""
         for device in ("meta", *(["cuda"] if torch.cuda.is_available() else [])):
             greys = noise().to(device)
             varied = augment(
-                greys, chance(), strength=1, erase=0.5, flip=True, border=0.5, quality=0.5, borrow=0.5, stretch=1
+                greys, chance(), strength=1, erase_prob=0.5, hflip=True, border_prob=0.5, quality_prob=0.5, appearance_transfer_prob=0.5, aspect_jitter_prob=1
             )
-            mixed, targets = mix(greys, torch.eye(16, device=device), chance(), 0.2)
+            mixed, targets = mixup_batch(greys, torch.eye(16, device=device), chance(), 0.2)
             assert {varied.device.type, mixed.device.type, targets.device.type} == {device}
             assert varied.shape == mixed.shape == greys.shape
 
@@ -237,20 +246,20 @@ class TestMix:
         targets = torch.nn.functional.one_hot(labels, 3).float()
         greys = labels.float().view(-1, 1, 1, 1).expand(32, 1, 8, 8) / 2
         for seed in range(20):
-            mixed, blended = mix(greys, targets, chance(seed), alpha)
+            mixed, blended = mixup_batch(greys, targets, chance(seed), alpha)
             assert torch.allclose(blended.sum(dim=1), torch.ones(32))
             assert (blended >= 0).all()
             told = blended @ torch.tensor([0, 0.5, 1.0])
             assert torch.allclose(mixed, told.view(-1, 1, 1, 1).expand_as(mixed), atol=1e-6)
 
     def test_chance_alone_decides(self):
-        first, again, other = (mix(noise(), torch.eye(16), chance(seed), 0.4)[1] for seed in (1, 1, 2))
+        first, again, other = (mixup_batch(noise(), torch.eye(16), chance(seed), 0.4)[1] for seed in (1, 1, 2))
         assert torch.equal(first, again)
         assert not torch.equal(first, other)
 
     def test_a_small_alpha_mixes_little(self):
         def purity(alpha):
-            return np.mean([mix(greys, torch.eye(16), chance(seed), alpha)[1].amax(1).mean() for seed in range(60)])
+            return np.mean([mixup_batch(greys, torch.eye(16), chance(seed), alpha)[1].amax(1).mean() for seed in range(60)])
 
         greys = noise(16, 4)
         assert purity(0.05) > purity(1.0) + 0.1
@@ -264,8 +273,8 @@ def squares():
 class TestPreview:
     def test_unvaried_is_what_is_seen_at_diagnosis(self, squares):
         config = TrainConfig(image_size=96, mixup=0.2)
-        assert (preview(squares, config, varied=False) == squares).all()
-        assert preview(squares, TrainConfig(image_size=48), varied=False).shape == (5, 48, 48)
+        assert (preview(squares, config, is_augmented=False) == squares).all()
+        assert preview(squares, TrainConfig(image_size=48), is_augmented=False).shape == (5, 48, 48)
 
     def test_varied_by_seed(self, squares):
         first, again, other = (preview(squares, TrainConfig(image_size=64, seed=seed)) for seed in (1, 1, 2))

@@ -6,25 +6,25 @@ import math
 import numpy as np
 import pytest
 
-from pages.shared.settings import BY_NAME, label_of
+from pages.shared.settings import FIELD_BY_NAME, setting_label
 from xrai.core.errors import TrainingError
 from xrai.core.json_files import read_records
 from xrai.figures import accuracy_curves, auc_curves, loss_curves
-from xrai.figures.curves import Mark, point_out
-from xrai.metrics.formulas import wilson
+from xrai.figures.curves import Annotation, annotate_curves
+from xrai.metrics.formulas import wilson_interval
 from xrai.models.checkpoint import open_checkpoint
 from xrai.networks.config import TrainConfig
 from xrai.training.diagnostics import (
-    COUNTS,
     SEVERITIES,
-    TEXTBOOK,
+    TEXTBOOK_COUNTS,
+    TEXTBOOK_KINDS,
     History,
-    errors_of,
-    read_curves,
-    textbook_run,
-    whole_records,
+    analyse_curves,
+    clean_records,
+    count_class_errors,
+    make_textbook_run,
 )
-from xrai.training.diagnostics.history import noise, smooth, trend
+from xrai.training.diagnostics.history import estimate_noise, mann_kendall_z, running_median
 
 CONFIG = TrainConfig(network="convnet", balance="none").to_dict()
 EVEN = {"NORMAL": {"train": 400, "val": 200}, "PNEUMONIA": {"train": 400, "val": 200}}
@@ -40,8 +40,8 @@ def run_of(train, val, *, n=400, areas=None, epochs=None, reason="finished", hea
         score = area if keep == "auc" else -measured
         right = max(math.exp(-measured), 0.5)
         own = {"loss": learned, "accuracy": 0.8, "auc": max(1 - (learned / CHANCE) ** 2 / 2, 0.5)}
-        low, high = wilson(area, n, 1.96)
-        unseen = {"loss": measured, "accuracy": right, "accuracy_interval": wilson(right, n, 1.96), "auc": area}
+        low, high = wilson_interval(area, n, 1.96)
+        unseen = {"loss": measured, "accuracy": right, "accuracy_interval": wilson_interval(right, n, 1.96), "auc": area}
         unseen |= {"auc_interval": [low, high], "n": n}
         records.append({"kind": "epoch", "epoch": number, "train": own, "val": unseen, "best": score > best})
         best = max(best, score)
@@ -49,7 +49,7 @@ def run_of(train, val, *, n=400, areas=None, epochs=None, reason="finished", hea
 
 
 def said(records, config=CONFIG, counts=EVEN, **how):
-    return {item.kind: item for item in read_curves(records, config, counts=counts, **how)}
+    return {item.kind: item for item in analyse_curves(records, config, counts=counts, **how)}
 
 
 def falling(n, start=0.69, end=0.1, speed=8.0):
@@ -199,11 +199,11 @@ def test_a_run_that_failed_for_such_a_loss_is_found(dataset, home):
     config = TrainConfig(
         network="convnet", image_size=64, batch_size=16, optimizer="sgd", learning_rate=10.0, schedule="constant"
     )
-    from xrai.training.run import train
+    from xrai.training.run import train_model
 
     records = []
     with pytest.raises(TrainingError) as error:
-        train(config, dataset, checkpoint, emit=records.append)
+        train_model(config, dataset, checkpoint, emit=records.append)
     found = said(records, config.to_dict(), status="failed", error=str(error.value))
     assert found["rate-too-high"].title == "The loss broke down"
     assert "broken-off" not in found
@@ -296,7 +296,7 @@ def test_of_a_run_with_too_few_epochs_it_is_too_early_to_say(n, word):
 
 
 def test_nothing_at_all_is_too_early_too():
-    assert [item.kind for item in read_curves([])] == ["too-early"]
+    assert [item.kind for item in analyse_curves([])] == ["too-early"]
 
 
 def test_a_finished_run_of_too_few_epochs_is_told_to_take_more():
@@ -334,7 +334,7 @@ def test_the_epoch_that_is_kept_and_why():
 
 def test_the_gravest_comes_first_and_everything_is_json():
     flat = shaken([0.69] * 12, 0.005)
-    found = read_curves(run_of(flat, flat, areas=[0.52] * 12, n=20), CONFIG, counts=EVEN)
+    found = analyse_curves(run_of(flat, flat, areas=[0.52] * 12, n=20), CONFIG, counts=EVEN)
     ranks = [SEVERITIES.index(item.severity) for item in found]
     assert ranks == sorted(ranks)
     assert len(found) > 3
@@ -365,7 +365,7 @@ def test_every_chart_can_be_drawn_of_whole_records():
     records[4]["val"]["loss"] = math.nan
     del records[5]["train"]
     steps = [{"kind": "step", "epoch": 1, "loss": 0.5}, {"kind": "step", "progress": 0.5, "loss": 0.5, "accuracy": 0.7}]
-    whole = whole_records([*records, *steps, {}, {"kind": 3}])
+    whole = clean_records([*records, *steps, {}, {"kind": 3}])
     assert [record["epoch"] for record in whole if record["kind"] == "epoch"] == [1, 2, 3, 4, 6]
     assert [record for record in whole if record["kind"] == "step"] == steps[1:]
     assert (
@@ -376,8 +376,8 @@ def test_every_chart_can_be_drawn_of_whole_records():
 
 
 def test_whole_records_stay_as_they_are():
-    records = textbook_run("well")
-    assert json.dumps(whole_records(records)) == json.dumps(records)
+    records = make_textbook_run("well")
+    assert json.dumps(clean_records(records)) == json.dumps(records)
 
 
 def test_where_the_kept_epoch_lacks_a_figure_the_last_that_has_it_is_spoken_of():
@@ -422,7 +422,7 @@ def test_every_advice_names_settings_as_train_names_them_and_changes_only_those(
 
     from xrai.training.diagnostics import amounts, learning, standing
 
-    labels = {label_of(name) for name in BY_NAME} | {"Go on training"}
+    labels = {setting_label(name) for name in FIELD_BY_NAME} | {"Go on training"}
     texts = [
         node.value
         for module in (amounts, learning, standing)
@@ -434,8 +434,8 @@ def test_every_advice_names_settings_as_train_names_them_and_changes_only_those(
 
 
 def test_all_changes_make_settings_that_can_be_trained_with():
-    for kind in TEXTBOOK:
-        for item in read_curves(textbook_run(kind), CONFIG, counts=EVEN):
+    for kind in TEXTBOOK_KINDS:
+        for item in analyse_curves(make_textbook_run(kind), CONFIG, counts=EVEN):
             assert item.changes.keys() <= CONFIG.keys()
             TrainConfig.from_dict(CONFIG | item.changes)
 
@@ -452,40 +452,40 @@ def test_all_changes_make_settings_that_can_be_trained_with():
     ],
 )  # fmt: skip
 def test_textbook_runs_are_read_as_what_they_are(kind, found, seed):
-    kinds = {item.kind for item in read_curves(textbook_run(kind, seed=seed), counts=COUNTS)}
+    kinds = {item.kind for item in analyse_curves(make_textbook_run(kind, seed=seed), counts=TEXTBOOK_COUNTS)}
     assert found in kinds
     assert not kinds & (LEARNING - {found, "guessing"})
 
 
 def test_an_unknown_textbook_run_is_refused():
     with pytest.raises(ValueError, match="no made-up run"):
-        textbook_run("other")
+        make_textbook_run("other")
 
 
 def test_noise_is_that_of_the_values_and_not_of_their_course():
     rng = np.random.default_rng(0)
     values = np.linspace(5, 0, 400) + rng.normal(0, 0.1, 400)
-    assert noise(values) == pytest.approx(0.1, rel=0.2)
-    assert noise(np.linspace(1, 0, 30)) == pytest.approx(0, abs=1e-12)
-    assert noise(np.array([1.0, 2.0])) == 0
+    assert estimate_noise(values) == pytest.approx(0.1, rel=0.2)
+    assert estimate_noise(np.linspace(1, 0, 30)) == pytest.approx(0, abs=1e-12)
+    assert estimate_noise(np.array([1.0, 2.0])) == 0
 
 
 def test_a_trend_is_told_from_chance():
-    assert trend(np.arange(10.0)) > 3
-    assert trend(-np.arange(4.0)) < -1.96
-    sure = [abs(trend(np.random.default_rng(seed).normal(size=12))) > 1.96 for seed in range(1000)]
+    assert mann_kendall_z(np.arange(10.0)) > 3
+    assert mann_kendall_z(-np.arange(4.0)) < -1.96
+    sure = [abs(mann_kendall_z(np.random.default_rng(seed).normal(size=12))) > 1.96 for seed in range(1000)]
     assert np.mean(sure) == pytest.approx(0.05, abs=0.02)
-    assert trend(np.array([1.0])) == 0
+    assert mann_kendall_z(np.array([1.0])) == 0
 
 
 def test_a_running_median_ignores_one_wild_value():
-    assert smooth(np.array([1.0, 1, 9, 1, 1])).tolist() == [1, 1, 1, 1, 1]
+    assert running_median(np.array([1.0, 1, 9, 1, 1])).tolist() == [1, 1, 1, 1, 1]
 
 
 def test_errors_are_counted_by_class_and_their_intervals_by_patient():
     labels, called = np.array([0] * 10 + [1] * 4), np.array([0] * 9 + [1] + [0, 1, 1, 1])
     patients = [*range(10), *"aabb"]
-    first, second = errors_of(labels, called, patients, 3)
+    first, second = count_class_errors(labels, called, patients, 3)
     assert (first.label, first.n, first.wrong, first.most) == (0, 10, 1, 1)
     assert (second.label, second.n, second.wrong, second.most) == (1, 4, 1, 0)
     assert first.interval[0] <= 0.1 <= first.interval[1]
@@ -496,9 +496,9 @@ def test_errors_are_counted_by_class_and_their_intervals_by_patient():
 
 
 def test_what_is_pointed_at_stands_in_the_figure_in_room_of_its_own():
-    records = textbook_run("overfits")
-    plain, figure = loss_curves(records), point_out(
-        loss_curves(records), [Mark("Overfitting <b>", span=(12, 30), at=(12, 0.2)), Mark("kept", at=(11, 0.2))]
+    records = make_textbook_run("overfits")
+    plain, figure = loss_curves(records), annotate_curves(
+        loss_curves(records), [Annotation("Overfitting <b>", span=(12, 30), at=(12, 0.2)), Annotation("kept", at=(11, 0.2))]
     )  # fmt: skip
     shape, (first, second) = figure.layout.shapes[0], figure.layout.annotations
     assert (shape.x0, shape.x1) == (11.5, 30.5)
@@ -508,28 +508,28 @@ def test_what_is_pointed_at_stands_in_the_figure_in_room_of_its_own():
 
 
 def test_below_curves_that_rise_there_is_room_for_words_and_a_line_to_compare_with():
-    records = textbook_run("well")
-    figure = point_out(accuracy_curves(records), [Mark("Always", at=(10, 0.75), line=0.75)])
+    records = make_textbook_run("well")
+    figure = annotate_curves(accuracy_curves(records), [Annotation("Always", at=(10, 0.75), line=0.75)])
     assert figure.layout.shapes[0].y0 == 0.75
     note = figure.layout.annotations[0]
     assert figure.layout.yaxis.range[0] < note.ay < accuracy_curves(records).layout.yaxis.range[0] + 0.1
 
 
 def test_a_band_without_a_point_has_its_words_amid_it_and_an_empty_figure_takes_marks():
-    note = point_out(loss_curves([]), [Mark("words", span=(2, 4))]).layout.annotations[0]
+    note = annotate_curves(loss_curves([]), [Annotation("words", span=(2, 4))]).layout.annotations[0]
     assert not note.showarrow
     assert 2 <= note.x <= 4
-    assert point_out(loss_curves([]), []).layout.annotations == ()
+    assert annotate_curves(loss_curves([]), []).layout.annotations == ()
 
 
 # ---------------------------------------------------------------- real runs
 
 
 def test_the_models_in_the_box_are_read(real_data):
-    from xrai.core.paths import PROJECT
+    from xrai.core.paths import PROJECT_DIR
 
     for name, reading in {"pneumonia": "underfitting", "covid19": "learning-well"}.items():
-        folder = PROJECT / "checkpoints" / name
+        folder = PROJECT_DIR / "checkpoints" / name
         card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
         found = said(read_records(folder / "history.jsonl"), card["config"], card["dataset"]["counts"])
         assert [kind for kind in ("learning-well", "overfitting", "underfitting") if kind in found] == [reading]

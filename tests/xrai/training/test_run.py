@@ -27,20 +27,20 @@ from xrai import cli
 from xrai.cli import output
 from xrai.core.errors import CheckpointError, SettingsError, TrainingError, WeightsError
 from xrai.core.json_files import append_record, read_records, write_json
-from xrai.core.paths import PROJECT, shown_path
+from xrai.core.paths import PROJECT_DIR, display_path
 from xrai.data.dataset import BuildConfig, build_dataset, open_dataset
 from xrai.data.sources import open_source
-from xrai.evaluation.evaluate import predict_rows
-from xrai.models.checkpoint import CARD, CONFIG, HISTORY, STATE, WEIGHTS, open_checkpoint
+from xrai.evaluation.evaluate import predict_probabilities
+from xrai.models.checkpoint import CARD, CONFIG, HISTORY_FILE, STATE, WEIGHTS, open_checkpoint
 from xrai.networks.build import build_network
 from xrai.networks.config import TrainConfig
 from xrai.scans.preprocessing import Preprocessing
-from xrai.training.card import origin_of
-from xrai.training.clock import Clock
-from xrai.training.data import Batch, Feed, fit_preprocessing
-from xrai.training.loop import Averaging, Outcome, learning_rate_at, make_loss, make_optimizer, run_epoch
-from xrai.training.run import _Run, train
-from xrai.training.state import load_state, optimizer_tensors, restore_optimizer, save_state
+from xrai.training.card import describe_origin
+from xrai.training.clock import ProgressTimer
+from xrai.training.data import Batch, BatchLoader, fit_preprocessing
+from xrai.training.loop import EpochOutputs, WarmupEma, learning_rate_at, make_loss, make_optimizer, run_epoch
+from xrai.training.run import _TrainingRun, train_model
+from xrai.training.state import load_state, optimizer_to_tensors, restore_optimizer, save_state
 
 SMALL = {
     "network": "convnet", "blocks": 3, "filters": 4, "dense_units": 16, "image_size": 32, "batch_size": 16,
@@ -84,7 +84,7 @@ def changed_copy(dataset, out, change):
 def checkpoint_of(name, dataset, config):
     checkpoint = open_checkpoint(name)
     checkpoint.folder.mkdir(exist_ok=True)
-    write_json(checkpoint.folder / CONFIG, {"dataset": shown_path(dataset), "train": config.to_dict()})
+    write_json(checkpoint.folder / CONFIG, {"dataset": display_path(dataset), "train": config.to_dict()})
     return checkpoint
 
 
@@ -95,10 +95,10 @@ def run(dataset, name="m", *, resume=False, should_stop=lambda: False, **setting
 
     def emit(record):
         json.dumps(record, allow_nan=False)
-        append_record(checkpoint.folder / HISTORY, record)
+        append_record(checkpoint.folder / HISTORY_FILE, record)
 
     with open_dataset(dataset) as opened:
-        card = train(config, opened, checkpoint, emit=emit, should_stop=should_stop, resume=resume)
+        card = train_model(config, opened, checkpoint, emit=emit, should_stop=should_stop, resume=resume)
     return card, checkpoint
 
 
@@ -109,13 +109,13 @@ def stop_after(n_questions):
 
 def epochs_of(checkpoint):
     """The records of the epochs without what depends on the clock."""
-    records = read_records(checkpoint.folder / HISTORY)
+    records = read_records(checkpoint.folder / HISTORY_FILE)
     timed = ("time", "seconds")
     return [{k: v for k, v in item.items() if k not in timed} for item in records if item["kind"] == "epoch"]
 
 
 def kinds_of(checkpoint):
-    return [item["kind"] for item in read_records(checkpoint.folder / HISTORY) if item["kind"] not in ("step", "ready")]
+    return [item["kind"] for item in read_records(checkpoint.folder / HISTORY_FILE) if item["kind"] not in ("step", "ready")]
 
 
 def assert_same_run(one, other):
@@ -206,7 +206,7 @@ def test_members_learn_each_for_itself_and_answer_together(home, easy):
     learned: list[float] = []
     batch = Batch(torch.zeros(1, 1), targets, torch.tensor([0]))
     outcome = run_epoch(
-        FixedAnswer(logits), [batch], loss_of, Outcome.empty(), step=lambda loss: learned.append(float(loss))
+        FixedAnswer(logits), [batch], loss_of, EpochOutputs.empty(), step=lambda loss: learned.append(float(loss))
     )
     assert learned == [pytest.approx(sum(apart))]
     assert outcome.loss == pytest.approx(float(loss_of(torch.tensor([[1.0, 2.0]]), targets)))
@@ -218,7 +218,7 @@ def test_members_learn_each_for_itself_and_answer_together(home, easy):
     network = checkpoint.load_network(card)
     assert network.members == 2
     with open_dataset(easy) as dataset:
-        said = predict_rows(network, card, dataset, dataset.rows("val"))
+        said = predict_probabilities(network, card, dataset, dataset.rows("val"))
         right = (said.argmax(axis=1) == dataset.labels[dataset.rows("val")]).mean()
     assert card.validation["accuracy"] == pytest.approx(right, abs=1e-4)
     whole = epochs_of(checkpoint)
@@ -266,7 +266,7 @@ def test_optimizers_and_schedules(home, easy, optimizer):
 
 def test_batch_larger_than_the_dataset(home, easy):
     card, checkpoint = run(easy, epochs=2, batch_size=512)
-    assert read_records(checkpoint.folder / HISTORY)[0]["batches"] == 1
+    assert read_records(checkpoint.folder / HISTORY_FILE)[0]["batches"] == 1
     assert card.training["epochs_run"] == 2
 
 
@@ -327,7 +327,7 @@ def test_card_and_history_tell_the_run(home, easy):
     assert (card.preprocessing.stored_size, card.preprocessing.input_size) == (64, 32)
     assert card.validation["n"] == n_val
     assert min(card.heatmap["Grad-CAM"].values()) > 0
-    start, *_, end = read_records(checkpoint.folder / HISTORY)
+    start, *_, end = read_records(checkpoint.folder / HISTORY_FILE)
     assert (start["kind"], start["train"], start["val"], start["batches"]) == ("start", n_train, n_val, N_BATCHES)
     assert (end["kind"], end["reason"], end["best"]["epoch"]) == ("end", "finished", card.training["best_epoch"])
     assert kinds_of(checkpoint) == ["start", "epoch", "epoch", "end"]
@@ -335,7 +335,7 @@ def test_card_and_history_tell_the_run(home, easy):
 
 def test_a_step_is_recorded_after_the_first_batch(home, easy):
     _, checkpoint = run(easy, epochs=1)
-    step = read_records(checkpoint.folder / HISTORY)[1]
+    step = read_records(checkpoint.folder / HISTORY_FILE)[1]
     assert (step["kind"], step["epoch"], step["progress"]) == ("step", 1, 1 / N_BATCHES)
     assert set(step) == {
         "kind", "progress", "epoch", "loss", "accuracy", "images_per_second", "seconds_left", "time"
@@ -346,8 +346,8 @@ def test_the_history_of_a_long_run_stays_small(monkeypatch):
     """A step record a second would be 600,000 in a week; later ones come the rarer the longer it took so far."""
     now, told = [0.0], 0
     monkeypatch.setattr("xrai.training.clock.time.monotonic", lambda: now[0])
-    clock = Clock(before=50.0)
-    outcome = Outcome(0.0, [np.ones((1, 2), np.float32)], [np.zeros(1, np.int64)])
+    clock = ProgressTimer(before=50.0)
+    outcome = EpochOutputs(0.0, [np.ones((1, 2), np.float32)], [np.zeros(1, np.int64)])
     for second in range(200_000):
         now[0] = float(second)
         if clock.is_time_to_tell:
@@ -361,7 +361,7 @@ def test_nothing_that_is_kept_names_the_place_of_the_home(home, easy):
     """The folder can be copied to another machine, and tells nobody how this one is laid out."""
     (home / "data").mkdir()
     _, checkpoint = run(shutil.copy(easy, home / "data" / "easy.hdf5"), epochs=1)
-    for name in (CARD, CONFIG, HISTORY, f"{STATE}/values.json"):
+    for name in (CARD, CONFIG, HISTORY_FILE, f"{STATE}/values.json"):
         assert str(home) not in (checkpoint.folder / name).read_text(encoding="utf-8")
 
 
@@ -388,7 +388,7 @@ def test_weights_are_those_of_the_best_epoch(home, easy):
 @pytest.mark.parametrize(("keep", "kept"), [("auc", 1), ("loss", 2), ("last", 3)])
 def test_the_epoch_that_is_kept_can_be_chosen(home, easy, monkeypatch, keep, kept):
     measured = iter([(0.99, 0.9), (0.9, 0.2), (0.8, 0.5)])  # AUC and loss of the epochs
-    real = _Run._validate
+    real = _TrainingRun._validate
 
     def validated(self, *arguments, stoppable=False, **named):
         found = real(self, *arguments, stoppable=stoppable, **named)
@@ -397,7 +397,7 @@ def test_the_epoch_that_is_kept_can_be_chosen(home, easy, monkeypatch, keep, kep
         auc, loss = next(measured)
         return found | {"auc": auc, "loss": loss}
 
-    monkeypatch.setattr(_Run, "_validate", validated)
+    monkeypatch.setattr(_TrainingRun, "_validate", validated)
     card, checkpoint = run(easy, epochs=3, keep=keep)
     assert card.training["best_epoch"] == kept
     assert [item["epoch"] for item in epochs_of(checkpoint) if item["best"]][-1] == kept
@@ -432,13 +432,13 @@ def test_early_stopping(home, easy, monkeypatch):
     """Validation that never gets better ends the run after `patience` more epochs, also when it is resumed."""
     import xrai.training.run as module
 
-    real = module._Run._validate
+    real = module._TrainingRun._validate
 
     def never_better(self, *arguments, **named):
         found = real(self, *arguments, **named)
         return found and found | {"auc": 0.5, "loss": 1.0}
 
-    monkeypatch.setattr(module._Run, "_validate", never_better)
+    monkeypatch.setattr(module._TrainingRun, "_validate", never_better)
     card, checkpoint = run(easy, epochs=20, patience=2)
     assert card.training["ended"] == "early"
     assert len(epochs_of(checkpoint)) == 3
@@ -504,15 +504,15 @@ def test_resuming_with_a_changed_dataset_is_refused(home, easy, tmp_path, whole)
     def change(file):
         file["label"][0] = 1 - file["label"][0]
 
-    records = read_records(whole.folder / HISTORY)
+    records = read_records(whole.folder / HISTORY_FILE)
     with pytest.raises(TrainingError, match="dataset has changed"):
         run(changed_copy(easy, tmp_path / "easy.hdf5", change), "whole", **DEMANDING, resume=True)
-    assert read_records(whole.folder / HISTORY) == records
+    assert read_records(whole.folder / HISTORY_FILE) == records
 
 
 def test_run_that_saved_nothing_starts_anew(home, easy, whole):
     checkpoint = checkpoint_of("killed", easy, TrainConfig(**DEMANDING))
-    append_record(checkpoint.folder / HISTORY, {"kind": "start"})
+    append_record(checkpoint.folder / HISTORY_FILE, {"kind": "start"})
     _, checkpoint = run(easy, "killed", **DEMANDING, resume=True)
     assert_same_run(whole, checkpoint)
     assert kinds_of(checkpoint) == ["start", "epoch", "epoch", "epoch", "end"]
@@ -567,10 +567,10 @@ def test_foreign_values_are_refused(home, easy, whole, values):
     known = json.loads(file.read_text())
     is_change = isinstance(values, dict) and set(values) < set(known)
     write_json(file, known | values) if is_change else file.write_text(json.dumps(values))
-    records = read_records(whole.folder / HISTORY)
+    records = read_records(whole.folder / HISTORY_FILE)
     with pytest.raises(CheckpointError, match="cannot go on because"):
         run(easy, "whole", **DEMANDING, resume=True)
-    assert read_records(whole.folder / HISTORY) == records
+    assert read_records(whole.folder / HISTORY_FILE) == records
 
 
 @pytest.mark.parametrize("other", [{"filters": 8}, {"optimizer": "sgd"}, {"network": "resnet18"}], ids=str)
@@ -587,7 +587,7 @@ def test_card_of_a_run_that_goes_on_tells_of_the_weights_beside_it(home, easy, m
     run(easy, **DEMANDING | {"ema": 0.0}, should_stop=stop_after(N_BATCHES + N_VAL_BATCHES + 1))
     checkpoint = open_checkpoint("m")
     assert checkpoint.card().training["best_epoch"] == 1
-    monkeypatch.setattr("xrai.training.run._Run.finish", lambda self, reason: None)
+    monkeypatch.setattr("xrai.training.run._TrainingRun.finish", lambda self, reason: None)
     run(easy, **DEMANDING | {"ema": 0.0}, resume=True)
     best = [item for item in epochs_of(checkpoint) if item["best"]][-1]
     assert checkpoint.card().training["best_epoch"] == best["epoch"] > 1
@@ -647,7 +647,7 @@ def start_training(dataset, name):
     flags = TrainConfig(**SMALL | {"epochs": 30, "dropout": 0.3}).arguments()
     return subprocess.Popen(
         [sys.executable, "-m", "xrai", "train", str(dataset), "--name", name, *flags],
-        cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        cwd=PROJECT_DIR, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
 
 
@@ -660,7 +660,7 @@ def test_killed_run_goes_on_and_ctrl_c_stops_as_the_button_does(home, easy, monk
     assert process.returncode == -signal.SIGKILL
     saved = json.loads((folder / STATE / "values.json").read_text())
     assert 1 <= saved["epoch"] <= 27
-    with (folder / HISTORY).open("a") as log:
+    with (folder / HISTORY_FILE).open("a") as log:
         log.write('{"kind": "epoch", "epo')  # as a kill may leave it
 
     real = output.print_progress
@@ -691,7 +691,7 @@ def test_two_processes_share_a_run(home, easy, network):
     flags = TrainConfig(**SMALL | {"epochs": 2, "devices": 2, "patience": 1} | network).arguments()
     done = subprocess.run(
         [sys.executable, "-m", "xrai", "train", str(easy), "--name", "two", "--json", *flags],
-        cwd=PROJECT, capture_output=True, text=True, timeout=120, check=False,
+        cwd=PROJECT_DIR, capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
@@ -702,7 +702,7 @@ def test_two_processes_share_a_run(home, easy, network):
     assert [item["epoch"] for item in epochs_of(checkpoint)] == list(range(1, card.training["epochs_run"] + 1))
     with open_dataset(easy) as opened:
         assert card.validation["n"] == len(opened.rows("val"))
-    steps = [item for item in read_records(checkpoint.folder / HISTORY) if item["kind"] == "step"]
+    steps = [item for item in read_records(checkpoint.folder / HISTORY_FILE) if item["kind"] == "step"]
     assert sum(item["progress"] == 1 / N_BATCHES for item in steps) == 1
 
 
@@ -721,8 +721,8 @@ def test_two_processes_stopped_and_gone_on(home, easy, monkeypatch, batch):
     def shell(*arguments):
         done = subprocess.run(
             [sys.executable, *arguments],
-            cwd=PROJECT, capture_output=True, text=True, timeout=120, check=False,
-            env=os.environ | {"PYTHONPATH": str(PROJECT)},
+            cwd=PROJECT_DIR, capture_output=True, text=True, timeout=120, check=False,
+            env=os.environ | {"PYTHONPATH": str(PROJECT_DIR)},
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
 
@@ -799,8 +799,8 @@ def test_a_run_starts_as_the_model_that_it_starts_from(home, easy, tmp_path, ori
     assert epochs_of(checkpoint)[0]["val"]["loss"] == pytest.approx(learned.validation["loss"], abs=1e-3)
     with open_dataset(easy) as straight, open_dataset(other) as dataset:
         rows = straight.rows("val")
-        expected = predict_rows(origin.load_network(learned), learned, straight, rows)
-        found = predict_rows(checkpoint.load_network(card), card, dataset, rows)
+        expected = predict_probabilities(origin.load_network(learned), learned, straight, rows)
+        found = predict_probabilities(checkpoint.load_network(card), card, dataset, rows)
     assert np.ptp(expected, axis=0).min() > 0.1
     np.testing.assert_allclose(found, expected[:, ::-1], atol=2e-3)
 
@@ -872,7 +872,7 @@ def test_ancestors_of_more_than_one_generation_are_kept(home, before, known):
     card = SimpleNamespace(
         name="m", created="", dataset={"fingerprint": "own"}, training={"started_from": before} if before else {}
     )
-    assert origin_of(card)["learned_from"] == known  # type: ignore[arg-type]
+    assert describe_origin(card)["learned_from"] == known  # type: ignore[arg-type]
 
 
 def test_a_grandchild_tells_of_all_before_it(home, easy, three, origin):
@@ -919,12 +919,12 @@ def test_the_history_tells_both_phases(home, easy, origin):
     card, checkpoint = run(
         easy, weights="origin", epochs=5, head_epochs=2, fine_tune=0.25, schedule="constant", learning_rate=1e-3
     )
-    start = read_records(checkpoint.folder / HISTORY)[0]
+    start = read_records(checkpoint.folder / HISTORY_FILE)[0]
     assert (start["kind"], start["epochs"], start["head_epochs"]) == ("start", 5, 2)
     assert start["parameters"] == card.training["parameters"] == origin.card().training["parameters"]
     rates = [item["learning_rate"] for item in epochs_of(checkpoint)]
     assert rates == pytest.approx([1e-3, 1e-3, 2.5e-4, 2.5e-4, 2.5e-4])
-    assert read_records(origin.folder / HISTORY)[0]["head_epochs"] == 0
+    assert read_records(origin.folder / HISTORY_FILE)[0]["head_epochs"] == 0
 
 
 @pytest.mark.parametrize("schedule", ["one-cycle", "cosine"])
@@ -988,13 +988,13 @@ def test_scans_are_dropped_out_of_the_head_while_it_learns_alone(home, easy, ori
 def test_patience_begins_with_the_second_phase(home, easy, origin, monkeypatch):
     import xrai.training.run as module
 
-    real = module._Run._validate
+    real = module._TrainingRun._validate
 
     def never_better(self, *arguments, **named):
         found = real(self, *arguments, **named)
         return found and found | {"auc": 0.5, "loss": 1.0}
 
-    monkeypatch.setattr(module._Run, "_validate", never_better)
+    monkeypatch.setattr(module._TrainingRun, "_validate", never_better)
     card, checkpoint = run(easy, weights="origin", epochs=20, head_epochs=4, patience=2)
     assert card.training["ended"] == "early"
     assert card.training["best_epoch"] == 1
@@ -1022,7 +1022,7 @@ def test_a_run_of_two_phases_goes_on_as_if_nothing_had_been(home, easy, fine, qu
 def test_a_run_killed_between_its_phases_goes_on(home, easy, fine, monkeypatch):
     import xrai.training.run as module
 
-    real = module._Run._enter_phase
+    real = module._TrainingRun._enter_phase
 
     def killed(self):
         if self.epoch == 1:
@@ -1030,7 +1030,7 @@ def test_a_run_killed_between_its_phases_goes_on(home, easy, fine, monkeypatch):
         real(self)
 
     with monkeypatch.context() as patch:
-        patch.setattr(module._Run, "_enter_phase", killed)
+        patch.setattr(module._TrainingRun, "_enter_phase", killed)
         with pytest.raises(KeyboardInterrupt):
             run(easy, "broken", **FINE)
     broken = open_checkpoint("broken")
@@ -1061,7 +1061,7 @@ def test_a_run_goes_on_without_the_model_that_it_started_from(home, easy, fine, 
 
 def test_a_run_that_saved_nothing_needs_the_model_that_it_starts_from(home, easy, fine, origin):
     checkpoint = checkpoint_of("killed", easy, TrainConfig(**FINE))
-    append_record(checkpoint.folder / HISTORY, {"kind": "start"})
+    append_record(checkpoint.folder / HISTORY_FILE, {"kind": "start"})
     run(easy, "killed", **FINE, resume=True)
     assert_same_run(fine, checkpoint)
     checkpoint = checkpoint_of("later", easy, TrainConfig(**FINE))
@@ -1156,8 +1156,8 @@ def test_two_processes_share_a_run_of_two_phases(home, easy, origin):
     def shell(stop, *arguments):
         done = subprocess.run(
             [sys.executable, script, "train", *arguments],
-            cwd=PROJECT, capture_output=True, text=True, timeout=120, check=False,
-            env=os.environ | {"PYTHONPATH": str(PROJECT), "STOP": str(stop)},
+            cwd=PROJECT_DIR, capture_output=True, text=True, timeout=120, check=False,
+            env=os.environ | {"PYTHONPATH": str(PROJECT_DIR), "STOP": str(stop)},
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         assert "Traceback" not in done.stderr
@@ -1186,7 +1186,7 @@ def test_loss_that_is_no_number_in_the_first_epoch(home, easy, monkeypatch):
         run(easy, learning_rate=10.0, optimizer="sgd")
     checkpoint = open_checkpoint("m")
     assert not checkpoint.is_model
-    assert read_records(checkpoint.folder / HISTORY)[-1]["reason"] == "failed"
+    assert read_records(checkpoint.folder / HISTORY_FILE)[-1]["reason"] == "failed"
 
 
 @pytest.mark.parametrize("moment", [N_BATCHES + 1, 2 * N_BATCHES - 1], ids=["while training", "seen in validation"])
@@ -1266,7 +1266,7 @@ def test_a_disk_full_at_the_very_first_state_can_be_resumed(home, easy, whole, m
 def test_a_kill_at_the_end_of_the_first_epoch_can_be_resumed(home, easy, whole, monkeypatch, victim):
     """Before its state, between that and the weights, and after both; `finish` runs in no killed process."""
     if victim.endswith("_enter_phase"):
-        real, kill = _Run._enter_phase, raising(KeyboardInterrupt())
+        real, kill = _TrainingRun._enter_phase, raising(KeyboardInterrupt())
         act = lambda self: kill() if self.epoch == 1 else real(self)  # noqa: E731
     else:
         act = raising(KeyboardInterrupt())
@@ -1286,7 +1286,7 @@ def test_a_model_without_a_state_is_never_trained_over(home, easy, whole, ended)
     card = whole.card()
     whole.write_card(replace(card, training=card.training | {"ended": ended, "epochs_run": 1}))
     shutil.rmtree(whole.folder / STATE)
-    before = {name: (whole.folder / name).read_bytes() for name in (CARD, WEIGHTS, HISTORY)}
+    before = {name: (whole.folder / name).read_bytes() for name in (CARD, WEIGHTS, HISTORY_FILE)}
     assert (whole.is_taken, whole.can_resume) == (True, False)
     with pytest.raises(CheckpointError, match="cannot go on"):
         run(easy, "whole", **DEMANDING, resume=True)
@@ -1444,7 +1444,7 @@ def test_optimizer_goes_on_exactly_where_it_was(kind):
     other = build_network(config, 2)
     other.load_state_dict(network.state_dict())
     restored = make_optimizer(config, other)
-    restore_optimizer(restored, {name: value.clone() for name, value in optimizer_tensors(optimizer).items()})
+    restore_optimizer(restored, {name: value.clone() for name, value in optimizer_to_tensors(optimizer).items()})
     steps(network, optimizer, 3, 6)
     steps(other, restored, 3, 6)
     for name, value in network.state_dict().items():
@@ -1471,7 +1471,7 @@ def test_run_epoch_measures_what_it_is_given():
     ]
     loss_of = torch.nn.functional.cross_entropy
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    measured = run_epoch(network, batches, loss_of, Outcome.empty())
+    measured = run_epoch(network, batches, loss_of, EpochOutputs.empty())
     assert measured.whole
     assert not network.training
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
@@ -1491,7 +1491,7 @@ def test_run_epoch_measures_what_it_is_given():
         loss.backward()
         optimizer.step()
 
-    run_epoch(network, batches, loss_of, Outcome.empty(), step=step)
+    run_epoch(network, batches, loss_of, EpochOutputs.empty(), step=step)
     assert network.training
     assert len(seen) == 2
     assert any(not torch.equal(value, before[name]) for name, value in network.state_dict().items())
@@ -1501,14 +1501,14 @@ def test_run_epoch_breaks_off_when_told():
     network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 2))
     batches = [Batch(torch.rand(2, 1, 2, 2), torch.eye(2), torch.tensor([0, 1]))] * 5
     outcome = run_epoch(
-        network, batches, torch.nn.functional.cross_entropy, Outcome.empty(), on_batch=lambda outcome: outcome.n < 6
+        network, batches, torch.nn.functional.cross_entropy, EpochOutputs.empty(), on_batch=lambda outcome: outcome.n < 6
     )
     assert not outcome.whole
     assert outcome.n == 6
 
 
 def test_nothing_seen_is_no_number():
-    assert math.isnan(Outcome.empty().loss)
+    assert math.isnan(EpochOutputs.empty().loss)
 
 
 def test_loss_counts_a_rare_class_more():
@@ -1525,7 +1525,7 @@ def test_loss_counts_a_rare_class_more():
 
 def feed_of(dataset, *, rank=0, world=1, **settings):
     config = TrainConfig(**SMALL | settings)
-    return Feed(dataset, fit_preprocessing(dataset, config), config, torch.device("cpu"), rank, world)
+    return BatchLoader(dataset, fit_preprocessing(dataset, config), config, torch.device("cpu"), rank, world)
 
 
 def test_sampling_shows_a_rare_class_as_often(easy, tmp_path):
@@ -1556,7 +1556,7 @@ def test_every_scan_is_shown_once_an_epoch_without_sampling(easy):
 def test_batches_from_the_middle_are_those_of_the_whole_epoch(easy):
     with open_dataset(easy) as dataset:
         feed = feed_of(dataset, mixup=0.2)
-        whole, rest = list(feed.train_batches(3)), list(feed.train_batches(3, first=2))
+        whole, rest = list(feed.train_batches(3)), list(feed.train_batches(3, first_batch=2))
     assert len(whole) == N_BATCHES
     assert len(rest) == N_BATCHES - 2
     for expected, found in zip(whole[2:], rest, strict=True):
@@ -1582,7 +1582,7 @@ def test_processes_vary_their_scans_each_in_its_own_way(easy, monkeypatch):
         seeds[-1].append(generator.initial_seed())
         return greys
 
-    monkeypatch.setattr("xrai.training.data.augmented", augmented)
+    monkeypatch.setattr("xrai.training.data.augment_batch", augmented)
     with open_dataset(easy) as dataset:
         feeds = [feed_of(dataset, rank=rank, world=2, devices=2, erase=0.0) for rank in range(2)]
         for feed in (*feeds, feed_of(dataset)):
@@ -1615,13 +1615,13 @@ def test_statistics_are_those_that_the_weights_have_learned_with(easy):
 
 def test_averaging_follows_quickly_then_slowly():
     mean, value = torch.zeros(1), torch.ones(1)
-    Averaging(0.9)([mean], [value], 0)
+    WarmupEma(0.9)([mean], [value], 0)
     assert mean.item() == pytest.approx(0.9)
     mean = torch.zeros(1)
-    Averaging(0.9)([mean], [value], 10_000)
+    WarmupEma(0.9)([mean], [value], 10_000)
     assert mean.item() == pytest.approx(0.1)
     counter = torch.tensor(3)
-    Averaging(0.9)([counter], [torch.tensor(8)], 5)
+    WarmupEma(0.9)([counter], [torch.tensor(8)], 5)
     assert counter.item() == 8
 
 

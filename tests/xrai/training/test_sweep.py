@@ -9,14 +9,14 @@ import pytest
 
 from xrai.core import jobs
 from xrai.core.errors import CheckpointError, DatasetError, JobError, SettingsError, TrainingError
-from xrai.core.jobs import HISTORY, JOB, Job
+from xrai.core.jobs import HISTORY_FILE, JOB_FILE, Job
 from xrai.core.json_files import append_record, read_records, write_json
-from xrai.core.paths import shown_path
+from xrai.core.paths import display_path
 from xrai.models.checkpoint import CARD, CONFIG, WEIGHTS, Card, Checkpoint, open_checkpoint
 from xrai.networks.config import TrainConfig
 from xrai.scans.preprocessing import Preprocessing
 from xrai.training import sweep
-from xrai.training.sweep import SWEEP, Run, plan
+from xrai.training.sweep import SWEEP, PlannedRun, expand_grid
 
 TINY = {"network": "convnet", "image_size": 32, "blocks": 2, "filters": 2, "dense_units": 4, "epochs": 1,
         "batch_size": 16}  # fmt: skip
@@ -38,7 +38,7 @@ def assert_one_sentence(error, *words):
 
 
 def test_every_combination_in_the_given_order():
-    configs = plan({"network": "convnet", "epochs": 3}, {"learning_rate": [0.01, 0.001], "flip": [True, False]})
+    configs = expand_grid({"network": "convnet", "epochs": 3}, {"learning_rate": [0.01, 0.001], "flip": [True, False]})
     assert [(item.learning_rate, item.flip) for item in configs] == [
         (0.01, True), (0.01, False), (0.001, True), (0.001, False),
     ]  # fmt: skip
@@ -46,11 +46,11 @@ def test_every_combination_in_the_given_order():
 
 
 def test_a_value_that_comes_twice_counts_once():
-    assert [item.dropout for item in plan({}, {"dropout": [0, 0.5, 0.0, 0.5]})] == [0.0, 0.5]
+    assert [item.dropout for item in expand_grid({}, {"dropout": [0, 0.5, 0.0, 0.5]})] == [0.0, 0.5]
 
 
 def test_what_is_varied_is_not_taken_from_the_base():
-    assert [item.epochs for item in plan({"epochs": 0}, {"epochs": [4]})] == [4]
+    assert [item.epochs for item in expand_grid({"epochs": 0}, {"epochs": [4]})] == [4]
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_what_is_varied_is_not_taken_from_the_base():
 )  # fmt: skip
 def test_a_plan_that_cannot_be_trained(base, grid, words):
     with pytest.raises(SettingsError) as error:
-        plan(base, grid)
+        expand_grid(base, grid)
     assert_one_sentence(error, *words)
 
 
@@ -78,12 +78,12 @@ def test_a_plan_that_cannot_be_trained(base, grid, words):
 )
 def test_too_many_runs_are_counted_not_made(sizes, told):
     with pytest.raises(SettingsError) as error:
-        plan({}, {name: range(n) for name, n in zip(("seed", "patience", "epochs"), sizes, strict=False)})
+        expand_grid({}, {name: range(n) for name, n in zip(("seed", "patience", "epochs"), sizes, strict=False)})
     assert_one_sentence(error, told, "100", "fewer")
 
 
 def test_as_many_runs_as_there_can_be():
-    assert len(plan({}, {"seed": range(sweep.MAX_RUNS)})) == 100
+    assert len(expand_grid({}, {"seed": range(sweep.MAX_RUNS)})) == 100
 
 
 # --- what people type -------------------------------------------------------------------------------------------------
@@ -142,7 +142,7 @@ def test_every_setting_can_be_typed(item):
 @pytest.fixture
 def three(home, practice):
     """A sweep of three runs, none of which has begun."""
-    return sweep.create("Äpfel 1", practice, TINY | {"seed": 5}, {"seed": [1, 2, 2, 3]})
+    return sweep.create_sweep("Äpfel 1", practice, TINY | {"seed": 5}, {"seed": [1, 2, 2, 3]})
 
 
 def test_a_sweep_comes_back_as_it_was_made(home, practice, three):
@@ -150,7 +150,7 @@ def test_a_sweep_comes_back_as_it_was_made(home, practice, three):
     assert (three.name, three.job.status, three.dataset) == ("Äpfel 1", "none", practice.resolve())
     assert three.folder == home / "checkpoints" / ".sweeps" / "Äpfel 1"
     assert (three.base, three.grid) == (TINY, {"seed": [1, 2, 3]})
-    assert three.runs == tuple(Run(f"Äpfel 1-{number}", {"seed": number}) for number in (1, 2, 3))
+    assert three.runs == tuple(PlannedRun(f"Äpfel 1-{number}", {"seed": number}) for number in (1, 2, 3))
     assert three.configs() == [TrainConfig(**TINY, seed=number) for number in (1, 2, 3)]
     assert json.loads((three.folder / SWEEP).read_text(encoding="utf-8"))["runs"][0] == {
         "name": "Äpfel 1-1", "settings": {"seed": 1},
@@ -158,7 +158,7 @@ def test_a_sweep_comes_back_as_it_was_made(home, practice, three):
 
 
 def test_whole_numbers_stand_for_numbers(home, practice):
-    made = sweep.create("s", practice, TINY, {"dropout": [0, 0.5]})
+    made = sweep.create_sweep("s", practice, TINY, {"dropout": [0, 0.5]})
     assert sweep.open_sweep("s") == made
     assert made.configs()[0].dropout == 0.0
 
@@ -166,13 +166,13 @@ def test_whole_numbers_stand_for_numbers(home, practice):
 def test_a_dataset_below_the_home_folder_may_move_with_it(home, practice):
     (home / "data").mkdir()
     (home / "data" / "d.hdf5").write_bytes(practice.read_bytes())
-    made = sweep.create("s", home / "data" / "d.hdf5", TINY, {"seed": [1]})
+    made = sweep.create_sweep("s", home / "data" / "d.hdf5", TINY, {"seed": [1]})
     assert json.loads((made.folder / SWEEP).read_text(encoding="utf-8"))["dataset"] == "data/d.hdf5"
     assert made.dataset == home / "data" / "d.hdf5"
 
 
 def test_names_of_runs_sort(home, practice):
-    names = [item.name for item in sweep.create("s", practice, TINY, {"seed": range(10)}).runs]
+    names = [item.name for item in sweep.create_sweep("s", practice, TINY, {"seed": range(10)}).runs]
     assert (names[0], names[-1]) == ("s-01", "s-10")
     assert names == sorted(names)
 
@@ -180,30 +180,30 @@ def test_names_of_runs_sort(home, practice):
 @pytest.mark.parametrize("name", ["", ".sweeps", "../x", "con", "a/b", "x" * 81, "x" * 79])
 def test_names_that_cannot_be(home, practice, name):
     with pytest.raises(CheckpointError, match="cannot be a model's name"):
-        sweep.create(name, practice, TINY, {"seed": [1]})
+        sweep.create_sweep(name, practice, TINY, {"seed": [1]})
     assert sweep.list_sweeps() == []
 
 
 def test_a_name_that_is_taken(home, practice, three):
     with pytest.raises(CheckpointError) as error:
-        sweep.create("Äpfel 1", practice, TINY, {"seed": [1]})
+        sweep.create_sweep("Äpfel 1", practice, TINY, {"seed": [1]})
     assert_one_sentence(error, "already a sweep “Äpfel 1”")
     assert sweep.open_sweep("Äpfel 1") == three
 
 
 def test_a_run_whose_name_is_taken(home, practice):
     (home / "checkpoints" / "s-3").mkdir(parents=True)
-    sweep.create("s", practice, TINY, {"seed": [1, 2]})
+    sweep.create_sweep("s", practice, TINY, {"seed": [1, 2]})
     (home / "checkpoints" / "t-2").mkdir()
     with pytest.raises(CheckpointError) as error:
-        sweep.create("t", practice, TINY, {"seed": [1, 2]})
+        sweep.create_sweep("t", practice, TINY, {"seed": [1, 2]})
     assert_one_sentence(error, "“t-2”", "another name")
     assert [item.name for item in sweep.list_sweeps()] == ["s"]
 
 
 def test_without_a_dataset_nothing_is_made(home):
     with pytest.raises(DatasetError, match="no dataset"):
-        sweep.create("s", home / "nowhere.hdf5", TINY, {"seed": [1]})
+        sweep.create_sweep("s", home / "nowhere.hdf5", TINY, {"seed": [1]})
     assert sweep.list_sweeps() == []
 
 
@@ -222,10 +222,10 @@ def a_model(name, **settings):
 def test_a_model_to_start_from_that_is_missing_is_said_before_any_run(home, practice):
     a_model("there")
     with pytest.raises(CheckpointError, match="no model “nowhere”"):
-        sweep.create("s", practice, TINY, {"weights": ["scratch", "there", "nowhere"]})
+        sweep.create_sweep("s", practice, TINY, {"weights": ["scratch", "there", "nowhere"]})
     (open_checkpoint("there").folder / WEIGHTS).unlink()
     with pytest.raises(CheckpointError, match="“there” to start from has no weights"):
-        sweep.create("s", practice, TINY | {"weights": "there"}, {"seed": [1]})
+        sweep.create_sweep("s", practice, TINY | {"weights": "there"}, {"seed": [1]})
     assert sweep.list_sweeps() == []
 
 
@@ -241,7 +241,7 @@ def test_a_model_to_start_from_of_another_shape_is_said_before_any_run(home, pra
     a_model("there")
     (varied, value), *_ = settings.items()
     with pytest.raises(SettingsError) as error:
-        sweep.create("s", practice, TINY | {"weights": "there"}, {varied: [TINY.get(varied, "relu"), value]})
+        sweep.create_sweep("s", practice, TINY | {"weights": "there"}, {varied: [TINY.get(varied, "relu"), value]})
     assert_one_sentence(error, "“there”", *words)
     assert sweep.list_sweeps() == []
 
@@ -251,18 +251,18 @@ def test_models_to_start_from_that_fit_are_opened_once_each(home, practice, monk
     a_model("deep", network="resnet18", image_size=64)
     opened, real = [], Checkpoint.card
     monkeypatch.setattr(Checkpoint, "card", lambda self: opened.append(self.name) or real(self))
-    sweep.create("s", practice, TINY | {"weights": "small"}, {"seed": [1, 2, 3]})
-    sweep.create("t", practice, {"network": "resnet18", "weights": "deep"}, {"image_size": [64, 96], "seed": [1, 2]})
+    sweep.create_sweep("s", practice, TINY | {"weights": "small"}, {"seed": [1, 2, 3]})
+    sweep.create_sweep("t", practice, {"network": "resnet18", "weights": "deep"}, {"image_size": [64, 96], "seed": [1, 2]})
     assert opened == ["small", "deep"]
 
 
 def test_a_job_may_be_there_before_the_sweep(home, practice):
     """As when a page starts the command line that makes the sweep."""
-    write_json_in(home / "checkpoints" / ".sweeps" / "s" / JOB, {"status": "starting", "time": time.time()})
+    write_json_in(home / "checkpoints" / ".sweeps" / "s" / JOB_FILE, {"status": "starting", "time": time.time()})
     assert sweep.list_sweeps() == []
     with pytest.raises(CheckpointError, match="no sweep “s”"):
         sweep.open_sweep("s")
-    assert sweep.create("s", practice, TINY, {"seed": [1]}).job.status == "starting"
+    assert sweep.create_sweep("s", practice, TINY, {"seed": [1]}).job.status == "starting"
 
 
 def write_json_in(file, values):
@@ -274,7 +274,7 @@ def test_no_such_sweep(home, practice):
     with pytest.raises(CheckpointError) as error:
         sweep.open_sweep("s")
     assert_one_sentence(error, "no sweep “s”", "none yet")
-    sweep.create("t", practice, TINY, {"seed": [1]})
+    sweep.create_sweep("t", practice, TINY, {"seed": [1]})
     with pytest.raises(CheckpointError) as error:
         sweep.open_sweep("s")
     assert_one_sentence(error, "are: t.")
@@ -283,17 +283,17 @@ def test_no_such_sweep(home, practice):
 def test_sweeps_are_listed_newest_first(home, practice):
     assert sweep.list_sweeps() == []
     for moment, name in enumerate("bca"):
-        made = sweep.create(name, practice, TINY, {"seed": [1]})
+        made = sweep.create_sweep(name, practice, TINY, {"seed": [1]})
         os.utime(made.folder / SWEEP, (moment, moment))
     assert [item.name for item in sweep.list_sweeps()] == ["a", "c", "b"]
-    append_record(sweep.open_sweep("b").folder / HISTORY, {"kind": "start"})
+    append_record(sweep.open_sweep("b").folder / HISTORY_FILE, {"kind": "start"})
     assert [item.name for item in sweep.list_sweeps()] == ["b", "a", "c"]
 
 
 def test_sweeps_that_a_process_works_on(three):
-    assert sweep.active_sweeps() == []
-    with jobs.running(three.folder, title="the sweep"):
-        assert [job.title for job in sweep.active_sweeps()] == ["the sweep"]
+    assert sweep.active_sweep_jobs() == []
+    with jobs.run_job(three.folder, title="the sweep"):
+        assert [job.title for job in sweep.active_sweep_jobs()] == ["the sweep"]
 
 
 def changed(**changes):
@@ -316,7 +316,7 @@ def changed(**changes):
     ],
 )  # fmt: skip
 def test_a_damaged_sweep_is_one_sentence(practice, three, damage):
-    sweep.create("whole", practice, TINY, {"seed": [1]})
+    sweep.create_sweep("whole", practice, TINY, {"seed": [1]})
     file = three.folder / SWEEP
     file.write_text(json.dumps(damage(json.loads(file.read_text(encoding="utf-8")))), encoding="utf-8")
     assert_damaged()
@@ -324,7 +324,7 @@ def test_a_damaged_sweep_is_one_sentence(practice, three, damage):
 
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff", b"[" * 100_000])
 def test_a_sweep_that_is_no_json(practice, three, content):
-    sweep.create("whole", practice, TINY, {"seed": [1]})
+    sweep.create_sweep("whole", practice, TINY, {"seed": [1]})
     (three.folder / SWEEP).write_bytes(content)
     assert_damaged()
 
@@ -342,17 +342,17 @@ def assert_damaged():
 def leave(name, status, *records, error=""):
     """Let a run look as a process that has ended left it."""
     folder = open_checkpoint(name).folder
-    write_json_in(folder / JOB, {"status": status, "error": error})
+    write_json_in(folder / JOB_FILE, {"status": status, "error": error})
     note_settings(folder)
     for record in records:
-        append_record(folder / HISTORY, record)
+        append_record(folder / HISTORY_FILE, record)
 
 
 def note_settings(folder, **others):
     """The config of a run of the sweep `three`, or one with other settings."""
     swept = sweep.open_sweep("Äpfel 1")
     config = next(config for run, config in zip(swept.runs, swept.configs(), strict=True) if run.name == folder.name)
-    write_json(folder / CONFIG, {"dataset": shown_path(swept.dataset), "train": config.to_dict() | others})
+    write_json(folder / CONFIG, {"dataset": display_path(swept.dataset), "train": config.to_dict() | others})
 
 
 def test_outcomes(three):
@@ -368,7 +368,7 @@ def test_outcomes(three):
     assert (failed.status, failed.val, failed.error) == ("failed", None, "The disk is full.")
     assert (interrupted.status, interrupted.val["auc"]) == ("interrupted", None)
     assert "broke off" in interrupted.error
-    with jobs.running(open_checkpoint("Äpfel 1-3").folder, title="t"):
+    with jobs.run_job(open_checkpoint("Äpfel 1-3").folder, title="t"):
         assert three.outcomes()[2].status == "running"
 
 
@@ -440,7 +440,7 @@ def test_a_strangers_training_is_not_waited_for(three, children):
 
 
 def test_a_run_that_comes_to_life_is_no_stranger(three):
-    write_json_in(open_checkpoint("Äpfel 1-1").folder / JOB, {"status": "starting", "time": time.time()})
+    write_json_in(open_checkpoint("Äpfel 1-1").folder / JOB_FILE, {"status": "starting", "time": time.time()})
     assert three.outcomes()[0].status == "starting"
 
 
@@ -484,7 +484,7 @@ def works_until_stopped(folder):
     alive = threading.Event()
 
     def work():
-        with jobs.running(folder, title=folder.name) as job:
+        with jobs.run_job(folder, title=folder.name) as job:
             note_settings(folder)
             alive.set()
             while not job.should_stop():
@@ -496,7 +496,7 @@ def works_until_stopped(folder):
 
 def train(swept, should_stop=lambda: False):
     records = []
-    sweep.run(swept, emit=records.append, should_stop=should_stop)
+    sweep.run_sweep(swept, emit=records.append, should_stop=should_stop)
     assert all(isinstance(json.loads(json.dumps(item))["time"], float) for item in records)
     return records
 
@@ -532,7 +532,7 @@ def test_what_is_done_is_not_done_again_and_what_was_begun_goes_on(three, childr
 
 
 def test_a_run_that_did_not_come_to_life_is_started_anew(three, children):
-    write_json_in(open_checkpoint("Äpfel 1-1").folder / JOB, {"status": "failed", "error": "No dataset."})
+    write_json_in(open_checkpoint("Äpfel 1-1").folder / JOB_FILE, {"status": "failed", "error": "No dataset."})
     train(three)
     assert "--resume" not in children.started[0]
 
@@ -550,7 +550,7 @@ def test_when_every_run_failed_the_first_reason_is_said(three, children):
     children |= {item.name: ends("failed", f"Reason {item.name[-1]}.") for item in three.runs}
     records = []
     with pytest.raises(TrainingError) as error:
-        sweep.run(three, emit=records.append, should_stop=lambda: False)
+        sweep.run_sweep(three, emit=records.append, should_stop=lambda: False)
     assert_one_sentence(error, "“Äpfel 1”", "“Äpfel 1-1”", "Reason 1.")
     assert (records[-1]["kind"], records[-1]["reason"]) == ("end", "failed")
 
@@ -634,23 +634,23 @@ def test_a_run_that_somebody_else_starts_first_is_waited_for(three, children):
 
 
 def test_two_runs_stopped_between_and_gone_on_with(home, practice):
-    made = sweep.create("s", practice, TINY, {"learning_rate": [0.003, 0.001]})
+    made = sweep.create_sweep("s", practice, TINY, {"learning_rate": [0.003, 0.001]})
 
     def train_as_a_job():
-        with jobs.running(made.folder, title=made.name) as job:
+        with jobs.run_job(made.folder, title=made.name) as job:
 
             def emit(record):
                 job.emit(record)
                 if record.get("status") == "done" and record["number"] == 1:
                     made.job.stop()
 
-            sweep.run(made, emit=emit, should_stop=job.should_stop)
+            sweep.run_sweep(made, emit=emit, should_stop=job.should_stop)
 
     train_as_a_job()
     logs = [jobs.Job(open_checkpoint(item.name).folder).log() for item in made.runs]
     assert [item.status for item in made.outcomes()] == ["done", "waiting"], logs
     assert made.job.status == "stopped"
-    sweep.run(made, emit=(records := []).append, should_stop=lambda: False)
+    sweep.run_sweep(made, emit=(records := []).append, should_stop=lambda: False)
     assert told(records) == [(1, "done"), (2, "running"), (2, "done")]
     for outcome, rate in zip(made.outcomes(), (0.003, 0.001), strict=True):
         checkpoint = open_checkpoint(outcome.name)
@@ -659,4 +659,4 @@ def test_two_runs_stopped_between_and_gone_on_with(home, practice):
         assert outcome.val["epoch"] == card.training["best_epoch"] == 1
         assert outcome.val["accuracy"] == pytest.approx(card.validation["accuracy"], abs=0.1)
         assert jobs.Job(checkpoint.folder).details["sweep"] == "s"
-    assert [item["kind"] for item in read_records(made.folder / HISTORY)] == ["start", "run", "run", "end"]
+    assert [item["kind"] for item in read_records(made.folder / HISTORY_FILE)] == ["start", "run", "run", "end"]

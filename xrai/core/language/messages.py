@@ -110,8 +110,8 @@ def _extracted(file: Path) -> Iterator[Identity]:
 
 
 def _needs_translation(text: str) -> bool:
-    """Whether a message has more than fields and punctuation: a percent sign counts, since French spaces it."""
-    return bool(re.search(r"[^\W\d_]|%", _FIELD.sub("", text)))
+    """Whether a message is more than a single value: French sets another space or a colon between two."""
+    return not _FIELD.fullmatch(text)
 
 
 def _text(identity: Identity) -> str:

@@ -1,17 +1,17 @@
 """The audit: what a dataset holds that would make a model, or the figures measured of it, look better than they are."""
 
-from xrai.data.audit.findings import CLEANED, SEVERITIES, Audit, Finding
-from xrai.data.audit.keeping import audit_file, brief, load_audit, save_audit
-from xrai.data.audit.running import audit
+from xrai.data.audit.findings import DEFAULT_CLEAN_KINDS, SEVERITIES, Audit, AuditFinding
+from xrai.data.audit.keeping import audit_file, load_audit, save_audit, summarise_for_card
+from xrai.data.audit.running import run_audit
 
 __all__ = [
-    "CLEANED",
+    "DEFAULT_CLEAN_KINDS",
     "SEVERITIES",
     "Audit",
-    "Finding",
-    "audit",
+    "AuditFinding",
     "audit_file",
-    "brief",
     "load_audit",
+    "run_audit",
     "save_audit",
+    "summarise_for_card",
 ]

@@ -3,32 +3,32 @@
 from __future__ import annotations
 
 from xrai.core.language import N_, say
-from xrai.data.audit.findings import Finding, Severity, files, patients, scans
-from xrai.data.audit.looking import Look
-from xrai.metrics import UNEVEN
+from xrai.data.audit.findings import AuditFinding, Severity, files, patients, scans
+from xrai.data.audit.looking import DatasetPass
+from xrai.metrics import IMBALANCE_RATIO
 
-FEW_PATIENTS, FEW_SCANS = 20, 100
+MIN_PATIENTS, MIN_SCANS = 20, 100
 """A class with fewer patients in a split, or a split with fewer scans, gives wide intervals."""
 
-_WORDS = {"val": N_("validation"), "test": N_("test")}
+_SPLIT_WORDS = {"val": N_("validation"), "test": N_("test")}
 
 
-def amounts(look: Look) -> list[Finding]:
+def check_sizes(dataset_pass: DatasetPass) -> list[AuditFinding]:
     """Class balance, small splits, unread files."""
-    return [_balance(look), *(_split(look, split) for split in ("val", "test")), _unread(look)]
+    return [_check_class_balance(dataset_pass), *(_check_split_size(dataset_pass, split) for split in ("val", "test")), _check_unread_files(dataset_pass)]
 
 
-def _balance(look: Look) -> Finding:
+def _check_class_balance(dataset_pass: DatasetPass) -> AuditFinding:
     kind = "class-balance"
-    counts = {name: row["train"] for name, row in look.dataset.counts().items()}
+    counts = {name: row["train"] for name, row in dataset_pass.dataset.counts().items()}
     least, most = min(counts, key=counts.__getitem__), max(counts, key=counts.__getitem__)
-    if counts[most] < UNEVEN * counts[least]:
+    if counts[most] < IMBALANCE_RATIO * counts[least]:
         sentence = say(
             "Training scans: {counts:,} in the smallest class, {counts2:,} in the largest.",
             counts=counts[least],
             counts2=counts[most],
         )
-        return Finding(kind, "fine", say("Classes in balance"), sentence, numbers={"training": counts})
+        return AuditFinding(kind, "fine", say("Classes in balance"), sentence, numbers={"training": counts})
     severity: Severity = "notable" if counts[least] else "serious"
     sentence = say(
         "Training holds {scans} of “{most}”, but {scans2} of “{least}”.",
@@ -40,27 +40,27 @@ def _balance(look: Look) -> Finding:
     advice = say(
         "Accuracy then says little: read the figures of each class. Add scans of the smaller class if you can."
     )
-    return Finding(
+    return AuditFinding(
         kind, severity, say("Classes out of balance"), sentence, advice, {"training": counts}, classes=(least,)
     )
 
 
-def _split(look: Look, split: str) -> Finding:
-    dataset, kind, word = look.dataset, f"small-{split}", _WORDS[split]
+def _check_split_size(dataset_pass: DatasetPass, split: str) -> AuditFinding:
+    dataset, kind, word = dataset_pass.dataset, f"small-{split}", _SPLIT_WORDS[split]
     rows = dataset.rows(split)
     n_patients = {
         name: len(set(dataset.patients[dataset.rows(split, label)])) for label, name in enumerate(dataset.classes)
     }
     least = min(n_patients, key=n_patients.__getitem__)
     numbers = {"scans": len(rows), "patients": n_patients}
-    if len(rows) >= FEW_SCANS and n_patients[least] >= FEW_PATIENTS:
+    if len(rows) >= MIN_SCANS and n_patients[least] >= MIN_PATIENTS:
         sentence = say(
             "The {word} split has {scans}, of at least {n_patients:,} patients a class.",
             word=word,
             scans=scans(len(rows)),
             n_patients=n_patients[least],
         )
-        return Finding(
+        return AuditFinding(
             kind, "fine", say("A {word} split of some size", word=word), sentence, numbers=numbers, splits=(split,)
         )
     severity: Severity = "notable" if n_patients[least] else "serious"
@@ -74,7 +74,7 @@ def _split(look: Look, split: str) -> Finding:
     advice = say(
         "What is measured on it has wide intervals: read those, not the figure alone, and add patients if you can."
     )
-    return Finding(
+    return AuditFinding(
         kind,
         severity,
         say("Small {word} split", word=word),
@@ -86,12 +86,12 @@ def _split(look: Look, split: str) -> Finding:
     )
 
 
-def _unread(look: Look) -> Finding:
-    kind, skipped = "unread-files", look.dataset.skipped
+def _check_unread_files(dataset_pass: DatasetPass) -> AuditFinding:
+    kind, skipped = "unread-files", dataset_pass.dataset.skipped
     if not skipped:
-        return Finding(kind, "fine", say("All files were read"), say("Every file of the source could be read."))
+        return AuditFinding(kind, "fine", say("All files were read"), say("Every file of the source could be read."))
     # a file's name may be a patient's, and sentences go into the cards of models, which leave the hospital
     numbers = {"files": [item.file for item in skipped[:50]], "n": len(skipped)}
     sentence = say("{files} of the source could not be read.", files=files(len(skipped)))
     advice = say("The dataset lists each with the reason: look whether a class or a kind of film is lacking.")
-    return Finding(kind, "notable", say("Unread files"), sentence, advice, numbers)
+    return AuditFinding(kind, "notable", say("Unread files"), sentence, advice, numbers)

@@ -9,12 +9,12 @@ from functools import lru_cache
 import numpy as np
 
 from xrai.core.language import N_, say
-from xrai.data.audit.findings import CONFLICTING, EXACT, NEAR, Finding, Severity, pictures, scans
-from xrai.data.audit.looking import Look, Tell, part, shrunk, told
+from xrai.data.audit.findings import CONFLICTING, EXACT, NEAR, AuditFinding, Severity, pictures, scans
+from xrai.data.audit.looking import DatasetPass, ProgressCallback, iterate_with_progress, resize_image, sub_progress
 from xrai.data.dataset import Dataset
 from xrai.data.sources import SPLITS
 
-COARSE, FINE = 0.85, 0.65
+COARSE_CORRELATION, FINE_CORRELATION = 0.85, 0.65
 """Correlation at 32 and at 128 pixels from which two scans are one picture.
 
 Of 13 million pairs of different films outside the test split of a public set, several of one patient among them, the
@@ -22,51 +22,51 @@ closest reached 0.57 at 128 pixels; copies of its training films of gamma 0.5 to
 JPEG quality 10 kept at least 0.74, and the real copies among the films of another set 0.87.
 """
 
-SPREADS, HIGHEST = 4.5, 0.9
+MAD_FACTOR, MAX_CORRELATION = 4.5, 0.9
 """Where all films of a set are much alike, as drawings are, one picture must stand out from them: by so many standard
 deviations of the correlations between films drawn at random, up to this correlation."""
 
-_DRAWN = 200
+_N_SAMPLED = 200
 """Films among which it is measured how much alike a set's films are."""
 
-_SIDE = 128
-_AT_ONCE = 256
-_KEPT = 32
+_DETAIL_SIDE = 128
+_BLOCK_SIZE = 256
+_N_CACHED_BLOCKS = 32
 """Blocks of `_AT_ONCE` films whose fine structure is kept: 8 MB each."""
 
 Group = tuple[int, ...]
 
 
-def duplicates(look: Look, tell: Tell) -> list[Finding]:
+def find_duplicates(dataset_pass: DatasetPass, progress: ProgressCallback) -> list[AuditFinding]:
     """Conflicting labels, equal files and near copies, a finding each."""
-    dataset = look.dataset
-    equal = _equal_files(dataset.hashes)
-    near_links = _near_links(look, _first_of_each(dataset.hashes), tell)
-    same = _joined(np.concatenate([_links(equal), near_links]))
-    conflicting = [group for group in same if len(set(dataset.labels[list(group)])) > 1]
-    disputed = {row for group in conflicting for row in group}
-    exact = [group for group in equal if group[0] not in disputed]
-    near = [group for group in same if group[0] not in disputed and len(set(dataset.hashes[list(group)])) > 1]
-    return [_conflicts(look, conflicting), _copies(look, EXACT, exact), _copies(look, NEAR, near)]
+    dataset = dataset_pass.dataset
+    equal_groups = _group_equal_files(dataset.hashes)
+    near_links = _find_near_links(dataset_pass, _first_row_per_hash(dataset.hashes), progress)
+    similar_groups = _connected_groups(np.concatenate([_group_links(equal_groups), near_links]))
+    conflicting = [group for group in similar_groups if len(set(dataset.labels[list(group)])) > 1]
+    disputed_rows = {row for group in conflicting for row in group}
+    exact = [group for group in equal_groups if group[0] not in disputed_rows]
+    near = [group for group in similar_groups if group[0] not in disputed_rows and len(set(dataset.hashes[list(group)])) > 1]
+    return [_conflict_finding(dataset_pass, conflicting), _copies_finding(dataset_pass, EXACT, exact), _copies_finding(dataset_pass, NEAR, near)]
 
 
-def best_of(look: Look, group: Sequence[int]) -> int:
+def pick_best_copy(dataset_pass: DatasetPass, group: Sequence[int]) -> int:
     """The row to keep of copies: test before validation before training, so that a test split stays what it is.
 
     Within a split the one whose file has the most pixels, then the most bytes, then the first.
     """
-    n_bytes, splits = look.dataset.facts()["n_bytes"], look.dataset.splits
-    return max(group, key=lambda row: (splits[row], look.pixels[row], n_bytes[row], -row))
+    n_bytes, splits = dataset_pass.dataset.facts()["n_bytes"], dataset_pass.dataset.splits
+    return max(group, key=lambda row: (splits[row], dataset_pass.pixels[row], n_bytes[row], -row))
 
 
 # ---------------------------------------------------------------- findings
 
 
-def _conflicts(look: Look, groups: list[Group]) -> Finding:
+def _conflict_finding(dataset_pass: DatasetPass, groups: list[Group]) -> AuditFinding:
     if not groups:
-        return Finding(CONFLICTING, "fine", say("No conflicting labels"), say("No picture stands in two classes."))
+        return AuditFinding(CONFLICTING, "fine", say("No conflicting labels"), say("No picture stands in two classes."))
     rows = sorted(row for group in groups for row in group)
-    return Finding(
+    return AuditFinding(
         CONFLICTING,
         "serious",
         say("One picture, two labels"),
@@ -82,11 +82,11 @@ def _conflicts(look: Look, groups: list[Group]) -> Finding:
         {"groups": len(groups), "scans": len(rows)},
         tuple(groups),
         tuple(rows),
-        *_concerned(look.dataset, rows),
+        *_classes_and_splits(dataset_pass.dataset, rows),
     )
 
 
-_WORDS = {
+_COPY_WORDS = {
     EXACT: ("files", N_("as the very same file")),
     NEAR: ("pictures", N_("as a copy that was resized, re-encoded or changed in contrast")),
 }
@@ -97,18 +97,18 @@ _TITLES = {
 """Of what came out well, of copies within splits, and of those across."""
 
 
-def _copies(look: Look, kind: str, groups: list[Group]) -> Finding:
-    (things, how), (none, within, between) = _WORDS[kind], _TITLES[kind]
+def _copies_finding(dataset_pass: DatasetPass, kind: str, groups: list[Group]) -> AuditFinding:
+    (things, how), (none, within, between) = _COPY_WORDS[kind], _TITLES[kind]
     if not groups:
-        return Finding(kind, "fine", none, say("No picture stands in the dataset twice {how}.", how=how))
-    splits = look.dataset.splits
+        return AuditFinding(kind, "fine", none, say("No picture stands in the dataset twice {how}.", how=how))
+    splits = dataset_pass.dataset.splits
     groups = sorted(groups, key=lambda group: len(set(splits[list(group)])) == 1)  # those across splits first
     across = sum(len(set(splits[list(group)])) > 1 for group in groups)
-    best = {best_of(look, group) for group in groups}
+    best_rows = {pick_best_copy(dataset_pass, group) for group in groups}
     rows = sorted(row for group in groups for row in group)
     severity: Severity = "serious" if across else "notable"
     how_many = say("{across:,} of them", across=across) if across else say("none of them")
-    return Finding(
+    return AuditFinding(
         kind,
         severity,
         between if across else within,
@@ -122,8 +122,8 @@ def _copies(look: Look, kind: str, groups: list[Group]) -> Finding:
         _advice(things, across),
         {"groups": len(groups), "scans": len(rows), "across_splits": across},
         tuple(groups),
-        tuple(row for row in rows if row not in best),
-        *_concerned(look.dataset, rows),
+        tuple(row for row in rows if row not in best_rows),
+        *_classes_and_splits(dataset_pass.dataset, rows),
     )
 
 
@@ -140,110 +140,110 @@ def _advice(things: str, across: int) -> str:
     )
 
 
-def _concerned(dataset: Dataset, rows: Iterable[int]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _classes_and_splits(dataset: Dataset, rows: Iterable[int]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The classes and splits of some rows, by name."""
-    chosen = list(rows)
-    labels, splits = sorted(set(dataset.labels[chosen])), sorted(set(dataset.splits[chosen]))
+    row_list = list(rows)
+    labels, splits = sorted(set(dataset.labels[row_list])), sorted(set(dataset.splits[row_list]))
     return tuple(dataset.classes[label] for label in labels), tuple(SPLITS[split] for split in splits)
 
 
 # ---------------------------------------------------------------- which are the same
 
 
-def _equal_files(hashes: np.ndarray) -> list[Group]:
+def _group_equal_files(hashes: np.ndarray) -> list[Group]:
     rows_of: dict[str, list[int]] = defaultdict(list)
     for row, content in enumerate(hashes):
         rows_of[content].append(row)
     return [tuple(rows) for rows in rows_of.values() if len(rows) > 1]
 
 
-def _first_of_each(hashes: np.ndarray) -> np.ndarray:
+def _first_row_per_hash(hashes: np.ndarray) -> np.ndarray:
     return np.sort(np.unique(hashes.astype(str), return_index=True)[1])
 
 
-def _near_links(look: Look, rows: np.ndarray, tell: Tell) -> np.ndarray:
+def _find_near_links(dataset_pass: DatasetPass, rows: np.ndarray, progress: ProgressCallback) -> np.ndarray:
     """Links (k, 2) between different files that show one picture: alike as thumbnails, and still alike in detail.
 
     What hangs together is linked as a whole, not pair by pair: where all films are alike, pairs fill the memory.
     """
-    coarse = _coarse(look, rows, part(tell, 0, 3))
-    alike = _alike(coarse, part(tell, 1, 3))
-    if not alike.any():
-        return _links([])
-    fine = _cut(look, rows)
-    rows, coarse = rows[alike], coarse[alike]
+    thumbnails = _thumbnail_patterns(dataset_pass, rows, sub_progress(progress, 0, 3))
+    has_match = _has_match(thumbnails, sub_progress(progress, 1, 3))
+    if not has_match.any():
+        return _group_links([])
+    threshold = _similarity_threshold(dataset_pass, rows)
+    rows, thumbnails = rows[has_match], thumbnails[has_match]
 
-    @lru_cache(_KEPT)
+    @lru_cache(_N_CACHED_BLOCKS)
     def details(start: int) -> np.ndarray:
-        return _details(look, rows[start : start + _AT_ONCE]).astype(np.float16)
+        return _detail_patterns(dataset_pass, rows[start : start + _BLOCK_SIZE]).astype(np.float16)
 
-    links = _links([])
-    for one, other in told(_blocks(len(rows)), part(tell, 2, 3)):
-        i, j = _pairs(coarse, one, other)
+    links = _group_links([])
+    for left_start, right_start in iterate_with_progress(_block_pairs(len(rows)), sub_progress(progress, 2, 3)):
+        i, j = _match_blocks(thumbnails, left_start, right_start)
         if len(i):
-            same = np.abs(_between(details(one), details(other), i, j)) >= fine
-            new = np.stack([rows[one + i[same]], rows[other + j[same]]], axis=1)
-            links = _links(_joined(np.concatenate([links, new])))
+            is_same = np.abs(_correlate_pairs(details(left_start), details(right_start), i, j)) >= threshold
+            new_links = np.stack([rows[left_start + i[is_same]], rows[right_start + j[is_same]]], axis=1)
+            links = _group_links(_connected_groups(np.concatenate([links, new_links])))
     return links
 
 
-def _coarse(look: Look, rows: np.ndarray, tell: Tell) -> np.ndarray:
+def _thumbnail_patterns(dataset_pass: DatasetPass, rows: np.ndarray, progress: ProgressCallback) -> np.ndarray:
     """The structure of the thumbnails of some rows, float32 (n, 1024)."""
-    greys = look.greys(32)[rows]
-    blocks = told(range(0, len(rows), _AT_ONCE), tell)
-    return np.stack([pattern(grey, 3).ravel() for start in blocks for grey in greys[start : start + _AT_ONCE]])
+    thumbnails = dataset_pass.greys(32)[rows]
+    blocks = iterate_with_progress(range(0, len(rows), _BLOCK_SIZE), progress)
+    return np.stack([normalise_local_contrast(thumbnail, 3).ravel() for start in blocks for thumbnail in thumbnails[start : start + _BLOCK_SIZE]])
 
 
-def _details(look: Look, rows: np.ndarray) -> np.ndarray:
+def _detail_patterns(dataset_pass: DatasetPass, rows: np.ndarray) -> np.ndarray:
     """The fine structure of some rows, float32 (n, 16384)."""
-    return np.stack([pattern(shrunk(look.dataset.images([row])[0], _SIDE), 4).ravel() for row in rows])
+    return np.stack([normalise_local_contrast(resize_image(dataset_pass.dataset.images([row])[0], _DETAIL_SIDE), 4).ravel() for row in rows])
 
 
-def _alike(coarse: np.ndarray, tell: Tell) -> np.ndarray:
+def _has_match(patterns: np.ndarray, progress: ProgressCallback) -> np.ndarray:
     """Which films look like another one as thumbnails, bool (n,)."""
-    found = np.zeros(len(coarse), bool)
-    for one, other in told(_blocks(len(coarse)), tell):
-        i, j = _pairs(coarse, one, other)
-        found[one + i] = found[other + j] = True
-    return found
+    has_match = np.zeros(len(patterns), bool)
+    for left_start, right_start in iterate_with_progress(_block_pairs(len(patterns)), progress):
+        i, j = _match_blocks(patterns, left_start, right_start)
+        has_match[left_start + i] = has_match[right_start + j] = True
+    return has_match
 
 
-def _pairs(coarse: np.ndarray, one: int, other: int) -> tuple[np.ndarray, np.ndarray]:
+def _match_blocks(patterns: np.ndarray, left_start: int, right_start: int) -> tuple[np.ndarray, np.ndarray]:
     """The films of two blocks that are alike as thumbnails, as places in them, int64 (k,) each; every pair once."""
-    alike = np.abs(coarse[one : one + _AT_ONCE] @ coarse[other : other + _AT_ONCE].T) >= COARSE  # an inverted one: −1
-    i, j = np.nonzero(np.triu(alike, 1) if one == other else alike)
+    is_match = np.abs(patterns[left_start : left_start + _BLOCK_SIZE] @ patterns[right_start : right_start + _BLOCK_SIZE].T) >= COARSE_CORRELATION  # an inverted one: −1
+    i, j = np.nonzero(np.triu(is_match, 1) if left_start == right_start else is_match)
     return i, j
 
 
-def _between(ones: np.ndarray, others: np.ndarray, i: np.ndarray, j: np.ndarray) -> np.ndarray:
+def _correlate_pairs(left_patterns: np.ndarray, right_patterns: np.ndarray, i: np.ndarray, j: np.ndarray) -> np.ndarray:
     """The correlations of the structures at places `i` of one block with those at `j` of another, float32 (k,)."""
     (left, i), (right, j) = np.unique(i, return_inverse=True), np.unique(j, return_inverse=True)
-    return (ones[left].astype(np.float32) @ others[right].astype(np.float32).T)[i, j]
+    return (left_patterns[left].astype(np.float32) @ right_patterns[right].astype(np.float32).T)[i, j]
 
 
-def _blocks(n: int) -> list[tuple[int, int]]:
+def _block_pairs(n: int) -> list[tuple[int, int]]:
     """The first rows of every two blocks of `n` films, one not after the other.
 
     In such an order that one that is met again is mostly still kept, however many there are.
     """
-    starts = range(0, n, _AT_ONCE)
-    held = [starts[first : first + _KEPT - 1] for first in range(0, len(starts), _KEPT - 1)]
-    return [(one, other) for ones in held for other in range(ones[0], n, _AT_ONCE) for one in ones if one <= other]
+    starts = range(0, n, _BLOCK_SIZE)
+    cached_groups = [starts[first : first + _N_CACHED_BLOCKS - 1] for first in range(0, len(starts), _N_CACHED_BLOCKS - 1)]
+    return [(one, other) for ones in cached_groups for other in range(ones[0], n, _BLOCK_SIZE) for one in ones if one <= other]
 
 
-def _cut(look: Look, rows: np.ndarray) -> float:
+def _similarity_threshold(dataset_pass: DatasetPass, rows: np.ndarray) -> float:
     """The correlation at 128 pixels from which two films of this set are one picture."""
     if len(rows) < 3:
-        return FINE
-    drawn = np.random.default_rng(0).permutation(rows)[:_DRAWN]
-    details = _details(look, drawn)
-    between = (details @ details.T)[np.triu_indices(len(drawn), 1)]
-    middle = float(np.median(between))  # copies among them must not count
-    spread = 1.4826 * float(np.median(np.abs(between - middle)))
-    return float(np.clip(middle + SPREADS * spread, FINE, HIGHEST))
+        return FINE_CORRELATION
+    sample = np.random.default_rng(0).permutation(rows)[:_N_SAMPLED]
+    patterns = _detail_patterns(dataset_pass, sample)
+    correlations = (patterns @ patterns.T)[np.triu_indices(len(sample), 1)]
+    median = float(np.median(correlations))  # copies among them must not count
+    spread = 1.4826 * float(np.median(np.abs(correlations - median)))
+    return float(np.clip(median + MAD_FACTOR * spread, FINE_CORRELATION, MAX_CORRELATION))
 
 
-def pattern(picture: np.ndarray, reach: float) -> np.ndarray:
+def normalise_local_contrast(image: np.ndarray, sigma: float) -> np.ndarray:
     """The fine structure of a picture (H, W), float32 of length 1: its contrast evened out within `reach` pixels.
 
     Each value less its neighbourhood's mean, divided by its neighbourhood's spread (local contrast normalisation,
@@ -251,30 +251,30 @@ def pattern(picture: np.ndarray, reach: float) -> np.ndarray:
     """
     import cv2
 
-    values = picture.astype(np.float32)
-    off = values - cv2.GaussianBlur(values, (0, 0), reach)
-    even = off / np.sqrt(cv2.GaussianBlur(off * off, (0, 0), reach) + 4)  # 4: noise of two grey values counts little
-    even -= even.mean()
-    return even / max(float(np.linalg.norm(even)), 1e-6)
+    values = image.astype(np.float32)
+    centred = values - cv2.GaussianBlur(values, (0, 0), sigma)
+    normalised = centred / np.sqrt(cv2.GaussianBlur(centred * centred, (0, 0), sigma) + 4)  # 4: noise of two grey values counts little
+    normalised -= normalised.mean()
+    return normalised / max(float(np.linalg.norm(normalised)), 1e-6)
 
 
-def _links(groups: Iterable[Group]) -> np.ndarray:
+def _group_links(groups: Iterable[Group]) -> np.ndarray:
     """Rows to be joined: the first of each group with each of its others, int64 (k, 2)."""
     return np.array([(group[0], row) for group in groups for row in group[1:]], np.int64).reshape(-1, 2)
 
 
-def _joined(links: np.ndarray) -> list[Group]:
+def _connected_groups(links: np.ndarray) -> list[Group]:
     """Groups of rows that hang together by links (k, 2), each ascending, in order of their first."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
     if not len(links):
         return []
-    names, ends = np.unique(links, return_inverse=True)
+    nodes, ends = np.unique(links, return_inverse=True)
     ends = ends.reshape(-1, 2)
-    graph = coo_array((np.ones(len(ends)), (ends[:, 0], ends[:, 1])), shape=(len(names), len(names)))
-    _, place = connected_components(graph, directed=False)
+    graph = coo_array((np.ones(len(ends)), (ends[:, 0], ends[:, 1])), shape=(len(nodes), len(nodes)))
+    _, component = connected_components(graph, directed=False)
     groups: dict[int, list[int]] = defaultdict(list)
-    for name, number in zip(names.tolist(), place.tolist(), strict=True):
-        groups[number].append(name)
+    for node, number in zip(nodes.tolist(), component.tolist(), strict=True):
+        groups[number].append(node)
     return [tuple(rows) for rows in groups.values()]

@@ -17,13 +17,13 @@ SEVERITIES: tuple[Severity, ...] = get_args(Severity)
 CONFLICTING, EXACT, NEAR = "conflicting-labels", "exact-duplicates", "near-duplicates"
 PATIENTS, BLANK = "leaking-patients", "blank-films"
 
-CLEANED = (CONFLICTING, EXACT, NEAR)
+DEFAULT_CLEAN_KINDS = (CONFLICTING, EXACT, NEAR)
 """The kinds whose suggestions cleaning follows unless told otherwise."""
 
-REMOVABLE = (*CLEANED, PATIENTS, BLANK)
+REMOVABLE_KINDS = (*DEFAULT_CLEAN_KINDS, PATIENTS, BLANK)
 """The kinds that may suggest scans to take out."""
 
-_FOUND_AS = {
+_KIND_NAMES = {
     CONFLICTING: N_("conflicting labels"),
     EXACT: N_("exact duplicates"),
     NEAR: N_("near duplicates"),
@@ -31,12 +31,12 @@ _FOUND_AS = {
     BLANK: N_("blank films"),
 }
 
-_MOST = 2**53
+_MAX_NUMBER = 2**53
 """Up to here whole numbers are exact as floats too; nothing that an audit counts or measures is larger."""
 
 
 @dataclass(frozen=True)
-class Finding:
+class AuditFinding:
     """One thing that was looked at.
 
     Attributes:
@@ -72,7 +72,7 @@ class Finding:
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any], n: int) -> Finding:
+    def from_dict(cls, values: Mapping[str, Any], n: int) -> AuditFinding:
         """A finding on a dataset of `n` scans, read back.
 
         Raises:
@@ -80,14 +80,14 @@ class Finding:
         """
         if values["severity"] not in SEVERITIES:
             raise ValueError("severity")
-        texts = {name: _text(values[name]) for name in ("kind", "severity", "title", "sentence", "advice")}
+        texts = {name: _require_text(values[name]) for name in ("kind", "severity", "title", "sentence", "advice")}
         return cls(
             **texts,  # type: ignore[arg-type]
-            numbers=_numbers(values["numbers"]),
-            groups=tuple(_rows(group, n) for group in _list(values["groups"])),
-            suggestion=_rows(values["suggestion"], n),
-            classes=tuple(map(_text, _list(values["classes"]))),
-            splits=tuple(map(_text, _list(values["splits"]))),
+            numbers=_parse_numbers(values["numbers"]),
+            groups=tuple(_parse_rows(group, n) for group in _require_list(values["groups"])),
+            suggestion=_parse_rows(values["suggestion"], n),
+            classes=tuple(map(_require_text, _require_list(values["classes"]))),
+            splits=tuple(map(_require_text, _require_list(values["splits"]))),
         )
 
 
@@ -111,9 +111,9 @@ class Audit:
     when: str
     seconds: float
     versions: dict[str, str]
-    findings: tuple[Finding, ...]
+    findings: tuple[AuditFinding, ...]
 
-    def of(self, severity: Severity) -> tuple[Finding, ...]:
+    def of(self, severity: Severity) -> tuple[AuditFinding, ...]:
         """The findings of one severity."""
         return tuple(finding for finding in self.findings if finding.severity == severity)
 
@@ -121,7 +121,7 @@ class Audit:
         """How many findings of each severity."""
         return {severity: len(self.of(severity)) for severity in SEVERITIES}
 
-    def suggested(self, kinds: Sequence[str] = CLEANED) -> list[int]:
+    def suggested(self, kinds: Sequence[str] = DEFAULT_CLEAN_KINDS) -> list[int]:
         """The rows that the findings of some kinds suggest to take out, each once, ascending."""
         return sorted({row for finding in self.findings if finding.kind in kinds for row in finding.suggestion})
 
@@ -137,16 +137,16 @@ class Audit:
             LookupError, TypeError, ValueError: something is missing or makes no sense.
         """
         n, seconds = values["n"], values["seconds"]
-        if type(n) is not int or type(seconds) not in (int, float) or not (1 <= n <= _MOST and 0 <= seconds <= _MOST):
+        if type(n) is not int or type(seconds) not in (int, float) or not (1 <= n <= _MAX_NUMBER and 0 <= seconds <= _MAX_NUMBER):
             raise ValueError("numbers")
         datetime.fromisoformat(values["when"])
-        versions = {_text(name): _text(version) for name, version in values["versions"].items()}
-        findings = tuple(Finding.from_dict(item, n) for item in _list(values["findings"]))
-        dataset, fingerprint = _text(values["dataset"]), _text(values["fingerprint"])
-        return cls(dataset, fingerprint, n, values["when"], seconds, versions, by_severity(findings))
+        versions = {_require_text(name): _require_text(version) for name, version in values["versions"].items()}
+        findings = tuple(AuditFinding.from_dict(item, n) for item in _require_list(values["findings"]))
+        dataset, fingerprint = _require_text(values["dataset"]), _require_text(values["fingerprint"])
+        return cls(dataset, fingerprint, n, values["when"], seconds, versions, sort_by_severity(findings))
 
 
-def by_severity(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+def sort_by_severity(findings: Iterable[AuditFinding]) -> tuple[AuditFinding, ...]:
     """The gravest first; equals keep their order."""
     return tuple(sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity)))
 
@@ -176,7 +176,7 @@ def patients(n: int) -> str:
     return say_plural("{n:,} patient", "{n:,} patients", n)
 
 
-def why_taken_out(kinds: Sequence[str], *, listed: bool, some_kept: bool) -> str:
+def explain_removal(kinds: Sequence[str], *, has_list: bool, has_exceptions: bool) -> str:
     """Why a cleaned copy lacks scans, such as “the audit found them as exact duplicates”.
 
     Args:
@@ -184,41 +184,41 @@ def why_taken_out(kinds: Sequence[str], *, listed: bool, some_kept: bool) -> str
         listed: whether somebody named some.
         some_kept: whether others that were suggested stay.
     """
-    words = join_messages((_FOUND_AS[kind] for kind in kinds), ", ")
-    why = say("the audit found them as {words}", words=words) if words else say("a list named them") if listed else ""
-    if words and listed:
+    words = join_messages((_KIND_NAMES[kind] for kind in kinds), ", ")
+    why = say("the audit found them as {words}", words=words) if words else say("a list named them") if has_list else ""
+    if words and has_list:
         why = say("the audit found them as {words}, or a list named them", words=words)
-    return say("{why}; others that it found were kept on purpose", why=why) if some_kept else why
+    return say("{why}; others that it found were kept on purpose", why=why) if has_exceptions else why
 
 
-def _text(value: Any) -> str:
+def _require_text(value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError("text")
     return value
 
 
-def _list(value: Any) -> list[Any]:
+def _require_list(value: Any) -> list[Any]:
     if not isinstance(value, list):
         raise TypeError("list")
     return value
 
 
-def _rows(values: Any, n: int) -> tuple[int, ...]:
-    if any(type(row) is not int or not 0 <= row < n for row in _list(values)):
+def _parse_rows(values: Any, n: int) -> tuple[int, ...]:
+    if any(type(row) is not int or not 0 <= row < n for row in _require_list(values)):
         raise ValueError("rows")
     return tuple(values)
 
 
-def _numbers(values: Any) -> dict[str, Any]:
+def _parse_numbers(values: Any) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise TypeError("numbers")
-    _check_shown(values)
+    _require_finite(values)
     return values
 
 
-def _check_shown(value: Any) -> None:
+def _require_finite(value: Any) -> None:
     """JSON as Python reads it may hold NaN, infinity and numbers of any length, which no page could show."""
-    if isinstance(value, int | float) and not abs(value) <= _MOST:
+    if isinstance(value, int | float) and not abs(value) <= _MAX_NUMBER:
         raise ValueError("numbers")
     for item in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
-        _check_shown(item)
+        _require_finite(item)

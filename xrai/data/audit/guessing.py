@@ -9,19 +9,19 @@ from typing import Any
 import numpy as np
 
 from xrai.core.language import say
-from xrai.data.audit.looking import Tell, told
+from xrai.data.audit.looking import ProgressCallback, iterate_with_progress
 from xrai.metrics import auc, bootstrap_intervals
 
-MOST = 3000
+MAX_SCANS = 3000
 """Scans that a guess learns from at most, drawn with a fixed seed: a tiny model needs no more."""
 
-_FOLDS = 5
-_COMPONENTS = 40
-_ROUNDS = 500
+_N_FOLDS = 5
+_N_COMPONENTS = 40
+_BOOTSTRAP_ROUNDS = 500
 
 
 @dataclass(frozen=True)
-class Guess:
+class LinearProbeResult:
     """How well the guess came out on patients that it had not learned from.
 
     Attributes:
@@ -44,14 +44,14 @@ class Guess:
         return say("AUC {auc:.2f}, 95 % interval {low:.2f} to {high:.2f}", auc=self.auc, low=self.low, high=self.high)
 
 
-def some(rows: np.ndarray) -> np.ndarray:
+def sample_rows(rows: np.ndarray) -> np.ndarray:
     """At most `MOST` of the rows, always the same ones, ascending."""
-    if len(rows) <= MOST:
+    if len(rows) <= MAX_SCANS:
         return rows
-    return np.sort(np.random.default_rng(0).choice(rows, MOST, replace=False))
+    return np.sort(np.random.default_rng(0).choice(rows, MAX_SCANS, replace=False))
 
 
-def guess(features: np.ndarray, labels: np.ndarray, patients: np.ndarray, tell: Tell) -> Guess | None:
+def run_linear_probe(features: np.ndarray, labels: np.ndarray, patients: np.ndarray, progress: ProgressCallback) -> LinearProbeResult | None:
     """Guess labels (N,) from features (N, D) by logistic regression, five times on four fifths of the patients.
 
     More than `_COMPONENTS` features are first brought down to so many principal components. None where fewer than two
@@ -59,38 +59,38 @@ def guess(features: np.ndarray, labels: np.ndarray, patients: np.ndarray, tell: 
     """
     from sklearn.model_selection import StratifiedGroupKFold
 
-    found, labels = np.unique(labels, return_inverse=True)
-    n_folds = min(_FOLDS, *(len(set(patients[labels == label])) for label in range(len(found))), len(features))
-    if len(found) < 2 or n_folds < 2:
+    classes, labels = np.unique(labels, return_inverse=True)
+    n_folds = min(_N_FOLDS, *(len(set(patients[labels == label])) for label in range(len(classes))), len(features))
+    if len(classes) < 2 or n_folds < 2:
         return None
-    shares = np.zeros((len(labels), len(found)))
+    probabilities = np.zeros((len(labels), len(classes)))
     folds = StratifiedGroupKFold(n_folds, shuffle=True, random_state=0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a class with few scans, a fit cut short: neither matters to so rough a guess
-        for learned, held_out in told(list(folds.split(features, labels, patients)), tell):
-            if len(held_out):
-                shares[held_out] = predicted(features[learned], labels[learned], features[held_out], len(found))
-    value, interval = auc(shares, labels), bootstrap_intervals(shares, labels, patients, n_rounds=_ROUNDS)["auc"]
+        for train_rows, test_rows in iterate_with_progress(list(folds.split(features, labels, patients)), progress):
+            if len(test_rows):
+                probabilities[test_rows] = fit_and_predict(features[train_rows], labels[train_rows], features[test_rows], len(classes))
+    value, interval = auc(probabilities, labels), bootstrap_intervals(probabilities, labels, patients, n_rounds=_BOOTSTRAP_ROUNDS)["auc"]
     if value is None or interval is None:
         return None
-    return Guess(value, *interval, len(labels), len(set(patients)))
+    return LinearProbeResult(value, *interval, len(labels), len(set(patients)))
 
 
-def predicted(features: np.ndarray, labels: np.ndarray, new: np.ndarray, n_classes: int) -> np.ndarray:
+def fit_and_predict(features: np.ndarray, labels: np.ndarray, new_features: np.ndarray, n_classes: int) -> np.ndarray:
     """Probabilities (n, C) for `new`; 0 for a class that `labels` lack."""
     from sklearn.decomposition import PCA
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    shares = np.zeros((len(new), n_classes))
+    probabilities = np.zeros((len(new_features), n_classes))
     if len(present := np.unique(labels)) < 2:
-        shares[:, present] = 1
-        return shares
+        probabilities[:, present] = 1
+        return probabilities
     steps: list[Any] = [StandardScaler(), LogisticRegression(C=0.1, max_iter=200)]
-    if features.shape[1] > _COMPONENTS:
-        n_components = min(_COMPONENTS, len(features) - 1)
+    if features.shape[1] > _N_COMPONENTS:
+        n_components = min(_N_COMPONENTS, len(features) - 1)
         steps.insert(0, PCA(n_components, svd_solver="randomized", random_state=0))
     with np.errstate(all="ignore"):
-        shares[:, present] = make_pipeline(*steps).fit(features, labels).predict_proba(new)
-    return shares
+        probabilities[:, present] = make_pipeline(*steps).fit(features, labels).predict_proba(new_features)
+    return probabilities

@@ -10,10 +10,10 @@ from xrai.core.language import load_json, say
 from xrai.data.audit.findings import Audit
 from xrai.data.dataset import Dataset, open_dataset
 
-_DAMAGE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
+_DAMAGE_ERRORS = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
 """What a file with damaged, foreign or missing values leads to when it is read."""
 
-_MOST = 64 << 20
+_MAX_BYTES = 64 << 20
 """No audit is longer than this, in bytes; what is would only fill the memory."""
 
 
@@ -22,14 +22,14 @@ def audit_file(dataset: Path) -> Path:
     return dataset.with_name(f"{dataset.stem}.audit.json")
 
 
-def save_audit(found: Audit, dataset: Path) -> None:
+def save_audit(audit: Audit, dataset: Path) -> None:
     """Keep an audit beside its dataset, in place of an earlier one.
 
     Raises:
         DatasetError: the disk is full, or the folder cannot be written to; the earlier one is still there.
     """
     try:
-        write_json(audit_file(dataset), found.to_dict())
+        write_json(audit_file(dataset), audit.to_dict())
     except OSError as error:
         raise DatasetError(
             say(
@@ -51,25 +51,25 @@ def load_audit(dataset: Dataset | Path) -> Audit | None:
     path = dataset.path if isinstance(dataset, Dataset) else dataset
     if not audit_file(path).is_file():
         return None
-    found = _read(audit_file(path))
+    audit = _read_audit(audit_file(path))
     if isinstance(dataset, Dataset):
-        return found if (found.fingerprint, found.n) == (dataset.fingerprint, len(dataset)) else None
-    with open_dataset(path) as opened:
-        return found if (found.fingerprint, found.n) == (opened.fingerprint, len(opened)) else None
+        return audit if (audit.fingerprint, audit.n) == (dataset.fingerprint, len(dataset)) else None
+    with open_dataset(path) as current_dataset:
+        return audit if (audit.fingerprint, audit.n) == (current_dataset.fingerprint, len(current_dataset)) else None
 
 
-def brief(found: Audit) -> list[dict[str, str]]:
+def summarise_for_card(audit: Audit) -> list[dict[str, str]]:
     """What a model's card quotes: severity, title and sentence of each finding that is not fine, the gravest first."""
     return [
         {"severity": finding.severity, "title": finding.title, "sentence": finding.sentence}
-        for finding in found.findings
+        for finding in audit.findings
         if finding.severity != "fine"
     ]
 
 
-def _read(file: Path) -> Audit:
+def _read_audit(file: Path) -> Audit:
     try:
-        if file.stat().st_size > _MOST:
+        if file.stat().st_size > _MAX_BYTES:
             raise ValueError("too long")
         return Audit.from_dict(load_json(file.read_text(encoding="utf-8")))
     except OSError as error:
@@ -80,7 +80,7 @@ def _read(file: Path) -> Audit:
                 strerror=system_reason(error),
             )
         ) from error
-    except _DAMAGE as error:
+    except _DAMAGE_ERRORS as error:
         raise DatasetError(
             say("The audit kept in {name} is damaged: audit the dataset again.", name=file.name)
         ) from error

@@ -9,38 +9,38 @@ from typing import TypeVar
 
 import numpy as np
 
-from xrai.data.audit.measuring import letters_in_line, uniform_border
+from xrai.data.audit.measuring import count_letters_in_line, measure_uniform_border
 from xrai.data.dataset import Dataset
 
-SIDE = 64
+THUMBNAIL_SIDE = 64
 """Side of the thumbnails in pixels."""
 
-_AT_ONCE = 128
+_BATCH_SIZE = 128
 
 T = TypeVar("T")
 
-Tell = Callable[[float], None]
+ProgressCallback = Callable[[float], None]
 """Told by a check what share of it is done, from 0 to 1; raises `StoppedError` where the audit is to stop."""
 
 
-class StoppedError(Exception):
+class AuditStoppedError(Exception):
     """The audit was told to stop."""
 
 
-def told(items: Sequence[T], tell: Tell) -> Iterator[T]:
+def iterate_with_progress(items: Sequence[T], progress: ProgressCallback) -> Iterator[T]:
     """Go through items, and tell before each what share of them is done."""
-    for number, item in enumerate(items):
-        tell(number / len(items))
+    for index, item in enumerate(items):
+        progress(index / len(items))
         yield item
 
 
-def part(tell: Tell, number: int, n: int) -> Tell:
+def sub_progress(progress: ProgressCallback, index: int, n: int) -> ProgressCallback:
     """Tells of a check's part `number` of `n`, from 0."""
-    return lambda share: tell((number + share) / n)
+    return lambda share: progress((index + share) / n)
 
 
 @dataclass(frozen=True, eq=False)
-class Look:
+class DatasetPass:
     """A dataset with what one pass over its scans gave.
 
     Attributes:
@@ -59,7 +59,7 @@ class Look:
 
     def greys(self, side: int) -> np.ndarray:
         """The thumbnails at `side` pixels, a divisor of 64: float32 (N, side, side), 0 to 255."""
-        k = SIDE // side
+        k = THUMBNAIL_SIDE // side
         return self.thumbnails.reshape(-1, side, k, side, k).mean((2, 4), dtype=np.float32)
 
     @cached_property
@@ -69,25 +69,25 @@ class Look:
         return facts["width"].astype(np.int64) * facts["height"]
 
 
-def look_over(dataset: Dataset, tell: Tell) -> Look:
+def run_dataset_pass(dataset: Dataset, progress: ProgressCallback) -> DatasetPass:
     """Look at every scan once.
 
     Raises:
         StoppedError: it was told to stop.
     """
     n = len(dataset)
-    thumbnails = np.empty((n, SIDE, SIDE), np.uint8)
-    measures = np.empty((3, n))
-    for start in told(range(0, n, _AT_ONCE), tell):
-        rows = range(start, min(start + _AT_ONCE, n))
+    thumbnails = np.empty((n, THUMBNAIL_SIDE, THUMBNAIL_SIDE), np.uint8)
+    measurements = np.empty((3, n))
+    for start in iterate_with_progress(range(0, n, _BATCH_SIZE), progress):
+        rows = range(start, min(start + _BATCH_SIZE, n))
         for row, scan in zip(rows, dataset.images(rows), strict=True):
-            thumbnails[row] = shrunk(scan, SIDE)
-            measures[:, row] = _contrast(scan), uniform_border(scan), letters_in_line(scan)
-    contrast, border, letters = measures
-    return Look(dataset, thumbnails, contrast.astype(np.int64), border, letters.astype(np.int64))
+            thumbnails[row] = resize_image(scan, THUMBNAIL_SIDE)
+            measurements[:, row] = _contrast(scan), measure_uniform_border(scan), count_letters_in_line(scan)
+    contrast, border, letters = measurements
+    return DatasetPass(dataset, thumbnails, contrast.astype(np.int64), border, letters.astype(np.int64))
 
 
-def shrunk(scan: np.ndarray, side: int) -> np.ndarray:
+def resize_image(scan: np.ndarray, side: int) -> np.ndarray:
     """A scan uint8 (S, S) at `side` pixels, uint8 (side, side); a smaller one is enlarged."""
     import cv2
 
@@ -95,5 +95,5 @@ def shrunk(scan: np.ndarray, side: int) -> np.ndarray:
 
 
 def _contrast(scan: np.ndarray) -> int:
-    shares = np.bincount(scan.ravel(), minlength=256).cumsum() / scan.size
-    return int(np.searchsorted(shares, 0.99) - np.searchsorted(shares, 0.01))
+    cumulative = np.bincount(scan.ravel(), minlength=256).cumsum() / scan.size
+    return int(np.searchsorted(cumulative, 0.99) - np.searchsorted(cumulative, 0.01))

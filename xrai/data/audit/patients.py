@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections import defaultdict
 
 from xrai.core.language import say
-from xrai.data.audit.findings import PATIENTS, Finding, patients, scans
-from xrai.data.audit.looking import Look
-from xrai.data.sources import SPLITS, patient_of
+from xrai.data.audit.findings import PATIENTS, AuditFinding, patients, scans
+from xrai.data.audit.looking import DatasetPass
+from xrai.data.sources import SPLITS, parse_patient_id
 
 
-def leaking_patients(look: Look) -> list[Finding]:
+def find_patient_leaks(dataset_pass: DatasetPass) -> list[AuditFinding]:
     """Whether the splits share patients, as far as the files tell who they are of.
 
     Copies of one file are equal files and told as such: where nothing else is known of a patient, they are no second
     scan of one.
     """
-    dataset = look.dataset
+    dataset = dataset_pass.dataset
     rows_of: dict[str, list[int]] = defaultdict(list)
     for row, patient in enumerate(dataset.patients):
         rows_of[patient].append(row)
@@ -26,18 +26,18 @@ def leaking_patients(look: Look) -> list[Finding]:
         if len(set(dataset.splits[rows])) > 1 and len(set(dataset.hashes[rows])) > 1
     ]
     if groups:
-        return [_leak(look, groups)]
+        return [_leak_finding(dataset_pass, groups)]
     if len(rows_of) == len(set(dataset.hashes)):
-        return [_one_scan_each(look, len(rows_of))]
-    return [_apart(len(rows_of))]
+        return [_single_scan_finding(dataset_pass, len(rows_of))]
+    return [_no_leak_finding(len(rows_of))]
 
 
-def _leak(look: Look, groups: list[tuple[int, ...]]) -> Finding:
-    splits = look.dataset.splits
-    concerned = sorted({int(split) for group in groups for split in splits[list(group)]})
-    earlier = sorted(row for group in groups for row in group if splits[row] < splits[list(group)].max())
+def _leak_finding(dataset_pass: DatasetPass, groups: list[tuple[int, ...]]) -> AuditFinding:
+    splits = dataset_pass.dataset.splits
+    split_ids = sorted({int(split) for group in groups for split in splits[list(group)]})
+    earlier_rows = sorted(row for group in groups for row in group if splits[row] < splits[list(group)].max())
     n_scans = sum(map(len, groups))
-    return Finding(
+    return AuditFinding(
         PATIENTS,
         "serious",
         say("Patients in more than one split"),
@@ -49,29 +49,29 @@ def _leak(look: Look, groups: list[tuple[int, ...]]) -> Finding:
         ),
         {"patients": len(groups), "scans": n_scans},
         tuple(groups),
-        tuple(earlier),
-        splits=tuple(SPLITS[split] for split in concerned),
+        tuple(earlier_rows),
+        splits=tuple(SPLITS[split] for split in split_ids),
     )
 
 
-def _apart(n: int) -> Finding:
+def _no_leak_finding(n: int) -> AuditFinding:
     sentence = say("Each of the {n:,} patients stands in one split only.", n=n)
-    return Finding(PATIENTS, "fine", say("No patient in two splits"), sentence, numbers={"patients": 0})
+    return AuditFinding(PATIENTS, "fine", say("No patient in two splits"), sentence, numbers={"patients": 0})
 
 
-def _one_scan_each(look: Look, n: int) -> Finding:
+def _single_scan_finding(dataset_pass: DatasetPass, n: int) -> AuditFinding:
     """As many patients as files: each known and with one scan, or nobody known.
 
     The dataset holds pseudonyms, and does not tell whether a DICOM file named its patient.
     """
-    files, formats = look.dataset.files, look.dataset.facts()["format"]
-    named = [patient_of(file, None) is not None for file in files]
-    if all(named):
-        return _apart(n)
+    files, formats = dataset_pass.dataset.files, dataset_pass.dataset.facts()["format"]
+    has_patient_id = [parse_patient_id(file, None) is not None for file in files]
+    if all(has_patient_id):
+        return _no_leak_finding(n)
     title, sentence = say("Patients are not known"), say("Nothing tells which scans are of one patient")
-    if any(named) or "DICOM" in formats:
+    if any(has_patient_id) or "DICOM" in formats:
         title, sentence = say("Patients may not be known"), say("Not every file is sure to tell whose it is")
-    return Finding(
+    return AuditFinding(
         PATIENTS,
         "notable",
         title,

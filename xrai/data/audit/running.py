@@ -10,41 +10,41 @@ from importlib.metadata import version
 
 from xrai import __version__
 from xrai.core.language import N_, say
-from xrai.data.audit.balance import amounts
-from xrai.data.audit.duplicates import duplicates
-from xrai.data.audit.films import bad_films
-from xrai.data.audit.findings import Audit, Finding, by_severity
-from xrai.data.audit.looking import Look, StoppedError, Tell, look_over
-from xrai.data.audit.odd import odd_films
-from xrai.data.audit.patients import leaking_patients
-from xrai.data.audit.shift import shifts
-from xrai.data.audit.shortcuts import shortcuts
+from xrai.data.audit.balance import check_sizes
+from xrai.data.audit.duplicates import find_duplicates
+from xrai.data.audit.films import check_image_quality
+from xrai.data.audit.findings import Audit, AuditFinding, sort_by_severity
+from xrai.data.audit.looking import AuditStoppedError, DatasetPass, ProgressCallback, run_dataset_pass
+from xrai.data.audit.odd import find_outliers
+from xrai.data.audit.patients import find_patient_leaks
+from xrai.data.audit.shift import check_split_shift
+from xrai.data.audit.shortcuts import check_shortcuts
 from xrai.data.dataset import Dataset
 
-Check = Callable[[Look, Tell], list[Finding]]
+Check = Callable[[DatasetPass, ProgressCallback], list[AuditFinding]]
 
 
-def _quick(check: Callable[[Look], list[Finding]]) -> Check:
+def _without_progress(check: Callable[[DatasetPass], list[AuditFinding]]) -> Check:
     """A check that is over before there is anything to tell of it."""
-    return lambda look, tell: check(look)
+    return lambda dataset_pass, progress: check(dataset_pass)
 
 
-_LOOK = 40
+_PASS_PERCENT = 40
 """Of 100, the share of the first look in the progress."""
 
 _CHECKS: tuple[tuple[str, int, Check], ...] = (
-    (N_("looking for copies"), 65, duplicates),
-    (N_("comparing patients"), 65, _quick(leaking_patients)),
-    (N_("trying to guess the class without the lungs"), 78, shortcuts),
-    (N_("comparing training and test"), 88, shifts),
-    (N_("looking for bad films"), 88, _quick(bad_films)),
-    (N_("looking for odd films"), 99, odd_films),
-    (N_("counting"), 100, _quick(amounts)),
+    (N_("looking for copies"), 65, find_duplicates),
+    (N_("comparing patients"), 65, _without_progress(find_patient_leaks)),
+    (N_("trying to guess the class without the lungs"), 78, check_shortcuts),
+    (N_("comparing training and test"), 88, check_split_shift),
+    (N_("looking for bad films"), 88, _without_progress(check_image_quality)),
+    (N_("looking for odd films"), 99, find_outliers),
+    (N_("counting"), 100, _without_progress(check_sizes)),
 )
 """What is done, how far the progress is when it is done, and what does it."""
 
 
-def audit(
+def run_audit(
     dataset: Dataset,
     *,
     progress: Callable[[int, int, str], None] = lambda done, total, what: None,
@@ -63,10 +63,10 @@ def audit(
     Raises:
         DatasetError: the dataset is damaged.
     """
-    started = time.monotonic()
+    start_time = time.monotonic()
     try:
-        findings = _findings(dataset, progress, should_stop)
-    except StoppedError:
+        findings = _run_checks(dataset, progress, should_stop)
+    except AuditStoppedError:
         return None
     progress(100, 100, N_("done"))
     return Audit(
@@ -74,34 +74,34 @@ def audit(
         dataset.fingerprint,
         len(dataset),
         datetime.now(UTC).isoformat(timespec="seconds"),
-        round(time.monotonic() - started, 1),
+        round(time.monotonic() - start_time, 1),
         _versions(),
-        by_severity(findings),
+        sort_by_severity(findings),
     )
 
 
-def _findings(
+def _run_checks(
     dataset: Dataset, progress: Callable[[int, int, str], None], should_stop: Callable[[], bool]
-) -> list[Finding]:
-    def told_of(what: str, start: int, end: int) -> Tell:
-        heard = -1
+) -> list[AuditFinding]:
+    def make_step_progress(what: str, start: int, end: int) -> ProgressCallback:
+        last_percent = -1
 
-        def tell(share: float) -> None:
-            nonlocal heard
+        def report_share(share: float) -> None:
+            nonlocal last_percent
             if should_stop():
-                raise StoppedError
-            if (done := int(start + (end - start) * share)) > heard:  # a step a percent is enough to be read
-                heard = done
-                progress(done, 100, what)
+                raise AuditStoppedError
+            if (percent := int(start + (end - start) * share)) > last_percent:  # a step a percent is enough to be read
+                last_percent = percent
+                progress(percent, 100, what)
 
-        return tell
+        return report_share
 
-    look = look_over(dataset, told_of(say("looking at every scan"), 0, _LOOK))
-    findings, start = [], _LOOK
+    dataset_pass = run_dataset_pass(dataset, make_step_progress(say("looking at every scan"), 0, _PASS_PERCENT))
+    findings, start = [], _PASS_PERCENT
     for what, end, check in _CHECKS:
-        tell = told_of(what, start, end)
-        tell(0)
-        findings += check(look, tell)
+        step_progress = make_step_progress(what, start, end)
+        step_progress(0)
+        findings += check(dataset_pass, step_progress)
         start = end
     return findings
 

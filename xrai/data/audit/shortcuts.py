@@ -5,15 +5,15 @@ from __future__ import annotations
 import numpy as np
 
 from xrai.core.language import N_, say
-from xrai.data.audit.findings import Finding, Severity
-from xrai.data.audit.guessing import Guess, guess, some
-from xrai.data.audit.looking import Look, Tell, part
+from xrai.data.audit.findings import AuditFinding, Severity
+from xrai.data.audit.guessing import LinearProbeResult, run_linear_probe, sample_rows
+from xrai.data.audit.looking import DatasetPass, ProgressCallback, sub_progress
 from xrai.data.sources import SPLITS
 
-CLEAR, STRONG = 0.6, 0.75
+NOTABLE_AUC, SERIOUS_AUC = 0.6, 0.75
 """Lower limits of the interval from which a guess is notable and serious."""
 
-_WHAT = {
+_DESCRIPTIONS = {
     "shortcut-border": (N_("the border"), N_("the outermost eighth of the picture alone, without the lungs")),
     "shortcut-file-facts": (N_("file facts"), N_("the file's size, format and colour mode alone, without any pixel")),
     "shortcut-thumbnail": (N_("a coarse thumbnail"), N_("a thumbnail of 16 × 16 pixels")),
@@ -46,46 +46,46 @@ _ADVICE = {
 }
 
 
-def shortcuts(look: Look, tell: Tell) -> list[Finding]:
+def check_shortcuts(dataset_pass: DatasetPass, progress: ProgressCallback) -> list[AuditFinding]:
     """What guesses the class, each with its AUC: the border, file facts, a thumbnail."""
-    dataset = look.dataset
-    rows = some(np.flatnonzero(dataset.splits != SPLITS.index("test")))  # the test split is not for trying things on
+    dataset = dataset_pass.dataset
+    rows = sample_rows(np.flatnonzero(dataset.splits != SPLITS.index("test")))  # the test split is not for trying things on
     features = {
-        "shortcut-border": border(look.greys(32)[rows]),
-        "shortcut-file-facts": file_facts(look)[rows],
-        "shortcut-thumbnail": look.greys(16)[rows].reshape(len(rows), -1),
+        "shortcut-border": extract_border(dataset_pass.greys(32)[rows]),
+        "shortcut-file-facts": extract_file_features(dataset_pass)[rows],
+        "shortcut-thumbnail": dataset_pass.greys(16)[rows].reshape(len(rows), -1),
     }
     labels, patients = dataset.labels[rows], dataset.patients[rows]
     return [
-        _finding(kind, guess(features[kind], labels, patients, part(tell, number, len(features))))
-        for number, kind in enumerate(features)
+        _shortcut_finding(kind, run_linear_probe(features[kind], labels, patients, sub_progress(progress, index, len(features))))
+        for index, kind in enumerate(features)
     ]
 
 
-def border(greys: np.ndarray) -> np.ndarray:
+def extract_border(thumbnails: np.ndarray) -> np.ndarray:
     """The outer eighth of pictures (N, S, S) on each side, (N, pixels)."""
-    side = greys.shape[-1]
-    ring = np.ones((side, side), bool)
-    ring[side // 8 : -(side // 8), side // 8 : -(side // 8)] = False
-    return greys[:, ring]
+    side = thumbnails.shape[-1]
+    is_border = np.ones((side, side), bool)
+    is_border[side // 8 : -(side // 8), side // 8 : -(side // 8)] = False
+    return thumbnails[:, is_border]
 
 
-def file_facts(look: Look) -> np.ndarray:
+def extract_file_features(dataset_pass: DatasetPass) -> np.ndarray:
     """What the files said of themselves, float (N, D).
 
     Sides, proportion, bytes and bytes a pixel as logarithms, and a column for each format and colour mode.
     """
-    facts = look.dataset.facts()
-    width, height, n_bytes = (np.log(np.maximum(facts[name], 1.0)) for name in ("width", "height", "n_bytes"))
+    metadata = dataset_pass.dataset.facts()
+    width, height, n_bytes = (np.log(np.maximum(metadata[name], 1.0)) for name in ("width", "height", "n_bytes"))
     numbers = [width, height, width - height, n_bytes, n_bytes - width - height]
-    kinds = [facts[name] == value for name in ("format", "mode") for value in sorted(set(facts[name]))]
+    kinds = [metadata[name] == value for name in ("format", "mode") for value in sorted(set(metadata[name]))]
     return np.stack([*numbers, *kinds], axis=1).astype(np.float64)
 
 
-def _finding(kind: str, found: Guess | None) -> Finding:
-    title, what = _WHAT[kind]
-    if found is None:
-        return Finding(
+def _shortcut_finding(kind: str, probe: LinearProbeResult | None) -> AuditFinding:
+    title, what = _DESCRIPTIONS[kind]
+    if probe is None:
+        return AuditFinding(
             kind,
             "notable",
             say("Not measured: {title}", title=title),
@@ -96,33 +96,33 @@ def _finding(kind: str, found: Guess | None) -> Finding:
             ),
             say("Add scans of more patients."),
         )
-    severity = _severity(kind, found)
+    severity = _severity(kind, probe)
     if severity == "fine":
-        sentence = say("From {what}, the class can hardly be guessed ({found}).", what=what, found=found)
+        sentence = say("From {what}, the class can hardly be guessed ({found}).", what=what, found=probe)
         if kind == "shortcut-thumbnail":
             sentence = say(
                 "From {what}, in which the lungs show in coarse form, the class is not easily guessed ({found}).",
                 what=what,
-                found=found,
+                found=probe,
             )
-        return Finding(
-            kind, severity, say("No shortcut through {title}", title=title), sentence, numbers=found.to_dict()
+        return AuditFinding(
+            kind, severity, say("No shortcut through {title}", title=title), sentence, numbers=probe.to_dict()
         )
-    return Finding(
+    return AuditFinding(
         kind,
         severity,
         _TITLES[kind],
         say(
             "From {what}, a tiny model guesses the class of new patients with {found}; chance would be 0.50.",
             what=what,
-            found=found,
+            found=probe,
         ),
         _ADVICE[kind],
-        found.to_dict(),
+        probe.to_dict(),
     )
 
 
-def _severity(kind: str, found: Guess) -> Severity:
+def _severity(kind: str, probe: LinearProbeResult) -> Severity:
     if kind == "shortcut-thumbnail":
-        return "notable" if found.low >= STRONG else "fine"
-    return "serious" if found.low >= STRONG else "notable" if found.low >= CLEAR else "fine"
+        return "notable" if probe.low >= SERIOUS_AUC else "fine"
+    return "serious" if probe.low >= SERIOUS_AUC else "notable" if probe.low >= NOTABLE_AUC else "fine"

@@ -23,19 +23,19 @@ from xrai.data.dataset.reading import FORMAT, VERSION
 from xrai.data.dataset.splitting import assign_splits, count_leaks
 from xrai.data.dataset.writing import (
     Disk,
-    Progress,
-    new_images,
+    ProgressEmitter,
+    create_images,
+    encode_texts,
     records_of,
-    texts,
+    write_atomically,
     write_attributes,
     write_columns,
-    write_whole,
 )
-from xrai.data.sources import SPLIT_NAMES, SPLITS, Entry, Source, patient_of
+from xrai.data.sources import SPLIT_NAMES, SPLITS, Entry, Source, parse_patient_id
 from xrai.scans import read_scan
 from xrai.scans.preprocessing import to_square
 
-AT_ONCE = 4
+MAX_IN_FLIGHT = 4
 """Scans in flight per worker: bounds the memory, however many scans there are."""
 
 
@@ -116,18 +116,18 @@ def build_dataset(
     Raises:
         DatasetError: `out` exists, a class would be empty, or the disk is full.
     """
-    needed = len(source.entries) * config.size**2
-    return write_whole(out, needed, lambda file, disk: _fill(file, disk, source, config, emit, should_stop))
+    required_bytes = len(source.entries) * config.size**2
+    return write_atomically(out, required_bytes, lambda file, disk: _write_scans(file, disk, source, config, emit, should_stop))
 
 
-def counted_notes(
+def describe_split_problems(
     classes: Sequence[str], labels: list[int], splits: np.ndarray, patients: list[str], hashes: list[str]
 ) -> list[str]:
     """Sentences on what a split lacks and on what of it stands in an earlier one, from the columns alone."""
-    return [*_gaps(classes, labels, splits), *_leaks(splits, patients, hashes)]
+    return [*_describe_missing_classes(classes, labels, splits), *_describe_leaks(splits, patients, hashes)]
 
 
-def _fill(
+def _write_scans(
     file: h5py.File,
     disk: Disk,
     source: Source,
@@ -135,11 +135,11 @@ def _fill(
     emit: Callable[[dict[str, Any]], None],
     should_stop: Callable[[], bool],
 ) -> bool:
-    images = new_images(file, config.size)
+    images = create_images(file, config.size)
     rows: list[_Row] = []
     skipped: list[tuple[Entry, str]] = []
-    progress = Progress(len(source.entries), emit)
-    with closing(_read_all(source, config)) as results:
+    progress = ProgressEmitter(len(source.entries), emit)
+    with closing(_read_entries(source, config)) as results:
         for entry, result in results:
             if should_stop():
                 return False
@@ -149,31 +149,31 @@ def _fill(
                 images.resize(len(rows) + 1, axis=0)
                 images[len(rows)] = result.square
                 disk.check()
-                rows.append(_without_pixels(result))
+                rows.append(_drop_pixels(result))
             progress.step(len(rows) + len(skipped), len(skipped))
     _check_classes(source, rows, skipped)
     _write_columns(file, disk, source, config, rows, skipped)
     return True
 
 
-def _read_all(source: Source, config: BuildConfig) -> Generator[tuple[Entry, _Row | str]]:
+def _read_entries(source: Source, config: BuildConfig) -> Generator[tuple[Entry, _Row | str]]:
     """Each entry with what was read or why not, in order, with at most `AT_ONCE` in flight per worker."""
-    waiting: deque[tuple[Entry, Future[_Row | str]]] = deque()
+    in_flight: deque[tuple[Entry, Future[_Row | str]]] = deque()
     with ThreadPoolExecutor(config.workers) as pool:
         try:
             for entry in source.entries:
-                waiting.append((entry, pool.submit(_read_one, source, entry, config.size)))
-                if len(waiting) >= AT_ONCE * config.workers:
-                    first, future = waiting.popleft()
-                    yield first, future.result()
-            for first, future in waiting:
-                yield first, future.result()
+                in_flight.append((entry, pool.submit(_read_entry, source, entry, config.size)))
+                if len(in_flight) >= MAX_IN_FLIGHT * config.workers:
+                    oldest, future = in_flight.popleft()
+                    yield oldest, future.result()
+            for oldest, future in in_flight:
+                yield oldest, future.result()
         finally:
-            for _, future in waiting:
+            for _, future in in_flight:
                 future.cancel()
 
 
-def _read_one(source: Source, entry: Entry, size: int) -> _Row | str:
+def _read_entry(source: Source, entry: Entry, size: int) -> _Row | str:
     try:
         # twice the size: the reduced decoding of a JPEG must not show after squeezing
         scan = read_scan(source.read(entry), min_side=2 * size)
@@ -183,19 +183,19 @@ def _read_one(source: Source, entry: Entry, size: int) -> _Row | str:
         return say(
             "The file cannot be read ({strerror}): check its rights and the drive.", strerror=system_reason(error)
         )
-    patient = f"dicom/{scan.patient}" if scan.patient else patient_of(entry.path, entry.split)
-    facts = (scan.format, scan.mode, scan.width, scan.height, scan.n_bytes)
-    return _Row(entry, to_square(scan.pixels, size), scan.sha256, patient, *facts)
+    patient = f"dicom/{scan.patient}" if scan.patient else parse_patient_id(entry.path, entry.split)
+    metadata = (scan.format, scan.mode, scan.width, scan.height, scan.n_bytes)
+    return _Row(entry, to_square(scan.pixels, size), scan.sha256, patient, *metadata)
 
 
-def _without_pixels(row: _Row) -> _Row:
+def _drop_pixels(row: _Row) -> _Row:
     return replace(row, square=np.empty(0, np.uint8))
 
 
 def _check_classes(source: Source, rows: list[_Row], skipped: list[tuple[Entry, str]]) -> None:
-    filled = {row.entry.class_name for row in rows}
+    present_classes = {row.entry.class_name for row in rows}
     for name in source.classes:
-        if name not in filled:
+        if name not in present_classes:
             first = next(reason for entry, reason in skipped if entry.class_name == name)
             raise DatasetError(
                 say(
@@ -216,18 +216,18 @@ def _write_columns(
     skipped: list[tuple[Entry, str]],
 ) -> None:
     labels = [source.classes.index(row.entry.class_name) for row in rows]
-    patients = _pseudonyms(rows)
+    patients = _assign_pseudonyms(rows)
     splits, notes = assign_splits([row.entry.split for row in rows], labels, patients, seed=config.seed)
-    notes += counted_notes(source.classes, labels, splits, patients, [row.sha256 for row in rows])
+    notes += describe_split_problems(source.classes, labels, splits, patients, [row.sha256 for row in rows])
     columns = {
         "label": np.array(labels, np.uint16),
         "split": splits,
-        "patient": texts(patients),
-        "file": texts(row.entry.path for row in rows),
-        **{name: texts(getattr(row, name) for row in rows) for name in ("sha256", "format", "mode")},
+        "patient": encode_texts(patients),
+        "file": encode_texts(row.entry.path for row in rows),
+        **{name: encode_texts(getattr(row, name) for row in rows) for name in ("sha256", "format", "mode")},
         **{name: np.array([getattr(row, name) for row in rows], np.int64) for name in ("width", "height", "n_bytes")},
-        "skipped/file": texts(entry.path for entry, _ in skipped),
-        "skipped/reason": texts(reason for _, reason in skipped),
+        "skipped/file": encode_texts(entry.path for entry, _ in skipped),
+        "skipped/reason": encode_texts(reason for _, reason in skipped),
     }
     write_columns(file, disk, columns)
     attributes = {
@@ -250,7 +250,7 @@ def _write_columns(
     write_attributes(file, attributes)
 
 
-def _gaps(classes: Sequence[str], labels: list[int], splits: np.ndarray) -> list[str]:
+def _describe_missing_classes(classes: Sequence[str], labels: list[int], splits: np.ndarray) -> list[str]:
     """A sentence for each split that lacks a class, for nothing can be measured of it there."""
     notes = []
     for split, name in enumerate(SPLITS):
@@ -268,11 +268,11 @@ def _gaps(classes: Sequence[str], labels: list[int], splits: np.ndarray) -> list
     return notes
 
 
-def _leaks(splits: np.ndarray, patients: list[str], hashes: list[str]) -> list[str]:
+def _describe_leaks(splits: np.ndarray, patients: list[str], hashes: list[str]) -> list[str]:
     """Sentences on given splits that hold what a model has seen before, for they are kept as they are given."""
     notes = []
     for split, leak in count_leaks(splits, patients, hashes).items():
-        own = [patient for patient, place in zip(patients, splits, strict=True) if place == SPLITS.index(split)]
+        split_patients = [patient for patient, place in zip(patients, splits, strict=True) if place == SPLITS.index(split)]
         where = say("the {split} split", split=SPLIT_NAMES[split])
         before = SPLIT_NAMES["train"] if split == "val" else say("training or validation")
         if leak["scans"]:
@@ -281,7 +281,7 @@ def _leaks(splits: np.ndarray, patients: list[str], hashes: list[str]) -> list[s
                     "{leak:,} of {len:,} scans of {where} are the same files as {before} scans: "
                     "figures measured on it flatter the model.",
                     leak=leak["scans"],
-                    len=len(own),
+                    len=len(split_patients),
                     where=where,
                     before=before,
                 )
@@ -292,7 +292,7 @@ def _leaks(splits: np.ndarray, patients: list[str], hashes: list[str]) -> list[s
                     "{leak:,} of {len:,} patients of {where} also have scans in {before}: "
                     "figures measured on it flatter the model.",
                     leak=leak["patients"],
-                    len=len(set(own)),
+                    len=len(set(split_patients)),
                     where=where,
                     before=before,
                 )
@@ -300,21 +300,21 @@ def _leaks(splits: np.ndarray, patients: list[str], hashes: list[str]) -> list[s
     return notes
 
 
-def _pseudonyms(rows: list[_Row]) -> list[str]:
+def _assign_pseudonyms(rows: list[_Row]) -> list[str]:
     """A patient key per scan that names nobody; patients who share a file with equal contents count as one.
 
     Otherwise the same picture could stand in two splits that are drawn here.
     """
-    leader: dict[str, str] = {}
+    parent: dict[str, str] = {}
 
     def find(key: str) -> str:
-        while leader.setdefault(key, key) != key:
-            leader[key] = leader[leader[key]]  # keeps the chains short: a whole hospital may go by one name
-            key = leader[key]
+        while parent.setdefault(key, key) != key:
+            parent[key] = parent[parent[key]]  # keeps the chains short: a whole hospital may go by one name
+            key = parent[key]
         return key
 
     keys = [f"patient/{row.patient}" if row.patient else f"file/{row.entry.path}" for row in rows]
     for key, row in zip(keys, rows, strict=True):
-        leader[find(key)] = find(f"content/{row.sha256}")
+        parent[find(key)] = find(f"content/{row.sha256}")
     numbers: dict[str, int] = {}
     return [f"p{numbers.setdefault(find(key), len(numbers) + 1):06d}" for key in keys]

@@ -12,19 +12,19 @@ import numpy as np
 
 from xrai.core.errors import DatasetError
 from xrai.core.language import say
-from xrai.data.dataset.build import counted_notes
+from xrai.data.dataset.build import describe_split_problems
 from xrai.data.dataset.reading import COLUMNS, FORMAT, VERSION, Dataset
 from xrai.data.dataset.splitting import TRAIN
 from xrai.data.dataset.writing import (
     Disk,
-    Progress,
-    new_images,
+    ProgressEmitter,
+    create_images,
+    encode_texts,
     records_of,
     refuse_existing,
-    texts,
+    write_atomically,
     write_attributes,
     write_columns,
-    write_whole,
 )
 from xrai.data.sources import SPLITS
 
@@ -58,13 +58,13 @@ def copy_without(
             split would be empty, the dataset is damaged, or the disk is full.
     """
     refuse_existing(out)
-    kept = _kept(dataset, rows)
-    return write_whole(
-        out, len(kept) * dataset.size**2, lambda file, disk: _fill(file, disk, dataset, kept, note, emit, should_stop)
+    kept_rows = _remaining_rows(dataset, rows)
+    return write_atomically(
+        out, len(kept_rows) * dataset.size**2, lambda file, disk: _copy_scans(file, disk, dataset, kept_rows, note, emit, should_stop)
     )
 
 
-def removal_note(dataset: Dataset, rows: Collection[int], why: str) -> str:
+def describe_removal(dataset: Dataset, rows: Collection[int], why: str) -> str:
     """The sentence for the notes of a cleaned copy, such as “12 of 317 scans of covid19 were taken out (…)”."""
     n, total = len(set(rows)), len(dataset)
     counts = {split: len(set(rows) & set(dataset.rows(split).tolist())) for split in SPLITS}
@@ -92,7 +92,7 @@ def removal_note(dataset: Dataset, rows: Collection[int], why: str) -> str:
     )
 
 
-def named_rows(dataset: Dataset, names: Collection[str]) -> list[int]:
+def find_rows_by_name(dataset: Dataset, names: Collection[str]) -> list[int]:
     """The rows of some files, by their names in the dataset, or by the last part where only one file has it.
 
     Raises:
@@ -100,10 +100,10 @@ def named_rows(dataset: Dataset, names: Collection[str]) -> list[int]:
     """
     rows = []
     for name in dict.fromkeys(names):
-        found = [row for row, file in enumerate(dataset.files) if file == name]
-        found = found or [row for row, file in enumerate(dataset.files) if file.rsplit("/", 1)[-1] == name]
-        if len(found) != 1:
-            how = say("is not in") if not found else say("is the name of several files in")
+        matches = [row for row, file in enumerate(dataset.files) if file == name]
+        matches = matches or [row for row, file in enumerate(dataset.files) if file.rsplit("/", 1)[-1] == name]
+        if len(matches) != 1:
+            how = say("is not in") if not matches else say("is the name of several files in")
             raise DatasetError(
                 say(
                     "“{name}” {how} the dataset {name2}: name the file as its folders do.",
@@ -112,11 +112,11 @@ def named_rows(dataset: Dataset, names: Collection[str]) -> list[int]:
                     name2=dataset.path.name,
                 )
             )
-        rows += found
+        rows += matches
     return sorted(set(rows))
 
 
-def _kept(dataset: Dataset, rows: Collection[int]) -> np.ndarray:
+def _remaining_rows(dataset: Dataset, rows: Collection[int]) -> np.ndarray:
     """The rows that stay, ascending, int64 (n,)."""
     n = len(dataset)
     if not rows:
@@ -125,43 +125,43 @@ def _kept(dataset: Dataset, rows: Collection[int]) -> np.ndarray:
         raise DatasetError(
             say("Some of the scans to take out are not in {name}: audit the dataset again.", name=dataset.path.name)
         )
-    kept = np.delete(np.arange(n), np.array(sorted(rows), np.int64))
-    _refuse_gaps(dataset, kept)
-    return kept
+    kept_rows = np.delete(np.arange(n), np.array(sorted(rows), np.int64))
+    _refuse_missing_classes(dataset, kept_rows)
+    return kept_rows
 
 
-def _refuse_gaps(dataset: Dataset, kept: np.ndarray) -> None:
+def _refuse_missing_classes(dataset: Dataset, kept_rows: np.ndarray) -> None:
     for label, name in enumerate(dataset.classes):
-        if not np.any(dataset.labels[kept] == label):
+        if not np.any(dataset.labels[kept_rows] == label):
             raise DatasetError(say("Nothing of the class “{name}” would be left: take fewer scans out.", name=name))
-    if not np.any(dataset.splits[kept] == TRAIN):
+    if not np.any(dataset.splits[kept_rows] == TRAIN):
         raise DatasetError(say("Nothing would be left to train on: take fewer scans out."))
 
 
-def _fill(
+def _copy_scans(
     file: h5py.File,
     disk: Disk,
     dataset: Dataset,
-    kept: np.ndarray,
+    kept_rows: np.ndarray,
     note: str,
     emit: Callable[[dict[str, Any]], None],
     should_stop: Callable[[], bool],
 ) -> bool:
-    images, progress = new_images(file, dataset.size), Progress(len(kept), emit)
-    images.resize(len(kept), axis=0)
-    for place, row in enumerate(kept.tolist()):
+    images, progress = create_images(file, dataset.size), ProgressEmitter(len(kept_rows), emit)
+    images.resize(len(kept_rows), axis=0)
+    for position, row in enumerate(kept_rows.tolist()):
         if should_stop():
             return False
-        images[place] = dataset.images([row])[0]
+        images[position] = dataset.images([row])[0]
         disk.check()
-        progress.step(place + 1, 0)
-    write_columns(file, disk, _columns(dataset, kept))
-    write_attributes(file, _attributes(dataset, kept, note))
+        progress.step(position + 1, 0)
+    write_columns(file, disk, _columns(dataset, kept_rows))
+    write_attributes(file, _attributes(dataset, kept_rows, note))
     return True
 
 
-def _columns(dataset: Dataset, kept: np.ndarray) -> dict[str, np.ndarray]:
-    own: dict[str, Any] = {
+def _columns(dataset: Dataset, kept_rows: np.ndarray) -> dict[str, np.ndarray]:
+    source_columns: dict[str, Any] = {
         "label": dataset.labels.astype(np.uint16),
         "split": dataset.splits,
         "patient": dataset.patients,
@@ -169,18 +169,18 @@ def _columns(dataset: Dataset, kept: np.ndarray) -> dict[str, np.ndarray]:
         "sha256": dataset.hashes,
         **dataset.facts(),
     }
-    columns = {name: own[name][kept] for name in COLUMNS}
+    columns = {name: source_columns[name][kept_rows] for name in COLUMNS}
     skipped: dict[str, Sequence[str]] = {
         "skipped/file": [item.file for item in dataset.skipped],
         "skipped/reason": [item.reason for item in dataset.skipped],
     }
-    return {name: texts(column) if column.dtype == object else column for name, column in columns.items()} | {
-        name: texts(column) for name, column in skipped.items()
+    return {name: encode_texts(column) if column.dtype == object else column for name, column in columns.items()} | {
+        name: encode_texts(column) for name, column in skipped.items()
     }
 
 
-def _attributes(dataset: Dataset, kept: np.ndarray, note: str) -> dict[str, Any]:
-    notes = _notes(dataset, kept, note)
+def _attributes(dataset: Dataset, kept_rows: np.ndarray, note: str) -> dict[str, Any]:
+    notes = _notes(dataset, kept_rows, note)
     return {
         "format": FORMAT,
         "version": VERSION,
@@ -199,12 +199,12 @@ def _attributes(dataset: Dataset, kept: np.ndarray, note: str) -> dict[str, Any]
     }
 
 
-def _notes(dataset: Dataset, kept: np.ndarray, note: str) -> list[str]:
+def _notes(dataset: Dataset, kept_rows: np.ndarray, note: str) -> list[str]:
     """The notes as they were, but for those that count scans: these are counted again."""
-    before = set(_counted(dataset, np.arange(len(dataset))))
-    return [*(line for line in dataset.notes if line not in before), *_counted(dataset, kept), note]
+    old_notes = set(_split_notes(dataset, np.arange(len(dataset))))
+    return [*(line for line in dataset.notes if line not in old_notes), *_split_notes(dataset, kept_rows), note]
 
 
-def _counted(dataset: Dataset, rows: np.ndarray) -> list[str]:
+def _split_notes(dataset: Dataset, rows: np.ndarray) -> list[str]:
     patients, hashes = dataset.patients[rows].tolist(), dataset.hashes[rows].tolist()
-    return counted_notes(dataset.classes, dataset.labels[rows].tolist(), dataset.splits[rows], patients, hashes)
+    return describe_split_problems(dataset.classes, dataset.labels[rows].tolist(), dataset.splits[rows], patients, hashes)

@@ -108,7 +108,7 @@ class Dataset:
     def skipped(self) -> tuple[Skipped, ...]:
         """The files that could not be read when the dataset was built."""
         files, reasons = self._text("skipped/file"), self._text("skipped/reason")
-        with _stating_damage(self.path):
+        with _damage_as_dataset_error(self.path):
             return tuple(Skipped(file, self._message(reason)) for file, reason in zip(files, reasons, strict=True))
 
     def facts(self) -> dict[str, np.ndarray]:
@@ -122,16 +122,16 @@ class Dataset:
             DatasetError: the file is damaged there.
         """
         out = np.empty((len(rows), self.size, self.size), np.uint8)
-        with _stating_damage(self.path):
-            stored: Any = self._file["images"]
+        with _damage_as_dataset_error(self.path):
+            h5_images: Any = self._file["images"]
             for i, row in enumerate(rows):
-                stored.read_direct(out, np.s_[int(row)], np.s_[i])
+                h5_images.read_direct(out, np.s_[int(row)], np.s_[i])
         return out
 
     def rows(self, split: str, label: int | None = None) -> np.ndarray:
         """Row numbers of a split, or of one class in it, int64 (n,)."""
-        chosen = self.splits == SPLITS.index(split)
-        return np.flatnonzero(chosen if label is None else chosen & (self.labels == label))
+        mask = self.splits == SPLITS.index(split)
+        return np.flatnonzero(mask if label is None else mask & (self.labels == label))
 
     def counts(self) -> dict[str, dict[str, int]]:
         """Scans per class and split, `{class: {split: n}}`."""
@@ -171,9 +171,9 @@ class Dataset:
         return {name: self._text(name) if name in ("format", "mode") else self._column(name) for name in COLUMNS[5:]}
 
     def _column(self, name: str) -> np.ndarray:
-        with _stating_damage(self.path):
-            stored: Any = self._file[name]
-            return stored[()]
+        with _damage_as_dataset_error(self.path):
+            h5_column: Any = self._file[name]
+            return h5_column[()]
 
     def _message(self, text: str) -> str:
         """A sentence of the file with its template and values, where the file has them."""
@@ -181,8 +181,8 @@ class Dataset:
 
     def _text(self, name: str) -> np.ndarray:
         column = self._column(name)
-        with _stating_damage(self.path):
-            return np.array(_as_text(column), dtype=object)
+        with _damage_as_dataset_error(self.path):
+            return np.array(_decode_texts(column), dtype=object)
 
 
 def list_datasets() -> list[Path]:
@@ -199,19 +199,19 @@ def open_dataset(path: Path | str) -> Dataset:
     path = Path(path)
     if not path.is_file():
         raise DatasetError(say("There is no dataset at {path}: check the name, or build it first.", path=path))
-    with _stating_damage(path):
+    with _damage_as_dataset_error(path):
         # A dataset never changes once it has its name, and network drives often know no locks.
         file = h5py.File(path, "r", locking=False)
     try:
-        with _stating_damage(path):
-            _check(file, path)
+        with _damage_as_dataset_error(path):
+            _check_format(file, path)
             return Dataset(path, file)
     except DatasetError:
         file.close()
         raise
 
 
-def _check(file: h5py.File, path: Path) -> None:
+def _check_format(file: h5py.File, path: Path) -> None:
     attributes = _attributes(file)
     if attributes.get("format") != FORMAT:
         raise DatasetError(
@@ -233,7 +233,7 @@ def _check(file: h5py.File, path: Path) -> None:
 
 
 @contextmanager
-def _stating_damage(path: Path) -> Iterator[None]:
+def _damage_as_dataset_error(path: Path) -> Iterator[None]:
     """Turn whatever broken bytes lead to into one sentence."""
     try:
         yield
@@ -244,7 +244,7 @@ def _stating_damage(path: Path) -> Iterator[None]:
             say("The dataset {name} may not be read by this account: check its rights.", name=path.name)
         ) from error
     except Exception as error:  # HDF5 trusts what it reads, so a flipped byte may surface anywhere
-        raise DatasetError(_damaged(path)) from error
+        raise DatasetError(_damage_message(path)) from error
 
 
 def _attributes(file: h5py.File) -> dict[str, Any]:
@@ -260,11 +260,11 @@ def _messages(attributes: Mapping[str, Any]) -> dict[str, str]:
     return known
 
 
-def _as_text(values: np.ndarray) -> list[str]:
+def _decode_texts(values: np.ndarray) -> list[str]:
     return [value.decode() if isinstance(value, bytes) else str(value) for value in values]
 
 
-def _damaged(path: Path) -> str:
+def _damage_message(path: Path) -> str:
     return say(
         "The dataset {name} is damaged or cut short, perhaps because a copy broke off: "
         "copy it again, or build it again from its scans.",

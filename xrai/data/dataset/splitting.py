@@ -14,14 +14,14 @@ from xrai.data.sources import SPLITS
 MIN_VALIDATION = 100
 """A given validation split with fewer scans says too little to choose a model by, and is drawn anew."""
 
-HELD_OUT = 0.15
+HELD_OUT_FRACTION = 0.15
 """The share of patients of each class that a drawn validation or test split takes."""
 
 TRAIN, VAL, TEST = range(len(SPLITS))
 
 
 def assign_splits(
-    given: Sequence[str | None], labels: Sequence[int] | np.ndarray, patients: Sequence[str] | np.ndarray, *, seed: int
+    folder_splits: Sequence[str | None], labels: Sequence[int] | np.ndarray, patients: Sequence[str] | np.ndarray, *, seed: int
 ) -> tuple[np.ndarray, list[str]]:
     """The split of every scan, and why it is not the one that the folders gave.
 
@@ -35,28 +35,28 @@ def assign_splits(
         Splits as uint8 (N,), indices into `SPLITS`; and sentences for people. A validation split of at least
         `MIN_VALIDATION` scans and any test split next to a train split are kept as they are given.
     """
-    draw = _Draw(np.asarray(labels), np.asarray(patients, dtype=object), np.random.default_rng(seed))
-    counts = {split: sum(item == split for item in given) for split in SPLITS}
-    splits = np.array([SPLITS.index(item) if item else TRAIN for item in given], dtype=np.uint8)
+    sampler = _SplitSampler(np.asarray(labels), np.asarray(patients, dtype=object), np.random.default_rng(seed))
+    counts = {split: sum(item == split for item in folder_splits) for split in SPLITS}
+    splits = np.array([SPLITS.index(item) if item else TRAIN for item in folder_splits], dtype=np.uint8)
     if not counts["train"]:
         splits[:] = TRAIN
-        draw.hold_out(splits, TEST)
-        draw.hold_out(splits, VAL)
-        why = say("the folders hold no training split") if any(given) else say("the folders do not give them")
-        return splits, [_drawn(say("Train, validation and test"), why)]
+        sampler.hold_out(splits, TEST)
+        sampler.hold_out(splits, VAL)
+        why = say("the folders hold no training split") if any(folder_splits) else say("the folders do not give them")
+        return splits, [_describe_draw(say("Train, validation and test"), why)]
     notes = []
     if not counts["test"]:
-        draw.hold_out(splits, TEST)
-        notes.append(_drawn(say("The test split"), say("the folders have none")))
+        sampler.hold_out(splits, TEST)
+        notes.append(_describe_draw(say("The test split"), say("the folders have none")))
     if counts["val"] < MIN_VALIDATION:
         splits[splits == VAL] = TRAIN
-        draw.hold_out(splits, VAL)
-        few = (
+        sampler.hold_out(splits, VAL)
+        reason = (
             say("the {counts} scans given are too few to judge a model by", counts=counts["val"])
             if counts["val"]
             else say("the folders have none")
         )
-        notes.append(_drawn(say("The validation split"), few))
+        notes.append(_describe_draw(say("The validation split"), reason))
     return splits, notes
 
 
@@ -77,17 +77,17 @@ def count_leaks(splits: np.ndarray, patients: Sequence[str], hashes: Sequence[st
     leaks = {}
     rows = list(zip(splits.tolist(), patients, hashes, strict=True))
     for split in (VAL, TEST):
-        known_patients = {patient for place, patient, _ in rows if place < split}
-        known_files = {content for place, _, content in rows if place < split}
+        earlier_patients = {patient for place, patient, _ in rows if place < split}
+        earlier_files = {content for place, _, content in rows if place < split}
         leaks[SPLITS[split]] = {
-            "patients": len({patient for place, patient, _ in rows if place == split} & known_patients),
-            "scans": sum(place == split and content in known_files for place, _, content in rows),
+            "patients": len({patient for place, patient, _ in rows if place == split} & earlier_patients),
+            "scans": sum(place == split and content in earlier_files for place, _, content in rows),
         }
     return leaks
 
 
 @dataclass(frozen=True)
-class _Draw:
+class _SplitSampler:
     """What a split is drawn from, and the chance that draws it."""
 
     labels: np.ndarray
@@ -99,21 +99,21 @@ class _Draw:
         classes_of: dict[str, set[int]] = {}
         for patient, label in zip(self.patients[splits == TRAIN], self.labels[splits == TRAIN], strict=True):
             classes_of.setdefault(patient, set()).add(int(label))
-        left = Counter(label for classes in classes_of.values() for label in classes)
-        taken: set[str] = set()
-        for label in sorted(left):
-            group = np.array(sorted(patient for patient in classes_of.keys() - taken if label in classes_of[patient]))
-            wanted = max(1, round(HELD_OUT * len(group)))
+        n_remaining = Counter(label for classes in classes_of.values() for label in classes)
+        held_out: set[str] = set()
+        for label in sorted(n_remaining):
+            group = np.array(sorted(patient for patient in classes_of.keys() - held_out if label in classes_of[patient]))
+            n_to_hold_out = max(1, round(HELD_OUT_FRACTION * len(group)))
             for patient in map(str, self.rng.permutation(group)):
-                if wanted and all(left[other] > 1 for other in classes_of[patient]):
-                    taken.add(patient)
-                    left.subtract(classes_of[patient])
-                    wanted -= 1
-        splits[np.array([patient in taken for patient in self.patients]) & (splits == TRAIN)] = split
+                if n_to_hold_out and all(n_remaining[other] > 1 for other in classes_of[patient]):
+                    held_out.add(patient)
+                    n_remaining.subtract(classes_of[patient])
+                    n_to_hold_out -= 1
+        splits[np.array([patient in held_out for patient in self.patients]) & (splits == TRAIN)] = split
 
 
-def _drawn(what: str, why: str) -> str:
-    share = say("{x:.0f}% of the patients of each class", x=100 * HELD_OUT)
+def _describe_draw(what: str, why: str) -> str:
+    share = say("{x:.0f}% of the patients of each class", x=100 * HELD_OUT_FRACTION)
     if " and " in what:
         return say(
             "{what} were drawn at random by patient, {share} held out, because {why}.", what=what, share=share, why=why

@@ -44,10 +44,10 @@ class Disk(io.FileIO):
 
     def write(self, data: Any) -> int:
         """Write everything, or remember why not."""
-        view, done = memoryview(data).cast("B"), 0
+        view, n_written = memoryview(data).cast("B"), 0
         try:
-            while done < len(view) and not self._failure:
-                done += super().write(view[done:]) or 0
+            while n_written < len(view) and not self._failure:
+                n_written += super().write(view[n_written:]) or 0
         except OSError as error:
             self._failure = error
         return len(view)
@@ -73,7 +73,7 @@ def refuse_existing(out: Path) -> None:
         )
 
 
-def write_whole(out: Path, needed: int, fill: Callable[[h5py.File, Disk], bool]) -> bool:
+def write_atomically(out: Path, required_bytes: int, fill: Callable[[h5py.File, Disk], bool]) -> bool:
     """Let `fill` write a dataset; it gets its name `out` only when it is whole.
 
     Args:
@@ -91,24 +91,24 @@ def write_whole(out: Path, needed: int, fill: Callable[[h5py.File, Disk], bool])
     partial = out.with_name(out.name + ".partial")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        _check_space(out.parent, needed)
+        _check_space(out.parent, required_bytes)
         with Disk(partial) as disk:
             # 1.10's layout, unlike the one before, has a checksum in each of its parts
             with h5py.File(disk, "w", libver=("v110", "v110")) as file:
-                whole = fill(file, disk)
+                is_complete = fill(file, disk)
             disk.check()
             os.fsync(disk.fileno())  # some disks say only now that they are full
-        if whole:
+        if is_complete:
             replace_file(partial, out)
-        return whole
+        return is_complete
     except OSError as error:
-        raise DatasetError(_unwritable(out, error)) from error
+        raise DatasetError(_write_error_message(out, error)) from error
     finally:
         with suppress(OSError):
             partial.unlink(missing_ok=True)
 
 
-def new_images(file: h5py.File, side: int) -> h5py.Dataset:
+def create_images(file: h5py.File, side: int) -> h5py.Dataset:
     """The place for the scans, uint8 (0, side, side), to be made longer; a chunk a scan."""
     return file.create_dataset(
         "images", (0, side, side), np.uint8, chunks=(1, side, side), maxshape=(None, side, side), fletcher32=True
@@ -118,16 +118,16 @@ def new_images(file: h5py.File, side: int) -> h5py.Dataset:
 def write_columns(file: h5py.File, disk: Disk, columns: Mapping[str, np.ndarray]) -> None:
     """Write what belongs to each scan, compressed and with a checksum."""
     for name, column in columns.items():
-        checked: dict[str, Any] = {"compression": "gzip", "fletcher32": True} if len(column) else {}
-        file.create_dataset(name, data=column, **checked)
+        options: dict[str, Any] = {"compression": "gzip", "fletcher32": True} if len(column) else {}
+        file.create_dataset(name, data=column, **options)
         disk.check()
 
 
 def write_attributes(file: h5py.File, attributes: Mapping[str, Any]) -> None:
     """Write what belongs to the whole: texts and numbers as they are, lists and objects as JSON."""
     for name, value in attributes.items():
-        plain = json.dumps(value, ensure_ascii=False) if isinstance(value, list | tuple | dict) else value
-        file.attrs[name] = texts([plain]).reshape(()) if isinstance(plain, str) else plain
+        encoded = json.dumps(value, ensure_ascii=False) if isinstance(value, list | tuple | dict) else value
+        file.attrs[name] = encode_texts([encoded]).reshape(()) if isinstance(encoded, str) else encoded
 
 
 def records_of(messages: Iterable[str]) -> str:
@@ -146,17 +146,17 @@ def records_of(messages: Iterable[str]) -> str:
     return f"[{', '.join(records)}]"
 
 
-def texts(values: Iterable[str]) -> np.ndarray:
+def encode_texts(values: Iterable[str]) -> np.ndarray:
     """Texts as UTF-8 of one length, bytes (N,): HDF5 keeps texts of any length where no checksum guards them.
 
     File names may hold bytes that are no characters, and those are written as escapes.
     """
-    coded = [value.replace("\0", "").encode("utf-8", "backslashreplace") for value in values]
-    length = max(map(len, coded), default=0) or 1
-    return np.array(coded, dtype=h5py.string_dtype("utf-8", length))
+    encoded = [value.replace("\0", "").encode("utf-8", "backslashreplace") for value in values]
+    length = max(map(len, encoded), default=0) or 1
+    return np.array(encoded, dtype=h5py.string_dtype("utf-8", length))
 
 
-class Progress:
+class ProgressEmitter:
     """Emits a progress record every `PROGRESS_SECONDS`, and the last one."""
 
     def __init__(self, total: int, emit: Callable[[dict[str, Any]], None]) -> None:
@@ -183,16 +183,16 @@ class Progress:
         )
 
 
-def _check_space(folder: Path, needed: int) -> None:
-    if shutil.disk_usage(folder).free < needed:
+def _check_space(folder: Path, required_bytes: int) -> None:
+    if shutil.disk_usage(folder).free < required_bytes:
         raise OSError(errno.ENOSPC, say("No space left on device"))
 
 
-def _unwritable(out: Path, error: OSError) -> str:
-    full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
+def _write_error_message(out: Path, error: OSError) -> str:
+    is_full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
     reason = (
         say("the disk is full")
-        if full
+        if is_full
         else say("it cannot be written to {parent} ({strerror})", parent=out.parent, strerror=system_reason(error))
     )
     return say(

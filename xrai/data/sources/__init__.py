@@ -1,13 +1,13 @@
 """Where scans come from: a folder or zip of class folders, a Kaggle set, or the drawn practice set."""
 
-from xrai.data.sources.classes import SPLIT_NAMES, SPLITS, Entry, Source, find_classes, patient_of
-from xrai.data.sources.kaggle import KAGGLE, KAGGLE_SETS, KaggleSet, kaggle_folder
-from xrai.data.sources.opening import PRACTICE, list_local, open_source
+from xrai.data.sources.classes import SPLIT_NAMES, SPLITS, Entry, Source, find_classes, parse_patient_id
+from xrai.data.sources.kaggle import KAGGLE_PREFIX, KAGGLE_SETS, KaggleSet, kaggle_folder
+from xrai.data.sources.opening import PRACTICE_SPEC, list_local_sources, open_source
 
 __all__ = [
-    "KAGGLE",
+    "KAGGLE_PREFIX",
     "KAGGLE_SETS",
-    "PRACTICE",
+    "PRACTICE_SPEC",
     "SPLITS",
     "SPLIT_NAMES",
     "Entry",
@@ -15,7 +15,7 @@ __all__ = [
     "Source",
     "find_classes",
     "kaggle_folder",
-    "list_local",
+    "list_local_sources",
     "open_source",
-    "patient_of",
+    "parse_patient_id",
 ]

@@ -23,7 +23,7 @@ _SPLIT_OF = {
     "val": "val", "valid": "val", "validation": "val",
     "test": "test", "testing": "test",
 }  # fmt: skip
-_ENDINGS = {
+_EXTENSIONS = {
     ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".webp", ".bmp", ".dcm", ".dicom", ".dic", ".ima", "",
 }  # fmt: skip
 
@@ -80,9 +80,9 @@ class Source:
 
     def counts(self) -> dict[str, dict[str, int]]:
         """Files per class and split, `{class: {split: n}}`; split is "all" where the folders do not tell it."""
-        counted = Counter((entry.class_name, entry.split or "all") for entry in self.entries)
-        splits = [split for split in (*SPLITS, "all") if any(key[1] == split for key in counted)]
-        return {name: {split: counted[name, split] for split in splits} for name in self.classes}
+        counter = Counter((entry.class_name, entry.split or "all") for entry in self.entries)
+        splits = [split for split in (*SPLITS, "all") if any(key[1] == split for key in counter)]
+        return {name: {split: counter[name, split] for split in splits} for name in self.classes}
 
 
 def find_classes(files: Files, name: str) -> Source:
@@ -103,16 +103,16 @@ def find_classes(files: Files, name: str) -> Source:
                 name=name,
             )
         )
-    entries, notes = _with_splits(scans) if any(_split_at(path) is not None for path in scans) else _without(scans)
-    entries = _with_one_spelling(entries)
-    classes = tuple(sorted({entry.class_name for entry in entries}, key=_healthy_first))
+    entries, notes = _entries_with_splits(scans) if any(_split_position(path) is not None for path in scans) else _entries_without_splits(scans)
+    entries = _unify_class_names(entries)
+    classes = tuple(sorted({entry.class_name for entry in entries}, key=_class_sort_key))
     if len(classes) < 2:
-        found = say("only the class “{classes}”", classes=classes[0]) if classes else say("scans but no class folders")
+        contents = say("only the class “{classes}”", classes=classes[0]) if classes else say("scans but no class folders")
         raise SourceError(
             say(
                 "There is {found} in {name}, but a model learns to tell at least two apart: "
                 "put the scans of each class in a folder of its own, side by side.",
-                found=found,
+                found=contents,
                 name=name,
             )
         )
@@ -128,7 +128,7 @@ def find_classes(files: Files, name: str) -> Source:
     return Source(name, classes, tuple(entries), files, tuple(notes))
 
 
-def patient_of(path: str, split: str | None) -> str | None:
+def parse_patient_id(path: str, split: str | None) -> str | None:
     """The patient that a file's name tells, as a key that is equal for two scans of one patient; else None.
 
     Known are the names of Kermany's set (`person123_virus_45`, whose numbers are used again between virus
@@ -148,65 +148,65 @@ def patient_of(path: str, split: str | None) -> str | None:
     return None
 
 
-def _with_splits(paths: Sequence[PurePosixPath]) -> tuple[list[Entry], list[str]]:
+def _entries_with_splits(paths: Sequence[PurePosixPath]) -> tuple[list[Entry], list[str]]:
     """Entries below `train/`, `val/` and `test/`; a copy of the whole tree nested inside itself is left out."""
-    tops = {path.parts[:position] for path in paths if (position := _split_at(path)) is not None}
-    kept = {top for top in tops if not any(other != top and top[: len(other)] == other for other in tops)}
+    roots = {path.parts[:position] for path in paths if (position := _split_position(path)) is not None}
+    outer_roots = {top for top in roots if not any(other != top and top[: len(other)] == other for other in roots)}
     entries = []
     for path in paths:
-        position = _split_at(path)
-        if position is None or len(path.parts) < position + 3 or path.parts[:position] not in kept:
+        position = _split_position(path)
+        if position is None or len(path.parts) < position + 3 or path.parts[:position] not in outer_roots:
             continue
         split, class_name = _SPLIT_OF[path.parts[position].lower()], path.parts[position + 1]
         entries.append(Entry(str(path), class_name, split))
     notes = []
-    if tops - kept:
+    if roots - outer_roots:
         notes.append(say("The archive holds a second copy of itself in a folder inside; only the outer one is used."))
     return entries, notes
 
 
-def _without(paths: Sequence[PurePosixPath]) -> tuple[list[Entry], list[str]]:
+def _entries_without_splits(paths: Sequence[PurePosixPath]) -> tuple[list[Entry], list[str]]:
     """Entries of class folders that lie side by side, possibly below folders that nearly all of them share."""
     folders = [path.parts[:-1] for path in paths]
-    shared = 0
-    while len({parts[shared] for parts in folders if parts[shared:]}) == 1:
-        deeper = sum(len(parts) > shared + 1 for parts in folders)
-        if 2 * deeper <= len(folders):  # a few stray files beside the class folders do not make a class
+    depth = 0
+    while len({parts[depth] for parts in folders if parts[depth:]}) == 1:
+        n_deeper = sum(len(parts) > depth + 1 for parts in folders)
+        if 2 * n_deeper <= len(folders):  # a few stray files beside the class folders do not make a class
             break
-        shared += 1
+        depth += 1
     entries = [
-        Entry(str(path), parts[shared], None) for path, parts in zip(paths, folders, strict=True) if parts[shared:]
+        Entry(str(path), parts[depth], None) for path, parts in zip(paths, folders, strict=True) if parts[depth:]
     ]
     return entries, []
 
 
-def _split_at(path: PurePosixPath) -> int | None:
+def _split_position(path: PurePosixPath) -> int | None:
     """Where in the path the first folder named like a split stands; of several in a row, the last."""
-    named = [part.lower() in _SPLIT_OF for part in path.parts[:-1]]
-    return next((i for i, is_split in enumerate(named) if is_split and not any(named[i + 1 : i + 2])), None)
+    split_flags = [part.lower() in _SPLIT_OF for part in path.parts[:-1]]
+    return next((i for i, is_split in enumerate(split_flags) if is_split and not any(split_flags[i + 1 : i + 2])), None)
 
 
-def _with_one_spelling(entries: list[Entry]) -> list[Entry]:
+def _unify_class_names(entries: list[Entry]) -> list[Entry]:
     """The entries with one name a class, the first one that occurs, in characters that any file can hold."""
     names: dict[str, str] = {}
     for name in sorted({entry.class_name for entry in entries}):
-        names.setdefault(_plain(name).casefold(), _plain(name))
-    return [replace(entry, class_name=names[_plain(entry.class_name).casefold()]) for entry in entries]
+        names.setdefault(_normalise_name(name).casefold(), _normalise_name(name))
+    return [replace(entry, class_name=names[_normalise_name(entry.class_name).casefold()]) for entry in entries]
 
 
-def _plain(name: str) -> str:
+def _normalise_name(name: str) -> str:
     composed = unicodedata.normalize("NFC", name).strip()  # a Mac writes “ü” as two characters
     return composed.encode("utf-8", "replace").decode() or name
 
 
 def _may_be_scan(path: PurePosixPath) -> bool:
     """Whether the ending is one of a scan; DICOM files also come without one, or named by a UID such as 1.2.840.7."""
-    return path.suffix.lower() in _ENDINGS or path.suffix[1:].isdigit()
+    return path.suffix.lower() in _EXTENSIONS or path.suffix[1:].isdigit()
 
 
 def _is_hidden(path: PurePosixPath) -> bool:
     return any(part.startswith((".", "__MACOSX")) for part in path.parts) or path.name.lower() == "thumbs.db"
 
 
-def _healthy_first(name: str) -> tuple[bool, str]:
+def _class_sort_key(name: str) -> tuple[bool, str]:
     return not is_healthy(name), name.lower()

@@ -19,7 +19,7 @@ MAX_ZIP_RATIO = 100
 MAX_ZIP_FILES = 2_000_000
 
 
-def existing_path(spec: str) -> Path:
+def require_path(spec: str) -> Path:
     """The folder or file that a person named.
 
     Raises:
@@ -73,23 +73,23 @@ class FolderFiles:
         """
         file = self.root / path
         if file.stat().st_size > MAX_FILE_BYTES:
-            raise SourceError(_too_large())
+            raise SourceError(_too_large_message())
         return file.read_bytes()
 
-    def _below(self, folder: Path, trees: list[Path]) -> Iterator[str]:
+    def _below(self, folder: Path, visited_roots: list[Path]) -> Iterator[str]:
         """Files below a folder; a link to a folder is followed once, and never into a tree that is walked anyway."""
         with os.scandir(folder) as items:
             for item in items:
                 path, is_link = Path(item.path), item.is_symlink()
-                known = path if is_link else item  # pathlib bears a link to nowhere or to itself, the entry is faster
-                if known.is_dir():
+                node = path if is_link else item  # pathlib bears a link to nowhere or to itself, the entry is faster
+                if node.is_dir():
                     if is_link:
                         target = path.resolve()
-                        if any(target.is_relative_to(tree) or tree.is_relative_to(target) for tree in trees):
+                        if any(target.is_relative_to(tree) or tree.is_relative_to(target) for tree in visited_roots):
                             continue
-                        trees.append(target)
-                    yield from self._below(path, trees)
-                elif known.is_file():
+                        visited_roots.append(target)
+                    yield from self._below(path, visited_roots)
+                elif node.is_file():
                     yield path.relative_to(self.root).as_posix()
 
 
@@ -121,14 +121,14 @@ class ZipFiles:
         except Exception as error:  # zlib.error and lzma.LZMAError share no base but Exception
             raise SourceError(say("The file is damaged inside the zip: make the zip again.")) from error
         if len(content) > MAX_FILE_BYTES:
-            raise SourceError(_too_large())
+            raise SourceError(_too_large_message())
         return content
 
     @cached_property
     def _members(self) -> dict[str, zipfile.ZipInfo]:
         """Members by their path as it would be on disk; some old tools on Windows write backslashes."""
-        named = {_zip_path(info): info for info in self.archive.infolist()}
-        return {str(path): info for path, info in named.items() if not info.filename.endswith(("/", "\\"))}
+        infos = {_zip_path(info): info for info in self.archive.infolist()}
+        return {str(path): info for path, info in infos.items() if not info.filename.endswith(("/", "\\"))}
 
 
 @contextmanager
@@ -162,8 +162,8 @@ def _zip_path(info: zipfile.ZipInfo) -> PurePosixPath:
 def _check_zip(archive: zipfile.ZipFile, path: Path) -> None:
     members = archive.infolist()
     for info in members:
-        inside = _zip_path(info)
-        if inside.is_absolute() or ".." in inside.parts or re.match(r"[A-Za-z]:", info.filename):
+        member_path = _zip_path(info)
+        if member_path.is_absolute() or ".." in member_path.parts or re.match(r"[A-Za-z]:", info.filename):
             raise SourceError(
                 say(
                     "{name} names a file outside its own folder, as a zip made to harm does: "
@@ -171,23 +171,23 @@ def _check_zip(archive: zipfile.ZipFile, path: Path) -> None:
                     name=path.name,
                 )
             )
-    unpacked = sum(info.file_size for info in members)
-    packed = max(path.stat().st_size, 1)
-    if unpacked > MAX_ZIP_RATIO * packed or len(members) > MAX_ZIP_FILES:
+    unpacked_bytes = sum(info.file_size for info in members)
+    packed_bytes = max(path.stat().st_size, 1)
+    if unpacked_bytes > MAX_ZIP_RATIO * packed_bytes or len(members) > MAX_ZIP_FILES:
         raise SourceError(
             say(
                 "{name} would unpack to {len:,} files and {x:,.0f} times its size, which no "
                 "zip of scans does: it is probably damaged or made to harm, so make it again from the folder of scans.",
                 name=path.name,
                 len=len(members),
-                x=unpacked / packed,
+                x=unpacked_bytes / packed_bytes,
             )
         )
     if any(info.flag_bits & 0x1 for info in members):
         raise SourceError(say("{name} is locked with a password: make the zip again without one.", name=path.name))
 
 
-def _too_large() -> str:
+def _too_large_message() -> str:
     return say(
         "The file is larger than {x} MB, which no scan is: "
         "choose the picture itself or export it at a lower resolution.",

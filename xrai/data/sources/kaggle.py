@@ -13,7 +13,7 @@ from xrai.core.errors import SourceError
 from xrai.core.language import N_, say
 from xrai.core.paths import data_dir
 
-KAGGLE = "kaggle:"
+KAGGLE_PREFIX = "kaggle:"
 
 
 @dataclass(frozen=True)
@@ -45,60 +45,60 @@ KAGGLE_SETS = (
 )
 
 
-def known_set(handle: str) -> KaggleSet:
+def find_kaggle_set(handle: str) -> KaggleSet:
     """The set of that name.
 
     Raises:
         SourceError: XRAI does not know it.
     """
-    for known in KAGGLE_SETS:
-        if known.handle == handle:
-            return known
-    offered = " or ".join(KAGGLE + known.handle for known in KAGGLE_SETS)
+    for kaggle_set in KAGGLE_SETS:
+        if kaggle_set.handle == handle:
+            return kaggle_set
+    choices = " or ".join(KAGGLE_PREFIX + item.handle for item in KAGGLE_SETS)
     raise SourceError(
         say(
             "The Kaggle set “{handle}” is not among those that XRAI knows: choose {offered}.",
             handle=handle,
-            offered=offered,
+            offered=choices,
         )
     )
 
 
-def downloaded(chosen: KaggleSet) -> Path:
+def download(kaggle_set: KaggleSet) -> Path:
     """The folder of a set, which is downloaded unless it is there.
 
     Raises:
         SourceError: Kaggle cannot be reached, or the disk is full.
     """
-    if local := kaggle_folder(chosen.handle):
-        return local
+    if local_folder := kaggle_folder(kaggle_set.handle):
+        return local_folder
     os.environ["KAGGLEHUB_CACHE"] = str(_kaggle_cache())  # kagglehub takes it from nowhere else
     try:
         with redirect_stdout(sys.stderr):  # standard output is for results, and kagglehub talks there
             import kagglehub
 
-            return Path(kagglehub.dataset_download(chosen.handle))
+            return Path(kagglehub.dataset_download(kaggle_set.handle))
     except Exception as error:  # kagglehub lets through whatever its network libraries raise
         if getattr(error, "errno", None) == errno.ENOSPC:
             raise SourceError(
                 say(
                     "{handle} was not downloaded because the disk is full: free some space and try again.",
-                    handle=chosen.handle,
+                    handle=kaggle_set.handle,
                 )
             ) from error
         raise SourceError(
             say(
                 "Kaggle cannot be reached for {handle}, probably because this machine has no internet: "
                 "use a folder, a zip or the practice set, or download it elsewhere and bring it here.",
-                handle=chosen.handle,
+                handle=kaggle_set.handle,
             )
         ) from error
 
 
 def kaggle_folder(handle: str) -> Path | None:
     """Where a Kaggle set lies that was downloaded before, None where it was not or not wholly."""
-    marks = (_kaggle_cache() / "datasets" / handle).glob("*.complete")
-    versions = sorted(marks, key=lambda mark: (len(mark.stem), mark.stem))  # 10 is newer than 9
+    markers = (_kaggle_cache() / "datasets" / handle).glob("*.complete")
+    versions = sorted(markers, key=lambda mark: (len(mark.stem), mark.stem))  # 10 is newer than 9
     folders = [version.parent / "versions" / version.stem for version in versions]
     return next((folder for folder in reversed(folders) if folder.is_dir()), None)
 

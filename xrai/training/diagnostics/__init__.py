@@ -7,24 +7,24 @@ they never compare the *level* of the training loss with that of validation, as 
 and label smoothing all lift the one and not the other. Only where the two lines go counts.
 """
 
-from xrai.training.diagnostics.findings import SEVERITIES, Finding, Severity
-from xrai.training.diagnostics.history import History, whole_records
-from xrai.training.diagnostics.matrix import Errors, errors_of
-from xrai.training.diagnostics.reading import read_curves
+from xrai.training.diagnostics.findings import SEVERITIES, CurveFinding, Severity
+from xrai.training.diagnostics.history import History, clean_records
+from xrai.training.diagnostics.matrix import ClassErrors, count_class_errors
+from xrai.training.diagnostics.reading import analyse_curves
 from xrai.training.diagnostics.run import NO_NUMBER
-from xrai.training.diagnostics.textbook import COUNTS, TEXTBOOK, textbook_run
+from xrai.training.diagnostics.textbook import TEXTBOOK_COUNTS, TEXTBOOK_KINDS, make_textbook_run
 
 __all__ = [
-    "COUNTS",
     "NO_NUMBER",
     "SEVERITIES",
-    "TEXTBOOK",
-    "Errors",
-    "Finding",
+    "TEXTBOOK_COUNTS",
+    "TEXTBOOK_KINDS",
+    "ClassErrors",
+    "CurveFinding",
     "History",
     "Severity",
-    "errors_of",
-    "read_curves",
-    "textbook_run",
-    "whole_records",
+    "analyse_curves",
+    "clean_records",
+    "count_class_errors",
+    "make_textbook_run",
 ]

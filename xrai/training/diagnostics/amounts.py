@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 
 from xrai.core.language import join_messages, say
-from xrai.metrics import UNEVEN
-from xrai.training.diagnostics.findings import Finding
-from xrai.training.diagnostics.history import count, level
-from xrai.training.diagnostics.run import Run
+from xrai.metrics import IMBALANCE_RATIO
+from xrai.training.diagnostics.findings import CurveFinding
+from xrai.training.diagnostics.history import as_count, nan_median
+from xrai.training.diagnostics.run import RunCurves
 
-WIDE, TOO_WIDE = 0.15, 0.30
+WIDE_INTERVAL, VERY_WIDE_INTERVAL = 0.15, 0.30
 """Of an accuracy's 95 % interval: 0.15 is what about 140 scans give at 70 %, 0.30 what some 35 give."""
 
 
-def small_validation(run: Run) -> list[Finding]:
+def detect_small_validation(run: RunCurves) -> list[CurveFinding]:
     """The 95 % interval of validation accuracy is wide: its median width over the later half of the epochs.
 
     Beyond 0.15, differences of several scans in a hundred are within chance; beyond 0.30 a model cannot be told from
@@ -26,13 +26,13 @@ def small_validation(run: Run) -> list[Finding]:
     """
     intervals = run.history.intervals["accuracy"]
     half = intervals[len(intervals) // 2 :]
-    width, place = level(half[:, 1] - half[:, 0]), _spoken_of(run, intervals.sum(axis=1))
-    if place is None or not width > WIDE:
+    width, index = nan_median(half[:, 1] - half[:, 0]), _reported_index(run, intervals.sum(axis=1))
+    if index is None or not width > WIDE_INTERVAL:
         return []
-    low, high = map(float, intervals[place])
-    epoch, n = int(run.history.epochs[place]), run.history.n_val
-    alike = int(np.sum((half[:, 1] >= low) & (half[:, 0] <= high)))
-    said = [
+    low, high = map(float, intervals[index])
+    epoch, n = int(run.history.epochs[index]), run.history.n_val
+    n_overlapping = int(np.sum((half[:, 1] >= low) & (half[:, 0] <= high)))
+    sentences = [
         say(
             "On {n:,} validation scans the 95 % interval of the accuracy at epoch {epoch} reaches from {x:.0f} % "
             "to {x2:.0f} %: small ups and downs mean nothing.",
@@ -43,10 +43,10 @@ def small_validation(run: Run) -> list[Finding]:
         )
     ]
     if (later := len(half)) > 1:
-        said += [
+        sentences += [
             say(
                 "In the later half, {alike} of {later} epochs have one that overlaps it: which is best may be chance.",
-                alike=alike,
+                alike=n_overlapping,
                 later=later,
             )
         ]
@@ -55,27 +55,27 @@ def small_validation(run: Run) -> list[Finding]:
         "difference, neither between epochs nor between runs."
     )
     return [
-        Finding(
-            "small-validation", "serious" if width > TOO_WIDE else "notable", say("Too few validation scans to say"),
-            join_messages(said), advice, "accuracy", at=(epoch, high), label=say("Wide interval: too few scans"),
-            numbers={"width": width, "n": n, "alike": alike},
+        CurveFinding(
+            "small-validation", "serious" if width > VERY_WIDE_INTERVAL else "notable", say("Too few validation scans to say"),
+            join_messages(sentences), advice, "accuracy", at=(epoch, high), label=say("Wide interval: too few scans"),
+            numbers={"width": width, "n": n, "alike": n_overlapping},
         )
     ]  # fmt: skip
 
 
-def class_shares(run: Run) -> list[Finding]:
+def detect_class_imbalance(run: RunCurves) -> list[CurveFinding]:
     """One class has many more scans, so that accuracy flatters who always calls it.
 
     Serious where validation accuracy is not surely above the share of the largest class, of at least half (the lower
     limit of its interval is not), and the largest has twice as many training scans as the smallest; notable where it
     has `UNEVEN` times as many, as in the check of a dataset, and nothing in the settings makes up for that.
     """
-    train = {name: count(row.get("train")) for name, row in run.counts.items()}
-    place = _spoken_of(run, run.history.values["val"]["accuracy"])
-    if place is None or max(train.values(), default=0) < max(2 * min(train.values(), default=0), 1):
+    train = {name: as_count(row.get("train")) for name, row in run.counts.items()}
+    index = _reported_index(run, run.history.values["val"]["accuracy"])
+    if index is None or max(train.values(), default=0) < max(2 * min(train.values(), default=0), 1):
         return []
     most, least = max(train, key=train.__getitem__), min(train, key=train.__getitem__)
-    share, accuracy = _share_of(run, most), float(run.history.values["val"]["accuracy"][place])
+    share, accuracy = _class_share(run, most), float(run.history.values["val"]["accuracy"][index])
     uneven = say(
         "Of “{most}” there are {train:,} training scans, of “{least}” {train2:,}.",
         most=most,
@@ -91,29 +91,29 @@ def class_shares(run: Run) -> list[Finding]:
         x=100 * share,
         x2=100 * accuracy,
     )
-    found = Finding(
+    finding = CurveFinding(
         "imbalance",
         "fine",
         say("Uneven classes, no harm seen"),
         sentence,
         chart="accuracy",
-        at=(int(run.history.epochs[place]), share),
+        at=(int(run.history.epochs[index]), share),
         line=share,
         label=say("Always calling “{most}”: {x:.0f} %", most=most, x=100 * share),
         numbers={"training": train, "share": share, "accuracy": accuracy},
     )
-    return [_no_better(run, found, place, most, uneven) or _unbalanced(run, found, uneven) or found]
+    return [_majority_baseline_finding(run, finding, index, most, uneven) or _imbalance_finding(run, finding, uneven) or finding]
 
 
-def guessing(run: Run) -> list[Finding]:
+def detect_chance_level(run: RunCurves) -> list[CurveFinding]:
     """The 95 % interval of the validation AUC at the epoch that is kept holds 0.5, which is guessing."""
     if run.is_active and not run.is_half_done:
         return []
-    place = _shown(run)
-    low, high = map(float, run.history.intervals["auc"][place])
+    index = _selected_or_last(run)
+    low, high = map(float, run.history.intervals["auc"][index])
     if not low <= 0.5:
         return []
-    epoch = int(run.history.epochs[place])
+    epoch = int(run.history.epochs[index])
     sentence = say(
         "The 95 % interval of the validation AUC at epoch {epoch} goes from {low:.2f} to {high:.2f}; 0.5 is guessing.",
         epoch=epoch,
@@ -121,26 +121,26 @@ def guessing(run: Run) -> list[Finding]:
         high=high,
     )
     advice = say("Do not read scans with this model. Train longer, on more scans, or with other settings.")
-    more: dict[str, Any] = {"at": (epoch, low), "line": 0.5, "numbers": {"low": low, "high": high}}
-    return [Finding("guessing", "serious", say("Perhaps no better than guessing"), sentence, advice, "auc", **more)]
+    details: dict[str, Any] = {"at": (epoch, low), "line": 0.5, "numbers": {"low": low, "high": high}}
+    return [CurveFinding("guessing", "serious", say("Perhaps no better than guessing"), sentence, advice, "auc", **details)]
 
 
-def _shown(run: Run) -> int:
+def _selected_or_last(run: RunCurves) -> int:
     """The position of the epoch that is spoken of: the one that is kept, else the last."""
-    kept = run.history.kept
-    return len(run.history) - 1 if kept is None else kept
+    selected = run.history.kept
+    return len(run.history) - 1 if selected is None else selected
 
 
-def _spoken_of(run: Run, values: np.ndarray) -> int | None:
+def _reported_index(run: RunCurves, values: np.ndarray) -> int | None:
     """The position of the epoch that is spoken of: the one that is kept, else the last; of those with a value only."""
-    known = np.flatnonzero(np.isfinite(values)).tolist()
-    return _shown(run) if _shown(run) in known else known[-1] if known else None
+    defined_indices = np.flatnonzero(np.isfinite(values)).tolist()
+    return _selected_or_last(run) if _selected_or_last(run) in defined_indices else defined_indices[-1] if defined_indices else None
 
 
-def _no_better(run: Run, found: Finding, place: int, most: str, uneven: str) -> Finding | None:
+def _majority_baseline_finding(run: RunCurves, finding: CurveFinding, index: int, most: str, uneven: str) -> CurveFinding | None:
     """The same where accuracy is not surely above what always calling one class gives."""
-    share, accuracy = found.numbers["share"], found.numbers["accuracy"]
-    low, high = map(float, run.history.intervals["accuracy"][place])
+    share, accuracy = finding.numbers["share"], finding.numbers["accuracy"]
+    low, high = map(float, run.history.intervals["accuracy"][index])
     low, high = (low, high) if math.isfinite(low) else (accuracy, accuracy)
     if share < 0.5 or low > share:
         return None
@@ -157,25 +157,25 @@ def _no_better(run: Run, found: Finding, place: int, most: str, uneven: str) -> 
     advice = say(
         "Read sensitivity and specificity instead; set “Balance” to sampling, and add scans of the rarer class."
     )
-    title, changes = say("No better than always calling “{most}”", most=most), _balanced(run)
-    return replace(found, severity="serious", title=title, sentence=sentence, advice=advice, changes=changes)
+    title, changes = say("No better than always calling “{most}”", most=most), _balance_changes(run)
+    return replace(finding, severity="serious", title=title, sentence=sentence, advice=advice, changes=changes)
 
 
-def _unbalanced(run: Run, found: Finding, uneven: str) -> Finding | None:
+def _imbalance_finding(run: RunCurves, finding: CurveFinding, uneven: str) -> CurveFinding | None:
     """The same where one class is far more frequent and nothing makes up for that."""
-    counts = found.numbers["training"].values()
-    if max(counts) < UNEVEN * min(counts) or not _balanced(run):
+    counts = finding.numbers["training"].values()
+    if max(counts) < IMBALANCE_RATIO * min(counts) or not _balance_changes(run):
         return None
     title = say("Classes out of balance")
     advice = say("Set “Balance” to sampling, so that the rarer class gets its due, and read the figures of each class.")
-    return replace(found, severity="notable", title=title, sentence=uneven, advice=advice, changes=_balanced(run))
+    return replace(finding, severity="notable", title=title, sentence=uneven, advice=advice, changes=_balance_changes(run))
 
 
-def _balanced(run: Run) -> dict[str, str]:
+def _balance_changes(run: RunCurves) -> dict[str, str]:
     return {"balance": "sampling"} if run.config.get("balance") == "none" else {}
 
 
-def _share_of(run: Run, name: str) -> float:
+def _class_share(run: RunCurves, name: str) -> float:
     """The share of a class among the validation scans; among the training scans where these are not counted."""
-    split = "val" if any(count(row.get("val")) for row in run.counts.values()) else "train"
-    return count(run.counts[name].get(split)) / sum(count(row.get(split)) for row in run.counts.values())
+    split = "val" if any(as_count(row.get("val")) for row in run.counts.values()) else "train"
+    return as_count(run.counts[name].get(split)) / sum(as_count(row.get(split)) for row in run.counts.values())

@@ -15,7 +15,7 @@ Chart = Literal["loss", "accuracy", "auc"]
 
 
 @dataclass(frozen=True)
-class Finding:
+class CurveFinding:
     """One thing that the curves show.
 
     Attributes:
@@ -47,6 +47,6 @@ class Finding:
     numbers: dict[str, Any] = field(default_factory=dict)
 
 
-def by_severity(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+def sort_curve_findings(findings: Iterable[CurveFinding]) -> tuple[CurveFinding, ...]:
     """The gravest first; equals keep their order."""
     return tuple(sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity)))

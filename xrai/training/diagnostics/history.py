@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-MEASURES = ("loss", "accuracy", "auc")
-PARTS = ("train", "val")
+METRICS = ("loss", "accuracy", "auc")
+SPLITS = ("train", "val")
 """Of an epoch's record: what was measured on training scans, and on validation scans."""
 
 Floats = np.ndarray
@@ -43,23 +43,23 @@ class History:
     @classmethod
     def of(cls, records: Sequence[Mapping[str, Any]]) -> History:
         """The history that a run's records tell; what is damaged or foreign among them is left out."""
-        plans = [record for record in records if record.get("kind") in ("start", "resume")]
-        plan = plans[-1] if plans else {}
-        told = [record for record in whole_records(records) if record["kind"] == "epoch"]
-        head = count(plan.get("head_epochs"))
-        whole = [record for record in told if record["epoch"] > head]
-        ends = [record for record in records if record.get("kind") in ("start", "resume", "end")]
+        start_records = [record for record in records if record.get("kind") in ("start", "resume")]
+        last_start = start_records[-1] if start_records else {}
+        epoch_records = [record for record in clean_records(records) if record["kind"] == "epoch"]
+        freeze_epochs = as_count(last_start.get("head_epochs"))
+        unfrozen_records = [record for record in epoch_records if record["epoch"] > freeze_epochs]
+        boundary_records = [record for record in records if record.get("kind") in ("start", "resume", "end")]
         return cls(
-            epochs=np.array([record["epoch"] for record in whole], np.int64),
+            epochs=np.array([record["epoch"] for record in unfrozen_records], np.int64),
             values={
-                part: {name: _column(record[part][name] for record in whole) for name in MEASURES} for part in PARTS
+                split: {name: _column(record[split][name] for record in unfrozen_records) for name in METRICS} for split in SPLITS
             },
-            intervals={name: _pairs(record["val"][f"{name}_interval"] for record in whole) for name in MEASURES[1:]},
-            best=np.array([record.get("best") is True for record in whole], bool),
-            n_val=count(told[-1]["val"].get("n")) if told else count(plan.get("val")),
-            planned=count(plan.get("epochs")),
-            head=head,
-            reason=str(ends[-1].get("reason", "")) if ends and ends[-1]["kind"] == "end" else "",
+            intervals={name: _pairs(record["val"][f"{name}_interval"] for record in unfrozen_records) for name in METRICS[1:]},
+            best=np.array([record.get("best") is True for record in unfrozen_records], bool),
+            n_val=as_count(epoch_records[-1]["val"].get("n")) if epoch_records else as_count(last_start.get("val")),
+            planned=as_count(last_start.get("epochs")),
+            head=freeze_epochs,
+            reason=str(boundary_records[-1].get("reason", "")) if boundary_records and boundary_records[-1]["kind"] == "end" else "",
         )
 
     def __len__(self) -> int:
@@ -78,38 +78,38 @@ class History:
     @property
     def kept(self) -> int | None:
         """The position of the epoch whose weights are kept; None where it is none of these."""
-        found = np.flatnonzero(self.best)
-        return int(found[-1]) if len(found) else None
+        best_indices = np.flatnonzero(self.best)
+        return int(best_indices[-1]) if len(best_indices) else None
 
 
-def whole_records(records: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def clean_records(records: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """The records of a run that its curves can be drawn of; what is damaged or foreign among them is left out.
 
     Of an epoch without losses nothing is kept; another measure that it lacks, or that is no number, becomes None, as
     does its interval.
     """
-    known = [dict(record) for record in records if isinstance(record.get("kind"), str)]
-    steps = ("progress", "loss", "accuracy")
-    whole = [
+    typed_records = [dict(record) for record in records if isinstance(record.get("kind"), str)]
+    step_fields = ("progress", "loss", "accuracy")
+    valid_records = [
         record
-        for record in known
+        for record in typed_records
         if record["kind"] not in ("step", "epoch")
-        or (record["kind"] == "step" and all(_defined(record.get(name)) is not None for name in steps))
-        or (record["kind"] == "epoch" and _is_whole(record))
+        or (record["kind"] == "step" and all(_finite_or_none(record.get(name)) is not None for name in step_fields))
+        or (record["kind"] == "epoch" and _is_complete(record))
     ]
-    return [_mended(record) if record["kind"] == "epoch" else record for record in whole]
+    return [_fill_missing(record) if record["kind"] == "epoch" else record for record in valid_records]
 
 
-def smooth(values: Floats) -> Floats:
+def running_median(values: Floats) -> Floats:
     """The running median of each value and its neighbours, two each side of a long series, one of a short one.
 
     A median follows a step and ignores a single wild epoch (Tukey, Exploratory Data Analysis, 1977, chapter 7).
     """
-    arm = 2 if len(values) >= 10 else 1
-    return np.array([np.median(values[max(i - arm, 0) : i + arm + 1]) for i in range(len(values))])
+    half_width = 2 if len(values) >= 10 else 1
+    return np.array([np.median(values[max(i - half_width, 0) : i + half_width + 1]) for i in range(len(values))])
 
 
-def noise(values: Floats) -> float:
+def estimate_noise(values: Floats) -> float:
     """How far chance throws a single epoch off the course of a series, as a standard deviation.
 
     From the distance of each value to the mean of its two neighbours, which a slow trend does not change (Gasser,
@@ -118,11 +118,11 @@ def noise(values: Floats) -> float:
     """
     if len(values) < 3:
         return 0.0
-    off = values[1:-1] - (values[:-2] + values[2:]) / 2
-    return float(1.4826 * np.median(np.abs(off)) * math.sqrt(2 / 3))
+    residuals = values[1:-1] - (values[:-2] + values[2:]) / 2
+    return float(1.4826 * np.median(np.abs(residuals)) * math.sqrt(2 / 3))
 
 
-def trend(values: Floats) -> float:
+def mann_kendall_z(values: Floats) -> float:
     """How surely a series falls (below 0) or rises (above 0), in standard deviations of chance.
 
     Mann's test (Econometrica 1945;13:245–259): the pairs that rise less those that fall, by what that spreads in a
@@ -136,48 +136,48 @@ def trend(values: Floats) -> float:
     return float(pairs.sum() / math.sqrt(n * (n - 1) * (2 * n + 5) / 18))
 
 
-def level(values: Floats) -> float:
+def nan_median(values: Floats) -> float:
     """The median of what is defined; NaN of nothing."""
-    known = values[~np.isnan(values)]
-    return float(np.median(known)) if len(known) else math.nan
+    finite_values = values[~np.isnan(values)]
+    return float(np.median(finite_values)) if len(finite_values) else math.nan
 
 
-def count(value: Any) -> int:
+def as_count(value: Any) -> int:
     """A count as it stands in a record or on a card; 0 where it is none."""
     return value if type(value) is int and value > 0 else 0
 
 
-def _is_whole(record: Mapping[str, Any]) -> bool:
+def _is_complete(record: Mapping[str, Any]) -> bool:
     """Whether an epoch's record holds what a curve is drawn of; a loss that is no number is kept, and found."""
-    parts = [record.get(part) for part in PARTS]
-    known = all(isinstance(part, dict) and isinstance(part.get("loss"), float | int) for part in parts)
-    return known and type(record.get("epoch")) is int and record["epoch"] > 0
+    parts = [record.get(split) for split in SPLITS]
+    has_losses = all(isinstance(split, dict) and isinstance(split.get("loss"), float | int) for split in parts)
+    return has_losses and type(record.get("epoch")) is int and record["epoch"] > 0
 
 
-def _mended(record: dict[str, Any]) -> dict[str, Any]:
+def _fill_missing(record: dict[str, Any]) -> dict[str, Any]:
     """An epoch's record with every measure: None where it is missing or no number."""
-    parts = {part: record[part] | {name: _defined(record[part].get(name)) for name in MEASURES} for part in PARTS}
-    bounds = {f"{name}_interval": _bounds(record["val"].get(f"{name}_interval")) for name in MEASURES[1:]}
-    return record | parts | {"val": parts["val"] | bounds}
+    metrics = {split: record[split] | {name: _finite_or_none(record[split].get(name)) for name in METRICS} for split in SPLITS}
+    intervals = {f"{name}_interval": _clean_interval(record["val"].get(f"{name}_interval")) for name in METRICS[1:]}
+    return record | metrics | {"val": metrics["val"] | intervals}
 
 
-def _bounds(value: Any) -> list[float] | None:
-    pair = [_defined(bound) for bound in value] if isinstance(value, list | tuple) else []
-    known = [bound for bound in pair if bound is not None]
-    return known if len(pair) == len(known) == 2 else None
+def _clean_interval(value: Any) -> list[float] | None:
+    pair = [_finite_or_none(bound) for bound in value] if isinstance(value, list | tuple) else []
+    finite_bounds = [bound for bound in pair if bound is not None]
+    return finite_bounds if len(pair) == len(finite_bounds) == 2 else None
 
 
-def _defined(value: Any) -> float | None:
-    number = _number(value)
+def _finite_or_none(value: Any) -> float | None:
+    number = _as_float(value)
     return number if math.isfinite(number) else None
 
 
-def _number(value: Any) -> float:
+def _as_float(value: Any) -> float:
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
 
 
 def _column(values: Iterable[Any]) -> Floats:
-    return np.array([_number(value) for value in values], np.float64)
+    return np.array([_as_float(value) for value in values], np.float64)
 
 
 def _pairs(values: Iterable[list[float] | None]) -> Floats:

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from xrai.metrics import Interval, confusion_matrix, share_by_patient
+from xrai.metrics import Interval, clustered_proportion, confusion_matrix
 
 
 @dataclass(frozen=True)
-class Errors:
+class ClassErrors:
     """The errors on the scans of one class.
 
     Attributes:
@@ -29,7 +29,7 @@ class Errors:
     most: int | None
 
 
-def errors_of(labels: np.ndarray, called: np.ndarray, patients: Sequence[Hashable], n_classes: int) -> list[Errors]:
+def count_class_errors(labels: np.ndarray, predicted: np.ndarray, patients: Sequence[Hashable], n_classes: int) -> list[ClassErrors]:
     """The errors on every class that has scans, in order.
 
     Args:
@@ -38,13 +38,13 @@ def errors_of(labels: np.ndarray, called: np.ndarray, patients: Sequence[Hashabl
         patients: of each scan, N of them: they are what the intervals count.
         n_classes: that there are.
     """
-    matrix = confusion_matrix(called, labels, n_classes)
-    found = []
+    matrix = confusion_matrix(predicted, labels, n_classes)
+    errors = []
     for label in range(n_classes):
-        share = share_by_patient(called != label, patients, labels == label)
-        if share is None:
+        proportion = clustered_proportion(predicted != label, patients, labels == label)
+        if proportion is None:
             continue
-        others = [0 if other == label else int(matrix[label][other]) for other in range(n_classes)]
-        most = int(np.argmax(others)) if any(others) else None
-        found.append(Errors(label, int(np.sum(matrix[label])), sum(others), share[1], most))
-    return found
+        confusions = [0 if other == label else int(matrix[label][other]) for other in range(n_classes)]
+        top_confusion = int(np.argmax(confusions)) if any(confusions) else None
+        errors.append(ClassErrors(label, int(np.sum(matrix[label])), sum(confusions), proportion[1], top_confusion))
+    return errors

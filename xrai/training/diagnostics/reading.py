@@ -5,22 +5,28 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from xrai.training.diagnostics.amounts import class_shares, guessing, small_validation
-from xrai.training.diagnostics.findings import Finding, by_severity
+from xrai.training.diagnostics.amounts import detect_chance_level, detect_class_imbalance, detect_small_validation
+from xrai.training.diagnostics.findings import CurveFinding, sort_curve_findings
 from xrai.training.diagnostics.history import History
-from xrai.training.diagnostics.learning import calm, overfitting, rate_too_high, rate_too_low, underfitting
-from xrai.training.diagnostics.run import LEAST_EPOCHS, Counts, Run
-from xrai.training.diagnostics.standing import ended, kept, too_early
+from xrai.training.diagnostics.learning import (
+    detect_high_learning_rate,
+    detect_low_learning_rate,
+    detect_overfitting,
+    detect_underfitting,
+    report_no_problem,
+)
+from xrai.training.diagnostics.run import MIN_EPOCHS, Counts, RunCurves
+from xrai.training.diagnostics.standing import report_ending, report_selected_epoch, report_too_early
 
 
-def read_curves(
+def analyse_curves(
     records: Sequence[Mapping[str, Any]],
     config: Mapping[str, Any] | None = None,
     *,
     counts: Counts | None = None,
     status: str = "done",
     error: str = "",
-) -> tuple[Finding, ...]:
+) -> tuple[CurveFinding, ...]:
     """What the curves of a run show, the gravest first; there is always something to be said.
 
     Of the rules on learning, one that speaks silences those after it: a rate so high that the model suffers from it,
@@ -33,14 +39,14 @@ def read_curves(
         status: how the run stands, as `jobs.Job.status` gives it.
         error: the sentence that a failed run ended with.
     """
-    run = Run(History.of(records), config or {}, counts or {}, status, error)
-    few = small_validation(run)
-    learned = too_early(run) if len(run.history) < LEAST_EPOCHS else _learning(run, few=bool(few))
-    return by_severity([*learned, *few, *class_shares(run), *kept(run), *ended(run)])
+    run = RunCurves(History.of(records), config or {}, counts or {}, status, error)
+    size_findings = detect_small_validation(run)
+    learning_findings = report_too_early(run) if len(run.history) < MIN_EPOCHS else _learning_findings(run, has_few_scans=bool(size_findings))
+    return sort_curve_findings([*learning_findings, *size_findings, *detect_class_imbalance(run), *report_selected_epoch(run), *report_ending(run)])
 
 
-def _learning(run: Run, *, few: bool) -> list[Finding]:
-    found = rate_too_high(run)
-    if not any(finding.severity == "serious" for finding in found):
-        found += overfitting(run) or rate_too_low(run) or underfitting(run)
-    return found + guessing(run) or calm(run, few=few)
+def _learning_findings(run: RunCurves, *, has_few_scans: bool) -> list[CurveFinding]:
+    findings = detect_high_learning_rate(run)
+    if not any(finding.severity == "serious" for finding in findings):
+        findings += detect_overfitting(run) or detect_low_learning_rate(run) or detect_underfitting(run)
+    return findings + detect_chance_level(run) or report_no_problem(run, has_few_scans=has_few_scans)

@@ -8,17 +8,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from xrai.core.language import N_
-from xrai.training.diagnostics.history import History, level
+from xrai.training.diagnostics.history import History, nan_median
 
 Counts = Mapping[str, Mapping[str, int]]
 
-LEAST_EPOCHS = 4
+MIN_EPOCHS = 4
 """Of fewer, no order of their values is rarer than chance makes it once in twenty times; see `history.trend`."""
 
-USUAL_RATE = {"adamw": 1e-3, "adam": 1e-3, "sgd": 5e-2}
+TYPICAL_LEARNING_RATES = {"adamw": 1e-3, "adam": 1e-3, "sgd": 5e-2}
 """Adam: its authors' own (Kingma & Ba 2015); SGD with momentum: between the 0.1 and 0.01 of He et al. 2016."""
 
-FAR = 10
+FAR_FACTOR = 10
 """Times the usual rate, up or down, that is far from it: rates are tried in tens (Smith 2018, arXiv:1803.09820)."""
 
 ACTIVE = ("starting", "running")
@@ -28,7 +28,7 @@ NO_NUMBER = N_("no number any more")
 
 
 @dataclass(frozen=True, eq=False)
-class Run:
+class RunCurves:
     """A run as the rules see it.
 
     Attributes:
@@ -77,7 +77,7 @@ class Run:
     @property
     def usual_rate(self) -> float:
         """That of the optimizer."""
-        return USUAL_RATE.get(str(self.config.get("optimizer")), USUAL_RATE["adamw"])
+        return TYPICAL_LEARNING_RATES.get(str(self.config.get("optimizer")), TYPICAL_LEARNING_RATES["adamw"])
 
     @property
     def tail(self) -> int:
@@ -86,7 +86,7 @@ class Run:
 
     def at_end(self, split: str, name: str) -> float:
         """The median of a measure over the end of the run; NaN where it is not defined."""
-        return level(self.history.values[split][name][-self.tail :])
+        return nan_median(self.history.values[split][name][-self.tail :])
 
     @property
     def is_poor(self) -> bool:
@@ -94,22 +94,22 @@ class Run:
 
         0.7 to 0.8 is what textbooks call acceptable, 0.8 to 0.9 excellent (Hosmer, Lemeshow, Sturdivant 2013, ch. 5).
         """
-        known = [area for split in ("train", "val") if not math.isnan(area := self.at_end(split, "auc"))]
-        return bool(known) and max(known) < 0.8
+        aucs = [area for split in ("train", "val") if not math.isnan(area := self.at_end(split, "auc"))]
+        return bool(aucs) and max(aucs) < 0.8
 
     def lower_rate(self) -> dict[str, float]:
         """A learning rate to try where this one is too high: a tenth, and no more than the usual one."""
         rate = self.config.get("learning_rate")
-        return {} if rate is None else {"learning_rate": _rounded(min(float(rate) / FAR, self.usual_rate))}
+        return {} if rate is None else {"learning_rate": _round_significant(min(float(rate) / FAR_FACTOR, self.usual_rate))}
 
     def higher_rate(self) -> dict[str, float]:
         """One to try where this one is too low: ten times, and the usual one where that is still far away."""
         rate = self.config.get("learning_rate")
         if rate is None:
             return {}
-        wanted = float(rate) * FAR
-        return {"learning_rate": _rounded(self.usual_rate if wanted * FAR <= self.usual_rate else wanted)}
+        higher = float(rate) * FAR_FACTOR
+        return {"learning_rate": _round_significant(self.usual_rate if higher * FAR_FACTOR <= self.usual_rate else higher)}
 
 
-def _rounded(value: float) -> float:
+def _round_significant(value: float) -> float:
     return float(f"{value:.2g}")

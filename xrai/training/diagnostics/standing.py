@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from xrai.core.language import join_messages, say
-from xrai.training.diagnostics.findings import Finding
-from xrai.training.diagnostics.learning import rate_too_high
-from xrai.training.diagnostics.run import Run
+from xrai.training.diagnostics.findings import CurveFinding
+from xrai.training.diagnostics.learning import detect_high_learning_rate
+from xrai.training.diagnostics.run import RunCurves
 
-_WANTED_EPOCHS = 10
+_SUGGESTED_EPOCHS = 10
 
 
-def too_early(run: Run) -> list[Finding]:
+def report_too_early(run: RunCurves) -> list[CurveFinding]:
     """Fewer epochs than a trend can be told from chance in; a rate far too high may be seen in them all the same."""
-    found = rate_too_high(run)
+    rate_findings = detect_high_learning_rate(run)
     n, title = len(run.history), say("Too early to say")
     sentences = {
         0: say("No epoch of the whole network is over yet: there is nothing to read."),
@@ -21,19 +21,19 @@ def too_early(run: Run) -> list[Finding]:
     sentence = sentences.get(
         n, say("Only {n} epochs of the whole network are over: too few to tell a trend from chance.", n=n)
     )
-    wanted = {"epochs": _WANTED_EPOCHS} if run.config and run.config.get("epochs", 0) < _WANTED_EPOCHS else {}
+    suggested_changes = {"epochs": _SUGGESTED_EPOCHS} if run.config and run.config.get("epochs", 0) < _SUGGESTED_EPOCHS else {}
     advice = say("Wait for some more epochs.") if run.is_active else say("Train for more “Epochs”: ten tell more.")
     if run.broke_down:
-        return found
-    return [*found, Finding("too-early", "open", title, sentence, advice, changes={} if run.is_active else wanted)]
+        return rate_findings
+    return [*rate_findings, CurveFinding("too-early", "open", title, sentence, advice, changes={} if run.is_active else suggested_changes)]
 
 
-def kept(run: Run) -> list[Finding]:
+def report_selected_epoch(run: RunCurves) -> list[CurveFinding]:
     """Which epoch's weights are kept, and why."""
-    place = run.history.kept
-    if place is None or run.is_active or len(run.history) < 2:
+    index = run.history.kept
+    if index is None or run.is_active or len(run.history) < 2:
         return []
-    epoch, n = int(run.history.epochs[place]), int(run.history.epochs[-1])
+    epoch, n = int(run.history.epochs[index]), int(run.history.epochs[-1])
     sentence = {
         "loss": say(
             "Of {n} epochs the weights of epoch {epoch} are kept: its validation loss was the lowest.", n=n, epoch=epoch
@@ -43,9 +43,9 @@ def kept(run: Run) -> list[Finding]:
         str(run.config.get("keep", "auc")),
         say("Of {n} epochs the weights of epoch {epoch} are kept: its validation AUC was the best.", n=n, epoch=epoch),
     )
-    at = (epoch, float(run.history.val_loss[place]))
+    at = (epoch, float(run.history.val_loss[index]))
     return [
-        Finding(
+        CurveFinding(
             "kept",
             "fine",
             say("Epoch {epoch} is kept", epoch=epoch),
@@ -57,13 +57,13 @@ def kept(run: Run) -> list[Finding]:
     ]
 
 
-def ended(run: Run) -> list[Finding]:
+def report_ending(run: RunCurves) -> list[CurveFinding]:
     """That it still goes on, stopped early because nothing better came, or broke off."""
     n = int(run.history.epochs[-1]) if len(run.history) else 0
     planned, reason = run.history.planned, run.history.reason
     if run.is_active and n:
         sentence = say("Epoch {n} of {planned} is over: what is said here may still change.", n=n, planned=planned)
-        return [Finding("running", "open", say("Still running"), sentence)]
+        return [CurveFinding("running", "open", say("Still running"), sentence)]
     if reason == "early":
         sentence = say("Early stopping ended the run after epoch {n} of {planned}.", n=n, planned=planned)
         if patience := run.config.get("patience"):
@@ -73,17 +73,17 @@ def ended(run: Run) -> list[Finding]:
                 planned=planned,
                 patience=patience,
             )
-        return [Finding("early", "fine", say("Stopped early"), sentence)]
+        return [CurveFinding("early", "fine", say("Stopped early"), sentence)]
     if not run.is_active and not run.broke_down and 0 < n < planned:
-        said = [say("The run broke off after epoch {n} of {planned}.", n=n, planned=planned)]
+        sentences = [say("The run broke off after epoch {n} of {planned}.", n=n, planned=planned)]
         if run.config.get("schedule", "constant") != "constant":
-            said += [say("The learning rate had not come down yet, which is when a model gains most.")]
+            sentences += [say("The learning rate had not come down yet, which is when a model gains most.")]
         return [
-            Finding(
+            CurveFinding(
                 "broken-off",
                 "open",
                 say("Not run to its end"),
-                join_messages(said),
+                join_messages(sentences),
                 say("Let it go on: “Go on training” on Train."),
             )
         ]

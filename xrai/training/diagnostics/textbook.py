@@ -6,16 +6,16 @@ from typing import Any
 
 import numpy as np
 
-TEXTBOOK = ("well", "overfits", "underfits", "rate-too-high")
+TEXTBOOK_KINDS = ("well", "overfits", "underfits", "rate-too-high")
 """What can be made up."""
 
 EPOCHS, N_VAL = 30, 800
 
-COUNTS = {"NORMAL": {"train": 3200, "val": 400}, "PNEUMONIA": {"train": 3200, "val": 400}}
+TEXTBOOK_COUNTS = {"NORMAL": {"train": 3200, "val": 400}, "PNEUMONIA": {"train": 3200, "val": 400}}
 """Of the dataset that they might have learned from."""
 
 
-def textbook_run(kind: str, *, epochs: int = EPOCHS, seed: int = 0) -> list[dict[str, Any]]:
+def make_textbook_run(kind: str, *, epochs: int = EPOCHS, seed: int = 0) -> list[dict[str, Any]]:
     """The records of a made-up run, as `history.jsonl` would hold them.
 
     With x from 0 to 1 over the run, the training and the validation loss of two classes are, but for a little noise:
@@ -32,26 +32,26 @@ def textbook_run(kind: str, *, epochs: int = EPOCHS, seed: int = 0) -> list[dict
     Raises:
         ValueError: the kind is none of `TEXTBOOK`.
     """
-    if kind not in TEXTBOOK:
+    if kind not in TEXTBOOK_KINDS:
         raise ValueError(f"There is no made-up run {kind!r}.")
     rng, x = np.random.default_rng(seed), np.linspace(0, 1, epochs)
-    train, val = _courses(kind, x, rng)
+    train, val = _loss_curves(kind, x, rng)
     train, val = (np.maximum(losses * rng.normal(1, 0.012, epochs), 0.005) for losses in (train, val))
     start = {"kind": "start", "epochs": epochs, "head_epochs": 0, "val": N_VAL}
-    told = [_epoch(number, *losses) for number, losses in enumerate(zip(train, val, strict=True), 1)]
-    areas = [record["val"]["auc"] for record in told]
-    for place, record in enumerate(told):
-        record["best"] = areas[place] > max(areas[:place], default=0)
-    return [start, *told, {"kind": "end", "reason": "finished"}]
+    epoch_records = [_epoch_record(number, *losses) for number, losses in enumerate(zip(train, val, strict=True), 1)]
+    aucs = [record["val"]["auc"] for record in epoch_records]
+    for index, record in enumerate(epoch_records):
+        record["best"] = aucs[index] > max(aucs[:index], default=0)
+    return [start, *epoch_records, {"kind": "end", "reason": "finished"}]
 
 
-def _epoch(number: int, train: float, val: float) -> dict[str, Any]:
-    measured = _measures(val)
-    measured |= _intervals(measured) | {"n": N_VAL}
-    return {"kind": "epoch", "epoch": number, "train": _measures(train), "val": measured}
+def _epoch_record(number: int, train: float, val: float) -> dict[str, Any]:
+    metrics = _metrics_from_loss(val)
+    metrics |= _intervals(metrics) | {"n": N_VAL}
+    return {"kind": "epoch", "epoch": number, "train": _metrics_from_loss(train), "val": metrics}
 
 
-def _courses(kind: str, x: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def _loss_curves(kind: str, x: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     if kind == "well":
         losses = 0.1 + 0.6 * np.exp(-8 * x)
         return losses, losses + 0.03
@@ -61,20 +61,20 @@ def _courses(kind: str, x: np.ndarray, rng: np.random.Generator) -> tuple[np.nda
     if kind == "underfits":
         losses = 0.69 - 0.19 * x
         return losses, losses + 0.02
-    wild = np.where(rng.random(len(x)) < 0.3, rng.uniform(1, 3, len(x)), 0)
-    return 0.69 + wild, 0.75 + wild * rng.uniform(0.5, 2, len(x))
+    jumps = np.where(rng.random(len(x)) < 0.3, rng.uniform(1, 3, len(x)), 0)
+    return 0.69 + jumps, 0.75 + jumps * rng.uniform(0.5, 2, len(x))
 
 
-def _measures(loss: float) -> dict[str, Any]:
+def _metrics_from_loss(loss: float) -> dict[str, Any]:
     accuracy, area = np.exp(-loss), 1 - (loss / np.log(2)) ** 2 / 2
     return {"loss": float(loss), "accuracy": float(max(accuracy, 0.5)), "auc": float(np.clip(area, 0.5, 1))}
 
 
-def _intervals(measured: dict[str, Any]) -> dict[str, tuple[float, float]]:
-    return {f"{name}_interval": _interval(measured[name]) for name in ("accuracy", "auc")}
+def _intervals(metrics: dict[str, Any]) -> dict[str, tuple[float, float]]:
+    return {f"{name}_interval": _interval(metrics[name]) for name in ("accuracy", "auc")}
 
 
 def _interval(value: float) -> tuple[float, float]:
     """The usual ± 1.96 standard errors of a share among the validation scans."""
-    arm = 1.96 * (value * (1 - value) / N_VAL) ** 0.5
-    return max(value - arm, 0.0), min(value + arm, 1.0)
+    half_width = 1.96 * (value * (1 - value) / N_VAL) ** 0.5
+    return max(value - half_width, 0.0), min(value + half_width, 1.0)

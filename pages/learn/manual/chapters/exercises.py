@@ -9,121 +9,121 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from pages.learn.manual.number_grid import number_grid
-from pages.learn.manual.scans import chosen_scan
-from pages.shared.charts import ink
-from pages.shared.formatting import plain
-from pages.shared.page import stated_errors
+from pages.learn.manual.scans import choose_scan
+from pages.shared.charts import text_colour
+from pages.shared.formatting import escape_markdown
+from pages.shared.page import display_errors
 from xrai.core.language import N_, tr, translate
-from xrai.figures import patients_figure, pointed_figure
-from xrai.manual.convolution import as_picture, convolve
+from xrai.figures import epoch_marker_figure, patients_figure
+from xrai.manual.convolution import convolve, to_grey_image
 from xrai.manual.exercises import (
-    HEALTHY,
-    SICK,
-    Answer,
-    flat_is_black,
-    half_the_side,
-    largest_and_average,
-    learned_by_heart_from,
-    none_missed,
+    NORMAL_PROBABILITIES,
+    PNEUMONIA_PROBABILITIES,
+    ExerciseResult,
+    check_halving_layer,
+    check_overfitting_epoch,
+    check_pooling_window,
+    check_threshold,
+    check_zero_sum_filter,
 )
-from xrai.training.diagnostics import textbook_run
+from xrai.training.diagnostics import make_textbook_run
 
 SOLVED = "manual_solved"
-_STILL = {"displayModeBar": False}
+_STATIC_CHART = {"displayModeBar": False}
 
 
 def show() -> None:
     """The chapter."""
-    scan, caption = chosen_scan("exercises")
-    _questions(scan, caption)
+    scan, caption = choose_scan("exercises")
+    _show_questions(scan, caption)
 
 
 @st.fragment
-def _questions(scan: np.ndarray, caption: str) -> None:
+def _show_questions(scan: np.ndarray, caption: str) -> None:
     """All five; the bar above them is filled in when each has been looked at."""
     progress = st.empty()
     for number, (title, task, ask) in enumerate(QUESTIONS, start=1):
         with st.container(border=True):
             st.subheader(tr("Question {number}: {title}", number=number, title=tr(title)), anchor=False)
             st.markdown(tr(task))
-            with stated_errors():
-                _feedback(number, ask(scan, caption))
-    _told_progress(progress, len(st.session_state.get(SOLVED, ())))
+            with display_errors():
+                _show_feedback(number, ask(scan, caption))
+    _show_progress(progress, len(st.session_state.get(SOLVED, ())))
 
 
-def _feedback(number: int, answer: Answer) -> None:
+def _show_feedback(number: int, answer: ExerciseResult) -> None:
     """A word on what was done last; what was solved once stays solved."""
     if answer.solved:
         st.session_state[SOLVED] = {*st.session_state.get(SOLVED, ()), number}
-        st.success(tr("**Solved.** {why}", why=plain(translate(answer.sentence))), icon=":material/check_circle:")
+        st.success(tr("**Solved.** {why}", why=escape_markdown(translate(answer.sentence))), icon=":material/check_circle:")
     else:
-        st.info(plain(translate(answer.sentence)), icon=":material/lightbulb:")
+        st.info(escape_markdown(translate(answer.sentence)), icon=":material/lightbulb:")
 
 
-def _told_progress(place: DeltaGenerator, solved: int) -> None:
+def _show_progress(placeholder: DeltaGenerator, solved: int) -> None:
     total = len(QUESTIONS)
     if solved == total:
-        place.success(
+        placeholder.success(
             tr("All {total} solved. What you did by hand, a network does millions of times over.", total=total),
             icon=":material/school:",
         )
     else:
-        place.progress(solved / total, tr("{solved} of {total} solved", solved=solved, total=total))
+        placeholder.progress(solved / total, tr("{solved} of {total} solved", solved=solved, total=total))
 
 
 # ---------------------------------------------------------------- the questions
 
 
-def _ask_filter(scan: np.ndarray, caption: str) -> Answer:
+def _ask_filter(scan: np.ndarray, caption: str) -> ExerciseResult:
     cells, before, after = st.columns([2, 2, 2])
     with cells:
         kernel = number_grid("manual_try_filter", ((0, 0, 0), (0, 1, 0), (0, 0, 0)))
     before.image(scan, width="stretch", caption=caption)
-    after.image(as_picture(convolve(scan, kernel, padding=1)), width="stretch", caption=tr("With your filter"))
-    return flat_is_black(kernel)
+    after.image(to_grey_image(convolve(scan, kernel, padding=1)), width="stretch", caption=tr("With your filter"))
+    return check_zero_sum_filter(kernel)
 
 
-def _ask_size(scan: np.ndarray, caption: str) -> Answer:
+def _ask_size(scan: np.ndarray, caption: str) -> ExerciseResult:
     with st.container(horizontal=True):
-        kernel = _one_of(tr("Side of the filter"), (1, 3, 5, 7), "manual_try_kernel", 3)
-        stride = _one_of(tr("Stride"), (1, 2, 3, 4), "manual_try_stride", 1)
-        padding = _one_of(tr("Padding"), (0, 1, 2, 3), "manual_try_padding", 0)
-    return half_the_side(kernel, stride, padding)
+        kernel = _choose_one(tr("Side of the filter"), (1, 3, 5, 7), "manual_try_kernel", 3)
+        stride = _choose_one(tr("Stride"), (1, 2, 3, 4), "manual_try_stride", 1)
+        padding = _choose_one(tr("Padding"), (0, 1, 2, 3), "manual_try_padding", 0)
+    return check_halving_layer(kernel, stride, padding)
 
 
-def _ask_pooling(scan: np.ndarray, caption: str) -> Answer:
+def _ask_pooling(scan: np.ndarray, caption: str) -> ExerciseResult:
     with st.container(width=260):
-        return largest_and_average(number_grid("manual_try_window", ((0, 1.9), (3.2, 1.6)), step=0.5))
+        return check_pooling_window(number_grid("manual_try_window", ((0, 1.9), (3.2, 1.6)), step=0.5))
 
 
-def _ask_threshold(scan: np.ndarray, caption: str) -> Answer:
+def _ask_threshold(scan: np.ndarray, caption: str) -> ExerciseResult:
     share = st.slider(
         tr("Called pneumonia from"), 0, 100, 50, format="%d %%", key="manual_try_threshold", persist_state="session"
     )
     threshold = share / 100
-    figure = patients_figure(SICK, HEALTHY, threshold, ink=ink())
-    st.plotly_chart(figure, key="manual_try_patients", config=_STILL)
+    figure = patients_figure(PNEUMONIA_PROBABILITIES, NORMAL_PROBABILITIES, threshold, text_colour=text_colour())
+    st.plotly_chart(figure, key="manual_try_patients", config=_STATIC_CHART)
     st.caption(tr("Each dot is a patient; those that are called pneumonia are filled."))
-    return none_missed(threshold)
+    return check_threshold(threshold)
 
 
-def _ask_epoch(scan: np.ndarray, caption: str) -> Answer:
-    epochs = [record for record in textbook_run("overfits", seed=3) if record["kind"] == "epoch"]
+def _ask_epoch(scan: np.ndarray, caption: str) -> ExerciseResult:
+    epochs = [record for record in make_textbook_run("overfits", seed=3) if record["kind"] == "epoch"]
     train, validation = ([record[split]["loss"] for record in epochs] for split in ("train", "val"))
     epoch = st.slider(tr("Epoch"), 1, len(epochs), len(epochs) - 2, key="manual_try_epoch", persist_state="session")
-    st.plotly_chart(pointed_figure(train, validation, epoch, ink=ink()), key="manual_try_curves", config=_STILL)
+    st.plotly_chart(epoch_marker_figure(train, validation, epoch, text_colour=text_colour()), key="manual_try_curves", config=_STATIC_CHART)
     st.caption(tr("A made-up run, drawn as such runs look."))
-    return learned_by_heart_from(epoch, int(np.argmin(validation)) + 1)
+    return check_overfitting_epoch(epoch, int(np.argmin(validation)) + 1)
 
 
-def _one_of(label: str, options: tuple[int, ...], key: str, first: int) -> int:
-    chosen = st.segmented_control(label, options, default=first, required=True, key=key, persist_state="session")
-    return first if chosen is None else chosen
+def _choose_one(label: str, options: tuple[int, ...], key: str, default: int) -> int:
+    choice = st.segmented_control(label, options, default=default, required=True, key=key, persist_state="session")
+    return default if choice is None else choice
 
 
-Ask = Callable[[np.ndarray, str], Answer]
+AskFunction = Callable[[np.ndarray, str], ExerciseResult]
 
-QUESTIONS: tuple[tuple[str, str, Ask], ...] = (
+QUESTIONS: tuple[tuple[str, str, AskFunction], ...] = (
     (
         N_("black where nothing changes"),
         N_(

@@ -11,7 +11,7 @@ def tex(value: float, digits: int = 2) -> str:
     return text if language() == ENGLISH else text.replace(".", "{,}")
 
 
-def bracketed(value: float, digits: int = 2) -> str:
+def tex_in_brackets(value: float, digits: int = 2) -> str:
     """The same, in brackets where it is below 0."""
     text = tex(value, digits)
     return f"({text})" if text.startswith("-") else text

@@ -7,21 +7,21 @@ from itertools import pairwise
 import numpy as np
 import streamlit as st
 
-from pages.learn.manual.chapters.formulas import bracketed, tex
-from pages.learn.manual.scans import chosen_scan
-from pages.shared.formatting import percent, written
+from pages.learn.manual.chapters.formulas import tex, tex_in_brackets
+from pages.learn.manual.scans import choose_scan
+from pages.shared.formatting import format_number, format_probability
 from xrai.core.language import N_, number, tr, translate
-from xrai.explain.overlay import outlined
+from xrai.explain.overlay import draw_outline
 from xrai.figures.layers import (
     activation_curve,
     loss_by_step,
     shares_figure,
-    signed_picture,
+    signed_image,
     signed_scale,
     training_plane,
 )
 from xrai.manual import dense_layer as dense
-from xrai.manual.convolution import BLUR, SOBEL_X, both_at_once, convolve, preset
+from xrai.manual.convolution import BLUR, SOBEL_X, compose_kernels, convolve, get_preset
 
 SPREADS = 3
 """Full colour is a value of so many times the spread."""
@@ -33,7 +33,7 @@ RATES = (0.003, 0.03, 0.3, 3.0, 30.0)
 STEPS = 40
 EXAMPLES = (N_("clear"), N_("with an opacity"))
 
-USED = {
+ACTIVATION_NOTES = {
     "relu": N_("The usual one: ResNet and DenseNet have it after nearly every layer. What is below 0 is dropped."),
     "leaky_relu": N_("As ReLU, but a hundredth of what is below 0 is let through, so that training still feels it."),
     "silu": N_("EfficientNet has it: like ReLU, with a soft bend."),
@@ -54,19 +54,19 @@ def show() -> None:
             "filters. Two more make a network complete: **activation functions** and **dense layers**."
         )
     )
-    pixels, caption = chosen_scan("manual_layers")
-    _activations(pixels, caption)
-    _one_filter(pixels)
-    _dense_layer(pixels)
-    _several_classes()
-    _training()
+    pixels, caption = choose_scan("manual_layers")
+    _show_activations(pixels, caption)
+    _show_one_filter(pixels)
+    _show_dense_layer(pixels)
+    _show_several_classes()
+    _show_training()
 
 
 # ---------------------------------------------------------------- activation functions
 
 
 @st.fragment
-def _activations(pixels: np.ndarray, caption: str) -> None:
+def _show_activations(pixels: np.ndarray, caption: str) -> None:
     st.subheader(tr("Activation functions: what a value is worth"), anchor=False)
     st.markdown(
         tr(
@@ -85,16 +85,16 @@ def _activations(pixels: np.ndarray, caption: str) -> None:
         persist_state="session",
     )
     name = name or "relu"
-    st.markdown(tr(USED[name]))
+    st.markdown(tr(ACTIVATION_NOTES[name]))
     left, right = st.columns([2, 3])
     with left:
-        _curve(name)
+        _show_curve(name)
     with right:
-        _before_and_after(name, _edges(pixels), caption)
+        _show_before_and_after(name, _sobel_edges(pixels), caption)
 
 
 @st.fragment  # moving the value leaves the pictures alone
-def _curve(name: str) -> None:
+def _show_curve(name: str) -> None:
     value = st.slider(tr("Value"), -6.0, 6.0, -2.0, 0.1, key="manual_value", persist_state="session")
     x = np.linspace(-6, 6, 241)
     result = float(dense.activate(name, np.array(value)))
@@ -104,26 +104,26 @@ def _curve(name: str) -> None:
     st.latex(rf"f({tex(value, 1)}) = {tex(result, 3)}")
 
 
-def _before_and_after(name: str, values: np.ndarray, caption: str) -> None:
+def _show_before_and_after(name: str, values: np.ndarray, caption: str) -> None:
     after = dense.activate(name, values)
     pictures = st.columns(2)
-    pictures[0].image(signed_picture(values, SPREADS), tr("Before"), width="stretch")
-    pictures[1].image(signed_picture(after, SPREADS), tr("After"), width="stretch")
+    pictures[0].image(signed_image(values, SPREADS), tr("Before"), width="stretch")
+    pictures[1].image(signed_image(after, SPREADS), tr("After"), width="stretch")
     st.image(signed_scale(), tr("Blue: below 0. Black: 0. Orange: above 0."))
     st.markdown(
         tr(
             "The same on a whole scan after the Sobel filter of chapter 1, which is above 0 where it gets brighter to the "
             "right, brought to a spread of 1 as networks do between layers. **{before} of its values lie below 0; afterwards, {after}.** "
             "They ran from {low:.1f} to {high:.1f}, and now run from {least:.1f} to {most:.1f}.",
-            before=_share(values < 0), after=_share(after < 0), low=float(values.min()), high=float(values.max()),
+            before=_share_text(values < 0), after=_share_text(after < 0), low=float(values.min()), high=float(values.max()),
             least=float(after.min()), most=float(after.max()),
         )
     )  # fmt: skip
     st.caption(caption)
 
 
-def _edges(pixels: np.ndarray) -> np.ndarray:
-    values = convolve(pixels, preset(SOBEL_X))
+def _sobel_edges(pixels: np.ndarray) -> np.ndarray:
+    values = convolve(pixels, get_preset(SOBEL_X))
     return values / _spread(values)
 
 
@@ -132,7 +132,7 @@ def _spread(values: np.ndarray) -> float:
 
 
 @st.fragment
-def _one_filter(pixels: np.ndarray) -> None:
+def _show_one_filter(pixels: np.ndarray) -> None:
     st.subheader(tr("Why layers need them"), anchor=False)
     st.markdown(
         tr(
@@ -140,34 +140,34 @@ def _one_filter(pixels: np.ndarray) -> None:
             "filter, and a hundred layers could do no more than one. Switch ReLU on, and watch the two pictures part."
         )
     )
-    between = st.toggle(tr("ReLU between the two filters"), key="manual_between", persist_state="session")
-    two, one = _two_and_one(pixels, between=between)
+    has_relu = st.toggle(tr("ReLU between the two filters"), key="manual_between", persist_state="session")
+    two_filters, one_filter = _filter_both_ways(pixels, has_relu=has_relu)
     pictures = st.columns(3)
-    words = tr("Sobel, ReLU, blur") if between else tr("Sobel, then blur")
-    pictures[0].image(signed_picture(two, 1), words, width="stretch")
-    pictures[1].image(signed_picture(one, 1), tr("One filter of 5 × 5, both at once"), width="stretch")
-    pictures[2].image(signed_picture(two - one, 1), tr("Their difference"), width="stretch")
-    st.markdown(_how_far_apart(float(np.abs(two - one).max()), between=between))
+    caption = tr("Sobel, ReLU, blur") if has_relu else tr("Sobel, then blur")
+    pictures[0].image(signed_image(two_filters, 1), caption, width="stretch")
+    pictures[1].image(signed_image(one_filter, 1), tr("One filter of 5 × 5, both at once"), width="stretch")
+    pictures[2].image(signed_image(two_filters - one_filter, 1), tr("Their difference"), width="stretch")
+    st.markdown(_difference_text(float(np.abs(two_filters - one_filter).max()), has_relu=has_relu))
     st.latex(r"W_2\,(W_1 x + b_1) + b_2 = (W_2 W_1)\,x + (W_2 b_1 + b_2)")
     st.latex(r"W_2\,f(W_1 x + b_1) + b_2 \neq W x + b")
 
 
-def _two_and_one(pixels: np.ndarray, *, between: bool) -> tuple[np.ndarray, np.ndarray]:
+def _filter_both_ways(pixels: np.ndarray, *, has_relu: bool) -> tuple[np.ndarray, np.ndarray]:
     """What two filters make of the scan one after the other, with or without ReLU between, and what one does for both."""
-    edges, blur = preset(SOBEL_X), preset(BLUR)
+    edges, blur = get_preset(SOBEL_X), get_preset(BLUR)
     first = convolve(pixels, edges)
     factor = _spread(first)
-    two = convolve(dense.activate("relu", first) if between else first, blur)
-    return two / factor, convolve(pixels, both_at_once(edges, blur)) / factor
+    filtered = convolve(dense.activate("relu", first) if has_relu else first, blur)
+    return filtered / factor, convolve(pixels, compose_kernels(edges, blur)) / factor
 
 
-def _how_far_apart(apart: float, *, between: bool) -> str:
-    if not between:
-        return tr("Largest difference: **{apart:.2f}**. The second layer has added nothing.", apart=apart)
+def _difference_text(difference: float, *, has_relu: bool) -> str:
+    if not has_relu:
+        return tr("Largest difference: **{apart:.2f}**. The second layer has added nothing.", apart=difference)
     return tr(
         "They differ by up to **{apart:.2f}**, and no 25 numbers in one filter would make the two pictures the same: "
         "only now do two layers do more than one.",
-        apart=apart,
+        apart=difference,
     )
 
 
@@ -175,7 +175,7 @@ def _how_far_apart(apart: float, *, between: bool) -> str:
 
 
 @st.fragment
-def _dense_layer(pixels: np.ndarray) -> None:
+def _show_dense_layer(pixels: np.ndarray) -> None:
     st.subheader(tr("A dense layer: weigh up everything, and add"), anchor=False)
     st.markdown(
         tr(
@@ -184,20 +184,20 @@ def _dense_layer(pixels: np.ndarray) -> None:
             "that a brighter lung makes an opacity more probable."
         )
     )
-    inputs = np.array([_brightness(pixels, box) for box in LUNGS])
+    inputs = np.array([_mean_brightness(pixels, box) for box in LUNGS])
     left, right = st.columns([1, 2])
-    left.image(_lungs_outlined(pixels), tr("Measured in the two frames"), width="stretch")
+    left.image(_outline_lungs(pixels), tr("Measured in the two frames"), width="stretch")
     with right:
         weights = np.array(
             [
-                _weight(tr("Weight of the lung on the left"), "manual_w1", 4.0),
-                _weight(tr("Weight of the lung on the right"), "manual_w2", 4.0),
-                _weight(tr("Bias"), "manual_bias", -2.5),
+                _choose_weight(tr("Weight of the lung on the left"), "manual_w1", 4.0),
+                _choose_weight(tr("Weight of the lung on the right"), "manual_w2", 4.0),
+                _choose_weight(tr("Bias"), "manual_bias", -2.5),
             ]
         )
-        share = float(dense.probabilities(inputs, weights))
-        st.metric(tr("Probability of an opacity"), percent(share))
-    _sum_written_out(inputs, weights, share)
+        share = float(dense.predict_probabilities(inputs, weights))
+        st.metric(tr("Probability of an opacity"), format_probability(share))
+    _show_sum(inputs, weights, share)
     st.caption(
         tr(
             "Two numbers are too few to find pneumonia by: choose other scans above, and see how far the brightness of "
@@ -206,40 +206,40 @@ def _dense_layer(pixels: np.ndarray) -> None:
     )
 
 
-def _weight(label: str, key: str, first: float) -> float:
-    return st.slider(label, -10.0, 10.0, first, 0.1, key=key, persist_state="session")
+def _choose_weight(label: str, key: str, default: float) -> float:
+    return st.slider(label, -10.0, 10.0, default, 0.1, key=key, persist_state="session")
 
 
-def _sum_written_out(inputs: np.ndarray, weights: np.ndarray, share: float) -> None:
+def _show_sum(inputs: np.ndarray, weights: np.ndarray, share: float) -> None:
     total = float(inputs @ weights[:2] + weights[2])
     products = " + ".join(
-        rf"\underbrace{{{bracketed(w)} \cdot {tex(x, 3)}}}_{{{tex(w * x, 3)}}}"
+        rf"\underbrace{{{tex_in_brackets(w)} \cdot {tex(x, 3)}}}_{{{tex(w * x, 3)}}}"
         for w, x in zip(weights[:2].tolist(), inputs.tolist(), strict=True)
     )
-    bias = bracketed(float(weights[2]))
-    _aligned("z &= w_1 x_1 + w_2 x_2 + b", rf"&\approx {products} + {bias}", rf"&\approx {tex(total, 3)}")
+    bias = tex_in_brackets(float(weights[2]))
+    _show_aligned("z &= w_1 x_1 + w_2 x_2 + b", rf"&\approx {products} + {bias}", rf"&\approx {tex(total, 3)}")
     st.latex(rf"p = \sigma(z) = \frac{{1}}{{1 + e^{{-z}}}} \approx {tex(share, 3)}")
 
 
-def _brightness(pixels: np.ndarray, box: tuple[float, float, float, float]) -> float:
-    return float(pixels[_within(pixels, box)].mean()) / 255
+def _mean_brightness(pixels: np.ndarray, box: tuple[float, float, float, float]) -> float:
+    return float(pixels[_box_slices(pixels, box)].mean()) / 255
 
 
-def _lungs_outlined(pixels: np.ndarray) -> np.ndarray:
+def _outline_lungs(pixels: np.ndarray) -> np.ndarray:
     area = np.zeros(pixels.shape, bool)
     for box in LUNGS:
-        area[_within(pixels, box)] = True
-    return outlined(pixels, area)
+        area[_box_slices(pixels, box)] = True
+    return draw_outline(pixels, area)
 
 
-def _within(pixels: np.ndarray, box: tuple[float, float, float, float]) -> tuple[slice, slice]:
+def _box_slices(pixels: np.ndarray, box: tuple[float, float, float, float]) -> tuple[slice, slice]:
     height, width = pixels.shape
     top, bottom, left, right = box
     return slice(round(top * height), round(bottom * height)), slice(round(left * width), round(right * width))
 
 
 @st.fragment
-def _several_classes() -> None:
+def _show_several_classes() -> None:
     st.subheader(tr("Several classes: one sum each"), anchor=False)
     st.markdown(
         tr(
@@ -252,15 +252,15 @@ def _several_classes() -> None:
     with left:
         logits = [
             st.slider(
-                tr("Logit of {name}", name=name), -5.0, 5.0, first, 0.1, key=f"manual_logit{n}", persist_state="session"
+                tr("Logit of {name}", name=name), -5.0, 5.0, initial, 0.1, key=f"manual_logit{n}", persist_state="session"
             )
-            for n, (name, first) in enumerate(zip(names, (2.0, 1.0, -1.0), strict=True), start=1)
+            for n, (name, initial) in enumerate(zip(names, (2.0, 1.0, -1.0), strict=True), start=1)
         ]
     shares = dense.softmax(np.array(logits))
     with right:
         st.plotly_chart(shares_figure(names, shares.tolist()), key="manual_shares", config={"displayModeBar": False})
     total = tex(float(np.exp(logits).sum()))
-    _aligned(
+    _show_aligned(
         r"p_1 &= \frac{e^{z_1}}{e^{z_1} + e^{z_2} + e^{z_3}}",
         rf"&\approx \frac{{{tex(float(np.exp(logits[0])))}}}{{{total}}} \approx {tex(float(shares[0]), 3)}",
     )
@@ -269,7 +269,7 @@ def _several_classes() -> None:
 # ---------------------------------------------------------------- training
 
 
-def _training() -> None:
+def _show_training() -> None:
     st.subheader(tr("What training changes: the weights, a small step at a time"), anchor=False)
     st.markdown(
         tr(
@@ -283,60 +283,60 @@ def _training() -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         rate = st.select_slider(
             tr("Learning rate"), RATES, 0.3, format_func=lambda value: number(f"{value:g}"), key="manual_rate",
-            width=320, persist_state="session", on_change=_start_again,
+            width=320, persist_state="session", on_change=_restart,
         )  # fmt: skip
-        playing = st.toggle(tr("Play"), key="manual_play", on_change=_start_again)
-    st.fragment(_steps, run_every=0.5 if playing else None)(float(rate), playing)
+        is_playing = st.toggle(tr("Play"), key="manual_play", on_change=_restart)
+    st.fragment(_show_steps, run_every=0.5 if is_playing else None)(float(rate), is_playing)
 
 
-def _start_again() -> None:
+def _restart() -> None:
     st.session_state["manual_training_step"] = 0
 
 
-def _steps(rate: float, playing: bool) -> None:
-    inputs, labels = dense.examples()
-    steps = dense.train(inputs, labels, rate, STEPS)
-    if playing:
+def _show_steps(rate: float, is_playing: bool) -> None:
+    inputs, labels = dense.make_examples()
+    steps = dense.train_layer(inputs, labels, rate, STEPS)
+    if is_playing:
         st.session_state["manual_training_step"] = min(st.session_state.get("manual_training_step", 0) + 1, STEPS)
         if st.session_state["manual_training_step"] == STEPS:  # nothing more to play
             st.session_state["manual_played"] = True
             st.rerun()
-    at = _chosen_step()
+    step_number = _choose_step()
     left, right = st.columns(2)
     names = (tr(EXAMPLES[0]), tr(EXAMPLES[1]))
-    plane = training_plane(inputs, labels, steps[at].weights, names)
+    plane = training_plane(inputs, labels, steps[step_number].weights, names)
     left.plotly_chart(plane, key="manual_plane", config={"displayModeBar": False})
-    losses = loss_by_step([step.loss for step in steps], at)
+    losses = loss_by_step([step.loss for step in steps], step_number)
     right.plotly_chart(losses, key="manual_losses", config={"displayModeBar": False})
-    right_of = int(np.sum((dense.probabilities(inputs, steps[at].weights) >= 0.5) == labels))
+    n_correct = int(np.sum((dense.predict_probabilities(inputs, steps[step_number].weights) >= 0.5) == labels))
     st.markdown(
         tr(
             "After {n} of {total} steps: loss **{loss:.3f}**, {right} of {films} films right. Grey line: a probability "
             "of one half.",
-            n=at, total=STEPS, loss=steps[at].loss, right=right_of, films=len(labels),
+            n=step_number, total=STEPS, loss=steps[step_number].loss, right=n_correct, films=len(labels),
         )
     )  # fmt: skip
-    if at == STEPS:
-        st.markdown(_verdict([step.loss for step in steps]))
+    if step_number == STEPS:
+        st.markdown(_curve_verdict([step.loss for step in steps]))
     else:
         st.markdown(tr("Go on to the last step to read what the curve says of the learning rate."))
-    _step_written_out(steps[at], rate)
+    _show_step_formulas(steps[step_number], rate)
 
 
-def _chosen_step() -> int:
+def _choose_step() -> int:
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        at = st.slider(tr("Steps done"), 0, STEPS, key="manual_training_step", persist_state="session")
+        step_number = st.slider(tr("Steps done"), 0, STEPS, key="manual_training_step", persist_state="session")
         st.button(
-            tr("One step"), icon=":material/skip_next:", key="manual_one_step", on_click=_one_more, disabled=at == STEPS
+            tr("One step"), icon=":material/skip_next:", key="manual_one_step", on_click=_advance_step, disabled=step_number == STEPS
         )
-    return at
+    return step_number
 
 
-def _one_more() -> None:
+def _advance_step() -> None:
     st.session_state["manual_training_step"] = min(st.session_state.get("manual_training_step", 0) + 1, STEPS)
 
 
-def _verdict(losses: list[float]) -> str:
+def _curve_verdict(losses: list[float]) -> str:
     """What the curve of all steps shows."""
     rises = sum(after > before + 1e-9 for before, after in pairwise(losses))
     if rises > 3:
@@ -352,7 +352,7 @@ def _verdict(losses: list[float]) -> str:
     return tr("The curve falls quickly and comes to rest: the learning rate fits. More steps would change little.")
 
 
-def _step_written_out(step: dense.Trained, rate: float) -> None:
+def _show_step_formulas(step: dense.TrainingState, rate: float) -> None:
     st.markdown(
         tr(
             "**The next step, written out.** The slope of the loss says for each weight how the loss changes when that "
@@ -362,11 +362,11 @@ def _step_written_out(step: dense.Trained, rate: float) -> None:
     st.latex(r"\frac{\partial L}{\partial w_i} = \frac{1}{n}\sum_{j=1}^{n} (p_j - y_j)\, x_{ij}")
     st.latex(r"w_i \leftarrow w_i - \eta\, \frac{\partial L}{\partial w_i}")
     rows = [
-        rf"{name} &\leftarrow {tex(float(w), 3)} - {tex(rate, 3)} \cdot {bracketed(float(slope), 3)} "
+        rf"{name} &\leftarrow {tex(float(w), 3)} - {tex(rate, 3)} \cdot {tex_in_brackets(float(slope), 3)} "
         rf"\approx {tex(float(w - rate * slope), 3)}"
         for name, w, slope in zip(("w_1", "w_2", "b"), step.weights, step.gradient, strict=True)
     ]
-    _aligned(*rows)
+    _show_aligned(*rows)
     st.caption(
         tr(
             "A network trains in the same way, with millions of weights at once: the slope of each comes from the chain "
@@ -379,10 +379,10 @@ def _step_written_out(step: dense.Trained, rate: float) -> None:
 # ---------------------------------------------------------------- numbers
 
 
-def _aligned(*rows: str) -> None:
+def _show_aligned(*rows: str) -> None:
     """Formulas one below the other, aligned at their `&`: a narrow window shows short rows whole."""
     st.latex(r"\begin{aligned}" + r" \\[4pt] ".join(rows) + r"\end{aligned}")
 
 
-def _share(chosen: np.ndarray) -> str:
-    return written(float(chosen.mean()), ".0%")
+def _share_text(mask: np.ndarray) -> str:
+    return format_number(float(mask.mean()), ".0%")

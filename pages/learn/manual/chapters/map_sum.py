@@ -7,50 +7,50 @@ from typing import TYPE_CHECKING
 import numpy as np
 import streamlit as st
 
-from pages.learn.manual.chapters.formulas import bracketed, tex
-from pages.learn.manual.chapters.looked import LARGE, SMALL, Looked, over
-from pages.shared.formatting import nice, percent, plain
-from pages.shared.page import stated_errors
+from pages.learn.manual.chapters.formulas import tex, tex_in_brackets
+from pages.learn.manual.chapters.looked import LARGE, SMALL, ModelView, overlay_values
+from pages.shared.formatting import class_label, escape_markdown, format_probability
+from pages.shared.page import display_errors
 from xrai.core.language import tr, translate
-from xrai.figures.layers import running_sum, signed_picture
+from xrai.figures.layers import running_sum, signed_image
 from xrai.manual.dense_layer import softmax
 
 if TYPE_CHECKING:
-    from xrai.explain.feature_maps import Weighing
+    from xrai.explain.feature_maps import CamDecomposition
 
 CONTRIBUTIONS = 8
 
 
 @st.fragment
-@stated_errors()
-def sum_of_maps(looked: Looked) -> None:
+@display_errors()
+def show_map_sum(view: ModelView) -> None:
     """The maps of the last convolution, added one after another for a class."""
     st.subheader(tr("From maps to the class activation map: a sum"), anchor=False)
-    classes, key = looked.reader.card.classes, f"manual_class_{looked.place}"
+    classes, key = view.reader.card.classes, f"manual_class_{view.place}"
     with st.container(horizontal=True, vertical_alignment="bottom"):
         name = st.segmented_control(
-            tr("Class"), classes, default=None if key in st.session_state else classes[-1], format_func=nice,
+            tr("Class"), classes, default=None if key in st.session_state else classes[-1], format_func=class_label,
             required=True, key=key, persist_state="session",
         )  # fmt: skip
-        against = st.toggle(
+        is_one_vs_rest = st.toggle(
             tr("Against the other classes, as on Diagnose"), key="manual_against", persist_state="session"
         )
     label = classes.index(name or classes[-1])
-    weighing = looked.weighing(label, against)
-    st.markdown(_what_is_summed(weighing, against))
+    weighing = view.weighing(label, is_one_vs_rest)
+    st.markdown(_sum_text(weighing, is_one_vs_rest))
     if weighing.exact:
-        _formulas(against)
+        _show_formulas(is_one_vs_rest)
     n = len(weighing.weights)
     k = st.slider(
-        tr("Sum of the first k maps"), 0, n, max(n // 8, 1), key=f"manual_k_{looked.place}", persist_state="session"
+        tr("Sum of the first k maps"), 0, n, max(n // 8, 1), key=f"manual_k_{view.place}", persist_state="session"
     )
-    _pictures_of_the_sum(looked, weighing, k)
-    _sum_in_numbers(looked, weighing, k, label, against)
-    _contributions(weighing)
-    _how_it_relates(looked, weighing)
+    _show_sum_images(view, weighing, k)
+    _show_sum_numbers(view, weighing, k, label, is_one_vs_rest)
+    _show_contributions(weighing)
+    _show_relation(view, weighing)
 
 
-def _what_is_summed(weighing: Weighing, against: bool) -> str:
+def _sum_text(weighing: CamDecomposition, is_one_vs_rest: bool) -> str:
     n, shape = len(weighing.weights), " × ".join(map(str, weighing.maps.shape[1:]))
     if not weighing.exact:
         return tr(
@@ -61,7 +61,7 @@ def _what_is_summed(weighing: Weighing, against: bool) -> str:
             "weights, without the cut at 0 of the original: close at best.",
             n=n, shape=shape,
         )  # fmt: skip
-    if against:
+    if is_one_vs_rest:
         return tr(
             "The last convolution gives {n} maps of {shape}. For each class the last layer holds one weight a map; here "
             "it is that weight less the mean of the other classes' weights. Weight × map, added up, is the **class "
@@ -75,41 +75,41 @@ def _what_is_summed(weighing: Weighing, against: bool) -> str:
     )  # fmt: skip
 
 
-def _formulas(against: bool) -> None:
-    weight, bias, answer = (r"\tilde w_k", r"\tilde b", r"\tilde z") if against else ("w_k", "b", "z")
+def _show_formulas(is_one_vs_rest: bool) -> None:
+    weight, bias, answer = (r"\tilde w_k", r"\tilde b", r"\tilde z") if is_one_vs_rest else ("w_k", "b", "z")
     st.latex(rf"M(x, y) = \sum_k {weight}\, A_k(x, y)")
     st.latex(rf"\frac{{1}}{{hw}} \sum_{{x, y}} M(x, y) + {bias} = {answer}")
-    if against:
+    if is_one_vs_rest:
         st.latex(r"\tilde w_k = w_{ck} - \frac{1}{C - 1} \sum_{j \neq c} w_{jk}")
 
 
-def _pictures_of_the_sum(looked: Looked, weighing: Weighing, k: int) -> None:
-    whole, now = weighing.first(len(weighing.weights)), weighing.first(k)
-    limit = max(float(np.abs(whole).max()), 1e-6)
+def _show_sum_images(view: ModelView, weighing: CamDecomposition, k: int) -> None:
+    full_map, partial_map = weighing.first(len(weighing.weights)), weighing.first(k)
+    limit = max(float(np.abs(full_map).max()), 1e-6)
     row = st.grid(3, min_column_width=130)
     row.image(
-        signed_picture(now, limit, LARGE),
+        signed_image(partial_map, limit, LARGE),
         tr("The first {k} of {n} maps", k=k, n=len(weighing.weights)),
         width="stretch",
     )
     row.image(
-        signed_picture(whole, limit, LARGE),
+        signed_image(full_map, limit, LARGE),
         tr("All: the class activation map") if weighing.exact else tr("All: the Grad-CAM map"),
         width="stretch",
     )
     row.image(
-        over(looked.pixels, now, limit), tr("The first {k} over the scan", k=k), width="stretch", output_format="JPEG"
+        overlay_values(view.pixels, partial_map, limit), tr("The first {k} over the scan", k=k), width="stretch", output_format="JPEG"
     )
 
 
-def _sum_in_numbers(looked: Looked, weighing: Weighing, k: int, label: int, against: bool) -> None:
+def _show_sum_numbers(view: ModelView, weighing: CamDecomposition, k: int, label: int, is_one_vs_rest: bool) -> None:
     sums = weighing.sums()
     halves = st.grid(2, min_column_width=280)
     chart = running_sum(sums.tolist(), k, weighing.answer if weighing.exact else None)
     halves.plotly_chart(chart, key="manual_running", config={"displayModeBar": False})
     with halves.cell():
         if weighing.exact:
-            _as_numbers(weighing, k, float(sums[k]), against)
+            _show_numbers(weighing, k, float(sums[k]), is_one_vs_rest)
         else:
             st.markdown(
                 tr(
@@ -118,13 +118,13 @@ def _sum_in_numbers(looked: Looked, weighing: Weighing, k: int, label: int, agai
                     n=len(weighing.weights), mean=float(sums[-1]), answer=weighing.answer,
                 )
             )  # fmt: skip
-        st.markdown(_as_probability(looked, weighing, label, against))
+        st.markdown(_probability_text(view, weighing, label, is_one_vs_rest))
 
 
-def _as_numbers(weighing: Weighing, k: int, total: float, against: bool) -> None:
-    mean, (bias, answer) = total - weighing.bias, (r"\tilde b", r"\tilde z") if against else ("b", "z")
+def _show_numbers(weighing: CamDecomposition, k: int, total: float, is_one_vs_rest: bool) -> None:
+    mean, (bias, answer) = total - weighing.bias, (r"\tilde b", r"\tilde z") if is_one_vs_rest else ("b", "z")
     rows = [
-        rf"\overline{{M_{{{k}}}}} + {bias} &\approx {tex(mean)} + {bracketed(weighing.bias)}",
+        rf"\overline{{M_{{{k}}}}} + {bias} &\approx {tex(mean)} + {tex_in_brackets(weighing.bias)}",
         rf"&\approx {tex(total)}",
         rf"{answer} &\approx {tex(weighing.answer)}",
     ]
@@ -140,58 +140,58 @@ def _as_numbers(weighing: Weighing, k: int, total: float, against: bool) -> None
         )  # fmt: skip
 
 
-def _as_probability(looked: Looked, weighing: Weighing, label: int, against: bool) -> str:
-    shares = looked.reader.card.probabilities(weighing.logits[None])[0]
-    name = plain(nice(looked.reader.card.classes[label]))
-    raw = float(softmax(weighing.logits)[label])
-    share = percent(float(looked.reader.card.at_home(shares[None])[0, label]))
-    if share == percent(raw) and looked.reader.card.calibration is not None:
+def _probability_text(view: ModelView, weighing: CamDecomposition, label: int, is_one_vs_rest: bool) -> str:
+    probabilities = view.reader.card.probabilities(weighing.logits[None])[0]
+    name = escape_markdown(class_label(view.reader.card.classes[label]))
+    softmax_probability = float(softmax(weighing.logits)[label])
+    local_probability = format_probability(float(view.reader.card.at_home(probabilities[None])[0, label]))
+    if local_probability == format_probability(softmax_probability) and view.reader.card.calibration is not None:
         return tr(
             "Softmax makes a probability of the logits: {raw} for {name}, which is what Diagnose shows.",
-            raw=share, name=name,
+            raw=local_probability, name=name,
         )  # fmt: skip
-    if looked.reader.card.calibration is None:
+    if view.reader.card.calibration is None:
         return tr(
             "Softmax makes a probability of the logits: {raw} for {name}. That is what Diagnose shows of this model, "
             "which was not calibrated, so take it with care.",
-            raw=percent(raw), name=name,
+            raw=format_probability(softmax_probability), name=name,
         )  # fmt: skip
     return tr(
         "Softmax makes a probability of the logits: {raw} for {name}. Diagnose shows the **calibrated** one, {share}: "
         "put right by how often the model was right on scans that it had not learned from.",
-        raw=percent(raw), share=share, name=name,
+        raw=format_probability(softmax_probability), share=local_probability, name=name,
     )  # fmt: skip
 
 
-def _contributions(weighing: Weighing) -> None:
+def _show_contributions(weighing: CamDecomposition) -> None:
     st.markdown(
         tr("**The {n} maps that count most**, each times its weight:", n=min(CONTRIBUTIONS, len(weighing.order)))
     )
-    chosen = weighing.order[:CONTRIBUTIONS]
-    products = [weighing.weights[one] * weighing.maps[one] for one in chosen]
+    map_numbers = weighing.order[:CONTRIBUTIONS]
+    products = [weighing.weights[one] * weighing.maps[one] for one in map_numbers]
     limit = max(float(np.abs(products).max()), 1e-6)
     grid = st.grid(8, min_column_width=80)
-    for one, product in zip(chosen.tolist(), products, strict=True):
+    for map_number, product in zip(map_numbers.tolist(), products, strict=True):
         with grid.cell():
-            st.image(signed_picture(product, limit, SMALL), width="stretch")
+            st.image(signed_image(product, limit, SMALL), width="stretch")
             st.caption(
                 tr(
                     "Map {number}  \n× {weight:.3f}  \nadds {mean:+.3f}",
-                    number=one + 1, weight=float(weighing.weights[one]), mean=float(weighing.means[one]),
+                    number=map_number + 1, weight=float(weighing.weights[map_number]), mean=float(weighing.means[map_number]),
                 )
             )  # fmt: skip
 
 
-def _how_it_relates(looked: Looked, weighing: Weighing) -> None:
+def _show_relation(view: ModelView, weighing: CamDecomposition) -> None:
     if not weighing.exact:
         st.caption(
             tr(
                 "Diagnose draws **{method}** for this network: slope × value at each place by itself instead of one "
                 "weight a map, which here is nearer to the answer.",
-                method=translate(next(iter(looked.reader.methods), "")),
+                method=translate(next(iter(view.reader.methods), "")),
             )
         )
-    elif "Fused CAM" in looked.reader.methods:
+    elif "Fused CAM" in view.reader.methods:
         st.caption(
             tr(
                 "The heatmap on Diagnose starts from this map, against the other classes. **Fused CAM** looks at the "

@@ -12,23 +12,30 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from pages.learn.manual.errors import show_errors
-from pages.shared.about_model import population
-from pages.shared.charts import chart_config, ink
-from pages.shared.formatting import nice_names, plain
-from pages.shared.jobs import watch
-from pages.shared.navigation import NEW_RUN, go_to, needs_a_model, show_training
-from pages.shared.page import stated_errors
-from pages.shared.runs import heading
-from pages.shared.settings import label_of, shown_value
+from pages.shared.about_model import population_text
+from pages.shared.charts import chart_config, text_colour
+from pages.shared.formatting import class_labels, escape_markdown
+from pages.shared.jobs import watch_job
+from pages.shared.navigation import NEW_RUN, open_page, open_training, show_model_needed
+from pages.shared.page import display_errors
+from pages.shared.runs import show_heading
+from pages.shared.settings import setting_label, value_text
 from xrai.core import jobs
 from xrai.core.errors import CheckpointError, DatasetError
 from xrai.core.language import N_, tr, translate
-from xrai.core.paths import checkpoints_dir, home, shown_path
+from xrai.core.paths import checkpoints_dir, display_path, home_dir
 from xrai.data.dataset import list_datasets, open_dataset
 from xrai.figures import accuracy_curves, auc_curves, loss_curves
-from xrai.figures.curves import CALM, NOTABLE, SERIOUS, Mark, point_out
+from xrai.figures.curves import CALM, NOTABLE, SERIOUS, Annotation, annotate_curves
 from xrai.models.checkpoint import Checkpoint, list_checkpoints
-from xrai.training.diagnostics import COUNTS, TEXTBOOK, Finding, read_curves, textbook_run, whole_records
+from xrai.training.diagnostics import (
+    TEXTBOOK_COUNTS,
+    TEXTBOOK_KINDS,
+    CurveFinding,
+    analyse_curves,
+    clean_records,
+    make_textbook_run,
+)
 
 COLOURS = {"serious": SERIOUS, "notable": NOTABLE, "open": CALM, "fine": CALM}
 ICONS = {
@@ -36,11 +43,11 @@ ICONS = {
     "fine": ":green[:material/check_circle:]",
 }  # fmt: skip
 CURVES = {"loss": loss_curves, "accuracy": accuracy_curves, "auc": auc_curves}
-MADE_UP = {
+TEXTBOOK_LABELS = {
     "well": N_("Learns well"), "overfits": N_("Overfits"), "underfits": N_("Underfits"),
     "rate-too-high": N_("Learning rate too high"),
 }  # fmt: skip
-_MOST_MARKS = 3
+_MAX_MARKS = 3
 
 
 def show() -> None:
@@ -52,38 +59,38 @@ def show() -> None:
             "its curves show is found from the numbers and pointed at."
         )
     )
-    _mine()
-    _textbook()
+    _show_own_run()
+    _show_textbook()
 
 
 @st.fragment
-@stated_errors()
-def _mine() -> None:
+@display_errors()
+def _show_own_run() -> None:
     """A run of the reader's: choosing another draws this part of the page anew, and nothing else."""
-    if runs := _runs():
-        _own(_choose(runs))
+    if runs := _list_runs():
+        _watch_run(_choose_run(runs))
     else:
-        needs_a_model(
+        show_model_needed(
             tr("There is no run yet. Train a model, and come back while it learns: its curves are read as they grow.")
         )
 
 
-def _runs() -> list[Checkpoint]:
+def _list_runs() -> list[Checkpoint]:
     """The runs whose curves are known, and the models, newest first."""
     return [
         run
         for run in list_checkpoints()
-        if run.is_model or any((run.folder / name).is_file() for name in (jobs.HISTORY, jobs.JOB))
+        if run.is_model or any((run.folder / name).is_file() for name in (jobs.HISTORY_FILE, jobs.JOB_FILE))
     ]
 
 
-def _choose(runs: list[Checkpoint]) -> Checkpoint:
+def _choose_run(runs: list[Checkpoint]) -> Checkpoint:
     names = {run.name: run for run in runs}
-    active = [job.folder.name for job in jobs.active_in(checkpoints_dir())]
-    told_of = [name for name in names if (names[name].folder / jobs.HISTORY).is_file()]
-    first = next(name for name in (*active, *told_of, *names) if name in names)
+    active = [job.folder.name for job in jobs.list_active(checkpoints_dir())]
+    recorded_names = [name for name in names if (names[name].folder / jobs.HISTORY_FILE).is_file()]
+    initial_name = next(name for name in (*active, *recorded_names, *names) if name in names)
     if st.session_state.get("manual_run") not in names:
-        st.session_state["manual_run"] = first
+        st.session_state["manual_run"] = initial_name
     name = st.selectbox(
         tr("Run"), list(names), key="manual_run", persist_state="session",
         format_func=lambda name: tr("{name} (training now)", name=name) if name in active else name,
@@ -91,65 +98,65 @@ def _choose(runs: list[Checkpoint]) -> Checkpoint:
     return names[name]
 
 
-def _own(checkpoint: Checkpoint) -> None:
+def _watch_run(checkpoint: Checkpoint) -> None:
     job = jobs.Job(checkpoint.folder)
-    watch(job, job.status, lambda job, status: _run(checkpoint, job, status))
+    watch_job(job, job.status, lambda job, status: _show_run(checkpoint, job, status))
 
 
-@stated_errors()
-def _run(checkpoint: Checkpoint, job: jobs.Job, status: jobs.Status) -> None:
+@display_errors()
+def _show_run(checkpoint: Checkpoint, job: jobs.Job, status: jobs.Status) -> None:
     """The curves of a run, what they show, and its errors."""
-    records, config = job.records(), _config(checkpoint)
-    heading(checkpoint.name, status)
+    records, config = job.records(), _read_settings(checkpoint)
+    show_heading(checkpoint.name, status)
     if checkpoint.is_model:
-        whom = population(checkpoint.card())
-        st.caption(plain(tr("Trained on {population}; it knows nothing of other patients.", population=whom)))
+        whom = population_text(checkpoint.card())
+        st.caption(escape_markdown(tr("Trained on {population}; it knows nothing of other patients.", population=whom)))
     if not records:
         st.info(tr("This model came without the record of its training: there are no curves to read."))
     else:
-        counts = _counts(checkpoint)
-        findings = read_curves(records, config, counts=counts, status=status, error=job.error)
-        _charts(whole_records(records), findings, checkpoint.name)
-        _cards(checkpoint, findings, config, status)
-    if checkpoint.is_model and status not in jobs.ACTIVE:
+        counts = _read_counts(checkpoint)
+        findings = analyse_curves(records, config, counts=counts, status=status, error=job.error)
+        _show_charts(clean_records(records), findings, checkpoint.name)
+        _show_findings(checkpoint, findings, config, status)
+    if checkpoint.is_model and status not in jobs.ACTIVE_STATUSES:
         show_errors(checkpoint)
 
 
 # ---------------------------------------------------------------- curves
 
 
-def _charts(records: list[dict[str, Any]], findings: Sequence[Finding], name: str) -> None:
+def _show_charts(records: list[dict[str, Any]], findings: Sequence[CurveFinding], name: str) -> None:
     """The curves with what was found in them, and beside them how to read such curves.
 
     What is told within epochs is for watching a run; over whole epochs it would hide the lines.
     """
-    shown = ["loss"]
+    chart_names = ["loss"]
     if any(record["kind"] == "epoch" for record in records):
-        records, shown = [record for record in records if record["kind"] != "step"], list(CURVES)
+        records, chart_names = [record for record in records if record["kind"] != "step"], list(CURVES)
     grid = st.grid(2, min_column_width=340)
-    for chart in shown:
-        figure = _drawn(chart, records, findings, name)
+    for chart in chart_names:
+        figure = _draw_chart(chart, records, findings, name)
         grid.plotly_chart(figure, key=f"manual_{chart}", config=chart_config(f"{name}-{chart}"))
     with grid.cell():
-        _reading_aid()
+        _show_reading_aid()
 
 
-def _drawn(chart: str, records: list[dict[str, Any]], findings: Sequence[Finding], name: str) -> go.Figure:
+def _draw_chart(chart: str, records: list[dict[str, Any]], findings: Sequence[CurveFinding], name: str) -> go.Figure:
     """A chart with its marks; it takes the place of that of another run at once, and not its zoom."""
-    figure = point_out(CURVES[chart](records), list(_marks(chart, findings)), ink=ink())
+    figure = annotate_curves(CURVES[chart](records), list(_chart_marks(chart, findings)), text_colour=text_colour())
     return figure.update_layout(uirevision=name)
 
 
-def _marks(chart: str, findings: Sequence[Finding]) -> Iterator[Mark]:
+def _chart_marks(chart: str, findings: Sequence[CurveFinding]) -> Iterator[Annotation]:
     """What is pointed at in a chart: what is to be pointed at, and is not too much to be read."""
-    here = [item for item in findings if item.chart == chart and (item.at or item.span)]
-    for finding in here[:_MOST_MARKS]:
-        words = translate(finding.label or finding.title)
-        mark = Mark(words, COLOURS[finding.severity], finding.span, finding.at, finding.line)
+    chart_findings = [item for item in findings if item.chart == chart and (item.at or item.span)]
+    for finding in chart_findings[:_MAX_MARKS]:
+        label = translate(finding.label or finding.title)
+        mark = Annotation(label, COLOURS[finding.severity], finding.span, finding.at, finding.line)
         yield replace(mark, at=None) if mark.at and not all(map(math.isfinite, mark.at)) else mark
 
 
-def _reading_aid() -> None:
+def _show_reading_aid() -> None:
     st.markdown(tr("**How to read such curves**"))
     st.markdown(
         tr(
@@ -169,45 +176,45 @@ def _reading_aid() -> None:
 # ---------------------------------------------------------------- what was found
 
 
-def _cards(checkpoint: Checkpoint, findings: Sequence[Finding], config: dict[str, Any], status: str) -> None:
+def _show_findings(checkpoint: Checkpoint, findings: Sequence[CurveFinding], config: dict[str, Any], status: str) -> None:
     st.markdown(tr("**What these curves show**"))
     grid = st.grid(2, min_column_width=340)
     for finding in findings:
         with grid.cell(), st.container(border=True):
-            _words(finding)
-            _way_on(checkpoint, finding, config, status)
+            _show_finding(finding)
+            _show_next_step(checkpoint, finding, config, status)
 
 
-def _words(finding: Finding) -> None:
-    st.markdown(f"{ICONS[finding.severity]} **{plain(translate(finding.title))}**")
-    st.markdown(plain(translate(finding.sentence)))
+def _show_finding(finding: CurveFinding) -> None:
+    st.markdown(f"{ICONS[finding.severity]} **{escape_markdown(translate(finding.title))}**")
+    st.markdown(escape_markdown(translate(finding.sentence)))
     if finding.advice:
-        st.markdown(f":material/arrow_forward: {plain(translate(finding.advice))}")
+        st.markdown(f":material/arrow_forward: {escape_markdown(translate(finding.advice))}")
 
 
-def _way_on(checkpoint: Checkpoint, finding: Finding, config: dict[str, Any], status: str) -> None:
+def _show_next_step(checkpoint: Checkpoint, finding: CurveFinding, config: dict[str, Any], status: str) -> None:
     """Where the advice leads: to a new run with other settings, to the run, or to the dataset."""
     key = f"manual_{finding.kind}_{checkpoint.name}"
     if finding.kind == "small-validation":
         st.page_link("pages/lab/dataset/page.py", label=tr("Build a dataset"), icon=":material/folder_open:")
     elif finding.kind == "broken-off":
         if st.button(tr("Open it on Train"), key=key, icon=":material/model_training:"):
-            show_training(checkpoint.name)
-    elif finding.changes and config and status not in jobs.ACTIVE:
-        changed = [
-            tr("{setting}: {new} instead of {old}", setting=label_of(name), new=shown_value(name, value),
-               old=shown_value(name, config[name]))
+            open_training(checkpoint.name)
+    elif finding.changes and config and status not in jobs.ACTIVE_STATUSES:
+        change_texts = [
+            tr("{setting}: {new} instead of {old}", setting=setting_label(name), new=value_text(name, value),
+               old=value_text(name, config[name]))
             for name, value in finding.changes.items()
         ]  # fmt: skip
-        st.caption(plain(tr("For a next run: {changes}.", changes="; ".join(changed))))
+        st.caption(escape_markdown(tr("For a next run: {changes}.", changes="; ".join(change_texts))))
         if st.button(tr("Set that on Train"), key=key, icon=":material/tune:"):
-            _train_with(checkpoint, config, finding.changes)
+            _open_train_form(checkpoint, config, finding.changes)
 
 
-def _train_with(checkpoint: Checkpoint, settings: dict[str, Any], changes: dict[str, Any]) -> None:
+def _open_train_form(checkpoint: Checkpoint, settings: dict[str, Any], changes: dict[str, Any]) -> None:
     """Open the form for a new run, with the settings of this one but for some."""
-    files = [str(file) for file in list_datasets() if shown_path(file) == _dataset_of(checkpoint)]
-    go_to(
+    files = [str(file) for file in list_datasets() if display_path(file) == _read_dataset_name(checkpoint)]
+    open_page(
         "pages/lab/train/page.py",
         train_taken=checkpoint.name,
         train_settings=settings | changes,
@@ -221,26 +228,26 @@ def _train_with(checkpoint: Checkpoint, settings: dict[str, Any], changes: dict[
 # ---------------------------------------------------------------- what is known of a run
 
 
-def _config(checkpoint: Checkpoint) -> dict[str, Any]:
+def _read_settings(checkpoint: Checkpoint) -> dict[str, Any]:
     """Its settings; none where they are missing or damaged."""
     with suppress(CheckpointError):
         return checkpoint.config()["train"]
     return {}
 
 
-def _dataset_of(checkpoint: Checkpoint) -> str:
+def _read_dataset_name(checkpoint: Checkpoint) -> str:
     with suppress(CheckpointError):
         return checkpoint.config()["dataset"]
     return ""
 
 
-def _counts(checkpoint: Checkpoint) -> dict[str, Mapping[str, int]]:
+def _read_counts(checkpoint: Checkpoint) -> dict[str, Mapping[str, int]]:
     """The scans of each class, as people write it, in each split; nothing where nobody knows."""
-    counts = _counts_on_card(checkpoint) or _counts_of_dataset(checkpoint)
-    return dict(zip(nice_names(list(counts)), counts.values(), strict=True))
+    counts = _counts_from_card(checkpoint) or _counts_from_dataset(checkpoint)
+    return dict(zip(class_labels(list(counts)), counts.values(), strict=True))
 
 
-def _counts_on_card(checkpoint: Checkpoint) -> dict[str, Any]:
+def _counts_from_card(checkpoint: Checkpoint) -> dict[str, Any]:
     with suppress(CheckpointError):
         counts = checkpoint.card().dataset.get("counts") if checkpoint.is_model else None
         if isinstance(counts, dict) and all(isinstance(row, dict) for row in counts.values()):
@@ -248,17 +255,17 @@ def _counts_on_card(checkpoint: Checkpoint) -> dict[str, Any]:
     return {}
 
 
-def _counts_of_dataset(checkpoint: Checkpoint) -> dict[str, Any]:
+def _counts_from_dataset(checkpoint: Checkpoint) -> dict[str, Any]:
     """The same of a run that has no card yet."""
-    file = home() / _dataset_of(checkpoint)
+    file = home_dir() / _read_dataset_name(checkpoint)
     with suppress(DatasetError, OSError):
         if file.is_file():
-            return _counts_in(str(file), file.stat().st_mtime_ns)
+            return _read_dataset_counts(str(file), file.stat().st_mtime_ns)
     return {}
 
 
 @st.cache_data(max_entries=20, show_spinner=False)
-def _counts_in(path: str, changed: int) -> dict[str, Any]:
+def _read_dataset_counts(path: str, mtime_ns: int) -> dict[str, Any]:
     """Of a dataset, opened once as long as it does not change: a run that goes on is drawn every second."""
     with open_dataset(path) as dataset:
         return dataset.counts()
@@ -268,8 +275,8 @@ def _counts_in(path: str, changed: int) -> dict[str, Any]:
 
 
 @st.fragment
-@stated_errors()
-def _textbook() -> None:
+@display_errors()
+def _show_textbook() -> None:
     """Made-up runs beside one's own, read by the same rules."""
     st.subheader(tr("Compare with textbook curves"), anchor=False)
     st.caption(
@@ -277,18 +284,18 @@ def _textbook() -> None:
             "**Made up:** no network learned these. They are drawn from formulas with a little noise, and read by the same rules."
         )
     )
-    chosen = st.segmented_control(
-        tr("Textbook run"), TEXTBOOK, default=TEXTBOOK[1], format_func=lambda kind: tr(MADE_UP[kind]), required=True,
+    choice = st.segmented_control(
+        tr("Textbook run"), TEXTBOOK_KINDS, default=TEXTBOOK_KINDS[1], format_func=lambda kind: tr(TEXTBOOK_LABELS[kind]), required=True,
         key="manual_textbook", label_visibility="collapsed", persist_state="session",
     )  # fmt: skip
-    kind = chosen or TEXTBOOK[1]
-    records = textbook_run(kind)
-    counts = dict(zip(nice_names(list(COUNTS)), COUNTS.values(), strict=True))
-    findings = [item for item in read_curves(records, counts=counts) if item.kind != "kept"]
+    kind = choice or TEXTBOOK_KINDS[1]
+    records = make_textbook_run(kind)
+    counts = dict(zip(class_labels(list(TEXTBOOK_COUNTS)), TEXTBOOK_COUNTS.values(), strict=True))
+    findings = [item for item in analyse_curves(records, counts=counts) if item.kind != "kept"]
     halves = st.grid(2, min_column_width=340)
-    figure = _drawn("loss", records, findings, kind)
+    figure = _draw_chart("loss", records, findings, kind)
     halves.plotly_chart(figure, key="manual_textbook_loss", config=chart_config(f"textbook-{kind}"))
     with halves.cell():
         for finding in findings:
             with st.container(border=True):
-                _words(finding)
+                _show_finding(finding)
