@@ -34,7 +34,10 @@ def redirect_to_diagnose() -> None:
 
 page = st.navigation(
     {
-        tr("Clinic"): [diagnose, st.Page(redirect_to_diagnose, title="diagnose", url_path="diagnose", visibility="hidden")],
+        tr("Clinic"): [
+            diagnose,
+            st.Page(redirect_to_diagnose, title="diagnose", url_path="diagnose", visibility="hidden"),
+        ],
         tr("Lab"): [
             page_of("lab/dataset", tr("Dataset"), "folder_open"),
             page_of("lab/train", tr("Train"), "model_training"),

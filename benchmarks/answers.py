@@ -45,7 +45,7 @@ class Split:
     labels: np.ndarray
     patients: np.ndarray
 
-    def averaged(self, names: tuple[str, ...]) -> Split:
+    def average_views(self, names: tuple[str, ...]) -> Split:
         """With logits averaged over the scans as they are and some changes."""
         return Split({"": np.mean([self.logits[name] for name in ("", *names)], axis=0)}, self.labels, self.patients)
 
@@ -67,9 +67,15 @@ def main() -> None:
         ]
     rows = list(evaluate_methods(val, test))
     if others:
-        average_val, average_test = (_average_models(own, [other[i] for other in others]) for i, own in enumerate((val, test)))
+        average_val, average_test = (
+            _average_models(own, [other[i] for other in others]) for i, own in enumerate((val, test))
+        )
         calibration = fit_slope(average_val.logits[""], val)
-        rows.append(evaluate_method(f"slope, averaged with {', '.join(options.others)}", average_val, average_test, calibration, None))
+        rows.append(
+            evaluate_method(
+                f"slope, averaged with {', '.join(options.others)}", average_val, average_test, calibration, None
+            )
+        )
     print(f"{'way':58}" + "".join(f"{name:>15}" for name in list(rows[0])[1:]))
     for row in rows:
         print("".join(f"{value:>15.3f}" if isinstance(value, float) else f"{value!s:58}" for value in row.values()))
@@ -82,12 +88,14 @@ def _average_models(own: Split, others: list[Split]) -> Split:
     return Split({"": np.mean([split.logits[""] for split in (own, *others)], axis=0)}, own.labels, own.patients)
 
 
-def predict_split(checkpoint: Checkpoint, dataset: Dataset, split: str, perturbations: tuple[str, ...] = tuple(PERTURBATIONS)) -> Split:
+def predict_split(
+    checkpoint: Checkpoint, dataset: Dataset, split: str, perturbations: tuple[str, ...] = tuple(PERTURBATIONS)
+) -> Split:
     """What a model answers to a split, as it is and changed."""
-    card, rows = checkpoint.card(), dataset.rows(split)
+    card, rows = checkpoint.read_card(), dataset.rows(split)
     network = checkpoint.load_network(card)
     logits = {name: _logits(network, card, dataset, rows, name) for name in ("", *perturbations)}
-    permutation = card.order_of(dataset.classes)
+    permutation = card.class_permutation(dataset.classes)
     assert permutation is not None
     return Split(logits, np.array(permutation)[dataset.labels[rows]], dataset.patients[rows])
 
@@ -95,10 +103,14 @@ def predict_split(checkpoint: Checkpoint, dataset: Dataset, split: str, perturba
 def _logits(network: Any, card: Card, dataset: Dataset, rows: np.ndarray, perturbation: str) -> np.ndarray:
     preprocessing, logits_batches = card.preprocessing, []
     for start in range(0, len(rows), BATCH):
-        images = to_grey_tensor(torch.from_numpy(dataset.images(rows[start : start + BATCH])), preprocessing.stored_size)
+        images = to_grey_tensor(
+            torch.from_numpy(dataset.images(rows[start : start + BATCH])), preprocessing.stored_size
+        )
         images = PERTURBATIONS[perturbation](images) if perturbation else images
         with torch.inference_mode():
-            logits_batches.append(network(preprocessing.standardise(resize_images(images, preprocessing.input_size))).float().numpy())
+            logits_batches.append(
+                network(preprocessing.standardise(resize_images(images, preprocessing.input_size))).float().numpy()
+            )
     return np.concatenate(logits_batches)
 
 
@@ -110,8 +122,10 @@ def evaluate_methods(val: Split, test: Split) -> Iterator[dict[str, Any]]:
     yield evaluate_method("slope", val, test, slope_only, None)
     yield evaluate_method("slope and offsets", val, test, slope_and_offsets, None)
     yield evaluate_method("slope fitted on changed scans too", val, test, fit_slope_on_perturbed(val), None)
-    averaged_val, averaged_test = val.averaged(VIEWS), test.averaged(VIEWS)
-    yield evaluate_method("slope, averaged over moved views", averaged_val, averaged_test, fit_slope(averaged_val.logits[""], val), None)
+    averaged_val, averaged_test = val.average_views(VIEWS), test.average_views(VIEWS)
+    yield evaluate_method(
+        "slope, averaged over moved views", averaged_val, averaged_test, fit_slope(averaged_val.logits[""], val), None
+    )
     perturbed_probabilities = [slope_only(val.logits[name]) for name in PERTURBATIONS]
     probabilities = slope_only(val.logits[""])
     for alpha in (0.02, DEFAULT_ALPHA, 0.05):
@@ -119,7 +133,9 @@ def evaluate_methods(val: Split, test: Split) -> Iterator[dict[str, Any]]:
             "no margin": fit_abstention(probabilities, val.labels, alpha, val.patients),
             "border hidden": _fit_class_thresholds(slope_only, val, alpha, ["border hidden"]),
             "all changes": _fit_class_thresholds(slope_only, val, alpha, list(PERTURBATIONS)),
-            "all changes, one cut": fit_abstention(probabilities, val.labels, alpha, val.patients, perturbed_probabilities=perturbed_probabilities),
+            "all changes, one cut": fit_abstention(
+                probabilities, val.labels, alpha, val.patients, perturbed_probabilities=perturbed_probabilities
+            ),
         }
         for name, abstention in abstentions.items():
             yield evaluate_method(f"slope, doubt {100 * alpha:.0f} in 100, {name}", val, test, slope_only, abstention)
@@ -133,24 +149,34 @@ def fit_slope(logits: np.ndarray, val: Split) -> Calibration:
 def fit_slope_on_perturbed(val: Split) -> Calibration:
     """One slope, fitted on the validation scans as they are and changed."""
     logits = np.concatenate(list(val.logits.values()))
-    return fit_calibration(logits, np.tile(val.labels, len(val.logits)), with_offsets=False, prevalence=EQUAL_PREVALENCE)
-
-
-def _fit_class_thresholds(calibration: Calibration, val: Split, alpha: float, perturbations: list[str]) -> ConformalAbstention:
-    """Each class with a cut of its own, the lowest that the scans and some changes ask for."""
-    abstentions = [fit_abstention(calibration(val.logits[name]), val.labels, alpha, val.patients) for name in ("", *perturbations)]
-    return ConformalAbstention(
-        alpha, tuple(min(cuts) for cuts in zip(*(item.cuts for item in abstentions), strict=True)), abstentions[0].patients
+    return fit_calibration(
+        logits, np.tile(val.labels, len(val.logits)), with_offsets=False, prevalence=EQUAL_PREVALENCE
     )
 
 
-def evaluate_method(way: str, val: Split, test: Split, calibration: Calibration, abstention: ConformalAbstention | None) -> dict[str, Any]:
+def _fit_class_thresholds(
+    calibration: Calibration, val: Split, alpha: float, perturbations: list[str]
+) -> ConformalAbstention:
+    """Each class with a cut of its own, the lowest that the scans and some changes ask for."""
+    abstentions = [
+        fit_abstention(calibration(val.logits[name]), val.labels, alpha, val.patients) for name in ("", *perturbations)
+    ]
+    return ConformalAbstention(
+        alpha,
+        tuple(min(cuts) for cuts in zip(*(item.cuts for item in abstentions), strict=True)),
+        abstentions[0].patients,
+    )
+
+
+def evaluate_method(
+    way: str, val: Split, test: Split, calibration: Calibration, abstention: ConformalAbstention | None
+) -> dict[str, Any]:
     """What a way comes to on both splits: accuracy, calibration error, firm answers, and how many of them are right."""
     row: dict[str, Any] = {"way": way}
     for name, split in (("val", val), ("test", test)):
         p = calibration(split.logits[""])
         predicted = p.argmax(axis=1)
-        is_confident = np.ones(len(p), bool) if abstention is None else abstention.sure(p, predicted)
+        is_confident = np.ones(len(p), bool) if abstention is None else abstention.is_confident(p, predicted)
         row |= {
             f"{name} accuracy": float((predicted == split.labels).mean()),
             f"{name} ece": expected_calibration_error(p, split.labels),

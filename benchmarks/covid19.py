@@ -48,9 +48,11 @@ def main() -> None:
     config = TrainConfig(**resolve_settings(options))
     with open_dataset(find_dataset(options.dataset)) as dataset:
         rows = drop_copies(dataset, options.part)
-        repeats = [run_repeat(dataset, rows, config, options.folds, seed) for seed in range(options.repeats)]
+        repeats = [run_repeat(dataset, rows, config, options.n_folds, seed) for seed in range(options.repeats)]
     print(
-        json.dumps({"n": len(rows), "settings": config.arguments(), **summarize(repeats), "repeats": repeats}, indent=1)
+        json.dumps(
+            {"n": len(rows), "settings": config.to_arguments(), **summarize(repeats), "repeats": repeats}, indent=1
+        )
     )
 
 
@@ -72,8 +74,12 @@ def run_repeat(dataset: Dataset, rows: np.ndarray, config: TrainConfig, n_folds:
         splits = np.zeros(len(rows), np.uint8)
         splits[val_indices], splits[test_indices] = 1, 2
         probabilities[test_indices] = predict_fold(dataset, rows, splits, config, train_indices, test_indices)
-        fold_report = classification_report(probabilities[test_indices], labels[test_indices], test_indices.astype(str), dataset.classes, None)
-        print(f"repeat {seed + 1}, fold {number + 1}: accuracy {fold_report['accuracy']:.3f}", file=sys.stderr, flush=True)
+        fold_report = classification_report(
+            probabilities[test_indices], labels[test_indices], test_indices.astype(str), dataset.classes, None
+        )
+        print(
+            f"repeat {seed + 1}, fold {number + 1}: accuracy {fold_report['accuracy']:.3f}", file=sys.stderr, flush=True
+        )
     full_report = classification_report(probabilities, labels, dataset.patients[rows], dataset.classes, None)
     return {name: full_report[name] for name in ("accuracy", "auc", "confusion_matrix", "per_class")}
 

@@ -58,7 +58,9 @@ class OcclusionCurves:
         return {"road": (cold - hot) / 2, "deletion": hot, "insertion": shown}
 
 
-def compute_occlusion_curves(network: Network, inputs: Tensor, evidence: np.ndarray, labels: Sequence[int]) -> OcclusionCurves:
+def compute_occlusion_curves(
+    network: Network, inputs: Tensor, evidence: np.ndarray, labels: Sequence[int]
+) -> OcclusionCurves:
     """Hide and show the places of a map, step by step, and read again.
 
     Args:
@@ -129,7 +131,10 @@ def measure_faithfulness(
     return {
         "n": len(scans),
         "per_cent": list(OCCLUDED_PERCENTS),
-        "maps": {name: _summarise(name, map_curves, _outside_body_shares(evidence, squares)) for name, evidence in maps.items()},
+        "maps": {
+            name: _summarise(name, map_curves, _outside_body_shares(evidence, squares))
+            for name, evidence in maps.items()
+        },
         "other_weights": {
             method: {
                 part: _mean_with_interval(values)
@@ -218,8 +223,15 @@ def _summarise(name: str, map_curves: Mapping[str, OcclusionCurves], outside_sha
     curves_here = map_curves[name]
     metrics = curves_here.scores | {"stray_share": outside_shares}
     if name not in _BASELINES:
-        metrics |= {f"over_{key}": curves_here.scores["road"] - map_curves[base].scores["road"] for base, key in _BASELINES.items()}
-    curve_points = {"hot_hidden": curves_here.hot_hidden, "cold_hidden": curves_here.cold_hidden, "hot_shown": curves_here.hot_shown}
+        metrics |= {
+            f"over_{key}": curves_here.scores["road"] - map_curves[base].scores["road"]
+            for base, key in _BASELINES.items()
+        }
+    curve_points = {
+        "hot_hidden": curves_here.hot_hidden,
+        "cold_hidden": curves_here.cold_hidden,
+        "hot_shown": curves_here.hot_shown,
+    }
     return {key: _mean_with_interval(values) for key, values in metrics.items()} | {
         "curves": {key: values.mean(axis=0).round(4).tolist() for key, values in curve_points.items()}
     }

@@ -86,7 +86,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
-        results = measure(Path(scratch), options.turns)
+        results = measure(Path(scratch), options.quarter_turns)
     if options.json:
         print(json.dumps(results, indent=1))
         return

@@ -56,7 +56,9 @@ def main() -> None:
         estimated_bytes = estimate_memory(_config(name, side, batch, ensemble_size, options), 2)
         measured_bytes = _measure_in_subprocess((name, side, batch, ensemble_size), options)
         sizes = "".join(f"{size / 1e6:12,.0f}" for size in (estimated_bytes, measured_bytes))
-        print(f"{name:20}{side:12}{batch:12}{ensemble_size:12}{sizes}{estimated_bytes / measured_bytes:12.2f}", flush=True)
+        print(
+            f"{name:20}{side:12}{batch:12}{ensemble_size:12}{sizes}{estimated_bytes / measured_bytes:12.2f}", flush=True
+        )
 
 
 def measure_peak_bytes(config: TrainConfig) -> int:

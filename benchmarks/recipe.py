@@ -45,7 +45,9 @@ from xrai.training.run import train_model
 
 N_PARTS, THUMBNAIL_SIDE, N_COMPONENTS = 4, 32, 20
 METRICS = ("AUC", "AUC, changed", "AUC, worst change", "AUC, widths apart", "balanced accuracy", "balanced, changed")
-TRANSFERS = {f"{name} borrowed": (transfer,) for name, transfer in APPEARANCE_TRANSFERS.items()} | {"all borrowed": tuple(APPEARANCE_TRANSFERS.values())}
+TRANSFERS = {f"{name} borrowed": (transfer,) for name, transfer in APPEARANCE_TRANSFERS.items()} | {
+    "all borrowed": tuple(APPEARANCE_TRANSFERS.values())
+}
 BATCH = 64
 
 
@@ -57,13 +59,13 @@ def main() -> None:
     add_settings(parser)
     options = parser.parse_args()
     config = replace(TrainConfig(**resolve_settings(options)), keep="last")
-    print(" ".join(config.arguments()))
+    print(" ".join(config.to_arguments()))
     print(f"{'fold':6}" + "".join(f"{name:>20}" for name in (*METRICS, *TRANSFERS)))
     with open_dataset(find_dataset(options.dataset)) as dataset:
         rows = np.flatnonzero(~np.isin(np.arange(len(dataset)), dataset.rows("test")))
         parts = split_into_parts(dataset, rows)
         results = []
-        for number in options.folds:
+        for number in options.n_folds:
             results.append(evaluate_fold(dataset, rows, parts == number - 1, config))
             print_line(str(number), results[-1])
     print_line("mean", np.mean(results, axis=0))
@@ -77,8 +79,12 @@ def split_into_parts(dataset: Dataset, rows: np.ndarray) -> np.ndarray:
         of_class = np.flatnonzero(labels == label)
         names, patient_codes = np.unique(patients[of_class], return_inverse=True)
         if label == 0:
-            thumbnails = np.stack([resize_image(dataset.images([row])[0], THUMBNAIL_SIDE).ravel() / 255 for row in rows[of_class]])
-            mean_thumbnails = np.stack([thumbnails[patient_codes == number].mean(axis=0) for number in range(len(names))])
+            thumbnails = np.stack(
+                [resize_image(dataset.images([row])[0], THUMBNAIL_SIDE).ravel() / 255 for row in rows[of_class]]
+            )
+            mean_thumbnails = np.stack(
+                [thumbnails[patient_codes == number].mean(axis=0) for number in range(len(names))]
+            )
             components = PCA(N_COMPONENTS, random_state=0).fit_transform(mean_thumbnails)
             part_of = KMeans(N_PARTS, n_init=10, random_state=0).fit_predict(components)  # type: ignore[arg-type]
         else:
@@ -96,12 +102,29 @@ def evaluate_fold(dataset: Dataset, rows: np.ndarray, held_out: np.ndarray, conf
         aucs_by_transfer = transfer_aucs(fold, checkpoint.load_network(card), card.preprocessing)
     assert validation
     scores = validation.logits[:, 1] - validation.logits[:, 0]
-    perturbed_scores = {name: item[:, 1] - item[:, 0] for name, item in zip(PERTURBATIONS, validation.shifted, strict=True)}
+    perturbed_scores = {
+        name: item[:, 1] - item[:, 0] for name, item in zip(PERTURBATIONS, validation.perturbed_logits, strict=True)
+    }
     aucs = [roc_auc_score(validation.labels, item) for item in (scores, *perturbed_scores.values())]
-    opposed_scores = [np.where(validation.labels == label, perturbed_scores["wider"], perturbed_scores["narrower"]) for label in (0, 1)]
+    opposed_scores = [
+        np.where(validation.labels == label, perturbed_scores["wider"], perturbed_scores["narrower"])
+        for label in (0, 1)
+    ]
     widths_auc = min(roc_auc_score(validation.labels, item) for item in opposed_scores)
-    balanced_accuracies = [balanced_accuracy_score(validation.labels, item >= 0) for item in (scores, *perturbed_scores.values())]
-    return np.array([aucs[0], np.mean(aucs[1:]), min(aucs[1:]), widths_auc, balanced_accuracies[0], np.mean(balanced_accuracies[1:]), *aucs_by_transfer])
+    balanced_accuracies = [
+        balanced_accuracy_score(validation.labels, item >= 0) for item in (scores, *perturbed_scores.values())
+    ]
+    return np.array(
+        [
+            aucs[0],
+            np.mean(aucs[1:]),
+            min(aucs[1:]),
+            widths_auc,
+            balanced_accuracies[0],
+            np.mean(balanced_accuracies[1:]),
+            *aucs_by_transfer,
+        ]
+    )
 
 
 @torch.inference_mode()
@@ -117,7 +140,10 @@ def transfer_aucs(fold: Dataset, network: Network, preprocessing: Preprocessing)
     for start in range(0, len(rows), BATCH):
         both = (fold.images(part[start : start + BATCH]) for part in (rows, others))
         greys, references = (to_grey_tensor(torch.from_numpy(part), preprocessing.input_size) for part in both)
-        inputs = [reduce(lambda scans, transfer: transfer(scans, references), transfers, greys) for transfers in TRANSFERS.values()]
+        inputs = [
+            reduce(lambda scans, transfer: transfer(scans, references), transfers, greys)
+            for transfers in TRANSFERS.values()
+        ]
         logits = torch.stack([network(preprocessing.standardise(item)) for item in inputs])  # (swaps, n, 2)
         scores.append((logits[..., 1] - logits[..., 0]).numpy())
     return [float(roc_auc_score(labels, item)) for item in np.concatenate(scores, axis=1)]

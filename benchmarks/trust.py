@@ -85,7 +85,7 @@ class Bench(NamedTuple):
 
     def labels(self, rows: np.ndarray) -> np.ndarray:
         """In the model's order."""
-        order = self.card.order_of(self.dataset.classes)
+        order = self.card.class_permutation(self.dataset.classes)
         assert order is not None
         return np.array(order)[self.dataset.labels[rows]]
 
@@ -167,7 +167,8 @@ def answer_rows(bench: Bench, details: dict[str, Any]) -> Iterator[Row]:
         split_results["report"] = make_report(card, split_results)
         split_results["raw"] = make_report(replace(card, calibration=None, doubt=None), split_results)
     details["answers"] = {
-        split: {kind: split_results[kind] | {"curves": None} for kind in ("report", "raw")} for split, split_results in splits.items()
+        split: {kind: split_results[kind] | {"curves": None} for kind in ("report", "raw")}
+        for split, split_results in splits.items()
     }
     test, val = splits["test"]["report"], splits["val"]["report"]
     yield Row(say("Test: scans called right"), format_share(test["accuracy"], test["accuracy_interval"]))
@@ -206,18 +207,18 @@ def answer_rows(bench: Bench, details: dict[str, Any]) -> Iterator[Row]:
 def make_report(card: Card, split_results: Mapping[str, Any]) -> dict[str, Any]:
     """The classification report of a split's logits with a card's decisions."""
     return classification_report(
-        card.probabilities(split_results["logits"]), split_results["labels"], split_results["patients"], card.classes, card.threshold_value,
+        card.to_probabilities(split_results["logits"]), split_results["labels"], split_results["patients"], card.classes, card.threshold_value,
         card.doubt,
     )  # fmt: skip
 
 
 def threshold_rows(bench: Bench, splits: Mapping[str, Mapping[str, Any]], goal: ThresholdGoal) -> Iterator[Row]:
     """What a threshold that is chosen on validation does to both splits."""
-    card, validation = bench.card, bench.reader.kit.validation
+    card, validation = bench.card, bench.reader.artifacts.validation
     assert validation is not None and card.threshold is not None
     adjusted_card = fit_operating_point(card, validation, goal=goal)
     first, second = card.classes
-    words = goal.in_words((first, second))
+    words = goal.describe((first, second))
     for split, split_label in (("val", N_("Validation")), ("test", N_("Test"))):
         split_report = make_report(adjusted_card, splits[split])
         missed = 1 - split_report["per_class"][second]["recall"]
@@ -252,11 +253,11 @@ def format_calibration_error(split_report: Mapping[str, Any]) -> str:
 
 def refusal_rows(bench: Bench, details: dict[str, Any]) -> Iterator[Row]:
     """Which pictures are refused or offered mended."""
-    gate = bench.reader.kit.gate
+    gate = bench.reader.artifacts.input_check
     assert gate is not None
     squares = bench.dataset.images(bench.dataset.rows("test"))
-    verdicts = [gate.judge(square) for square in squares]
-    refused = sum(not item.accepted for item in verdicts)
+    verdicts = [gate.check(square) for square in squares]
+    refused = sum(not item.is_accepted for item in verdicts)
     details["refusals"] = counts_by_kind = {"test films": [len(squares), refused]}
     yield Row(say("Test films refused"), counted(refused, len(squares)), say("at most 0.5 %"))
     collected_images = list(read_samples(bench.scans / "samples" / "not_frontal_chest"))
@@ -265,14 +266,16 @@ def refusal_rows(bench: Bench, details: dict[str, Any]) -> Iterator[Row]:
         for kind in dict.fromkeys(kind for kind, _ in pictures):
             refusal_flags = [is_refused(gate, scan) for name, scan in pictures if name == kind]
             counts_by_kind[kind] = [len(refusal_flags), sum(refusal_flags)]
-            yield Row(say("Refused: {kind} ({how})", kind=kind, how=source), counted(sum(refusal_flags), len(refusal_flags)))
+            yield Row(
+                say("Refused: {kind} ({how})", kind=kind, how=source), counted(sum(refusal_flags), len(refusal_flags))
+            )
         n, hits = (sum(counts_by_kind[kind][i] for kind in {kind for kind, _ in pictures}) for i in (0, 1))
         yield Row(say("Refused: all that were {how}", how=source), counted(hits, n), say("at least 99.5 %"))
     for kind, change, correction in WRONG_ORIENTATIONS:
-        corrected_verdicts = [gate.judge(np.ascontiguousarray(change(square))) for square in squares]
-        right = sum(item.mend == correction for item in corrected_verdicts)
-        wrong = sum(item.mend is not None and item.mend != correction for item in corrected_verdicts)
-        missed = sum(item.accepted for item in corrected_verdicts)
+        corrected_verdicts = [gate.check(np.ascontiguousarray(change(square))) for square in squares]
+        right = sum(item.correction == correction for item in corrected_verdicts)
+        wrong = sum(item.correction is not None and item.correction != correction for item in corrected_verdicts)
+        missed = sum(item.is_accepted for item in corrected_verdicts)
         counts_by_kind[kind] = [len(corrected_verdicts), right, wrong, missed]
         yield Row(
             say("Test films {kind}, offered mended", kind=kind),
@@ -284,12 +287,14 @@ def refusal_rows(bench: Bench, details: dict[str, Any]) -> Iterator[Row]:
             ),
         )
     dicom_files = sorted((bench.scans / "samples" / "dicom_chest").glob("*.dcm"))
-    accepted = sum(gate.judge(read_scan(file).pixels).accepted for file in dicom_files)
-    yield Row(say("DICOM films of adults accepted"), say("{accepted} of {len}", accepted=accepted, len=len(dicom_files)))
+    accepted = sum(gate.check(read_scan(file).pixels).is_accepted for file in dicom_files)
+    yield Row(
+        say("DICOM films of adults accepted"), say("{accepted} of {len}", accepted=accepted, len=len(dicom_files))
+    )
     started_at = time.perf_counter()
     large = np.kron(squares[0], np.ones((4, 4), np.uint8))
     for _ in range(20):
-        gate.judge(large)
+        gate.check(large)
     yield Row(say("Time for one judgement"), say("{x:.1f} ms", x=(time.perf_counter() - started_at) / 20 * 1000))
 
 
@@ -303,7 +308,7 @@ WRONG_ORIENTATIONS: tuple[tuple[str, Callable[[np.ndarray], np.ndarray], str], .
 
 def is_refused(gate: InputCheck, scan: Scan | None) -> bool:
     """Whether a picture is refused; one that cannot even be read is."""
-    return scan is None or not gate.judge(scan.pixels, colour=scan.colour).accepted
+    return scan is None or not gate.check(scan.pixels, colour=scan.colour).is_accepted
 
 
 COLLECTED = (
@@ -378,7 +383,9 @@ def heatmap_rows(bench: Bench, details: dict[str, Any]) -> Iterator[Row]:
     for method, parts in scores_by_method["other_weights"].items():
         head, half, whole = (parts[key][0] for key in ("head", "half", "all"))
         likeness_text = say("head {head:.2f}, half {half:.2f}, all {whole:.2f}", head=head, half=half, whole=whole)
-        yield Row(say("Heatmap: {method}, likeness with shuffled weights", method=method), likeness_text, say("about 0"))
+        yield Row(
+            say("Heatmap: {method}, likeness with shuffled weights", method=method), likeness_text, say("about 0")
+        )
     best = scores_by_method["maps"][methods[0]]["stray_share"]
     yield Row(
         say("Heatmap: share of heat at the border or off the body"),
@@ -388,13 +395,13 @@ def heatmap_rows(bench: Bench, details: dict[str, Any]) -> Iterator[Row]:
 
 def similar_case_rows(bench: Bench, details: dict[str, Any]) -> Iterator[Row]:
     """How often most of the similar training scans carry the true label."""
-    neighbours, rows = bench.reader.kit.neighbours, bench.rows("test")
+    neighbours, rows = bench.reader.artifacts.neighbour_index, bench.rows("test")
     assert neighbours is not None
     labels, hits = bench.labels(rows), []
     for row, label in zip(rows, labels, strict=True):
         inputs = bench.card.preprocessing(bench.dataset.images([row])[0])
         _, features = compute_logits_and_features(bench.reader.network, inputs)
-        nearest_labels = [item.label for item in neighbours.nearest(features[0].numpy(), NEIGHBOURS)]
+        nearest_labels = [item.label for item in neighbours.find_nearest(features[0].numpy(), NEIGHBOURS)]
         hits.append(int(np.bincount(nearest_labels, minlength=len(bench.card.classes)).argmax()) == label)
     details["similar"] = {"n": len(rows), "agree": float(np.mean(hits))}
     yield Row(say("Similar cases: the most frequent label is the true one"), percent(float(np.mean(hits))))
@@ -449,7 +456,7 @@ def write_card_table(name: str, results: Mapping[str, Any]) -> None:
     checkpoint = Checkpoint(PROJECT_DIR / "checkpoints" / name)
     with checkpoint.card_lock():
         checkpoint.write_card(
-            replace(checkpoint.card(), trust=results["of"] | {"when": results["when"], "rows": results["rows"]})
+            replace(checkpoint.read_card(), trust=results["of"] | {"when": results["when"], "rows": results["rows"]})
         )
 
 
@@ -457,7 +464,7 @@ def as_document() -> str:
     """The tables in the models' cards as a page of the documentation."""
     lines = ["# How far the shipped models can be trusted", "", "Made by `benchmarks/trust.py`; do not edit.", ""]
     for name in DATASETS:
-        values = Checkpoint(PROJECT_DIR / "checkpoints" / name).card().trust
+        values = Checkpoint(PROJECT_DIR / "checkpoints" / name).read_card().trust
         assert values
         lines += [
             f"## {name}",

@@ -42,7 +42,7 @@ def main() -> None:
 
 
 def _quick_arguments(**overrides: Any) -> str:
-    return " ".join(TrainConfig(**PRESETS["Quick look"] | overrides).arguments())
+    return " ".join(TrainConfig(**PRESETS["Quick look"] | overrides).to_arguments())
 
 
 def _take_screenshots(home: Path, address: str) -> None:

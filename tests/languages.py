@@ -13,7 +13,19 @@ from streamlit.testing.v1 import AppTest
 from xrai.core.language.catalogue import load
 from xrai.core.paths import PROJECT_DIR
 
-VISIBLE_FIELDS = {"body", "caption", "content", "delta", "help", "label", "options", "placeholder", "text", "title", "tooltip"}
+VISIBLE_FIELDS = {
+    "body",
+    "caption",
+    "content",
+    "delta",
+    "help",
+    "label",
+    "options",
+    "placeholder",
+    "text",
+    "title",
+    "tooltip",
+}
 """Fields of Streamlit's messages that people read."""
 
 CHART_FIELDS = {"hovertemplate", "name", "text", "ticktext", "hovertext", "customdata", "x", "y", "labels"}
@@ -66,7 +78,11 @@ def find_untranslated(texts: Iterable[str], allowed: Iterable[str] = ()) -> list
     """
     names = re.compile("|".join(map(re.escape, allowed)) or "$^")
     unescaped = [(text, names.sub(" ", _unescape(text)).strip()) for text in texts]
-    return [text for text, words in unescaped if words in _english_messages() or ENGLISH_WORDS.search(_NOT_WORDS.sub(" ", words))]
+    return [
+        text
+        for text, words in unescaped
+        if words in _english_messages() or ENGLISH_WORDS.search(_NOT_WORDS.sub(" ", words))
+    ]
 
 
 @cache
@@ -104,7 +120,7 @@ def _proto_texts(proto: Message) -> Iterator[str]:
 
 
 def _table_texts(value: Any) -> Iterator[str]:
-    table = value if isinstance(value, pd.DataFrame) else value.data
+    table = value if isinstance(value, pd.DataFrame) else value.data_rows
     cells = [*table.columns, *table.index, *table.to_numpy().ravel()]
     yield from (cell for cell in cells if isinstance(cell, str))
 

@@ -78,7 +78,9 @@ def _show_figures(card: Card) -> None:
             tr("Measured on"): place,
             tr("Scans"): item["n"],
             tr(CALLED_FROM): threshold_text(card, item.get("threshold")) if len(card.classes) == 2 else "",
-            tr("Called right (95 % interval)"): format_metric_with_interval(item["accuracy"], item["accuracy_interval"]),
+            tr("Called right (95 % interval)"): format_metric_with_interval(
+                item["accuracy"], item["accuracy_interval"]
+            ),
             tr("AUC (95 % interval)"): format_metric_with_interval(item["auc"], item["auc_interval"], as_percent=False),
         }
         for place, item in rows
@@ -86,7 +88,9 @@ def _show_figures(card: Card) -> None:
     has_threshold_changed = any(has_threshold_moved(card, item.get("threshold")) for _, item in rows)
     st.dataframe(pd.DataFrame(table).drop(columns=[] if has_threshold_changed else tr(CALLED_FROM)), hide_index=True)
     if has_threshold_changed:
-        st.markdown(escape_markdown(f"{tr('What was called was measured with another threshold.')} {_in_force_text(card)}"))
+        st.markdown(
+            escape_markdown(f"{tr('What was called was measured with another threshold.')} {_in_force_text(card)}")
+        )
     st.caption(
         tr(
             "AUC: how well sick and healthy are told apart; 0.5 is guessing, 1 is perfect. "
@@ -99,11 +103,20 @@ def _show_figures(card: Card) -> None:
 
 def _show_class_recalls(item: Mapping[str, Any]) -> None:
     class_texts = [
-        tr("{n:,} of {total:,} {name}", n=round(row["recall"] * row["support"]), total=row["support"], name=class_label(name))
+        tr(
+            "{n:,} of {total:,} {name}",
+            n=round(row["recall"] * row["support"]),
+            total=row["support"],
+            name=class_label(name),
+        )
         for name, row in item.get("per_class", {}).items()
     ]
     if class_texts:
-        text = tr("Called right on {place}: {found}.", place=escape_markdown(_split_text(item)), found=escape_markdown(", ".join(class_texts)))
+        text = tr(
+            "Called right on {place}: {found}.",
+            place=escape_markdown(_split_text(item)),
+            found=escape_markdown(", ".join(class_texts)),
+        )
         st.markdown(f"- {text}")
 
 
@@ -134,7 +147,9 @@ def _show_trust(card: Card) -> None:
         when = escape_markdown(str(card.trust.get("when", ""))[:10])
         st.markdown(tr("**How far it can be trusted**, measured on {when}", when=when))
         if changes := _changes_since_trust(card):
-            st.markdown(escape_markdown(f"{tr('That was with {what}.', what=join_words(changes))} {_in_force_text(card)}"))
+            st.markdown(
+                escape_markdown(f"{tr('That was with {what}.', what=join_words(changes))} {_in_force_text(card)}")
+            )
         names = {"what": tr("What"), "value": tr("Measured"), "aim": tr("Aim")}
         table = [{name: in_words(row[item]) for item, name in names.items()} for row in rows]
         st.dataframe(pd.DataFrame(table), hide_index=True, row_height=36)
@@ -153,7 +168,9 @@ def _in_force_text(card: Card) -> str:
     if card.threshold:
         name, share = class_label(card.classes[1]), format_probability(local_threshold(card))
         parts.append(tr("{name} called from {share} on", name=name, share=share))
-    return tr("In force now: {what}.", what=", ".join([*parts, _promise_text(card.doubt.alpha if card.doubt else None)]))
+    return tr(
+        "In force now: {what}.", what=", ".join([*parts, _promise_text(card.doubt.alpha if card.doubt else None)])
+    )
 
 
 def _promise_text(alpha: float | None) -> str:

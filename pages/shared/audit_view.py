@@ -48,14 +48,14 @@ class AuditState(NamedTuple):
     Attributes:
         job: that checks it, or did, or may.
         status: of the job.
-        found: what was found in the dataset as it is now, if it was checked.
-        damage: why what was found cannot be read; "" if it can.
+        audit: what was found in the dataset as it is now, if it was checked.
+        problem: why what was found cannot be read; "" if it can.
     """
 
     job: jobs.Job
     status: jobs.Status
-    found: Audit | None
-    damage: str
+    audit: Audit | None
+    problem: str
 
 
 def load_audit_state(dataset: Dataset) -> AuditState:
@@ -72,12 +72,12 @@ def audit_line(state: AuditState) -> str:
     """How the check of a dataset stands, in Markdown for a single line."""
     if state.status in jobs.ACTIVE_STATUSES:
         return ":material/hourglass: " + tr("It is being checked now.")
-    if state.damage:
+    if state.problem:
         return ":material/warning: " + tr("What its check found cannot be read: check it again.")
-    if state.found is None:
+    if state.audit is None:
         return ":material/help: " + tr("Not checked yet for copies and other things that mislead a model.")
-    icon = next((icon for severity, icon in ICONS.items() if state.found.of(severity)), ICONS["fine"])
-    return f"{icon} " + tr("Checked: {counts}.", counts=_counts_text(state.found))
+    icon = next((icon for severity, icon in ICONS.items() if state.audit.with_severity(severity)), ICONS["fine"])
+    return f"{icon} " + tr("Checked: {counts}.", counts=_counts_text(state.audit))
 
 
 def show_audit(dataset: Dataset, state: AuditState) -> None:
@@ -86,15 +86,18 @@ def show_audit(dataset: Dataset, state: AuditState) -> None:
         watch_job(state.job, state.status, _show_progress)
         st.caption(tr("You can leave this page: the work goes on."))
         return
-    kept_text = tr("What an earlier check found still holds.") if state.found else tr("Nothing was kept.")
-    next_step, stopped_text = tr("Check again. {kept}", kept=kept_text), tr("The check was stopped. {kept}", kept=kept_text)
+    kept_text = tr("What an earlier check found still holds.") if state.audit else tr("Nothing was kept.")
+    next_step, stopped_text = (
+        tr("Check again. {kept}", kept=kept_text),
+        tr("The check was stopped. {kept}", kept=kept_text),
+    )
     show_job_end(state.job, state.status, tr("The check"), next_step, stopped_text)
-    if state.damage:
-        st.warning(escape_markdown(translate(state.damage)), icon=":material/warning:")
-    if state.found is None:
+    if state.problem:
+        st.warning(escape_markdown(translate(state.problem)), icon=":material/warning:")
+    if state.audit is None:
         _offer_audit(dataset)
     else:
-        _show_findings(dataset, state.found)
+        _show_findings(dataset, state.audit)
 
 
 # ---------------------------------------------------------------- checking
@@ -142,27 +145,33 @@ def _show_progress(job: jobs.Job, status: jobs.Status) -> None:
 def _show_findings(dataset: Dataset, audit: Audit) -> None:
     st.subheader(_headline_text(audit), anchor=False)
     with st.container(horizontal=True, vertical_alignment="center"):
-        text = tr("Checked on {moment}, in {duration}.", moment=format_time(audit.when), duration=format_duration(audit.seconds))
+        text = tr(
+            "Checked on {moment}, in {duration}.",
+            moment=format_time(audit.when),
+            duration=format_duration(audit.seconds),
+        )
         st.caption(text, width="content")
         if st.button(tr("Check again"), icon=":material/refresh:", type="tertiary", key="check_again"):
             _start_audit(dataset)
-    if dataset.drawings:
+    if dataset.is_phantom:
         st.caption(tr("These are drawings: the findings show what a check says, and mean nothing for patients."))
     for severity, meaning in MEANINGS.items():
-        if findings := audit.of(severity):
+        if findings := audit.with_severity(severity):
             st.markdown(tr(meaning))
             for finding in findings:
                 _show_finding(dataset, audit, finding)
-    if fine := audit.of("fine"):
+    if fine := audit.with_severity("fine"):
         with st.expander(tr("In order ({n:,})", n=len(fine)), icon=":material/check_circle:", key="check_fine"):
             for finding in fine:
-                text = f"**{escape_markdown(translate(finding.title))}.** {escape_markdown(translate(finding.sentence))}"
+                text = (
+                    f"**{escape_markdown(translate(finding.title))}.** {escape_markdown(translate(finding.sentence))}"
+                )
                 st.markdown(text, help=_help_text(finding))
     offer_cleaned_copy(dataset, audit)
 
 
 def _headline_text(audit: Audit) -> str:
-    if not audit.of("serious") and not audit.of("notable"):
+    if not audit.with_severity("serious") and not audit.with_severity("notable"):
         return tr("Everything is in order")
     text = _counts_text(audit)
     return text[0].upper() + text[1:]
@@ -225,7 +234,9 @@ def _show_single_scans(dataset: Dataset, audit: Audit, finding: AuditFinding, ke
     rows = np.array([row for group in finding.groups for row in group])
     offset, page_rows = paginate(rows, PER_PAGE, key)
     if len(rows) > PER_PAGE:
-        st.caption(tr("{first:,} to {last:,} of {total:,}", first=offset + 1, last=offset + len(page_rows), total=len(rows)))
+        st.caption(
+            tr("{first:,} to {last:,} of {total:,}", first=offset + 1, last=offset + len(page_rows), total=len(rows))
+        )
     _show_images(dataset, page_rows, COLUMNS, removed_rows=set(rows_to_remove(audit)), reasons=_reason_by_row(finding))
 
 
@@ -249,7 +260,10 @@ def _show_images(
     grid = st.grid(columns, min_column_width=110)
     for row, square in zip(rows, dataset.images(rows), strict=True):
         label, split = dataset.classes[dataset.labels[row]], SPLITS[dataset.splits[row]]
-        lines = [f"{escape_markdown(class_label(label))}, {tr(SPLIT_NAMES[split])}", escape_markdown(Path(str(dataset.files[row])).name)]
+        lines = [
+            f"{escape_markdown(class_label(label))}, {tr(SPLIT_NAMES[split])}",
+            escape_markdown(Path(str(dataset.files[row])).name),
+        ]
         lines += [escape_markdown(translate(reasons[row]))] if reasons and row in reasons else []
         lines += [f":orange-badge[{tr('would be taken out')}]"] if row in removed_rows else []
         with grid.cell():

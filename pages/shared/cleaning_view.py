@@ -71,7 +71,7 @@ def offer_cleaned_copy(dataset: Dataset, audit: Audit) -> None:
 
 def rows_to_remove(audit: Audit) -> list[int]:
     """The rows that a copy made now would lack, ascending."""
-    return sorted(set(audit.suggested(_ticked_kinds(audit))) - _kept_rows(audit))
+    return sorted(set(audit.rows_to_remove(_ticked_kinds(audit))) - _kept_rows(audit))
 
 
 def show_keep_switch(audit: Audit, kind: str, group: Sequence[int]) -> None:
@@ -110,7 +110,7 @@ def _show_tick(audit: Audit, finding: AuditFinding) -> None:
 
 def _ticked_kinds(audit: Audit) -> list[str]:
     """The kinds that are to be taken out; pictures of scans are drawn before the ticks are."""
-    kinds = [kind for kind in REMOVABLE_KINDS if audit.suggested([kind])]
+    kinds = [kind for kind in REMOVABLE_KINDS if audit.rows_to_remove([kind])]
     return [kind for kind in kinds if st.session_state.get(_tick_key(audit, kind), kind in DEFAULT_CLEAN_KINDS)]
 
 

@@ -56,4 +56,4 @@ def _read_facts(path: str, mtime_ns: int, n_bytes: int) -> tuple[Any, ...]:
     """The fields of `Facts`, read once for a file as long as it does not change."""
     with open_dataset(path) as dataset:
         counts = {split: len(dataset.rows(split)) for split in SPLITS}
-        return dataset.classes, dataset.population, dataset.drawings, dataset.fingerprint, counts, dataset.notes
+        return dataset.classes, dataset.population, dataset.is_phantom, dataset.fingerprint, counts, dataset.notes

@@ -65,8 +65,8 @@ ShareWithInterval = tuple[float, Interval] | None
 class Effect(NamedTuple):
     """What a decision does to scans: the second of two classes found, the first cleared, and what is answered."""
 
-    found: ShareWithInterval
-    cleared: ShareWithInterval
+    sensitivity: ShareWithInterval
+    specificity: ShareWithInterval
     answers: dict[str, Any]
 
 
@@ -91,7 +91,7 @@ def load_validation(_checkpoint: Checkpoint, files_key: str) -> ValidationOutput
     Raises:
         CheckpointError: that was not kept, or is damaged.
     """
-    return load_validation_outputs(_checkpoint, _checkpoint.card())
+    return load_validation_outputs(_checkpoint, _checkpoint.read_card())
 
 
 def operating_point_figures(checkpoint: Checkpoint, card: Card, about: Sequence[str]) -> dict[str, go.Figure]:
@@ -99,23 +99,28 @@ def operating_point_figures(checkpoint: Checkpoint, card: Card, about: Sequence[
     if len(card.classes) != 2 or card.calibration is None or card.threshold is None:
         return {}
     validation = load_validation(checkpoint, artifacts_key(checkpoint))
-    points = threshold_points(card.probabilities(validation.logits)[:, 1], validation.labels)
+    points = threshold_points(card.to_probabilities(validation.logits)[:, 1], validation.labels)
     return {} if points is None else {"threshold": _draw_threshold_chart(card, points, about)}
 
 
 @st.cache_data(max_entries=300, show_spinner=False)
 def preview_decision(
-    _checkpoint: Checkpoint, files_key: str, kind: str, limit: float | None, alpha: float | None, prevalence: float | None
+    _checkpoint: Checkpoint,
+    files_key: str,
+    kind: str,
+    limit: float | None,
+    alpha: float | None,
+    prevalence: float | None,
 ) -> Preview:
     """A model's card with another goal of its threshold, doubt and prevalence, and what that does; once for each.
 
     Raises:
         CheckpointError: its answers to the validation scans were not kept, or are damaged.
     """
-    card, validation = _checkpoint.card(), load_validation(_checkpoint, files_key)
+    card, validation = _checkpoint.read_card(), load_validation(_checkpoint, files_key)
     card = card if prevalence is None else replace(card, prevalence=prevalence)
     card = fit_operating_point(card, validation, goal=ThresholdGoal(cast(Any, kind), limit), alpha=alpha)
-    probabilities = card.probabilities(validation.logits)
+    probabilities = card.to_probabilities(validation.logits)
     points = threshold_points(probabilities[:, 1], validation.labels) if len(card.classes) == 2 else None
     return Preview(card, _compute_effect(card, probabilities, validation.labels, validation.patients), points)
 
@@ -129,7 +134,9 @@ def effect_on_result(_card: Card, _result: EvaluationResult, key: str) -> Effect
 
 def _compute_effect(card: Card, probabilities: np.ndarray, labels: np.ndarray, patients: np.ndarray) -> Effect:
     predicted, patient_ids = predict(probabilities, card.threshold_value), patients.tolist()
-    answers = abstention_report(card.sure(probabilities, predicted), predicted, labels, patient_ids, len(card.classes))
+    answers = abstention_report(
+        card.is_confident(probabilities, predicted), predicted, labels, patient_ids, len(card.classes)
+    )
     if len(card.classes) != 2:
         return Effect(None, None, answers)
     sensitivity, specificity = (clustered_proportion(predicted == k, patient_ids, labels == k) for k in (1, 0))
@@ -160,7 +167,11 @@ def _draw_threshold_chart(card: Card, points: dict[str, list[float]], about: Seq
     first, second = class_labels(card.classes)
     local_points = points | {"threshold": to_local_probabilities(card, points["threshold"])}
     figure = threshold_figure(
-        local_points, (first, second), local_threshold(card), zone=local_reject_zone(card), interval=_local_interval(card)
+        local_points,
+        (first, second),
+        local_threshold(card),
+        zone=local_reject_zone(card),
+        interval=_local_interval(card),
     )
     figure.update_xaxes(title=tr("Called {name} from here on", name=escape(second, quote=False)))  # fits half a page
     return add_caption(figure, *about, *filter(None, [prevalence_text(card)]))
@@ -168,7 +179,7 @@ def _draw_threshold_chart(card: Card, points: dict[str, list[float]], about: Seq
 
 def _local_interval(card: Card) -> tuple[float, float] | None:
     interval = (card.threshold or {}).get("interval")
-    return (card.told(interval[0]), card.told(interval[1])) if interval else None
+    return (card.to_local_prevalence(interval[0]), card.to_local_prevalence(interval[1])) if interval else None
 
 
 def show_threshold_chart(name: str, preview: Preview, about: Sequence[str]) -> None:
@@ -212,9 +223,11 @@ def _effect_rows(card: Card, effect: Effect) -> dict[str, str]:
     names, answers = list(map(escape_markdown, class_labels(card.classes))), effect.answers
     rows = {}
     if len(names) == 2:
-        rows[tr("**{name}** found", name=names[1])] = _share_text(effect.found)
-        rows[tr("**{name}** cleared", name=names[0])] = _share_text(effect.cleared)
-    rows[tr("Answered firmly")] = format_table_metric(answers["answered"], answers["answered_interval"], as_percent=True)
+        rows[tr("**{name}** found", name=names[1])] = _share_text(effect.sensitivity)
+        rows[tr("**{name}** cleared", name=names[0])] = _share_text(effect.specificity)
+    rows[tr("Answered firmly")] = format_table_metric(
+        answers["answered"], answers["answered_interval"], as_percent=True
+    )
     rows[tr("Of these, right")] = format_table_metric(answers["right"], answers["right_interval"], as_percent=True)
     for name, row in zip(names, answers["per_class"], strict=True):
         rows[tr("**{name}** with a wrong firm answer", name=name)] = format_table_metric(
@@ -236,7 +249,7 @@ def show_icon_array(
     """What becomes of 1,000 people as the validation scans have it, and in a sentence as those that were measured."""
     card = preview.card
     people, condition = translate(population_noun(card)), translate(condition_phrase(card.classes[1]))
-    sensitivity, specificity = preview.effect.found, preview.effect.cleared
+    sensitivity, specificity = preview.effect.sensitivity, preview.effect.specificity
     if sensitivity is None or specificity is None:
         return
     st.markdown(escape_markdown(tr(
@@ -247,10 +260,13 @@ def show_icon_array(
     counts = compute_natural_frequencies(sensitivity[0], specificity[0], prevalence)
     figure = add_caption(icon_array_figure(counts, condition, people), *about)
     st.plotly_chart(figure, key=f"decide_thousand_{name}", config=chart_config(f"{name}-thousand", is_static=True))
-    sentences = [*_predictive_value_sentences(card, preview.effect, prevalence), *_abstention_sentences(card, preview.effect, prevalence)]
+    sentences = [
+        *_predictive_value_sentences(card, preview.effect, prevalence),
+        *_abstention_sentences(card, preview.effect, prevalence),
+    ]
     st.markdown("\n".join(f"- {escape_markdown(sentence)}" for sentence in sentences))
-    if effect and result and effect.found and effect.cleared:
-        other = compute_natural_frequencies(effect.found[0], effect.cleared[0], prevalence)
+    if effect and result and effect.sensitivity and effect.specificity:
+        other = compute_natural_frequencies(effect.sensitivity[0], effect.specificity[0], prevalence)
         counts = tr(
             "{found:,} found, {missed:,} missed, {alarms:,} false alarms, {cleared:,} cleared.", **other._asdict()
         )
@@ -261,10 +277,10 @@ def show_icon_array(
 
 def _predictive_value_sentences(card: Card, effect: Effect, prevalence: float) -> list[str]:
     """What either call means."""
-    assert effect.found and effect.cleared
+    assert effect.sensitivity and effect.specificity
     first, second = class_labels(card.classes)
     people, condition = translate(population_noun(card)), translate(condition_phrase(card.classes[1]))
-    ppv, npv = predictive_values(effect.found[0], effect.cleared[0], prevalence)
+    ppv, npv = predictive_values(effect.sensitivity[0], effect.specificity[0], prevalence)
     sentences = []
     if ppv is not None:
         sentences.append(tr(

@@ -153,4 +153,8 @@ def format_day(when: datetime) -> str:
 def format_time(when: str) -> str:
     """An ISO time on this machine's clock, such as `21 November 2026, 13:14`."""
     local_time_value = to_local_time(when)
-    return tr("{day}, {time}", day=format_day(local_time_value), time=f"{local_time_value:%H:%M}") if local_time_value else when
+    return (
+        tr("{day}, {time}", day=format_day(local_time_value), time=f"{local_time_value:%H:%M}")
+        if local_time_value
+        else when
+    )

@@ -78,7 +78,10 @@ def show_build_progress(job: Job, _: Status) -> None:
     steps = [record for record in job.records() if record.get("kind") == "progress"]
     if steps:
         last_step = steps[-1]
-        st.progress(last_step["done"] / max(last_step["total"], 1), text=_build_progress_text(escape_markdown(translate(job.title)), last_step))
+        st.progress(
+            last_step["done"] / max(last_step["total"], 1),
+            text=_build_progress_text(escape_markdown(translate(job.title)), last_step),
+        )
     elif job.details.get("arguments", [""])[0] == "look":  # kagglehub tells no progress and cannot be stopped midway
         st.info(
             tr(

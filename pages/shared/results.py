@@ -154,7 +154,9 @@ def show_roc_curves(
     missing = [labels[item] for item in shown_classes if report["curves"][item] is None]
     if missing:
         st.caption(
-            escape_markdown(tr("There is no curve of {names}: all scans, or none, are of that class.", names=join_words(missing)))
+            escape_markdown(
+                tr("There is no curve of {names}: all scans, or none, are of that class.", names=join_words(missing))
+            )
         )
     multiclass_text = "" if len(classes) == 2 else tr(
         "Of several classes the likeliest is called, not one from a threshold on, so that a diamond may lie off its curve."

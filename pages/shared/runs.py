@@ -51,7 +51,9 @@ def show_heading(name: str, status: str, word: str = "") -> DeltaGenerator:
     return row
 
 
-def show_curves(checkpoint: Checkpoint, records: list[dict[str, Any]], final_metrics: dict[str, Any] | None = None) -> None:
+def show_curves(
+    checkpoint: Checkpoint, records: list[dict[str, Any]], final_metrics: dict[str, Any] | None = None
+) -> None:
     """The numbers of a run so far, its curves, and how to read them.
 
     `final` are the measures of the weights as they were saved, in 32 bits, once the run is over: they may differ a
@@ -116,7 +118,9 @@ def _show_numbers(records: list[dict[str, Any]], final_metrics: dict[str, Any]) 
         tr("{epoch} of {epochs}", epoch=best["epoch"], epochs=len(epochs)),
     )
     with grid.cell():
-        st.metric(tr("Validation accuracy"), format_metric(validation["accuracy"]), help=_interval_help(validation["n"]))
+        st.metric(
+            tr("Validation accuracy"), format_metric(validation["accuracy"]), help=_interval_help(validation["n"])
+        )
         st.caption(interval_caption(validation["accuracy_interval"]))
     with grid.cell():
         st.metric(tr("Validation AUC"), format_metric(validation["auc"], as_percent=False), help=tr(AUC_HELP))

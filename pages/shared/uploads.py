@@ -29,7 +29,7 @@ class Upload:
     sha256: str
 
     @property
-    def mend(self) -> str:
+    def correction(self) -> str:
         """What a reader chose to change before it is read; "" for nothing."""
         return st.session_state.get("diagnose_mends", {}).get(self.sha256, "")
 
@@ -40,7 +40,7 @@ class Upload:
             ScanError: the file is none.
         """
         scan = read_scan(self.content)
-        return replace(scan, pixels=apply_correction(scan.pixels, self.mend)) if self.mend else scan
+        return replace(scan, pixels=apply_correction(scan.pixels, self.correction)) if self.correction else scan
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,8 +48,8 @@ class Refusal:
     """Why a file was not read; the change that would mend it, if one would, and how the scan looks without, small."""
 
     reason: str
-    mend: str | None = None
-    small: np.ndarray | None = None
+    correction: str | None = None
+    thumbnail: np.ndarray | None = None
 
 
 def read_with_correction(upload: Upload, number: int, correction: str) -> None:

@@ -45,7 +45,7 @@ def prevalence_text(card: Card) -> str:
 
 def verdict_text(reading: Reading, card: Card) -> str:
     """An answer as a headline; where the card has a doubt, that alone says whether it is firm."""
-    if not reading.sure:
+    if not reading.is_confident:
         return tr(NOT_SURE)
     answer = tr(_verdict_template(reading, is_firm=card.doubt is not None), name=class_label(reading.diagnosis))
     return tr("{answer} (drawing)", answer=answer) if card.dataset.get("drawings") else answer
@@ -67,38 +67,43 @@ def is_likeliest(reading: Reading) -> bool:
 
 def local_threshold(card: Card) -> float:
     """From which probability on the second of two classes is called."""
-    return card.told(_threshold_or_even(card))
+    return card.to_local_prevalence(_threshold_or_even(card))
 
 
 def local_reject_zone(card: Card) -> tuple[float, float] | None:
     """Between which probabilities of the second of two classes the answer is not sure; None where it is for none."""
     if card.doubt is None:
         return None
-    low, high = card.doubt.zone(_threshold_or_even(card))
-    return (card.told(low), card.told(high)) if low < high else None
+    low, high = card.doubt.reject_zone(_threshold_or_even(card))
+    return (card.to_local_prevalence(low), card.to_local_prevalence(high)) if low < high else None
 
 
 def to_local_probabilities(card: Card, probabilities: Sequence[float]) -> list[float]:
     """Probabilities of the second of two classes as they are told."""
     positive = np.asarray(probabilities, np.float64)
-    return card.at_home(np.stack([1 - positive, positive], axis=1))[:, 1].tolist()
+    return card.adjust_to_local_prevalence(np.stack([1 - positive, positive], axis=1))[:, 1].tolist()
 
 
 def has_threshold_moved(card: Card, threshold: float | None) -> bool:
     """Whether the second of two classes is called from another probability on than in a measurement."""
-    return len(card.classes) == 2 and abs((ARGMAX_THRESHOLD if threshold is None else threshold) - _threshold_or_even(card)) > TOLERANCE
+    return (
+        len(card.classes) == 2
+        and abs((ARGMAX_THRESHOLD if threshold is None else threshold) - _threshold_or_even(card)) > TOLERANCE
+    )
 
 
 def threshold_text(card: Card, threshold: float | None) -> str:
     """From when on the second of two classes was called in a measurement; None for even odds."""
-    return format_probability(card.told(ARGMAX_THRESHOLD if threshold is None else threshold))
+    return format_probability(card.to_local_prevalence(ARGMAX_THRESHOLD if threshold is None else threshold))
 
 
 def moved_threshold_text(card: Card, threshold: float | None) -> str:
     """The same in words; "" where that is as it is now."""
     if not has_threshold_moved(card, threshold):
         return ""
-    return tr("{name} called from {share} on", name=class_labels(card.classes)[1], share=threshold_text(card, threshold))
+    return tr(
+        "{name} called from {share} on", name=class_labels(card.classes)[1], share=threshold_text(card, threshold)
+    )
 
 
 def _threshold_or_even(card: Card) -> float:

@@ -387,7 +387,7 @@ def doubt_and_move_the_threshold(server, page, films):
     reader = Reader.open(Checkpoint(server.home / "checkpoints" / "pneumonia"))
     normal = sorted((films / "test" / "NORMAL").iterdir())
     readings = {file: reader.read(read_scan(file)) for file in normal[:60]}
-    doubtful = next(file for file, reading in readings.items() if not reading.sure)
+    doubtful = next(file for file, reading in readings.items() if not reading.is_confident)
     page.goto(server.url(""))
     see(page, "Chest X-rays, seen from the front")
     settled(page)
@@ -409,7 +409,7 @@ def doubt_and_move_the_threshold(server, page, films):
     settled(page)
     click(page, "Use this for reading scans")
     see(page, "In force for reading scans")
-    until(lambda: Checkpoint(server.home / "checkpoints" / "pneumonia").card().threshold_value == 0.4)
+    until(lambda: Checkpoint(server.home / "checkpoints" / "pneumonia").read_card().threshold_value == 0.4)
     page.get_by_role("link", name="Diagnose").click()
     see(page, "Chest X-rays, seen from the front")
     settled(page)

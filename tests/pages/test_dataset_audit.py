@@ -55,7 +55,13 @@ def checked(here):
     def keep(*findings):
         with open_dataset(here) as dataset:
             found = Audit(
-                "ward", dataset.fingerprint, len(dataset), "2026-11-21T12:00:00+00:00", 12.0, {}, sort_by_severity(findings)
+                "ward",
+                dataset.fingerprint,
+                len(dataset),
+                "2026-11-21T12:00:00+00:00",
+                12.0,
+                {},
+                sort_by_severity(findings),
             )
         save_audit(found, here)
         return found

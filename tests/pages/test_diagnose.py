@@ -71,7 +71,7 @@ def model(home, gate):
     )  # fmt: skip
     inputs = torch.cat([steps(film(seed)) for seed in range(8)])
     with torch.inference_mode():
-        logits, vectors = (item.numpy() for item in network.answer(inputs))
+        logits, vectors = (item.numpy() for item in network.forward_with_features(inputs))
     labels = np.arange(8) % 2
     neighbours = fit_neighbour_index(vectors, labels, np.arange(8), np.arange(8))
     kit = Artifacts(gate, neighbours, ValidationOutputs(logits, logits[None], labels, labels))
@@ -182,7 +182,7 @@ def test_similar_training_scans_and_their_labels_are_told(model):
 
 def test_what_a_check_of_the_data_found_and_what_was_measured_are_told(model):
     audit = [{"severity": "serious", "title": "Copies", "sentence": "Six scans stand in training and test."}]
-    card = model.card()
+    card = model.read_card()
     changed(
         model, dataset=card.dataset | {"audit": audit},
         trust={"when": "2026-11-21", "rows": [{"what": "Test films refused", "value": "1 of 624", "aim": ""}]},
@@ -218,9 +218,9 @@ class TestEqualUploads:
 class TestAtHome:
     def test_threshold_and_zone_are_told_for_the_teams_patients_in_a_sentence_of_for_whom(self, model):
         changed(model, doubt=ConformalAbstention(0.03, (0.1, 0.1), (100, 100)), prevalence=0.1)
-        card = model.card()
+        card = model.read_card()
         said = texts(opened(("a.png", as_png(film())))).replace("\\", "")
-        low, high = (100 * card.told(share) for share in (0.1, 0.9))
+        low, high = (100 * card.to_local_prevalence(share) for share in (0.1, 0.9))
         assert "Called Pneumonia from a probability of 10 % on." in said
         assert f"Between {low:.1f} % and {high:.1f} % the model is not sure".replace(".0 %", " %") in said
         assert "Probabilities are told for your children, of whom 10 in 100 have pneumonia." in said
@@ -286,7 +286,7 @@ class TestStaleFigures:
 class TestStray:
     def test_the_table_to_save_has_the_warning_too(self, model, monkeypatch):
         """The page once worked it out for the scan on screen alone."""
-        monkeypatch.setattr(Reader, "is_stray", staticmethod(lambda *_: True))
+        monkeypatch.setattr(Reader, "is_outside_body", staticmethod(lambda *_: True))
         taken = []
         monkeypatch.setattr(st, "download_button", lambda label, data, *_, **__: taken.append((label, data)))
         app = opened(("a.png", as_png(film())), ("b.png", as_png(film(4))))
@@ -306,8 +306,8 @@ class TestWorkOnARerun:
 
     def test_similar_scans_are_neither_sought_nor_read_before_they_are_asked_for(self, model, monkeypatch):
         sought = []
-        similar = Reader.similar
-        monkeypatch.setattr(Reader, "similar", lambda *args: sought.append(1) or similar(*args))
+        similar = Reader.find_similar
+        monkeypatch.setattr(Reader, "find_similar", lambda *args: sought.append(1) or similar(*args))
         monkeypatch.setattr(second_looks, "find_training_dataset", lambda *_: sought.append(2))
         opened(("a.png", as_png(film())))
         assert not sought
@@ -330,7 +330,7 @@ class TestWorkOnARerun:
             raise CheckpointError("The model gives no number.")
 
         app = opened(("a.png", as_png(film())))
-        monkeypatch.setattr(Reader, "read_without_hot_area", damaged)
+        monkeypatch.setattr(Reader, "read_occluded", damaged)
         button(app, "Hide it and read again").click().run()
         assert not app.exception
         assert [item.value for item in app.error] == ["The model gives no number."]
@@ -419,7 +419,7 @@ def well_known(model):
         {"what": "Heatmap: CAM, likeness with shuffled weights", "value": "head 0.26, half -0.11, all -0.12",
          "aim": "about 0"},
     ]  # fmt: skip
-    dataset = model.card().dataset | {"population": CHILDREN, "audit": audit}
+    dataset = model.read_card().dataset | {"population": CHILDREN, "audit": audit}
     per_class = {name: {"recall": 0.5, "support": 10} for name in ("NORMAL", "PNEUMONIA")}
     changed(
         model, notes=notes, dataset=dataset, prevalence=0.1, doubt=ConformalAbstention(0.05, (0.1, 0.1), (100, 100)),

@@ -95,14 +95,14 @@ def make_model(model_name: str, classes=CLASSES, **dataset) -> Checkpoint:
 
 def make_ready(checkpoint: Checkpoint, only: int | None = None) -> None:
     """Give a model made-up answers to validation scans, and what follows from them."""
-    n_classes = len(checkpoint.card().classes)
+    n_classes = len(checkpoint.read_card().classes)
     rng = np.random.default_rng(3)
     labels = np.arange(160) % n_classes if only is None else np.full(160, only)
     logits = (1.5 * np.eye(n_classes)[labels] + rng.normal(0, 1, (160, n_classes))).astype(np.float32)
     patients = labels + n_classes * (np.arange(160) // n_classes // (4 // n_classes)) % 160
     validation = ValidationOutputs(logits, logits[None], labels, patients)
     save_artifacts(checkpoint, Artifacts(validation=validation), checkpoint.weights_sha256())
-    checkpoint.write_card(fit_operating_point(checkpoint.card(), validation))
+    checkpoint.write_card(fit_operating_point(checkpoint.read_card(), validation))
 
 
 @pytest.fixture
@@ -115,7 +115,7 @@ def ready(model):
 @pytest.fixture
 def made_up_ready(ready, measurement):
     """The made-up measurement, as one of probabilities as the model has them now."""
-    card = ready.card()
+    card = ready.read_card()
     same = replace(measurement, report=measurement.report | {"calibration": card.calibration.to_dict()})
     return with_threshold(same, card)
 
@@ -310,7 +310,7 @@ class TestBefore:
             start = {"dataset": {"fingerprint": dataset.fingerprint}}
         if not is_older:
             start = {"dataset": {"fingerprint": "f"}, "learned_from": ["f", start["dataset"]["fingerprint"]]}
-        model.write_card(replace(model.card(), training={"best_epoch": 1, "started_from": start}))
+        model.write_card(replace(model.read_card(), training={"best_epoch": 1, "started_from": start}))
         app = opened()
         assert "started from one" not in warned(app)
         box(app, "Split").select(split).run()
@@ -480,8 +480,10 @@ class TestResults:
         """scikit-learn's report, and so ours, says 0 where nothing was called."""
         shares = np.tile([0.9, 0.1], (40, 1))
         labels = np.zeros(40, np.int64)
-        found = measurement.report | classification_report(shares, labels, measurement.predictions.patients, CLASSES, 0.5)
-        predictions = replace(measurement.predictions, labels=labels, called=labels, probabilities=shares)
+        found = measurement.report | classification_report(
+            shares, labels, measurement.predictions.patients, CLASSES, 0.5
+        )
+        predictions = replace(measurement.predictions, labels=labels, predicted=labels, probabilities=shares)
         folder = evaluation_folder(model, dataset_here, "test")
         save_evaluation(folder, replace(measurement, report=found, predictions=predictions))
         app = opened()
@@ -512,14 +514,14 @@ class TestResults:
 
     def test_a_cells_scans_come_worst_first_and_page_by_page(self, measured, measurement):
         predictions = measurement.predictions
-        order = predictions.files[predictions.cell(1, 0)].tolist()
+        order = predictions.files[predictions.find_cell(1, 0)].tolist()
         app = opened()
         assert shown_files(app) == order[:6]
         app.number_input[0].set_value(2).run()
         assert not app.exception
         assert shown_files(app) == order[6:12]
         box(app, "Cell").set_value(3).run()
-        assert shown_files(app) == predictions.files[predictions.cell(1, 1)].tolist()[:6]
+        assert shown_files(app) == predictions.files[predictions.find_cell(1, 1)].tolist()[:6]
 
     def test_a_click_chooses_a_cell_and_a_second_one_on_it_counts_too(self, monkeypatch):
         state = {"m": selection(3), "c": 2}
@@ -645,24 +647,26 @@ class TestResults:
         button(app, USE).click().run()
         assert is_on(app, "Called Opacity from a probability of 31 % on.")
         predictions = load_evaluation(measured_ready).predictions
-        moved = replace(predictions, called=predict(predictions.probabilities, 0.31))
+        moved = replace(predictions, predicted=predict(predictions.probabilities, 0.31))
         box(app, "Cell").set_value(1).run()
-        assert shown_files(app) == predictions.files[moved.cell(0, 1)].tolist()[:6]
+        assert shown_files(app) == predictions.files[moved.find_cell(0, 1)].tolist()[:6]
 
     def test_the_scans_of_a_cell_are_told_among_the_teams_patients_like_the_threshold(self, ready, measured_ready):
         update_operating_point(ready, prevalence=0.1)
-        card, said = ready.card(), load_evaluation(measured_ready).predictions
+        card, said = ready.read_card(), load_evaluation(measured_ready).predictions
         app = opened()
         assert is_on(app, "Called Opacity from a probability of 50 % on.")
         box(app, "Cell").set_value(2).run()
-        worst = with_threshold(load_evaluation(measured_ready), card).predictions.cell(1, 0)[0]
-        assert is_on(app, f"**Opacity** {100 * card.told(said.probabilities[worst, 1]):.1f} %, the truth")
+        worst = with_threshold(load_evaluation(measured_ready), card).predictions.find_cell(1, 0)[0]
+        assert is_on(
+            app, f"**Opacity** {100 * card.to_local_prevalence(said.probabilities[worst, 1]):.1f} %, the truth"
+        )
         assert is_on(app, "Tables and reports hold probabilities as the model gave them")
         assert is_on(app, "Here they stand as the model gave them, before")
 
     def test_a_model_calibrated_anew_is_to_be_measured_again(self, ready, measured_ready):
-        calibration = ready.card().calibration
-        ready.write_card(replace(ready.card(), calibration=replace(calibration, slope=2 * calibration.slope)))
+        calibration = ready.read_card().calibration
+        ready.write_card(replace(ready.read_card(), calibration=replace(calibration, slope=2 * calibration.slope)))
         app = opened()
         assert "calibrated anew since this was measured" in warned(app)
         assert not any(item.value.startswith("Called Opacity from") for item in app.caption)
@@ -677,10 +681,10 @@ class TestExports:
         told = list(csv.reader(io.StringIO(exports.predictions_csv(load_evaluation(measured)).decode())))
         assert [row[:5] + row[6:] for row in told] == table
         assert [row[5] for row in told] == ["answer"] + ["firm"] * 40
-        doubting = with_threshold(measurement, replace(Checkpoint(measured.parent.parent).card(), doubt=DOUBT))
+        doubting = with_threshold(measurement, replace(Checkpoint(measured.parent.parent).read_card(), doubt=DOUBT))
         told = list(csv.reader(io.StringIO(exports.predictions_csv(doubting).decode())))
-        assert [row[5] == "firm" for row in told[1:]] == doubting.sure.tolist()
-        assert 0 < doubting.sure.sum() < 40
+        assert [row[5] == "firm" for row in told[1:]] == doubting.is_confident.tolist()
+        assert 0 < doubting.is_confident.sum() < 40
 
     def test_but_no_cell_is_a_formula(self, measured, measurement):
         files = measurement.predictions.files.copy()
@@ -706,7 +710,7 @@ class TestExports:
 
     def test_the_report_as_a_table_tells_what_firm_answers_are_worth(self, model, measurement):
         facts = DatasetFacts(CLASSES, "p", True, "f", {}, ())
-        doubting = with_threshold(measurement, replace(model.card(), doubt=DOUBT))
+        doubting = with_threshold(measurement, replace(model.read_card(), doubt=DOUBT))
         rows = list(csv.DictReader(io.StringIO(exports.report_csv(doubting, facts).decode("utf-8-sig"))))
         answered = doubting.report["answered"]
         assert float(rows[0]["right"]) == pytest.approx(answered["right"])
@@ -734,7 +738,7 @@ class TestExports:
         assert "Patients: &lt;script&gt;." in html
         assert "40 scans of" in html
         assert "Answered firmly" not in html
-        doubting = with_threshold(measurement, replace(Checkpoint(measured.parent.parent).card(), doubt=DOUBT))
+        doubting = with_threshold(measurement, replace(Checkpoint(measured.parent.parent).read_card(), doubt=DOUBT))
         assert "Answered firmly: " in exports.charts_html("m", facts, doubting, figures).decode()
 
 
@@ -758,16 +762,16 @@ class TestChoosing:
         ("given", 31.0, "to call Opacity from a probability of 31 % on"),
     ])  # fmt: skip
     def test_a_goal_shows_at_once_what_comes_out_and_then_decides(self, ready, measured_ready, kind, limit, words):
-        app, before = opened(), ready.card()
+        app, before = opened(), ready.read_card()
         goal_of(app).set_value(kind).run()
         slider(app, 0).set_value(limit).run()
         assert not app.exception
         assert is_on(app, words)
-        assert ready.card() == before, "so far it is only tried"
+        assert ready.read_card() == before, "so far it is only tried"
         figures = shown_figures(app)
         button(app, USE).click().run()
         assert not app.exception
-        card = ready.card()
+        card = ready.read_card()
         assert card.threshold["goal"] == {"kind": kind, "limit": limit / 100}
         assert card.doubt == before.doubt
         assert "From now on scans are called Opacity from" in app.success[0].value
@@ -782,17 +786,17 @@ class TestChoosing:
         assert (goal_of(app).value, slider(app, 0).value) == ("misses", 10.0)
         goal_of(app).set_value("likeliest").run()
         button(app, USE).click().run()
-        assert ready.card().threshold["value"] == 0.5
+        assert ready.read_card().threshold["value"] == 0.5
 
     def test_fewer_wrong_answers_mean_fewer_answers(self, ready, measured_ready):
-        app, before = opened(), ready.card()
+        app, before = opened(), ready.read_card()
         many = shown_figures(app)["Not sure"]
         slider(app, -1).set_value(19.5).run()
         assert shown_figures(app)["Not sure"] == many, "what was measured stays as it is in force"
         assert is_on(app, "at most 19.5 in 100 scans of each class get a wrong one")
         button(app, USE).click().run()
-        assert ready.card().doubt.alpha == pytest.approx(0.195)
-        assert ready.card().threshold == before.threshold
+        assert ready.read_card().doubt.alpha == pytest.approx(0.195)
+        assert ready.read_card().threshold == before.threshold
         assert int(shown_figures(app)["Not sure"]) < int(many)
 
     def test_fewer_than_the_patients_allow_cannot_be_asked_for(self, ready, dataset_here):
@@ -805,16 +809,18 @@ class TestChoosing:
         assert is_on(app, "Nobody has said yet: it begins at 50")
         prevalence(app).set_value(20.0).run()
         assert is_on(app, "1,000 children, of whom 20 in 100 have opacity")
-        assert ready.card().prevalence is None
-        before = ready.card()
+        assert ready.read_card().prevalence is None
+        before = ready.read_card()
         button(app, USE).click().run()
-        card = ready.card()
+        card = ready.read_card()
         assert (card.prevalence, card.doubt) == (0.2, before.doubt)
-        assert card.told(card.threshold_value) == pytest.approx(0.5), "likelier among the team's own patients"
+        assert card.to_local_prevalence(card.threshold_value) == pytest.approx(0.5), (
+            "likelier among the team's own patients"
+        )
         assert is_on(app, "Probabilities are told for your children, of whom 20 in 100 have opacity.")
 
     def test_back_takes_the_controls_to_what_is_in_force(self, ready, dataset_here):
-        app, before = opened(), ready.card()
+        app, before = opened(), ready.read_card()
         goal_of(app).set_value("given").run()
         slider(app, 0).set_value(80.0).run()
         slider(app, -1).set_value(15.0).run()
@@ -823,16 +829,16 @@ class TestChoosing:
         assert not app.exception
         assert (goal_of(app).value, prevalence(app).value) == ("likeliest", 50.0)
         assert button(app, USE).disabled
-        assert ready.card() == before
+        assert ready.read_card() == before
 
     def test_limits_that_were_set_elsewhere_fit_the_controls(self, ready, dataset_here):
         update_operating_point(ready, goal=ThresholdGoal("misses", 0.4444), alpha=0.5)
-        app, before = opened(), ready.card()
+        app, before = opened(), ready.read_card()
         assert (slider(app, 0).value, slider(app, -1).value) == (44.4, 50.0)
         assert button(app, USE).disabled
         prevalence(app).set_value(7.0).run()
         button(app, USE).click().run()
-        assert ready.card() == replace(before, prevalence=0.07), "to the last digit"  # a limit on errors stays
+        assert ready.read_card() == replace(before, prevalence=0.07), "to the last digit"  # a limit on errors stays
 
     def test_a_tab_that_tries_nothing_shows_what_another_put_in_force(self, ready, measured_ready):
         app = opened()
@@ -851,7 +857,7 @@ class TestChoosing:
         assert is_on(app, "called Opacity from a probability of 31.0 % on")
         assert is_on(app, "to miss at most 5 in 100 scans of Opacity"), "what was tried stays"
         button(app, USE).click().run()
-        assert ready.card().threshold["goal"] == {"kind": "misses", "limit": 0.05}
+        assert ready.read_card().threshold["goal"] == {"kind": "misses", "limit": 0.05}
         assert "somebody else" not in warned(app)
 
     def test_a_click_counts_also_when_another_was_quicker(self, ready, measured_ready):
@@ -859,7 +865,7 @@ class TestChoosing:
         goal_of(app).set_value("misses").run()
         update_operating_point(ready, alpha=0.3)
         button(app, USE).click().run()
-        card = ready.card()
+        card = ready.read_card()
         assert (card.threshold["goal"]["kind"], card.doubt.alpha) == ("misses", 0.3)
 
     def test_looking_at_the_test_scans_is_warned_of(self, ready, measured_ready):
@@ -870,7 +876,9 @@ class TestChoosing:
 
     def test_the_scans_that_it_is_chosen_on_are_shown_once(self, ready, dataset_here, made_up_ready):
         with open_dataset(dataset_here) as dataset:
-            ready.write_card(replace(ready.card(), dataset=ready.card().dataset | {"fingerprint": dataset.fingerprint}))
+            ready.write_card(
+                replace(ready.read_card(), dataset=ready.read_card().dataset | {"fingerprint": dataset.fingerprint})
+            )
         found = replace(made_up_ready, report=made_up_ready.report | {"split": "val"})
         save_evaluation(evaluation_folder(ready, dataset_here, "val"), found)
         app = opened()
@@ -884,7 +892,7 @@ class TestChoosing:
         assert len(effects(app).columns) == 2
         button(app, USE).click().run()
         assert not app.exception
-        assert ready.card().threshold["goal"]["kind"] == "misses"
+        assert ready.read_card().threshold["goal"]["kind"] == "misses"
 
     def test_several_classes_have_only_a_doubt(self, home, dataset_here):
         classes = ("Normal", "Covid", "Viral Pneumonia")
@@ -899,8 +907,8 @@ class TestChoosing:
         slider(app, 0).set_value(19.0).run()
         button(app, USE).click().run()
         assert not app.exception
-        assert checkpoint.card().doubt.alpha == pytest.approx(0.19)
-        assert checkpoint.card().threshold is None
+        assert checkpoint.read_card().doubt.alpha == pytest.approx(0.19)
+        assert checkpoint.read_card().threshold is None
         assert "At most 19 in 100 scans of each class" in app.success[0].value
 
     def test_without_scans_of_a_class_nothing_can_be_chosen(self, model, dataset_here):
@@ -910,13 +918,16 @@ class TestChoosing:
     def test_threshold_and_zone_are_told_among_the_teams_patients_like_on_diagnose(self, ready, measured_ready):
         """One page once told them for the scans that the model was fitted on, the other for the team's patients."""
         update_operating_point(ready, goal=ThresholdGoal("misses", 0.1), prevalence=0.1)
-        card = ready.card()
-        value, (low, high) = card.told(card.threshold_value), map(card.told, card.doubt.zone(card.threshold_value))
+        card = ready.read_card()
+        value, (low, high) = (
+            card.to_local_prevalence(card.threshold_value),
+            map(card.to_local_prevalence, card.doubt.reject_zone(card.threshold_value)),
+        )
         assert abs(value - card.threshold_value) > 0.05
         app = opened()
         assert is_on(app, f"called Opacity from a probability of {100 * value:.1f} % on, chosen to miss at most 10")
         assert is_on(app, f"Between {100 * low:.1f} % and {100 * high:.1f} % the answer is “not sure")
-        first, last = (card.told(end) for end in card.threshold["interval"])
+        first, last = (card.to_local_prevalence(end) for end in card.threshold["interval"])
         assert is_on(app, f"might have come out between {100 * first:.1f} % and {100 * last:.1f} %")
         layout = json.loads(app.get("plotly_chart")[0].proto.spec)["layout"]
         drawn = {shape["name"]: (shape["x0"], shape["x1"]) for shape in layout["shapes"]}
@@ -927,7 +938,7 @@ class TestChoosing:
 
     def test_the_curves_of_the_threshold_are_drawn_over_told_probabilities(self, ready, measured_ready, monkeypatch):
         update_operating_point(ready, prevalence=0.1)
-        card, drawn, draw = ready.card(), [], decision_effects.threshold_figure
+        card, drawn, draw = ready.read_card(), [], decision_effects.threshold_figure
 
         def watched(points, *args, **more):
             drawn.append(points)
@@ -936,8 +947,10 @@ class TestChoosing:
         monkeypatch.setattr(decision_effects, "threshold_figure", watched)
         decision_effects.operating_point_figures(ready, card, ["x"])
         validation = decision_effects.load_validation(ready, decision_effects.artifacts_key(ready))
-        fitted = threshold_points(card.probabilities(validation.logits)[:, 1], validation.labels)
-        assert drawn[0]["threshold"] == pytest.approx([card.told(share) for share in fitted["threshold"]])
+        fitted = threshold_points(card.to_probabilities(validation.logits)[:, 1], validation.labels)
+        assert drawn[0]["threshold"] == pytest.approx(
+            [card.to_local_prevalence(share) for share in fitted["threshold"]]
+        )
         assert drawn[0]["sensitivity"] == fitted["sensitivity"]
 
     def test_a_probability_that_is_set_is_one_among_the_teams_patients(self, ready, measured_ready):
@@ -946,8 +959,8 @@ class TestChoosing:
         goal_of(app).set_value("given").run()
         slider(app, 0).set_value(31.0).run()
         button(app, USE).click().run()
-        card = ready.card()
-        assert card.threshold_value == pytest.approx(card.fitted(0.31)) != 0.31
+        card = ready.read_card()
+        assert card.threshold_value == pytest.approx(card.from_local_prevalence(0.31)) != 0.31
         assert is_on(app, "called Opacity from a probability of 31.0 % on")
         assert button(app, USE).disabled
 
@@ -957,7 +970,7 @@ class TestChoosing:
         before = effects(app)
         prevalence(app).set_value(10.0).run()
         assert effects(app).iloc[0, 1] != before.iloc[0, 1], "fewer are found where the disease is rare"
-        assert is_on(app, "Between") and ready.card().prevalence is None
+        assert is_on(app, "Between") and ready.read_card().prevalence is None
         assert "What is called and when it is not sure stays" not in prevalence(app).help
         assert "what is called moves with this number" in prevalence(app).help
 
@@ -1017,7 +1030,7 @@ class TestTrust:
         shares = np.where(called[:, None] == [0, 1], p, 1 - p)
         found = classification_report(shares, labels, measurement.predictions.patients, CLASSES, 0.5)
         found |= {"expected_calibration_error_interval": [0.09, 0.3], "expected_calibration_error_by_chance": 0.01}
-        predictions = replace(measurement.predictions, labels=labels, called=called, probabilities=shares)
+        predictions = replace(measurement.predictions, labels=labels, predicted=called, probabilities=shares)
         changed = replace(measurement, report=measurement.report | found, predictions=predictions)
         save_evaluation(evaluation_folder(model, dataset_here, "test"), changed)
         assert is_on(opened(), words)

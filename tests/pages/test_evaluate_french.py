@@ -89,7 +89,9 @@ class TestNoEnglish:
         assert re.search(r"Entre \d+,\d\u202f% et \d+,\d\u202f%, la réponse est", said(app))
 
     @pytest.mark.usefixtures("no_cells")
-    @pytest.mark.parametrize("goal", [ThresholdGoal("misses", 0.125), ThresholdGoal("alarms", 0.2), ThresholdGoal("given", 0.31)])
+    @pytest.mark.parametrize(
+        "goal", [ThresholdGoal("misses", 0.125), ThresholdGoal("alarms", 0.2), ThresholdGoal("given", 0.31)]
+    )
     def test_every_goal_that_is_in_force(self, ready, measured_ready, goal):  # noqa: F811
         update_operating_point(ready, goal=goal, alpha=0.05, prevalence=0.055)
         app = opened()

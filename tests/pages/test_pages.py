@@ -157,7 +157,7 @@ class TestDiagnose:
         def broken(*_):
             raise OSError(28, "No space left on device")
 
-        monkeypatch.setattr(Checkpoint, "card", broken)
+        monkeypatch.setattr(Checkpoint, "read_card", broken)
         app = opened()
         assert "No space left on device" in app.error[0].value
 
@@ -278,7 +278,9 @@ class TestDataset:
     def test_a_failed_download_shows_its_sentence(self, home):
         folder = download_folder("kaggle:a/b")
         folder.mkdir(parents=True)
-        write_json(folder / jobs.JOB_FILE, {"status": "failed", "title": "Download", "error": "Kaggle cannot be reached."})
+        write_json(
+            folder / jobs.JOB_FILE, {"status": "failed", "title": "Download", "error": "Kaggle cannot be reached."}
+        )
         app = opened(DATASET)
         assert "Kaggle cannot be reached." in app.error[0].value
         button(app, "Put aside").click().run()

@@ -357,7 +357,9 @@ class TestWords:
         found = list_layers(TrainConfig(network=name, image_size=64), 2)
         words = [text for stage in group_stages(found) for text in (stage.name, stage.explanation)]
         assert not find_untranslated([*words, *(translate(layer.kind) for layer in found)])
-        assert '"separators":",\u202f"' in str(network_diagram(group_stages(found)).to_json()).replace("\\u202f", "\u202f")
+        assert '"separators":",\u202f"' in str(network_diagram(group_stages(found)).to_json()).replace(
+            "\\u202f", "\u202f"
+        )
 
     def test_charts(self):
         measured = {"loss": 0.6, "accuracy": 0.7, "auc": 0.8}
@@ -371,9 +373,9 @@ class TestWords:
         dots: Any = interval_dots([("a", 0.812, (0.7, 0.9))], "AUC")
         for figure in figures:
             assert figure.layout.separators == ",\u202f"
-            assert not find_untranslated(str(trace.name) for trace in figure.data)
+            assert not find_untranslated(str(trace.name) for trace in figure.data_rows)
             assert not find_untranslated([figure.layout.title.text, figure.layout.xaxis.title.text])
-        assert "0,812 (0,700 à 0,900)" in dots.data[0].hovertemplate
+        assert "0,812 (0,700 à 0,900)" in dots.data_rows[0].hovertemplate
 
     def test_a_page_of_charts_speaks_its_reader_s_language(self):
         from pages.shared import runs

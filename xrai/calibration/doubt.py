@@ -37,17 +37,17 @@ class ConformalAbstention:
             raise ValueError(f"The share of wrong answers must lie between 0 and 1, not at {self.alpha}.")
         if len(self.cuts) < 2 or len(self.cuts) != len(self.patients):
             raise ValueError("Doubt needs a cut and a number of patients for every class.")
-        if not all(0 <= cut <= 1 for cut in self.cuts) or min(self.patients) < 0:
+        if not all(0 <= threshold <= 1 for threshold in self.cuts) or min(self.patients) < 0:
             raise ValueError("Cuts must lie between 0 and 1, and patients cannot be fewer than none.")
 
-    def sure(self, probabilities: ArrayLike, predicted: ArrayLike) -> Bools:
+    def is_confident(self, probabilities: ArrayLike, predicted: ArrayLike) -> Bools:
         """Whether an answer is firm: all classes but the called one are ruled out, bool (N,).
 
         Where the called one is ruled out too, which happens to classes that are told apart well, nothing speaks for
         another, and the call stands. An answer can be firm and wrong only where the true class is ruled out, whatever
         the rule by which the answer was called; so the promise holds for any threshold.
 
-        Of two classes with a threshold the firm answers lie outside `zone`: one below it, one above.
+        Of two classes with a threshold the firm answers lie outside `reject_zone`: one below it, one above.
 
         Args:
             probabilities: float (N, C), as those that the cuts were fitted on.
@@ -56,19 +56,21 @@ class ConformalAbstention:
         p = check_probabilities(probabilities)
         predicted_labels = check_labels(predicted, len(self.cuts))
         if p.shape != (len(predicted_labels), len(self.cuts)):
-            raise ValueError(f"Probabilities of shape {p.shape} do not go with {len(predicted_labels)} answers of {self.cuts}.")
+            raise ValueError(
+                f"Probabilities of shape {p.shape} do not go with {len(predicted_labels)} answers of {self.cuts}."
+            )
         is_excluded = p < np.array(self.cuts)
         is_excluded[np.arange(len(p)), predicted_labels] = True
         return np.all(is_excluded, axis=1)
 
-    def zone(self, threshold: float) -> Interval:
+    def reject_zone(self, threshold: float) -> Interval:
         """Between which probabilities of the second of two classes an answer is not firm; of no width if none is."""
         if len(self.cuts) != 2:
             raise ValueError(f"Only of two classes doubt is a zone, not of {len(self.cuts)}.")
         return min(self.cuts[1], threshold), max(1 - self.cuts[0], threshold)
 
     @property
-    def smallest(self) -> tuple[float, ...]:
+    def min_alpha(self) -> tuple[float, ...]:
         """The smallest `alpha` above 0 that each class's patients allow to promise: 1 / (patients + 1)."""
         return tuple(1 / (n + 1) for n in self.patients)
 
@@ -81,15 +83,15 @@ class ConformalAbstention:
                 x=100 * self.alpha,
             )
         ]
-        for name, n, smallest in zip(classes, self.patients, self.smallest, strict=True):
-            if self.alpha < smallest - _ROUNDING:
+        for name, n, min_alpha in zip(classes, self.patients, self.min_alpha, strict=True):
+            if self.alpha < min_alpha - _ROUNDING:
                 sentences.append(
                     say(
                         "The {n} patients with {name} are too few to say when it can be ruled out, so it never is: "
                         "they allow to promise {x:.1f} in 100 or more.",
                         n=n,
                         name=name,
-                        x=100 * smallest,
+                        x=100 * min_alpha,
                     )
                 )
         return join_messages(sentences)
@@ -147,11 +149,17 @@ def fit_abstention(
     patient_codes, _ = encode_groups(patients, len(y))
     perturbed_versions = [check_predictions(version, labels)[0] for version in perturbed_probabilities]
     thresholds = [
-        min(_conformal_threshold(version[y == k, k], patient_codes[y == k], alpha) for version in (p, *perturbed_versions)) for k in range(p.shape[1])
+        min(
+            _conformal_threshold(version[y == k, k], patient_codes[y == k], alpha)
+            for version in (p, *perturbed_versions)
+        )
+        for k in range(p.shape[1])
     ]
     if perturbed_versions:
         thresholds = [min(thresholds)] * len(thresholds)
-    return ConformalAbstention(alpha, tuple(thresholds), tuple(len(np.unique(patient_codes[y == k])) for k in range(p.shape[1])))
+    return ConformalAbstention(
+        alpha, tuple(thresholds), tuple(len(np.unique(patient_codes[y == k])) for k in range(p.shape[1]))
+    )
 
 
 def abstention_report(
@@ -163,7 +171,11 @@ def abstention_report(
     each: answered; wrong, which got another class as a firm answer and is what `Doubt.alpha` bounds). None where there
     are no such scans. On the scans that the cuts were fitted on it tells what to expect, elsewhere what came of it.
     """
-    true_labels, predicted_labels, patient_ids = check_labels(labels, n_classes), check_labels(predicted, n_classes), list(patients)
+    true_labels, predicted_labels, patient_ids = (
+        check_labels(labels, n_classes),
+        check_labels(predicted, n_classes),
+        list(patients),
+    )
     confident = np.asarray(is_confident, dtype=bool)
     if not len(true_labels) == len(predicted_labels) == len(confident) == len(patient_ids):
         raise ValueError("Answers, true classes and patients do not go together.")
@@ -174,7 +186,8 @@ def abstention_report(
         **_share_with_interval("answered", confident, patient_ids, np.ones_like(confident)),
         **_share_with_interval("right", ~confidently_wrong, patient_ids, confident),
         "per_class": [
-            _share_with_interval("answered", confident, patient_ids, true_labels == k) | _share_with_interval("wrong", confidently_wrong, patient_ids, true_labels == k)
+            _share_with_interval("answered", confident, patient_ids, true_labels == k)
+            | _share_with_interval("wrong", confidently_wrong, patient_ids, true_labels == k)
             for k in range(n_classes)
         ],
     }

@@ -124,8 +124,12 @@ def fit_cross_validated_calibration(
     z, y = check_probabilities(logits), check_labels(labels, len(prevalence))
     patient_codes, n_patients = encode_groups(patients, len(y))
     identity = Calibration(1.0, (0.0,) * z.shape[1], tuple(prevalence))
-    first_labels = np.array([y[patient_codes == code][0] for code in range(n_patients)])  # a class of each patient, to deal by
-    fold = (np.array([(first_labels[:code] == first_labels[code]).sum() for code in range(n_patients)]) % _FOLDS)[patient_codes]
+    first_labels = np.array(
+        [y[patient_codes == code][0] for code in range(n_patients)]
+    )  # a class of each patient, to deal by
+    fold = (np.array([(first_labels[:code] == first_labels[code]).sum() for code in range(n_patients)]) % _FOLDS)[
+        patient_codes
+    ]
     weights = (np.asarray(prevalence) / np.bincount(y, minlength=z.shape[1]))[y]
     log_likelihood_gain = 0.0
     for held_out in (fold == number for number in np.unique(fold)):
@@ -133,11 +137,18 @@ def fit_cross_validated_calibration(
             return identity  # too few to tell
         fold_calibration = fit_calibration(z[~held_out], y[~held_out], with_offsets=False, prevalence=prevalence)
         true_entries = (np.arange(held_out.sum()), y[held_out])
-        log_likelihood_gain += float((weights[held_out] * (np.log(fold_calibration(z[held_out])[true_entries]) - np.log(identity(z[held_out])[true_entries]))).sum())
+        log_likelihood_gain += float(
+            (
+                weights[held_out]
+                * (np.log(fold_calibration(z[held_out])[true_entries]) - np.log(identity(z[held_out])[true_entries]))
+            ).sum()
+        )
     return fit_calibration(z, y, with_offsets=False, prevalence=prevalence) if log_likelihood_gain > 0 else identity
 
 
-def adjust_prevalence(probabilities: ArrayLike, source_prevalence: Sequence[float], target_prevalence: Sequence[float]) -> Floats:
+def adjust_prevalence(
+    probabilities: ArrayLike, source_prevalence: Sequence[float], target_prevalence: Sequence[float]
+) -> Floats:
     """Turn probabilities that hold where the classes have the shares `before` into those where they have `now`.
 
     p'ₖ ∝ pₖ · nowₖ / beforeₖ (Saerens, Latinne and Decaestecker, Neural Comput 2002;14:21–41, eq. 2.4), which is Bayes'
@@ -171,7 +182,9 @@ def _maximize_likelihood(z: Floats, targets: Floats, w: Floats, with_offsets: bo
         log_probabilities = _log_softmax(values[0] * z + values[1:])
         residuals = w[:, None] * (np.exp(log_probabilities) - targets)  # (N, C)
         offset_gradient = residuals.sum(axis=0) if with_offsets else np.zeros(n_classes)
-        return -float(w @ (targets * log_probabilities).sum(axis=1)), np.array([(residuals * z).sum(), *offset_gradient])
+        return -float(w @ (targets * log_probabilities).sum(axis=1)), np.array(
+            [(residuals * z).sum(), *offset_gradient]
+        )
 
     start = np.array([max(spread, _MIN_SLOPE), *np.zeros(n_classes)])
     bounds = [(_MIN_SLOPE, None), *[(None, None)] * n_classes]

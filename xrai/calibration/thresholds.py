@@ -48,11 +48,11 @@ class ThresholdGoal:
             raise ValueError(f"The limit of a threshold must lie between 0 and 1, not at {self.limit}.")
 
     @property
-    def is_limit(self) -> bool:
+    def is_error_limit(self) -> bool:
         """Whether it limits a kind of error, so that the threshold depends on the scans it is chosen on."""
         return self.kind in ("misses", "alarms")
 
-    def in_words(self, classes: tuple[str, str]) -> str:
+    def describe(self, classes: tuple[str, str]) -> str:
         """What it is to do, as it stands after "to"."""
         if self.limit is None:
             return say("call whichever class is likelier")
@@ -109,7 +109,7 @@ class Threshold:
     def sentence(self, classes: tuple[str, str]) -> str:
         """How it was chosen and what it did, for people."""
         first, second = classes
-        scans, goal = sum(self.scans), self.goal.in_words(classes)
+        scans, goal = sum(self.scans), self.goal.describe(classes)
         missed = _errors_in_hundred(self.sensitivity, self.sensitivity_interval, second)
         alarmed = _errors_in_hundred(self.specificity, self.specificity_interval, first)
         sentences = [
@@ -122,7 +122,7 @@ class Threshold:
                 alarmed=alarmed,
                 second=second,
             )
-            if self.goal.is_limit
+            if self.goal.is_error_limit
             else say(
                 "Set beforehand, and tried on {scans:,} scans that the model did not learn from, to {goal}: there it "
                 "misses {missed}, and takes {alarmed} for {second}.",
@@ -219,26 +219,28 @@ def choose_threshold(
     Returns:
         None where one of the classes has no scans.
     """
-    table, patient_codes = _ScoreTable.of(scores, labels), encode_groups(patients, len(np.asarray(labels)))[0]
+    table, patient_codes = _ScoreTable.from_scores(scores, labels), encode_groups(patients, len(np.asarray(labels)))[0]
     value, reached = (goal.limit or ARGMAX_THRESHOLD), True
-    if goal.is_limit:
-        (index,), (reached,) = table.choose(np.ones((len(table.sick), 1)), goal)
+    if goal.is_error_limit:
+        (index,), (reached,) = table.choose_index(np.ones((len(table.is_positive), 1)), goal)
         value = float(table.thresholds[index])
     is_called = table.scores >= value
-    sensitivity = clustered_proportion(is_called, patient_codes, table.sick, n_rounds=n_rounds, seed=seed)
-    specificity = clustered_proportion(~is_called, patient_codes, ~table.sick, n_rounds=n_rounds, seed=seed)
+    sensitivity = clustered_proportion(is_called, patient_codes, table.is_positive, n_rounds=n_rounds, seed=seed)
+    specificity = clustered_proportion(~is_called, patient_codes, ~table.is_positive, n_rounds=n_rounds, seed=seed)
     if sensitivity is None or specificity is None:
         return None
-    n_patients = [len(np.unique(patient_codes[of])) for of in (~table.sick, table.sick)]
+    n_patients = [len(np.unique(patient_codes[of])) for of in (~table.is_positive, table.is_positive)]
     return Threshold(
         value,
         goal,
         bool(reached),
-        goal.limit is None or not goal.is_limit or n_patients[goal.kind == "misses"] >= patients_needed(goal.limit),
-        _threshold_interval(table, patient_codes, goal, n_rounds, seed) if goal.is_limit else None,
+        goal.limit is None
+        or not goal.is_error_limit
+        or n_patients[goal.kind == "misses"] >= patients_needed(goal.limit),
+        _threshold_interval(table, patient_codes, goal, n_rounds, seed) if goal.is_error_limit else None,
         *sensitivity,
         *specificity,
-        scans=(int((~table.sick).sum()), int(table.sick.sum())),
+        scans=(int((~table.is_positive).sum()), int(table.is_positive.sum())),
         patients=(n_patients[0], n_patients[1]),
     )
 
@@ -249,11 +251,11 @@ def threshold_points(scores: ArrayLike, labels: ArrayLike, n: int = 500) -> dict
     The thresholds lie midway between scores that follow each other; at most `n` are kept, evenly along the ROC curve.
     None where one of the classes has no scans.
     """
-    table = _ScoreTable.of(scores, labels)
+    table = _ScoreTable.from_scores(scores, labels)
     if not table.has_both:
         return None
-    misses, false_alarms = (counts[:, 0] for counts in table.errors(np.ones((len(table.sick), 1))))
-    x, y = false_alarms / (~table.sick).sum(), 1 - misses / table.sick.sum()
+    misses, false_alarms = (counts[:, 0] for counts in table.count_errors(np.ones((len(table.is_positive), 1))))
+    x, y = false_alarms / (~table.is_positive).sum(), 1 - misses / table.is_positive.sum()
     curve = downsample(Curve(x[::-1], y[::-1], table.thresholds[::-1]), n)  # the strictest first, as curves have it
     columns = {"threshold": curve.thresholds, "sensitivity": curve.y, "specificity": 1 - curve.x}
     return {name: values[::-1].tolist() for name, values in columns.items()}
@@ -283,8 +285,14 @@ def predictive_values(sensitivity: float, specificity: float, prevalence: float)
     """
     _check_shares(sensitivity, specificity, prevalence)
     true_positives, true_negatives = prevalence * sensitivity, (1 - prevalence) * specificity
-    predicted_positive, predicted_negative = true_positives + (1 - prevalence) * (1 - specificity), true_negatives + prevalence * (1 - sensitivity)
-    return true_positives / predicted_positive if predicted_positive else None, true_negatives / predicted_negative if predicted_negative else None
+    predicted_positive, predicted_negative = (
+        true_positives + (1 - prevalence) * (1 - specificity),
+        true_negatives + prevalence * (1 - sensitivity),
+    )
+    return (
+        true_positives / predicted_positive if predicted_positive else None,
+        true_negatives / predicted_negative if predicted_negative else None,
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -292,13 +300,13 @@ class _ScoreTable:
     """Scans in the order of their scores, and the M thresholds that tell them apart."""
 
     scores: Floats  # (N,) as given
-    sick: Bools  # (N,) as given
+    is_positive: Bools  # (N,) as given
     order: Ints  # (N,) lowest score first
     thresholds: Floats  # (M,) rising
     below: Ints  # (M,) how many scans each leaves below it
 
     @classmethod
-    def of(cls, scores: ArrayLike, labels: ArrayLike) -> _ScoreTable:
+    def from_scores(cls, scores: ArrayLike, labels: ArrayLike) -> _ScoreTable:
         s, is_positive = check_ranking(scores, check_labels(labels, 2) == 1)
         if len(s) and not 0 <= s.min() <= s.max() <= 1:
             raise ValueError("Probabilities must lie between 0 and 1.")
@@ -310,27 +318,27 @@ class _ScoreTable:
     @property
     def has_both(self) -> bool:
         """Whether both classes have scans."""
-        return bool(self.sick.any() and not self.sick.all())
+        return bool(self.is_positive.any() and not self.is_positive.all())
 
-    def errors(self, weights: Floats) -> tuple[Floats, Floats]:
+    def count_errors(self, weights: Floats) -> tuple[Floats, Floats]:
         """How many sick scans each threshold misses, and for how many healthy ones it raises an alarm, (M, r).
 
         `weights` (N, r) say how often each scan counts.
         """
-        misses, true_negatives = (self._below(weights * of[:, None]) for of in (self.sick, ~self.sick))
-        return misses, (weights * ~self.sick[:, None]).sum(axis=0) - true_negatives
+        misses, true_negatives = (self._below(weights * of[:, None]) for of in (self.is_positive, ~self.is_positive))
+        return misses, (weights * ~self.is_positive[:, None]).sum(axis=0) - true_negatives
 
-    def choose(self, weights: Floats, goal: ThresholdGoal) -> tuple[Ints, Bools]:
+    def choose_index(self, weights: Floats, goal: ThresholdGoal) -> tuple[Ints, Bools]:
         """The number of the threshold to choose under each column of weights (N, r), and whether it keeps to the limit.
 
         Both (r,). Where a column leaves no scan to which the limit applies, that is the highest, or the lowest.
         """
         assert goal.limit is not None
-        misses, false_alarms = self.errors(weights)
+        misses, false_alarms = self.count_errors(weights)
         if goal.kind == "misses":
-            max_errors = goal.limit * (weights * self.sick[:, None]).sum(axis=0) + _ROUNDING
+            max_errors = goal.limit * (weights * self.is_positive[:, None]).sum(axis=0) + _ROUNDING
             return (misses <= max_errors).sum(axis=0) - 1, np.ones(weights.shape[1], dtype=bool)
-        max_errors = goal.limit * (weights * ~self.sick[:, None]).sum(axis=0) + _ROUNDING
+        max_errors = goal.limit * (weights * ~self.is_positive[:, None]).sum(axis=0) + _ROUNDING
         first = (false_alarms > max_errors).sum(axis=0)
         return np.minimum(first, len(self.thresholds) - 1), first < len(self.thresholds)
 
@@ -340,13 +348,17 @@ class _ScoreTable:
         return sums[self.below]
 
 
-def _threshold_interval(table: _ScoreTable, patient_codes: Ints, goal: ThresholdGoal, n_rounds: int, seed: int) -> Interval:
+def _threshold_interval(
+    table: _ScoreTable, patient_codes: Ints, goal: ThresholdGoal, n_rounds: int, seed: int
+) -> Interval:
     """Percentiles of the thresholds chosen in the rounds that have scans to which the limit applies."""
-    is_limited = table.sick if goal.kind == "misses" else ~table.sick
+    is_limited = table.is_positive if goal.kind == "misses" else ~table.is_positive
     chosen_indices = []
-    for draw_counts in draw_patients(int(patient_codes.max()) + 1, n_rounds, max(1, _CHUNK // len(patient_codes)), seed):
+    for draw_counts in draw_patients(
+        int(patient_codes.max()) + 1, n_rounds, max(1, _CHUNK // len(patient_codes)), seed
+    ):
         weights = draw_counts[patient_codes]
-        chosen_indices.append(table.choose(weights, goal)[0][(weights * is_limited[:, None]).any(axis=0)])
+        chosen_indices.append(table.choose_index(weights, goal)[0][(weights * is_limited[:, None]).any(axis=0)])
     thresholds = table.thresholds[np.concatenate(chosen_indices)]
     if not len(thresholds):  # a patient among many, never drawn
         return 0.0, 1.0

@@ -19,7 +19,7 @@ def calibrate(options: argparse.Namespace) -> int:
     goal, alpha = _parse_goal(options), _parse_percent("--doubt", options.doubt)
     prevalence = _parse_percent("--prevalence", options.prevalence)
     checkpoint = open_checkpoint(options.name)
-    checkpoint.card()  # a missing model is said before a slow dataset is opened
+    checkpoint.read_card()  # a missing model is said before a slow dataset is opened
     if options.dataset:
         _recalibrate(checkpoint, options.dataset)
     card = update_operating_point(checkpoint, goal=goal, alpha=alpha, prevalence=prevalence)
@@ -80,8 +80,12 @@ def _parse_percent(flag: str, count: float | None) -> float | None:
 def _print_operating_point(options: argparse.Namespace, card: Card) -> None:
     """What is in force now, as pages tell it, and how it came about."""
     value, sentences = card.threshold_value, []
-    threshold = None if value is None else card.told(value)
-    zone = None if value is None or card.doubt is None else tuple(map(card.told, card.doubt.zone(value)))
+    threshold = None if value is None else card.to_local_prevalence(value)
+    zone = (
+        None
+        if value is None or card.doubt is None
+        else tuple(map(card.to_local_prevalence, card.doubt.reject_zone(value)))
+    )
     if threshold is not None:
         sentences.append(f"In force: called {card.classes[1]} from a probability of {threshold:.1%} on.")
     if zone:

@@ -137,7 +137,7 @@ def _print_audit(result: Audit) -> None:
         print(f"{finding.severity}: {finding.title}. {finding.sentence}")
         if finding.advice:
             print(f"  {finding.advice}")
-    if n := len(result.suggested()):
+    if n := len(result.rows_to_remove()):
         print(f"“clean” would take out {n:,} of {result.n:,} scans")
 
 
@@ -162,8 +162,8 @@ def _select_removals(options: argparse.Namespace, dataset: Dataset) -> tuple[lis
     result = load_audit(dataset) or _run_audit(dataset)
     if result is None:
         return None
-    suggested_rows = set(result.suggested(kinds))
-    applied_kinds = [kind for kind in kinds if result.suggested([kind])]
+    suggested_rows = set(result.rows_to_remove(kinds))
+    applied_kinds = [kind for kind in kinds if result.rows_to_remove([kind])]
     reason = explain_removal(applied_kinds, has_list=bool(rows), has_exceptions=bool(kept_rows & suggested_rows))
     return sorted((rows | suggested_rows) - kept_rows), reason
 

@@ -85,7 +85,9 @@ def _format_epoch(record: Record) -> str:
 
 
 def _format_run(record: Record) -> str:
-    settings = ", ".join(f"{name.replace('_', ' ')} {format_value(value)}" for name, value in record["settings"].items())
+    settings = ", ".join(
+        f"{name.replace('_', ' ')} {format_value(value)}" for name, value in record["settings"].items()
+    )
     line = f"run {record['number']} of {record['runs']}, “{record['name']}”, {settings}: {record['status']}"
     if val := record["val"]:
         line += "; " + format_validation(val["accuracy"], val["accuracy_interval"], val["auc"], val["auc_interval"])

@@ -40,7 +40,9 @@ def make_parser() -> argparse.ArgumentParser:
 def _add_datasets(verbs: Any) -> None:
     build = _add_verb(verbs, "build", datasets.build, "make an HDF5 dataset from scans")
     kaggle_names = ", ".join(f"kaggle:{source.handle}" for source in KAGGLE_SETS)
-    build.add_argument("source", help=f"a folder or zip of class folders, “{PRACTICE_SPEC}” for drawings, or {kaggle_names}")
+    build.add_argument(
+        "source", help=f"a folder or zip of class folders, “{PRACTICE_SPEC}” for drawings, or {kaggle_names}"
+    )
     build.add_argument("out", help="the .hdf5 file to make")
     build.add_argument("--size", type=int, default=224, help="side of the stored squares in pixels (default 224)")
     build.add_argument(
@@ -157,7 +159,9 @@ def _add_calibrate(verbs: Any) -> None:
 
 def _add_models(verbs: Any) -> None:
     """`models` alone lists them; the words after it do something with one."""
-    models_verb = _add_verb(verbs, "models", models.show, "list models, or compare, rename, note, choose, export, … them")
+    models_verb = _add_verb(
+        verbs, "models", models.show, "list models, or compare, rename, note, choose, export, … them"
+    )
     models_verb.description = "Without WHAT, list every run and model."
     actions = models_verb.add_subparsers(metavar="WHAT", parser_class=_NestedParser)
     compare = _add_verb(actions, "compare", models.compare, "show how the settings and figures of some models differ")
@@ -171,7 +175,9 @@ def _add_models(verbs: Any) -> None:
     export.add_argument("zip", metavar="ZIP", help="the file to write; one that is there is replaced")
     import_verb = _add_verb(actions, "import", models.import_, "take in a model from a zip")
     import_verb.add_argument("zip", metavar="ZIP", help="a file that “models export” or the Models page made")
-    import_verb.add_argument("--name", help="of the new model (default: the one in the zip, with a number if it is taken)")
+    import_verb.add_argument(
+        "--name", help="of the new model (default: the one in the zip, with a number if it is taken)"
+    )
     delete = _add_model_verb(actions, "delete", models.delete, "delete a model for good")
     delete.add_argument("--yes", action="store_true", help="do it without asking")
 
@@ -184,12 +190,16 @@ def _add_verb(verbs: Any, name: str, run: Callable[[argparse.Namespace], int], h
     description = help[0].upper() + help[1:] + "."
     verb: argparse.ArgumentParser = verbs.add_parser(name, help=help, description=description, allow_abbrev=False)
     json_default = argparse.SUPPRESS if isinstance(verb, _NestedParser) else False
-    verb.add_argument("--json", action="store_true", default=json_default, help="print one JSON document on standard output")
+    verb.add_argument(
+        "--json", action="store_true", default=json_default, help="print one JSON document on standard output"
+    )
     verb.set_defaults(run=run)
     return verb
 
 
-def _add_model_verb(verbs: Any, name: str, run: Callable[[argparse.Namespace], int], help: str) -> argparse.ArgumentParser:
+def _add_model_verb(
+    verbs: Any, name: str, run: Callable[[argparse.Namespace], int], help: str
+) -> argparse.ArgumentParser:
     """A verb that does something with one model."""
     verb = _add_verb(verbs, name, run, help)
     verb.add_argument("name", metavar="NAME", help="of the model")

@@ -29,7 +29,7 @@ def evaluate(options: argparse.Namespace) -> int:
     from xrai.data.dataset import open_dataset
 
     checkpoint = open_checkpoint(options.name)
-    checkpoint.card()  # a missing model is said before a slow dataset is opened
+    checkpoint.read_card()  # a missing model is said before a slow dataset is opened
     path, excluded_files = find_dataset(options.dataset), read_names(options.without)
     with ExitStack() as stack:
         dataset = stack.enter_context(open_dataset(path))
@@ -43,7 +43,7 @@ def evaluate(options: argparse.Namespace) -> int:
         try:
             result = _run_evaluation(checkpoint, dataset, options.split, excluded_files, job)
         except evaluation.NotSavedError as error:
-            _print_result(options, checkpoint, error.measured)  # else the look would be lost
+            _print_result(options, checkpoint, error.result)  # else the look would be lost
             raise
     if result is None:
         print("stopped; nothing was kept", file=sys.stderr)
@@ -113,7 +113,9 @@ def _run_evaluation(
 def _print_result(options: argparse.Namespace, checkpoint: Checkpoint, result: EvaluationResult) -> None:
     """Print a measurement, as one JSON document where that is asked for."""
     if options.json:
-        epochs = [record for record in read_records(checkpoint.folder / jobs.HISTORY_FILE) if record.get("kind") == "epoch"]
+        epochs = [
+            record for record in read_records(checkpoint.folder / jobs.HISTORY_FILE) if record.get("kind") == "epoch"
+        ]
         predictions = result.predictions.to_list(result.classes)
         print_json(options, result.report | {"predictions": predictions, "epochs": epochs})
     else:
@@ -185,9 +187,11 @@ def _reading_to_dict(reader: Reader, reading: Reading, file: str) -> dict[str, A
     return {
         "file": file,
         "diagnosis": reading.diagnosis,
-        "sure": reading.sure,
+        "sure": reading.is_confident,
         "probabilities": reading.probabilities,
-        "threshold": reader.card.told(reader.card.threshold_value) if reader.card.threshold_value else None,
+        "threshold": reader.card.to_local_prevalence(reader.card.threshold_value)
+        if reader.card.threshold_value
+        else None,
         "frequency": reading.frequency,
         "warnings": list(reading.warnings),
     }
@@ -202,12 +206,12 @@ def _check_scan(reader: Reader, scan: Scan, options: argparse.Namespace) -> tupl
     try:
         reader.check(scan)
     except RefusedError as error:
-        if options.mend and error.mend:
+        if options.mend and error.correction:
             from xrai.input_check import apply_correction
 
-            scan = replace(scan, pixels=apply_correction(scan.pixels, error.mend))
+            scan = replace(scan, pixels=apply_correction(scan.pixels, error.correction))
             reader.check(scan)
-            return scan, [f"The picture was read {error.mend}."]
+            return scan, [f"The picture was read {error.correction}."]
         if not options.any_picture:
             raise
         return scan, [str(error)]
@@ -216,7 +220,7 @@ def _check_scan(reader: Reader, scan: Scan, options: argparse.Namespace) -> tupl
 
 def _correction_dict(error: ScanError) -> dict[str, str]:
     """What would mend a picture that was refused, if anything would."""
-    return {"mend": error.mend} if isinstance(error, RefusedError) and error.mend else {}
+    return {"mend": error.correction} if isinstance(error, RefusedError) and error.correction else {}
 
 
 def _print_reading(result: dict[str, Any]) -> None:
@@ -234,7 +238,7 @@ class _HeatmapFiles:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.used: set[str] = set()
+        self.used_names: set[str] = set()
 
     def write(self, reader: Reader, scan: Scan, reading: Reading, result: dict[str, Any]) -> str:
         """Write the heatmap of what was read and note its name there; gives the sentence of why it cannot be."""
@@ -251,7 +255,7 @@ class _HeatmapFiles:
     def _name(self, file: str) -> Path:
         self.folder.mkdir(parents=True, exist_ok=True)
         stem, number = Path(file).stem, 1
-        while (name := f"{stem}{f'-{number}' if number > 1 else ''}-heatmap.png").lower() in self.used:
+        while (name := f"{stem}{f'-{number}' if number > 1 else ''}-heatmap.png").lower() in self.used_names:
             number += 1
-        self.used.add(name.lower())
+        self.used_names.add(name.lower())
         return self.folder / name

@@ -43,7 +43,7 @@ def train(options: argparse.Namespace) -> int:
                 (job.folder / jobs.HISTORY_FILE).unlink(missing_ok=True)
                 write_json(job.folder / CONFIG, {"dataset": display_path(path), "train": config.to_dict()})
             card = _run_training(config, dataset, checkpoint, job, resume=options.resume)
-        _print_end(checkpoint, card, was_stopped=job.told)
+        _print_end(checkpoint, card, was_stopped=job.has_stop_request)
         end_reason = card.training["ended"] if card else "stopped"
         summary = {"classes": dataset.classes, "ended": end_reason, "validation": card.validation if card else None}
         print_json(options, {"model": checkpoint.name, **summary})
@@ -60,11 +60,11 @@ def sweep(options: argparse.Namespace) -> int:
             (job.folder / jobs.HISTORY_FILE).unlink(missing_ok=True)
             _warn_about_memory(sweep_plan.configs(), _count_classes(sweep_plan.dataset))
         sweeps.run_sweep(sweep_plan, emit=make_emitter(job, print_progress), should_stop=job.should_stop)
-    runs = sweep_plan.outcomes()
-    _print_sweep(runs, was_stopped=job.told)
+    runs = sweep_plan.run_summaries()
+    _print_sweep(runs, was_stopped=job.has_stop_request)
     print_json(options, {"sweep": sweep_plan.name, "runs": [asdict(item) for item in runs]})
     failures = [item for item in runs if item.status in ("failed", "interrupted")]
-    if failures and not job.told:
+    if failures and not job.has_stop_request:
         first = failures[0]
         return print_error(f"{len(failures)} of {len(runs)} runs could not be trained; “{first.name}”: {first.error}")
     return 0
@@ -77,7 +77,10 @@ def summarize_network(options: argparse.Namespace) -> int:
     config = TrainConfig(**resolve_settings(options))
     from xrai.networks import summary as blueprint
 
-    network_layers, memory_bytes = blueprint.list_layers(config, options.classes), blueprint.estimate_memory(config, options.classes)
+    network_layers, memory_bytes = (
+        blueprint.list_layers(config, options.classes),
+        blueprint.estimate_memory(config, options.classes),
+    )
     n_weights = sum(layer.parameters for layer in network_layers)
     if options.json:
         rows = [asdict(layer) for layer in network_layers]
@@ -108,7 +111,7 @@ def _new_run(options: argparse.Namespace) -> tuple[TrainConfig, Path]:
 
 def _resumed_run(options: argparse.Namespace, checkpoint: Checkpoint) -> tuple[TrainConfig, Path]:
     """The settings and the dataset of a run that goes on; the dataset may have moved."""
-    run_config = checkpoint.config()
+    run_config = checkpoint.read_config()
     config = TrainConfig.from_dict(run_config["train"])
     conflicts = [name for name, value in explicit_settings(options).items() if value != getattr(config, name)]
     if conflicts:
@@ -161,7 +164,9 @@ def _parse_grid(assignments: Sequence[str]) -> dict[str, list[Any]]:
         name, equals, values = assignment.partition("=")
         setting = name.strip().lstrip("-").replace("-", "_")
         if not equals:
-            raise SettingsError(f"“{assignment}” is no setting with its values: write it as in learning-rate=0.001,0.0003.")
+            raise SettingsError(
+                f"“{assignment}” is no setting with its values: write it as in learning-rate=0.001,0.0003."
+            )
         if setting in grid:
             raise SettingsError(f"The sweep is told twice to vary {_flag_name(setting)}: give all its values at once.")
         grid[setting] = parse_values(setting, values)
@@ -171,10 +176,10 @@ def _parse_grid(assignments: Sequence[str]) -> dict[str, list[Any]]:
 def resolve_settings(options: argparse.Namespace) -> dict[str, Any]:
     """The settings that were given, and those taken over from the model that a run starts from."""
     explicit = explicit_settings(options)
-    base_model = TrainConfig(weights=explicit["weights"]).starts_from_model if "weights" in explicit else None
+    base_model = TrainConfig(weights=explicit["weights"]).source_model if "weights" in explicit else None
     if not base_model:
         return explicit
-    inherited = open_checkpoint(base_model).card().config.shape
+    inherited = open_checkpoint(base_model).read_card().config.shape
     network = explicit.get("network", inherited["network"])
     return {name: value for name, value in inherited.items() if applies_to(name, network)} | explicit
 
@@ -249,8 +254,8 @@ def _print_end(checkpoint: Checkpoint, card: Card | None, *, was_stopped: bool) 
         where = display_path(checkpoint.folder)
         epochs = "1 epoch" if n_epochs == 1 else f"{n_epochs} epochs"
         print(f"done after {epochs}, the best one was {best}: {where}", file=sys.stderr)
-        if card.weakness:
-            print(f"warning: {card.weakness}", file=sys.stderr)
+        if card.weakness_warning:
+            print(f"warning: {card.weakness_warning}", file=sys.stderr)
 
 
 def _print_sweep(runs: Sequence[RunSummary], *, was_stopped: bool) -> None:

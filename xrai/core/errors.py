@@ -52,12 +52,12 @@ class RefusedError(ScanError):
     """A picture that a model does not read, since it does not look like what it knows.
 
     Attributes:
-        mend: the change after which it would (`xrai.input_check.MENDS`); None where none helps.
+        correction: the change after which it would (`xrai.input_check.MENDS`); None where none helps.
     """
 
     def __init__(self, sentence: str, correction: str | None = None) -> None:
         super().__init__(sentence)
-        self.mend = correction
+        self.correction = correction
 
 
 class SourceError(XraiError):

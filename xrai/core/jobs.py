@@ -57,11 +57,11 @@ class Job:
         """How it stands, from the lock and from what the process wrote last."""
         if self._is_locked():
             return "running"
-        state = self._noted()
+        state = self._read_state()
         if state.get("status") == "running":
             if self._is_locked():  # it came to life between the two looks
                 return "running"
-            state = self._noted()  # or to its end
+            state = self._read_state()  # or to its end
         if state.get("status") == "starting":
             return "starting" if _is_fresh(state) else "interrupted"
         end_statuses: dict[Any, Status] = {
@@ -77,17 +77,17 @@ class Job:
     @property
     def error(self) -> str:
         """The sentence that a failed job ended with, else nothing."""
-        return _text(self._noted().get("error", ""))
+        return _text(self._read_state().get("error", ""))
 
     @property
     def title(self) -> str:
         """What the job is, for people."""
-        return _text(self._noted().get("title", self.folder.name))
+        return _text(self._read_state().get("title", self.folder.name))
 
     @property
     def details(self) -> dict[str, Any]:
         """What whoever started it noted down."""
-        details = self._noted().get("details")
+        details = self._read_state().get("details")
         return details if isinstance(details, dict) else {}
 
     @property
@@ -120,7 +120,7 @@ class Job:
                     say("“{title}” cannot be told to stop", title=self.title), self.folder, error
                 ) from error
 
-    def _noted(self) -> dict[str, Any]:
+    def _read_state(self) -> dict[str, Any]:
         try:
             state = load_json((self.folder / JOB_FILE).read_text(encoding="utf-8"))
         except (OSError, ValueError, RecursionError):
@@ -153,7 +153,7 @@ def start(arguments: Sequence[str], folder: Path, *, title: str, details: Mappin
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / LOCK_FILE, timeout=1):  # of two who start at once, the second finds what the first noted
-            previous = job._noted()
+            previous = job._read_state()
             if previous.get("status") == "starting" and _is_fresh(previous):
                 raise _already_running_error(job.title)
             (folder / STOP_FILE).unlink(missing_ok=True)
@@ -199,14 +199,14 @@ class JobContext:
     """The job of a folder, seen from the process that works on it.
 
     Attributes:
-        asked: whether Ctrl-C or a polite kill asked for a stop.
-        told: whether the work was told to stop.
+        has_signal: whether Ctrl-C or a polite kill asked for a stop.
+        has_stop_request: whether the work was told to stop.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.asked = False
-        self.told = False
+        self.has_signal = False
+        self.has_stop_request = False
 
     def emit(self, record: Mapping[str, Any]) -> None:
         """Add a record to the job's history."""
@@ -214,8 +214,8 @@ class JobContext:
 
     def should_stop(self) -> bool:
         """Whether somebody asked for a stop."""
-        self.told = self.told or self.asked or (self.folder / STOP_FILE).exists()
-        return self.told
+        self.has_stop_request = self.has_stop_request or self.has_signal or (self.folder / STOP_FILE).exists()
+        return self.has_stop_request
 
 
 @contextmanager
@@ -236,7 +236,7 @@ def run_job(folder: Path, *, title: str) -> Iterator[JobContext]:
         raise _already_running_error(title) from error
     except OSError as error:
         raise _write_error(say("“{title}” could not be started", title=title), folder, error) from error
-    previous = Job(folder)._noted()
+    previous = Job(folder)._read_state()
     state = previous | {"title": title, "pid": os.getpid(), "time": time.time(), "error": ""}
 
     def write_status(status: Status, error: str = "") -> None:
@@ -250,7 +250,7 @@ def run_job(folder: Path, *, title: str) -> Iterator[JobContext]:
         write_status("running")
         with _stop_on_signals(job):
             yield job
-        write_status("stopped" if job.told else "done")
+        write_status("stopped" if job.has_stop_request else "done")
     except KeyboardInterrupt:
         write_status("stopped")
         raise
@@ -263,7 +263,9 @@ def run_job(folder: Path, *, title: str) -> Iterator[JobContext]:
         )
         raise
     except BaseException:
-        write_status("failed", say("The work broke off for a reason that XRAI does not know: see its log, and start it again."))
+        write_status(
+            "failed", say("The work broke off for a reason that XRAI does not know: see its log, and start it again.")
+        )
         raise
     finally:
         with suppress(OSError):
@@ -276,9 +278,9 @@ def _stop_on_signals(job: JobContext) -> Iterator[None]:
     """Let Ctrl-C and a polite kill ask for a stop; only the main thread can, and only what is not handled yet."""
 
     def request_stop(number: int, frame: object) -> None:
-        if job.asked:
+        if job.has_signal:
             raise KeyboardInterrupt
-        job.asked = True
+        job.has_signal = True
         with suppress(OSError):
             (job.folder / STOP_FILE).touch()  # for whoever watches
             os.write(2, b"stopping at the next chance; once more breaks off at once\n")  # print may be half way itself
@@ -326,7 +328,7 @@ def _reap_process(process: subprocess.Popen[bytes], job: Job, start_state: Mappi
     if not process.wait():
         return
     with suppress(OSError), FileLock(job.folder / LOCK_FILE, timeout=1):
-        if job._noted() == start_state:  # and not what was noted for a process after it
+        if job._read_state() == start_state:  # and not what was noted for a process after it
             last_line = job.log(1).strip().removeprefix("error: ")
             failure = {"status": "failed", "error": last_line or say("The work could not be started.")}
             write_json(job.folder / JOB_FILE, {**start_state, **failure})

@@ -90,7 +90,7 @@ def inspect_source(source: Source) -> SourceInspection:
         notes=source.notes,
         population=source.population,
         licence=source.licence,
-        drawings=source.drawings,
+        drawings=source.is_phantom,
         examples=examples,
     )
 

@@ -35,12 +35,12 @@ class NotSavedError(CheckpointError):
     """A measurement was made, but cannot be kept.
 
     Attributes:
-        measured: the measurement.
+        result: the measurement.
     """
 
     def __init__(self, sentence: str, result: EvaluationResult) -> None:
         super().__init__(sentence)
-        self.measured = result
+        self.result = result
 
 
 def evaluate(
@@ -75,7 +75,7 @@ def evaluate(
         DatasetError: the split is empty, a file to leave out is not in it or could be several, or the dataset is
             damaged.
     """
-    card, weights = checkpoint.card(), checkpoint.weights_sha256()
+    card, weights = checkpoint.read_card(), checkpoint.weights_sha256()
     rows = _select_rows(dataset, split, excluded_files)
     labels = _map_labels(card, dataset, rows)
     probabilities = predict_probabilities(checkpoint.load_network(card), card, dataset, rows, progress)
@@ -110,7 +110,7 @@ def predict_probabilities(
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> np.ndarray:
     """Probabilities of every class for some rows of a dataset, float64 (n, C)."""
-    return card.probabilities(predict_logits(network, card, dataset, rows, progress))
+    return card.to_probabilities(predict_logits(network, card, dataset, rows, progress))
 
 
 def predict_logits(
@@ -193,7 +193,9 @@ def _find_seen(card: Card, dataset: Dataset, split: str, rows: np.ndarray) -> np
     """
     if dataset.fingerprint not in training_fingerprints(card):
         return np.zeros(len(rows), bool)
-    learned_hashes = {content for learned_split in SPLITS[:2] for content in dataset.hashes[dataset.rows(learned_split)].tolist()}
+    learned_hashes = {
+        content for learned_split in SPLITS[:2] for content in dataset.hashes[dataset.rows(learned_split)].tolist()
+    }
     return np.array([split != SPLITS[2] or content in learned_hashes for content in dataset.hashes[rows].tolist()])
 
 
@@ -205,12 +207,14 @@ def _shorten_per_class(per_class: dict[str, dict[str, Any]]) -> dict[str, dict[s
     return {name: {measure: row[measure] for measure in _CARD_CLASS_KEYS} for name, row in per_class.items()}
 
 
-def _save_result(checkpoint: Checkpoint, dataset: Dataset, evaluated_card: Card, result: EvaluationResult) -> EvaluationResult:
+def _save_result(
+    checkpoint: Checkpoint, dataset: Dataset, evaluated_card: Card, result: EvaluationResult
+) -> EvaluationResult:
     """Keep a measurement and note it in the card; says how often the split was measured before."""
     report = result.report
     key = (report["fingerprint"], report["split"])
     summary = {name: report[name] for name in _CARD_KEYS} | {"per_class": _shorten_per_class(report["per_class"])}
-    checkpoint.card()  # that of a model which is gone is said, before the lock would make its folder anew
+    checkpoint.read_card()  # that of a model which is gone is said, before the lock would make its folder anew
     try:
         with checkpoint.card_lock(_LOCK_SECONDS):
             card = _reload_card(checkpoint, evaluated_card, report["weights"])
@@ -240,8 +244,12 @@ def _save_result(checkpoint: Checkpoint, dataset: Dataset, evaluated_card: Card,
 
 def _reload_card(checkpoint: Checkpoint, evaluated_card: Card, weights: str) -> Card:
     """The card as it is now, with what others noted in it meanwhile; it must still be that of the measured weights."""
-    current = checkpoint.card()
-    if (current.created, current.training, checkpoint.weights_sha256()) != (evaluated_card.created, evaluated_card.training, weights):
+    current = checkpoint.read_card()
+    if (current.created, current.training, checkpoint.weights_sha256()) != (
+        evaluated_card.created,
+        evaluated_card.training,
+        weights,
+    ):
         raise CheckpointError(
             say(
                 "The model “{name}” was trained on while it was measured, so that the measurement is not of "
@@ -254,7 +262,7 @@ def _reload_card(checkpoint: Checkpoint, evaluated_card: Card, weights: str) -> 
 
 def _map_labels(card: Card, dataset: Dataset, rows: np.ndarray) -> np.ndarray:
     """The rows' labels in the model's class order."""
-    permutation = card.order_of(dataset.classes)
+    permutation = card.class_permutation(dataset.classes)
     if permutation is None:
         raise CheckpointError(
             say(

@@ -81,7 +81,7 @@ def classification_report(
         },
         "doubt": None if abstention is None else abstention.to_dict(),
         "answered": None if abstention is None else abstention_report(
-            abstention.sure(probabilities, predicted), predicted, labels, patients, len(classes)
+            abstention.is_confident(probabilities, predicted), predicted, labels, patients, len(classes)
         ),
         "n": len(labels),
         "n_patients": len(set(patients)),
@@ -93,7 +93,7 @@ def _compute_curves(scores: np.ndarray, positive: np.ndarray) -> dict[str, Any] 
     if roc is None or precision_recall is None:
         return None
     return {
-        "roc": downsample(roc).as_lists(),
-        "precision_recall": downsample(precision_recall).as_lists(),
+        "roc": downsample(roc).to_lists(),
+        "precision_recall": downsample(precision_recall).to_lists(),
         "average_precision": average_precision(scores, positive),
     }

@@ -37,7 +37,16 @@ _OPTIONAL_KEYS = {
 
 _MAX_STEM_LENGTH = 60
 _COLUMNS = ("row", "file", "patient", "truth", "called")
-_DAMAGE_ERRORS = (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError, csv.Error)
+_DAMAGE_ERRORS = (
+    OSError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    RecursionError,
+    csv.Error,
+)
 """What files with damaged, foreign or missing values lead to when they are read."""
 
 
@@ -48,7 +57,7 @@ class Predictions:
     Attributes:
         rows: of the dataset, int64 (n,).
         files, patients: as the dataset names them, str (n,).
-        labels, called: true class and called class, int64 (n,), in the model's order.
+        labels, predicted: true class and called class, int64 (n,), in the model's order.
         probabilities: float (n, C).
     """
 
@@ -56,15 +65,15 @@ class Predictions:
     files: np.ndarray
     patients: np.ndarray
     labels: np.ndarray
-    called: np.ndarray
+    predicted: np.ndarray
     probabilities: np.ndarray
 
-    def cell(self, target: int, predicted: int) -> np.ndarray:
+    def find_cell(self, target: int, predicted: int) -> np.ndarray:
         """The scans of one cell of the confusion matrix, int64 positions in these arrays, the worst first.
 
         Worst is where the true class was given the least probability.
         """
-        positions = np.flatnonzero((self.labels == target) & (self.called == predicted))
+        positions = np.flatnonzero((self.labels == target) & (self.predicted == predicted))
         return positions[np.argsort(self.probabilities[positions, target], kind="stable")]
 
     def to_list(self, classes: tuple[str, ...]) -> list[dict[str, Any]]:
@@ -75,7 +84,7 @@ class Predictions:
                 "file": str(self.files[i]),
                 "patient": str(self.patients[i]),
                 "truth": classes[self.labels[i]],
-                "called": classes[self.called[i]],
+                "called": classes[self.predicted[i]],
                 "probabilities": dict(zip(classes, map(float, self.probabilities[i]), strict=True)),
             }
             for i in range(len(self.rows))
@@ -100,27 +109,31 @@ class EvaluationResult:
         return tuple(self.report["classes"])
 
     @property
-    def doubt(self) -> ConformalAbstention | None:
+    def abstention(self) -> ConformalAbstention | None:
         """Where an answer counts as not firm; None for nowhere, also where nobody knows."""
         stored = self.report.get("doubt")
         return ConformalAbstention.from_dict(stored) if stored else None
 
     @property
-    def sure(self) -> np.ndarray:
+    def is_confident(self) -> np.ndarray:
         """Whether each scan's answer is firm, bool (n,)."""
         predictions = self.predictions
-        return np.ones(len(predictions.rows), bool) if self.doubt is None else self.doubt.sure(predictions.probabilities, predictions.called)
+        return (
+            np.ones(len(predictions.rows), bool)
+            if self.abstention is None
+            else self.abstention.is_confident(predictions.probabilities, predictions.predicted)
+        )
 
-    def has_probabilities_of(self, card: Card) -> bool:
+    def has_calibration_of(self, card: Card) -> bool:
         """Whether its probabilities are still what the model's answers mean: their calibration is that of the card."""
         stored = self.report.get("calibration")
         return _is_same_calibration(Calibration.from_dict(stored) if stored else None, card.calibration)
 
-    def is_of(self, checkpoint: Checkpoint) -> bool:
+    def has_weights_of(self, checkpoint: Checkpoint) -> bool:
         """Whether the model's weights are still those that were measured."""
         return self.report["weights"] == checkpoint.weights_sha256()
 
-    def table(self) -> Iterator[list[Any]]:
+    def iter_table_rows(self) -> Iterator[list[Any]]:
         """The predictions as a table: its head, then a line a scan."""
         yield [*_COLUMNS, *(f"p {name}" for name in self.classes)]
         for item in self.predictions.to_list(self.classes):
@@ -211,7 +224,7 @@ def with_threshold(result: EvaluationResult, card: Card) -> EvaluationResult:
     training is not kept, so that of the unseen ones everything that depends on the threshold becomes None.
     """
     report, predictions, threshold = result.report, result.predictions, card.threshold_value
-    if not _OPTIONAL_KEYS - {"calibration"} <= report.keys() or (report["threshold"], result.doubt) != (
+    if not _OPTIONAL_KEYS - {"calibration"} <= report.keys() or (report["threshold"], result.abstention) != (
         threshold,
         card.doubt,
     ):
@@ -222,7 +235,8 @@ def with_threshold(result: EvaluationResult, card: Card) -> EvaluationResult:
         if unseen is not None and report["threshold"] != threshold:
             unseen = unseen | {"accuracy": None, "accuracy_interval": None, "per_class": {}}
         return EvaluationResult(
-            report | new_report | {"unseen": unseen}, replace(predictions, called=predict(predictions.probabilities, threshold))
+            report | new_report | {"unseen": unseen},
+            replace(predictions, predicted=predict(predictions.probabilities, threshold)),
         )
     return result
 
@@ -240,7 +254,9 @@ def _keep_strings(values: list[Any]) -> frozenset[str]:
 
 def _write_predictions(file: Path, result: EvaluationResult) -> None:
     with file.open("w", encoding="utf-8", errors="surrogateescape", newline="") as stream:
-        csv.writer(stream).writerows(result.table())  # with its own ends of lines it also quotes names that hold one
+        csv.writer(stream).writerows(
+            result.iter_table_rows()
+        )  # with its own ends of lines it also quotes names that hold one
 
 
 def _read_predictions(file: Path, classes: list[str]) -> Predictions:
@@ -270,7 +286,7 @@ def _check(result: EvaluationResult) -> None:
     if len(set(classes)) < 2 or not all(isinstance(name, str) for name in classes):
         raise ValueError("classes")
     counts = np.zeros((len(classes), len(classes)), np.int64)
-    np.add.at(counts, (predictions.labels, predictions.called), 1)
+    np.add.at(counts, (predictions.labels, predictions.predicted), 1)
     if report["confusion_matrix"] != counts.tolist() or report["n"] != len(predictions.rows):
         raise ValueError("not of these predictions")
     if predictions.rows.min() < 0 or not np.isfinite(predictions.probabilities).all():
@@ -308,10 +324,10 @@ def _check_optional(result: EvaluationResult) -> None:
             for point in report["reliability"][name]:
                 _check_counts(point, "n")
                 _check_share(point["mean"], point["share"], *_unpack_pair(point["interval"]))
-    if result.doubt is not None and len(result.doubt.cuts) != len(classes):
+    if result.abstention is not None and len(result.abstention.cuts) != len(classes):
         raise ValueError("doubt")
     answered = report.get("answered")
-    if (answered is None) != (result.doubt is None):
+    if (answered is None) != (result.abstention is None):
         raise ValueError("answers go with doubt")
     if answered is not None:
         _check_abstention_report(answered, report["n"], len(classes))

@@ -50,7 +50,9 @@ class _UnscaledCAM(BaseCAM):
 
     def compute_cam_per_layer(self, input_tensor: Tensor, targets: Any, eigen_smooth: bool) -> Any:
         recorder: Any = self.activations_and_grads
-        activations, grads = (items[0].numpy() if items else None for items in (recorder.activations, recorder.gradients))
+        activations, grads = (
+            items[0].numpy() if items else None for items in (recorder.activations, recorder.gradients)
+        )
         layer: Any = self.target_layers
         return self.get_cam_image(input_tensor, layer, targets, activations, grads, eigen_smooth)  # type: ignore[arg-type]
 
@@ -108,9 +110,13 @@ class _OneVsRestTarget:
 
 def available_methods(network: Network) -> tuple[str, ...]:
     """The methods that fit a network, the best one first; how they were compared stands in docs/heatmaps.md."""
-    if not network.pools_globally:
+    if not network.has_global_pooling:
         return ("HiResCAM", "Grad-CAM")
-    return (say("Fused CAM"), "CAM", "Grad-CAM") if _last_downsampling(_flatten_modules(network.features)) else ("CAM", "Grad-CAM")
+    return (
+        (say("Fused CAM"), "CAM", "Grad-CAM")
+        if _last_downsampling(_flatten_modules(network.features))
+        else ("CAM", "Grad-CAM")
+    )
 
 
 def compute_logits(network: Network, inputs: Tensor) -> Tensor:
@@ -122,7 +128,7 @@ def compute_logits(network: Network, inputs: Tensor) -> Tensor:
 def compute_logits_and_features(network: Network, inputs: Tensor) -> tuple[Tensor, Tensor]:
     """Logits float (N, C), and what the last layer makes them of, float (N, K); waits its turn as `answers` does."""
     with HOOK_LOCK, torch.inference_mode():
-        logits, features = network.answer(inputs)
+        logits, features = network.forward_with_features(inputs)
     return logits.float(), features.float()
 
 
@@ -152,7 +158,12 @@ def compute_cams(network: Network, inputs: Tensor, labels: Sequence[int], method
 
 
 def fit_reference_scales(
-    network: Network, inputs_of: Callable[[np.ndarray], Tensor], rows: np.ndarray, n_classes: int, *, batch_size: int = 16
+    network: Network,
+    inputs_of: Callable[[np.ndarray], Tensor],
+    rows: np.ndarray,
+    n_classes: int,
+    *,
+    batch_size: int = 16,
 ) -> dict[str, dict[int, float]]:
     """The evidence that is to be drawn in full colour, per method and class.
 
@@ -231,7 +242,9 @@ def _flatten_modules(features: nn.Module) -> list[nn.Module]:
 
 def _last_downsampling(modules: Sequence[nn.Module]) -> int:
     """The number of the step that makes maps smaller for the last time; 0 where none but the first does."""
-    downsampling = [i for i, step in enumerate(modules) if any(_first_side(layer.stride) > 1 for layer in _spatial_layers(step))]
+    downsampling = [
+        i for i, step in enumerate(modules) if any(_first_side(layer.stride) > 1 for layer in _spatial_layers(step))
+    ]
     return downsampling[-1] if downsampling else 0
 
 
@@ -261,7 +274,9 @@ def _dilate(late: nn.Module) -> nn.Module:
     return fine
 
 
-def _align_to_scan(maps: np.ndarray, modules: Sequence[nn.Module], size: Sequence[int], shape: tuple[int, int]) -> np.ndarray:
+def _align_to_scan(
+    maps: np.ndarray, modules: Sequence[nn.Module], size: Sequence[int], shape: tuple[int, int]
+) -> np.ndarray:
     """Maps (N, h, w) resampled to `shape` so that each value lies where its window in the scan has its middle.
 
     Drawn as a plain picture, a ResNet's maps lie half a place too far to the right and too low.

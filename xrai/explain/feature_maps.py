@@ -33,35 +33,35 @@ class CamDecomposition:
         weights: float32 (K,).
         bias: of the class in the last layer; 0 where the sum is not exact.
         logits: of all classes, float32 (C,).
-        answer: what is explained: the class's logit, or its logit less the mean of the others'.
-        exact: whether mean + bias is the answer.
+        target: what is explained: the class's logit, or its logit less the mean of the others'.
+        is_exact: whether mean + bias is the answer.
     """
 
     maps: np.ndarray
     weights: np.ndarray
     bias: float
     logits: np.ndarray
-    answer: float
-    exact: bool
+    target: float
+    is_exact: bool
 
     @cached_property
-    def means(self) -> np.ndarray:
+    def contributions(self) -> np.ndarray:
         """What each map adds to the sum's mean, float32 (K,)."""
         return self.weights * self.maps.mean(axis=(1, 2))
 
     @cached_property
-    def order(self) -> np.ndarray:
+    def ranking(self) -> np.ndarray:
         """The maps' numbers, the one that adds or takes away most first, int (K,)."""
-        return np.argsort(-np.abs(self.means), kind="stable")
+        return np.argsort(-np.abs(self.contributions), kind="stable")
 
-    def first(self, n: int) -> np.ndarray:
+    def partial_sum(self, n: int) -> np.ndarray:
         """The sum of the first `n` in that order, float32 (h, w)."""
-        indices = self.order[:n]
+        indices = self.ranking[:n]
         return np.einsum("k,khw->hw", self.weights[indices], self.maps[indices])
 
-    def sums(self) -> np.ndarray:
+    def cumulative_means(self) -> np.ndarray:
         """The mean of `first(n)` plus the bias for n = 0 to K, float64 (K + 1,)."""
-        return self.bias + np.concatenate([[0.0], np.cumsum(self.means[self.order], dtype=np.float64)])
+        return self.bias + np.concatenate([[0.0], np.cumsum(self.contributions[self.ranking], dtype=np.float64)])
 
 
 def compute_feature_maps(
@@ -125,16 +125,18 @@ def decompose_cam(network: Network, inputs: Tensor, label: int, *, one_vs_rest: 
         target = _select_logit(logits, label, one_vs_rest)
         (gradients,) = torch.autograd.grad(target, features)
     weights, bias = gradients[0].sum(dim=(1, 2)), 0.0  # the mean slope times the number of places
-    if network.pools_globally:
+    if network.has_global_pooling:
         assert isinstance(network.head, nn.Linear)
         weights = _select_logit(network.head.weight, label, one_vs_rest)
         bias = float(_select_logit(network.head.bias.detach(), label, one_vs_rest))
     arrays = [_to_numpy(item) for item in (maps[0], weights, logits)]
-    return CamDecomposition(arrays[0], arrays[1], bias, arrays[2], float(target.detach()), network.pools_globally)
+    return CamDecomposition(arrays[0], arrays[1], bias, arrays[2], float(target.detach()), network.has_global_pooling)
 
 
 @contextmanager
-def _capture_outputs(network: Network, layers: Sequence[Layer], layer_numbers: Collection[int]) -> Iterator[dict[int, np.ndarray]]:
+def _capture_outputs(
+    network: Network, layers: Sequence[Layer], layer_numbers: Collection[int]
+) -> Iterator[dict[int, np.ndarray]]:
     """What leaves the wanted layers while the block runs, by number."""
     captured: dict[int, np.ndarray] = {}
     layer_counter = count(1)  # a layer may be passed more than once, and the list holds each of these times
@@ -143,7 +145,9 @@ def _capture_outputs(network: Network, layers: Sequence[Layer], layer_numbers: C
         if (number := next(layer_counter)) in layer_numbers:
             captured[number] = _copy_to_half(output)
 
-    handles = [network.get_submodule(path).register_forward_hook(store_output) for path in {layer.name for layer in layers[1:]}]
+    handles = [
+        network.get_submodule(path).register_forward_hook(store_output) for path in {layer.name for layer in layers[1:]}
+    ]
     try:
         yield captured
     finally:

@@ -21,12 +21,12 @@ class Neighbour(NamedTuple):
     Attributes:
         row: of the dataset that the model learned from.
         label: its class, by the model's order.
-        likeness: cosine of the angle between the two in the network's features, -1 to 1.
+        similarity: cosine of the angle between the two in the network's features, -1 to 1.
     """
 
     row: int
     label: int
-    likeness: float
+    similarity: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +49,7 @@ class NeighbourIndex:
     rows: np.ndarray
     patients: np.ndarray
 
-    def nearest(self, features: np.ndarray, n: int = 6) -> list[Neighbour]:
+    def find_nearest(self, features: np.ndarray, n: int = 6) -> list[Neighbour]:
         """The `n` most similar training scans, the most similar first, at most one a patient.
 
         Args:
@@ -62,7 +62,7 @@ class NeighbourIndex:
         indices = order[np.sort(firsts)[:n]]
         return [Neighbour(int(self.rows[i]), int(self.labels[i]), float(similarity[i])) for i in indices]
 
-    def tensors(self) -> dict[str, np.ndarray]:
+    def to_tensors(self) -> dict[str, np.ndarray]:
         """What is kept of it, in half precision."""
         halves = {name: getattr(self, name).astype(np.float16) for name in ("mean", "axes", "places")}
         return halves | {name: getattr(self, name).astype(np.int32) for name in ("labels", "rows", "patients")}

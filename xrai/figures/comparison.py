@@ -91,7 +91,9 @@ def interval_dots(rows: Sequence[tuple[str, float | None, Sequence[float] | None
             figure.add_scatter(x=[None], y=[index], name=_escape_tags(name))
             continue
         low, high = interval or (value, value)
-        hover_text = tr("{name}: {value:.3f} ({low:.3f} to {high:.3f})", name=_escape_tags(name), value=value, low=low, high=high)
+        hover_text = tr(
+            "{name}: {value:.3f} ({low:.3f} to {high:.3f})", name=_escape_tags(name), value=value, low=low, high=high
+        )
         figure.add_scatter(
             x=[value],
             y=[index],
@@ -134,9 +136,13 @@ def parallel_settings(
     dimensions = [_names_axis([str(row["name"]) for row in rows], aucs)] if len(rows) <= MAX_NAMED_RUNS else []
     for setting, label in settings.items():
         values = [row["settings"].get(setting) for row in rows]
-        value_texts = {value: _shorten(format_value(setting, value), _TICK_LETTERS) for value in values if value is not None}
+        value_texts = {
+            value: _shorten(format_value(setting, value), _TICK_LETTERS) for value in values if value is not None
+        }
         dimensions.append(_setting_axis(label, values, value_texts))
-    dimensions.append(_axis(tr("Validation AUC"), aucs, _drop_crowded_ticks({auc: number(f"{auc:.3f}") for auc in aucs})))
+    dimensions.append(
+        _axis(tr("Validation AUC"), aucs, _drop_crowded_ticks({auc: number(f"{auc:.3f}") for auc in aucs}))
+    )
     figure = new_figure(
         go.Parcoords(
             dimensions=dimensions,
@@ -209,7 +215,9 @@ def _names_axis(names: Sequence[str], aucs: Sequence[float]) -> dict[str, Any]:
 
 def _setting_axis(label: str, values: Sequence[Any], words: Mapping[Any, str]) -> dict[str, Any]:
     present_values = [value for value in values if value is not None]
-    if present_values and all(isinstance(value, int | float) and not isinstance(value, bool) for value in present_values):
+    if present_values and all(
+        isinstance(value, int | float) and not isinstance(value, bool) for value in present_values
+    ):
         is_log = min(present_values) > 0 and max(present_values) / min(present_values) >= _LOG_SCALE_RATIO
         position_of = {value: math.log10(value) if is_log else float(value) for value in present_values}
     else:

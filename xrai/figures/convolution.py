@@ -74,7 +74,9 @@ def pooling_row(numbers: ArrayLike, largest: float, average: float) -> str:
     """A window of numbers, the largest of them outlined, and what each kind of pooling keeps. HTML."""
     table = np.asarray(numbers, float)
     top, left = divmod(int(table.argmax()), table.shape[1])
-    pooled_tables = [_table(np.array([[value]]), title) for value, title in ((largest, tr("Largest")), (average, tr("Average")))]
+    pooled_tables = [
+        _table(np.array([[value]]), title) for value, title in ((largest, tr("Largest")), (average, tr("Average")))
+    ]
     return _row([_table(table, tr("Window"), [_frame((left, top, 1, 1), table)]), "→", *pooled_tables])
 
 

@@ -15,7 +15,10 @@ SERIOUS, NOTABLE, CALM = "#b5484d", "#c2a12b", "#6f8391"
 """Red, yellow and grey: neither the orange of training nor the teal of validation."""
 
 _LETTERS, _FONT = 26, 12
-_ROW_HEIGHT, _MIN_SIDE_DISTANCE = 0.15, 0.2  # of the chart: height that the words of a mark take, least distance of their middle to a side
+_ROW_HEIGHT, _MIN_SIDE_DISTANCE = (
+    0.15,
+    0.2,
+)  # of the chart: height that the words of a mark take, least distance of their middle to a side
 _HEIGHT = 380
 
 
@@ -24,21 +27,23 @@ class Annotation:
     """Something that is pointed at.
 
     Attributes:
-        words: that stand beside it, in the reader's language.
+        text: that stand beside it, in the reader's language.
         colour: of band, arrow and line.
         span: first and last epoch of a band, from 1.
         at: epoch and value that an arrow points at.
         line: a value at which a dotted line goes across.
     """
 
-    words: str
+    text: str
     colour: str = CALM
     span: tuple[int, int] | None = None
     at: tuple[float, float] | None = None
     line: float | None = None
 
 
-def annotate_curves(figure: go.Figure, annotations: Sequence[Annotation], *, text_colour: str | None = None) -> go.Figure:
+def annotate_curves(
+    figure: go.Figure, annotations: Sequence[Annotation], *, text_colour: str | None = None
+) -> go.Figure:
     """The figure of a run with some marks in it, their words in room that is made for them, one below the other.
 
     Args:
@@ -47,7 +52,7 @@ def annotate_curves(figure: go.Figure, annotations: Sequence[Annotation], *, tex
         ink: colour of the words; None for the theme's.
     """
     figure.update_layout(height=_HEIGHT)
-    texts_shown = [annotation for annotation in annotations if annotation.words]
+    texts_shown = [annotation for annotation in annotations if annotation.text]
     bottom, top = _make_room(figure, len(texts_shown))
     is_falling = _is_falling(figure)
     for annotation in annotations:
@@ -67,9 +72,11 @@ def _draw(figure: go.Figure, annotation: Annotation) -> None:
         figure.add_hline(y=annotation.line, line={"color": annotation.colour, "width": 1.5, "dash": "dot"})
 
 
-def _annotation_layout(annotation: Annotation, height: float, epochs: tuple[float, float], text_colour: str | None) -> dict[str, Any]:
+def _annotation_layout(
+    annotation: Annotation, height: float, epochs: tuple[float, float], text_colour: str | None
+) -> dict[str, Any]:
     """An annotation: the words with an arrow from there to the point, or alone, amid the band."""
-    lines = [escape(line, quote=False) for line in textwrap.wrap(annotation.words, _LETTERS)]
+    lines = [escape(line, quote=False) for line in textwrap.wrap(annotation.text, _LETTERS)]
     layout: dict[str, Any] = {
         "text": "<br>".join(lines), "font": {"size": _FONT, "color": text_colour}, "bordercolor": annotation.colour,
         "borderwidth": 1.5, "borderpad": 3, "bgcolor": "rgba(128, 140, 150, 0.14)",
@@ -80,7 +87,11 @@ def _annotation_layout(annotation: Annotation, height: float, epochs: tuple[floa
     if annotation.at is None:
         return layout | {"x": x, "y": height, "showarrow": False}
     arrow = {"showarrow": True, "arrowcolor": annotation.colour, "arrowwidth": 2, "arrowhead": 2, "standoff": 4}
-    return layout | arrow | {"x": annotation.at[0], "y": annotation.at[1], "axref": "x", "ayref": "y", "ax": x, "ay": height}
+    return (
+        layout
+        | arrow
+        | {"x": annotation.at[0], "y": annotation.at[1], "axref": "x", "ayref": "y", "ax": x, "ay": height}
+    )
 
 
 def _make_room(figure: go.Figure, rows: int) -> tuple[float, float]:
@@ -100,7 +111,12 @@ def _make_room(figure: go.Figure, rows: int) -> tuple[float, float]:
 def _epoch_range(figure: go.Figure, annotations: Sequence[Annotation]) -> tuple[float, float]:
     """The first and the last epoch that are to be seen."""
     epochs = [float(x) for trace in figure.data for x in (trace.x if trace.x is not None else ())]
-    epochs += [edge for annotation in annotations if annotation.span for edge in (annotation.span[0] - 0.5, annotation.span[1] + 0.5)]
+    epochs += [
+        edge
+        for annotation in annotations
+        if annotation.span
+        for edge in (annotation.span[0] - 0.5, annotation.span[1] + 0.5)
+    ]
     return min(epochs, default=0.0), max(epochs, default=1.0)
 
 

@@ -19,7 +19,12 @@ ClassPoints = Mapping[str, tuple[float, float]]
 RIGHT, WRONG = VALIDATION, TRAIN
 """Teal for right answers, orange for errors."""
 
-_ROWS, _MIN_ROW, _MAX_ROW, _ABOVE = 300, 56, 130, 122  # pixels: all rows together if they may, one row, what stands above
+_ROWS, _MIN_ROW, _MAX_ROW, _ABOVE = (
+    300,
+    56,
+    130,
+    122,
+)  # pixels: all rows together if they may, one row, what stands above
 _MANY = 6  # classes; with more of them the cells are too narrow for a second line
 _FAINTEST, _STRONGEST = 0.07, 0.6  # fills stay so pale that the theme's own text reads on them, light or dark
 _GAP = 0.025  # of a cell
@@ -120,7 +125,9 @@ def roc_figure(curves: ClassCurves, points: ClassPoints, areas: Mapping[str, flo
         hoverinfo="skip",
     )  # fmt: skip
     for name, colour, curve in _coloured_curves(curves):
-        _add_line(figure, name, tr("AUC {auc}", auc=_format_number(areas.get(name))), colour, curve["roc"], shape="linear")
+        _add_line(
+            figure, name, tr("AUC {auc}", auc=_format_number(areas.get(name))), colour, curve["roc"], shape="linear"
+        )
         hover_template = tr("As it was called: false alarms %{x:.1%}, found %{y:.1%}")
         _add_point(figure, name, colour, points.get(name), hover_template)
     return figure
@@ -154,7 +161,12 @@ def _draw_cell(
 ) -> None:
     colour = _GREY if not count else RIGHT if truth == predicted else WRONG
     strength = _FAINTEST + (_STRONGEST - _FAINTEST) * math.sqrt(rate or 0)
-    corners = {"x0": predicted - 0.5 + _GAP, "x1": predicted + 0.5 - _GAP, "y0": truth - 0.5 + _GAP, "y1": truth + 0.5 - _GAP}
+    corners = {
+        "x0": predicted - 0.5 + _GAP,
+        "x1": predicted + 0.5 - _GAP,
+        "y0": truth - 0.5 + _GAP,
+        "y1": truth + 0.5 - _GAP,
+    }
     figure.add_shape(
         type="rect", **corners, layer="below", fillcolor=colour, opacity=round(strength, 3), line={"width": 0},
         name="cell",
@@ -179,7 +191,9 @@ def _hover_text(count: int, rate: float | None, truth: str, predicted: str) -> s
     )  # fmt: skip
 
 
-def _write_cell(figure: go.Figure, truth: int, predicted: int, texts: tuple[str, str], n: int, text_colour: str | None) -> None:
+def _write_cell(
+    figure: go.Figure, truth: int, predicted: int, texts: tuple[str, str], n: int, text_colour: str | None
+) -> None:
     large, small = texts
     size = 24 if n == 2 else 22 if n == 3 else 16 if n <= _MANY else 12
     second_line = f"<br><span style='font-size:{max(size // 2 + 1, 11)}px'>{small}</span>" if small else ""
@@ -219,7 +233,9 @@ def _add_line(figure: go.Figure, name: str, measure: str, colour: str, curve: Ma
     )  # fmt: skip
 
 
-def _add_point(figure: go.Figure, name: str, colour: str, point: tuple[float, float] | None, hover_template: str) -> None:
+def _add_point(
+    figure: go.Figure, name: str, colour: str, point: tuple[float, float] | None, hover_template: str
+) -> None:
     if point is None:
         return
     figure.add_scatter(

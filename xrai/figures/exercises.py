@@ -11,7 +11,9 @@ from xrai.core.language import number, tr
 from xrai.figures.style import FONT, LEGEND, MARGIN, TRAIN, VALIDATION, new_figure
 
 
-def patients_figure(sick: Sequence[float], healthy: Sequence[float], threshold: float, *, text_colour: str) -> go.Figure:
+def patients_figure(
+    sick: Sequence[float], healthy: Sequence[float], threshold: float, *, text_colour: str
+) -> go.Figure:
     """Patients as dots along the probability that a model gave them, filled where it calls them sick.
 
     Args:
@@ -41,7 +43,9 @@ def patients_figure(sick: Sequence[float], healthy: Sequence[float], threshold: 
     return figure
 
 
-def epoch_marker_figure(train: Sequence[float], validation: Sequence[float], epoch: int, *, text_colour: str) -> go.Figure:
+def epoch_marker_figure(
+    train: Sequence[float], validation: Sequence[float], epoch: int, *, text_colour: str
+) -> go.Figure:
     """Losses over epochs, with a line at one of them."""
     figure = new_figure()
     for name, values, colour in ((tr("Training"), train, TRAIN), (tr("Validation"), validation, VALIDATION)):

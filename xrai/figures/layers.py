@@ -159,7 +159,9 @@ def training_plane(inputs: np.ndarray, labels: np.ndarray, weights: np.ndarray, 
 def _add_decision_map(figure: go.Figure, limit: float, weights: np.ndarray) -> None:
     """The probability at each place as a colour, and a line where it is one half."""
     axis_values = np.linspace(-limit, limit, 60)
-    grid_probabilities = predict_probabilities(np.stack(np.meshgrid(axis_values, axis_values), axis=-1), weights)  # (60, 60)
+    grid_probabilities = predict_probabilities(
+        np.stack(np.meshgrid(axis_values, axis_values), axis=-1), weights
+    )  # (60, 60)
     figure.add_contour(
         x=axis_values, y=axis_values, z=grid_probabilities, zmin=0, zmax=1, showscale=False, opacity=0.45, hoverinfo="skip",
         colorscale=[[0, VALIDATION], [0.5, "rgb(236, 236, 236)"], [1, TRAIN]],

@@ -111,7 +111,9 @@ def _add_epochs(figure: go.Figure, epochs: Records, split: str, name: str) -> No
 
 
 def _add_band(figure: go.Figure, epochs: Records, name: str) -> None:
-    points = [(epoch["epoch"], epoch["val"][f"{name}_interval"]) for epoch in epochs if epoch["val"][f"{name}_interval"]]
+    points = [
+        (epoch["epoch"], epoch["val"][f"{name}_interval"]) for epoch in epochs if epoch["val"][f"{name}_interval"]
+    ]
     figure.add_scatter(
         x=[at for at, _ in points] + [at for at, _ in reversed(points)],
         y=[pair[1] for _, pair in points] + [pair[0] for _, pair in reversed(points)],

@@ -140,18 +140,34 @@ def icon_array_figure(counts: Sequence[int], condition: str, people: str = "pati
     if len(counts) != 4 or min(counts) < 0 or sum(counts) != _COLUMNS * _ROWS:
         raise ValueError(f"Four counts that sum to 1,000 are to be drawn, not {list(counts)}.")
     true_positives, false_negatives, false_positives, true_negatives = counts
-    name, n_sick, n_healthy = escape(condition, quote=False), true_positives + false_negatives, false_positives + true_negatives
+    name, n_sick, n_healthy = (
+        escape(condition, quote=False),
+        true_positives + false_negatives,
+        false_positives + true_negatives,
+    )
     groups = (
-        (true_positives, tr("found: {n:,} of {of:,} with {condition}", n=true_positives, of=n_sick, condition=name), RIGHT, _SICK),
+        (
+            true_positives,
+            tr("found: {n:,} of {of:,} with {condition}", n=true_positives, of=n_sick, condition=name),
+            RIGHT,
+            _SICK,
+        ),
         (false_negatives, tr("missed: {n:,} of {of:,}", n=false_negatives, of=n_sick), WRONG, _SICK),
-        (false_positives, tr("false alarms: {n:,} of {of:,} without", n=false_positives, of=n_healthy), WRONG, _HEALTHY),
+        (
+            false_positives,
+            tr("false alarms: {n:,} of {of:,} without", n=false_positives, of=n_healthy),
+            WRONG,
+            _HEALTHY,
+        ),
         (true_negatives, tr("cleared: {n:,} of {of:,}", n=true_negatives, of=n_healthy), RIGHT, _HEALTHY),
     )
     figure, start = new_figure(), 0
     for count, label, colour, symbol in groups:
         indices = np.arange(start, start + count)
         start += count
-        marker_suffix = "-open" if colour == RIGHT and symbol == _HEALTHY else ""  # most are these: errors are to stand out
+        marker_suffix = (
+            "-open" if colour == RIGHT and symbol == _HEALTHY else ""
+        )  # most are these: errors are to stand out
         figure.add_scatter(
             x=(indices // _ROWS).tolist(), y=(indices % _ROWS).tolist(), mode="markers", name=label, showlegend=True,
             marker={"symbol": symbol + marker_suffix, "color": colour, "size": 8}, hovertemplate=label + "<extra></extra>",

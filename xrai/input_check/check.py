@@ -54,16 +54,16 @@ class InputCheckResult:
     """What a gate says of a picture.
 
     Attributes:
-        accepted: whether it looks like an upright frontal chest film.
+        is_accepted: whether it looks like an upright frontal chest film.
         reason: empty when accepted; else one sentence: what it looks like, the probable cause, what to do.
-        mend: one of `MENDS` if the picture looks right after it, for `mended`; else None.
-        score: 0 to 2, how unlike the training scans; above 1 is refused, and so are blank and coloured pictures, at 2.
+        correction: one of `MENDS` if the picture looks right after it, for `mended`; else None.
+        ood_score: 0 to 2, how unlike the training scans; above 1 is refused, and so are blank and coloured pictures, at 2.
     """
 
-    accepted: bool
+    is_accepted: bool
     reason: str
-    mend: str | None
-    score: float
+    correction: str | None
+    ood_score: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +91,7 @@ class InputCheck:
     output: np.ndarray
     limits: np.ndarray
 
-    def judge(self, pixels: np.ndarray, *, colour: float = 0.0) -> InputCheckResult:
+    def check(self, pixels: np.ndarray, *, colour: float = 0.0) -> InputCheckResult:
         """Judge a picture.
 
         Args:
@@ -103,20 +103,22 @@ class InputCheck:
             return InputCheckResult(False, _BLANK_MESSAGE, None, 2.0)
         if colour > _MAX_COLOUR:
             return InputCheckResult(False, _COLOUR_MESSAGE, None, 2.0)
-        log_odds = float(self.strangeness(small[None])[0])
+        log_odds = float(self.ood_log_odds(small[None])[0])
         score = float(2 / (1 + np.exp(np.clip(self.limits[0] - log_odds, -50, 50))))
         if log_odds <= self.limits[0]:
             return InputCheckResult(True, "", None, score)
-        correction = self._mend(small)
+        correction = self._find_correction(small)
         return InputCheckResult(False, _refusal_reason(correction), correction, score)
 
-    def strangeness(self, thumbnails: np.ndarray) -> np.ndarray:
+    def ood_log_odds(self, thumbnails: np.ndarray) -> np.ndarray:
         """Log-odds float32 (N,) that thumbnails uint8 (N, SIDE, SIDE) show something else."""
-        features = extract_features(compute_descriptors(thumbnails), self.mean, self.axes, self.spread, self.beyond)  # (N, N_SEEN)
+        features = extract_features(
+            compute_descriptors(thumbnails), self.mean, self.axes, self.spread, self.beyond
+        )  # (N, N_SEEN)
         activations = np.maximum(features @ self.hidden[:-1] + self.hidden[-1], 0)  # (N, H)
         return activations @ self.output[:-1] + self.output[-1]
 
-    def tensors(self) -> dict[str, np.ndarray]:
+    def to_tensors(self) -> dict[str, np.ndarray]:
         """The gate as float32 arrays by name, for a safetensors file."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
@@ -133,11 +135,11 @@ class InputCheck:
         if any(values.dtype != np.float32 or not np.isfinite(values).all() for values in arrays.values()):
             raise ValueError("The gate's arrays hold something other than finite 32-bit numbers.")
         input_check = cls(**arrays)
-        if not input_check._fits():
+        if not input_check._has_valid_shapes():
             raise ValueError("The gate's arrays do not fit together.")
         return input_check
 
-    def _fits(self) -> bool:
+    def _has_valid_shapes(self) -> bool:
         k, n_hidden = GREY_AXES + EDGE_AXES, self.output.size - 1
         expected_shapes = {
             "mean": (DESCRIPTOR_SIZE,),
@@ -151,9 +153,9 @@ class InputCheck:
         shapes_match = all(getattr(self, name).shape == shape for name, shape in expected_shapes.items())
         return shapes_match and n_hidden > 0 and bool((self.spread > 0).all() and (self.beyond > 0).all())
 
-    def _mend(self, small: np.ndarray) -> str | None:
+    def _find_correction(self, small: np.ndarray) -> str | None:
         """Find the change after which the picture looks most like a training scan, if clearly so."""
-        log_odds = self.strangeness(np.stack([apply_correction(small, correction) for correction in CORRECTIONS]))
+        log_odds = self.ood_log_odds(np.stack([apply_correction(small, correction) for correction in CORRECTIONS]))
         best = int(log_odds.argmin())
         return CORRECTIONS[best] if log_odds[best] <= self.limits[1] else None
 
@@ -187,7 +189,10 @@ def extract_features(
     along = centred @ axes  # (N, K)
     coordinates = along / spread
     blocks = [coordinates]
-    slices = ((slice(GREY_GRID * GREY_GRID), slice(GREY_AXES)), (slice(GREY_GRID * GREY_GRID, None), slice(GREY_AXES, None)))
+    slices = (
+        (slice(GREY_GRID * GREY_GRID), slice(GREY_AXES)),
+        (slice(GREY_GRID * GREY_GRID, None), slice(GREY_AXES, None)),
+    )
     for (descriptor_slice, axis_slice), usual_residual in zip(slices, beyond, strict=True):
         residual = (centred[:, descriptor_slice] ** 2).sum(axis=1) - (along[:, axis_slice] ** 2).sum(axis=1)
         distances = np.stack([residual / usual_residual, (coordinates[:, axis_slice] ** 2).mean(axis=1)], axis=1)

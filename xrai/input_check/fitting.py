@@ -50,24 +50,36 @@ def fit_input_check(squares: np.ndarray, patients: np.ndarray, *, seed: int = 0)
     """
     rng = np.random.default_rng(seed)
     n, effort = len(squares), float(np.clip(len(squares) / _FULL_EFFORT_SCANS, _MIN_EFFORT, 1))
-    augmented_rows, negative_rows = (np.arange(max(n, round(effort * count))) % n for count in (_N_AUGMENTED, _N_TRANSFORMED))  # which scan it is
-    inliers, negatives = _training_descriptors(squares, augmented_rows, negative_rows, round(effort * _N_SYNTHETIC), rng)
+    augmented_rows, negative_rows = (
+        np.arange(max(n, round(effort * count))) % n for count in (_N_AUGMENTED, _N_TRANSFORMED)
+    )  # which scan it is
+    inliers, negatives = _training_descriptors(
+        squares, augmented_rows, negative_rows, round(effort * _N_SYNTHETIC), rng
+    )
     pca = _fit_pca(inliers)
     inliers, negatives = (extract_features(numbers, *pca) for numbers in (inliers, negatives))
     folds = _assign_folds(patients, rng)
     inlier_folds = np.concatenate([folds, folds[augmented_rows]])
-    negative_folds = np.concatenate([folds[negative_rows], np.full(len(negatives) - len(negative_rows), -1)])  # drawings are nobody's
+    negative_folds = np.concatenate(
+        [folds[negative_rows], np.full(len(negatives) - len(negative_rows), -1)]
+    )  # drawings are nobody's
     networks, log_odds = [], np.empty(len(inliers))
     for fold in np.unique(folds):
         held_out, held_out_negatives = (fold_of == fold for fold_of in (inlier_folds, negative_folds))
         is_single_fold = held_out.all()  # then there is nobody else to learn from
-        networks.append(_train_network(inliers[~held_out | is_single_fold], negatives[~held_out_negatives | is_single_fold], seed))
+        networks.append(
+            _train_network(inliers[~held_out | is_single_fold], negatives[~held_out_negatives | is_single_fold], seed)
+        )
         log_odds[held_out] = _predict_log_odds(networks[-1], inliers[held_out])
     return InputCheck(*pca, *_average_networks(networks), _fit_thresholds(log_odds[:n], log_odds[n:]))
 
 
 def _training_descriptors(
-    squares: np.ndarray, augmented_rows: np.ndarray, negative_rows: np.ndarray, n_synthetic: int, rng: np.random.Generator
+    squares: np.ndarray,
+    augmented_rows: np.ndarray,
+    negative_rows: np.ndarray,
+    n_synthetic: int,
+    rng: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray]:
     """The looks of films, as they are and then altered, and of what are none, spoiled films and then drawings."""
     from xrai.input_check import transforms as transforms
@@ -76,11 +88,19 @@ def _training_descriptors(
     images = _downsample(squares)
     augmented = [transforms.augment(images[i], rng) for i in augmented_rows]
     kinds = rng.integers(len(transforms.NEGATIVE_TRANSFORMS), size=len(negative_rows))
-    transformed = [transforms.NEGATIVE_TRANSFORMS[kind](images[i], rng) for kind, i in zip(kinds, negative_rows, strict=True)]
-    transformed = [transforms.random_exposure(picture, rng) if rng.random() < 0.7 else picture for picture in transformed]
+    transformed = [
+        transforms.NEGATIVE_TRANSFORMS[kind](images[i], rng) for kind, i in zip(kinds, negative_rows, strict=True)
+    ]
+    transformed = [
+        transforms.random_exposure(picture, rng) if rng.random() < 0.7 else picture for picture in transformed
+    ]
     synthetic = [SYNTHETIC_NEGATIVES[kind](rng) for kind in rng.integers(len(SYNTHETIC_NEGATIVES), size=n_synthetic)]
-    synthetic += [transforms.augment_negative(picture, rng) for picture in synthetic for _ in range(_VIEWS_PER_SYNTHETIC - 1)]
-    return compute_descriptors(np.stack([*map(make_thumbnail, squares), *augmented])), compute_descriptors(np.stack([*transformed, *synthetic]))
+    synthetic += [
+        transforms.augment_negative(picture, rng) for picture in synthetic for _ in range(_VIEWS_PER_SYNTHETIC - 1)
+    ]
+    return compute_descriptors(np.stack([*map(make_thumbnail, squares), *augmented])), compute_descriptors(
+        np.stack([*transformed, *synthetic])
+    )
 
 
 def _downsample(squares: np.ndarray) -> np.ndarray:
@@ -146,5 +166,7 @@ def _average_networks(networks: list[MLPClassifier]) -> tuple[np.ndarray, np.nda
 
 def _fit_thresholds(log_odds: np.ndarray, augmented_log_odds: np.ndarray) -> np.ndarray:
     """What is accepted, and what is offered mended, from the log-odds of films of patients left out."""
-    accept_threshold = max(np.quantile(log_odds, _ACCEPT_QUANTILE), np.quantile(augmented_log_odds, _ACCEPT_AUGMENTED_QUANTILE))
+    accept_threshold = max(
+        np.quantile(log_odds, _ACCEPT_QUANTILE), np.quantile(augmented_log_odds, _ACCEPT_AUGMENTED_QUANTILE)
+    )
     return np.array([accept_threshold, min(accept_threshold, np.quantile(log_odds, _CORRECT_QUANTILE))], np.float32)

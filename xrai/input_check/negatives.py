@@ -249,7 +249,9 @@ def _draw_lateral_view(rng: np.random.Generator) -> np.ndarray:
     width = rng.uniform(0.55, 0.9)
     body = _soft_edge(1 - ((_X - 0.1 * np.sin(2 * _Y)) / width) ** 2, 0.15)
     lung = _soft_edge(
-        _ellipse_depth(rng.normal(0, 0.05), 0, width * rng.uniform(0.6, 0.85), rng.uniform(0.7, 1), rng.uniform(-0.3, 0.3)),
+        _ellipse_depth(
+            rng.normal(0, 0.05), 0, width * rng.uniform(0.6, 0.85), rng.uniform(0.7, 1), rng.uniform(-0.3, 0.3)
+        ),
         0.15,
     )
     above = _soft_edge(0.45 + rng.normal(0, 0.1) + rng.uniform(0.2, 0.6) * _X - _Y, 0.1)
@@ -277,9 +279,42 @@ def _draw_ultrasound(rng: np.random.Generator) -> np.ndarray:
 
 
 SYNTHETIC_NEGATIVES: tuple[NegativeGenerator, ...] = (
-    *(_draw_clouds, _draw_gradient, _draw_checkers, _draw_page, _draw_page, _draw_chart, _draw_panels, _draw_panels, _draw_scene, _draw_scene, _draw_scene),
-    *(_draw_limb, _draw_limb, _draw_limb, _draw_limb, _draw_hand, _draw_hand, _draw_skull, _draw_abdomen, _draw_abdomen),
-    *(_draw_axial_slice, _draw_axial_slice, _draw_axial_slice, _draw_coronal_slice, _draw_coronal_slice, _draw_lateral_view, _draw_lateral_view, _draw_lateral_view, _draw_breast, _draw_ultrasound),
+    *(
+        _draw_clouds,
+        _draw_gradient,
+        _draw_checkers,
+        _draw_page,
+        _draw_page,
+        _draw_chart,
+        _draw_panels,
+        _draw_panels,
+        _draw_scene,
+        _draw_scene,
+        _draw_scene,
+    ),
+    *(
+        _draw_limb,
+        _draw_limb,
+        _draw_limb,
+        _draw_limb,
+        _draw_hand,
+        _draw_hand,
+        _draw_skull,
+        _draw_abdomen,
+        _draw_abdomen,
+    ),
+    *(
+        _draw_axial_slice,
+        _draw_axial_slice,
+        _draw_axial_slice,
+        _draw_coronal_slice,
+        _draw_coronal_slice,
+        _draw_lateral_view,
+        _draw_lateral_view,
+        _draw_lateral_view,
+        _draw_breast,
+        _draw_ultrasound,
+    ),
 )
 
 

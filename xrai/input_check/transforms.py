@@ -38,16 +38,26 @@ def random_affine(
 
     `shift` is drawn either way, in film widths, and `aside` (to the right, down) is added to it.
     """
-    angle = rng.uniform(-rotation, rotation) if isinstance(rotation, (int, float)) else rng.choice([-1, 1]) * rng.uniform(*rotation)
+    angle = (
+        rng.uniform(-rotation, rotation)
+        if isinstance(rotation, (int, float))
+        else rng.choice([-1, 1]) * rng.uniform(*rotation)
+    )
     zoom_factor, aspect_factor = _log_uniform(zoom, rng), _log_uniform(aspect, rng) ** 0.5
     cos, sin = np.cos(np.deg2rad(angle)), np.sin(np.deg2rad(angle))
-    scale = np.diag([zoom_factor * aspect_factor * rng.choice([-1, 1]), zoom_factor / aspect_factor]) * THUMBNAIL_SIDE / len(image)
+    scale = (
+        np.diag([zoom_factor * aspect_factor * rng.choice([-1, 1]), zoom_factor / aspect_factor])
+        * THUMBNAIL_SIDE
+        / len(image)
+    )
     linear = np.array([[cos, -sin], [sin, cos]]) @ scale
     target = THUMBNAIL_SIDE * (0.5 + rng.uniform(-shift, shift, size=2) + offset)
     matrix = np.column_stack([linear, target - linear @ np.full(2, len(image) / 2)])
     border = cv2.BORDER_REPLICATE if rng.random() < 0.5 else cv2.BORDER_CONSTANT
     fill = float(rng.choice([0, 0, 0, 255]))
-    return cv2.warpAffine(image, matrix, (THUMBNAIL_SIDE, THUMBNAIL_SIDE), flags=cv2.INTER_LINEAR, borderMode=border, borderValue=fill)
+    return cv2.warpAffine(
+        image, matrix, (THUMBNAIL_SIDE, THUMBNAIL_SIDE), flags=cv2.INTER_LINEAR, borderMode=border, borderValue=fill
+    )
 
 
 def random_exposure(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -90,7 +100,9 @@ def _random_tone(greys: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def _add_border(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Put a black or white border on some of the four sides."""
     left, right, top, bottom = (int(width) for width in rng.integers(0, 7, size=4) * (rng.random(4) < 0.5))
-    inner_image = cv2.resize(image, (THUMBNAIL_SIDE - left - right, THUMBNAIL_SIDE - top - bottom), interpolation=cv2.INTER_AREA)
+    inner_image = cv2.resize(
+        image, (THUMBNAIL_SIDE - left - right, THUMBNAIL_SIDE - top - bottom), interpolation=cv2.INTER_AREA
+    )
     fill = float(rng.choice([0, 0, 255]))
     return cv2.copyMakeBorder(inner_image, top, bottom, left, right, cv2.BORDER_CONSTANT, value=fill)
 
@@ -142,7 +154,9 @@ def _invert(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 def _shuffle_tiles(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     n = int(rng.choice([2, 4, 8]))
-    tiles = _mild_affine(image, rng).reshape(n, THUMBNAIL_SIDE // n, n, THUMBNAIL_SIDE // n).swapaxes(1, 2)  # (n, n, height, width)
+    tiles = (
+        _mild_affine(image, rng).reshape(n, THUMBNAIL_SIDE // n, n, THUMBNAIL_SIDE // n).swapaxes(1, 2)
+    )  # (n, n, height, width)
     order = np.roll(np.arange(n * n), rng.integers(1, n * n))  # no tile stays where it was
     permutation = rng.permutation(n * n)
     shuffled = np.empty_like(tiles).reshape(n * n, THUMBNAIL_SIDE // n, THUMBNAIL_SIDE // n)
@@ -157,7 +171,9 @@ def _stretch_strongly(image: np.ndarray, rng: np.random.Generator) -> np.ndarray
 
 def _tile_copies(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     n = int(rng.integers(2, 4))
-    copy = cv2.resize(_mild_affine(image, rng), (THUMBNAIL_SIDE // n + 1, THUMBNAIL_SIDE // n + 1), interpolation=cv2.INTER_AREA)
+    copy = cv2.resize(
+        _mild_affine(image, rng), (THUMBNAIL_SIDE // n + 1, THUMBNAIL_SIDE // n + 1), interpolation=cv2.INTER_AREA
+    )
     return np.tile(copy, (n, n))[:THUMBNAIL_SIDE, :THUMBNAIL_SIDE]
 
 

@@ -175,7 +175,9 @@ class ConvolutionStep:
     total: float
 
 
-def compute_step(image: ArrayLike, kernel: ArrayLike, number: int, *, stride: int = 1, padding: int = 0) -> ConvolutionStep:
+def compute_step(
+    image: ArrayLike, kernel: ArrayLike, number: int, *, stride: int = 1, padding: int = 0
+) -> ConvolutionStep:
     """The step of that number, counted from 0 along the rows of the result.
 
     Raises:
@@ -188,7 +190,9 @@ def compute_step(image: ArrayLike, kernel: ArrayLike, number: int, *, stride: in
         raise SettingsError(say("There is no step {x}: the window has {x2} places.", x=number + 1, x2=rows * columns))
     row, column = divmod(number, columns)
     products = windows[row, column] * numbers
-    return ConvolutionStep(row, column, row * stride, column * stride, windows[row, column], products, float(products.sum()))
+    return ConvolutionStep(
+        row, column, row * stride, column * stride, windows[row, column], products, float(products.sum())
+    )
 
 
 def zero_pad(image: ArrayLike, padding: int) -> FloatArray:
@@ -233,7 +237,12 @@ def pool(image: ArrayLike, *, size: int = 2, stride: int | None = None, how: str
     """
     if how not in (MAX_POOLING, AVERAGE_POOLING):
         raise SettingsError(
-            say("There is no pooling “{how}”: choose {MAX} or {AVERAGE}.", how=how, MAX=MAX_POOLING, AVERAGE=AVERAGE_POOLING)
+            say(
+                "There is no pooling “{how}”: choose {MAX} or {AVERAGE}.",
+                how=how,
+                MAX=MAX_POOLING,
+                AVERAGE=AVERAGE_POOLING,
+            )
         )
     windows = _sliding_windows(np.asarray(image, float), size, size if stride is None else stride)
     return windows.max(axis=(2, 3)) if how == MAX_POOLING else windows.mean(axis=(2, 3))

@@ -29,11 +29,11 @@ class ExerciseResult:
     """What came of a question.
 
     Attributes:
-        solved: whether that is what was asked for.
+        is_solved: whether that is what was asked for.
         sentence: what was done and, unless it is solved, what to try.
     """
 
-    solved: bool
+    is_solved: bool
     sentence: str
 
 
@@ -135,7 +135,11 @@ def check_threshold(threshold: float) -> ExerciseResult:
     if missed:
         return ExerciseResult(
             False,
-            say("Of {len} with pneumonia, missed: {missed}. Move the threshold down.", len=len(PNEUMONIA_PROBABILITIES), missed=missed),
+            say(
+                "Of {len} with pneumonia, missed: {missed}. Move the threshold down.",
+                len=len(PNEUMONIA_PROBABILITIES),
+                missed=missed,
+            ),
         )
     if alarms > min_alarms:
         return ExerciseResult(

@@ -28,12 +28,12 @@ class Curve:
     y: Floats
     thresholds: Floats
 
-    def at(self, threshold: float) -> tuple[float, float]:
+    def point_at(self, threshold: float) -> tuple[float, float]:
         """Give the point of what is called at a threshold; of a thinned curve, the nearest kept one before it."""
         index = int(np.searchsorted(-self.thresholds, -threshold, side="right")) - 1
         return float(self.x[index]), float(self.y[index])
 
-    def as_lists(self) -> dict[str, list[float | None]]:
+    def to_lists(self) -> dict[str, list[float | None]]:
         """Give `x`, `y` and `thresholds` for JSON, which knows no infinity: the first threshold is None."""
         return {"x": self.x.tolist(), "y": self.y.tolist(), "thresholds": [None, *self.thresholds[1:].tolist()]}
 
@@ -100,7 +100,9 @@ def _count_positives(scores: ArrayLike, positive: ArrayLike) -> tuple[Floats, Fl
     if is_positive.all() or not is_positive.any():
         return None
     values, rank = np.unique(-s, return_inverse=True)
-    true_positives, false_positives = (np.bincount(rank[group], minlength=len(values)).cumsum() for group in (is_positive, ~is_positive))
+    true_positives, false_positives = (
+        np.bincount(rank[group], minlength=len(values)).cumsum() for group in (is_positive, ~is_positive)
+    )
     return _prepend(np.inf, -values), _prepend(0, true_positives), _prepend(0, false_positives)
 
 

@@ -38,9 +38,14 @@ def mean_recall_interval(true_positives: Floats, support: Floats, z: float) -> I
     patients = has_class.sum(axis=0)
     limits = np.array([wilson_interval(float(r), int(n), z) for r, n in zip(recalls, patients, strict=True)])  # (K, 2)
     lower_arms, upper_arms = np.abs(limits - recalls[:, None]).T
-    correlation = has_class.T @ has_class / np.sqrt(np.outer(patients, patients))  # (K, K) at most: one patient, one outcome
+    correlation = (
+        has_class.T @ has_class / np.sqrt(np.outer(patients, patients))
+    )  # (K, K) at most: one patient, one outcome
     mean, k = float(recalls.mean()), len(recalls)
-    low, high = mean - sqrt(lower_arms @ correlation @ lower_arms) / k, mean + sqrt(upper_arms @ correlation @ upper_arms) / k
+    low, high = (
+        mean - sqrt(lower_arms @ correlation @ lower_arms) / k,
+        mean + sqrt(upper_arms @ correlation @ upper_arms) / k,
+    )
     return max(0.0, low), min(1.0, high)
 
 

@@ -105,8 +105,11 @@ def widen_to_percentiles(analytic_interval: Interval, replicates: Floats, level:
 
 def _bootstrap_metrics(sample: BootstrapSample, draw_counts: Floats) -> Floats:
     """Accuracy, balanced accuracy and AUC in every round of `drawn` (P, r): (3, r), NaN where undefined."""
-    has_scans = sample.truths.any(axis=0)
-    true_positives, support = sample.hits[:, has_scans].T @ draw_counts, sample.truths[:, has_scans].T @ draw_counts  # (K, r)
+    has_scans = sample.support.any(axis=0)
+    true_positives, support = (
+        sample.true_positives[:, has_scans].T @ draw_counts,
+        sample.support[:, has_scans].T @ draw_counts,
+    )  # (K, r)
     accuracy = true_positives.sum(axis=0) / support.sum(axis=0)
     balanced_accuracy = safe_divide(true_positives, support, undefined=np.nan).mean(axis=0)
     classes = auc_classes(sample.scores, sample.labels)
@@ -116,25 +119,31 @@ def _bootstrap_metrics(sample: BootstrapSample, draw_counts: Floats) -> Floats:
 
 def _bootstrap_class_metrics(sample: BootstrapSample, draw_counts: Floats) -> Floats:
     """Every class's precision, recall, F1 and AUC in every round of `drawn` (P, r): (4, C, r), NaN where undefined."""
-    true_positives, support, predicted_positives = (counts.T @ draw_counts for counts in (sample.hits, sample.truths, sample.guesses))  # (C, r)
+    true_positives, support, predicted_positives = (
+        counts.T @ draw_counts for counts in (sample.true_positives, sample.support, sample.predicted_positives)
+    )  # (C, r)
     ratios = precision_recall_f1(true_positives, support, predicted_positives, undefined=np.nan)
     return np.stack([*ratios, bootstrap_aucs(sample, draw_counts, range(len(true_positives)))])
 
 
 def _analytic_intervals(sample: BootstrapSample, z: float) -> dict[str, Interval | None]:
     """Give the intervals that take every patient for one case, in the order of `_measures`."""
-    has_scans = sample.truths.any(axis=0)
+    has_scans = sample.support.any(axis=0)
     limits = [_analytic_auc_interval(sample, k, z) for k in auc_classes(sample.scores, sample.labels)]
     return {
-        "accuracy": wilson_patient_interval(sample.hits.sum(axis=1), sample.truths.sum(axis=1), z),
-        "balanced_accuracy": mean_recall_interval(sample.hits[:, has_scans], sample.truths[:, has_scans], z),
+        "accuracy": wilson_patient_interval(sample.true_positives.sum(axis=1), sample.support.sum(axis=1), z),
+        "balanced_accuracy": mean_recall_interval(sample.true_positives[:, has_scans], sample.support[:, has_scans], z),
         "auc": _mean_interval([interval for interval in limits if interval]),
     }
 
 
 def _class_analytic_intervals(sample: BootstrapSample, k: int, z: float) -> dict[str, Interval | None]:
     """Give class k's intervals that take every patient for one case, in the order of `_class_measures`."""
-    true_positives, support, predicted_positives = sample.hits[:, k], sample.truths[:, k], sample.guesses[:, k]
+    true_positives, support, predicted_positives = (
+        sample.true_positives[:, k],
+        sample.support[:, k],
+        sample.predicted_positives[:, k],
+    )
     return {
         "precision": wilson_patient_interval(true_positives, predicted_positives, z),
         "recall": wilson_patient_interval(true_positives, support, z),
@@ -144,7 +153,7 @@ def _class_analytic_intervals(sample: BootstrapSample, k: int, z: float) -> dict
 
 
 def _analytic_auc_interval(sample: BootstrapSample, k: int, z: float) -> Interval | None:
-    return newcombe_auc_interval(sample.scores[:, k], sample.labels == k, sample.patient, z)
+    return newcombe_auc_interval(sample.scores[:, k], sample.labels == k, sample.patient_codes, z)
 
 
 def _mean_interval(intervals: Sequence[Interval]) -> Interval | None:

@@ -164,7 +164,9 @@ def weighted_auc(scores: Floats, positive: Bools, weights: Floats) -> Floats:
     negative_weight = np.zeros((len(negative_order) + 1, weights.shape[1]))  # of the negatives up to each rank
     np.cumsum(weights[negative_order], axis=0, out=negative_weight[1:])
     outranked_weight = negative_weight[np.searchsorted(scores[negative_order], scores[positive_order], side="left")]
-    outranked_weight += negative_weight[np.searchsorted(scores[negative_order], scores[positive_order], side="right")]  # a tie is beaten by half
+    outranked_weight += negative_weight[
+        np.searchsorted(scores[negative_order], scores[positive_order], side="right")
+    ]  # a tie is beaten by half
     positives = weights[positive_order]
     wins = np.einsum("ir,ir->r", positives, outranked_weight) / 2
     return safe_divide(wins, positives.sum(axis=0) * negative_weight[-1], undefined=np.nan)

@@ -86,7 +86,9 @@ def calibration_error_interval(
     np.add.at(patient_residuals, (patient_codes, bins), residuals)
     chunk = max(1, (1 << 18) // len(bins))
     draw_chunks = draw_patients(n_patients, n_rounds, chunk, seed)
-    errors = np.concatenate([np.abs(patient_residuals.T @ rounds).sum(axis=0) / (scans @ rounds) for rounds in draw_chunks])
+    errors = np.concatenate(
+        [np.abs(patient_residuals.T @ rounds).sum(axis=0) / (scans @ rounds) for rounds in draw_chunks]
+    )
     low, high = np.quantile(errors, [(1 - level) / 2, (1 + level) / 2])
     error = expected_calibration_error(probabilities, labels, n_bins)
     return min(error, float(low)), max(error, float(high))

@@ -20,10 +20,10 @@ class BootstrapSample:
 
     scores: Floats  # (N, C)
     labels: Ints  # (N,)
-    patient: Ints  # (N,), 0 … P − 1
-    hits: Floats  # (P, C) scans of a class read right
-    truths: Floats  # (P, C) scans of a class
-    guesses: Floats  # (P, C) scans taken for a class
+    patient_codes: Ints  # (N,), 0 … P − 1
+    true_positives: Floats  # (P, C) scans of a class read right
+    support: Floats  # (P, C) scans of a class
+    predicted_positives: Floats  # (P, C) scans taken for a class
 
 
 def make_sample(
@@ -41,14 +41,16 @@ def make_sample(
     return BootstrapSample(p, y, patient_codes, true_positives, support, predicted_positives)
 
 
-def bootstrap(sample: BootstrapSample, compute_metrics: Callable[[BootstrapSample, Floats], Floats], n_rounds: int, seed: int) -> Floats:
+def bootstrap(
+    sample: BootstrapSample, compute_metrics: Callable[[BootstrapSample, Floats], Floats], n_rounds: int, seed: int
+) -> Floats:
     """Take `measures` in every round, (…, R).
 
     `measures` gets the sample and how often each patient was drawn in each of some rounds, (P, r), and gives (…, r),
     NaN where a round leaves a measure undefined. The same seed draws the same patients whatever is measured.
     """
     chunk = max(1, _CHUNK // len(sample.labels))
-    draw_chunks = draw_patients(len(sample.hits), n_rounds, chunk, seed)
+    draw_chunks = draw_patients(len(sample.true_positives), n_rounds, chunk, seed)
     return np.concatenate([compute_metrics(sample, rounds) for rounds in draw_chunks], axis=-1)
 
 
@@ -63,7 +65,7 @@ def draw_patients(n_patients: int, n_rounds: int, chunk: int, seed: int) -> Iter
 
 def bootstrap_aucs(sample: BootstrapSample, draw_counts: Floats, classes: Iterable[int]) -> Floats:
     """AUC of some classes against the rest in every round of `drawn` (P, r): (K, r)."""
-    weights = draw_counts[sample.patient]  # (N, r)
+    weights = draw_counts[sample.patient_codes]  # (N, r)
     return np.stack([weighted_auc(sample.scores[:, k], sample.labels == k, weights) for k in classes])
 
 

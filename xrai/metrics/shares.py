@@ -42,10 +42,14 @@ def clustered_proportion(
     if is_success.ndim != 1 or is_success.shape != is_counted.shape:
         raise ValueError(f"Truth values of shape {is_success.shape} do not go with those of shape {is_counted.shape}.")
     patient_codes, n_patients = encode_groups(groups, len(is_success))
-    n_successes, n_scans = (np.bincount(patient_codes, of, n_patients).astype(np.float64) for of in (is_success & is_counted, is_counted))
+    n_successes, n_scans = (
+        np.bincount(patient_codes, of, n_patients).astype(np.float64) for of in (is_success & is_counted, is_counted)
+    )
     analytic_interval = wilson_patient_interval(n_successes, n_scans, z_score(n_rounds, level))
     if analytic_interval is None:
         return None
     draw_chunks = draw_patients(n_patients, n_rounds, max(1, (1 << 18) // len(is_success)), seed)
-    shares = np.concatenate([safe_divide(n_successes @ rounds, n_scans @ rounds, undefined=np.nan) for rounds in draw_chunks])
+    shares = np.concatenate(
+        [safe_divide(n_successes @ rounds, n_scans @ rounds, undefined=np.nan) for rounds in draw_chunks]
+    )
     return float(n_successes.sum() / n_scans.sum()), widen_to_percentiles(analytic_interval, shares, level)

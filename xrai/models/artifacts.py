@@ -21,13 +21,13 @@ class ValidationOutputs:
 
     Attributes:
         logits: float32 (N, C).
-        shifted: of scans changed in several ways (`xrai.training.perturbations`), float32 (V, N, C); V may be 0.
+        perturbed_logits: of scans changed in several ways (`xrai.training.perturbations`), float32 (V, N, C); V may be 0.
         labels: int64 (N,), in the model's order.
         patients: a number a patient, int64 (N,).
     """
 
     logits: np.ndarray
-    shifted: np.ndarray
+    perturbed_logits: np.ndarray
     labels: np.ndarray
     patients: np.ndarray
 
@@ -35,7 +35,7 @@ class ValidationOutputs:
         """What is kept of it."""
         return {
             "logits": self.logits.astype(np.float32),
-            "shifted": self.shifted.astype(np.float32),
+            "shifted": self.perturbed_logits.astype(np.float32),
             "labels": self.labels.astype(np.int32),
             "patients": self.patients.astype(np.int32),
         }
@@ -50,7 +50,12 @@ class ValidationOutputs:
         logits, perturbed_logits = (np.asarray(tensors[name], np.float32) for name in ("logits", "shifted"))
         labels, patients = (np.asarray(tensors[name], np.int64) for name in ("labels", "patients"))
         n = len(labels)
-        if not n or logits.shape != (n, n_classes) or perturbed_logits.shape[1:] != logits.shape or patients.shape != (n,):
+        if (
+            not n
+            or logits.shape != (n, n_classes)
+            or perturbed_logits.shape[1:] != logits.shape
+            or patients.shape != (n,)
+        ):
             raise ValueError("shapes")
         if (
             labels.min() < 0
@@ -66,13 +71,13 @@ class Artifacts:
     """All three; None of what a model lacks.
 
     Attributes:
-        gate: tells whether a picture is such a scan at all.
-        neighbours: the training scans as the network sees them.
+        input_check: tells whether a picture is such a scan at all.
+        neighbour_index: the training scans as the network sees them.
         validation: the answers to the validation scans.
     """
 
-    gate: InputCheck | None = None
-    neighbours: NeighbourIndex | None = None
+    input_check: InputCheck | None = None
+    neighbour_index: NeighbourIndex | None = None
     validation: ValidationOutputs | None = None
 
 
@@ -87,7 +92,7 @@ def save_artifacts(checkpoint: Checkpoint, artifacts: Artifacts, sha256: str) ->
     Raises:
         OSError: the disk is full.
     """
-    parts = {"gate": artifacts.gate, "neighbours": artifacts.neighbours, "validation": artifacts.validation}
+    parts = {"gate": artifacts.input_check, "neighbours": artifacts.neighbour_index, "validation": artifacts.validation}
     tensors = {f"{name}.{key}": value for name, part in parts.items() if part for key, value in part.tensors().items()}
     checkpoint.save_tensors(ARTIFACTS_FILE, tensors, {_WEIGHTS_KEY: sha256})
 
@@ -110,7 +115,7 @@ def load_artifacts(checkpoint: Checkpoint, card: Card, n_vectors: int | None = N
     for name, value in stored[0].items():
         part, _, key = name.partition(".")
         parts.setdefault(part, {})[key] = value
-    with checkpoint.stating_damage(ARTIFACTS_FILE):
+    with checkpoint.convert_read_errors(ARTIFACTS_FILE):
         neighbours = NeighbourIndex.from_tensors(parts["neighbours"], n_classes) if "neighbours" in parts else None
         if neighbours and n_vectors is not None and neighbours.mean.shape != (n_vectors,):
             raise ValueError("features")

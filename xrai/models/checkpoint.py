@@ -113,7 +113,9 @@ class Card:
         Raises:
             KeyError, TypeError, ValueError, SettingsError: it is not a card.
         """
-        fields = {name: values[name] for name in cls.__dataclass_fields__ if name not in _OPTIONAL_FIELDS or name in values}
+        fields = {
+            name: values[name] for name in cls.__dataclass_fields__ if name not in _OPTIONAL_FIELDS or name in values
+        }
         calibration, doubt = fields.get("calibration"), fields.get("doubt")
         card = cls(
             **fields
@@ -129,7 +131,7 @@ class Card:
         card._check()
         return card
 
-    def order_of(self, names: Sequence[str]) -> list[int] | None:
+    def class_permutation(self, names: Sequence[str]) -> list[int] | None:
         """For each of the class names its number among the model's; None where they are not the same classes.
 
         Upper and lower case, spaces, and hyphens within words make no difference: `Viral Pneumonia` is
@@ -137,7 +139,11 @@ class Card:
         """
         index_by_name = {_normalize_class_name(name): number for number, name in enumerate(self.classes)}
         normalized_names = [_normalize_class_name(name) for name in names]
-        if len(index_by_name) != len(self.classes) or len(set(normalized_names)) != len(normalized_names) or set(normalized_names) != set(index_by_name):
+        if (
+            len(index_by_name) != len(self.classes)
+            or len(set(normalized_names)) != len(normalized_names)
+            or set(normalized_names) != set(index_by_name)
+        ):
             return list(map(self.classes.index, names)) if sorted(names) == sorted(self.classes) else None
         return [index_by_name[name] for name in normalized_names]
 
@@ -146,34 +152,40 @@ class Card:
         """Probability from which the second of two classes is called; None where the likeliest class is."""
         return float(self.threshold["value"]) if self.threshold else None
 
-    def probabilities(self, logits: np.ndarray) -> np.ndarray:
+    def to_probabilities(self, logits: np.ndarray) -> np.ndarray:
         """What the network's answers, float (N, C), mean: probabilities, float64 (N, C)."""
         uncalibrated = Calibration(1.0, (0.0,) * len(self.classes))
         return (self.calibration or uncalibrated)(logits)
 
-    def sure(self, probabilities: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+    def is_confident(self, probabilities: np.ndarray, predicted: np.ndarray) -> np.ndarray:
         """Whether each scan's call is firm, bool (N,); see `calibration.Doubt`."""
-        return np.ones(len(predicted), bool) if self.doubt is None else self.doubt.sure(probabilities, predicted)
+        return (
+            np.ones(len(predicted), bool) if self.doubt is None else self.doubt.is_confident(probabilities, predicted)
+        )
 
-    def at_home(self, probabilities: np.ndarray) -> np.ndarray:
+    def adjust_to_local_prevalence(self, probabilities: np.ndarray) -> np.ndarray:
         """The probabilities (N, C) among the patients of those who use the model, as far as they said who these are."""
         if self.prevalence is None or self.calibration is None or self.calibration.prevalence is None:
             return probabilities
         return adjust_prevalence(probabilities, self.calibration.prevalence, (1 - self.prevalence, self.prevalence))
 
-    def told(self, probability: float) -> float:
-        """A probability of the second of two classes as it is told to those who use the model; see `at_home`."""
-        return float(self.at_home(np.array([[1 - probability, probability]]))[0, 1])
+    def to_local_prevalence(self, probability: float) -> float:
+        """A probability of the second of two classes as it is told to those who use the model; see `adjust_to_local_prevalence`."""
+        return float(self.adjust_to_local_prevalence(np.array([[1 - probability, probability]]))[0, 1])
 
-    def fitted(self, probability: float) -> float:
-        """The inverse of `told`."""
+    def from_local_prevalence(self, probability: float) -> float:
+        """The inverse of `to_local_prevalence`."""
         reference_prevalence = self.calibration.prevalence if self.calibration else None
         if self.prevalence is None or reference_prevalence is None:
             return probability
-        return float(adjust_prevalence([[1 - probability, probability]], (1 - self.prevalence, self.prevalence), reference_prevalence)[0, 1])
+        return float(
+            adjust_prevalence(
+                [[1 - probability, probability]], (1 - self.prevalence, self.prevalence), reference_prevalence
+            )[0, 1]
+        )
 
     @property
-    def weakness(self) -> str | None:
+    def weakness_warning(self) -> str | None:
         """The sentence that it may be no better than guessing; None where its validation AUC makes that improbable."""
         interval = self.validation.get("auc_interval")
         if interval is not None and interval[0] > 0.5:
@@ -200,7 +212,7 @@ class Card:
             raise ValueError("grey values")
         if any(not 0 < anchors[name] < math.inf for anchors in self.heatmap.values() for name in self.classes):
             raise ValueError("heatmap")
-        self._check_answers()
+        self._check_decision_rule()
         for name in ("dataset", "training", "validation", "versions", "trust"):
             if not isinstance(getattr(self, name), dict):
                 raise TypeError(name)
@@ -217,7 +229,7 @@ class Card:
                 if not (_is_number(row["recall"]) and _is_number(row["support"])):
                     raise ValueError("per_class")
 
-    def _check_answers(self) -> None:
+    def _check_decision_rule(self) -> None:
         """The same for what turns answers into decisions.
 
         Raises:
@@ -264,13 +276,13 @@ class Checkpoint:
         """Whether its training can go on, or start anew where it broke off before it left anything."""
         return self._has_state or (not self.is_taken and (self.folder / CONFIG).is_file())
 
-    def card(self) -> Card:
+    def read_card(self) -> Card:
         """The model's card.
 
         Raises:
             CheckpointError: it is missing, damaged, or of another make.
         """
-        text = self._text(CARD)
+        text = self._read_text(CARD)
         try:
             values = load_json(text)
             if values.get("format") != "xrai-model":
@@ -285,7 +297,7 @@ class Checkpoint:
                 )
             return replace(Card.from_dict(values), name=self.name)  # the folder may have been renamed since
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError, SettingsError) as error:
-            raise CheckpointError(self._damaged(CARD)) from error
+            raise CheckpointError(self._damage_message(CARD)) from error
 
     def weights_sha256(self) -> str:
         """The SHA-256 of the weights file in hexadecimal; "" where there is none to be read."""
@@ -296,17 +308,17 @@ class Checkpoint:
         except OSError:
             return ""
 
-    def config(self) -> dict[str, Any]:
+    def read_config(self) -> dict[str, Any]:
         """What was asked for: {"dataset": path, "train": every setting, within its limits}.
 
         Raises:
             CheckpointError: it is missing, damaged, or of another version.
         """
         try:
-            values = json.loads(self._text(CONFIG))
+            values = json.loads(self._read_text(CONFIG))
             return {"dataset": str(values["dataset"]), "train": TrainConfig.from_dict(values["train"]).to_dict()}
         except (ValueError, KeyError, TypeError, RecursionError, SettingsError) as error:
-            raise CheckpointError(self._damaged(CONFIG)) from error
+            raise CheckpointError(self._damage_message(CONFIG)) from error
 
     def write_card(self, card: Card) -> None:
         """Save the card, all or nothing."""
@@ -339,13 +351,13 @@ class Checkpoint:
 
         file = self.folder / WEIGHTS
         if not file.is_file():
-            raise CheckpointError(self._missing(WEIGHTS))
+            raise CheckpointError(self._missing_message(WEIGHTS))
         with torch.device("meta"):  # shapes without numbers: a card may speak of more than any memory holds
             network = build_network(replace(card.config, weights=SCRATCH, head_epochs=0), len(card.classes))
         try:
             network.load_state_dict(_match_tensors(load_file(file), network.state_dict()), assign=True)
         except (SafetensorError, OSError, RuntimeError, ValueError, LookupError, TypeError, AttributeError) as error:
-            raise CheckpointError(self._damaged(WEIGHTS)) from error
+            raise CheckpointError(self._damage_message(WEIGHTS)) from error
         assert not any(value.is_meta for value in (*network.parameters(), *network.buffers()))
         return network.float().eval()
 
@@ -357,7 +369,9 @@ class Checkpoint:
         """
         from safetensors.torch import save
 
-        tensors = {name: _to_half_precision(value).detach().cpu().contiguous() for name, value in network.state_dict().items()}
+        tensors = {
+            name: _to_half_precision(value).detach().cpu().contiguous() for name, value in network.state_dict().items()
+        }
         partial = self.folder / f"{WEIGHTS}.partial"
         try:
             # not its save_file, which lets nobody but the present user read the file
@@ -375,7 +389,9 @@ class Checkpoint:
         from safetensors.numpy import save
 
         with atomic_file(self.folder / name) as partial:
-            partial.write_bytes(save({key: np.ascontiguousarray(value) for key, value in tensors.items()}, dict(metadata)))
+            partial.write_bytes(
+                save({key: np.ascontiguousarray(value) for key, value in tensors.items()}, dict(metadata))
+            )
 
     def load_tensors(self, name: str) -> tuple[dict[str, np.ndarray], dict[str, str]] | None:
         """What `save_tensors` saved; None where there is nothing.
@@ -388,11 +404,11 @@ class Checkpoint:
         file = self.folder / name
         if not file.is_file():
             return None
-        with self.stating_damage(name), safe_open(file, framework="numpy") as reader:
+        with self.convert_read_errors(name), safe_open(file, framework="numpy") as reader:
             return {key: np.array(reader.get_tensor(key)) for key in reader.keys()}, reader.metadata() or {}  # noqa: SIM118
 
     @contextmanager
-    def stating_damage(self, name: str) -> Iterator[None]:
+    def convert_read_errors(self, name: str) -> Iterator[None]:
         """Turn what a damaged or foreign file leads to into a sentence.
 
         Raises:
@@ -403,22 +419,22 @@ class Checkpoint:
         try:
             yield
         except (SafetensorError, OSError, ValueError, LookupError, TypeError, AttributeError) as error:
-            raise CheckpointError(self._damaged(name)) from error
+            raise CheckpointError(self._damage_message(name)) from error
 
     @property
     def _has_state(self) -> bool:
         """Whether a run saved what it needs to go on; `state.old` is what a kill while saving may leave."""
         return any((self.folder / name / "values.json").is_file() for name in (STATE, f"{STATE}.old"))
 
-    def _text(self, name: str) -> str:
+    def _read_text(self, name: str) -> str:
         try:
             return (self.folder / name).read_text(encoding="utf-8")
         except FileNotFoundError as error:
-            raise CheckpointError(self._missing(name)) from error
+            raise CheckpointError(self._missing_message(name)) from error
         except (OSError, UnicodeDecodeError) as error:
-            raise CheckpointError(self._damaged(name)) from error
+            raise CheckpointError(self._damage_message(name)) from error
 
-    def _missing(self, file: str) -> str:
+    def _missing_message(self, file: str) -> str:
         if not self.folder.is_dir():
             known = ", ".join(item.name for item in list_models()) or say("none yet")
             return say(
@@ -434,7 +450,7 @@ class Checkpoint:
             file=file,
         )
 
-    def _damaged(self, file: str) -> str:
+    def _damage_message(self, file: str) -> str:
         return say(
             "The file {file} of the model “{name}” is damaged or comes from something else: "
             "copy the whole folder again, or train the model again.",

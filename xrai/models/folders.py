@@ -73,7 +73,7 @@ def check_model(checkpoint: Checkpoint) -> Card:
                 name=checkpoint.name,
             )
         )
-    return checkpoint.card()
+    return checkpoint.read_card()
 
 
 @contextmanager

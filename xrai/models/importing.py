@@ -236,7 +236,7 @@ def _check_weights(draft: Checkpoint) -> None:
         logits = network(card.preprocessing(np.full((size, size), 128, np.uint8)))
     check_finite(logits.numpy(), card.name)
     try:
-        load_artifacts(draft, card, network.n_vectors)
+        load_artifacts(draft, card, network.num_features)
     except CheckpointError:
         (draft.folder / ARTIFACTS_FILE).unlink(missing_ok=True)
 
@@ -245,7 +245,7 @@ def _drop_invalid_files(draft: Checkpoint) -> None:
     """Leave out what of the lesser files would break a reader later on."""
     write_note(draft, read_note(draft))
     try:
-        draft.config()
+        draft.read_config()
     except CheckpointError:
         (draft.folder / CONFIG).unlink(missing_ok=True)
     file = draft.folder / HISTORY_FILE

@@ -32,7 +32,9 @@ def rename(checkpoint: Checkpoint, name: str) -> Checkpoint:
     with convert_disk_errors(say("“{name}” cannot be renamed", name=checkpoint.name)):
         replace_file(checkpoint.folder, target.folder)
     if was_set_default or (was_default and default_model() != target):
-        with convert_disk_errors(say("The model is called “{name}” now, but could not be made the default again", name=name)):
+        with convert_disk_errors(
+            say("The model is called “{name}” now, but could not be made the default again", name=name)
+        ):
             write_default(target)
     return target
 

@@ -60,4 +60,6 @@ def write_note(checkpoint: Checkpoint, text: str) -> None:
 def _printable(text: str) -> str:
     """The text with plain line ends, and without control characters and halves of characters."""
     text = "\n".join(text.splitlines())
-    return "".join(character for character in text if character in "\n\t" or unicodedata.category(character) not in ("Cc", "Cs")).strip()
+    return "".join(
+        character for character in text if character in "\n\t" or unicodedata.category(character) not in ("Cc", "Cs")
+    ).strip()

@@ -24,7 +24,11 @@ DEFAULT_ALPHA = 0.03
 
 
 def update_operating_point(
-    checkpoint: Checkpoint, *, goal: ThresholdGoal | None = None, alpha: float | None = None, prevalence: float | None = None
+    checkpoint: Checkpoint,
+    *,
+    goal: ThresholdGoal | None = None,
+    alpha: float | None = None,
+    prevalence: float | None = None,
 ) -> Card:
     """Choose anew what a model calls, where it is not sure and for whom it speaks, and keep that in its card.
 
@@ -40,7 +44,7 @@ def update_operating_point(
         OSError: the disk is full.
     """
     with checkpoint.card_lock():
-        card = checkpoint.card()
+        card = checkpoint.read_card()
         if len(card.classes) != 2 and (goal or prevalence):
             raise SettingsError(
                 say(
@@ -75,7 +79,9 @@ def load_validation_outputs(checkpoint: Checkpoint, card: Card) -> ValidationOut
     return validation
 
 
-def fit_operating_point(card: Card, validation: ValidationOutputs, *, goal: ThresholdGoal | None = None, alpha: float | None = None) -> Card:
+def fit_operating_point(
+    card: Card, validation: ValidationOutputs, *, goal: ThresholdGoal | None = None, alpha: float | None = None
+) -> Card:
     """A card with calibration, threshold and doubt as the validation scans ask for them.
 
     Args:
@@ -97,7 +103,7 @@ def fit_operating_point(card: Card, validation: ValidationOutputs, *, goal: Thre
     lowest_alpha = max(target_alpha, *(1 / (n + 1) for n in n_patients))
     abstention = fit_abstention(
         probabilities, validation.labels, lowest_alpha, validation.patients.tolist(),
-        perturbed_probabilities=[calibration(logits) for logits in validation.shifted],
+        perturbed_probabilities=[calibration(logits) for logits in validation.perturbed_logits],
     )  # fmt: skip
     card = replace(card, calibration=calibration, doubt=abstention)
     return replace(card, threshold=_fit_threshold(card, validation, goal or goal_from_card(card)))
@@ -106,7 +112,9 @@ def fit_operating_point(card: Card, validation: ValidationOutputs, *, goal: Thre
 def refit_operating_point(card: Card, previous: Card, validation: ValidationOutputs) -> Card:
     """A card settled as people chose for another one of the same model."""
     alpha = previous.doubt.alpha if previous.doubt else None
-    return fit_operating_point(replace(card, prevalence=previous.prevalence), validation, goal=goal_from_card(previous), alpha=alpha)
+    return fit_operating_point(
+        replace(card, prevalence=previous.prevalence), validation, goal=goal_from_card(previous), alpha=alpha
+    )
 
 
 def reset_operating_point(card: Card, previous: Card) -> Card:
@@ -138,13 +146,19 @@ def _fit_threshold(card: Card, validation: ValidationOutputs, goal: ThresholdGoa
     if len(card.classes) != 2:
         return None
     negative_class, positive_class = card.classes
-    scores = card.probabilities(validation.logits)[:, 1]
+    scores = card.to_probabilities(validation.logits)[:, 1]
     patients = validation.patients.tolist()
-    if goal.is_limit:
+    if goal.is_error_limit:
         threshold = choose_threshold(scores, validation.labels, patients, goal)
     else:  # as people are told probabilities
         probability = ARGMAX_THRESHOLD if goal.limit is None else goal.limit
-        threshold = choose_threshold(scores, validation.labels, patients, ThresholdGoal("given", card.fitted(probability)))
+        threshold = choose_threshold(
+            scores, validation.labels, patients, ThresholdGoal("given", card.from_local_prevalence(probability))
+        )
     assert threshold is not None
     threshold = replace(threshold, goal=goal)
-    return {"class": positive_class, "chosen": threshold.sentence((negative_class, positive_class)), **threshold.to_dict()}
+    return {
+        "class": positive_class,
+        "chosen": threshold.sentence((negative_class, positive_class)),
+        **threshold.to_dict(),
+    }

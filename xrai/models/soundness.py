@@ -16,7 +16,9 @@ def is_valid_record(record: object) -> bool:
     """Whether a record of a run's history has what `docs/checkpoint-format.md` promises whoever reads it."""
     if not isinstance(record, dict) or not isinstance(kind := record.get("kind"), str):
         return False
-    return kind not in _RECORD_FIELDS or _has_fields(_OPTIONAL_FIELDS | record, {"time": is_number} | _RECORD_FIELDS[kind])
+    return kind not in _RECORD_FIELDS or _has_fields(
+        _OPTIONAL_FIELDS | record, {"time": is_number} | _RECORD_FIELDS[kind]
+    )
 
 
 def iter_valid_records(file: Path) -> Iterator[tuple[dict[str, Any], str]]:
@@ -31,7 +33,9 @@ def iter_valid_records(file: Path) -> Iterator[tuple[dict[str, Any], str]]:
 
 
 def _has_fields(values: object, fields: Mapping[str, Callable[[Any], bool]]) -> bool:
-    return isinstance(values, dict) and all(name in values and is_valid(values[name]) for name, is_valid in fields.items())
+    return isinstance(values, dict) and all(
+        name in values and is_valid(values[name]) for name, is_valid in fields.items()
+    )
 
 
 def is_number(value: object) -> bool:

@@ -80,9 +80,11 @@ def differing_settings(configs: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def _summarize(checkpoint: Checkpoint, *, is_default: bool) -> Summary:
     status = Job(checkpoint.folder).status
-    card, card_problem = _read_or_problem(checkpoint.card, (checkpoint.folder / CARD).exists())
-    is_config_expected = (checkpoint.folder / CONFIG).exists() or not (card or card_problem or status in ACTIVE_STATUSES)
-    run_config, config_problem = _read_or_problem(checkpoint.config, is_config_expected)
+    card, card_problem = _read_or_problem(checkpoint.read_card, (checkpoint.folder / CARD).exists())
+    is_config_expected = (checkpoint.folder / CONFIG).exists() or not (
+        card or card_problem or status in ACTIVE_STATUSES
+    )
+    run_config, config_problem = _read_or_problem(checkpoint.read_config, is_config_expected)
     records = [] if card else [record for record, _ in iter_valid_records(checkpoint.folder / HISTORY_FILE)]
     metrics = card.validation if card else _best_epoch(records)
     return Summary(

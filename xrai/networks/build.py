@@ -47,40 +47,42 @@ class Network(nn.Module):
     into one logit a class, (N, C). The last convolution's maps, which explanations look at, are
     therefore always what `features` gives.
 
-    With several `members` it is as many networks side by side, each with its share of all channels. While they train,
+    With several `ensemble_size` it is as many networks side by side, each with its share of all channels. While they train,
     each answers for itself, so that they stay different; else the answer is the mean of theirs (deep ensembles,
     Lakshminarayanan et al. 2017; as grouped convolutions, Laurent et al. 2023), which a linear head gives by itself.
     """
 
-    def __init__(self, features: nn.Module, pool: nn.Module, head: nn.Module, dropout: float, ensemble_size: int = 1) -> None:
+    def __init__(
+        self, features: nn.Module, pool: nn.Module, head: nn.Module, dropout: float, ensemble_size: int = 1
+    ) -> None:
         super().__init__()
         self.features = features
         self.pool = pool
         self.dropout = nn.Dropout(dropout)
         self.head = head
-        self.members = ensemble_size
-        self._only_head_learns = False
+        self.ensemble_size = ensemble_size
+        self._freeze_features = False
 
     @property
-    def only_head_learns(self) -> bool:
+    def freeze_features(self) -> bool:
         """Whether training leaves `features` as they are, statistics of their normalisation layers included."""
-        return self._only_head_learns
+        return self._freeze_features
 
-    @only_head_learns.setter
-    def only_head_learns(self, is_frozen: bool) -> None:
-        self._only_head_learns = is_frozen
+    @freeze_features.setter
+    def freeze_features(self, is_frozen: bool) -> None:
+        self._freeze_features = is_frozen
         self.features.requires_grad_(not is_frozen)
         self.train(self.training)
 
     def train(self, mode: bool = True) -> Self:
         """Switch between training and evaluation; features that do not learn stay in evaluation."""
         super().train(mode)
-        if self._only_head_learns:
+        if self._freeze_features:
             self.features.eval()
         return self
 
     @property
-    def pools_globally(self) -> bool:
+    def has_global_pooling(self) -> bool:
         """Whether a linear head follows global average pooling: what a class activation map (Zhou 2016) needs."""
         return isinstance(self.pool, nn.AdaptiveAvgPool2d) and isinstance(self.head, nn.Linear)
 
@@ -88,23 +90,26 @@ class Network(nn.Module):
         """Standardised scans, float (N, 1, H, W), to logits (N, C); of several members in training (N, members, C)."""
         maps = self.features(scans)  # (N, K, h, w)
         features = self.dropout(self.pool(maps).flatten(1))
-        return self._each(features) if self.training and self.members > 1 else self.head(features)
+        return self._member_logits(features) if self.training and self.ensemble_size > 1 else self.head(features)
 
-    def _each(self, features: Tensor) -> Tensor:
+    def _member_logits(self, features: Tensor) -> Tensor:
         """The logits of each member, (N, members, C), of which those of the head are the mean."""
         assert isinstance(self.head, nn.Linear)
-        member_features = features.unflatten(1, (self.members, -1))  # (N, members, K / members)
-        weights = self.head.weight.unflatten(1, (self.members, -1))  # (C, members, K / members)
-        return self.members * torch.einsum("nmk,cmk->nmc", member_features, weights.to(member_features.dtype)) + self.head.bias
+        member_features = features.unflatten(1, (self.ensemble_size, -1))  # (N, members, K / members)
+        weights = self.head.weight.unflatten(1, (self.ensemble_size, -1))  # (C, members, K / members)
+        return (
+            self.ensemble_size * torch.einsum("nmk,cmk->nmc", member_features, weights.to(member_features.dtype))
+            + self.head.bias
+        )
 
     @property
-    def n_vectors(self) -> int:
+    def num_features(self) -> int:
         """How many numbers a scan the last layer looks at."""
         last = self.head[-1] if isinstance(self.head, nn.Sequential) else self.head
         assert isinstance(last, nn.Linear)
         return last.in_features
 
-    def answer(self, scans: Tensor) -> tuple[Tensor, Tensor]:
+    def forward_with_features(self, scans: Tensor) -> tuple[Tensor, Tensor]:
         """Standardised scans, float (N, 1, H, W), to logits (N, C) and what the last layer makes them of (N, K).
 
         For a network in evaluation mode.
@@ -161,7 +166,11 @@ def load_pretrained(network: Network, pretrained: Network, class_permutation: Se
         if class_permutation is None:
             state_dict |= {name: value for name, value in network.state_dict().items() if name.startswith(head_prefix)}
         else:
-            state_dict |= {name: value[list(class_permutation)] for name, value in state_dict.items() if name.startswith(head_prefix)}
+            state_dict |= {
+                name: value[list(class_permutation)]
+                for name, value in state_dict.items()
+                if name.startswith(head_prefix)
+            }
         network.load_state_dict(state_dict)
     except (IndexError, RuntimeError, ValueError) as error:
         raise WeightsError(
@@ -250,7 +259,7 @@ def _grouped_ensemble(members: Sequence[Network]) -> Network:
         if isinstance(module, nn.Conv2d | nn.BatchNorm2d):
             features.set_submodule(name, _grouped_layer(module, member_layers))  # type: ignore[arg-type]
     heads = [member.head for member in members]
-    num_features = sum(member.n_vectors for member in members)
+    num_features = sum(member.num_features for member in members)
     head = nn.Linear(num_features, members[0].head.out_features)  # type: ignore[arg-type]
     with torch.no_grad():
         head.weight.copy_(torch.cat([item.weight for item in heads], dim=1) / len(members))  # type: ignore[arg-type]
@@ -280,11 +289,15 @@ def _densenet(backbone: nn.Module, n_classes: int, dropout: float) -> Network:
 
 
 def _efficientnet(backbone: nn.Module, n_classes: int, dropout: float) -> Network:
-    return _with_linear_head(backbone.get_submodule("features"), backbone.get_submodule("classifier.1"), n_classes, dropout)
+    return _with_linear_head(
+        backbone.get_submodule("features"), backbone.get_submodule("classifier.1"), n_classes, dropout
+    )
 
 
 def _mobilenet(backbone: nn.Module, n_classes: int, dropout: float) -> Network:
-    return _with_linear_head(backbone.get_submodule("features"), backbone.get_submodule("classifier.0"), n_classes, dropout)
+    return _with_linear_head(
+        backbone.get_submodule("features"), backbone.get_submodule("classifier.0"), n_classes, dropout
+    )
 
 
 def _with_linear_head(features: nn.Module, old_head: nn.Module, n_classes: int, dropout: float) -> Network:
@@ -362,7 +375,9 @@ def _download(url: str, file: Path, name: str) -> None:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         with _socket_timeout(DOWNLOAD_TIMEOUT_SECONDS):
-            torch.hub.download_url_to_file(url, str(file), _hash_from_name(file), progress=False)  # to a temporary name first
+            torch.hub.download_url_to_file(
+                url, str(file), _hash_from_name(file), progress=False
+            )  # to a temporary name first
     except Exception as error:  # no network, a proxy's own page, a connection that breaks off
         is_disk_full = getattr(error, "errno", None) == errno.ENOSPC
         raise WeightsError(
@@ -371,7 +386,9 @@ def _download(url: str, file: Path, name: str) -> None:
                 "{x}: "
                 "choose “scratch”, or put the file {name2} from another machine into {parent}.",
                 name=name,
-                x=say("because the disk is full") if is_disk_full else say("probably because this machine has no internet"),
+                x=say("because the disk is full")
+                if is_disk_full
+                else say("probably because this machine has no internet"),
                 name2=file.name,
                 parent=file.parent,
             )

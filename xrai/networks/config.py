@@ -236,7 +236,9 @@ class TrainConfig:
         high=1,
     )
     flip: bool = _setting(False, N_("also show scans mirrored left to right (the heart then lies on the wrong side)"))
-    mixup: float = _setting(0.0, N_("blends pairs of scans and their labels; 0 is off, 0.2 is usual"), low=0.0, high=1.0)
+    mixup: float = _setting(
+        0.0, N_("blends pairs of scans and their labels; 0 is off, 0.2 is usual"), low=0.0, high=1.0
+    )
     ema: float = _setting(
         0.0, N_("keeps a running average of the weights and uses that; 0 is off"), low=0.0, high=0.9999
     )
@@ -343,12 +345,12 @@ class TrainConfig:
             )
         if self.weights == IMAGENET and self.network in WITHOUT_IMAGENET:
             raise SettingsError(WITHOUT_IMAGENET[self.network])
-        self._check_members()
+        self._check_ensemble()
         if self.network == "convnet":
             self._check_convnet()
 
     @property
-    def starts_from_model(self) -> str | None:
+    def source_model(self) -> str | None:
         """The name of the model whose weights it starts from, if that is where it starts."""
         return None if self.weights in (SCRATCH, IMAGENET) else self.weights
 
@@ -368,11 +370,17 @@ class TrainConfig:
         """The settings as plain JSON-able values."""
         return asdict(self)
 
-    def arguments(self) -> list[str]:
+    def to_arguments(self) -> list[str]:
         """The command-line arguments that give these settings."""
-        explicit_settings = self.shape if self.starts_from_model else {}  # what is left out is taken over from that model
-        settings = {name: value for name, value in self.to_dict().items() if name in explicit_settings or value != default_settings()[name]}
-        return [word for name, value in settings.items() for word in (f"--{name.replace('_', '-')}", format_value(value))]
+        explicit_settings = self.shape if self.source_model else {}  # what is left out is taken over from that model
+        settings = {
+            name: value
+            for name, value in self.to_dict().items()
+            if name in explicit_settings or value != default_settings()[name]
+        }
+        return [
+            word for name, value in settings.items() for word in (f"--{name.replace('_', '-')}", format_value(value))
+        ]
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> TrainConfig:
@@ -391,7 +399,7 @@ class TrainConfig:
             )
         return cls(**values)
 
-    def _check_members(self) -> None:
+    def _check_ensemble(self) -> None:
         """Refuse several networks side by side where there is no way to do that, or no use in it.
 
         Raises:

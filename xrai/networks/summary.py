@@ -74,7 +74,7 @@ class Stage:
         parameters: trainable numbers.
         n_layers: layers within; 0 for the input.
         explanation: what it is for, in a line.
-        adds_its_input: whether a block in it adds what came into it to what leaves it.
+        has_residual: whether a block in it adds what came into it to what leaves it.
     """
 
     name: str
@@ -82,7 +82,7 @@ class Stage:
     parameters: int
     n_layers: int
     explanation: str
-    adds_its_input: bool
+    has_residual: bool
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,9 @@ def list_layers(config: TrainConfig, n_classes: int) -> list[Layer]:
             counted_modules.add(module)
             # Network flattens what its pool gives
             shape = (output[0].numel(),) if path == "pool" else tuple(output.shape[1:])
-            table.append(Layer(_stage_of(path), path, _describe_layer(module), shape, n, path.startswith(residual_prefixes)))
+            table.append(
+                Layer(_stage_of(path), path, _describe_layer(module), shape, n, path.startswith(residual_prefixes))
+            )
 
         return hook
 
@@ -136,7 +138,9 @@ def group_stages(layers: Sequence[Layer]) -> list[Stage]:
     grouped_stages, n_inverted = [], 0
     for number, group in enumerate(groups):
         n_inverted += _has_inverted_residual(group)
-        name, explanation = _describe_stage(group, is_stem=number == 1, is_last=number == len(groups) - 1, n_inverted=n_inverted)
+        name, explanation = _describe_stage(
+            group, is_stem=number == 1, is_last=number == len(groups) - 1, n_inverted=n_inverted
+        )
         n_layers = 0 if number == 0 else len(group)
         n_parameters, in_sum = sum(layer.parameters for layer in group), any(layer.in_sum for layer in group)
         grouped_stages.append(Stage(name, group[-1].shape, n_parameters, n_layers, explanation, in_sum))
@@ -276,7 +280,11 @@ def _describe_layer(module: nn.Module) -> str:
 def _format_window(size: int | tuple[int, ...], stride: int | tuple[int, ...], default_stride: int) -> str:
     """Such as "3×3, stride 2"; a stride that goes without saying is not said."""
     side, step = _first_size(size), _first_size(stride)
-    return f"{side}×{side}" if step == default_stride else say("{side}×{side2}, stride {step}", side=side, side2=side, step=step)
+    return (
+        f"{side}×{side}"
+        if step == default_stride
+        else say("{side}×{side2}, stride {step}", side=side, side2=side, step=step)
+    )
 
 
 def _first_size(value: int | tuple[int, ...]) -> int:
@@ -318,7 +326,9 @@ def _belongs_to_group(run: LayerGroup, group: LayerGroup) -> bool:
     if stage_name == "head":
         return group[-1].stage == "dropout"
     if stage_name.startswith("part"):
-        return _has_inverted_residual(run) and _has_inverted_residual(group) and run[-1].shape[1:] == group[-1].shape[1:]
+        return (
+            _has_inverted_residual(run) and _has_inverted_residual(group) and run[-1].shape[1:] == group[-1].shape[1:]
+        )
     return True
 
 
@@ -362,7 +372,9 @@ _POOLING_TEXTS = (
 )
 
 
-def _describe_convolution_stage(group: LayerGroup, stage_name: str, kinds: str, is_stem: bool, n_inverted: int) -> tuple[str, str]:
+def _describe_convolution_stage(
+    group: LayerGroup, stage_name: str, kinds: str, is_stem: bool, n_inverted: int
+) -> tuple[str, str]:
     number, n = re.sub(r"\D", "", stage_name), _count_blocks(group)
     if stage_name.startswith("block"):
         return tr("Convolution block {number}", number=number), tr(
@@ -408,7 +420,9 @@ def _activation_bytes(network: Network, n_scans: int, config: TrainConfig) -> in
     def record_storage(tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()  # layers that work in place share one
         if storage._cdata not in weight_storages:
-            storage_bytes[storage._cdata] = storage.nbytes() // (2 if is_half_precision and tensor.is_floating_point() else 1)
+            storage_bytes[storage._cdata] = storage.nbytes() // (
+                2 if is_half_precision and tensor.is_floating_point() else 1
+            )
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(record_storage, lambda tensor: tensor):
@@ -436,7 +450,9 @@ def _container_limit() -> tuple[int, int] | None:
             cache_match = re.search(rf"^{cache_name} (\d+)", (folder / "memory.stat").read_text(), re.MULTILINE)
         except (OSError, ValueError):  # not there, or "max"
             continue
-        return limit_bytes, max(limit_bytes - used_bytes + (int(cache_match[1]) if cache_match else 0), 0)  # cached files make room when asked
+        return limit_bytes, max(
+            limit_bytes - used_bytes + (int(cache_match[1]) if cache_match else 0), 0
+        )  # cached files make room when asked
     return None
 
 

@@ -57,7 +57,7 @@ class Reading:
         diagnosis: the class that is called, by name.
         probabilities: of every class, by name, summing to 1; among the patients of those who use the model, as far as
             they said who these are.
-        sure: whether the call is firm; otherwise the answer is "not sure", and a radiologist is to be asked.
+        is_confident: whether the call is firm; otherwise the answer is "not sure", and a radiologist is to be asked.
         frequency: the probability of what is looked for in natural frequencies; "" where it means nothing.
         warnings: sentences that a reader should see beside the diagnosis.
         evidence: where the scan speaks for the diagnosis by the model's first method, as `evidence_maps` gives it; None
@@ -66,7 +66,7 @@ class Reading:
 
     diagnosis: str
     probabilities: dict[str, float]
-    sure: bool
+    is_confident: bool
     frequency: str
     warnings: tuple[str, ...]
     evidence: np.ndarray | None = field(repr=False)
@@ -79,12 +79,12 @@ class SimilarCase:
     Attributes:
         row: in the dataset that the model learned from.
         class_name: what it was labelled.
-        likeness: -1 to 1.
+        similarity: -1 to 1.
     """
 
     row: int
     class_name: str
-    likeness: float
+    similarity: float
 
 
 @dataclass(frozen=True)
@@ -94,12 +94,12 @@ class Reader:
     Attributes:
         card: of the model.
         network: in evaluation mode.
-        kit: what it needs beside the weights; an empty one for models of earlier versions.
+        artifacts: what it needs beside the weights; an empty one for models of earlier versions.
     """
 
     card: Card
     network: Network
-    kit: Artifacts = field(default_factory=Artifacts)
+    artifacts: Artifacts = field(default_factory=Artifacts)
 
     @classmethod
     def open(cls, checkpoint: Checkpoint) -> Reader:
@@ -108,7 +108,7 @@ class Reader:
         Raises:
             CheckpointError: the folder holds no whole model.
         """
-        card = checkpoint.card()
+        card = checkpoint.read_card()
         network = checkpoint.load_network(card)
         if not set(available_methods(network)) & set(card.heatmap):
             raise CheckpointError(
@@ -118,7 +118,7 @@ class Reader:
                     name=checkpoint.name,
                 )
             )
-        return cls(card, network, load_artifacts(checkpoint, card, network.n_vectors))
+        return cls(card, network, load_artifacts(checkpoint, card, network.num_features))
 
     @property
     def methods(self) -> tuple[str, ...]:
@@ -126,12 +126,12 @@ class Reader:
         return tuple(method for method in available_methods(self.network) if method in self.card.heatmap)
 
     @property
-    def about_methods(self) -> str:
+    def method_descriptions(self) -> str:
         """What each of the methods is, a line each."""
         lines = (say("- **{method}**: {METHODS}.", method=method, METHODS=METHODS[method]) for method in self.methods)
         return join_messages(lines, "\n")
 
-    def shown_first(self, reading: Reading) -> str:
+    def default_class(self, reading: Reading) -> str:
         """The class whose map tells most: of two, the one that is looked for, so that a normal film stays dark."""
         return self.card.classes[1] if self.card.threshold else reading.diagnosis
 
@@ -141,10 +141,12 @@ class Reader:
         Raises:
             RefusedError: with the sentence of why, and the change that would mend it, if one would.
         """
-        if self.kit.gate:
-            result = self.kit.gate.judge(scan.pixels, colour=scan.colour)
-            if not result.accepted:
-                raise RefusedError(TRAINED_ON_PHANTOMS if self._draws else result.reason, result.mend)
+        if self.artifacts.input_check:
+            result = self.artifacts.input_check.check(scan.pixels, colour=scan.colour)
+            if not result.is_accepted:
+                raise RefusedError(
+                    TRAINED_ON_PHANTOMS if self._is_trained_on_phantoms else result.reason, result.correction
+                )
 
     def read(self, scan: Scan) -> Reading:
         """The diagnosis of a scan, whatever it shows: `check` it first.
@@ -155,31 +157,33 @@ class Reader:
         inputs = self.card.preprocessing(scan.pixels)
         logits = compute_logits(self.network, inputs).numpy()
         check_finite(logits, self.card.name)
-        probabilities = self.card.probabilities(logits)
+        probabilities = self.card.to_probabilities(logits)
         predicted = predict(probabilities, self.card.threshold_value)
-        local_probabilities = self.card.at_home(probabilities)[0]
-        class_probabilities = {name: round(float(share), 6) for name, share in zip(self.card.classes, local_probabilities, strict=True)}
+        local_probabilities = self.card.adjust_to_local_prevalence(probabilities)[0]
+        class_probabilities = {
+            name: round(float(share), 6) for name, share in zip(self.card.classes, local_probabilities, strict=True)
+        }
         diagnosis = self.card.classes[int(predicted[0])]
-        evidence = self._evidence(inputs, diagnosis, self.methods[0]) if self.methods else None
+        evidence = self._compute_evidence(inputs, diagnosis, self.methods[0]) if self.methods else None
         return Reading(
             diagnosis,
             class_probabilities,
-            bool(self.card.sure(probabilities, predicted)[0]),
-            self._frequency(scan, class_probabilities),
-            (*self._warnings(scan), *self._alarms(scan, diagnosis, evidence)),
+            bool(self.card.is_confident(probabilities, predicted)[0]),
+            self._natural_frequency(scan, class_probabilities),
+            (*self._scan_warnings(scan), *self._heatmap_warnings(scan, diagnosis, evidence)),
             evidence,
         )
 
-    def similar(self, scan: Scan, n: int = 6) -> list[SimilarCase]:
+    def find_similar(self, scan: Scan, n: int = 6) -> list[SimilarCase]:
         """The training scans that are most like a scan to the network, the most similar first, one a patient."""
-        if self.kit.neighbours is None:
+        if self.artifacts.neighbour_index is None:
             return []
         _, features = compute_logits_and_features(self.network, self.card.preprocessing(scan.pixels))
-        neighbours = self.kit.neighbours.nearest(features[0].numpy(), n)
-        return [SimilarCase(item.row, self.card.classes[item.label], item.likeness) for item in neighbours]
+        neighbours = self.artifacts.neighbour_index.find_nearest(features[0].numpy(), n)
+        return [SimilarCase(item.row, self.card.classes[item.label], item.similarity) for item in neighbours]
 
     @staticmethod
-    def is_stray(pixels: np.ndarray, heat: np.ndarray) -> bool:
+    def is_outside_body(pixels: np.ndarray, heat: np.ndarray) -> bool:
         """Whether so much of a heatmap lies off the body or at the film's border that the answer is doubtful.
 
         Args:
@@ -188,7 +192,7 @@ class Reader:
         """
         return outside_body_share(heat, pixels) > MAX_OUTSIDE_BODY_SHARE
 
-    def read_without_hot_area(
+    def read_occluded(
         self, scan: Scan, class_name: str, reading: Reading | None = None
     ) -> tuple[np.ndarray, np.ndarray, Reading]:
         """A scan with the place filled in that speaks most for a class, and read again; `reading` as in `heatmap`.
@@ -214,36 +218,40 @@ class Reader:
         the scan's `reading` is at hand, what was found for it is not looked for again.
         """
         method = method or self.methods[0]
-        evidence = self._known(reading, class_name) if reading and method == self.methods[0] else None
+        evidence = self._evidence_in_reading(reading, class_name) if reading and method == self.methods[0] else None
         if evidence is None:
-            evidence = self._evidence(self.card.preprocessing(scan.pixels), class_name, method)
+            evidence = self._compute_evidence(self.card.preprocessing(scan.pixels), class_name, method)
         return scale_cam(evidence, self.card.heatmap[method][class_name], shape or scan.pixels.shape)
 
-    def _known(self, reading: Reading, class_name: str) -> np.ndarray | None:
+    def _evidence_in_reading(self, reading: Reading, class_name: str) -> np.ndarray | None:
         """The evidence for a class that a reading holds, if it does: of two classes, for one is against the other."""
         if reading.evidence is None or class_name == reading.diagnosis:
             return reading.evidence
         return -reading.evidence if len(self.card.classes) == 2 else None
 
-    def _evidence(self, inputs: Tensor, class_name: str, method: str) -> np.ndarray:
+    def _compute_evidence(self, inputs: Tensor, class_name: str, method: str) -> np.ndarray:
         _, maps = compute_cams(self.network, inputs, [self.card.classes.index(class_name)], method)
         return maps[0]
 
-    def _alarms(self, scan: Scan, diagnosis: str, evidence: np.ndarray | None) -> list[str]:
+    def _heatmap_warnings(self, scan: Scan, diagnosis: str, evidence: np.ndarray | None) -> list[str]:
         """What the heat of the class that was called says against the answer."""
         if evidence is None:
             return []
         square = to_square(scan.pixels, self.card.preprocessing.stored_size)
         heat = scale_cam(evidence, self.card.heatmap[self.methods[0]][diagnosis], square.shape)
-        return [OUTSIDE_BODY_WARNING] if self.is_stray(square, heat) else []
+        return [OUTSIDE_BODY_WARNING] if self.is_outside_body(square, heat) else []
 
-    def _frequency(self, scan: Scan, class_probabilities: Mapping[str, float]) -> str:
+    def _natural_frequency(self, scan: Scan, class_probabilities: Mapping[str, float]) -> str:
         """In natural frequencies, for two classes: of more nobody can say among whom they hold, nor of strangers."""
         population = str(self.card.dataset.get("population") or "")
-        if _metadata_warnings(scan.facts, population):
+        if _metadata_warnings(scan.metadata, population):
             return ""
         prevalence = self.card.calibration.prevalence if self.card.calibration else None
-        if prevalence is None or len(prevalence) != 2 or lacks_clinical_meaning(population, is_phantom=self._draws):
+        if (
+            prevalence is None
+            or len(prevalence) != 2
+            or lacks_clinical_meaning(population, is_phantom=self._is_trained_on_phantoms)
+        ):
             return ""
         name = self.card.classes[1]
         frequency = describe_natural_frequency(class_probabilities[name], name, population)
@@ -251,14 +259,14 @@ class Reader:
         return say("{said}, where {among} of 100 who are X-rayed have it.", said=frequency, among=among)
 
     @property
-    def _draws(self) -> bool:
+    def _is_trained_on_phantoms(self) -> bool:
         return bool(self.card.dataset.get("drawings"))
 
-    def _warnings(self, scan: Scan) -> tuple[str, ...]:
+    def _scan_warnings(self, scan: Scan) -> tuple[str, ...]:
         warnings, population = [], str(self.card.dataset.get("population") or "")
-        if self.kit.gate is None:
+        if self.artifacts.input_check is None:
             warnings.append(NO_INPUT_CHECK)
-        if self._draws:
+        if self._is_trained_on_phantoms:
             warnings.append(say("This model learned from drawings: its answer has no medical meaning."))
         elif lacks_clinical_meaning(population, is_phantom=False):
             warnings.append(
@@ -276,7 +284,7 @@ class Reader:
                     height=scan.height,
                 )
             )
-        return tuple(warnings + _metadata_warnings(scan.facts, population))
+        return tuple(warnings + _metadata_warnings(scan.metadata, population))
 
 
 def _metadata_warnings(metadata: Mapping[str, str], population: str) -> list[str]:

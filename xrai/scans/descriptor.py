@@ -18,7 +18,9 @@ _HOG_REGULARISER = 64.0  # edges in a cell that count for little
 
 def make_thumbnail(pixels: np.ndarray) -> np.ndarray:
     """Squeeze a picture uint8 (H, W) into a square, uint8 (SIDE, SIDE), as `scans.preprocessing.to_square` does."""
-    resized = Image.fromarray(pixels).resize((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.BILINEAR, reducing_gap=2.0)
+    resized = Image.fromarray(pixels).resize(
+        (THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.BILINEAR, reducing_gap=2.0
+    )
     return np.array(resized)
 
 

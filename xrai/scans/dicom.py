@@ -126,7 +126,11 @@ def read_dicom(data: bytes) -> Scan:
     _check_encoding(dataset)
     stored_values = _decode_stored_values(dataset)  # (H, W) or (H, W, 3)
     mode = str(dataset.PhotometricInterpretation)
-    pixels = _to_grey_pixels(dataset, stored_values) if mode in _GREY_INTERPRETATIONS else _to_luma_pixels(dataset, stored_values)
+    pixels = (
+        _to_grey_pixels(dataset, stored_values)
+        if mode in _GREY_INTERPRETATIONS
+        else _to_luma_pixels(dataset, stored_values)
+    )
     digest = hashlib.sha256(data).hexdigest()
     return Scan(pixels, digest, "DICOM", mode, width, height, len(data), _patient_key(dataset), _metadata(dataset))
 
@@ -141,7 +145,11 @@ def _refuse_inflated(data: bytes) -> None:
     offset = 132 if data[128:132] == b"DICM" else 0
     while data[offset : offset + 2] == b"\x02\x00":  # over the file meta information, always explicit and little-endian
         has_long_length = data[offset + 4 : offset + 6] in (b"OB", b"UN")
-        offset += 12 + int.from_bytes(data[offset + 8 : offset + 12], "little") if has_long_length else 8 + data[offset + 6] + 256 * data[offset + 7]
+        offset += (
+            12 + int.from_bytes(data[offset + 8 : offset + 12], "little")
+            if has_long_length
+            else 8 + data[offset + 6] + 256 * data[offset + 7]
+        )
     if len(zlib.decompressobj(-zlib.MAX_WBITS).decompress(data[offset:], MAX_FILE_BYTES + 1)) > MAX_FILE_BYTES:
         raise ScanError(
             say(
@@ -193,7 +201,11 @@ def _check_encoding(dataset: Dataset) -> None:
     """Refuse what no decoder takes, and a compressed picture of another size than the header says."""
     syntax = dataset.file_meta.TransferSyntaxUID
     is_known_syntax = not syntax.is_encapsulated or syntax in _DECODER_PLUGINS or syntax in _GDCM_SYNTAXES
-    samples = {**dict.fromkeys(_GREY_INTERPRETATIONS, 1), **dict.fromkeys(_COLOUR_INTERPRETATIONS, 3), "PALETTE COLOR": 1}
+    samples = {
+        **dict.fromkeys(_GREY_INTERPRETATIONS, 1),
+        **dict.fromkeys(_COLOUR_INTERPRETATIONS, 3),
+        "PALETTE COLOR": 1,
+    }
     is_usual = samples.get(dataset.PhotometricInterpretation) == dataset.SamplesPerPixel
     if not is_known_syntax or not is_usual or dataset.BitsAllocated not in (1, 8, 16):
         raise ScanError(

@@ -129,7 +129,9 @@ def _place_patches(patient: _Patient, rng: np.random.Generator) -> tuple[_Patch,
     """Place one or two patches, obvious or subtle, where there is nothing but lung."""
     x, y = np.meshgrid(*[np.linspace(-1, 1, 64, dtype=np.float32)] * 2)
     positions = np.argwhere(_draw_lung_air(patient, x, y) > 0.9)
-    return tuple(_draw_patch(float(x[i, j]), float(y[i, j]), rng) for i, j in rng.choice(positions, size=rng.integers(1, 3)))
+    return tuple(
+        _draw_patch(float(x[i, j]), float(y[i, j]), rng) for i, j in rng.choice(positions, size=rng.integers(1, 3))
+    )
 
 
 def _draw_patch(x: float, y: float, rng: np.random.Generator) -> _Patch:
@@ -237,13 +239,23 @@ def _draw_bones(patient: _Patient, x: Field, y: Field) -> Field:
     """Draw ribs behind and before, and clavicles; 1 is the thickest bone."""
     offset, distance, slope = patient.ribs
     u = np.abs(x)
-    visibility = 1 - 0.75 * _smooth_step((y - _diaphragm_height(patient, x)) / 0.1)  # the belly drowns what is behind it
-    cage = visibility * _smooth_step((0.80 - np.sqrt(u * u + 0.55 * (y + 0.05) ** 2)) / 0.08) * _smooth_step((u - 0.06) / 0.06)
+    visibility = 1 - 0.75 * _smooth_step(
+        (y - _diaphragm_height(patient, x)) / 0.1
+    )  # the belly drowns what is behind it
+    cage = (
+        visibility
+        * _smooth_step((0.80 - np.sqrt(u * u + 0.55 * (y + 0.05) ** 2)) / 0.08)
+        * _smooth_step((u - 0.06) / 0.06)
+    )
     behind = _draw_bands((y - slope * u * u) / distance + offset, 0.21)
     before = _draw_bands((y + 0.45 * u) / distance - offset, 0.17) * _smooth_step((u - 0.25) / 0.2)
     height, lean = patient.clavicle
     along = height - lean * u - 0.05 * np.sin(u * 8)
-    clavicle = _smooth_step((0.035 - np.abs(y - along)) / 0.02) * _smooth_step((u - 0.08) / 0.04) * _smooth_step((0.72 - u) / 0.06)
+    clavicle = (
+        _smooth_step((0.035 - np.abs(y - along)) / 0.02)
+        * _smooth_step((u - 0.08) / 0.04)
+        * _smooth_step((0.72 - u) / 0.06)
+    )
     return cage * (behind + 0.5 * before) + 1.2 * clavicle
 
 

@@ -105,7 +105,11 @@ def _measure_colour(data: bytes, form: str) -> float:
     with _open(data, form) as image:
         image.draft("RGB", size)
         decoded_image = image.convert("RGBA") if image.has_transparency_data else image.convert("RGB")
-    opaque_image = Image.alpha_composite(Image.new("RGBA", decoded_image.size, "black"), decoded_image) if decoded_image.mode == "RGBA" else decoded_image
+    opaque_image = (
+        Image.alpha_composite(Image.new("RGBA", decoded_image.size, "black"), decoded_image)
+        if decoded_image.mode == "RGBA"
+        else decoded_image
+    )
     rgb = np.asarray(opaque_image.convert("RGB").resize(size, Image.Resampling.BOX)).reshape(-1, 3) / 255
     luma = rgb.mean(axis=1, keepdims=True)
     # What brightness alone foretells is the tint of a toned print or of a coloured lamp, and no colour of things.

@@ -28,7 +28,7 @@ class Scan:
         height: likewise.
         n_bytes: the file's size.
         patient: DICOM's Patient ID with its issuer, only for grouping: never show or log it.
-        facts: what a DICOM file says of itself that matters to a reading, by keyword ("Modality",
+        metadata: what a DICOM file says of itself that matters to a reading, by keyword ("Modality",
             "ViewPosition", "PatientAge" ...); only what is present. Empty for other formats.
         colour: 0..1, the mean colourfulness of the file's picture beyond an even tint: 0 for grey, toned and DICOM
             pictures, below 0.02 for a film with a few coloured marks, 0.04 and more for most photographs.
@@ -42,7 +42,7 @@ class Scan:
     height: int
     n_bytes: int
     patient: str | None = field(default=None, repr=False)
-    facts: Mapping[str, str] = field(default_factory=dict, repr=False)
+    metadata: Mapping[str, str] = field(default_factory=dict, repr=False)
     colour: float = 0.0
 
 

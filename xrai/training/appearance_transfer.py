@@ -38,11 +38,18 @@ def match_histogram(images: Tensor, references: Tensor) -> Tensor:
 
     In `LEVELS` steps from black to white, so that what is of one grey, such as air, stays of one grey.
     """
-    levels, reference_levels = ((item.flatten(1) * (HISTOGRAM_BINS - 1)).round().long() for item in (images, references))
-    zeros, ones = torch.zeros(len(images), HISTOGRAM_BINS, device=images.device), torch.ones(levels.shape, device=images.device)
+    levels, reference_levels = (
+        (item.flatten(1) * (HISTOGRAM_BINS - 1)).round().long() for item in (images, references)
+    )
+    zeros, ones = (
+        torch.zeros(len(images), HISTOGRAM_BINS, device=images.device),
+        torch.ones(levels.shape, device=images.device),
+    )
     counts, reference_counts = (zeros.scatter_add(1, item, ones) for item in (levels, reference_levels))
     midranks = counts.cumsum(dim=1) - counts / 2  # of each level's places, if they stood in order
-    lookup = torch.searchsorted(reference_counts.cumsum(dim=1), midranks).clamp_max(HISTOGRAM_BINS - 1) / (HISTOGRAM_BINS - 1)
+    lookup = torch.searchsorted(reference_counts.cumsum(dim=1), midranks).clamp_max(HISTOGRAM_BINS - 1) / (
+        HISTOGRAM_BINS - 1
+    )
     return lookup.gather(1, levels).view_as(images)
 
 
@@ -70,7 +77,9 @@ def match_amplitude_spectrum(images: Tensor, references: Tensor) -> Tensor:
 def transfer_border(images: Tensor, references: Tensor) -> Tensor:
     """Each in the border of another, faded in: letters, shoulders and the film's edge are those of the other."""
     start, end = BORDER_FADE
-    rows, columns = (torch.minimum(positions := (torch.arange(size) + 0.5) / size, 1 - positions) for size in images.shape[2:])
+    rows, columns = (
+        torch.minimum(positions := (torch.arange(size) + 0.5) / size, 1 - positions) for size in images.shape[2:]
+    )
     depth = torch.minimum(rows[:, None], columns).to(images.device)  # from the nearest edge, as a share of the side
     return torch.lerp(references, images, ((depth - start) / (end - start)).clamp(0, 1).expand_as(images))
 

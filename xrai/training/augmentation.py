@@ -118,15 +118,26 @@ def preview(images: np.ndarray, config: TrainConfig, *, is_augmented: bool = Tru
     return (inputs[:, 0] * 255).round().to(torch.uint8).numpy()
 
 
-def _apply_affine(images: Tensor, generator: torch.Generator, strength: float, hflip: bool, aspect_jitter_prob: float) -> Tensor:
+def _apply_affine(
+    images: Tensor, generator: torch.Generator, strength: float, hflip: bool, aspect_jitter_prob: float
+) -> Tensor:
     n = len(images)
     angle = _sample_uniform(n, MAX_ROTATION * strength, generator)
     scale = 1 + _sample_uniform(n, min(MAX_SCALE_CHANGE * strength, 0.5), generator)
     flip_sign = torch.where(torch.rand(n, generator=generator) < 0.5, -1.0, 1.0) if hflip else torch.ones(n)
-    translation = torch.stack([_sample_uniform(n, 2 * MAX_TRANSLATION * strength, generator) for _ in range(2)])  # sides are 2 wide here
+    translation = torch.stack(
+        [_sample_uniform(n, 2 * MAX_TRANSLATION * strength, generator) for _ in range(2)]
+    )  # sides are 2 wide here
     aspect = _sample_aspect(n, generator, aspect_jitter_prob) if aspect_jitter_prob > 0 else torch.ones(n)
     cos, sin = torch.cos(angle) / scale, torch.sin(angle) / scale
-    rows = [cos * flip_sign / aspect, -sin / aspect, translation[0], sin * flip_sign * aspect, cos * aspect, translation[1]]
+    rows = [
+        cos * flip_sign / aspect,
+        -sin / aspect,
+        translation[0],
+        sin * flip_sign * aspect,
+        cos * aspect,
+        translation[1],
+    ]
     theta = torch.stack(rows, dim=1).view(n, 2, 3)
     grid = functional.affine_grid(theta.to(images.device), list(images.shape), align_corners=False)
     return functional.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
@@ -143,7 +154,9 @@ def _jitter_exposure(images: Tensor, generator: torch.Generator, strength: float
     gamma = torch.exp(_sample_uniform(n, MAX_GAMMA * strength, generator))
     contrast = 1 + _sample_uniform(n, min(MAX_CONTRAST * strength, 0.9), generator)
     brightness = _sample_uniform(n, MAX_BRIGHTNESS * strength, generator)
-    gamma, contrast, brightness = (item.to(images.device)[:, None, None, None] for item in (gamma, contrast, brightness))
+    gamma, contrast, brightness = (
+        item.to(images.device)[:, None, None, None] for item in (gamma, contrast, brightness)
+    )
     mean = images.mean(dim=(2, 3), keepdim=True)
     return (((images - mean) * contrast + mean + brightness).clamp(0, 1) ** gamma).clamp(0, 1)
 

@@ -25,7 +25,7 @@ def draft_card(name: str, loader: BatchLoader, training: dict[str, Any]) -> Card
         training: how the run went; the command that repeats it is added here.
     """
     dataset, packages = loader.dataset, ("torch", "torchvision", "lightning-fabric", "numpy")
-    arguments = [display_path(dataset.path), "--name", name, *loader.config.arguments()]
+    arguments = [display_path(dataset.path), "--name", name, *loader.config.to_arguments()]
     return Card(
         name=name,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -46,7 +46,12 @@ def draft_card(name: str, loader: BatchLoader, training: dict[str, Any]) -> Card
 def describe_origin(card: Card) -> dict[str, Any]:
     """What a model's card keeps of the model whose weights its training started from."""
     dataset_summary = {name: card.dataset.get(name) for name in ("name", "fingerprint", "population")}
-    return {"model": card.name, "created": card.created, "dataset": dataset_summary, "learned_from": _training_fingerprints(card)}
+    return {
+        "model": card.name,
+        "created": card.created,
+        "dataset": dataset_summary,
+        "learned_from": _training_fingerprints(card),
+    }
 
 
 def _training_fingerprints(card: Card) -> list[str]:
@@ -70,7 +75,7 @@ def _default_threshold(classes: tuple[str, ...]) -> dict[str, Any] | None:
 
 def _draft_notes(dataset: Dataset, origin: dict[str, Any] | None) -> tuple[str, ...]:
     notes = []
-    if dataset.drawings:
+    if dataset.is_phantom:
         notes.append(say("Trained on drawings: its answers have no medical meaning."))
     if dataset.population:
         notes.append(

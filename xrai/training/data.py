@@ -46,7 +46,7 @@ class BatchLoader:
         preprocessing: from pixels to input.
         config: batch size, balance, augmentation, seed.
         device: where batches go.
-        rank, world: this process's number and how many share each batch.
+        rank, world_size: this process's number and how many share each batch.
     """
 
     dataset: Dataset
@@ -54,7 +54,7 @@ class BatchLoader:
     config: TrainConfig
     device: torch.device
     rank: int = 0
-    world: int = 1
+    world_size: int = 1
 
     def train_rows(self, epoch: int) -> np.ndarray:
         """Rows of the training split in the order of an epoch; rarer classes come more often when balanced."""
@@ -72,7 +72,7 @@ class BatchLoader:
 
         def load_batch(number: int) -> Batch:
             generator = torch.Generator().manual_seed(_derive_seed(self.config.seed, epoch, number, self.rank))
-            return self._varied(self._own(rows[number * size : (number + 1) * size]), generator)
+            return self._make_augmented_batch(self._shard(rows[number * size : (number + 1) * size]), generator)
 
         return _prefetch(load_batch, range(first_batch, self.n_batches(len(rows))))
 
@@ -81,41 +81,43 @@ class BatchLoader:
         size = self.config.batch_size
 
         def load_batch(number: int) -> Batch:
-            return self._plain(self._own(rows[number * size : (number + 1) * size]))
+            return self._make_plain_batch(self._shard(rows[number * size : (number + 1) * size]))
 
         return _prefetch(load_batch, range(-(-len(rows) // size)))
 
     def n_batches(self, n_rows: int) -> int:
         """Batches in a training epoch: a last one too small for normalisation layers in every process is left out."""
         full, rest = divmod(n_rows, self.config.batch_size)
-        return max(full + (rest >= 2 * self.world), 1)
+        return max(full + (rest >= 2 * self.world_size), 1)
 
     def inputs(self, rows: np.ndarray) -> Tensor:
         """The standardised inputs of some rows, float (n, 1, H, W), unvaried."""
-        return self.preprocessing.standardise(self._greys(rows))
+        return self.preprocessing.standardise(self._load_images(rows))
 
-    def _own(self, rows: np.ndarray) -> np.ndarray:
+    def _shard(self, rows: np.ndarray) -> np.ndarray:
         """This process's part of a batch; the batch is filled up by repetition so that all parts are equal."""
-        if self.world == 1:
+        if self.world_size == 1:
             return rows
-        return np.resize(rows, -(-len(rows) // self.world) * self.world)[self.rank :: self.world]
+        return np.resize(rows, -(-len(rows) // self.world_size) * self.world_size)[self.rank :: self.world_size]
 
-    def _greys(self, rows: np.ndarray) -> Tensor:
-        return to_grey_tensor(torch.from_numpy(self.dataset.images(rows)).to(self.device), self.preprocessing.input_size)
+    def _load_images(self, rows: np.ndarray) -> Tensor:
+        return to_grey_tensor(
+            torch.from_numpy(self.dataset.images(rows)).to(self.device), self.preprocessing.input_size
+        )
 
-    def _plain(self, rows: np.ndarray) -> Batch:
-        return Batch(self.inputs(rows), *self._truth(rows))
+    def _make_plain_batch(self, rows: np.ndarray) -> Batch:
+        return Batch(self.inputs(rows), *self._load_targets(rows))
 
-    def _varied(self, rows: np.ndarray, generator: torch.Generator) -> Batch:
+    def _make_augmented_batch(self, rows: np.ndarray, generator: torch.Generator) -> Batch:
         config = self.config
-        images = augment_batch(self._greys(rows), generator, config)
-        inputs, (targets, labels) = self.preprocessing.standardise(images), self._truth(rows)
+        images = augment_batch(self._load_images(rows), generator, config)
+        inputs, (targets, labels) = self.preprocessing.standardise(images), self._load_targets(rows)
         if config.mixup > 0:
             inputs, targets = mixup_batch(inputs, targets, generator, config.mixup)
             labels = targets.argmax(dim=1)
         return Batch(inputs, targets, labels)
 
-    def _truth(self, rows: np.ndarray) -> tuple[Tensor, Tensor]:
+    def _load_targets(self, rows: np.ndarray) -> tuple[Tensor, Tensor]:
         labels = torch.from_numpy(self.dataset.labels[rows]).to(self.device)
         return functional.one_hot(labels, len(self.dataset.classes)).float(), labels
 

@@ -44,7 +44,9 @@ Perturbation = Callable[[torch.Tensor], torch.Tensor]
 
 def fit_cam_scale(network: Network, card: Card, dataset: Dataset) -> dict[str, dict[str, float]]:
     """{method: {class: anchor}}: the evidence in some validation scans that heatmaps draw in full colour."""
-    return _BatchPredictor(network, card, dataset).full_colour(_subsample(dataset.rows("val"), MAX_CAM_SCALE_SCANS, card.config.seed))
+    return _BatchPredictor(network, card, dataset).fit_cam_scale(
+        _subsample(dataset.rows("val"), MAX_CAM_SCALE_SCANS, card.config.seed)
+    )
 
 
 def fit_artifacts(
@@ -63,8 +65,8 @@ def fit_artifacts(
     """
     predictor, seed = _BatchPredictor(network, card, dataset), card.config.seed
     train_rows = _subsample(dataset.rows("train"), MAX_TRAINING, seed)
-    validation = predictor.validation(_subsample(dataset.rows("val"), MAX_VALIDATION, seed), on_progress)
-    index = predictor.neighbours(train_rows, on_progress)
+    validation = predictor.predict_validation(_subsample(dataset.rows("val"), MAX_VALIDATION, seed), on_progress)
+    index = predictor.build_index(train_rows, on_progress)
     on_progress(say("learning what such scans look like"), 0, 1)
     ood_rows = _subsample(train_rows, MAX_OOD_SCANS, seed)
     ood_detector = fit_input_check(_load_ood_images(dataset, ood_rows), dataset.patients[ood_rows], seed=seed)
@@ -72,7 +74,9 @@ def fit_artifacts(
     return card, Artifacts(ood_detector, index, validation)
 
 
-def recalibrate(checkpoint: Checkpoint, dataset: Dataset, *, on_progress: ProgressCallback = lambda what, done, total: None) -> Card:
+def recalibrate(
+    checkpoint: Checkpoint, dataset: Dataset, *, on_progress: ProgressCallback = lambda what, done, total: None
+) -> Card:
     """Make a model ready anew that was trained earlier, or by an earlier version of XRAI.
 
     Raises:
@@ -84,7 +88,7 @@ def recalibrate(checkpoint: Checkpoint, dataset: Dataset, *, on_progress: Progre
         raise CheckpointError(
             say("The model “{name}” is being trained now: calibrate it when that is done.", name=checkpoint.name)
         )
-    card, sha256 = checkpoint.card(), checkpoint.weights_sha256()
+    card, sha256 = checkpoint.read_card(), checkpoint.weights_sha256()
     if card.dataset.get("fingerprint") != dataset.fingerprint:
         raise CheckpointError(
             say(
@@ -100,7 +104,7 @@ def recalibrate(checkpoint: Checkpoint, dataset: Dataset, *, on_progress: Progre
     new_card = replace(new_card, heatmap=fit_cam_scale(network, card, dataset))
     assert artifacts.validation is not None
     with checkpoint.card_lock():
-        current_card = checkpoint.card()
+        current_card = checkpoint.read_card()
         if checkpoint.weights_sha256() != sha256:
             raise CheckpointError(
                 say(
@@ -109,7 +113,9 @@ def recalibrate(checkpoint: Checkpoint, dataset: Dataset, *, on_progress: Progre
                 )
             )
         save_artifacts(checkpoint, artifacts, sha256)
-        new_card = refit_operating_point(replace(new_card, evaluations=current_card.evaluations), current_card, artifacts.validation)
+        new_card = refit_operating_point(
+            replace(new_card, evaluations=current_card.evaluations), current_card, artifacts.validation
+        )
         checkpoint.write_card(new_card)
     return new_card
 
@@ -139,53 +145,64 @@ class _BatchPredictor:
     """A network looking at the scans of a dataset, batch by batch."""
 
     def __init__(self, network: Network, card: Card, dataset: Dataset) -> None:
-        permutation = card.order_of(dataset.classes)
+        permutation = card.class_permutation(dataset.classes)
         assert permutation is not None, "a model knows the classes of the dataset that it was trained on"
-        self.network, self.card, self.dataset, self.order = network, card, dataset, np.array(permutation)
+        self.network, self.card, self.dataset, self.class_permutation = network, card, dataset, np.array(permutation)
         self.device = next(network.parameters()).device
-        self.fast = card.training.get("precision") == "bf16-mixed"
+        self.uses_bf16 = card.training.get("precision") == "bf16-mixed"
 
-    def full_colour(self, rows: Rows) -> dict[str, dict[str, float]]:
+    def fit_cam_scale(self, rows: Rows) -> dict[str, dict[str, float]]:
         """{method: {class: anchor}}: the evidence in some validation scans that heatmaps draw in full colour."""
-        scales, classes = fit_reference_scales(self.network, self._inputs, rows, len(self.card.classes)), self.card.classes
+        scales, classes = (
+            fit_reference_scales(self.network, self._load_inputs, rows, len(self.card.classes)),
+            self.card.classes,
+        )
         return {
             method: {classes[label]: round(value, 4) for label, value in values.items()}
             for method, values in scales.items()
         }
 
-    def validation(self, rows: Rows, on_progress: ProgressCallback) -> ValidationOutputs:
+    def predict_validation(self, rows: Rows, on_progress: ProgressCallback) -> ValidationOutputs:
         """What it answers to scans as they are and as they are changed by `SHIFTS`."""
         total = 1 + len(PERTURBATIONS)
         versions = []
         for n_done, perturb in enumerate([lambda images: images, *PERTURBATIONS.values()]):
             on_progress(say("reading the validation scans, as they are and changed"), n_done, total)
-            logits_batches = [logits for logits, _ in self._answers(rows, perturb, exact=n_done == 0)]
+            logits_batches = [logits for logits, _ in self._predict_batches(rows, perturb, exact=n_done == 0)]
             versions.append(np.concatenate(logits_batches))
         patient_codes = np.unique(self.dataset.patients[rows].astype(str), return_inverse=True)[1]
-        return ValidationOutputs(versions[0], np.stack(versions[1:]), self.order[self.dataset.labels[rows]], patient_codes)
+        return ValidationOutputs(
+            versions[0], np.stack(versions[1:]), self.class_permutation[self.dataset.labels[rows]], patient_codes
+        )
 
-    def neighbours(self, rows: Rows, on_progress: ProgressCallback) -> NeighbourIndex:
+    def build_index(self, rows: Rows, on_progress: ProgressCallback) -> NeighbourIndex:
         """What its last layer looks at in scans."""
         feature_batches = []
-        for n_done, (_, features) in enumerate(self._answers(rows, lambda images: images, exact=False)):
+        for n_done, (_, features) in enumerate(self._predict_batches(rows, lambda images: images, exact=False)):
             if n_done % 10 == 0:
                 on_progress(say("remembering the training scans"), n_done * BATCH_SIZE, len(rows))
             feature_batches.append(features)
-        labels = self.order[self.dataset.labels[rows]]
+        labels = self.class_permutation[self.dataset.labels[rows]]
         return fit_neighbour_index(np.concatenate(feature_batches), labels, rows, self.dataset.patients[rows])
 
-    def _answers(self, rows: Rows, perturb: Perturbation, *, exact: bool) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def _predict_batches(
+        self, rows: Rows, perturb: Perturbation, *, exact: bool
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Logits and vectors of batch after batch; in the precision of the training unless they must be exact."""
         for start in range(0, len(rows), BATCH_SIZE):
-            inputs = self._inputs(rows[start : start + BATCH_SIZE], perturb)
-            fast = torch.autocast(self.device.type, torch.bfloat16, enabled=self.fast and not exact)
-            with torch.inference_mode(), fast:
-                logits, features = self.network.answer(inputs.contiguous(memory_format=torch.channels_last))
+            inputs = self._load_inputs(rows[start : start + BATCH_SIZE], perturb)
+            autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=self.uses_bf16 and not exact)
+            with torch.inference_mode(), autocast:
+                logits, features = self.network.forward_with_features(
+                    inputs.contiguous(memory_format=torch.channels_last)
+                )
             yield logits.float().cpu().numpy(), features.float().cpu().numpy()
 
-    def _inputs(self, rows: Rows, perturb: Perturbation = lambda images: images) -> torch.Tensor:
+    def _load_inputs(self, rows: Rows, perturb: Perturbation = lambda images: images) -> torch.Tensor:
         """Standardised inputs of some rows, float (n, 1, H, W)."""
         preprocessing = self.card.preprocessing
         stored_images = torch.from_numpy(self.dataset.images(rows)).to(self.device)
-        images = perturb(to_grey_tensor(stored_images, preprocessing.stored_size))  # before they are made smaller, as another film would be
+        images = perturb(
+            to_grey_tensor(stored_images, preprocessing.stored_size)
+        )  # before they are made smaller, as another film would be
         return preprocessing.standardise(resize_images(images, preprocessing.input_size))

@@ -24,16 +24,16 @@ class EpochOutputs:
     """What a pass over batches gave so far.
 
     Attributes:
-        losses: sum of the losses over scans.
+        loss_sum: sum of the losses over scans.
         probabilities: softmax outputs, one float32 array (n, C) a batch.
         labels: true classes, one int64 array (n,) a batch.
-        whole: whether the pass went through to its end.
+        is_complete: whether the pass went through to its end.
     """
 
-    losses: float
+    loss_sum: float
     probabilities: list[np.ndarray]
     labels: list[np.ndarray]
-    whole: bool = False
+    is_complete: bool = False
 
     @classmethod
     def empty(cls) -> EpochOutputs:
@@ -42,7 +42,7 @@ class EpochOutputs:
 
     def add(self, loss: float, logits: Tensor, labels: Tensor) -> None:
         """Count in one batch: its mean loss, logits (n, C) and labels (n,)."""
-        self.losses += loss * len(labels)
+        self.loss_sum += loss * len(labels)
         self.probabilities.append(torch.softmax(logits.float(), dim=1).cpu().numpy())
         self.labels.append(labels.cpu().numpy())
 
@@ -54,7 +54,7 @@ class EpochOutputs:
     @property
     def loss(self) -> float:
         """Mean loss a scan; nan when nothing was seen."""
-        return self.losses / self.n if self.n else math.nan
+        return self.loss_sum / self.n if self.n else math.nan
 
     def arrays(self) -> tuple[np.ndarray, np.ndarray]:
         """All probabilities float32 (N, C) and labels int64 (N,)."""
@@ -96,18 +96,22 @@ def run_epoch(
             outputs.add(loss.item(), output_logits, batch.labels)
             if not on_batch(outputs):
                 return outputs
-    outputs.whole = True
+    outputs.is_complete = True
     return outputs
 
 
-def make_loss(config: TrainConfig, class_counts: np.ndarray, device: torch.device) -> Callable[[Tensor, Tensor], Tensor]:
+def make_loss(
+    config: TrainConfig, class_counts: np.ndarray, device: torch.device
+) -> Callable[[Tensor, Tensor], Tensor]:
     """Cross-entropy with the configured smoothing, and with rarer classes counted more where that is asked for.
 
     It takes logits (N, C), or of members (N, members, C), each of which learns for itself: the sum of their losses.
     """
     weight = None
     if config.balance == "loss":
-        weight = torch.tensor(class_counts.sum() / (len(class_counts) * class_counts.clip(1)), dtype=torch.float32, device=device)
+        weight = torch.tensor(
+            class_counts.sum() / (len(class_counts) * class_counts.clip(1)), dtype=torch.float32, device=device
+        )
 
     def loss_fn(logits: Tensor, targets: Tensor) -> Tensor:
         if logits.ndim == 3:
@@ -168,7 +172,10 @@ def learning_rate_at(config: TrainConfig, progress: float) -> float:
     cosine: from the peak to zero; constant: the peak throughout. Where only the head learns at first, each of the two
     phases goes through its schedule once, the second one with `fine_tune` times the peak.
     """
-    epoch, freeze_epochs = round(progress * config.epochs, 9), config.head_epochs  # 3 may come out as 2.9999999999999996
+    epoch, freeze_epochs = (
+        round(progress * config.epochs, 9),
+        config.head_epochs,
+    )  # 3 may come out as 2.9999999999999996
     if epoch < freeze_epochs:
         return _apply_schedule(config.schedule, config.learning_rate, epoch / freeze_epochs)
     peak = config.learning_rate * (config.fine_tune if freeze_epochs else 1)

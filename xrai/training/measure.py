@@ -39,10 +39,10 @@ def validate(
         outputs = run_epoch(
             network, loader.batches(rows), loss_fn, EpochOutputs.empty(), on_batch=lambda outputs: not should_stop()
         )
-    if not outputs.whole:
+    if not outputs.is_complete:
         return None
-    probabilities, labels = (item[: len(rows)] for item in gather_outputs(outputs, fabric, loader.world))
-    loss = all_reduce_mean(outputs.loss, fabric, loader.world)
+    probabilities, labels = (item[: len(rows)] for item in gather_outputs(outputs, fabric, loader.world_size))
+    loss = all_reduce_mean(outputs.loss, fabric, loader.world_size)
     if not (math.isfinite(loss) and np.isfinite(probabilities).all()):
         raise FloatingPointError
     patients = loader.dataset.patients[rows]
@@ -70,7 +70,9 @@ def gather_outputs(outputs: EpochOutputs, fabric: Fabric, world_size: int) -> tu
     probabilities, labels = outputs.arrays()
     if world_size == 1:
         return probabilities, labels
-    all_probabilities, all_labels = (_gather_interleaved(as_tensor(item).to(fabric.device), world_size) for item in (probabilities, labels))
+    all_probabilities, all_labels = (
+        _gather_interleaved(as_tensor(item).to(fabric.device), world_size) for item in (probabilities, labels)
+    )
     return all_probabilities, all_labels
 
 

@@ -88,12 +88,12 @@ def train_model(
     check_dataset(dataset)
     with report_machine_errors(checkpoint.name):
         is_resuming = resume and checkpoint.is_taken
-        run = _TrainingRun.begin(config, dataset, checkpoint, emit, should_stop, is_resuming=is_resuming)
+        run = _TrainingRun.create(config, dataset, checkpoint, emit, should_stop, is_resuming=is_resuming)
         if resume:
             run.restore()
         run.start()
         try:
-            reason = run.go()
+            reason = run.fit()
         except Exception as error:
             if isinstance(error, TrainingError) and not run.fabric.is_global_zero:
                 return None  # all processes come to it alike, and the first one says it
@@ -113,23 +113,23 @@ class _TrainingRun:
     emit: Emit
     should_stop: Callable[[], bool]
     fabric: Fabric
-    feed: BatchLoader
+    loader: BatchLoader
     network: Network
-    wrapped: nn.Module
-    average: AveragedModel | None
+    fabric_module: nn.Module
+    ema_model: AveragedModel | None
     optimizer: torch.optim.Optimizer
-    loss_of: Callable[[Tensor, Tensor], Tensor]
+    loss_fn: Callable[[Tensor, Tensor], Tensor]
     origin: dict[str, Any] | None = None
     epoch: int = 0
     batch: int = 0
-    outcome: EpochOutputs = field(default_factory=EpochOutputs.empty)
+    outputs: EpochOutputs = field(default_factory=EpochOutputs.empty)
     best: dict[str, Any] | None = None
     since_best: int = 0
     alpha: float | None = None
-    clock: ProgressTimer = field(default_factory=ProgressTimer)
+    timer: ProgressTimer = field(default_factory=ProgressTimer)
 
     @classmethod
-    def begin(
+    def create(
         cls,
         config: TrainConfig,
         dataset: Dataset,
@@ -141,15 +141,17 @@ class _TrainingRun:
     ) -> _TrainingRun:
         """All parts in place; a run that goes on needs no learned weights to start from, which may be gone by now."""
         fabric = make_fabric(config)
-        source_model = None if is_resuming or config.starts_from_model is None else open_checkpoint(config.starts_from_model)
-        source_card = source_model.card() if source_model else None
+        source_model = None if is_resuming or config.source_model is None else open_checkpoint(config.source_model)
+        source_card = source_model.read_card() if source_model else None
         with torch.random.fork_rng():
             torch.manual_seed(config.seed)
             build_config = replace(config, weights=SCRATCH, head_epochs=0) if is_resuming else config
             network = build_network(build_config, len(dataset.classes), weights_dir=checkpoints_dir() / ".imagenet")
         if source_model and source_card:
-            load_pretrained(network, source_model.load_network(source_card), source_card.order_of(dataset.classes))
-        network.only_head_learns = config.head_epochs > 0
+            load_pretrained(
+                network, source_model.load_network(source_card), source_card.class_permutation(dataset.classes)
+            )
+        network.freeze_features = config.head_epochs > 0
         network.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         ema_update: Any = WarmupEma(config.ema)
         ema_model = AveragedModel(network, multi_avg_fn=ema_update, use_buffers=True) if config.ema else None
@@ -167,9 +169,9 @@ class _TrainingRun:
         """Say what is about to happen; the clock starts here."""
         earlier_card = self._earlier_card()
         self.alpha = earlier_card.doubt.alpha if earlier_card and earlier_card.doubt else None
-        self.clock = ProgressTimer(self.clock.before, self._batches_done)
-        self.clock.mark(self.outcome)
-        self._tell(
+        self.timer = ProgressTimer(self.timer.previous_seconds, self._batches_done)
+        self.timer.mark_recorded(self.outputs)
+        self._emit(
             {
                 "kind": "resume" if self._batches_done else "start",
                 "epochs": self.config.epochs,
@@ -183,37 +185,39 @@ class _TrainingRun:
             }
         )
 
-    def go(self) -> str:
+    def fit(self) -> str:
         """Run the epochs that are left; gives why it ended: "finished", "stopped" or "early"."""
-        while not self._is_over:
+        while not self._is_finished:
             started_at = time.monotonic()
             self._enter_phase()
             if not self._train_epoch():
                 self._save()
                 return "stopped"
             # shared by several processes, it cannot be stopped: see _save
-            metrics = self._validate(self._measured_network(), EPOCH_BOOTSTRAP_ROUNDS, is_stoppable=self._is_alone)
+            metrics = self._validate(
+                self._evaluation_network(), EPOCH_BOOTSTRAP_ROUNDS, is_stoppable=self._is_single_process
+            )
             if metrics is None:
                 self._save()
                 return "stopped"
-            self._close_epoch(metrics, time.monotonic() - started_at)
+            self._finish_epoch(metrics, time.monotonic() - started_at)
         return "finished" if self.epoch >= self.config.epochs else "early"
 
     def finish(self, reason: str) -> Card | None:
         """Write the card for the best weights, measured as they were saved; rank 0 only."""
         if not self.fabric.is_global_zero:
             return None
-        seconds, card = self.clock.seconds, None
+        seconds, card = self.timer.seconds, None
         if self.best is not None:
-            draft = self._card(reason)
+            draft = self._draft_card(reason)
             network = self.checkpoint.load_network(draft).to(self.fabric.device)
-            self.feed = replace(self.feed, rank=0, world=1)
+            self.loader = replace(self.loader, rank=0, world_size=1)
             heatmap = fit_cam_scale(network, draft, self.dataset)
             validation = self._validate(network, n_rounds=1000, amp=False)
             # before what takes a while, and may fail for want of memory: a model that can be read with is there by then
-            basic_card = self._written(replace(draft, heatmap=heatmap, validation=validation or {}))
-            card = self._written(*fit_artifacts(network, basic_card, self.dataset, on_progress=self._tell_ready))
-        self._tell({"kind": "end", "reason": reason, "seconds": round(seconds, 1), "best": self.best})
+            basic_card = self._write_card(replace(draft, heatmap=heatmap, validation=validation or {}))
+            card = self._write_card(*fit_artifacts(network, basic_card, self.dataset, on_progress=self._emit_progress))
+        self._emit({"kind": "end", "reason": reason, "seconds": round(seconds, 1), "best": self.best})
         return card
 
     def restore(self) -> None:
@@ -236,17 +240,17 @@ class _TrainingRun:
             )
         with report_state_errors(self.checkpoint.name):
             self.network.load_state_dict(select_prefix(tensors, "network"))
-            if self.average is not None:
-                self.average.load_state_dict(select_prefix(tensors, "average"))
+            if self.ema_model is not None:
+                self.ema_model.load_state_dict(select_prefix(tensors, "average"))
             restore_optimizer(self.optimizer, tensors)
             self.epoch, self.batch, self.best, self.since_best = (values[name] for name in _STATE_FIELDS)
             self.origin = values.get("origin")
             if "preprocessing" in values:
-                self._see_as(Preprocessing.from_dict(values["preprocessing"]))
-            self.clock = ProgressTimer(values["seconds"])
-            if self._is_alone:
-                self.outcome = outputs_from_tensors(tensors, values["losses"], len(self.dataset.classes))
-            if self.epoch > self.config.epochs or self.batch >= self._n_batches + bool(self.outcome.n):
+                self._restore_preprocessing(Preprocessing.from_dict(values["preprocessing"]))
+            self.timer = ProgressTimer(values["seconds"])
+            if self._is_single_process:
+                self.outputs = outputs_from_tensors(tensors, values["losses"], len(self.dataset.classes))
+            if self.epoch > self.config.epochs or self.batch >= self._n_batches + bool(self.outputs.n):
                 raise ValueError("batch")  # an epoch that is trained through needs its outcome
         self._save_first()
         if self.fabric.is_global_zero:
@@ -256,27 +260,30 @@ class _TrainingRun:
         """Save the first weights of a run that broke off between its first state and them: they are in the state."""
         is_new = self.best is not None and (self.epoch, self.batch) == (self.best["epoch"], 0)
         if is_new and self.fabric.is_global_zero and not (self.checkpoint.folder / WEIGHTS).is_file():
-            self.checkpoint.save_network(self._measured_network())  # type: ignore[arg-type]
+            self.checkpoint.save_network(self._evaluation_network())  # type: ignore[arg-type]
 
-    def _see_as(self, saved_preprocessing: Preprocessing) -> None:
+    def _restore_preprocessing(self, saved_preprocessing: Preprocessing) -> None:
         """Go on with the grey statistics that the run began with."""
-        current = self.feed.preprocessing
-        if saved_preprocessing != replace(current, mean=saved_preprocessing.mean, std=saved_preprocessing.std) or not 0 < saved_preprocessing.std < math.inf:
+        current = self.loader.preprocessing
+        if (
+            saved_preprocessing != replace(current, mean=saved_preprocessing.mean, std=saved_preprocessing.std)
+            or not 0 < saved_preprocessing.std < math.inf
+        ):
             raise ValueError("preprocessing")
-        self.feed = replace(self.feed, preprocessing=saved_preprocessing)
+        self.loader = replace(self.loader, preprocessing=saved_preprocessing)
 
     @property
-    def _is_alone(self) -> bool:
+    def _is_single_process(self) -> bool:
         return self.fabric.world_size == 1
 
     @property
-    def _is_over(self) -> bool:
+    def _is_finished(self) -> bool:
         is_patience_exhausted = bool(self.config.patience) and self.since_best >= self.config.patience
         return is_patience_exhausted or self.epoch >= self.config.epochs
 
     @property
     def _n_batches(self) -> int:
-        return self.feed.n_batches(len(self.dataset.rows("train")))
+        return self.loader.n_batches(len(self.dataset.rows("train")))
 
     @property
     def _batches_done(self) -> int:
@@ -285,36 +292,38 @@ class _TrainingRun:
     def _enter_phase(self) -> None:
         """Let the whole network learn once the epochs of the head alone are over."""
         is_frozen = self.epoch < self.config.head_epochs
-        if self.network.only_head_learns == is_frozen:
+        if self.network.freeze_features == is_frozen:
             return
-        self.network.only_head_learns = is_frozen
-        if not self._is_alone:  # what shares gradients between processes knows only those that there were at setup
-            self.wrapped = self.fabric.setup_module(self.network)
+        self.network.freeze_features = is_frozen
+        if (
+            not self._is_single_process
+        ):  # what shares gradients between processes knows only those that there were at setup
+            self.fabric_module = self.fabric.setup_module(self.network)
 
     def _train_epoch(self) -> bool:
         """Train from the present batch to the epoch's end; False when stopped."""
         if self.batch < self._n_batches:
-            batches = self.feed.train_batches(self.epoch, self.batch)
-            self.outcome.whole = False
+            batches = self.loader.train_batches(self.epoch, self.batch)
+            self.outputs.is_complete = False
             devices = [self.fabric.device] if self.fabric.device.type == "cuda" else []
             with torch.random.fork_rng(devices):
                 self._seed_dropout()
                 run_epoch(
-                    self.wrapped, batches, self.loss_of, self.outcome, step=self._step, on_batch=self._after_batch
+                    self.fabric_module, batches, self.loss_fn, self.outputs, step=self._step, on_batch=self._after_batch
                 )
         return self.batch >= self._n_batches
 
     def _step(self, loss: Tensor) -> None:
-        if not math.isfinite(all_reduce_mean(loss.item(), self.fabric, self.feed.world)):
-            raise self._diverged()
+        if not math.isfinite(all_reduce_mean(loss.item(), self.fabric, self.loader.world_size)):
+            raise self._divergence_error()
         learning_rate = self._learning_rate(self._batches_done)
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate * group["factor"]
         self.optimizer.zero_grad(set_to_none=True)
         self.fabric.backward(loss)
         self.optimizer.step()
-        if self.average is not None:
-            self.average.update_parameters(self.network)
+        if self.ema_model is not None:
+            self.ema_model.update_parameters(self.network)
 
     def _learning_rate(self, batch: int) -> float:
         """That of a batch, counted from 0 over the whole run."""
@@ -322,17 +331,17 @@ class _TrainingRun:
 
     def _after_batch(self, outputs: EpochOutputs) -> bool:
         self.batch += 1
-        if self.clock.is_time_to_tell or self._batches_done == self.clock.done_before + 1:
+        if self.timer.is_record_due or self._batches_done == self.timer.previous_batches + 1:
             n_total = self.config.epochs * self._n_batches
             position = {"progress": round(self._batches_done / self._n_batches, 4), "epoch": self.epoch + 1}
-            metrics = self.clock.step_record(outputs, self._batches_done, n_total, self.fabric.world_size)
-            self._tell({"kind": "step"} | position | metrics)
-        if self.clock.is_time_to_save and (self._is_alone or self.batch < self._n_batches):
+            metrics = self.timer.make_step_record(outputs, self._batches_done, n_total, self.fabric.world_size)
+            self._emit({"kind": "step"} | position | metrics)
+        if self.timer.is_save_due and (self._is_single_process or self.batch < self._n_batches):
             self._save()
         self._seed_dropout()
-        return not self._stop_asked()
+        return not self._is_stop_requested()
 
-    def _diverged(self) -> TrainingError:
+    def _divergence_error(self) -> TrainingError:
         weights_note = say("the best weights so far are kept") if self.best else say("there were no usable weights yet")
         return TrainingError(
             say(
@@ -345,24 +354,27 @@ class _TrainingRun:
             )
         )
 
-    def _measured_network(self) -> nn.Module:
-        return self.average.module if self.average is not None else self.network
+    def _evaluation_network(self) -> nn.Module:
+        return self.ema_model.module if self.ema_model is not None else self.network
 
     def _validate(
         self, network: nn.Module, n_rounds: int, *, amp: bool = True, is_stoppable: bool = False
     ) -> dict[str, Any] | None:
         """Metrics on the validation split with their intervals; None when stopped."""
-        should_stop = self._stop_asked if is_stoppable else lambda: False
+        should_stop = self._is_stop_requested if is_stoppable else lambda: False
         try:
             return validate(
-                network, self.fabric, self.feed, self.loss_of, n_rounds=n_rounds, amp=amp, should_stop=should_stop
+                network, self.fabric, self.loader, self.loss_fn, n_rounds=n_rounds, amp=amp, should_stop=should_stop
             )
         except FloatingPointError as error:
-            raise self._diverged() from error
+            raise self._divergence_error() from error
 
-    def _close_epoch(self, validation: dict[str, Any], seconds: float) -> None:
-        world_size = self.feed.world
-        train_metrics = compute_metrics(all_reduce_mean(self.outcome.loss, self.fabric, world_size), *gather_outputs(self.outcome, self.fabric, world_size))
+    def _finish_epoch(self, validation: dict[str, Any], seconds: float) -> None:
+        world_size = self.loader.world_size
+        train_metrics = compute_metrics(
+            all_reduce_mean(self.outputs.loss, self.fabric, world_size),
+            *gather_outputs(self.outputs, self.fabric, world_size),
+        )
         score = self._score(validation)
         is_first = self.best is None
         is_best = self.best is None or score > tuple(self.best["score"])
@@ -382,9 +394,9 @@ class _TrainingRun:
             self.best = {"epoch": self.epoch, "score": score, **validation}
         if is_best and not is_first and self.fabric.is_global_zero:
             self._save_best(validation)
-        self._tell(record)
-        self.outcome = EpochOutputs.empty()
-        self.clock.mark(self.outcome)
+        self._emit(record)
+        self.outputs = EpochOutputs.empty()
+        self.timer.mark_recorded(self.outputs)
         self._save()
         if is_first and self.fabric.is_global_zero:  # weights never stand without what going on needs: see _save_first
             self._save_best(validation)
@@ -401,13 +413,14 @@ class _TrainingRun:
     def _save_best(self, validation: dict[str, Any]) -> None:
         """Save the weights; the card of a run that goes on must not tell of the weights before them."""
         previous_sha256 = self.checkpoint.weights_sha256()
-        self.checkpoint.save_network(self._measured_network())  # type: ignore[arg-type]
+        self.checkpoint.save_network(self._evaluation_network())  # type: ignore[arg-type]
         if earlier_card := self._earlier_card():
-            self._written(
-                replace(self._card(say("not yet")), heatmap=earlier_card.heatmap, validation=validation), previous_sha256=previous_sha256
+            self._write_card(
+                replace(self._draft_card(say("not yet")), heatmap=earlier_card.heatmap, validation=validation),
+                previous_sha256=previous_sha256,
             )
 
-    def _written(self, card: Card, artifacts: Artifacts | None = None, previous_sha256: str | None = None) -> Card:
+    def _write_card(self, card: Card, artifacts: Artifacts | None = None, previous_sha256: str | None = None) -> Card:
         """The card as it is written: with all that was ever measured, since each look at a split counts.
 
         With the kit that goes with it, threshold and doubt are chosen as people last asked for; without, they wait.
@@ -418,7 +431,9 @@ class _TrainingRun:
         with self.checkpoint.card_lock():  # a measurement may just be noted
             earlier_card, current_sha256 = self._earlier_card(), self.checkpoint.weights_sha256()
             evaluations = [
-                item if item.get("weights", previous_sha256 or current_sha256) == current_sha256 else item | {"earlier_weights": True}
+                item
+                if item.get("weights", previous_sha256 or current_sha256) == current_sha256
+                else item | {"earlier_weights": True}
                 for item in (earlier_card.evaluations if earlier_card else [])
             ]
             card = replace(card, evaluations=evaluations)
@@ -431,7 +446,7 @@ class _TrainingRun:
 
     def _earlier_card(self) -> Card | None:
         try:
-            return self.checkpoint.card()
+            return self.checkpoint.read_card()
         except CheckpointError:
             return None
 
@@ -442,19 +457,19 @@ class _TrainingRun:
         only where it is alone. Else the training metrics of an epoch count from where it is taken up again, and
         nothing is saved between an epoch's last batch and its end, when there would be nothing left to count.
         """
-        self.clock.saved = time.monotonic()
+        self.timer.last_save_at = time.monotonic()
         if not self.fabric.is_global_zero:
             return
         tensors = {f"network.{name}": value for name, value in self.network.state_dict().items()}
-        if self.average is not None:
-            tensors |= {f"average.{name}": value for name, value in self.average.state_dict().items()}
-        if self.outcome.n and self._is_alone:
-            tensors |= outputs_to_tensors(self.outcome)
+        if self.ema_model is not None:
+            tensors |= {f"average.{name}": value for name, value in self.ema_model.state_dict().items()}
+        if self.outputs.n and self._is_single_process:
+            tensors |= outputs_to_tensors(self.outputs)
         values = {name: getattr(self, name) for name in _STATE_FIELDS} | {
-            "losses": self.outcome.losses,
-            "seconds": round(self.clock.seconds, 2),
+            "losses": self.outputs.loss_sum,
+            "seconds": round(self.timer.seconds, 2),
             "fingerprint": self.dataset.fingerprint,
-            "preprocessing": self.feed.preprocessing.to_dict(),
+            "preprocessing": self.loader.preprocessing.to_dict(),
             "origin": self.origin,
             "records": len(read_records(self.checkpoint.folder / HISTORY_FILE)),
         }
@@ -464,27 +479,27 @@ class _TrainingRun:
         """Dropout draws from torch's global chance: bound to the batch, so that a resumed run repeats it."""
         torch.manual_seed((self.config.seed * 1_000_003 + self._batches_done) * 64 + self.fabric.global_rank)
 
-    def _stop_asked(self) -> bool:
+    def _is_stop_requested(self) -> bool:
         is_requested = self.should_stop() if self.fabric.is_global_zero else False
         return bool(self.fabric.broadcast(is_requested)) if self.fabric.world_size > 1 else is_requested
 
-    def _tell_ready(self, what: str, done: int, total: int) -> None:
-        self._tell({"kind": "ready", "what": what, "done": done, "total": total})
+    def _emit_progress(self, what: str, done: int, total: int) -> None:
+        self._emit({"kind": "ready", "what": what, "done": done, "total": total})
 
-    def _tell(self, record: dict[str, Any]) -> None:
+    def _emit(self, record: dict[str, Any]) -> None:
         if self.fabric.is_global_zero:
             self.emit(record | {"time": round(time.time(), 1)})
 
-    def _card(self, reason: str) -> Card:
+    def _draft_card(self, reason: str) -> Card:
         assert self.best is not None
         training = {
             "epochs_run": self.epoch,
             "best_epoch": self.best["epoch"],
             "ended": reason,
-            "seconds": round(self.clock.seconds, 1),
+            "seconds": round(self.timer.seconds, 1),
             "parameters": count_parameters(self.network),
             "precision": str(self.fabric._precision.precision),
         }
         if self.origin:
             training["started_from"] = self.origin
-        return draft_card(self.checkpoint.name, self.feed, training)
+        return draft_card(self.checkpoint.name, self.loader, training)

@@ -37,7 +37,9 @@ def save_state(folder: Path, tensors: Mapping[str, Tensor], values: Mapping[str,
         copies = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
         save_file(copies, new_folder / TENSORS_FILE)
         write_json(new_folder / VALUES_FILE, values)
-        shutil.copymode(new_folder / VALUES_FILE, new_folder / TENSORS_FILE)  # safetensors lets nobody but the present user read it
+        shutil.copymode(
+            new_folder / VALUES_FILE, new_folder / TENSORS_FILE
+        )  # safetensors lets nobody but the present user read it
     except BaseException:
         shutil.rmtree(new_folder, ignore_errors=True)
         raise

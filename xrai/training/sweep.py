@@ -127,7 +127,7 @@ class Sweep:
         """All settings of each run."""
         return expand_grid(self.base, self.grid)
 
-    def outcomes(self) -> list[RunSummary]:
+    def run_summaries(self) -> list[RunSummary]:
         """How each run stands, in the order of training.
 
         A run is known by its name, its settings and its dataset: one that was renamed waits again, and one whose name
@@ -164,7 +164,10 @@ def expand_grid(base: Mapping[str, Any], grid: Mapping[str, Sequence[Any]]) -> l
                 MAX_RUNS=MAX_RUNS,
             )
         )
-    return [_combine(base, dict(zip(values_by_setting, values, strict=True))) for values in product(*values_by_setting.values())]
+    return [
+        _combine(base, dict(zip(values_by_setting, values, strict=True)))
+        for values in product(*values_by_setting.values())
+    ]
 
 
 def parse_values(name: str, text: str) -> list[Any]:
@@ -209,7 +212,10 @@ def create_sweep(name: str, dataset: Path | str, base: Mapping[str, Any], grid: 
         raise CheckpointError(
             say("There is already a sweep “{name}”: choose another name, or go on with that one.", name=name)
         )
-    runs = [PlannedRun(run_name, _varied_settings(config, grid)) for run_name, config in zip(_run_names(name, len(configs)), configs, strict=True)]
+    runs = [
+        PlannedRun(run_name, _varied_settings(config, grid))
+        for run_name, config in zip(_run_names(name, len(configs)), configs, strict=True)
+    ]
     for item in runs:
         if open_checkpoint(item.name).folder.exists():
             raise CheckpointError(
@@ -325,14 +331,18 @@ def run_sweep(sweep: Sweep, *, emit: Emit, should_stop: Callable[[], bool]) -> N
         )
 
 
-def _train_run(sweep: Sweep, planned_run: PlannedRun, config: TrainConfig, is_stop_requested: Callable[[], bool]) -> RunSummary:
+def _train_run(
+    sweep: Sweep, planned_run: PlannedRun, config: TrainConfig, is_stop_requested: Callable[[], bool]
+) -> RunSummary:
     """How a run ended, after it was begun or gone on with where no process works on it."""
     checkpoint = open_checkpoint(planned_run.name)
     job = jobs.Job(checkpoint.folder)
     if not job.is_active:  # else it outlived an earlier process of the sweep
         arguments = _train_arguments(sweep, checkpoint, config)
         try:
-            jobs.start(arguments, job.folder, title=planned_run.name, details={"arguments": arguments, "sweep": sweep.name})
+            jobs.start(
+                arguments, job.folder, title=planned_run.name, details={"arguments": arguments, "sweep": sweep.name}
+            )
         except JobError as error:
             if not job.is_active:  # else somebody else was quicker
                 return replace(_summarize_run(sweep, planned_run, config), status="failed", error=error.message)
@@ -351,7 +361,7 @@ def _train_arguments(sweep: Sweep, checkpoint: Checkpoint, config: TrainConfig) 
     """What the command line is asked for a run."""
     if checkpoint.can_resume:
         return ["train", "--name", checkpoint.name, "--resume"]
-    return ["train", str(sweep.dataset), "--name", checkpoint.name, *config.arguments()]
+    return ["train", str(sweep.dataset), "--name", checkpoint.name, *config.to_arguments()]
 
 
 def _summary_record(summary: RunSummary) -> dict[str, Any]:
@@ -362,7 +372,8 @@ def _summarize_run(sweep: Sweep, planned_run: PlannedRun, config: TrainConfig) -
     checkpoint = open_checkpoint(planned_run.name)
     if _is_foreign(sweep, planned_run, config):
         error = say(
-            "Another model or run has the name “{name}” by now: rename it and go on with the sweep.", name=planned_run.name
+            "Another model or run has the name “{name}” by now: rename it and go on with the sweep.",
+            name=planned_run.name,
         )
         return RunSummary(planned_run.name, planned_run.settings, "failed", None, error)
     job = jobs.Job(checkpoint.folder)
@@ -377,7 +388,7 @@ def _is_foreign(sweep: Sweep, planned_run: PlannedRun, config: TrainConfig) -> b
     if not checkpoint.is_taken and not (checkpoint.folder / CONFIG).exists():
         return False  # nothing yet, or the job of a process that comes to life
     with suppress(CheckpointError):
-        return checkpoint.config() != {"dataset": display_path(sweep.dataset), "train": config.to_dict()}
+        return checkpoint.read_config() != {"dataset": display_path(sweep.dataset), "train": config.to_dict()}
     return True
 
 
@@ -391,7 +402,7 @@ def _run_status(checkpoint: Checkpoint, job: jobs.Job) -> RunStatus:
 def _is_trained(checkpoint: Checkpoint) -> bool:
     """Whether the card says that the training came to its end."""
     try:
-        return checkpoint.card().training.get("ended") in ("finished", "early")
+        return checkpoint.read_card().training.get("ended") in ("finished", "early")
     except CheckpointError:
         return False
 
@@ -430,10 +441,10 @@ def _check_source_models(configs: Sequence[TrainConfig]) -> None:
         CheckpointError: such a model is missing or damaged.
         SettingsError: it has another network or other layers.
     """
-    names = dict.fromkeys(config.starts_from_model for config in configs)
+    names = dict.fromkeys(config.source_model for config in configs)
     source_configs = {name: _source_config(name) for name in names if name}
     for config in configs:
-        if (name := config.starts_from_model) and (setting := _layer_mismatch(config, source_configs[name])):
+        if (name := config.source_model) and (setting := _layer_mismatch(config, source_configs[name])):
             run_value, model_value = (format_value(getattr(item, setting)) for item in (config, source_configs[name]))
             raise SettingsError(
                 say(
@@ -454,7 +465,7 @@ def _source_config(name: str) -> TrainConfig:
         CheckpointError: it is missing or damaged.
     """
     checkpoint = open_checkpoint(name)
-    card = checkpoint.card()
+    card = checkpoint.read_card()
     if not checkpoint.is_model:
         raise CheckpointError(
             say("The model “{name}” to start from has no weights: copy its folder again, or train it.", name=name)
@@ -529,7 +540,9 @@ def _default_value(name: str) -> Any:
     """
     if name not in (default_values := default_settings()):
         raise SettingsError(
-            say("There is no training setting “{name}”: the settings are: {join}.", name=name, join=list(default_values))
+            say(
+                "There is no training setting “{name}”: the settings are: {join}.", name=name, join=list(default_values)
+            )
         )
     return default_values[name]
 

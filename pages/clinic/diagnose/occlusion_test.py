@@ -24,13 +24,19 @@ N_SIMILAR = 6
 MIN_CHANGE = 0.1  # a probability that changes by less has hardly moved
 
 
-def show_occlusion_test(upload: Upload, scan: Scan, reading: Reading, reader: Reader, key: str, class_name: str) -> None:
+def show_occlusion_test(
+    upload: Upload, scan: Scan, reading: Reading, reader: Reader, key: str, class_name: str
+) -> None:
     """What becomes of the probability when the place is filled in that speaks most for a class."""
-    occlusion_key, state, name = (upload.sha256, upload.mend, key, class_name), st.session_state, escape_markdown(class_label(class_name))
+    occlusion_key, state, name = (
+        (upload.sha256, upload.correction, key, class_name),
+        st.session_state,
+        escape_markdown(class_label(class_name)),
+    )
 
     def occlude() -> None:
         with defer_errors():
-            state["diagnose_hidden"] = (occlusion_key, reader.read_without_hot_area(scan, class_name, reading))
+            state["diagnose_hidden"] = (occlusion_key, reader.read_occluded(scan, class_name, reading))
 
     stored = state.get("diagnose_hidden")
     is_current = stored is not None and stored[0] == occlusion_key
@@ -43,7 +49,10 @@ def show_occlusion_test(upload: Upload, scan: Scan, reading: Reading, reader: Re
             )
         )
         st.button(
-            tr("Hide it and read again"), icon=":material/replay:", on_click=occlude, key=f"diagnose_hide_{upload.sha256}"
+            tr("Hide it and read again"),
+            icon=":material/replay:",
+            on_click=occlude,
+            key=f"diagnose_hide_{upload.sha256}",
         )
         if stored is None or not is_current:
             return
@@ -62,9 +71,9 @@ def show_occlusion_test(upload: Upload, scan: Scan, reading: Reading, reader: Re
 
 def _occlusion_text(reading: Reading, occluded_reading: Reading, class_name: str) -> str:
     before, after = reading.probabilities[class_name], occluded_reading.probabilities[class_name]
-    if not reading.sure and not occluded_reading.sure:
+    if not reading.is_confident and not occluded_reading.is_confident:
         return tr("The model was not sure and still is not: the two numbers say how much hung on the hidden place.")
-    if class_name == reading.diagnosis and not occluded_reading.sure:
+    if class_name == reading.diagnosis and not occluded_reading.is_confident:
         return tr("Now the model is not sure: much of the answer rests on the hidden place.")
     if class_name == reading.diagnosis != occluded_reading.diagnosis:
         name = class_label(occluded_reading.diagnosis)
@@ -82,7 +91,7 @@ def _occlusion_text(reading: Reading, occluded_reading: Reading, class_name: str
 
 def show_similar_cases(upload: Upload, scan: Scan, reader: Reader, key: str) -> None:
     """The training scans that the network sees as most like this one, with their labels; read once they are asked for."""
-    if reader.kit.neighbours is None:
+    if reader.artifacts.neighbour_index is None:
         return
     expander = st.expander(
         tr("Similar scans that the model learned from"), icon=":material/compare:", key="diagnose_similar_open",
@@ -90,7 +99,11 @@ def show_similar_cases(upload: Upload, scan: Scan, reader: Reader, key: str) -> 
     )  # fmt: skip
     if expander.open:
         with expander, display_errors():
-            cases = cached_value("diagnose_similar", (upload.sha256, upload.mend, key), lambda: reader.similar(scan, N_SIMILAR))
+            cases = cached_value(
+                "diagnose_similar",
+                (upload.sha256, upload.correction, key),
+                lambda: reader.find_similar(scan, N_SIMILAR),
+            )
             _show_cases(cases, reader.card)
 
 
@@ -117,7 +130,7 @@ def _show_cases(cases: Sequence[SimilarCase], card: Card) -> None:
         images = dataset.images([case.row for case in cases])
     grid = st.grid(N_SIMILAR, min_column_width=110)
     for case, square in zip(cases, images, strict=True):
-        caption = tr("{name}, likeness {likeness:.2f}", name=class_label(case.class_name), likeness=case.likeness)
+        caption = tr("{name}, likeness {likeness:.2f}", name=class_label(case.class_name), likeness=case.similarity)
         grid.image(square, caption=caption, width="stretch")
     st.caption(
         tr(

@@ -57,11 +57,13 @@ def main() -> None:
     show_announcements()
     models = list_models()
     if not models:
-        show_model_needed(tr("There is no model yet. Build a dataset, then train a model on it: both take a few clicks."))
+        show_model_needed(
+            tr("There is no model yet. Build a dataset, then train a model on it: both take a few clicks.")
+        )
         return
     with display_errors():
         checkpoint = _choose_model(models)
-        card = checkpoint.card()
+        card = checkpoint.read_card()
         show_model_facts(card)
         uploads = _choose_scans()
         st.caption(f":material/info: {tr(DISCLAIMER)}")
@@ -137,8 +139,12 @@ def _show_results(uploads: list[Upload], reader: Reader, key: str) -> None:
 def _show_refusal(upload: Upload, refusal: Refusal, number: int) -> None:
     """A file that was not read: why, and where it can be mended, how it would look then."""
     with st.container(border=True):
-        message = tr("**{name}** was not read. {why}", name=escape_markdown(upload.name), why=escape_markdown(translate(refusal.reason)))
-        correction, thumbnail = refusal.mend, refusal.small
+        message = tr(
+            "**{name}** was not read. {why}",
+            name=escape_markdown(upload.name),
+            why=escape_markdown(translate(refusal.reason)),
+        )
+        correction, thumbnail = refusal.correction, refusal.thumbnail
         if correction is None or thumbnail is None:
             st.error(message, icon=":material/block:")
             _offer_original(upload, number)
@@ -149,15 +155,17 @@ def _show_refusal(upload: Upload, refusal: Refusal, number: int) -> None:
             caption = tr("As it would be read: {mend}", mend=translate(correction))
             st.image(apply_correction(thumbnail, correction), caption=caption, width=CORRECTED_SIDE)
         key = f"diagnose_mend_{number}_{upload.sha256}"  # of equal files each has a button
-        if st.button(tr("Read it {mend}", mend=translate(correction)), icon=":material/build:", type="primary", key=key):
+        if st.button(
+            tr("Read it {mend}", mend=translate(correction)), icon=":material/build:", type="primary", key=key
+        ):
             read_with_correction(upload, number, correction)
 
 
 def _offer_original(upload: Upload, number: int) -> None:
     """That a scan was changed, and the way back."""
-    if not upload.mend:
+    if not upload.correction:
         return
-    st.info(tr("This scan was read {mend}, as you chose.", mend=translate(upload.mend)), icon=":material/build:")
+    st.info(tr("This scan was read {mend}, as you chose.", mend=translate(upload.correction)), icon=":material/build:")
     key = f"diagnose_unmend_{number}_{upload.sha256}"
     if st.button(tr("Read it as it came"), icon=":material/undo:", type="tertiary", key=key):
         read_with_correction(upload, number, "")
@@ -166,15 +174,15 @@ def _offer_original(upload: Upload, number: int) -> None:
 def _read_uploads(uploads: list[Upload], reader: Reader, key: str) -> list[Reading | Refusal]:
     """A reading or why there is none, for each scan; each is read once."""
     cache: dict[tuple[str, str, str], Reading | Refusal] = st.session_state.setdefault("diagnose_readings", {})
-    unread = [upload for upload in uploads if (upload.sha256, upload.mend, key) not in cache]
+    unread = [upload for upload in uploads if (upload.sha256, upload.correction, key) not in cache]
     if unread:
         n, bar = len(unread), st.progress(0.0, text=tr("Reading…"))
         for done, upload in enumerate(unread):
             text = tr("Reading {name} ({done:,} of {n:,})", name=escape_markdown(upload.name), done=done + 1, n=n)
             bar.progress(done / n, text=text)
-            cache[upload.sha256, upload.mend, key] = _read_upload(upload, reader)
+            cache[upload.sha256, upload.correction, key] = _read_upload(upload, reader)
         bar.empty()
-    return [cache[upload.sha256, upload.mend, key] for upload in uploads]
+    return [cache[upload.sha256, upload.correction, key] for upload in uploads]
 
 
 def _read_upload(upload: Upload, reader: Reader) -> Reading | Refusal:
@@ -183,8 +191,12 @@ def _read_upload(upload: Upload, reader: Reader) -> Reading | Refusal:
         try:
             reader.check(scan)
         except RefusedError as error:
-            correction = None if upload.mend else error.mend  # one change is the reader's choice, two would be guessing
-            return Refusal(error.message, correction, resize_for_screen(scan.pixels, CORRECTED_SIDE) if correction else None)
+            correction = (
+                None if upload.correction else error.correction
+            )  # one change is the reader's choice, two would be guessing
+            return Refusal(
+                error.message, correction, resize_for_screen(scan.pixels, CORRECTED_SIDE) if correction else None
+            )
         return reader.read(scan)
     except (ScanError, CheckpointError) as error:
         return Refusal(error.message)
@@ -205,7 +217,9 @@ def _show_table(uploads: list[Upload], readings: list[Reading | Refusal], card: 
             words = {diagnosis: _flagged_verdict(reading, card), remark: _remarks_text(upload, reading), **shares}
         rows.append({file: escape_formula(upload.name), **words})
     table = pd.DataFrame(rows, columns=[file, diagnosis, *(class_label(name) for name in card.classes), remark])
-    bars = {name: st.column_config.ProgressColumn(name, format="percent", min_value=0, max_value=1) for name in shown_names}
+    bars = {
+        name: st.column_config.ProgressColumn(name, format="percent", min_value=0, max_value=1) for name in shown_names
+    }
     columns = {
         file: st.column_config.TextColumn(width=150),
         diagnosis: st.column_config.TextColumn(width=240),
@@ -235,26 +249,31 @@ def _flagged_verdict(reading: Reading, card: Card) -> str:
 
 
 def _remarks_text(upload: Upload, reading: Reading) -> str:
-    remarks = [tr("Read {mend}.", mend=translate(upload.mend))] if upload.mend else []
+    remarks = [tr("Read {mend}.", mend=translate(upload.correction))] if upload.correction else []
     return " ".join([*remarks, *map(translate, reading.warnings)])
 
 
 def _show_reading(upload: Upload, number: int, reading: Reading, reader: Reader, key: str) -> None:
-    scan: Scan = cached_value("diagnose_scan", (upload.sha256, upload.mend), upload.scan)
+    scan: Scan = cached_value("diagnose_scan", (upload.sha256, upload.correction), upload.scan)
     for warning in reading.warnings:  # before the answer: who reads only one line reads this one
         st.warning(escape_markdown(translate(warning)), icon=":material/warning:")
     halves = st.grid(2, min_column_width=280, vertical_alignment="center")
     with halves.cell():
         st.caption(escape_markdown(upload.name))
         st.subheader(escape_markdown(verdict_text(reading, reader.card)), anchor=False)
-        if not reading.sure:
+        if not reading.is_confident:
             st.markdown(f":material/contact_support: {_leaning_text(reading)}")
         if reading.frequency:
             st.markdown(escape_markdown(translate(reading.frequency)))
         _show_decision_rule(reader.card)
     with halves.cell():
         for name, share in reading.probabilities.items():
-            st.progress(share, text=tr("{name}: **{share}**", name=escape_markdown(class_label(name)), share=format_probability(share)))
+            st.progress(
+                share,
+                text=tr(
+                    "{name}: **{share}**", name=escape_markdown(class_label(name)), share=format_probability(share)
+                ),
+            )
     _offer_original(upload, number)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         view = st.segmented_control(
@@ -267,7 +286,7 @@ def _show_reading(upload: Upload, number: int, reading: Reading, reader: Reader,
         )
     heat: np.ndarray = cached_value(
         "diagnose_heat",
-        (upload.sha256, upload.mend, key, class_name, method),
+        (upload.sha256, upload.correction, key, class_name, method),
         lambda: reader.heatmap(scan, class_name, method, shape=screen_shape(scan.pixels), reading=reading),
     )
     _show_images(view, scan, heat, opacity, class_label(class_name))
@@ -303,7 +322,7 @@ def _choose_heatmap(reading: Reading, reader: Reader) -> tuple[str, str]:
     """The class whose evidence is drawn, and the method that finds it."""
     classes = list(reader.card.classes)
     class_name = st.selectbox(
-        tr("Show what speaks for"), classes, index=classes.index(reader.shown_first(reading)), format_func=class_label,
+        tr("Show what speaks for"), classes, index=classes.index(reader.default_class(reading)), format_func=class_label,
         key=f"diagnose_class_{reading.diagnosis}", width=160,
     )  # fmt: skip
     methods = reader.methods
@@ -311,7 +330,7 @@ def _choose_heatmap(reading: Reading, reader: Reader) -> tuple[str, str]:
         return class_name, methods[0]
     return class_name, st.selectbox(
         tr("Heatmap method"), methods, format_func=translate, key="diagnose_method", width=140,
-        help="\n".join(map(translate, reader.about_methods.split("\n"))),
+        help="\n".join(map(translate, reader.method_descriptions.split("\n"))),
     )  # fmt: skip
 
 
@@ -363,13 +382,17 @@ def _render_result_card(
     method: str,
     footer: list[str],
 ) -> bytes:
-    evidence_text = tr("Right: what speaks for {name} ({method}).", name=class_label(class_name), method=translate(method))
+    evidence_text = tr(
+        "Right: what speaks for {name} ({method}).", name=class_label(class_name), method=translate(method)
+    )
     return draw_result_card(
         resize_for_screen(scan.pixels),
         heat,
         opacity=opacity,
         title=verdict_text(reading, card),
-        probabilities=[(class_label(name), share, format_probability(share)) for name, share in reading.probabilities.items()],
+        probabilities=[
+            (class_label(name), share, format_probability(share)) for name, share in reading.probabilities.items()
+        ],
         heat_caption=f"{evidence_text} {tr(SCALE_CAPTION)}",
         warnings=[translate(warning) for warning in reading.warnings],
         lines=footer,
@@ -385,7 +408,7 @@ def _footer_lines(upload: Upload, reading: Reading, card: Card) -> list[str]:
         ),
         tr("Trained on {population}; it knows nothing of other patients.", population=population_text(card)),
         *([translate(reading.frequency)] if reading.frequency else []),
-        *([tr("The scan was read {mend}.", mend=translate(upload.mend))] if upload.mend else []),
+        *([tr("The scan was read {mend}.", mend=translate(upload.correction))] if upload.correction else []),
         tr("Research software, no medical device. It can be wrong: a radiologist decides."),
     ]  # fmt: skip
 

@@ -100,7 +100,9 @@ def _show_jobs() -> bool:
 
 def _show_failed_job(job: jobs.Job, status: str) -> None:
     reason = translate(job.error) if status == "failed" else tr(_END_MESSAGES[status])
-    text = tr("**{title}** did not finish. {why}", title=escape_markdown(translate(job.title)), why=escape_markdown(reason))
+    text = tr(
+        "**{title}** did not finish. {why}", title=escape_markdown(translate(job.title)), why=escape_markdown(reason)
+    )
     (st.error if status == "failed" else st.warning)(text)
     row = st.container(horizontal=True)
     arguments = job.details.get("arguments")
@@ -127,7 +129,9 @@ def _show_build(is_first: bool) -> None:
         label_visibility="collapsed", key="dataset_kind", persist_state="session",
     )  # fmt: skip
     with display_errors():
-        spec = {DRAWINGS: _choose_phantoms, FOLDER: _choose_local, UPLOAD: _choose_upload, FROM_KAGGLE: _choose_kaggle}[kind]()
+        spec = {DRAWINGS: _choose_phantoms, FOLDER: _choose_local, UPLOAD: _choose_upload, FROM_KAGGLE: _choose_kaggle}[
+            kind
+        ]()
         if spec is None:
             return
         inspection = _inspect_source(spec)
@@ -212,7 +216,10 @@ def _save_zip(file: UploadedFile) -> Path:
 def _choose_kaggle() -> str | None:
     set_by_handle = {kaggle_set.handle: kaggle_set for kaggle_set in KAGGLE_SETS}
     handle = st.radio(
-        tr("Set"), list(set_by_handle), format_func=lambda item: translate(set_by_handle[item].title), key="dataset_kaggle"
+        tr("Set"),
+        list(set_by_handle),
+        format_func=lambda item: translate(set_by_handle[item].title),
+        key="dataset_kaggle",
     )
     kaggle_set = set_by_handle[handle]
     st.caption(tr(
@@ -313,7 +320,9 @@ def _format_text(kind: str) -> str:
 
 def _show_build_form(spec: str, inspection: SourceInspection) -> None:
     with st.form("dataset_build", enter_to_submit=False):
-        name = st.text_input(tr("Name of the dataset"), _suggest_name(inspection.name), max_chars=60, key=f"dataset_name_{spec}")
+        name = st.text_input(
+            tr("Name of the dataset"), _suggest_name(inspection.name), max_chars=60, key=f"dataset_name_{spec}"
+        )
         population = st.text_input(
             tr("Who is in these scans?"), translate(inspection.population), key=f"dataset_population_{spec}",
             placeholder=tr("For example: adults, emergency department of one hospital, 2019 to 2024, PA view"),

@@ -35,7 +35,9 @@ def browse_dataset(datasets: list[Path]) -> None:
     """Choose a dataset, see what it holds, delete it."""
     names = [str(file) for file in datasets]
     requested = st.session_state.get("dataset_shown")
-    initial_file = requested if requested in names else st.session_state.get("dataset_seen")  # while the wanted one is being made
+    initial_file = (
+        requested if requested in names else st.session_state.get("dataset_seen")
+    )  # while the wanted one is being made
     file_name = st.selectbox(
         tr("Dataset"), names, index=names.index(initial_file) if initial_file in names else 0,
         format_func=lambda item: Path(item).stem, key=f"dataset_browse_{requested in names}_{requested}",
@@ -57,7 +59,7 @@ def browse_dataset(datasets: list[Path]) -> None:
             st.markdown(audit_line(audit_state))
             if st.session_state.get("dataset_part") != CHECK:
                 st.button(
-                    tr("See what the check found") if audit_state.found else tr("To the check"), icon=":material/fact_check:",
+                    tr("See what the check found") if audit_state.audit else tr("To the check"), icon=":material/fact_check:",
                     type="tertiary", key="dataset_to_check", on_click=_open_audit,
                 )  # fmt: skip
             st.page_link("pages/lab/train/page.py", label=tr("Train a model on it"), icon=":material/model_training:")
@@ -92,7 +94,7 @@ def _show_unreadable(dataset: Dataset) -> None:
 
 
 def _show_facts(dataset: Dataset) -> None:
-    if dataset.drawings:
+    if dataset.is_phantom:
         st.caption(":material/draw: " + tr("**Drawings**, no patients: for practice only."))
     elif dataset.population:
         st.caption(tr("Patients: {population}", population=escape_markdown(translate(dataset.population))))
@@ -130,14 +132,21 @@ def _show_grid(dataset: Dataset) -> None:
         return
     offset, page_rows = paginate(rows, PER_PAGE, f"grid_{name}_{split}_{search}")
     st.caption(
-        tr("{scans}, {first:,} to {last:,} shown.", scans=scans_text(len(rows)), first=offset + 1, last=offset + len(page_rows))
+        tr(
+            "{scans}, {first:,} to {last:,} shown.",
+            scans=scans_text(len(rows)),
+            first=offset + 1,
+            last=offset + len(page_rows),
+        )
     )
     grid = st.grid(COLUMNS, min_column_width=120)
     for row, square in zip(page_rows, dataset.images(page_rows), strict=True):
         label, scan_split = dataset.classes[dataset.labels[row]], SPLITS[dataset.splits[row]]
         with grid.cell():
             st.image(square, width="stretch")
-            st.caption(f"{escape_markdown(class_label(label))}, {tr(SPLIT_NAMES[scan_split])}  \n{escape_markdown(Path(str(dataset.files[row])).name)}")
+            st.caption(
+                f"{escape_markdown(class_label(label))}, {tr(SPLIT_NAMES[scan_split])}  \n{escape_markdown(Path(str(dataset.files[row])).name)}"
+            )
 
 
 def _class_option_label(item: str) -> str:
@@ -181,7 +190,7 @@ def _check_unused(file: Path) -> None:
                 tr("“{name}” is being made from it: stop that first, or wait.", name=translate(job.title))
             )
     for checkpoint in list_checkpoints():
-        if jobs.Job(checkpoint.folder).is_active and checkpoint.config()["dataset"] == display_path(file):
+        if jobs.Job(checkpoint.folder).is_active and checkpoint.read_config()["dataset"] == display_path(file):
             raise DatasetError(
                 tr("The model “{name}” is being trained on it: stop that first, or wait.", name=checkpoint.name)
             )

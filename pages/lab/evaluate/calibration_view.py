@@ -97,8 +97,15 @@ def _show_calibration_error(result: EvaluationResult) -> None:
             "The mean squared distance between the probabilities and what came true: 0 is best, and it counts both being "
             "off and being vague."
         ))  # fmt: skip
-    accuracy, mean_confidence = (predictions.probabilities.argmax(axis=1) == predictions.labels).mean(), predictions.probabilities.max(axis=1).mean()
-    st.markdown(escape_markdown(_chance_text(error, interval, chance, report["n"], is_underconfident=accuracy > mean_confidence)))
+    accuracy, mean_confidence = (
+        (predictions.probabilities.argmax(axis=1) == predictions.labels).mean(),
+        predictions.probabilities.max(axis=1).mean(),
+    )
+    st.markdown(
+        escape_markdown(
+            _chance_text(error, interval, chance, report["n"], is_underconfident=accuracy > mean_confidence)
+        )
+    )
 
 
 def _chance_text(
@@ -135,7 +142,10 @@ def _chance_verdict(interval: Sequence[float] | None, chance: float, *, is_under
 
 def _show_mean_calibration(result: EvaluationResult, card: Card, k: int, label: str) -> None:
     """Foretold and come true on the whole, and for whom the probabilities are meant."""
-    mean_predicted, observed_share = result.predictions.probabilities[:, k].mean(), (result.predictions.labels == k).mean()
+    mean_predicted, observed_share = (
+        result.predictions.probabilities[:, k].mean(),
+        (result.predictions.labels == k).mean(),
+    )
     st.markdown(
         escape_markdown(
             tr(
@@ -188,7 +198,7 @@ def show_abstention(result: EvaluationResult) -> None:
     if "answered" not in report:
         st.caption(tr(MEASURE_AGAIN))
         return
-    answered, abstention = report["answered"], result.doubt
+    answered, abstention = report["answered"], result.abstention
     if answered is None or abstention is None:
         st.markdown(
             tr("Every answer counted as firm here: the model had no third answer, “not sure”, when this was measured.")
@@ -246,7 +256,9 @@ def _show_promise(answered: Mapping[str, Any], names: Sequence[str], abstention:
     for name, row in zip(names, answered["per_class"], strict=True):
         wrong, interval = row["wrong"], row["wrong_interval"]
         if wrong is not None and wrong > abstention.alpha:
-            (broken_classes if interval and interval[0] > abstention.alpha else exceeded_classes).append(f"{name} ({format_metric(wrong)})")
+            (broken_classes if interval and interval[0] > abstention.alpha else exceeded_classes).append(
+                f"{name} ({format_metric(wrong)})"
+            )
     n = 100 * abstention.alpha
     if broken_classes:
         st.error(escape_markdown(tr(

@@ -60,7 +60,11 @@ def show_caveats(card: Card, path: Path, facts: DatasetFacts, split: str) -> Non
     _show_population(path, facts)
     training_population = str(card.dataset.get("population") or "")
     if training_population and not is_training_dataset(card, facts) and training_population != facts.population:
-        text = tr("The model “{name}” was trained on: {who}.", name=escape_markdown(card.name), who=escape_markdown(translate(training_population)))
+        text = tr(
+            "The model “{name}” was trained on: {who}.",
+            name=escape_markdown(card.name),
+            who=escape_markdown(translate(training_population)),
+        )
         st.caption(f":material/neurology: {text}")
     if message := _seen_message(card, path, facts, split):
         st.warning(tr(message, name=escape_markdown(path.stem)), icon=":material/warning:")

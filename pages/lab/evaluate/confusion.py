@@ -83,7 +83,9 @@ def show_confusion(
         ))  # fmt: skip
         if card.threshold and has_same_weights:
             value, name = card.threshold["value"], class_label(card.threshold["class"])
-            st.caption(escape_markdown(tr("Called {name} from a probability of {n:.3g} % on.", name=name, n=100 * value)))
+            st.caption(
+                escape_markdown(tr("Called {name} from a probability of {n:.3g} % on.", name=name, n=100 * value))
+            )
         label_by_cell = {item: _cell_label(item, matrix, names) for item in cells}
         cell = st.selectbox(
             tr("Cell"), cells, key=cell_key, persist_state="session",
@@ -98,7 +100,9 @@ def show_confusion(
         st.info(tr("The scans of a cell can be opened once the model is measured on the dataset as it is now."))
         return
     with display_errors():
-        pictures = _load_images(checkpoint, path, result, page_positions, classes[predicted] if has_same_weights else None)
+        pictures = _load_images(
+            checkpoint, path, result, page_positions, classes[predicted] if has_same_weights else None
+        )
         grid = st.grid(COLUMNS, min_column_width=300)
         for position, picture in zip(page_positions, pictures, strict=True):
             with grid.cell(), st.container(border=True):
@@ -149,7 +153,7 @@ def _show_cell_summary(matrix: list[list[int]], names: list[str], truth: int, pr
 
 def _select_page(result: EvaluationResult, names: list[str], truth: int, predicted: int, key: str) -> np.ndarray:
     """The scans of a cell that are on screen, as positions among the predictions: the worst first, some a page."""
-    positions = result.predictions.cell(truth, predicted)
+    positions = result.predictions.find_cell(truth, predicted)
     offset, page_positions = paginate(positions, PER_PAGE, key)
     if len(positions) > 1:
         st.caption(escape_markdown(tr(
@@ -189,9 +193,12 @@ def _load_images(
 
 def _show_scan_text(result: EvaluationResult, names: list[str], position: int) -> None:
     predictions = result.predictions
-    truth, predicted = predictions.labels[position], predictions.called[position]
+    truth, predicted = predictions.labels[position], predictions.predicted[position]
     probabilities = predictions.probabilities[position]
-    values = {"truth": escape_markdown(names[truth]), "share": escape_markdown(format_probability(probabilities[truth]))}
+    values = {
+        "truth": escape_markdown(names[truth]),
+        "share": escape_markdown(format_probability(probabilities[truth])),
+    }
     if truth == predicted:
         text = tr("**{truth}** {share}, the truth and as called", **values)
     else:

@@ -24,7 +24,9 @@ MATRIX_WIDTH = 560
 """In pixels, where no column of a page sets it."""
 
 
-def show_exports(name: str, card: Card, facts: DatasetFacts, result: EvaluationResult, figures: Mapping[str, go.Figure]) -> None:
+def show_exports(
+    name: str, card: Card, facts: DatasetFacts, result: EvaluationResult, figures: Mapping[str, go.Figure]
+) -> None:
     """Buttons that save it.
 
     Args:
@@ -37,7 +39,7 @@ def show_exports(name: str, card: Card, facts: DatasetFacts, result: EvaluationR
     about = {
         "population": facts.population, "drawings": facts.drawings, "model_notes": list(card.notes),
         "chosen": card.threshold, "prevalence": card.prevalence,
-        "threshold_told": card.told(card.threshold_value) if card.threshold_value is not None else None,
+        "threshold_told": card.to_local_prevalence(card.threshold_value) if card.threshold_value is not None else None,
     }  # fmt: skip
     language_code = language()  # a file is made when it is fetched, by a thread that knows no reader
     downloads: dict[str, tuple[str, Callable[[], bytes], str, str]] = {
@@ -62,10 +64,13 @@ def show_exports(name: str, card: Card, facts: DatasetFacts, result: EvaluationR
 
 def predictions_csv(result: EvaluationResult) -> bytes:
     """A line a scan, with whether its answer is firm, and with names that a spreadsheet would compute made text."""
-    out, head, *lines = io.StringIO(newline=""), *result.table()
-    answer_column = ["answer", *("firm" if sure else "not sure" for sure in result.sure)]
+    out, head, *lines = io.StringIO(newline=""), *result.iter_table_rows()
+    answer_column = ["answer", *("firm" if sure else "not sure" for sure in result.is_confident)]
     insert_at = head.index("called") + 1
-    table = ([*line[:insert_at], answer, *line[insert_at:]] for line, answer in zip([head, *lines], answer_column, strict=True))
+    table = (
+        [*line[:insert_at], answer, *line[insert_at:]]
+        for line, answer in zip([head, *lines], answer_column, strict=True)
+    )
     csv.writer(out).writerows(map(escape_formula, line) for line in table)
     return out.getvalue().encode("utf-8", "surrogateescape")
 
@@ -78,7 +83,9 @@ def report_csv(result: EvaluationResult, facts: DatasetFacts) -> bytes:
         ("recall", "precision", "f1", "auc"),
     )
     answered = report.get("answered") or {"per_class": [{}] * len(result.classes)}
-    extra_columns = _interval_columns(report, ("expected_calibration_error",)) | _interval_columns(answered, ("answered", "right"))
+    extra_columns = _interval_columns(report, ("expected_calibration_error",)) | _interval_columns(
+        answered, ("answered", "right")
+    )
     extra_columns |= {name: report.get(name) for name in ("brier", "expected_calibration_error_by_chance")}
     lines = [{"class": "all", "scans": report["n"]} | _interval_columns(report, of_all) | extra_columns]
     for name, class_answers in zip(result.classes, answered["per_class"], strict=True):
@@ -86,7 +93,7 @@ def report_csv(result: EvaluationResult, facts: DatasetFacts) -> bytes:
         figures = _interval_columns(row, of_class) | _interval_columns(class_answers, ("answered", "wrong"))
         lines.append({"class": name, "scans": row["support"]} | figures)
     about = {name: report[name] for name in ("model", "dataset", "split", "when", "n_patients", "seen", "threshold")}
-    about["promised_wrong"] = result.doubt.alpha if result.doubt else None
+    about["promised_wrong"] = result.abstention.alpha if result.abstention else None
     table = pd.DataFrame(lines).assign(**about, population=facts.population, note="research only, no diagnosis")
     table = table.map(escape_formula)
     return table.to_csv(index=False).encode("utf-8-sig", "backslashreplace")
@@ -105,7 +112,9 @@ def report_json(result: EvaluationResult, about: Mapping[str, Any]) -> bytes:
     return json.dumps({**result.report, **about}, indent=1, ensure_ascii=False).encode("utf-8", "backslashreplace")
 
 
-def _charts_html_in(language_code: str, name: str, facts: DatasetFacts, result: EvaluationResult, figures: Mapping[str, go.Figure]) -> bytes:
+def _charts_html_in(
+    language_code: str, name: str, facts: DatasetFacts, result: EvaluationResult, figures: Mapping[str, go.Figure]
+) -> bytes:
     with use_language(language_code):
         return charts_html(name, facts, result, figures)
 

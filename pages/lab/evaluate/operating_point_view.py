@@ -55,7 +55,7 @@ class Choice(NamedTuple):
 
     kind: str
     limit: float | None
-    doubt: float
+    max_error: float
     prevalence: float
 
 
@@ -73,7 +73,7 @@ def show_decisions(
         about: lines that say on charts what they are of.
     """
     with display_errors():
-        current_card = checkpoint.card()
+        current_card = checkpoint.read_card()
         if _decision_key(current_card) != _decision_key(card):
             st.rerun()  # put in force here or in another tab: the whole page follows
         show_announcements()
@@ -113,10 +113,16 @@ def _decision_key(card: Card) -> str:
 
 def _show_in_force(card: Card) -> None:
     if card.doubt:
-        abstention = tr("at most {n:.3g} in 100 scans of each class may get a wrong firm answer", n=100 * card.doubt.alpha)
+        abstention = tr(
+            "at most {n:.3g} in 100 scans of each class may get a wrong firm answer", n=100 * card.doubt.alpha
+        )
     else:
         abstention = tr("every answer is firm")
-    text = tr("**In force for reading scans**: {rule}; {doubt}.", rule=escape_markdown(_rule_text(card)), doubt=escape_markdown(abstention))
+    text = tr(
+        "**In force for reading scans**: {rule}; {doubt}.",
+        rule=escape_markdown(_rule_text(card)),
+        doubt=escape_markdown(abstention),
+    )
     st.markdown(f":material/gavel: {text} {escape_markdown(prevalence_text(card))}".strip())
 
 
@@ -130,13 +136,15 @@ def _rule_text(card: Card) -> str:
         return tr("called {name} from a probability of {value} on", name=second, value=value)
     return tr(
         "called {name} from a probability of {value} on, chosen to {goal}",
-        name=second, value=value, goal=translate(goal.in_words((first, second))),
+        name=second, value=value, goal=translate(goal.describe((first, second))),
     )  # fmt: skip
 
 
 def _lowest_error_percent(validation: ValidationOutputs) -> float | None:
     """How few wrong answers in 100 so few patients allow to promise; None where a class has no scans."""
-    n_patients = [len(np.unique(validation.patients[validation.labels == k])) for k in range(validation.logits.shape[1])]
+    n_patients = [
+        len(np.unique(validation.patients[validation.labels == k])) for k in range(validation.logits.shape[1])
+    ]
     return max(MIN_ERROR_PERCENT, *(round(100 / (n + 1), 1) for n in n_patients)) if all(n_patients) else None
 
 
@@ -157,7 +165,9 @@ def _show_controls(name: str, card: Card, lowest_error: float) -> Choice:
     is_binary = len(card.classes) == 2
     kind, limit = _choose_goal(key, card, in_force) if is_binary else ("likeliest", None)
     max_error = _choose_max_error(key, in_force, lowest_error, len(card.classes))
-    choice = Choice(kind, limit, max_error, _choose_prevalence(key, card, in_force) if is_binary else in_force.prevalence)
+    choice = Choice(
+        kind, limit, max_error, _choose_prevalence(key, card, in_force) if is_binary else in_force.prevalence
+    )
     if start_state[0] != _decision_key(card):
         if choice == start_state[1]:  # nobody moved anything here: show what is in force now
             _reset_controls(name)
@@ -182,7 +192,9 @@ def _choose_goal(key: str, card: Card, in_force: Choice) -> tuple[str, float | N
     )  # fmt: skip
     if kind not in LIMITS:
         return kind, None
-    start = in_force.limit if kind == in_force.kind and in_force.limit else SLIDER_START.get(kind, _threshold_percent(card))
+    start = (
+        in_force.limit if kind == in_force.kind and in_force.limit else SLIDER_START.get(kind, _threshold_percent(card))
+    )
     low, step = (1.0, 1.0) if kind == "given" else (0.5, 0.5)
     return kind, st.slider(
         tr(LIMITS[kind], first=first, second=second), min(low, start), max(SLIDER_MAX[kind], start), step=step, format="%.3g", key=_init_state(f"{key}_{kind}", start),
@@ -221,7 +233,7 @@ def _choose_max_error(key: str, in_force: Choice, lowest_error: float, n_classes
             "At most so many of 100 scans of any class get a wrong firm answer; where that cannot be kept, it is "
             "“not sure”"
         ),
-        lowest_error, max(MAX_ERROR_PERCENT, lowest_error + 10, in_force.doubt), step=0.1, format="%.3g", key=_init_state(f"{key}_doubt", in_force.doubt),
+        lowest_error, max(MAX_ERROR_PERCENT, lowest_error + 10, in_force.max_error), step=0.1, format="%.3g", key=_init_state(f"{key}_doubt", in_force.max_error),
         help=tr("The fewer wrong answers you accept, the more scans XRAI leaves to a radiologist."),
     )  # fmt: skip
     if lowest_error > MIN_ERROR_PERCENT:
@@ -248,7 +260,9 @@ def _reset_controls(name: str) -> None:
     st.session_state[_revision_key(name)] = st.session_state.get(_revision_key(name), 0) + 1
 
 
-def _choice_as_shares(choice: Choice, card: Card, lowest_error: float) -> tuple[str, float | None, float | None, float | None]:
+def _choice_as_shares(
+    choice: Choice, card: Card, lowest_error: float
+) -> tuple[str, float | None, float | None, float | None]:
     """Goal, doubt and prevalence as shares, to the last digit those in force where nobody moved the control.
 
     For doubt and prevalence that is None.
@@ -257,7 +271,7 @@ def _choice_as_shares(choice: Choice, card: Card, lowest_error: float) -> tuple[
     limit = None if choice.limit is None else round(choice.limit / 100, 6)
     if (choice.kind, choice.limit) == (in_force.kind, in_force.limit):
         limit = goal_from_card(card).limit
-    alpha = None if choice.doubt == in_force.doubt else round(choice.doubt / 100, 6)
+    alpha = None if choice.max_error == in_force.max_error else round(choice.max_error / 100, 6)
     prevalence = None if choice.prevalence == in_force.prevalence else round(choice.prevalence / 100, 6)
     return choice.kind, limit, alpha, prevalence
 
@@ -265,7 +279,9 @@ def _choice_as_shares(choice: Choice, card: Card, lowest_error: float) -> tuple[
 # ---------------------------------------------------------------- what it would do
 
 
-def _show_buttons(checkpoint: Checkpoint, current_card: Card, choice: Choice, preview: Preview, lowest_error: float) -> None:
+def _show_buttons(
+    checkpoint: Checkpoint, current_card: Card, choice: Choice, preview: Preview, lowest_error: float
+) -> None:
     in_force = _choice_in_force(current_card, lowest_error)
     is_changed = choice != in_force or (current_card.threshold_value, current_card.doubt) != (
         preview.card.threshold_value,
@@ -285,10 +301,12 @@ def _show_buttons(checkpoint: Checkpoint, current_card: Card, choice: Choice, pr
         st.caption(tr("The controls stand at what is in force. Move one to see what it would do."))
 
 
-def _apply_choice(checkpoint: Checkpoint, kind: str, limit: float | None, alpha: float | None, prevalence: float | None) -> None:
+def _apply_choice(
+    checkpoint: Checkpoint, kind: str, limit: float | None, alpha: float | None, prevalence: float | None
+) -> None:
     """Put a choice in force."""
     with defer_errors():
-        is_binary = len(checkpoint.card().classes) == 2
+        is_binary = len(checkpoint.read_card().classes) == 2
         card = update_operating_point(
             checkpoint, goal=ThresholdGoal(cast(Any, kind), limit) if is_binary else None, alpha=alpha, prevalence=prevalence
         )  # fmt: skip

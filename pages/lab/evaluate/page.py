@@ -74,7 +74,9 @@ EVALUATED_ON = {
 
 def main() -> None:
     """The page."""
-    show_head(tr("Evaluate"), tr("How good a model is on scans that it has not learned from, and which ones it gets wrong."))
+    show_head(
+        tr("Evaluate"), tr("How good a model is on scans that it has not learned from, and which ones it gets wrong.")
+    )
     with display_errors():
         models, datasets = list_models(), list_datasets()
         if not datasets:
@@ -88,13 +90,13 @@ def main() -> None:
         choice = st.grid(3, min_column_width=130)
         with choice.cell():
             checkpoint = _choose_model(models)
-        card = checkpoint.card()
+        card = checkpoint.read_card()
         with choice.cell():
             path = _choose_dataset(datasets, card)
         facts = load_facts(path)
         with choice.cell():
             split = _choose_split()
-        if card.order_of(facts.classes) is None:
+        if card.class_permutation(facts.classes) is None:
             st.info(escape_markdown(tr(
                 "The model “{name}” knows the classes {known}, but the dataset {dataset} has {there}: choose a dataset "
                 "with the model's classes, or another model.",
@@ -138,7 +140,7 @@ def _first_dataset(datasets: list[Path], card: Card) -> Path:
             continue  # said when it is chosen
         if is_training_dataset(card, facts):
             return file
-        if card.order_of(facts.classes) is not None:
+        if card.class_permutation(facts.classes) is not None:
             compatible.append(file)
     return [*compatible, *datasets][0]
 
@@ -171,7 +173,7 @@ def _show_evaluation(
     result, problem = _load_result(folder)
     if problem:
         st.error(escape_markdown(translate(problem)), icon=":material/error:")
-    is_current = result and result.is_of(checkpoint) and result.report["fingerprint"] == facts.fingerprint
+    is_current = result and result.has_weights_of(checkpoint) and result.report["fingerprint"] == facts.fingerprint
     show_caveats(card, path, facts, split)
     with st.container(horizontal=True, vertical_alignment="center"):
         if st.button(
@@ -228,12 +230,22 @@ def _show_progress(job: jobs.Job, status: jobs.Status) -> None:
 
 
 def _show_results(
-    checkpoint: Checkpoint, card: Card, path: Path, facts: DatasetFacts, result: EvaluationResult, datasets: Sequence[Path]
+    checkpoint: Checkpoint,
+    card: Card,
+    path: Path,
+    facts: DatasetFacts,
+    result: EvaluationResult,
+    datasets: Sequence[Path],
 ) -> None:
     result_key = _result_key(evaluation_folder(checkpoint, path, result.report["split"]))
-    has_same_weights, has_same_scans = result.is_of(checkpoint), result.report["fingerprint"] == facts.fingerprint
-    is_calibration_current = has_same_weights and result.has_probabilities_of(card)
-    show_outdated(has_same_weights=has_same_weights, is_calibration_current=is_calibration_current, has_same_scans=has_same_scans)
+    has_same_weights, has_same_scans = (
+        result.has_weights_of(checkpoint),
+        result.report["fingerprint"] == facts.fingerprint,
+    )
+    is_calibration_current = has_same_weights and result.has_calibration_of(card)
+    show_outdated(
+        has_same_weights=has_same_weights, is_calibration_current=is_calibration_current, has_same_scans=has_same_scans
+    )
     if is_calibration_current:
         result = _apply_operating_point(result, card, repr((result_key, card.threshold_value, card.doubt)))
     report = result.report
@@ -243,7 +255,9 @@ def _show_results(
     st.subheader(tr("Class by class"), anchor=False)
     show_class_metrics(result)
     is_tuning_split = report["split"] == "val" and is_training_dataset(card, facts)
-    _show_operating_point(checkpoint, card, (result, result_key) if is_calibration_current and not is_tuning_split else None, datasets)
+    _show_operating_point(
+        checkpoint, card, (result, result_key) if is_calibration_current and not is_tuning_split else None, datasets
+    )
     show_abstention(result)
     split_name = f"{path.stem}-{report['split']}"
     name, about = f"{checkpoint.name}-{split_name}", _figure_captions(checkpoint, report, facts)
@@ -266,15 +280,26 @@ def _show_results(
         if st.button(tr("Train another one"), icon=":material/model_training:", key="evaluate_train"):
             open_new_run()
     with matrix_container:
-        local = _to_local_prevalence(card, result) if is_calibration_current else (replace(card, threshold=None), result)
-        show_confusion(checkpoint, local[0], path, local[1], split_name, about=about, has_same_scans=has_same_scans, has_same_weights=has_same_weights)
+        local = (
+            _to_local_prevalence(card, result) if is_calibration_current else (replace(card, threshold=None), result)
+        )
+        show_confusion(
+            checkpoint,
+            local[0],
+            path,
+            local[1],
+            split_name,
+            about=about,
+            has_same_scans=has_same_scans,
+            has_same_weights=has_same_weights,
+        )
 
 
 def _to_local_prevalence(card: Card, result: EvaluationResult) -> tuple[Card, EvaluationResult]:
     """Threshold and probabilities as they are told among the team's patients; what was called stays."""
     threshold = card.threshold and card.threshold | {"value": local_threshold(card)}
     predictions = result.predictions
-    local_predictions = replace(predictions, probabilities=card.at_home(predictions.probabilities))
+    local_predictions = replace(predictions, probabilities=card.adjust_to_local_prevalence(predictions.probabilities))
     return replace(card, threshold=threshold), replace(result, predictions=local_predictions)
 
 

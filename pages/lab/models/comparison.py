@@ -79,7 +79,9 @@ def _show_best(selected: Sequence[Summary]) -> None:
     ties = [item for item in scored if f"{item.auc:.3f}" == f"{best.auc:.3f}"]
     if len(ties) > 1:
         names = join_words([_quote_name(item) for item in ties])
-        st.info(escape_markdown(tr("{names} have the same highest validation AUC, {auc:.3f}.", names=names, auc=best.auc)))
+        st.info(
+            escape_markdown(tr("{names} have the same highest validation AUC, {auc:.3f}.", names=names, auc=best.auc))
+        )
         return
     low = best.auc_interval[0] if best.auc_interval else 0.0
     others = [item for item in scored if item is not best]
@@ -93,7 +95,9 @@ def _show_best(selected: Sequence[Summary]) -> None:
         reason = tr("Its interval lies above the others: chance alone hardly explains the difference.")
         st.success(escape_markdown(f"{best_text} {reason}"))
     elif len(overlapping) == len(others):
-        st.info(escape_markdown(f"{best_text} {tr('The intervals overlap: chance alone could explain the difference.')}"))
+        st.info(
+            escape_markdown(f"{best_text} {tr('The intervals overlap: chance alone could explain the difference.')}")
+        )
     else:
         reason = tr(
             "Its interval overlaps with that of {names}: there, chance alone could explain the difference.",
@@ -129,7 +133,14 @@ def _show_curves(selected: Sequence[Summary]) -> None:
             )
         )
     if without_records := [item.name for item, records in zip(selected, runs.values(), strict=True) if not records]:
-        st.caption(escape_markdown(tr("No curves are known of {names}.", names=join_words([replace_surrogates(name) for name in without_records]))))
+        st.caption(
+            escape_markdown(
+                tr(
+                    "No curves are known of {names}.",
+                    names=join_words([replace_surrogates(name) for name in without_records]),
+                )
+            )
+        )
 
 
 def _read_records(item: Summary) -> list[dict[str, Any]]:
@@ -160,7 +171,9 @@ def _show_settings_table(selected: Sequence[Summary]) -> None:
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         st.markdown(tr("**Settings**"), width="content")
         st.session_state.setdefault("models_only", True)
-        is_only_differences = st.toggle(tr("Only differences"), key="models_only", persist_state="session", width="content")
+        is_only_differences = st.toggle(
+            tr("Only differences"), key="models_only", persist_state="session", width="content"
+        )
     settings = list(TrainConfig.__dataclass_fields__)
     differing_names = differing_settings(selected)
     rows = {tr("Dataset"): [table_cell(dataset_name(item)) or "–" for item in selected]}
@@ -175,7 +188,11 @@ def _show_settings_table(selected: Sequence[Summary]) -> None:
     if not row_labels:
         st.caption(tr("They were trained with the same settings on the same dataset."))
         return
-    _show_table({label: rows[label] for label in row_labels}, selected, highlighted=() if is_only_differences else tuple(differing_labels))
+    _show_table(
+        {label: rows[label] for label in row_labels},
+        selected,
+        highlighted=() if is_only_differences else tuple(differing_labels),
+    )
 
 
 def _show_table(rows: dict[str, list[str]], selected: Sequence[Summary], highlighted: Sequence[str]) -> None:
@@ -193,7 +210,9 @@ def _show_table(rows: dict[str, list[str]], selected: Sequence[Summary], highlig
 def show_setting_effects(visible: Sequence[Summary]) -> None:
     """The settings in which runs differ against their validation AUC."""
     st.subheader(tr("What the settings led to"), anchor=False)
-    finished_runs = [item for item in visible if item.auc is not None and item.config and item.status not in ACTIVE_STATUSES]
+    finished_runs = [
+        item for item in visible if item.auc is not None and item.config and item.status not in ACTIVE_STATUSES
+    ]
     if len(finished_runs) < 2:
         st.caption(tr("Here, settings are drawn against validation AUC as soon as two runs have one."))
         return
@@ -207,7 +226,9 @@ def show_setting_effects(visible: Sequence[Summary]) -> None:
     if len(differing_names) > MAX_AXES:
         key = f"models_axes_{'_'.join(differing_names)}"  # other runs, other axes to begin with
         n_values = {name: len({setting_value(item, name) for item in finished_runs}) for name in differing_names}
-        initial_names = sorted(differing_names, key=lambda name: (name in GROUPS[MACHINE_GROUP], -n_values[name]))[:MAX_AXES]
+        initial_names = sorted(differing_names, key=lambda name: (name in GROUPS[MACHINE_GROUP], -n_values[name]))[
+            :MAX_AXES
+        ]
         st.session_state.setdefault(key, [name for name in differing_names if name in initial_names])
         axes = st.multiselect(
             tr("Settings to draw"),
@@ -221,7 +242,11 @@ def show_setting_effects(visible: Sequence[Summary]) -> None:
         if not axes:
             return
     rows = [
-        {"name": replace_surrogates(item.name), "auc": item.auc, "settings": {name: setting_value(item, name) for name in axes}}
+        {
+            "name": replace_surrogates(item.name),
+            "auc": item.auc,
+            "settings": {name: setting_value(item, name) for name in axes},
+        }
         for item in finished_runs
     ]
     figure = parallel_settings(rows, {name: setting_label(name) for name in axes}, lambda name, value: replace_surrogates(value_text(name, value)))  # fmt: skip

@@ -63,12 +63,16 @@ def _show_metrics(item: Summary) -> None:
         st.caption(interval_caption(item.auc_interval, as_percent=False, missing=NO_INTERVAL))
     with grid.cell():
         st.metric(
-            tr("Validation accuracy"), format_metric(item.accuracy), help=tr("The share of scans that was called right.")
+            tr("Validation accuracy"),
+            format_metric(item.accuracy),
+            help=tr("The share of scans that was called right."),
         )
         st.caption(interval_caption(item.accuracy_interval, missing=NO_INTERVAL))
     with grid.cell():
         st.metric(tr("Epochs run"), "–" if item.epochs_run is None else format_number(item.epochs_run, ","))
-        st.caption(tr("time not known") if item.seconds is None else tr("in {time}", time=format_duration(item.seconds)))
+        st.caption(
+            tr("time not known") if item.seconds is None else tr("in {time}", time=format_duration(item.seconds))
+        )
     with grid.cell():
         st.metric(tr("Size"), format_megabytes(item.size_bytes))
         created = creation_time(item)
@@ -79,7 +83,10 @@ def _show_metrics(item: Summary) -> None:
 def _summary_sentences(item: Summary) -> Iterator[str]:
     """What is known of it, in sentences."""
     if item.classes:
-        yield tr("Tells apart {classes}.", classes=join_words([class_label(replace_surrogates(name)) for name in item.classes]))
+        yield tr(
+            "Tells apart {classes}.",
+            classes=join_words([class_label(replace_surrogates(name)) for name in item.classes]),
+        )
     if item.dataset:
         yield tr("Learned from the dataset {name}.", name=dataset_name(item))
     if item.n_validation:

@@ -101,7 +101,9 @@ def _refresh_while_training(summaries: Sequence[Summary]) -> None:
 
     @st.fragment(run_every=WATCH_SECONDS)
     def live() -> None:
-        progress_now = [(item.name, item.epochs_run) for item in models.list_summaries() if item.status in ACTIVE_STATUSES]
+        progress_now = [
+            (item.name, item.epochs_run) for item in models.list_summaries() if item.status in ACTIVE_STATUSES
+        ]
         if progress_now != progress_before:
             st.rerun()
 
@@ -192,7 +194,9 @@ def _build_table(visible: Sequence[Summary]) -> pd.DataFrame:
             tr("Status"): [[status_text(item)] for item in visible],
             tr("Default"): ["★" if item.is_default else "" for item in visible],
             tr("AUC"): pd.array([item.auc for item in visible], dtype="Float64"),
-            tr("AUC, 95 %"): [format_interval(item.auc_interval, ".3f") if item.auc_interval else None for item in visible],
+            tr("AUC, 95 %"): [
+                format_interval(item.auc_interval, ".3f") if item.auc_interval else None for item in visible
+            ],
             tr("Accuracy"): pd.array([item.accuracy for item in visible], dtype="Float64"),
             tr("Accuracy, 95 %"): [
                 format_interval(item.accuracy_interval, ".0%") if item.accuracy_interval else None for item in visible

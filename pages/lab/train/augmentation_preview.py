@@ -28,7 +28,9 @@ def show_layers(values: dict[str, Any], dataset: Path, key: str) -> None:
         with open_dataset(dataset) as dataset_file:
             n_classes = len(dataset_file.classes)
         network_layers = list_layers(config, n_classes)
-        st.plotly_chart(network_diagram(group_stages(network_layers)), key=f"diagram_{key}", config={"displayModeBar": False})
+        st.plotly_chart(
+            network_diagram(group_stages(network_layers)), key=f"diagram_{key}", config={"displayModeBar": False}
+        )
         weights, memory = sum(layer.parameters for layer in network_layers), estimate_memory(config, n_classes)
         st.caption(
             tr(

@@ -156,7 +156,9 @@ def _show_form(datasets: list[Path], settings: dict[str, Any], key: str) -> None
         with st.container(horizontal=True):
             label = tr("Start the sweep") if grid else tr("Start training")
             is_start_clicked = st.button(label, type="primary", icon=":material/play_arrow:", key=f"start_{key}")
-            is_preview_clicked = st.button(tr("Show what it will see"), icon=":material/visibility:", key=f"preview_{key}")
+            is_preview_clicked = st.button(
+                tr("Show what it will see"), icon=":material/visibility:", key=f"preview_{key}"
+            )
         warning_key = f"anyway_{key}"
         if is_start_clicked and (warning := _find_memory_warning(grid, values, Path(dataset))):
             st.session_state[warning_key] = (warning, values)
@@ -216,7 +218,9 @@ def _show_controls(settings: dict[str, Any], key: str) -> dict[str, Any]:
     if values["weights"] == SCRATCH:
         base_values, locked_names = {"head_epochs": 0}, set(GROUPS[TRANSFER_GROUP])
     elif st.session_state.get("train_taken") and settings["weights"] == values["weights"]:
-        base_values = {name: value for name, value in base_values.items() if name in locked_names}  # the run had its own of the others
+        base_values = {
+            name: value for name, value in base_values.items() if name in locked_names
+        }  # the run had its own of the others
     settings = settings | base_values
     key_of = {name: f"{key}_{values['weights']}" if name in base_values else key for name in default_settings()}
 
@@ -229,7 +233,9 @@ def _show_controls(settings: dict[str, Any], key: str) -> dict[str, Any]:
                 is_unused = not applies_to(name, values.get("network", settings["network"]))
                 if is_unused and name == "members":  # which would be refused
                     value, control_key = 1, f"{control_key}_idle"
-                values[name] = show_control(name, value, control_key, disabled=is_unused or name in locked_names, options=options)
+                values[name] = show_control(
+                    name, value, control_key, disabled=is_unused or name in locked_names, options=options
+                )
 
     show_group(MAIN_SETTINGS, 5, 150)
     if origin:
@@ -256,7 +262,7 @@ def _inherited_text(origin: Card) -> str:
 
 def _load_base_card(weights: str) -> Card | None:
     """The card of the model whose weights a run starts from, if that is where it starts."""
-    return None if weights in (SCRATCH, IMAGENET) else open_checkpoint(weights).card()
+    return None if weights in (SCRATCH, IMAGENET) else open_checkpoint(weights).read_card()
 
 
 def _choose_grid(values: dict[str, Any], key: str) -> dict[str, list[Any]]:
@@ -308,7 +314,11 @@ def _example_values(setting: str) -> str:
     default_value = default_settings()[setting]
     if choices := TrainConfig.__dataclass_fields__[setting].metadata["choices"]:
         return ", ".join(choices[:2])
-    return _format_values(False, True) if isinstance(default_value, bool) else _format_values(default_value, default_value * 2 or 1)
+    return (
+        _format_values(False, True)
+        if isinstance(default_value, bool)
+        else _format_values(default_value, default_value * 2 or 1)
+    )
 
 
 def _format_values(*values: Any) -> str:
@@ -353,7 +363,7 @@ def _start_training(name: str, dataset: Path, values: dict[str, Any], grid: dict
         sweep = create_sweep(name, dataset, values, grid)
         jobs.start(["sweep", "--name", name, "--resume"], sweep.folder, title=name)
         _open_run(SWEEP_PREFIX + name)
-    arguments = ["train", str(dataset), "--name", name, *TrainConfig(**values).arguments()]
+    arguments = ["train", str(dataset), "--name", name, *TrainConfig(**values).to_arguments()]
     jobs.start(arguments, checkpoint.folder, title=name, details={"arguments": arguments})
     _open_run(name)
 
@@ -456,7 +466,7 @@ def _draw_run(checkpoint: Checkpoint, job: jobs.Job, status: jobs.Status) -> Non
 def _final_metrics(checkpoint: Checkpoint) -> dict[str, Any] | None:
     """The measures of a finished model; what is wrong with a damaged one is said elsewhere on the page."""
     with suppress(CheckpointError):
-        return checkpoint.card().validation if checkpoint.is_model else None
+        return checkpoint.read_card().validation if checkpoint.is_model else None
     return None
 
 
@@ -479,7 +489,7 @@ def _show_next_steps(checkpoint: Checkpoint, status: str, records: list[dict[str
             tr("Run again with other settings"), icon=":material/tune:", key=f"again_{checkpoint.name}"
         ):
             with display_errors():
-                run_config = checkpoint.config()
+                run_config = checkpoint.read_config()
                 files = [str(file) for file in list_datasets() if display_path(file) == run_config["dataset"]]
                 _copy_settings(checkpoint.name, run_config["train"], files[0] if files else None)
         if any(record["kind"] == "epoch" for record in records):
@@ -487,7 +497,7 @@ def _show_next_steps(checkpoint: Checkpoint, status: str, records: list[dict[str
 
 
 def _show_ready_model(checkpoint: Checkpoint) -> None:
-    card = checkpoint.card()
+    card = checkpoint.read_card()
     text = tr(
         "The model “{name}” is ready: on {n:,} validation scans it called {accuracy} right, AUC {auc}. "
         "It tells apart {classes}.",
@@ -497,8 +507,8 @@ def _show_ready_model(checkpoint: Checkpoint) -> None:
         auc=format_metric_with_interval(card.validation["auc"], card.validation["auc_interval"], as_percent=False),
         classes=join_words(list(map(class_label, card.classes))),
     )
-    if card.weakness:
-        st.warning(escape_markdown(f"{text} {translate(card.weakness)}"))
+    if card.weakness_warning:
+        st.warning(escape_markdown(f"{text} {translate(card.weakness_warning)}"))
     else:
         st.success(escape_markdown(text), icon=":material/check_circle:")
     with st.container(horizontal=True):

@@ -28,7 +28,10 @@ def show_sweep(sweep: Sweep, job: jobs.Job, status: jobs.Status) -> None:
     finished_runs = [record for record in latest_records.values() if record["status"] != "running"]
     current_run = next((record for record in latest_records.values() if record["status"] == "running"), None)
     if status in jobs.ACTIVE_STATUSES:
-        st.progress(len(finished_runs) / len(sweep.runs), text=escape_markdown(_progress_text(len(finished_runs), len(sweep.runs), current_run)))
+        st.progress(
+            len(finished_runs) / len(sweep.runs),
+            text=escape_markdown(_progress_text(len(finished_runs), len(sweep.runs), current_run)),
+        )
     show_job_end(job, status, tr("The sweep"), next_step=tr("It can go on."))
     columns = {tr(name): st.column_config.TextColumn(width=width) for name, width in WIDTHS.items()}
     st.dataframe(_build_table(sweep, latest_records), hide_index=True, column_config=columns)
@@ -67,8 +70,12 @@ def _build_table(sweep: Sweep, latest_records: dict[str, dict[str, Any]]) -> pd.
             | {setting_label(name): value_text(name, value) for name, value in run.settings.items()}
             | {
                 tr("Status"): tr(STATUS[status][0]) if status in STATUS else tr("Waiting"),
-                tr(AUC): format_metric_with_interval(metrics["auc"], metrics["auc_interval"], as_percent=False) if metrics else "",
-                tr(ACCURACY): format_metric_with_interval(metrics["accuracy"], metrics["accuracy_interval"]) if metrics else "",
+                tr(AUC): format_metric_with_interval(metrics["auc"], metrics["auc_interval"], as_percent=False)
+                if metrics
+                else "",
+                tr(ACCURACY): format_metric_with_interval(metrics["accuracy"], metrics["accuracy_interval"])
+                if metrics
+                else "",
             }
         )
     return pd.DataFrame(rows)

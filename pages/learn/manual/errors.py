@@ -50,10 +50,14 @@ def show_errors(checkpoint: Checkpoint) -> None:
     Raises:
         CheckpointError: the model's files are damaged.
     """
-    card, result = checkpoint.card(), _load_latest_result(checkpoint)
+    card, result = checkpoint.read_card(), _load_latest_result(checkpoint)
     validation = _count_on_validation(str(checkpoint.folder), artifacts_key(checkpoint))
     st.subheader(tr("Its errors, counted"), anchor=False)
-    if places := [place for place, counts_or_result in ((ON_VALIDATION, validation), (LAST_EVALUATION, result)) if counts_or_result]:
+    if places := [
+        place
+        for place, counts_or_result in ((ON_VALIDATION, validation), (LAST_EVALUATION, result))
+        if counts_or_result
+    ]:
         place = _choose_scans(places, checkpoint.name)
         counts = validation if place == ON_VALIDATION else None
         _show_counts(checkpoint, card, counts or _count_on_result(result), _about_text(place, card, result))  # type: ignore[arg-type]
@@ -86,7 +90,11 @@ def _show_counts(checkpoint: Checkpoint, card: Card, counts: _ErrorCounts, about
         for errors in reversed(counts.errors) if of_disease else counts.errors:  # the missed ones first
             _show_class_errors(errors, names, of_disease=of_disease)
         if (only_class := _only_predicted_class(counts.matrix)) is not None:
-            st.markdown(escape_markdown(tr("It called every one of them {name}: it tells nothing apart.", name=names[only_class])))
+            st.markdown(
+                escape_markdown(
+                    tr("It called every one of them {name}: it tells nothing apart.", name=names[only_class])
+                )
+            )
         st.markdown(
             tr(
                 "Each row of the matrix is the truth, each column what the model called: right answers lie on the diagonal. "
@@ -106,10 +114,10 @@ def _show_class_errors(errors: ClassErrors, names: Sequence[str], *, of_disease:
     st.markdown(_hundred_text(errors, escape_markdown(names[errors.label]), of_disease=of_disease))
     text = tr(
         "Counted: {n:,} of {total:,}, 95 % interval {interval}.",
-        n=errors.wrong, total=errors.n, interval=format_interval(errors.interval, ".0%"),
+        n=errors.n_wrong, total=errors.n, interval=format_interval(errors.interval, ".0%"),
     )  # fmt: skip
-    if errors.most is not None and len(names) > 2:
-        text = tr("{counted} Most of them as {other}.", counted=text, other=names[errors.most])
+    if errors.top_confusion is not None and len(names) > 2:
+        text = tr("{counted} Most of them as {other}.", counted=text, other=names[errors.top_confusion])
     st.caption(escape_markdown(text))
 
 
@@ -120,7 +128,7 @@ def _only_predicted_class(matrix: list[list[int]]) -> int | None:
 
 
 def _hundred_text(errors: ClassErrors, name: str, *, of_disease: bool) -> str:
-    share = errors.wrong / errors.n
+    share = errors.n_wrong / errors.n
     words, number = _count_text(share), 1 if share and round_to_hundred(share) < 2 else 2
     if of_disease and errors.label == 0:
         return tr("Of 100 {name} scans, **{n}** raised a false alarm.", name=name, n=words)
@@ -170,10 +178,10 @@ def _split_name(name: str) -> str:
 def _count_on_validation(folder: str, files_key: str) -> _ErrorCounts | None:
     """What a model calls the scans that chose its best epoch; None where its answers to them were not kept."""
     checkpoint = Checkpoint(Path(folder))
-    card = checkpoint.card()
+    card = checkpoint.read_card()
     with suppress(CheckpointError):
         outputs = load_validation_outputs(checkpoint, card)
-        predicted = predict(card.probabilities(outputs.logits), card.threshold_value)
+        predicted = predict(card.to_probabilities(outputs.logits), card.threshold_value)
         return _count_errors(outputs.labels, predicted, outputs.patients.tolist(), len(card.classes))
     return None
 
@@ -185,14 +193,14 @@ def _load_latest_result(checkpoint: Checkpoint) -> EvaluationResult | None:
     for place in sorted(places, key=lambda place: -last_modified(place, REPORT_FILE)):
         with suppress(CheckpointError):
             result = load_evaluation(place)
-            if result and result.is_of(checkpoint):
+            if result and result.has_weights_of(checkpoint):
                 return result
     return None
 
 
 def _count_on_result(result: EvaluationResult) -> _ErrorCounts:
     predictions = result.predictions
-    return _count_errors(predictions.labels, predictions.called, predictions.patients.tolist(), len(result.classes))
+    return _count_errors(predictions.labels, predictions.predicted, predictions.patients.tolist(), len(result.classes))
 
 
 def _count_errors(labels: np.ndarray, predicted: np.ndarray, patients: list[object], n_classes: int) -> _ErrorCounts:

@@ -62,7 +62,12 @@ def choose_filter() -> None:
     st.session_state[_PRESET] = find_preset(current_filter())
     with st.container(horizontal=True, vertical_alignment="bottom"):
         st.segmented_control(
-            tr("Size"), KERNEL_SIZES, format_func=lambda side: f"{side} × {side}", required=True, key=_SIZE, on_change=_resize_filter
+            tr("Size"),
+            KERNEL_SIZES,
+            format_func=lambda side: f"{side} × {side}",
+            required=True,
+            key=_SIZE,
+            on_change=_resize_filter,
         )
         st.pills(
             tr("Filter"),
@@ -94,7 +99,9 @@ def _sum_text(total: float) -> str:
             "Its numbers add up to {total}: where the scan is even, it gets {total} times as bright.",
             total=format_short(total),
         )
-    return tr("Its numbers add up to {total}: where the scan is even, the result is below 0.", total=format_short(total))
+    return tr(
+        "Its numbers add up to {total}: where the scan is even, the result is below 0.", total=format_short(total)
+    )
 
 
 def _cells_key(size: int) -> str:
@@ -103,7 +110,9 @@ def _cells_key(size: int) -> str:
 
 def _store_cells() -> None:
     size = len(current_filter())
-    cell_values = [[st.session_state[cell_key(_cells_key(size), row, column)] for column in range(size)] for row in range(size)]
+    cell_values = [
+        [st.session_state[cell_key(_cells_key(size), row, column)] for column in range(size)] for row in range(size)
+    ]
     st.session_state[_FILTER] = [[float(value) for value in row] for row in cell_values]
 
 

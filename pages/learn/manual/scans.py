@@ -81,7 +81,10 @@ def _choose_dataset_scan(path: Path) -> tuple[np.ndarray, str]:
 
 def _show_empty_class(name: str) -> tuple[np.ndarray, str]:
     st.info(
-        tr("This dataset has no training or validation scan of {name}: choose another class.", name=escape_markdown(class_label(name)))
+        tr(
+            "This dataset has no training or validation scan of {name}: choose another class.",
+            name=escape_markdown(class_label(name)),
+        )
     )
     return _draw_phantom(CLASSES[0], 1), _phantom_caption(CLASSES[0], 1)
 

@@ -326,7 +326,9 @@ class TestChooseThreshold:
         assert found.value <= 1
         assert "No threshold keeps to that limit" in found.sentence(CLASSES)
 
-    @pytest.mark.parametrize("goal", [ThresholdGoal("misses", 0.1), ThresholdGoal("alarms", 0.1), ThresholdGoal("likeliest")])
+    @pytest.mark.parametrize(
+        "goal", [ThresholdGoal("misses", 0.1), ThresholdGoal("alarms", 0.1), ThresholdGoal("likeliest")]
+    )
     @pytest.mark.parametrize("labels", [[], [0], [1], [1, 1]])
     def test_needs_scans_of_both_classes(self, goal, labels):
         scores = np.full(len(labels), 0.5)
@@ -349,7 +351,7 @@ class TestChooseThreshold:
         words = choose_threshold(*two_classes(400, 8), ThresholdGoal("misses", 0.05), n_rounds=50).sentence(CLASSES)
         assert words.startswith("Chosen on 400 scans that the model did not learn from, to miss at most 5 in 100 scans")
         assert "scans of PNEUMONIA (95 % interval" in words
-        assert ThresholdGoal("alarms", 0.1).in_words(CLASSES) == "take at most 10 in 100 scans of NORMAL for PNEUMONIA"
+        assert ThresholdGoal("alarms", 0.1).describe(CLASSES) == "take at most 10 in 100 scans of NORMAL for PNEUMONIA"
 
     @pytest.mark.parametrize("goal", [ThresholdGoal("misses", 0.05), ThresholdGoal("likeliest")])
     def test_survives_json(self, goal):
@@ -434,10 +436,10 @@ class TestDoubt:
         scores = np.linspace(0.1, 0.9, n)
         doubt = fit_abstention(columns(scores), np.ones(n, dtype=int), 0.05, range(n))
         assert (doubt.cuts[1] == pytest.approx(0.1)) == known
-        assert doubt.smallest[1] == pytest.approx(1 / (n + 1))
+        assert doubt.min_alpha[1] == pytest.approx(1 / (n + 1))
         assert ("patients with PNEUMONIA are too few" in doubt.sentence(CLASSES)) != known
         if not known:
-            assert not doubt.sure(columns(np.zeros(1)), [0]).any()
+            assert not doubt.is_confident(columns(np.zeros(1)), [0]).any()
 
     def test_scans_of_one_patient_count_as_one(self):
         rng = np.random.default_rng(1)
@@ -458,7 +460,7 @@ class TestDoubt:
             fit, new = slice(0, 30 * n_classes), slice(30 * n_classes, None)
             doubt = fit_abstention(p[fit], labels[fit], alpha, range(30 * n_classes))
             called = (p[new, 1] >= rng.random()).astype(int) if n_classes == 2 else p[new].argmax(axis=1)
-            bad = doubt.sure(p[new], called) & (called != labels[new])
+            bad = doubt.is_confident(p[new], called) & (called != labels[new])
             wrong.append([bad[labels[new] == k].mean() for k in range(n_classes)])
         assert (np.mean(wrong, axis=0) <= alpha + 0.01).all()
         assert np.mean(wrong) > 0  # there is something to bound
@@ -483,7 +485,7 @@ class TestDoubt:
         doubt = ConformalAbstention(0.05, tuple(rng.random(2)), (50, 50))
         threshold, scores = rng.random(), np.sort(rng.random(500))
         called = (scores >= threshold).astype(int)
-        sure, (low, high) = doubt.sure(columns(scores), called), doubt.zone(threshold)
+        sure, (low, high) = doubt.is_confident(columns(scores), called), doubt.reject_zone(threshold)
         assert low <= threshold <= high
         assert (sure == ((scores < low) | (scores > high) | ((low == high) & (scores == high)))).all()
         assert (called[sure & (scores < low)] == 0).all()
@@ -491,13 +493,13 @@ class TestDoubt:
 
     def test_where_every_class_is_ruled_out_the_call_stands(self):
         doubt = ConformalAbstention(0.05, (0.9, 0.9, 0.9), (50, 50, 50))
-        assert doubt.sure([[0.4, 0.3, 0.3]], [0]).all()
-        assert ConformalAbstention(0.05, (0.9, 0.9), (50, 50)).zone(0.3) == (0.3, 0.3)
+        assert doubt.is_confident([[0.4, 0.3, 0.3]], [0]).all()
+        assert ConformalAbstention(0.05, (0.9, 0.9), (50, 50)).reject_zone(0.3) == (0.3, 0.3)
 
     def test_of_three_classes_all_others_must_be_ruled_out(self):
         doubt = ConformalAbstention(0.05, (0.2, 0.2, 0.2), (50, 50, 50))
         p = [[0.7, 0.2, 0.1], [0.75, 0.15, 0.1], [0.1, 0.15, 0.75]]
-        assert doubt.sure(p, [0, 0, 0]).tolist() == [False, True, False]
+        assert doubt.is_confident(p, [0, 0, 0]).tolist() == [False, True, False]
 
     def test_survives_json(self):
         doubt = fit_abstention(columns(np.linspace(0, 1, 60)), np.arange(60) % 2, 0.1, range(60))
@@ -524,9 +526,9 @@ class TestDoubt:
         doubt = ConformalAbstention(0.05, (0.2, 0.2), (50, 50))
         for p, called in (([[0.5, 0.5]], [0, 1]), ([[0.2, 0.3, 0.5]], [0]), ([[0.5, 0.5]], [2])):
             with pytest.raises(ValueError):
-                doubt.sure(p, called)
+                doubt.is_confident(p, called)
         with pytest.raises(ValueError, match="zone"):
-            ConformalAbstention(0.05, (0.2,) * 3, (50,) * 3).zone(0.5)
+            ConformalAbstention(0.05, (0.2,) * 3, (50,) * 3).reject_zone(0.5)
         with pytest.raises(ValueError):
             fit_abstention([[0.5, 0.5]], [0], 1.5, ["p"])
 
@@ -563,7 +565,10 @@ class TestWords:
 
     def test_speaks_of_the_people_whom_the_model_knows(self):
         children = "children of one to five years, one hospital"
-        assert describe_natural_frequency(0.62, "PNEUMONIA", children) == "Of 100 children like this, about 62 have pneumonia"
+        assert (
+            describe_natural_frequency(0.62, "PNEUMONIA", children)
+            == "Of 100 children like this, about 62 have pneumonia"
+        )
         assert describe_natural_frequency(0.001, "COVID") == "Of 100 patients like this, fewer than 1 has COVID"
         assert describe_natural_frequency(0.01, "COVID") == "Of 100 patients like this, about 1 has COVID"
         assert describe_natural_frequency(1.0, "NORMAL") == "Of 100 patients like this, more than 99 have a normal scan"
@@ -666,7 +671,7 @@ def test_a_margin_for_shift_takes_the_lowest_cut_of_all_versions_and_classes():
     assert with_margin.cuts[0] == with_margin.cuts[1] == min(fit_abstention(shifted, labels, 0.05, patients).cuts)
     assert with_margin.cuts[1] < without.cuts[1] < without.cuts[0]
     called = (scores >= 0.5).astype(int)
-    assert with_margin.sure(plain, called).mean() <= without.sure(plain, called).mean()
+    assert with_margin.is_confident(plain, called).mean() <= without.is_confident(plain, called).mean()
 
 
 def test_a_threshold_that_is_given_stays_as_it_is():
@@ -700,7 +705,9 @@ def test_few_scans_of_a_network_that_is_right_leave_it_as_it_is():
     logits = 4 * np.eye(3)[labels] + np.random.default_rng(1).normal(0, 0.8, (36, 3))
     shares = (1 / 3, 1 / 3, 1 / 3)
     assert fit_calibration(logits, labels, with_offsets=False, prevalence=shares).slope < 1
-    assert fit_cross_validated_calibration(logits, labels, range(36), prevalence=shares) == Calibration(1.0, (0.0,) * 3, shares)
+    assert fit_cross_validated_calibration(logits, labels, range(36), prevalence=shares) == Calibration(
+        1.0, (0.0,) * 3, shares
+    )
 
 
 @pytest.mark.parametrize("n", [2, 3])

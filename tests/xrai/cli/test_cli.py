@@ -167,7 +167,7 @@ def test_train(call, home, practice):
     assert sorted(item.name for item in checkpoint.folder.iterdir() if item.suffix != ".lock") == sorted(
         [CARD, CONFIG, HISTORY_FILE, ARTIFACTS_FILE, WEIGHTS, STATE, jobs.JOB_FILE]
     )
-    assert checkpoint.config()["train"]["flip"] is True
+    assert checkpoint.read_config()["train"]["flip"] is True
     assert jobs.Job(checkpoint.folder).status == "done"
     kinds = [item["kind"] for item in read_records(checkpoint.folder / HISTORY_FILE)]
     assert list(dict.fromkeys(kinds)) == ["start", "step", "epoch", "ready", "end"]
@@ -178,7 +178,7 @@ def test_train_finds_a_dataset_by_its_name(call, home, practice):
     shutil.copy(practice, home / "data" / "chest.hdf5")
     for number, given in enumerate(("chest", "chest.hdf5", "data/chest.hdf5")):
         assert call("train", given, "--name", f"m{number}", *TINY).status == 0
-        assert open_checkpoint(f"m{number}").config()["dataset"] == "data/chest.hdf5"
+        assert open_checkpoint(f"m{number}").read_config()["dataset"] == "data/chest.hdf5"
 
 
 def test_diagnose(call, model, scans, tmp_path):
@@ -278,11 +278,16 @@ def test_evaluate_leaves_its_measurement_and_a_done_job_behind(call, model, prac
     for n in (1, 2):
         found = json.loads(call("evaluate", "m", practice, "--json").out)
         assert found["measured_before"] == n - 1
-        assert len(open_checkpoint("m").card().evaluations) == n
+        assert len(open_checkpoint("m").read_card().evaluations) == n
     folder = evaluation_folder(open_checkpoint("m"), practice, "test")
     assert list((model / "evaluations").iterdir()) == [folder]
     (table,) = folder.glob("predictions-*.csv")
-    assert {item.name for item in folder.iterdir()} - {jobs.LOCK_FILE} == {REPORT_FILE, table.name, HISTORY_FILE, jobs.JOB_FILE}
+    assert {item.name for item in folder.iterdir()} - {jobs.LOCK_FILE} == {
+        REPORT_FILE,
+        table.name,
+        HISTORY_FILE,
+        jobs.JOB_FILE,
+    }
     job = jobs.Job(folder)
     assert (job.status, job.title) == ("done", "Measuring m on practice, test")
     assert [(record["kind"], record["done"]) for record in job.records()] == [("progress", found["n"])]
@@ -300,7 +305,7 @@ def test_evaluate_without_some_scans(call, model, practice, tmp_path):
     found = json.loads(call("evaluate", "m", practice, "--without", listed, "--json").out)
     assert (found["left_out"], found["n"]) == (2, len(files) - 2)
     assert not set(files[:2]) & {item["file"] for item in found["predictions"]}
-    assert open_checkpoint("m").card().evaluations[-1]["left_out"] == 2
+    assert open_checkpoint("m").read_card().evaluations[-1]["left_out"] == 2
     assert "2 scans of the split were left out" in call("evaluate", "m", practice, "--without", listed).out
 
 
@@ -315,7 +320,7 @@ def test_evaluate_without_what_is_not_there(call, model, practice, tmp_path):
     )
     listed.write_bytes(b"\xff\xfe\0")
     assert_one_sentence(call("evaluate", "m", practice, "--without", listed, "--json"), "it is no text")
-    assert open_checkpoint("m").card().evaluations == []
+    assert open_checkpoint("m").read_card().evaluations == []
 
 
 def test_evaluate_on_classes_that_are_spelled_otherwise(call, model, home, tmp_path, drawings):
@@ -339,7 +344,7 @@ def test_the_same_split_is_not_measured_twice_at_once(call, model, practice):
         printed = call("evaluate", "m", practice, "--json")
         assert_one_sentence(printed, "Measuring m on practice, test", "already running")
         assert call("evaluate", "m", practice, "--split", "val", "--json").status == 0
-    assert [item["split"] for item in open_checkpoint("m").card().evaluations] == ["val"]
+    assert [item["split"] for item in open_checkpoint("m").read_card().evaluations] == ["val"]
 
 
 def test_a_measurement_can_be_stopped(call, model, practice, monkeypatch):
@@ -361,7 +366,7 @@ def test_a_measurement_can_be_stopped(call, model, practice, monkeypatch):
     job = jobs.Job(folder)
     assert (job.status, len(job.records())) == ("stopped", 2)
     assert not (job.folder / REPORT_FILE).exists()
-    assert open_checkpoint("m").card().evaluations == []
+    assert open_checkpoint("m").read_card().evaluations == []
 
 
 @pytest.mark.parametrize("options", [[], ["--json"]])
@@ -379,14 +384,14 @@ def test_a_measurement_that_cannot_be_kept_is_printed_all_the_same(call, model, 
         assert set(json.loads(printed.out)) >= EVALUATION
     else:
         assert "confusion matrix" in printed.out
-    assert len(open_checkpoint("m").card().evaluations) == 1
+    assert len(open_checkpoint("m").read_card().evaluations) == 1
     job = jobs.Job(evaluation_folder(open_checkpoint("m"), practice, "test"))
     assert (job.status, job.error) == ("failed", printed.err.splitlines()[-1].removeprefix("error: "))
 
 
 def test_figures_that_are_not_defined_are_dashes(call, model, practice):
     """The precision of a class that is never called once read 0.000."""
-    card = open_checkpoint("m").card()
+    card = open_checkpoint("m").read_card()
     never = replace(card, threshold={"class": card.classes[1], "value": 1.0, "chosen": "in a test"})
     open_checkpoint("m").write_card(never)
     lines = call("evaluate", "m", practice).out.splitlines()
@@ -409,7 +414,7 @@ def test_sweep(call, home, practice):
     assert [item["settings"] for item in found["runs"]] == [{"learning_rate": 0.001}, {"learning_rate": 0.01}]
     for item in found["runs"]:
         assert (item["status"], item["error"]) == ("done", "")
-        config = open_checkpoint(item["name"]).card().config
+        config = open_checkpoint(item["name"]).read_card().config
         assert config.learning_rate == item["settings"]["learning_rate"]
         assert config.shape == TINY_SHAPE
     for words in ("run 1 of 2, “s-1”, learning rate 0.001: running", "run 2 of 2, “s-2”, learning rate 0.01: done",
@@ -428,7 +433,7 @@ def test_sweep(call, home, practice):
 
 def test_a_sweep_goes_on_with_the_runs_that_are_not_done(call, home, practice, monkeypatch):
     def stop(job):
-        job.told = job.told or open_sweep("s").outcomes()[0].status == "done"
+        job.told = job.told or open_sweep("s").run_summaries()[0].status == "done"
         return job.told
 
     with monkeypatch.context() as patch:
@@ -443,12 +448,12 @@ def test_a_sweep_goes_on_with_the_runs_that_are_not_done(call, home, practice, m
     assert printed.status == 0
     assert "2 of 2 runs are done" in printed.err
     assert "stopped" not in printed.err
-    assert [item.status for item in open_sweep("s").outcomes()] == ["done", "done"]
+    assert [item.status for item in open_sweep("s").run_summaries()] == ["done", "done"]
 
 
 def test_a_sweep_of_which_one_run_fails_says_so(call, home, practice, model):
     """Its name was taken by another model after the sweep was planned."""
-    settings = open_checkpoint("m").config()["train"]
+    settings = open_checkpoint("m").read_config()["train"]
     for name, seeds, taken in (("s", [1, 2], "s-2"), ("t", [1], "t-1")):
         create_sweep(name, practice, {key: value for key, value in settings.items() if key != "seed"}, {"seed": seeds})
         shutil.copytree(model, model.with_name(taken))
@@ -498,7 +503,7 @@ def test_a_sweep_over_a_start_model_takes_over_its_shape(call, model, practice):
         "sweep", practice, "--name", "s", "--weights", "m", "--epochs", 1, "--batch-size", 16, "--vary", "seed=1"
     )
     assert printed.status == 0, printed.err
-    config = open_checkpoint("s-1").card().config
+    config = open_checkpoint("s-1").read_card().config
     assert (config.weights, config.shape) == ("m", TINY_SHAPE)
 
 
@@ -513,11 +518,11 @@ def test_what_another_network_has_no_use_for_is_not_taken_over(call, home, pract
 def test_a_run_takes_over_the_network_of_the_model_it_starts_from(call, model, practice):
     usual = ["--weights", "m", "--epochs", 1, "--batch-size", 16]
     assert call("train", practice, "--name", "a", *usual).status == 0
-    assert open_checkpoint("a").card().config.shape == TINY_SHAPE
+    assert open_checkpoint("a").read_card().config.shape == TINY_SHAPE
     assert (
         call("train", practice, "--name", "b", *usual, "--image-size", 64).status == 1
     )  # its dense layer does not fit
-    assert open_checkpoint("b").config()["train"]["image_size"] == 64
+    assert open_checkpoint("b").read_config()["train"]["image_size"] == 64
     assert_one_sentence(call("train", practice, "--name", "c", "--weights", "gone", "--json"), "no model “gone”")
     assert not open_checkpoint("c").folder.exists()
 
@@ -693,7 +698,7 @@ def test_export_and_import(call, model, tmp_path):
     assert json.loads(call("models", "export", "m", file, "--json").out)["done"] == f"exported to {file}"
     assert json.loads(call("models", "import", file, "--json").out)["model"] == "m-2"
     assert json.loads(call("models", "import", file, "--name", "theirs", "--json").out)["model"] == "theirs"
-    assert open_checkpoint("theirs").card().classes == ("CLEAR", "OPACITY")
+    assert open_checkpoint("theirs").read_card().classes == ("CLEAR", "OPACITY")
     assert_one_sentence(call("models", "import", file, "--name", "m", "--json"), "already taken")
 
 
@@ -1004,7 +1009,7 @@ def test_name_of_a_run_that_left_nothing_is_free(call, home, practice, monkeypat
     assert_one_sentence(call(*wanted, "--weights", "imagenet", "--json"), "no internet", "scratch")
     assert jobs.Job(home / "checkpoints" / "m").status == "failed"
     assert call(*wanted, "--weights", "scratch").status == 0
-    assert open_checkpoint("m").card().config.weights == "scratch"
+    assert open_checkpoint("m").read_card().config.weights == "scratch"
     assert jobs.Job(home / "checkpoints" / "m").error == ""
 
 
@@ -1167,7 +1172,9 @@ def test_a_console_of_another_code_page_is_borne(home, tmp_path):
 
 def test_a_reader_who_leaves_early_sees_no_traceback(home, drawings):
     command = [sys.executable, "-m", "xrai", "look", str(drawings)]
-    with subprocess.Popen(command, cwd=PROJECT_DIR, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, cwd=PROJECT_DIR, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
         process.stdout.close()
         told = process.stderr.read()
     assert "Traceback" not in told
@@ -1235,7 +1242,7 @@ def test_clean_audits_first_and_takes_out_what_a_list_names(call, doubled, tmp_p
 def test_clean_keeps_what_a_list_says_to_keep(call, doubled, tmp_path):
     call("audit", "doubled")
     with open_dataset(doubled) as dataset:
-        suggested = [dataset.files[row] for row in load_audit(dataset).suggested(["exact-duplicates"])]
+        suggested = [dataset.files[row] for row in load_audit(dataset).rows_to_remove(["exact-duplicates"])]
         other = dataset.files[-1]
     kept, named, out = tmp_path / "kept.txt", tmp_path / "named.txt", doubled.with_name("clean.hdf5")
     kept.write_text("\n".join(suggested))
@@ -1272,38 +1279,38 @@ def test_an_audit_that_is_stopped_keeps_nothing(call, doubled, monkeypatch):
 
 
 def test_a_training_leaves_what_readings_need(call, model):
-    card = open_checkpoint("m").card()
+    card = open_checkpoint("m").read_card()
     assert card.calibration and card.doubt and card.threshold["goal"] == {"kind": "likeliest", "limit": None}
     kit = load_artifacts(open_checkpoint("m"), card)
-    assert kit.gate and kit.neighbours and kit.validation
+    assert kit.input_check and kit.neighbour_index and kit.validation
     assert card.dataset["audit"] is None  # nobody checked the dataset before
 
 
 def test_calibrate_chooses_threshold_doubt_and_prevalence(call, model):
     printed = call("calibrate", "m", "--misses", "10", "--doubt", "30", "--prevalence", "20", "--json")
     assert printed.status == 0, printed.err
-    found, card = json.loads(printed.out), open_checkpoint("m").card()
+    found, card = json.loads(printed.out), open_checkpoint("m").read_card()
     assert found["threshold"]["goal"] == {"kind": "misses", "limit": 0.1}
     assert found["doubt"]["alpha"] == pytest.approx(0.3) and found["prevalence"] == 0.2
     assert json.dumps(card.to_dict()["threshold"]) == json.dumps(found["threshold"])
-    assert found["told"]["threshold"] == pytest.approx(card.told(card.threshold_value))
+    assert found["told"]["threshold"] == pytest.approx(card.to_local_prevalence(card.threshold_value))
     printed = call("calibrate", "m", "--threshold", "0.4")
     assert "from a probability of 40 % on" in printed.out
-    card = open_checkpoint("m").card()
-    assert card.prevalence == 0.2 and card.told(card.threshold_value) == pytest.approx(0.4)
+    card = open_checkpoint("m").read_card()
+    assert card.prevalence == 0.2 and card.to_local_prevalence(card.threshold_value) == pytest.approx(0.4)
     assert call("calibrate", "m", "--likeliest").status == 0
-    card = open_checkpoint("m").card()
-    assert card.told(card.threshold_value) == pytest.approx(0.5)
+    card = open_checkpoint("m").read_card()
+    assert card.to_local_prevalence(card.threshold_value) == pytest.approx(0.5)
 
 
 def test_calibrate_fits_anew_on_the_dataset_that_the_model_learned_from(call, model, practice):
-    before = open_checkpoint("m").card()
+    before = open_checkpoint("m").read_card()
     (model / "kit.safetensors").unlink()
     printed = call("calibrate", "m", "--alarms", "10")
     assert printed.status == 1 and "calibrate it with the dataset" in printed.err
     printed = call("calibrate", "m", practice)
     assert printed.status == 0, printed.err
-    after = open_checkpoint("m").card()
+    after = open_checkpoint("m").read_card()
     assert after.calibration.slope == pytest.approx(before.calibration.slope, rel=1e-3)
     assert load_artifacts(open_checkpoint("m"), after).validation
     assert jobs.Job(calibration_folder(model)).status == "done"
@@ -1337,8 +1344,8 @@ def test_calibrate_takes_one_threshold_at_a_time(call, model):
 
 def test_diagnose_refuses_what_is_no_film_and_says_what_would_mend_it(call, model, gate, tmp_path):
     checkpoint = open_checkpoint("m")
-    kit = load_artifacts(checkpoint, checkpoint.card())
-    save_artifacts(checkpoint, replace(kit, gate=gate), checkpoint.weights_sha256())
+    kit = load_artifacts(checkpoint, checkpoint.read_card())
+    save_artifacts(checkpoint, replace(kit, input_check=gate), checkpoint.weights_sha256())
     pixels = draw_thorax(np.random.default_rng(77), opacity=True, size=128)
     files = {"film": pixels, "turned": np.rot90(pixels), "noise": np.random.default_rng(0).integers(0, 256, (128, 128))}
     paths = []
@@ -1364,7 +1371,7 @@ def test_an_export_takes_the_kit_along(call, model, tmp_path):
     assert call("models", "export", "m", tmp_path / "m.zip").status == 0
     assert call("models", "import", tmp_path / "m.zip", "--name", "again").status == 0
     again = open_checkpoint("again")
-    assert load_artifacts(again, again.card()).gate
+    assert load_artifacts(again, again.read_card()).input_check
     with zipfile.ZipFile(tmp_path / "m.zip") as archive, zipfile.ZipFile(tmp_path / "bad.zip", "w") as bad:
         for name in archive.namelist():
             bad.writestr(name, b"no tensors" if name.endswith("kit.safetensors") else archive.read(name))

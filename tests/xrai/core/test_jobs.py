@@ -315,7 +315,7 @@ def test_a_job_that_changes_while_it_is_looked_at(tmp_path, locked, notes, statu
         def _is_locked(self):
             return next(locks)
 
-        def _noted(self):
+        def _read_state(self):
             return {"status": next(found)}
 
     locks, found = iter(locked), iter(notes)
@@ -480,7 +480,7 @@ def test_ctrl_c_asks_for_a_stop_and_a_second_one_breaks_off(tmp_path, capfd):
     job = Job(tmp_path)
     with jobs.run_job(tmp_path, title="t") as mine:
         os.kill(os.getpid(), signal.SIGINT)
-        wait_for(lambda: mine.asked)
+        wait_for(lambda: mine.has_signal)
         assert job.is_stopping  # for whoever watches
         assert mine.should_stop()
     assert job.status == "stopped"
@@ -488,7 +488,7 @@ def test_ctrl_c_asks_for_a_stop_and_a_second_one_breaks_off(tmp_path, capfd):
 
     with pytest.raises(KeyboardInterrupt), jobs.run_job(tmp_path, title="t") as mine:
         os.kill(os.getpid(), signal.SIGINT)
-        wait_for(lambda: mine.asked)
+        wait_for(lambda: mine.has_signal)
         os.kill(os.getpid(), signal.SIGINT)
         time.sleep(5)
     assert job.status == "stopped"

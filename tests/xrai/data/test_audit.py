@@ -305,7 +305,7 @@ def test_of_many_copies_the_facts_are_read_once(build, films, monkeypatch):
     with open_dataset(build(files | copies)) as dataset:
         read, column = [], dataset._column
         monkeypatch.setattr(dataset, "_column", lambda name: read.append(name) or column(name))
-        assert run_audit(dataset).suggested()
+        assert run_audit(dataset).rows_to_remove()
     assert read.count("n_bytes") == 1
     assert read.count("format") == 1
 
@@ -470,7 +470,7 @@ def test_where_it_cannot_be_told_whether_patients_are_known_the_words_hold_eithe
     found, _ = findings(build(some_named, "some"))
     assert found["leaking-patients"].sentence.startswith("Not every file is sure to tell whose it is: each of the 49")
     with open_dataset(build(files, "none")) as dataset:
-        dataset.facts()["format"][:] = "DICOM"
+        dataset.file_metadata()["format"][:] = "DICOM"
         look = run_dataset_pass(dataset, unheard)
         assert find_patient_leaks(look)[0].title == "Patients may not be known"
 

@@ -20,8 +20,8 @@ def test_a_copy_has_everything_but_what_was_taken_out(dataset, tmp_path):
         assert len(copy) == len(dataset) - 3
         for name in ("labels", "splits", "patients", "files", "hashes"):
             assert (getattr(copy, name) == getattr(dataset, name)[kept]).all()
-        for name, column in copy.facts().items():
-            assert (column == dataset.facts()[name][kept]).all()
+        for name, column in copy.file_metadata().items():
+            assert (column == dataset.file_metadata()[name][kept]).all()
         assert (copy.images(range(len(copy))) == dataset.images(kept)).all()
         for name in ("classes", "size", "source", "population", "licence", "drawings", "seed", "versions", "skipped"):
             assert getattr(copy, name) == getattr(dataset, name)
@@ -44,7 +44,8 @@ def test_a_copy_has_the_columns_and_checksums_of_a_built_dataset(dataset, tmp_pa
 
 def test_notes_that_count_scans_are_counted_again(dataset, tmp_path, monkeypatch):
     monkeypatch.setattr(
-        "xrai.data.dataset.cleaning.describe_split_problems", lambda classes, labels, *rest: [f"There are {len(labels)} scans."]
+        "xrai.data.dataset.cleaning.describe_split_problems",
+        lambda classes, labels, *rest: [f"There are {len(labels)} scans."],
     )
     dataset.notes = ("Of a source.", f"There are {len(dataset)} scans.")
     out = tmp_path / "clean.hdf5"
@@ -93,8 +94,8 @@ def test_a_disk_that_fills_up_half_way_leaves_nothing(dataset, tmp_path, monkeyp
 
     def write(disk, data):
         written[0] += memoryview(data).nbytes
-        if written[0] > room and not disk._failure:
-            disk._failure = OSError(errno.ENOSPC, "No space left on device")
+        if written[0] > room and not disk._error:
+            disk._error = OSError(errno.ENOSPC, "No space left on device")
         return real(disk, data)
 
     monkeypatch.setattr(writing.Disk, "write", write)

@@ -158,10 +158,12 @@ class TestSchema:
                 assert (images[i] == scan.pixels).all()
                 assert dataset.hashes[i] == scan.sha256
                 assert dataset.classes[dataset.labels[i]] == name.split("/")[0]
-            assert {name: set(column) for name, column in dataset.facts().items() if name != "n_bytes"} == {
+            assert {name: set(column) for name, column in dataset.file_metadata().items() if name != "n_bytes"} == {
                 "format": {"PNG"}, "mode": {"L"}, "width": {64}, "height": {64},
             }  # fmt: skip
-            assert dataset.facts()["n_bytes"].tolist() == [(drawings / name).stat().st_size for name in dataset.files]
+            assert dataset.file_metadata()["n_bytes"].tolist() == [
+                (drawings / name).stat().st_size for name in dataset.files
+            ]
 
     def test_patients_are_pseudonyms_that_keep_films_together(self, practice):
         with open_dataset(practice) as dataset:
@@ -177,17 +179,19 @@ class TestSchema:
             )
         with open_dataset(built(tmp_path / "in", tmp_path / "x.hdf5")) as dataset:
             assert np.abs(dataset.images([0]).astype(int) - 127).max() <= 2  # a chessboard seen from afar is grey
-            assert (dataset.facts()["width"][0], dataset.facts()["height"][0]) == (500, 300)
+            assert (dataset.file_metadata()["width"][0], dataset.file_metadata()["height"][0]) == (500, 300)
 
     def test_words_for_the_card(self, tmp_path, drawings):
         with open_source(drawings) as found:
-            source = replace(found, population="from the source", licence="likewise", drawings=True, notes=("a note",))
+            source = replace(
+                found, population="from the source", licence="likewise", is_phantom=True, notes=("a note",)
+            )
             words: dict[str, Any] = {"population": "Kinder bis fünf\n“1”", "licence": "CC BY"}
             for name, config in (("a", {}), ("b", words)):
                 assert build_dataset(source, tmp_path / name, BuildConfig(size=SIZE, seed=5, **config))
         with open_dataset(tmp_path / "a") as dataset:
             assert (dataset.population, dataset.licence) == ("from the source", "likewise")
-            assert (dataset.drawings, dataset.seed, dataset.notes[0]) == (True, 5, "a note")
+            assert (dataset.is_phantom, dataset.seed, dataset.notes[0]) == (True, 5, "a note")
         with open_dataset(tmp_path / "b") as dataset:
             assert (dataset.population, dataset.licence) == ("Kinder bis fünf\n“1”", "CC BY")
             assert dataset.describe()["population"] == "Kinder bis fünf\n“1”"
@@ -541,7 +545,10 @@ class TestLeaks:
                 )
                 for entry in source.entries
             ]  # fmt: skip
-            patients, labels = build._assign_pseudonyms(rows), [source.classes.index(row.entry.class_name) for row in rows]
+            patients, labels = (
+                build._assign_pseudonyms(rows),
+                [source.classes.index(row.entry.class_name) for row in rows],
+            )
             splits, _ = assign_splits([row.entry.split for row in rows], labels, patients, seed=0)
         assert build._describe_leaks(splits, patients, [row.sha256 for row in rows]) == []
 
@@ -809,7 +816,7 @@ class TestFullDisk:
         with writing.Disk(tmp_path / "x") as disk:
             disk.write(b"0123456789")
             disk.check()
-            disk._failure = OSError(errno.ENOSPC, "No space left on device")
+            disk._error = OSError(errno.ENOSPC, "No space left on device")
             assert disk.write(b"abcd") == 4
             disk.truncate(100)
             with pytest.raises(OSError, match="No space"):
@@ -822,7 +829,7 @@ def use(path):
     with open_dataset(path) as dataset:
         dataset.images(range(len(dataset)))
         dataset.describe()
-        return (dataset.skipped, dataset.facts(), dataset.files, dataset.notes)
+        return (dataset.skipped, dataset.file_metadata(), dataset.files, dataset.notes)
 
 
 class TestDamage:

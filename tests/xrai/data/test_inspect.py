@@ -14,7 +14,10 @@ def test_counts_all_files_and_opens_some(drawings):
     assert found.formats == {"PNG, L": 24}
     assert found.smallest == found.largest == (64, 64)
     assert found.patients_known
-    assert {name: len(squares) for name, squares in found.examples.items()} == {"CLEAR": N_EXAMPLES, "OPACITY": N_EXAMPLES}
+    assert {name: len(squares) for name, squares in found.examples.items()} == {
+        "CLEAR": N_EXAMPLES,
+        "OPACITY": N_EXAMPLES,
+    }
     assert found.examples["CLEAR"][0].shape == (THUMBNAIL_SIDE, THUMBNAIL_SIDE)
 
 

@@ -230,7 +230,7 @@ class TestFolder:
         folder = folder_of(SPLIT, tmp_path / "my films")
         with open_source(folder) as source:
             assert source.name == "my films"
-            assert not source.drawings
+            assert not source.is_phantom
         assert seen(folder)[1] == [(entry, entry.path.encode()) for entry in found(*SPLIT).entries]
 
     def test_relative_and_with_a_tilde(self, tmp_path, monkeypatch):
@@ -440,7 +440,7 @@ class TestPractice:
     def test_drawings_say_what_they_are(self, home, monkeypatch):
         monkeypatch.setattr(phantoms, "write_practice_set", partial(phantoms.write_practice_set, n_patients=6, size=64))
         with open_source(PRACTICE_SPEC, practice_seed=3) as source:
-            assert source.drawings
+            assert source.is_phantom
             assert source.classes == ("CLEAR", "OPACITY")
             assert "no medical meaning" in source.population
             assert all(parse_patient_id(entry.path, None) for entry in source.entries)

@@ -164,7 +164,7 @@ def test_evaluate_gives_what_the_network_says(model, dataset):
     assert set(found) == KEYS
     json.dumps(found, allow_nan=False)
     rows = dataset.rows("test")
-    shares = predict_probabilities(model.load_network(model.card()), model.card(), dataset, rows)
+    shares = predict_probabilities(model.load_network(model.read_card()), model.read_card(), dataset, rows)
     np.testing.assert_allclose(shares.sum(axis=1), 1, atol=1e-6)
     called = (shares[:, 1] >= 0.5).astype(int)
     assert 0 < called.mean() < 1  # else there is little to compare
@@ -186,13 +186,15 @@ def test_threshold_is_the_cards(home, dataset):
 
 def test_under_another_threshold_and_doubt_it_is_what_measuring_anew_gives(model, dataset):
     kept = evaluate(model, dataset)
-    card = model.card()
-    card = replace(card, threshold=card.threshold | {"value": 0.3}, doubt=ConformalAbstention(0.1, (0.2, 0.2), (20, 20)))
+    card = model.read_card()
+    card = replace(
+        card, threshold=card.threshold | {"value": 0.3}, doubt=ConformalAbstention(0.1, (0.2, 0.2), (20, 20))
+    )
     model.write_card(card)
     again, anew = with_threshold(kept, card), evaluate(model, dataset)
     aside = {"when": "", "measured_before": 0}
     assert again.report | aside == anew.report | aside
-    assert again.predictions.called.tolist() == anew.predictions.called.tolist()
+    assert again.predictions.predicted.tolist() == anew.predictions.predicted.tolist()
     assert again.report["threshold"] != kept.report["threshold"]
 
 
@@ -265,7 +267,7 @@ def test_other_classes_are_refused_with_both_lists(model, practice, tmp_path):
         ),
     ):
         evaluate(model, other)
-    assert model.card().evaluations == []
+    assert model.read_card().evaluations == []
 
 
 def test_more_classes_are_refused(model, practice, tmp_path):
@@ -298,12 +300,12 @@ def test_the_card_keeps_every_measurement_and_counts_them(model, dataset):
     assert measured(model, dataset, "val")["measured_before"] == 0
     assert measured(model, dataset, "test")["measured_before"] == 1
     assert measured(model, dataset, "test")["measured_before"] == 2
-    kept = model.card().evaluations
+    kept = model.read_card().evaluations
     assert [item["split"] for item in kept] == ["test", "val", "test", "test"]
     assert {item["fingerprint"] for item in kept} == {dataset.fingerprint}
     for name in ("accuracy", "auc", "threshold", "n", "n_patients", "dataset"):
         assert kept[0][name] == first[name]
-    assert model.card().threshold_value == 0.5
+    assert model.read_card().threshold_value == 0.5
 
 
 def test_a_measurement_that_cannot_be_noted_is_said(model, dataset, monkeypatch):
@@ -315,7 +317,7 @@ def test_a_measurement_that_cannot_be_noted_is_said(model, dataset, monkeypatch)
     with pytest.raises(NotSavedError, match=r"cannot be kept in the folder of the model “m” \(No space left") as stated:
         evaluate(model, dataset)
     assert (model.folder / "card.json").read_bytes() == before
-    found = stated.value.measured.report
+    found = stated.value.result.report
     assert set(found) == KEYS
     assert f"accuracy {found['accuracy']:.3f}, AUC {found['auc']:.3f}, on {found['n']} scans" in str(stated.value)
 
@@ -330,11 +332,11 @@ def test_a_measurement_that_cannot_be_kept_keeps_the_earlier_one_and_counts(mode
     monkeypatch.setattr("xrai.evaluation.evaluate.save_evaluation", full)
     with pytest.raises(NotSavedError) as stated:
         evaluate(model, dataset)
-    assert stated.value.measured.report["measured_before"] == 1
+    assert stated.value.result.report["measured_before"] == 1
     kept = load_evaluation(evaluation_folder(model, dataset.path, "test"))
     assert kept.report["when"] == earlier.report["when"]
     assert kept.report["measured_before"] == 0
-    assert len(model.card().evaluations) == 2
+    assert len(model.read_card().evaluations) == 2
 
 
 def test_two_that_end_at_once_are_both_counted(model, dataset, monkeypatch):
@@ -360,7 +362,7 @@ def test_two_that_end_at_once_are_both_counted(model, dataset, monkeypatch):
         user.start()
     for user in users:
         user.join()
-    assert sorted(item["split"] for item in model.card().evaluations) == ["test", "val"]
+    assert sorted(item["split"] for item in model.read_card().evaluations) == ["test", "val"]
 
 
 def test_a_model_that_is_deleted_meanwhile_leaves_nothing_behind(model, dataset):
@@ -379,20 +381,20 @@ def test_what_others_noted_in_the_card_meanwhile_is_kept(model, dataset):
             evaluate(model, dataset, "val")
 
     assert measured(model, dataset, "test", progress=meanwhile)["measured_before"] == 0
-    assert [item["split"] for item in model.card().evaluations] == ["val", "test"]
+    assert [item["split"] for item in model.read_card().evaluations] == ["val", "test"]
 
 
 def test_a_model_that_is_trained_on_meanwhile_is_to_be_measured_again(model, dataset):
-    later = replace(model.card(), training={"best_epoch": 2})
+    later = replace(model.read_card(), training={"best_epoch": 2})
     with pytest.raises(CheckpointError, match=r"“m” was trained on while it was measured.*measure it again"):
         evaluate(model, dataset, "test", progress=lambda done, total: model.write_card(later))
-    assert model.card() == later
+    assert model.read_card() == later
 
 
 def test_weights_that_change_while_they_are_measured_are_to_be_measured_again(model, dataset):
     def train_on(done, total):
         torch.manual_seed(9)
-        model.save_network(build_network(model.card().config, 2))
+        model.save_network(build_network(model.read_card().config, 2))
 
     with pytest.raises(CheckpointError, match="measure it again"):
         evaluate(model, dataset, progress=train_on)
@@ -400,8 +402,8 @@ def test_weights_that_change_while_they_are_measured_are_to_be_measured_again(mo
 
 def test_the_card_tells_the_weights_that_were_measured(model, dataset):
     found = evaluate(model, dataset)
-    assert found.is_of(model)
-    assert model.card().evaluations[0]["weights"] == found.report["weights"] == model.weights_sha256()
+    assert found.has_weights_of(model)
+    assert model.read_card().evaluations[0]["weights"] == found.report["weights"] == model.weights_sha256()
 
 
 def descended(model, dataset, how):

@@ -101,12 +101,12 @@ def test_where_nothing_was_measured_there_is_none(folder):
 
 def test_a_cell_gives_the_worst_first():
     found = make(n=60).predictions
-    inside = found.cell(0, 1)
+    inside = found.find_cell(0, 1)
     assert len(inside) > 2
     assert set(found.labels[inside]) == {0}
-    assert set(found.called[inside]) == {1}
+    assert set(found.predicted[inside]) == {1}
     assert (np.diff(found.probabilities[inside, 0]) >= 0).all()
-    assert sum(len(found.cell(truth, called)) for truth in range(3) for called in range(3)) == 60
+    assert sum(len(found.find_cell(truth, called)) for truth in range(3) for called in range(3)) == 60
 
 
 DOUBT = ConformalAbstention(0.1, (0.2, 0.3, 0.25), (40, 40, 40))
@@ -254,11 +254,11 @@ def weights(home):
 def test_a_measurement_is_of_the_weights_that_were_measured(weights):
     checkpoint = open_checkpoint("m")
     found = make(weights=checkpoint.weights_sha256())
-    assert found.is_of(checkpoint)
+    assert found.has_weights_of(checkpoint)
     weights.write_bytes(b"other weights")
-    assert not found.is_of(checkpoint)
+    assert not found.has_weights_of(checkpoint)
     weights.unlink()
-    assert not found.is_of(checkpoint)
+    assert not found.has_weights_of(checkpoint)
 
 
 def test_equal_weights_have_equal_marks_whenever_they_were_saved(weights):
@@ -354,7 +354,9 @@ class TestAsDecided:
         assert with_threshold(kept, Decides(0.5, doubt)) is kept
 
     def test_what_comes_out_can_be_kept_and_read_back(self, folder):
-        again = with_threshold(make(classes=TWO, threshold=0.5), Decides(0.3, ConformalAbstention(0.1, (0.3, 0.4), (40, 40))))
+        again = with_threshold(
+            make(classes=TWO, threshold=0.5), Decides(0.3, ConformalAbstention(0.1, (0.3, 0.4), (40, 40)))
+        )
         save_evaluation(folder, again)
         same(load_evaluation(folder), again)
 
@@ -367,7 +369,10 @@ class TestAsDecided:
         unseen = {"n": 9, "n_patients": 5, "accuracy": 0.6, "accuracy_interval": [0.3, 0.8], "auc": 0.7,
                   "auc_interval": [0.5, 0.9], "per_class": {"CLEAR": {}}}  # fmt: skip
         kept = make(classes=TWO, threshold=0.5, seen=21, unseen=unseen)
-        assert with_threshold(kept, Decides(0.5, ConformalAbstention(0.1, (0.3, 0.4), (40, 40)))).report["unseen"] == unseen
+        assert (
+            with_threshold(kept, Decides(0.5, ConformalAbstention(0.1, (0.3, 0.4), (40, 40)))).report["unseen"]
+            == unseen
+        )
         moved = with_threshold(kept, Decides(0.4)).report["unseen"]
         assert (moved["accuracy"], moved["accuracy_interval"], moved["auc"], moved["n"]) == (None, None, 0.7, 9)
 
@@ -376,8 +381,8 @@ class TestAsDecided:
         save_evaluation(folder, make(classes=TWO, threshold=0.5))
         change(folder, lambda values: [values.pop(name) for name in lacking])
         kept = load_evaluation(folder)
-        assert kept.doubt is None
-        assert kept.sure.all()
+        assert kept.abstention is None
+        assert kept.is_confident.all()
         again = with_threshold(kept, Decides(0.5)).report
         whole = json.loads(json.dumps(make(classes=TWO, threshold=0.5).report))
         del whole["calibration"]
@@ -395,11 +400,14 @@ class TestAsDecided:
 def test_probabilities_are_those_of_a_card_with_the_same_calibration(kept, now, is_same):
     """Another processor fits the same calibration but for a rounding."""
     found = make(classes=TWO, threshold=0.5, calibration=kept.to_dict() if kept else None)
-    assert found.has_probabilities_of(Decides(calibration=now)) == is_same
+    assert found.has_calibration_of(Decides(calibration=now)) == is_same
 
 
 def test_a_scan_is_sure_where_the_doubt_of_its_measurement_says_so():
     doubt = ConformalAbstention(0.1, (0.3, 0.4), (40, 40))
     found = make(60, classes=TWO, threshold=0.5, doubt=doubt)
-    assert found.sure.sum() == found.report["answered"]["n_answered"]
-    assert found.sure.tolist() == doubt.sure(found.predictions.probabilities, found.predictions.called).tolist()
+    assert found.is_confident.sum() == found.report["answered"]["n_answered"]
+    assert (
+        found.is_confident.tolist()
+        == doubt.is_confident(found.predictions.probabilities, found.predictions.predicted).tolist()
+    )

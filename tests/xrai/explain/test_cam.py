@@ -260,7 +260,9 @@ def test_gradients_are_found_where_the_caller_wants_none():
     ("name", "methods"), [("resnet18", {"Fused CAM", "CAM", "Grad-CAM"}), ("convnet", {"HiResCAM", "Grad-CAM"})]
 )
 def test_anchors_are_positive_and_there_for_every_class(name, methods):
-    found = fit_reference_scales(network_of(name, 3), lambda rows: scans(len(rows), int(rows[0])), np.arange(20), 3, batch_size=8)
+    found = fit_reference_scales(
+        network_of(name, 3), lambda rows: scans(len(rows), int(rows[0])), np.arange(20), 3, batch_size=8
+    )
     assert set(found) == methods
     for values in found.values():
         assert set(values) == {0, 1, 2}
@@ -272,7 +274,9 @@ def test_anchor_is_what_95_of_100_peaks_stay_below():
     with torch.no_grad():
         network.head.weight.mul_(5 / np.abs(compute_cams(network, scans(1), [0], "CAM")[1]).max())
     rows = np.arange(30)
-    found = fit_reference_scales(network, lambda rows: torch.cat([scans(1, int(row)) for row in rows]), rows, 2, batch_size=7)["CAM"]
+    found = fit_reference_scales(
+        network, lambda rows: torch.cat([scans(1, int(row)) for row in rows]), rows, 2, batch_size=7
+    )["CAM"]
     peaks = {0: [], 1: []}
     for row in rows:
         with torch.inference_mode():
@@ -289,7 +293,9 @@ def test_anchor_of_a_network_that_sees_nothing_is_not_nothing():
     network = network_of("resnet18")
     torch.nn.init.zeros_(network.head.weight)
     found = fit_reference_scales(network, lambda rows: scans(len(rows)), np.arange(4), 2)
-    assert found == {method: {0: MIN_REFERENCE_SCALE, 1: MIN_REFERENCE_SCALE} for method in ("Fused CAM", "CAM", "Grad-CAM")}
+    assert found == {
+        method: {0: MIN_REFERENCE_SCALE, 1: MIN_REFERENCE_SCALE} for method in ("Fused CAM", "CAM", "Grad-CAM")
+    }
     _, maps = compute_cams(network, scans(1), [1], "CAM")
     assert scale_cam(maps[0], found["CAM"][1], (64, 64)).max() == 0
 

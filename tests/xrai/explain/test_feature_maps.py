@@ -84,7 +84,9 @@ class TestFeatureMaps:
         network, listed = made(name)
         with torch.inference_mode():
             expected = network(scan())[0]
-        np.testing.assert_allclose(compute_feature_maps(network, scan(), listed)[len(listed) - 1], expected, **TOLERANCE)
+        np.testing.assert_allclose(
+            compute_feature_maps(network, scan(), listed)[len(listed) - 1], expected, **TOLERANCE
+        )
 
     def test_only_those_that_are_wanted_are_kept(self):
         network, listed = made("convnet")
@@ -160,10 +162,10 @@ class TestWeigh:
         with torch.inference_mode():
             logit = float(network(scan(side=64))[0, label])
         everything = len(found.weights)
-        assert found.exact
-        assert found.first(everything).mean() + found.bias == pytest.approx(logit, abs=1e-4)
-        assert found.sums()[-1] == pytest.approx(logit, abs=1e-4)
-        assert found.answer == pytest.approx(logit, abs=1e-4)
+        assert found.is_exact
+        assert found.partial_sum(everything).mean() + found.bias == pytest.approx(logit, abs=1e-4)
+        assert found.cumulative_means()[-1] == pytest.approx(logit, abs=1e-4)
+        assert found.target == pytest.approx(logit, abs=1e-4)
         assert found.logits[label] == pytest.approx(logit, abs=1e-4)
         assert found.bias == pytest.approx(float(network.head.bias[label].detach()))
 
@@ -172,28 +174,28 @@ class TestWeigh:
         network, _ = made(name, image_size=64)
         found = decompose_cam(network, scan(side=64), 1, one_vs_rest=True)
         logits, maps = compute_cams(network, scan(side=64), [1], "CAM")
-        np.testing.assert_allclose(found.first(len(found.weights)), maps[0], rtol=1e-3, atol=1e-5)
-        assert found.sums()[-1] == pytest.approx(float(logits[0, 1] - logits[0, [0, 2]].mean()), abs=1e-4)
+        np.testing.assert_allclose(found.partial_sum(len(found.weights)), maps[0], rtol=1e-3, atol=1e-5)
+        assert found.cumulative_means()[-1] == pytest.approx(float(logits[0, 1] - logits[0, [0, 2]].mean()), abs=1e-4)
 
     def test_where_dense_layers_follow_it_is_grad_cam_and_not_the_answer(self):
         network, _ = made("convnet")
         found = decompose_cam(network, scan(), 1, one_vs_rest=True)
         _, maps = compute_cams(network, scan(), [1], "Grad-CAM")
-        np.testing.assert_allclose(found.first(len(found.weights)), maps[0], rtol=1e-3, atol=1e-5)
-        assert not found.exact
+        np.testing.assert_allclose(found.partial_sum(len(found.weights)), maps[0], rtol=1e-3, atol=1e-5)
+        assert not found.is_exact
         assert found.bias == 0
-        assert found.sums()[-1] != pytest.approx(found.answer, abs=1e-3)
+        assert found.cumulative_means()[-1] != pytest.approx(found.target, abs=1e-3)
 
     def test_the_first_maps_add_or_take_away_most(self):
         network, _ = made("resnet18", image_size=64)
         found = decompose_cam(network, scan(side=64), 0)
-        sizes = np.abs(found.means[found.order])
+        sizes = np.abs(found.contributions[found.ranking])
         assert (np.diff(sizes) <= 0).all()
-        assert not found.first(0).any()
+        assert not found.partial_sum(0).any()
         np.testing.assert_allclose(
-            found.first(2), sum(found.weights[i] * found.maps[i] for i in found.order[:2]), rtol=1e-5
+            found.partial_sum(2), sum(found.weights[i] * found.maps[i] for i in found.ranking[:2]), rtol=1e-5
         )
-        np.testing.assert_allclose(np.diff(found.sums()), found.means[found.order], atol=1e-6)
+        np.testing.assert_allclose(np.diff(found.cumulative_means()), found.contributions[found.ranking], atol=1e-6)
 
     def test_leaves_nothing_on_the_network(self):
         network, _ = made("resnet18")

@@ -19,12 +19,12 @@ def test_the_nearest_is_the_scan_itself_and_each_patient_stands_once():
     features, labels, rows, patients = some()
     known = fit_neighbour_index(features, labels, rows, patients)
     for i in (0, 7, 40, 59):
-        found = known.nearest(features[i], 5)
+        found = known.find_nearest(features[i], 5)
         assert len(found) == 5
         assert patients[found[0].row - 100] == patients[i]
-        assert found[0].likeness > 0.99
+        assert found[0].similarity > 0.99
         assert len({patients[item.row - 100] for item in found}) == 5
-        assert [item.likeness for item in found] == sorted((item.likeness for item in found), reverse=True)
+        assert [item.similarity for item in found] == sorted((item.similarity for item in found), reverse=True)
         assert all(item.label == labels[item.row - 100] for item in found)
 
 
@@ -32,18 +32,18 @@ def test_the_nearest_are_of_the_same_kind():
     features, labels, rows, patients = some()
     known = fit_neighbour_index(features, labels, rows, patients)
     new, truth, _, _ = some(seed=1)
-    hits = [item.label == truth[i] for i in range(len(new)) for item in known.nearest(new[i], 3)]
+    hits = [item.label == truth[i] for i in range(len(new)) for item in known.find_nearest(new[i], 3)]
     assert np.mean(hits) > 0.95
 
 
 def test_fewer_patients_than_asked_for_are_all_given():
     features, labels, rows, patients = some(n=4)
-    assert len(fit_neighbour_index(features, labels, rows, patients).nearest(features[0], 6)) == 2
+    assert len(fit_neighbour_index(features, labels, rows, patients).find_nearest(features[0], 6)) == 2
 
 
 def test_a_single_scan_will_do():
     known = fit_neighbour_index(np.ones((1, 5), np.float32), [0], [3], ["p"])
-    assert [item.row for item in known.nearest(np.ones(5, np.float32))] == [3]
+    assert [item.row for item in known.find_nearest(np.ones(5, np.float32))] == [3]
 
 
 def test_of_many_features_nearly_the_same_is_found(monkeypatch):
@@ -53,18 +53,18 @@ def test_of_many_features_nearly_the_same_is_found(monkeypatch):
     quick = fit_neighbour_index(features, labels, rows, patients)
     assert quick.axes.shape == (min(60, N_COMPONENTS), features.shape[1])
     for feature in features[:5]:
-        rows_of = [[item.row for item in found.nearest(feature, 3)] for found in (exact, quick)]
+        rows_of = [[item.row for item in found.find_nearest(feature, 3)] for found in (exact, quick)]
         assert rows_of[0] == rows_of[1]
 
 
 def test_what_is_kept_finds_the_same():
     features, labels, rows, patients = some()
     known = fit_neighbour_index(features, labels, rows, patients)
-    again = NeighbourIndex.from_tensors(known.tensors(), 2)
+    again = NeighbourIndex.from_tensors(known.to_tensors(), 2)
     for i in (0, 30):
-        before, after = known.nearest(features[i], 4), again.nearest(features[i], 4)
+        before, after = known.find_nearest(features[i], 4), again.find_nearest(features[i], 4)
         assert [patients[item.row - 100] for item in before] == [patients[item.row - 100] for item in after]
-        assert np.allclose([item.likeness for item in before], [item.likeness for item in after], atol=0.01)
+        assert np.allclose([item.similarity for item in before], [item.similarity for item in after], atol=0.01)
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_what_is_kept_finds_the_same():
     ],
 )
 def test_foreign_or_damaged_tensors_are_refused(change):
-    tensors = fit_neighbour_index(*some()).tensors()
+    tensors = fit_neighbour_index(*some()).to_tensors()
     with pytest.raises(ValueError, match=r"\w"):
         NeighbourIndex.from_tensors(tensors | change, 2)
     with pytest.raises(LookupError):

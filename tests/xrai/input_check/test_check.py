@@ -60,19 +60,19 @@ def foreign():
 
 
 def test_films_of_unseen_patients_are_accepted(gate, unseen):
-    verdicts = [gate.judge(film) for film in unseen]
-    assert sum(verdict.accepted for verdict in verdicts) >= 39
-    assert all(verdict.reason == "" and verdict.mend is None for verdict in verdicts if verdict.accepted)
-    assert all((verdict.score <= 1) == verdict.accepted for verdict in verdicts)
+    verdicts = [gate.check(film) for film in unseen]
+    assert sum(verdict.is_accepted for verdict in verdicts) >= 39
+    assert all(verdict.reason == "" and verdict.correction is None for verdict in verdicts if verdict.is_accepted)
+    assert all((verdict.ood_score <= 1) == verdict.is_accepted for verdict in verdicts)
 
 
 @pytest.mark.parametrize("name", foreign())
 def test_what_is_no_chest_film_is_refused(gate, name):
-    verdict = gate.judge(foreign()[name])
-    assert not verdict.accepted
-    assert verdict.mend is None
+    verdict = gate.check(foreign()[name])
+    assert not verdict.is_accepted
+    assert verdict.correction is None
     assert "does not look like a chest X-ray" in verdict.reason
-    assert 1 < verdict.score <= 2
+    assert 1 < verdict.ood_score <= 2
 
 
 def test_a_photograph_is_refused_by_its_shapes_and_in_colour_by_its_colours(gate):
@@ -80,23 +80,23 @@ def test_a_photograph_is_refused_by_its_shapes_and_in_colour_by_its_colours(gate
 
     photo = Image.fromarray(load_sample_image("china.jpg"))
     grey = np.array(photo.convert("L"))
-    assert "perhaps a photo" in gate.judge(grey).reason
-    assert "in colour" in gate.judge(grey, colour=0.2).reason
+    assert "perhaps a photo" in gate.check(grey).reason
+    assert "in colour" in gate.check(grey, colour=0.2).reason
 
 
 def test_a_tint_is_no_reason_to_refuse(gate, unseen):
-    assert gate.judge(unseen[0], colour=0.02).accepted
+    assert gate.check(unseen[0], colour=0.02).is_accepted
 
 
 @pytest.mark.parametrize("mend", CORRECTIONS)
 def test_a_film_that_came_wrong_is_offered_mended(gate, unseen, mend):
     turned_back = {"left": "right", "right": "left"}
     spoiling = " ".join(turned_back.get(word, word) for word in mend.split())
-    verdicts = [gate.judge(apply_correction(film, spoiling)) for film in unseen]
-    assert not any(verdict.accepted for verdict in verdicts)
-    offered = [verdict.mend for verdict in verdicts if verdict.mend]
+    verdicts = [gate.check(apply_correction(film, spoiling)) for film in unseen]
+    assert not any(verdict.is_accepted for verdict in verdicts)
+    offered = [verdict.correction for verdict in verdicts if verdict.correction]
     assert offered.count(mend) == len(offered) >= 34
-    assert all("does not look like" not in verdict.reason for verdict in verdicts if verdict.mend)
+    assert all("does not look like" not in verdict.reason for verdict in verdicts if verdict.correction)
 
 
 @pytest.mark.parametrize("mend", CORRECTIONS)
@@ -111,21 +111,21 @@ def test_mending_undoes_what_it_is_called_after(mend):
 
 @pytest.mark.parametrize("grey", [0, 128, 255])
 def test_a_picture_of_one_grey_is_blank(gate, grey):
-    verdict = gate.judge(np.full((100, 80), grey, np.uint8))
-    assert not verdict.accepted
+    verdict = gate.check(np.full((100, 80), grey, np.uint8))
+    assert not verdict.is_accepted
     assert "nearly all one grey" in verdict.reason
 
 
 def test_any_shape_is_judged(gate, unseen):
     small = np.array(Image.fromarray(unseen[0]).resize((64, 64), Image.Resampling.BILINEAR))
-    assert gate.judge(small).accepted
+    assert gate.check(small).is_accepted
     for shape in [(64, 4000), (4000, 64)]:
-        assert gate.judge(np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)).reason
+        assert gate.check(np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)).reason
 
 
 def test_brightness_and_contrast_do_not_matter(gate, unseen):
     dim = (unseen[0] * 0.4 + 30).astype(np.uint8)
-    assert abs(gate.judge(dim).score - gate.judge(unseen[0]).score) < 0.1
+    assert abs(gate.check(dim).ood_score - gate.check(unseen[0]).ood_score) < 0.1
     numbers = compute_descriptors(np.stack([make_thumbnail(unseen[0]), make_thumbnail(dim)]))
     assert numbers.shape == (2, DESCRIPTOR_SIZE)
     assert np.abs(numbers[0] - numbers[1]).mean() < 0.05
@@ -133,27 +133,27 @@ def test_brightness_and_contrast_do_not_matter(gate, unseen):
 
 def test_the_same_scans_give_the_same_gate():
     squares, patients = films(3, seed=5), np.zeros(3)
-    first, second = (quickly_fitted(squares, patients, scale=0.2, seed=7).tensors() for _ in range(2))
+    first, second = (quickly_fitted(squares, patients, scale=0.2, seed=7).to_tensors() for _ in range(2))
     assert all(np.array_equal(first[name], second[name]) for name in first)
 
 
 def test_a_single_patient_gives_a_gate():
     one = quickly_fitted(films(2, seed=6), np.zeros(2))
-    assert not one.judge(page()).accepted
+    assert not one.check(page()).is_accepted
 
 
 def test_a_gate_is_read_back_as_it_was_written(gate, unseen, tmp_path):
     from safetensors.numpy import load_file, save_file
 
-    save_file(gate.tensors(), tmp_path / "gate.safetensors")
+    save_file(gate.to_tensors(), tmp_path / "gate.safetensors")
     assert (tmp_path / "gate.safetensors").stat().st_size < 1_000_000
     again = InputCheck.from_tensors(load_file(tmp_path / "gate.safetensors"))
-    assert [again.judge(film).score for film in unseen[:5]] == [gate.judge(film).score for film in unseen[:5]]
+    assert [again.check(film).ood_score for film in unseen[:5]] == [gate.check(film).ood_score for film in unseen[:5]]
 
 
 @pytest.mark.parametrize("name", ["mean", "axes", "spread", "beyond", "hidden", "output", "limits"])
 def test_damaged_arrays_are_refused(gate, name):
-    whole = gate.tensors()
+    whole = gate.to_tensors()
     spoiled = whole[name].copy()
     spoiled.flat[0] = np.nan
     bad = [
@@ -174,7 +174,7 @@ def test_damaged_arrays_are_refused(gate, name):
 def test_a_spread_of_nothing_is_refused(gate):
     for name in ("spread", "beyond"):
         with pytest.raises(ValueError, match="do not fit"):
-            InputCheck.from_tensors({**gate.tensors(), name: np.zeros_like(gate.tensors()[name])})
+            InputCheck.from_tensors({**gate.to_tensors(), name: np.zeros_like(gate.to_tensors()[name])})
 
 
 @pytest.mark.parametrize("drawing", dict.fromkeys(SYNTHETIC_NEGATIVES), ids=lambda drawing: drawing.__name__)
@@ -192,7 +192,9 @@ def real_gate(real_data):
     """Fitted on the training films; the patient is the file's name up to the film's own number."""
     files = sorted((real_data / "datasets" / "chest_xray" / "train").rglob("*.jpeg"))
     squares = np.stack([read_scan(file).pixels for file in files])
-    return fit_input_check(squares, np.array([file.stem.rpartition("-")[0] or file.stem.split("_")[0] for file in files]))
+    return fit_input_check(
+        squares, np.array([file.stem.rpartition("-")[0] or file.stem.split("_")[0] for file in files])
+    )
 
 
 def refused(gate, files):
@@ -222,6 +224,6 @@ def test_what_is_not_a_frontal_chest_film_is_refused(real_gate, real_data):
             scan = read_scan(file)
         except ScanError:
             continue  # refused before
-        if real_gate.judge(scan.pixels, colour=scan.colour).accepted:
+        if real_gate.check(scan.pixels, colour=scan.colour).is_accepted:
             accepted.append(file.name)
     assert not accepted

@@ -49,7 +49,9 @@ def test_a_step_of_training_is_that_of_torch():
 
 def test_a_learning_rate_that_fits_one_that_crawls_and_one_that_jumps():
     inputs, labels = dense.make_examples()
-    fits, crawls, jumps = ([step.loss for step in dense.train_layer(inputs, labels, rate, 40)] for rate in (0.3, 0.003, 30))
+    fits, crawls, jumps = (
+        [step.loss for step in dense.train_layer(inputs, labels, rate, 40)] for rate in (0.3, 0.003, 30)
+    )
     assert fits[-1] < 0.6 * fits[0]
     assert crawls[-1] > 0.9 * crawls[0]
     assert sum(np.diff(jumps) > 0) > 10

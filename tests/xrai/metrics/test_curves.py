@@ -99,10 +99,10 @@ class TestShape:
         labels = positive.astype(int)
         matrix = confusion_matrix(predict(np.stack([1 - scores, scores], axis=1), threshold), labels, 2)
         row = per_class_report(matrix, ["other", "this"])["this"]
-        assert roc_curve(scores, positive).at(threshold) == pytest.approx(
+        assert roc_curve(scores, positive).point_at(threshold) == pytest.approx(
             (matrix[0, 1] / matrix[0].sum(), row["recall"])
         )
-        recall, precision = precision_recall_curve(scores, positive).at(threshold)
+        recall, precision = precision_recall_curve(scores, positive).point_at(threshold)
         assert recall == pytest.approx(row["recall"])
         assert precision == pytest.approx(row["precision"] if matrix[:, 1].any() else 1.0)
 
@@ -111,12 +111,12 @@ class TestShape:
         scores = scores.astype(np.float32)
         found = roc_curve(scores, positive)
         for score in scores[:20]:
-            assert found.at(float(score))[1] == pytest.approx((scores[positive] >= score).mean())
+            assert found.point_at(float(score))[1] == pytest.approx((scores[positive] >= score).mean())
 
     @pytest.mark.parametrize("curve", CURVES)
     def test_lists_are_json_without_infinity(self, curve):
         found = curve(*ranking())
-        lists = found.as_lists()
+        lists = found.to_lists()
         assert json.loads(json.dumps(lists, allow_nan=False)) == lists
         assert lists["thresholds"][0] is None
         assert lists["thresholds"][1:] == found.thresholds[1:].tolist()

@@ -81,8 +81,8 @@ def assert_one_sentence(error, *words):
 
 
 def test_card_comes_back_as_it_was_written(model):
-    assert model.card() == a_card()
-    assert model.card().threshold_value == 0.5
+    assert model.read_card() == a_card()
+    assert model.read_card().threshold_value == 0.5
     assert a_card(threshold=None).threshold_value is None
 
 
@@ -94,26 +94,26 @@ def test_card_is_json_with_its_format_and_version(model):
 @pytest.mark.parametrize("version", [1, 2, 3, 4])
 def test_cards_of_this_version_and_those_before_are_read(model, version):
     edit_card(model, version=version)
-    assert model.card() == a_card()
+    assert model.read_card() == a_card()
     config = {name: value for name, value in asdict(CONFIG_OF).items() if name not in ("head_epochs", "fine_tune")}
     steps = {name: value for name, value in asdict(a_card().preprocessing).items() if name != "per_scan"}
     edit_card(model, config=config, preprocessing=steps)
-    assert model.card() == a_card()
+    assert model.read_card() == a_card()
 
 
 @pytest.mark.parametrize("name", ["pneumonia", "covid19"])
 def test_the_shipped_models_are_read(name):
     """Both cards say version 1, and that of covid19 has settings which that version did not know."""
     shipped = Checkpoint(PROJECT_DIR / "checkpoints" / name)
-    assert shipped.load_network(shipped.card()).pools_globally
+    assert shipped.load_network(shipped.read_card()).has_global_pooling
 
 
 def test_the_card_of_a_renamed_model_has_its_new_name(model):
     model.folder.rename(model.folder.with_name("Röntgen 2"))
     renamed = open_checkpoint("Röntgen 2")
-    assert renamed.card() == a_card(name="Röntgen 2")
+    assert renamed.read_card() == a_card(name="Röntgen 2")
     assert json.loads((renamed.folder / CARD).read_text(encoding="utf-8"))["name"] == "m"
-    assert [item.card().name for item in list_models()] == ["Röntgen 2"]
+    assert [item.read_card().name for item in list_models()] == ["Röntgen 2"]
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,7 @@ def test_the_card_of_a_renamed_model_has_its_new_name(model):
     ids=str,
 )
 def test_order_of_classes_by_their_names(classes, names, order):
-    assert a_card(classes=classes).order_of(names) == order
+    assert a_card(classes=classes).class_permutation(names) == order
 
 
 @pytest.mark.parametrize(
@@ -153,8 +153,8 @@ def test_order_of_classes_by_their_names(classes, names, order):
 )  # fmt: skip
 def test_signs_that_carry_meaning_are_not_dropped(one, other):
     """`<5 mm` and `>5 mm` came out as spellings of one name, so that a model was measured against the wrong classes."""
-    assert a_card(classes=("normal", one)).order_of(("normal", other)) is None
-    assert a_card(classes=("normal", one)).order_of((one, "NORMAL")) == [1, 0]
+    assert a_card(classes=("normal", one)).class_permutation(("normal", other)) is None
+    assert a_card(classes=("normal", one)).class_permutation((one, "NORMAL")) == [1, 0]
 
 
 @pytest.mark.parametrize(
@@ -171,18 +171,18 @@ def test_signs_that_carry_meaning_are_not_dropped(one, other):
 )
 def test_spellings_of_one_name(names):
     for name in names:
-        assert a_card(classes=("normal", names[0])).order_of((name, "Normal")) == [1, 0], name
+        assert a_card(classes=("normal", names[0])).class_permutation((name, "Normal")) == [1, 0], name
 
 
 def test_classes_that_differ_in_a_sign_alone_are_not_the_same():
     """`HER2+` is not `HER2-`: what is told apart by a sign is not a spelling of one name."""
-    assert a_card(classes=("normal", "COVID+")).order_of(("normal", "COVID-")) is None
+    assert a_card(classes=("normal", "COVID+")).class_permutation(("normal", "COVID-")) is None
 
 
 def test_network_comes_back_in_half_precision(model):
     scans = torch.rand(3, 1, 32, 32)
     with torch.inference_mode():
-        assert torch.allclose(model.load_network(model.card())(scans), a_network()(scans), atol=5e-3)
+        assert torch.allclose(model.load_network(model.read_card())(scans), a_network()(scans), atol=5e-3)
 
 
 @pytest.mark.parametrize("weights", ["imagenet", "another model", "m"])
@@ -191,14 +191,14 @@ def test_a_network_comes_back_whatever_it_started_from(model, no_network, weight
     config = replace(CONFIG_OF, network="resnet18", weights=weights, head_epochs=2)
     model.save_network(a_network(replace(config, weights="scratch", head_epochs=0)))
     model.write_card(a_card(config))
-    network = model.load_network(model.card())
-    assert model.card().config == config
-    assert not network.only_head_learns
+    network = model.load_network(model.read_card())
+    assert model.read_card().config == config
+    assert not network.freeze_features
     assert all(item.requires_grad for item in network.parameters())
 
 
 def test_loaded_network_is_ready_to_read(model):
-    network = model.load_network(model.card())
+    network = model.load_network(model.read_card())
     assert not network.training
     assert {value.dtype for value in network.parameters()} == {torch.float32}
 
@@ -219,7 +219,7 @@ def test_a_weight_too_large_for_half_precision_is_kept_in_full(model):
     with torch.no_grad():
         network.head[0].weight[0, 0] = 1e6
     model.save_network(network)
-    assert model.load_network(model.card()).head[0].weight[0, 0] == 1e6
+    assert model.load_network(model.read_card()).head[0].weight[0, 0] == 1e6
 
 
 @pytest.mark.skipif(os.name == "nt", reason="rights are of another kind on Windows")
@@ -261,23 +261,23 @@ def test_card_is_saved_whole_or_not_at_all(model):
 
 def test_no_such_model_names_those_that_there_are(model):
     with pytest.raises(CheckpointError) as error:
-        open_checkpoint("other").card()
+        open_checkpoint("other").read_card()
     assert_one_sentence(error, "no model “other”", "are: m.")
 
 
 def test_no_model_at_all(home):
     with pytest.raises(CheckpointError) as error:
-        open_checkpoint("other").config()
+        open_checkpoint("other").read_config()
     assert_one_sentence(error, "none yet")
 
 
 @pytest.mark.parametrize("name", [CARD, WEIGHTS])
 def test_missing_file(model, name):
-    card = model.card()
+    card = model.read_card()
     (model.folder / name).unlink()
     assert not model.is_model
     with pytest.raises(CheckpointError) as error:
-        model.card()
+        model.read_card()
         model.load_network(card)
     assert_one_sentence(error, f"has no {name}")
 
@@ -298,7 +298,7 @@ FOREIGN = {
 def test_foreign_card(model, content):
     (model.folder / CARD).write_bytes(content)
     with pytest.raises(CheckpointError) as error:
-        model.card()
+        model.read_card()
     assert_one_sentence(error, CARD, "copy the whole folder again")
 
 
@@ -306,7 +306,7 @@ def test_card_cut_short(model):
     whole = (model.folder / CARD).read_bytes()
     (model.folder / CARD).write_bytes(whole[: len(whole) // 2])
     with pytest.raises(CheckpointError) as error:
-        model.card()
+        model.read_card()
     assert_one_sentence(error, CARD)
 
 
@@ -352,14 +352,14 @@ NONSENSE = {
 def test_card_that_makes_no_sense(model, changes):
     edit_card(model, **changes)
     with pytest.raises(CheckpointError) as error:
-        model.card()
+        model.read_card()
     assert_one_sentence(error, CARD)
 
 
 def test_card_with_undefined_measures_is_borne(model):
     lacking = MEASURED | {"auc": None, "auc_interval": None}
     edit_card(model, validation=lacking, evaluations=[EVALUATED, EVALUATED | lacking], threshold=None)
-    assert model.card().evaluations == [EVALUATED, EVALUATED | lacking]
+    assert model.read_card().evaluations == [EVALUATED, EVALUATED | lacking]
 
 
 @pytest.mark.parametrize(
@@ -367,8 +367,8 @@ def test_card_with_undefined_measures_is_borne(model):
 )
 def test_a_card_says_where_chance_could_explain_its_validation_auc(interval, doubtful):
     card = a_card(validation=MEASURED | {"auc_interval": interval})
-    assert bool(card.weakness) is doubtful
-    assert not doubtful or "no better than guessing" in str(card.weakness)
+    assert bool(card.weakness_warning) is doubtful
+    assert not doubtful or "no better than guessing" in str(card.weakness_warning)
 
 
 def test_the_card_is_locked_for_one_at_a_time(model):
@@ -381,7 +381,7 @@ def test_the_card_is_locked_for_one_at_a_time(model):
 def test_card_of_a_newer_version(model):
     edit_card(model, version=VERSION + 1, config={"a setting": "of later on"})
     with pytest.raises(CheckpointError) as error:
-        model.card()
+        model.read_card()
     assert_one_sentence(error, "newer version", "update")
 
 
@@ -389,7 +389,7 @@ def test_card_of_a_newer_version(model):
 def test_foreign_weights(model, content):
     (model.folder / WEIGHTS).write_bytes(content)
     with pytest.raises(CheckpointError) as error:
-        model.load_network(model.card())
+        model.load_network(model.read_card())
     assert_one_sentence(error, WEIGHTS)
 
 
@@ -403,7 +403,7 @@ def test_pickled_weights_are_not_read(model, tmp_path):
 
     torch.save({"head.weight": Harm()}, model.folder / WEIGHTS)
     with pytest.raises(CheckpointError):
-        model.load_network(model.card())
+        model.load_network(model.read_card())
     assert not trace.exists()
 
 
@@ -411,7 +411,7 @@ def test_weights_cut_short(model):
     whole = (model.folder / WEIGHTS).read_bytes()
     (model.folder / WEIGHTS).write_bytes(whole[:-10])
     with pytest.raises(CheckpointError) as error:
-        model.load_network(model.card())
+        model.load_network(model.read_card())
     assert_one_sentence(error, WEIGHTS)
 
 
@@ -419,7 +419,7 @@ def test_weights_cut_short(model):
 def test_weights_of_another_network(model, changes):
     model.save_network(a_network(TrainConfig(**CONFIG_OF.to_dict() | changes)))
     with pytest.raises(CheckpointError) as error:
-        model.load_network(model.card())
+        model.load_network(model.read_card())
     assert_one_sentence(error, WEIGHTS)
 
 
@@ -430,7 +430,7 @@ def test_weights_with_a_tensor_too_few_or_too_many(model):
     for changed in (fewer, tensors | {"more": torch.zeros(1)}):
         save_file(changed, model.folder / WEIGHTS)
         with pytest.raises(CheckpointError):
-            model.load_network(model.card())
+            model.load_network(model.read_card())
 
 
 def test_weights_that_are_no_numbers(model):
@@ -439,7 +439,7 @@ def test_weights_that_are_no_numbers(model):
     tensors["head.0.bias"][0] = float("nan")
     save_file(tensors, model.folder / WEIGHTS)
     with pytest.raises(CheckpointError) as error:
-        model.load_network(model.card())
+        model.load_network(model.read_card())
     assert_one_sentence(error, WEIGHTS)
 
 
@@ -488,7 +488,7 @@ def test_a_card_that_speaks_of_a_huge_network_fills_no_memory(model):
 
 def test_what_is_loaded_does_not_look_into_its_file(model):
     """A file that somebody looks into cannot be replaced on Windows."""
-    network = model.load_network(model.card())
+    network = model.load_network(model.read_card())
     before = {name: value.clone() for name, value in network.state_dict().items()}
     file = model.folder / WEIGHTS
     with file.open("r+b") as opened:
@@ -506,13 +506,13 @@ def test_weights_of_another_kind(model, odd):
     tensors = {name: value.clone() for name, value in load_file(model.folder / WEIGHTS).items()}
     save_file(tensors | {"head.3.bias": odd}, model.folder / WEIGHTS)
     with pytest.raises(CheckpointError) as error:
-        model.load_network(model.card())
+        model.load_network(model.read_card())
     assert_one_sentence(error, WEIGHTS)
 
 
 def test_config_comes_back(model):
     (model.folder / CONFIG).write_text(json.dumps({"dataset": "data/d.hdf5", "train": CONFIG_OF.to_dict()}))
-    assert model.config() == {"dataset": "data/d.hdf5", "train": CONFIG_OF.to_dict()}
+    assert model.read_config() == {"dataset": "data/d.hdf5", "train": CONFIG_OF.to_dict()}
 
 
 OTHER_VERSION = b'{"dataset": "d", "train": {"colour": "blue"}}'
@@ -520,7 +520,7 @@ OTHER_VERSION = b'{"dataset": "d", "train": {"colour": "blue"}}'
 
 def test_config_that_leaves_out_settings_has_their_defaults(model):
     (model.folder / CONFIG).write_text('{"dataset": "data/d.hdf5", "train": {"epochs": 3}}')
-    assert model.config()["train"] == TrainConfig(epochs=3).to_dict()
+    assert model.read_config()["train"] == TrainConfig(epochs=3).to_dict()
 
 
 @pytest.mark.parametrize(
@@ -561,7 +561,7 @@ def test_weights_wait_for_a_reader_as_other_files_do(model, monkeypatch):
 def test_foreign_config(model, content):
     (model.folder / CONFIG).write_bytes(content)
     with pytest.raises(CheckpointError) as error:
-        model.config()
+        model.read_config()
     assert_one_sentence(error, CONFIG)
 
 

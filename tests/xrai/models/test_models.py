@@ -191,7 +191,7 @@ class TestRename:
         models.set_note(model, "mine")
         before = {item.name: item.read_bytes() for item in model.folder.iterdir()}
         renamed = models.rename(model, "better")
-        assert (renamed.name, renamed.card().name) == ("better", "better")
+        assert (renamed.name, renamed.read_card().name) == ("better", "better")
         assert {item.name: item.read_bytes() for item in renamed.folder.iterdir()} == before
         assert names() == ["better"]
 
@@ -489,7 +489,7 @@ class TestImport:
         assert models.import_model(exported).name == "m-2"
         assert models.import_model(exported).name == "m-3"
         given = models.import_model(exported, "theirs")
-        assert (given.name, given.card().name) == ("theirs", "theirs")
+        assert (given.name, given.read_card().name) == ("theirs", "theirs")
         assert summary_of("theirs").is_model
 
     def test_a_free_name_differs_in_more_than_case(self, model, exported):
@@ -746,7 +746,9 @@ class TestImport:
 
     def test_is_not_listed_before_it_is_checked(self, inside, monkeypatch):
         listed = []
-        monkeypatch.setattr("xrai.models.importing._drop_invalid_files", lambda draft: listed.extend(list_checkpoints()))
+        monkeypatch.setattr(
+            "xrai.models.importing._drop_invalid_files", lambda draft: listed.extend(list_checkpoints())
+        )
         models.import_model(zipped(inside))
         assert [item.name for item in listed] == ["m"]
 
@@ -834,14 +836,14 @@ class TestSummaries:
     def test_a_card_whose_version_is_beyond_counting(self, model):
         (model.folder / CARD).write_text('{"format": "xrai-model", "version": Infinity}')
         with refused("card.json"):
-            model.card()
+            model.read_card()
 
     def test_a_card_with_a_whole_number_beyond_all_floats(self, model):
         card = json.loads((model.folder / CARD).read_text())
         for name, value in (("validation", MEASURED | {"auc": 10**400}), ("heatmap", {"CAM": {"CLEAR": 10**400}})):
             (model.folder / CARD).write_text(json.dumps(card | {name: value}))
             with refused("card.json"):
-                model.card()
+                model.read_card()
 
     @pytest.mark.parametrize("number", ["1e999", "-1e999", "NaN", "1" + "0" * 400, "1" + "0" * 5000])
     def test_a_config_with_numbers_beyond_counting(self, model, number):
@@ -849,7 +851,7 @@ class TestSummaries:
             asked = {"dataset": "d", "train": TINY.to_dict() | {name: "?"}}
             (model.folder / CONFIG).write_text(json.dumps(asked).replace('"?"', number))
             with refused("config.json"):
-                model.config()
+                model.read_config()
 
     def test_a_card_with_odd_details(self, home):
         make_model("m", created="some day", training={"seconds": "long", "epochs_run": -1}, dataset={"name": ["d"]})
@@ -907,7 +909,9 @@ class TestIsSound:
     @pytest.mark.parametrize("name", ["loss", "accuracy", "auc", "accuracy_interval", "auc_interval", "n"])
     def test_every_measure_counts(self, name):
         val = EPOCH["val"]
-        assert not models.is_valid_record(EPOCH | {"val": {known: value for known, value in val.items() if known != name}})
+        assert not models.is_valid_record(
+            EPOCH | {"val": {known: value for known, value in val.items() if known != name}}
+        )
         for odd in ("1", [1], [1, 2, 3], [None, 1], True, float("inf")):
             assert not models.is_valid_record(EPOCH | {"val": val | {name: odd}})
         may_lack = name in ("auc", "accuracy_interval", "auc_interval")
@@ -961,7 +965,7 @@ def test_a_name_that_was_taken_during_the_import_is_said_to_be(inside, monkeypat
 
 def test_finite_weights_whose_answers_are_no_numbers_are_not_taken_in(model):
     """With a negative variance every reading ended in an error."""
-    network = model.load_network(model.card())
+    network = model.load_network(model.read_card())
     next(item for item in network.modules() if isinstance(item, torch.nn.BatchNorm2d)).running_var.fill_(-1.0)
     model.save_network(network)
     out, before = io.BytesIO(), everything()
@@ -977,7 +981,7 @@ def test_finite_weights_whose_answers_are_no_numbers_are_not_taken_in(model):
 def test_an_export_does_not_tell_where_the_dataset_lies(model, path):
     """The way to it may name people and machines."""
     command = shlex.join(["python", "-m", "xrai", "train", path, "--name", "Röntgen 2", "--weights", "my model"])
-    model.write_card(replace(model.card(), training={"command": command, "seconds": 1.5}))
+    model.write_card(replace(model.read_card(), training={"command": command, "seconds": 1.5}))
     write_json(model.folder / CONFIG, {"dataset": path, "train": TINY.to_dict()})
     before, out = everything(), io.BytesIO()
     models.export_model(model, out)
@@ -986,22 +990,22 @@ def test_an_export_does_not_tell_where_the_dataset_lies(model, path):
         assert not any(b"mrs x" in archive.read(name) for name in archive.namelist())
     imported = models.import_model(out, "theirs")
     shorter = path if path.startswith("data") else "d.hdf5"
-    assert imported.config() == {"dataset": shorter, "train": TINY.to_dict()}
-    words = shlex.split(imported.card().training["command"])
+    assert imported.read_config() == {"dataset": shorter, "train": TINY.to_dict()}
+    words = shlex.split(imported.read_card().training["command"])
     assert words == ["python", "-m", "xrai", "train", shorter, "--name", "Röntgen 2", "--weights", "my model"]
-    assert replace(imported.card(), name="m", training={}) == replace(model.card(), training={})
+    assert replace(imported.read_card(), name="m", training={}) == replace(model.read_card(), training={})
 
 
 @pytest.mark.parametrize("command", ["train '/mnt/mrs x/d.hdf5", ["/mnt/mrs x/d.hdf5"], 3, None])
 def test_what_cannot_be_read_for_paths_is_not_exported(model, command):
-    model.write_card(replace(model.card(), training={"command": command}))
+    model.write_card(replace(model.read_card(), training={"command": command}))
     (model.folder / CONFIG).write_text('{"dataset": "/mnt/mrs x')
     out = io.BytesIO()
     models.export_model(model, out)
     with zipfile.ZipFile(out) as archive:
         assert sorted(archive.namelist()) == [f"m/{name}" for name in sorted((CARD, HISTORY_FILE, WEIGHTS))]
         assert not any(b"mrs x" in archive.read(name) for name in archive.namelist())
-    assert not models.import_model(out).card().training.get("command")
+    assert not models.import_model(out).read_card().training.get("command")
 
 
 @pytest.mark.parametrize("kind", ["start", "resume"])

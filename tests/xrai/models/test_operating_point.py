@@ -49,9 +49,9 @@ def test_probabilities_are_calibrated_and_doubt_and_threshold_chosen():
     assert len(set(card.doubt.cuts)) == 1
     assert card.threshold["value"] == 0.5 and card.threshold["goal"]["kind"] == "likeliest"
     assert "200 scans" in card.threshold["chosen"]
-    p = card.probabilities(validation.logits)
+    p = card.to_probabilities(validation.logits)
     called = (p[:, 1] >= 0.5).astype(int)
-    firm = card.sure(p, called)
+    firm = card.is_confident(p, called)
     assert 0.2 < firm.mean() < 1
     for k in (0, 1):
         assert ((called != validation.labels) & firm)[validation.labels == k].mean() <= DEFAULT_ALPHA
@@ -64,7 +64,7 @@ def test_probabilities_hold_for_the_shares_that_training_made_the_network_expect
     plain = replace(plain, config=replace(plain.config, balance="none"))
     assert fit_operating_point(balanced, few).calibration.prevalence == (0.5, 0.5)
     assert fit_operating_point(plain, few).calibration.prevalence == (0.5, 0.5)  # as many of each are left
-    uneven = ValidationOutputs(few.logits[1:], few.shifted[:, 1:], few.labels[1:], few.patients[1:])
+    uneven = ValidationOutputs(few.logits[1:], few.perturbed_logits[:, 1:], few.labels[1:], few.patients[1:])
     assert fit_operating_point(plain, uneven).calibration.prevalence[1] == pytest.approx(70 / 139)
 
 
@@ -78,7 +78,7 @@ def test_too_few_patients_promise_less():
 def test_a_class_without_validation_scans_promises_nothing():
     validation = answers(n=20)
     only = ValidationOutputs(
-        validation.logits[::2], validation.shifted[:, ::2], validation.labels[::2], validation.patients[::2]
+        validation.logits[::2], validation.perturbed_logits[:, ::2], validation.labels[::2], validation.patients[::2]
     )
     card = fit_operating_point(a_card(), only)
     assert card.calibration is None and card.doubt is None
@@ -93,7 +93,7 @@ def test_three_classes_have_no_threshold():
 def test_a_decision_is_kept_in_the_card_and_stays(model):
     strict = update_operating_point(model, goal=ThresholdGoal("misses", 0.02))
     assert strict.threshold["value"] < 0.5
-    assert json.dumps(model.card().to_dict()) == json.dumps(strict.to_dict())
+    assert json.dumps(model.read_card().to_dict()) == json.dumps(strict.to_dict())
     assert goal_from_card(strict) == ThresholdGoal("misses", 0.02)
     again = update_operating_point(model, alpha=0.1)
     assert again.threshold["value"] == strict.threshold["value"] and again.doubt.alpha == 0.1
@@ -104,28 +104,32 @@ def test_a_decision_is_kept_in_the_card_and_stays(model):
 def test_another_prevalence_moves_the_probabilities_that_are_told(model):
     card = update_operating_point(model, prevalence=0.1)
     p = np.array([[0.4, 0.6]])
-    assert card.at_home(p)[0, 1] == pytest.approx(0.6 * 0.2 / (0.6 * 0.2 + 0.4 * 1.8))
-    assert np.allclose(replace(card, prevalence=None).at_home(p), p)
+    assert card.adjust_to_local_prevalence(p)[0, 1] == pytest.approx(0.6 * 0.2 / (0.6 * 0.2 + 0.4 * 1.8))
+    assert np.allclose(replace(card, prevalence=None).adjust_to_local_prevalence(p), p)
 
 
 def test_what_is_told_and_what_is_fitted_are_each_others_inverse(model):
     card = update_operating_point(model, prevalence=0.1)
     for share in (0.01, 0.5, 0.93):
-        assert card.fitted(card.told(share)) == pytest.approx(share)
-    assert card.told(0.5) == pytest.approx(0.1)
-    assert replace(card, prevalence=None).told(0.3) == replace(card, prevalence=None).fitted(0.3) == 0.3
+        assert card.from_local_prevalence(card.to_local_prevalence(share)) == pytest.approx(share)
+    assert card.to_local_prevalence(0.5) == pytest.approx(0.1)
+    assert (
+        replace(card, prevalence=None).to_local_prevalence(0.3)
+        == replace(card, prevalence=None).from_local_prevalence(0.3)
+        == 0.3
+    )
 
 
 def test_the_likelier_class_is_that_among_the_users_own_patients(model):
     card = update_operating_point(model, prevalence=0.1)
-    assert card.told(card.threshold_value) == pytest.approx(0.5)
+    assert card.to_local_prevalence(card.threshold_value) == pytest.approx(0.5)
     assert goal_from_card(card) == ThresholdGoal("likeliest")
     assert update_operating_point(model, prevalence=0.5).threshold_value == pytest.approx(0.5)
 
 
 def test_a_probability_that_is_given_is_meant_as_it_is_told(model):
     card = update_operating_point(model, goal=ThresholdGoal("given", 0.3), prevalence=0.1)
-    assert card.told(card.threshold_value) == pytest.approx(0.3)
+    assert card.to_local_prevalence(card.threshold_value) == pytest.approx(0.3)
     assert goal_from_card(card) == ThresholdGoal("given", 0.3)
 
 
@@ -152,7 +156,7 @@ def test_without_balance_the_shares_are_those_of_the_training_scans():
 
 
 def test_evaluations_noted_meanwhile_are_not_lost(model):
-    card = model.card()
+    card = model.read_card()
     noted = {"dataset": "d", "split": "test", "when": "2026-01-01", "fingerprint": "f", **card.validation}
     model.write_card(replace(card, evaluations=[noted]))
     assert update_operating_point(model, goal=ThresholdGoal("given", 0.3)).evaluations == [noted]
@@ -174,11 +178,11 @@ def test_a_model_whose_answers_were_not_kept(model):
 
 def test_a_kit_of_other_weights_does_not_count(model):
     (model.folder / WEIGHTS).write_bytes(b"other weights")
-    assert vars(load_artifacts(model, model.card())) == vars(Artifacts())
+    assert vars(load_artifacts(model, model.read_card())) == vars(Artifacts())
 
 
 def test_the_kit_comes_back_as_it_was(model):
-    kept, made = load_validation_outputs(model, model.card()), answers()
+    kept, made = load_validation_outputs(model, model.read_card()), answers()
     assert all(np.array_equal(getattr(kept, name), getattr(made, name)) for name in vars(made))
 
 
@@ -186,17 +190,17 @@ def test_the_kit_comes_back_as_it_was(model):
 def test_a_damaged_kit_is_said(model, content):
     (model.folder / ARTIFACTS_FILE).write_bytes(content)
     if content.endswith(b"{}      "):  # whole, but of nothing
-        assert vars(load_artifacts(model, model.card())) == vars(Artifacts())
+        assert vars(load_artifacts(model, model.read_card())) == vars(Artifacts())
         return
     with pytest.raises(CheckpointError, match=r"kit\.safetensors .* damaged"):
-        load_artifacts(model, model.card())
+        load_artifacts(model, model.read_card())
 
 
 @pytest.mark.parametrize("n_classes", [3, 4])
 def test_a_kit_of_other_classes_is_said(model, n_classes):
     save_artifacts(model, Artifacts(validation=answers(n_classes=n_classes)), model.weights_sha256())
     with pytest.raises(CheckpointError, match="damaged"):
-        load_artifacts(model, model.card())
+        load_artifacts(model, model.read_card())
 
 
 @pytest.mark.parametrize(
@@ -219,4 +223,4 @@ def test_cards_with_foreign_decisions_are_refused(model, change):
     values = json.loads((model.folder / CARD).read_text(encoding="utf-8")) | change
     (model.folder / CARD).write_text(json.dumps(values), encoding="utf-8")
     with pytest.raises(CheckpointError, match="damaged"):
-        model.card()
+        model.read_card()

@@ -102,7 +102,7 @@ class TestEveryNetwork:
             if name == "convnet":
                 return
             # global average pooling: the class activation map (Zhou 2016) averages to the logit
-            assert network.pools_globally
+            assert network.has_global_pooling
             activation = torch.einsum("nkhw,ck->nchw", maps, network.head.weight)
             found = activation.mean(dim=(2, 3)) + network.head.bias
             assert torch.allclose(found, logits, rtol=1e-3, atol=1e-4 * float(logits.abs().max()))
@@ -122,7 +122,7 @@ class TestEveryNetwork:
 
     def test_dropout_silences_only_while_training(self):
         network = made("resnet18", dropout=0.5)
-        assert network.dropout.p == 0.5
+        assert network.dropout.probabilities == 0.5
         network.eval()
         assert torch.equal(network(scans()), network(scans()))
         network.features.eval()
@@ -174,7 +174,7 @@ class TestMembers:
         with torch.inference_mode():
             expected = torch.stack([network.eval()(scans()) for network in alone]).mean(dim=0)
             assert torch.allclose(together(scans()), expected, atol=1e-4)
-            assert together.n_vectors == 3 * alone[0].n_vectors
+            assert together.num_features == 3 * alone[0].num_features
             # so that a class activation map still averages to the logit
             maps = torch.einsum("nkhw,ck->nchw", together.features(scans()), together.head.weight)
             assert torch.allclose(maps.mean(dim=(2, 3)) + together.head.bias, expected, atol=1e-4)
@@ -184,7 +184,7 @@ class TestMembers:
         each, shared = together(scans(4)), together.head.bias
         assert each.shape == (4, 3, 3)
         for number, network in enumerate(alone):
-            network.dropout.p = 0.0
+            network.dropout.probabilities = 0.0
             expected = network.train()(scans(4)) - network.head.bias + shared
             assert torch.allclose(each[:, number], expected, atol=1e-3)
 
@@ -245,7 +245,7 @@ class TestConvnet:
         network = made("convnet", dense_layers=layers, dropout=0.4)
         kinds = [type(module) for module in (network.dropout, *network.head.modules()) if list(module.children()) == []]
         silenced = [
-            network.dropout.p,
+            network.dropout.probabilities,
             *(module.p for module in network.head.modules() if isinstance(module, nn.Dropout)),
         ]
         assert kinds[-2:] == [nn.Dropout, nn.Linear]
@@ -267,8 +267,8 @@ class TestConvnet:
 
     def test_it_keeps_places_apart(self):
         """It flattens its maps, so that CAM (Zhou 2016) does not fit it."""
-        assert not made("convnet").pools_globally
-        assert not made("convnet", dense_layers=0).pools_globally
+        assert not made("convnet").has_global_pooling
+        assert not made("convnet", dense_layers=0).has_global_pooling
 
     def test_it_learns(self):
         network = made("convnet", dropout=0.0).train()
@@ -305,7 +305,7 @@ class TestOnlyHeadLearns:
     @pytest.mark.parametrize("name", ["convnet", "resnet18", "densenet121", "mobilenet_v3_small", "efficientnet_b0"])
     def test_features_rest(self, name):
         network = made(name)
-        network.only_head_learns = True
+        network.freeze_features = True
         before = copied(network)
         step(network)
         assert {key.split(".")[0] for key, item in network.named_parameters() if item.grad is not None} == {"head"}
@@ -315,11 +315,11 @@ class TestOnlyHeadLearns:
     @pytest.mark.parametrize("name", ["convnet", "resnet18"])
     def test_and_learn_again(self, name):
         network = made(name)
-        assert not network.only_head_learns
-        network.only_head_learns = True
+        assert not network.freeze_features
+        network.freeze_features = True
         network.train()
-        network.only_head_learns = False
-        assert not network.only_head_learns
+        network.freeze_features = False
+        assert not network.freeze_features
         assert all(item.requires_grad for item in network.parameters())
         before = copied(network)
         step(network)
@@ -329,23 +329,23 @@ class TestOnlyHeadLearns:
 
     def test_it_takes_effect_in_whichever_mode_the_network_is(self):
         network = made("resnet18").train()
-        network.only_head_learns = True
+        network.freeze_features = True
         assert (network.training, network.dropout.training, network.features.training) == (True, True, False)
-        network.only_head_learns = False
+        network.freeze_features = False
         assert network.features.training
-        network.eval().only_head_learns = True
+        network.eval().freeze_features = True
         assert not any(module.training for module in network.modules())
         network.train()
         assert not any(module.training for module in network.features.modules())
         assert network.dropout.training
-        network.eval().only_head_learns = False
+        network.eval().freeze_features = False
         assert not any(module.training for module in network.modules())
 
     @pytest.mark.parametrize("name", ["convnet", "mobilenet_v3_small"])
     def test_parameters_that_rest_are_counted(self, name):
         network = made(name)
         count = count_parameters(network)
-        network.only_head_learns = True
+        network.freeze_features = True
         assert count_parameters(network) == count > sum(item.numel() for item in network.head.parameters())
 
 
@@ -541,7 +541,7 @@ class TestImagenet:
         file = publish("mobilenet_v3_small", tmp_path)
         from_imagenet("mobilenet_v3_small", tmp_path)
         if change == "one number":
-            backbone.classifier[0].bias.data[0] += 1
+            backbone.classifier[0].bias.data_rows[0] += 1
             torch.save(backbone.state_dict(), file)
         else:
             file.write_bytes(pickle.dumps({}))

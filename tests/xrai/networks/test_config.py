@@ -142,7 +142,7 @@ class TestWhatGoesTogether:
 
     def test_the_convnet_has_those_of_ones_own_models(self):
         config = TrainConfig(network="convnet", weights="my model", head_epochs=2)
-        assert (config.weights, config.starts_from_model) == ("my model", "my model")
+        assert (config.weights, config.source_model) == ("my model", "my model")
 
     @pytest.mark.parametrize("network", sorted(set(NETWORKS) - set(WITHOUT_IMAGENET)))
     def test_the_others_have(self, network):
@@ -175,7 +175,7 @@ class TestWhatGoesTogether:
 
     @pytest.mark.parametrize(("weights", "model"), [("scratch", None), ("imagenet", None), ("mine", "mine")])
     def test_the_model_that_a_run_starts_from(self, weights, model):
-        assert TrainConfig(weights=weights).starts_from_model == model
+        assert TrainConfig(weights=weights).source_model == model
 
     def test_a_head_does_not_learn_alone_on_a_network_that_knows_nothing(self):
         with pytest.raises(SettingsError, match="has learned nothing: set “head epochs” to 0"):
@@ -231,13 +231,13 @@ class TestRoundTrips:
     @pytest.mark.parametrize("values", [{}, CHANGED, *STARTS, *PRESETS.values()])
     def test_command_line(self, values):
         config = config_of(**values)
-        assert parsed(config.arguments()) == config
+        assert parsed(config.to_arguments()) == config
 
     @pytest.mark.parametrize("network", ["resnet18", "convnet"])
     def test_the_arguments_of_a_run_that_starts_from_a_model_name_its_shape(self, network):
         """What they leave out would be taken over from that model, which may be another by then."""
         config = TrainConfig(network=network, weights="mine")
-        arguments = config.arguments()
+        arguments = config.to_arguments()
         said = dict(zip(arguments[::2], arguments[1::2], strict=True))
         shape = {f"--{name.replace('_', '-')}": str(value) for name, value in config.shape.items()}
         assert said == {"--weights": "mine"} | shape
@@ -245,10 +245,10 @@ class TestRoundTrips:
 
     @pytest.mark.parametrize("weights", ["scratch", "imagenet"])
     def test_the_arguments_of_others_leave_out_the_defaults(self, weights):
-        assert len(TrainConfig(weights=weights).arguments()) == (0 if weights == "scratch" else 2)
+        assert len(TrainConfig(weights=weights).to_arguments()) == (0 if weights == "scratch" else 2)
 
     def test_defaults_need_no_flags(self):
-        assert TrainConfig().arguments() == []
+        assert TrainConfig().to_arguments() == []
         assert config_of(**default_settings()) == TrainConfig()
 
     @pytest.mark.parametrize(
@@ -274,5 +274,5 @@ class TestRoundTrips:
     def test_settings_from_before_runs_started_from_models(self):
         values = {name: value for name, value in default_settings().items() if name not in ("head_epochs", "fine_tune")}
         config = TrainConfig.from_dict(values | {"weights": "imagenet", "epochs": 1})
-        assert (config.head_epochs, config.starts_from_model) == (0, None)
+        assert (config.head_epochs, config.source_model) == (0, None)
         assert config == TrainConfig(weights="imagenet", epochs=1)

@@ -238,7 +238,7 @@ class TestStages:
         assert blocks
 
     def test_stages_say_whether_a_block_in_them_does(self):
-        found = [stage.adds_its_input for stage in group_stages(list_layers(config("mobilenet_v3_small"), 2))]
+        found = [stage.has_residual for stage in group_stages(list_layers(config("mobilenet_v3_small"), 2))]
         assert found == [False, False, False, True, True, True, False, False, False]
 
 
@@ -268,7 +268,10 @@ class TestMemoryNeeded:
         features = nn.Sequential(nn.Conv2d(1, 3, 1), nn.MaxPool2d(2), nn.ReLU(inplace=True))
         network = networks.Network(features, nn.Identity(), nn.Linear(3 * 16 * 16, 2), 0.0).to("meta")
         scans, maps, pooled = 2 * 32 * 32, 2 * 3 * 32 * 32, 2 * 3 * 16 * 16
-        assert blueprint._activation_bytes(network, 2, replace(SMALL, image_size=32)) == 4 * scans + 4 * maps + (8 + 4) * pooled
+        assert (
+            blueprint._activation_bytes(network, 2, replace(SMALL, image_size=32))
+            == 4 * scans + 4 * maps + (8 + 4) * pooled
+        )
 
     def test_each_process_has_a_network_of_its_own(self):
         asked = config("resnet18", batch_size=32)

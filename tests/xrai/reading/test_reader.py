@@ -78,7 +78,11 @@ def ready(reader, gate):
         logits, vectors = (item.numpy() for item in reader.network.answer(inputs))
     labels = np.arange(24) % 2
     neighbours = fit_neighbour_index(vectors, labels, np.arange(24), [f"p{i}" for i in range(24)])
-    return Reader(reader.card, reader.network, Artifacts(gate, neighbours, ValidationOutputs(logits, logits[None], labels, labels)))
+    return Reader(
+        reader.card,
+        reader.network,
+        Artifacts(gate, neighbours, ValidationOutputs(logits, logits[None], labels, labels)),
+    )
 
 
 def film(seed=0, size=256):
@@ -140,7 +144,7 @@ def test_threshold_decides(reader):
     share = reader.read(scan).probabilities["OPACITY"]
     for value, called in ((share - 0.01, "OPACITY"), (share + 0.01, "CLEAR")):
         card = replace(reader.card, threshold={"class": "OPACITY", "value": value})
-        assert Reader(card, reader.network, reader.kit).read(scan).diagnosis == called
+        assert Reader(card, reader.network, reader.artifacts).read(scan).diagnosis == called
 
 
 def test_reading_is_that_of_the_plain_network(reader):
@@ -184,9 +188,9 @@ def test_what_a_reading_found_is_not_looked_for_again(home, monkeypatch, first, 
     known = [reading.diagnosis] if len(classes) == 3 else classes
     assert looked == [item for item in afresh if item[1] != first or item[0] not in known]
     looked.clear()
-    _, mask, _ = reader.read_without_hot_area(scan, reading.diagnosis, reading)
+    _, mask, _ = reader.read_occluded(scan, reading.diagnosis, reading)
     assert looked == [(looked[0][0], first)]  # of the scan that is read again
-    np.testing.assert_array_equal(mask, reader.read_without_hot_area(scan, reading.diagnosis)[1])
+    np.testing.assert_array_equal(mask, reader.read_occluded(scan, reading.diagnosis)[1])
 
 
 def test_heatmap_is_weaker_the_more_evidence_full_colour_stands_for(reader):
@@ -242,10 +246,10 @@ def test_what_is_no_upright_film_is_refused_or_offered_mended(reader, gate):
     noise = np.random.default_rng(0).integers(0, 256, (200, 200), dtype=np.uint8)
     with pytest.raises(RefusedError, match="does not look like a chest X-ray") as refused:
         reader.check(replace(scan, pixels=noise))
-    assert refused.value.mend is None
+    assert refused.value.correction is None
     with pytest.raises(RefusedError, match="not upright") as refused:
         reader.check(replace(scan, pixels=np.ascontiguousarray(np.rot90(scan.pixels))))
-    np.testing.assert_array_equal(apply_correction(np.rot90(scan.pixels), refused.value.mend), scan.pixels)
+    np.testing.assert_array_equal(apply_correction(np.rot90(scan.pixels), refused.value.correction), scan.pixels)
     with pytest.raises(RefusedError, match="black and white exchanged"):
         reader.check(replace(scan, pixels=255 - scan.pixels))
     with pytest.raises(RefusedError, match="in colour"):
@@ -254,7 +258,7 @@ def test_what_is_no_upright_film_is_refused_or_offered_mended(reader, gate):
 
 def test_a_model_of_drawings_says_that_it_knows_nothing_else(reader, gate):
     drawn = ready(reader, gate)
-    drawn = Reader(replace(drawn.card, dataset={"drawings": True}), drawn.network, drawn.kit)
+    drawn = Reader(replace(drawn.card, dataset={"drawings": True}), drawn.network, drawn.artifacts)
     noise = np.random.default_rng(0).integers(0, 256, (200, 200), dtype=np.uint8)
     with pytest.raises(RefusedError, match="choose a model that learned from X-rays"):
         drawn.check(read_scan(encoded(noise)))
@@ -265,7 +269,7 @@ def test_a_patient_outside_the_population_is_not_counted_among_it(reader):
     card = replace(card, dataset={"population": "children of one hospital"})
     scan = read_scan(encoded(film()))
     assert "children like this" in Reader(card, reader.network).read(scan).frequency
-    assert Reader(card, reader.network).read(replace(scan, facts={"PatientAge": "047Y"})).frequency == ""
+    assert Reader(card, reader.network).read(replace(scan, metadata={"PatientAge": "047Y"})).frequency == ""
 
 
 def test_a_model_without_a_gate_says_so(reader):
@@ -280,8 +284,8 @@ def test_an_answer_in_doubt_is_not_sure(reader):
     p = reader.read(scan).probabilities["OPACITY"]
     for cut, sure in ((min(p, 1 - p) / 2, False), (0.49, max(p, 1 - p) > 0.51)):
         card = replace(reader.card, doubt=ConformalAbstention(0.05, (cut, cut), (50, 50)))
-        assert Reader(card, reader.network).read(scan).sure is sure
-    assert reader.read(scan).sure
+        assert Reader(card, reader.network).read(scan).is_confident is sure
+    assert reader.read(scan).is_confident
 
 
 def test_probabilities_are_the_calibrated_ones_among_the_readers_own_patients(reader):
@@ -316,15 +320,15 @@ def test_a_probability_is_told_in_natural_frequencies(reader):
 
 
 def test_similar_cases_are_training_scans_with_their_labels(reader, gate):
-    assert reader.similar(read_scan(encoded(film(3)))) == []
-    cases = ready(reader, gate).similar(read_scan(encoded(film(3))), 4)
-    assert cases[0].row == 3 and cases[0].class_name == "OPACITY" and cases[0].likeness > 0.99
+    assert reader.find_similar(read_scan(encoded(film(3)))) == []
+    cases = ready(reader, gate).find_similar(read_scan(encoded(film(3))), 4)
+    assert cases[0].row == 3 and cases[0].class_name == "OPACITY" and cases[0].similarity > 0.99
     assert len({case.row for case in cases}) == 4
 
 
 def test_without_its_hot_area_a_scan_is_read_again(reader):
     scan = read_scan(encoded(film(1)))
-    pixels, mask, again = reader.read_without_hot_area(scan, "OPACITY")
+    pixels, mask, again = reader.read_occluded(scan, "OPACITY")
     assert pixels.shape == scan.pixels.shape and 0 < mask.mean() <= 0.16
     np.testing.assert_array_equal(pixels[~mask], scan.pixels[~mask])
     assert again.probabilities["OPACITY"] != reader.read(scan).probabilities["OPACITY"]
@@ -333,16 +337,16 @@ def test_without_its_hot_area_a_scan_is_read_again(reader):
 def test_heat_at_the_border_raises_an_alarm():
     pixels = film()
     heat = np.zeros(pixels.shape, np.float32)
-    assert not Reader.is_stray(pixels, heat)
+    assert not Reader.is_outside_body(pixels, heat)
     heat[:20] = 1
-    assert Reader.is_stray(pixels, heat)
+    assert Reader.is_outside_body(pixels, heat)
     heat = np.zeros(pixels.shape, np.float32)
     heat[100:150, 60:110] = 1
-    assert not Reader.is_stray(pixels, heat)
+    assert not Reader.is_outside_body(pixels, heat)
 
 
 def test_a_kit_of_another_network_is_refused(home, reader, gate):
-    kit = ready(reader, gate).kit
+    kit = ready(reader, gate).artifacts
     model = make_model("other", network="convnet")
     save_artifacts(model, kit, model.weights_sha256())
     with pytest.raises(CheckpointError, match=r"kit\.safetensors"):
@@ -351,10 +355,10 @@ def test_a_kit_of_another_network_is_refused(home, reader, gate):
 
 def test_a_kit_is_read_back(home, reader, gate):
     model = open_checkpoint("m")
-    save_artifacts(model, ready(reader, gate).kit, model.weights_sha256())
+    save_artifacts(model, ready(reader, gate).artifacts, model.weights_sha256())
     again, scan = Reader.open(model), read_scan(encoded(film(3)))
     assert NO_INPUT_CHECK not in again.read(scan).warnings
-    assert again.similar(scan, 1)[0].row == 3
+    assert again.find_similar(scan, 1)[0].row == 3
     again.check(scan)
 
 
@@ -365,7 +369,7 @@ def test_warnings(home, gate):
     reader = ready(Reader.open(make_model("small")), gate)
     assert reader.read(read_scan(encoded(film()))).warnings == ()
     card = replace(reader.card, preprocessing=replace(reader.card.preprocessing, input_size=300))
-    (warning,) = Reader(card, reader.network, reader.kit).read(read_scan(encoded(film()))).warnings
+    (warning,) = Reader(card, reader.network, reader.artifacts).read(read_scan(encoded(film()))).warnings
     assert "256 × 256" in warning
 
 
@@ -373,10 +377,10 @@ def test_what_a_model_learned_from_may_rob_its_answers_of_meaning(home, gate):
     reader = ready(Reader.open(make_model()), gate)
     covid = next(known.population for known in KAGGLE_SETS if "covid" in known.handle)
     card = replace(reader.card, dataset=reader.card.dataset | {"population": covid})
-    (warning,) = Reader(card, reader.network, reader.kit).read(read_scan(encoded(film()))).warnings
+    (warning,) = Reader(card, reader.network, reader.artifacts).read(read_scan(encoded(film()))).warnings
     assert "no clinical meaning" in warning
     card = replace(reader.card, dataset=reader.card.dataset | {"population": "adults of two hospitals"})
-    assert not Reader(card, reader.network, reader.kit).read(read_scan(encoded(film()))).warnings
+    assert not Reader(card, reader.network, reader.artifacts).read(read_scan(encoded(film()))).warnings
 
 
 def test_only_methods_whose_colours_are_anchored_are_offered(home):
@@ -385,7 +389,7 @@ def test_only_methods_whose_colours_are_anchored_are_offered(home):
     (checkpoint.folder / CARD).write_text(json.dumps(values | {"heatmap": {"Grad-CAM": values["heatmap"]["CAM"]}}))
     reader = Reader.open(checkpoint)
     assert reader.methods == ("Grad-CAM",)
-    assert reader.about_methods.count("\n") == 0
+    assert reader.method_descriptions.count("\n") == 0
 
 
 def test_a_card_without_anchors_is_refused(home):
@@ -451,7 +455,7 @@ def test_the_model_in_the_box_on_real_scans(home, real_data):
 )
 def test_a_dicom_that_says_it_is_no_frontal_chest_is_warned_of(reader, facts, words, gate):
     reader = ready(reader, gate)
-    [warning] = reader.read(replace(read_scan(encoded(film())), facts=facts)).warnings
+    [warning] = reader.read(replace(read_scan(encoded(film())), metadata=facts)).warnings
     assert words in warning
 
 
@@ -459,22 +463,27 @@ def test_an_adult_is_warned_of_where_the_model_knows_children(reader, gate):
     reader = ready(reader, gate)
     card = replace(reader.card, dataset=reader.card.dataset | {"population": "children of one to five years"})
     scan = read_scan(encoded(film()))
-    [warning] = Reader(card, reader.network, reader.kit).read(replace(scan, facts={"PatientAge": "047Y"})).warnings
+    [warning] = (
+        Reader(card, reader.network, reader.artifacts).read(replace(scan, metadata={"PatientAge": "047Y"})).warnings
+    )
     assert "47 years old" in warning
     for age in ("004Y", "030M", "odd"):
-        assert Reader(card, reader.network, reader.kit).read(replace(scan, facts={"PatientAge": age})).warnings == ()
-    assert reader.read(replace(scan, facts={"PatientAge": "047Y"})).warnings == ()
+        assert (
+            Reader(card, reader.network, reader.artifacts).read(replace(scan, metadata={"PatientAge": age})).warnings
+            == ()
+        )
+    assert reader.read(replace(scan, metadata={"PatientAge": "047Y"})).warnings == ()
 
 
 def test_of_two_classes_the_map_of_the_one_looked_for_is_shown_first(reader):
     for seed in range(4):
-        assert reader.shown_first(reader.read(read_scan(encoded(film(seed))))) == "OPACITY"
+        assert reader.default_class(reader.read(read_scan(encoded(film(seed))))) == "OPACITY"
 
 
 def test_a_dicom_of_a_frontal_chest_is_not_warned_of(reader, gate):
     reader = ready(reader, gate)
     facts = {"ViewPosition": "PA", "BodyPartExamined": "CHEST", "PresentationIntentType": "FOR PRESENTATION"}
-    assert reader.read(replace(read_scan(encoded(film())), facts=facts)).warnings == ()
+    assert reader.read(replace(read_scan(encoded(film())), metadata=facts)).warnings == ()
 
 
 def test_a_map_can_be_made_at_the_size_of_a_screen(reader):

@@ -165,7 +165,7 @@ def test_8_bit_grey_is_kept_exactly_as_stored(form, options):
     assert np.array_equal(scan.pixels, pixels)
     assert scan.pixels.dtype == np.uint8 and scan.pixels.flags.c_contiguous and scan.pixels.flags.writeable
     assert (scan.format, scan.width, scan.height, scan.n_bytes) == (form, 128, 96, len(data))
-    assert scan.patient is None and scan.facts == {}
+    assert scan.patient is None and scan.metadata == {}
 
 
 def test_jpeg_grey_is_what_the_decoder_gives():
@@ -955,7 +955,7 @@ def test_the_patient_groups_and_the_facts_describe():
         dicom(PatientID=" 4711 ", PatientAge="047Y", PatientSex="F", ViewPosition="AP", PatientOrientation=["L", "F"])
     )
     assert scan.patient == "4711"
-    assert dict(scan.facts) == {
+    assert dict(scan.metadata) == {
         "Modality": "CR",
         "ViewPosition": "AP",
         "PatientOrientation": "L\\F",
@@ -1110,7 +1110,7 @@ def test_nih_films_in_a_dicom_header(real):
     assert len(files) == 3
     for file in files:
         scan = read_scan(file)
-        assert scan.pixels.shape == (1024, 1024) and scan.facts["ViewPosition"] == "PA" and scan.patient
+        assert scan.pixels.shape == (1024, 1024) and scan.metadata["ViewPosition"] == "PA" and scan.patient
 
 
 @pytest.mark.real

@@ -67,7 +67,16 @@ class TestAugment:
         torch.manual_seed(5)
         expected = torch.rand(3)
         torch.manual_seed(5)
-        augment(noise(), chance(), hflip=True, erase_prob=1, border_prob=1, quality_prob=1, appearance_transfer_prob=1, aspect_jitter_prob=1)
+        augment(
+            noise(),
+            chance(),
+            hflip=True,
+            erase_prob=1,
+            border_prob=1,
+            quality_prob=1,
+            appearance_transfer_prob=1,
+            aspect_jitter_prob=1,
+        )
         mixup_batch(noise(), torch.eye(16), chance(), 0.2)
         assert torch.equal(torch.rand(3), expected)
 
@@ -76,7 +85,14 @@ class TestAugment:
     def test_shape_and_range(self, strength, flip):
         for seed, greys in enumerate((noise(), noise().round(), torch.zeros(4, 1, 32, 32), torch.ones(4, 1, 33, 33))):
             varied = augment(
-                greys, chance(seed), strength=strength, erase_prob=0.5, hflip=flip, border_prob=0.5, quality_prob=0.5, appearance_transfer_prob=0.5
+                greys,
+                chance(seed),
+                strength=strength,
+                erase_prob=0.5,
+                hflip=flip,
+                border_prob=0.5,
+                quality_prob=0.5,
+                appearance_transfer_prob=0.5,
             )
             assert varied.shape == greys.shape
             assert varied.dtype == torch.float32
@@ -85,7 +101,17 @@ class TestAugment:
     def test_the_batch_itself_is_left_alone(self):
         greys = noise()
         before = greys.clone()
-        augment(greys, chance(), strength=1, erase_prob=1, hflip=True, border_prob=1, quality_prob=1, appearance_transfer_prob=1, aspect_jitter_prob=1)
+        augment(
+            greys,
+            chance(),
+            strength=1,
+            erase_prob=1,
+            hflip=True,
+            border_prob=1,
+            quality_prob=1,
+            appearance_transfer_prob=1,
+            aspect_jitter_prob=1,
+        )
         assert torch.equal(greys, before)
 
     def test_each_scan_is_varied_by_itself(self):
@@ -94,7 +120,9 @@ class TestAugment:
 
     @pytest.mark.parametrize("n", [1, 2])
     def test_the_smallest_batches(self, n):
-        assert augment(noise(n), chance(), strength=1, erase_prob=1, hflip=True, appearance_transfer_prob=1).shape[0] == n
+        assert (
+            augment(noise(n), chance(), strength=1, erase_prob=1, hflip=True, appearance_transfer_prob=1).shape[0] == n
+        )
 
     def test_more_strength_moves_more(self):
         still = middles(blobs(1))
@@ -107,7 +135,9 @@ class TestAugment:
 
     def test_more_strength_changes_the_exposure_more(self):
         flat = torch.full((256, 1, 32, 32), 0.5)
-        spread = [float(augment(flat, chance(), strength=s, erase_prob=0)[:, :, 12:20, 12:20].std()) for s in (0.25, 1, 2)]
+        spread = [
+            float(augment(flat, chance(), strength=s, erase_prob=0)[:, :, 12:20, 12:20].std()) for s in (0.25, 1, 2)
+        ]
         assert 0 < spread[0] < spread[1] < spread[2]
 
     def test_what_moves_in_is_the_scan_mirrored_and_no_bar_tells_how_it_was_moved(self):
@@ -153,7 +183,12 @@ class TestAugment:
         for scan, patch, before in zip(varied[hidden], changed[hidden], greys[hidden], strict=True):
             height, width = int(patch.any(dim=1).sum()), int(patch.any(dim=0).sum())
             assert int(patch.sum()) == height * width  # one rectangle
-            assert ERASE_SIDE_RANGE[0] * SIDE - 1 <= min(height, width) <= max(height, width) <= ERASE_SIDE_RANGE[1] * SIDE + 1
+            assert (
+                ERASE_SIDE_RANGE[0] * SIDE - 1
+                <= min(height, width)
+                <= max(height, width)
+                <= ERASE_SIDE_RANGE[1] * SIDE + 1
+            )
             assert scan[0][patch].unique().tolist() == pytest.approx([float(before.mean())])
 
     @pytest.mark.parametrize("share", [0.25, 1])
@@ -199,7 +234,11 @@ class TestAugment:
     @pytest.mark.parametrize("share", [0.25, 1])
     def test_borrow_changes_some(self, share):
         greys = noise(400, 32)
-        changed = (augment(greys, chance(), strength=0, erase_prob=0, appearance_transfer_prob=share) != greys).any(dim=3).any(dim=2)[:, 0]
+        changed = (
+            (augment(greys, chance(), strength=0, erase_prob=0, appearance_transfer_prob=share) != greys)
+            .any(dim=3)
+            .any(dim=2)[:, 0]
+        )
         assert abs(float(changed.float().mean()) - (1 - (1 - share) ** 4)) < 0.07
 
     def test_what_all_have_alike_is_borrowed_without_a_trace(self):
@@ -231,7 +270,15 @@ class TestAugment:
         for device in ("meta", *(["cuda"] if torch.cuda.is_available() else [])):
             greys = noise().to(device)
             varied = augment(
-                greys, chance(), strength=1, erase_prob=0.5, hflip=True, border_prob=0.5, quality_prob=0.5, appearance_transfer_prob=0.5, aspect_jitter_prob=1
+                greys,
+                chance(),
+                strength=1,
+                erase_prob=0.5,
+                hflip=True,
+                border_prob=0.5,
+                quality_prob=0.5,
+                appearance_transfer_prob=0.5,
+                aspect_jitter_prob=1,
             )
             mixed, targets = mixup_batch(greys, torch.eye(16, device=device), chance(), 0.2)
             assert {varied.device.type, mixed.device.type, targets.device.type} == {device}
@@ -259,7 +306,9 @@ class TestMix:
 
     def test_a_small_alpha_mixes_little(self):
         def purity(alpha):
-            return np.mean([mixup_batch(greys, torch.eye(16), chance(seed), alpha)[1].amax(1).mean() for seed in range(60)])
+            return np.mean(
+                [mixup_batch(greys, torch.eye(16), chance(seed), alpha)[1].amax(1).mean() for seed in range(60)]
+            )
 
         greys = noise(16, 4)
         assert purity(0.05) > purity(1.0) + 0.1

@@ -41,7 +41,12 @@ def run_of(train, val, *, n=400, areas=None, epochs=None, reason="finished", hea
         right = max(math.exp(-measured), 0.5)
         own = {"loss": learned, "accuracy": 0.8, "auc": max(1 - (learned / CHANCE) ** 2 / 2, 0.5)}
         low, high = wilson_interval(area, n, 1.96)
-        unseen = {"loss": measured, "accuracy": right, "accuracy_interval": wilson_interval(right, n, 1.96), "auc": area}
+        unseen = {
+            "loss": measured,
+            "accuracy": right,
+            "accuracy_interval": wilson_interval(right, n, 1.96),
+            "auc": area,
+        }
         unseen |= {"auc_interval": [low, high], "n": n}
         records.append({"kind": "epoch", "epoch": number, "train": own, "val": unseen, "best": score > best})
         best = max(best, score)
@@ -308,7 +313,7 @@ def test_epochs_of_the_last_layer_alone_are_left_out():
     jump = [0.6, 0.5, 2.5, 1.0]
     found = said(run_of(jump, jump, head=2))
     assert "too-early" in found
-    assert History.of(run_of(jump, jump, head=2)).epochs.tolist() == [3, 4]
+    assert History.from_records(run_of(jump, jump, head=2)).epochs.tolist() == [3, 4]
 
 
 def test_it_says_how_a_run_stands():
@@ -348,7 +353,7 @@ def test_damaged_and_foreign_records_are_left_out():
         {"kind": "epoch", "epoch": 3, "train": {"loss": None}, "val": {"loss": 1}},
         {},
     ]
-    assert len(History.of(odd)) == 0
+    assert len(History.from_records(odd)) == 0
     without = run_of(falling(12), falling(12))
     for record in without[1:-1]:
         record["val"] |= {"auc": None, "auc_interval": None, "accuracy_interval": None}
@@ -486,8 +491,8 @@ def test_errors_are_counted_by_class_and_their_intervals_by_patient():
     labels, called = np.array([0] * 10 + [1] * 4), np.array([0] * 9 + [1] + [0, 1, 1, 1])
     patients = [*range(10), *"aabb"]
     first, second = count_class_errors(labels, called, patients, 3)
-    assert (first.label, first.n, first.wrong, first.most) == (0, 10, 1, 1)
-    assert (second.label, second.n, second.wrong, second.most) == (1, 4, 1, 0)
+    assert (first.label, first.n, first.n_wrong, first.top_confusion) == (0, 10, 1, 1)
+    assert (second.label, second.n, second.n_wrong, second.top_confusion) == (1, 4, 1, 0)
     assert first.interval[0] <= 0.1 <= first.interval[1]
     assert second.interval[1] - second.interval[0] > 0.6  # two patients, and not four
 
@@ -500,7 +505,7 @@ def test_what_is_pointed_at_stands_in_the_figure_in_room_of_its_own():
     plain, figure = loss_curves(records), annotate_curves(
         loss_curves(records), [Annotation("Overfitting <b>", span=(12, 30), at=(12, 0.2)), Annotation("kept", at=(11, 0.2))]
     )  # fmt: skip
-    shape, (first, second) = figure.layout.shapes[0], figure.layout.annotations
+    shape, (first, second) = figure.layout.curve_points[0], figure.layout.annotations
     assert (shape.x0, shape.x1) == (11.5, 30.5)
     assert (first.x, first.y, first.text) == (12, 0.2, "Overfitting &lt;b&gt;")
     assert first.ay > second.ay > max(max(trace.y) for trace in plain.data if len(trace.y)) * 0.9
@@ -510,7 +515,7 @@ def test_what_is_pointed_at_stands_in_the_figure_in_room_of_its_own():
 def test_below_curves_that_rise_there_is_room_for_words_and_a_line_to_compare_with():
     records = make_textbook_run("well")
     figure = annotate_curves(accuracy_curves(records), [Annotation("Always", at=(10, 0.75), line=0.75)])
-    assert figure.layout.shapes[0].y0 == 0.75
+    assert figure.layout.curve_points[0].y0 == 0.75
     note = figure.layout.annotations[0]
     assert figure.layout.yaxis.range[0] < note.ay < accuracy_curves(records).layout.yaxis.range[0] + 0.1
 

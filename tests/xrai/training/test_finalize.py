@@ -41,39 +41,39 @@ def model(home, dataset):
 
 
 def test_the_kit_is_of_the_training_and_validation_scans_alone(model, dataset):
-    kit = load_artifacts(model, model.card())
-    assert sorted(kit.neighbours.rows) == dataset.rows("train").tolist()
-    assert kit.neighbours.labels.tolist() == dataset.labels[kit.neighbours.rows].tolist()
+    kit = load_artifacts(model, model.read_card())
+    assert sorted(kit.neighbour_index.rows) == dataset.rows("train").tolist()
+    assert kit.neighbour_index.labels.tolist() == dataset.labels[kit.neighbour_index.rows].tolist()
     assert kit.validation.labels.tolist() == dataset.labels[dataset.rows("val")].tolist()
-    assert kit.validation.shifted.shape == (len(PERTURBATIONS), *kit.validation.logits.shape)
-    assert kit.gate is not None
+    assert kit.validation.perturbed_logits.shape == (len(PERTURBATIONS), *kit.validation.logits.shape)
+    assert kit.input_check is not None
 
 
 def test_the_answers_kept_are_those_that_the_network_gives(model, dataset):
-    card = model.card()
+    card = model.read_card()
     network, validation = model.load_network(card), load_artifacts(model, card).validation
     inputs = torch.cat([card.preprocessing(square) for square in dataset.images(dataset.rows("val"))])
     with torch.inference_mode():
         np.testing.assert_allclose(validation.logits, network(inputs).numpy(), atol=1e-4)
-    for changed in validation.shifted:
+    for changed in validation.perturbed_logits:
         assert np.abs(changed - validation.logits).max() > 1e-4
 
 
 def test_classes_in_another_order_are_those_of_the_model(model, dataset):
-    card = model.card()
+    card = model.read_card()
     turned = replace(card, classes=card.classes[::-1], heatmap={}, threshold=None)
     network = model.load_network(card)
     _, kit = fit_artifacts(network, turned, dataset)
     assert kit.validation.labels.tolist() == (1 - dataset.labels[dataset.rows("val")]).tolist()
-    assert kit.neighbours.labels.tolist() == (1 - dataset.labels[kit.neighbours.rows]).tolist()
+    assert kit.neighbour_index.labels.tolist() == (1 - dataset.labels[kit.neighbour_index.rows]).tolist()
     assert all(set(anchors) == set(card.classes) for anchors in fit_cam_scale(network, turned, dataset).values())
 
 
 def test_of_many_scans_some_are_looked_at(model, dataset, monkeypatch):
     for name, most in {"MAX_VALIDATION": 3, "MAX_TRAINING": 5, "MAX_FILMS": 4}.items():
         monkeypatch.setattr(readiness, name, most)
-    _, kit = fit_artifacts(model.load_network(model.card()), model.card(), dataset)
-    assert len(kit.validation.labels) == 3 and len(kit.neighbours.rows) == 5
+    _, kit = fit_artifacts(model.load_network(model.read_card()), model.read_card(), dataset)
+    assert len(kit.validation.labels) == 3 and len(kit.neighbour_index.rows) == 5
 
 
 def test_what_is_calibrated_anew_keeps_what_people_chose_meanwhile(model, dataset, monkeypatch):
@@ -87,7 +87,7 @@ def test_what_is_calibrated_anew_keeps_what_people_chose_meanwhile(model, datase
     monkeypatch.setattr(readiness, "fit_artifacts", slowly)
     card = recalibrate(model, dataset)
     assert (goal_from_card(card), card.doubt.alpha, card.prevalence) == (ThresholdGoal("misses", 0.2), 0.4, 0.3)
-    assert model.card().threshold_value == card.threshold_value
+    assert model.read_card().threshold_value == card.threshold_value
 
 
 def test_weights_that_change_meanwhile_get_no_kit_of_the_old_ones(model, dataset, monkeypatch):
@@ -117,7 +117,7 @@ def test_a_failure_while_it_is_made_ready_leaves_a_model_that_can_be_read_with(h
     monkeypatch.setattr("xrai.training.run.fit_artifacts", fails)
     with pytest.raises(Exception, match=r".*"):
         trained(dataset)
-    card = open_checkpoint("m").card()
+    card = open_checkpoint("m").read_card()
     assert card.heatmap and card.validation["n"] and card.calibration is None and card.doubt is None
     assert open_checkpoint("m").load_network(card)
 
@@ -144,7 +144,7 @@ def test_a_card_quotes_what_the_check_of_its_dataset_found(home, practice, tmp_p
     with open_dataset(file) as dataset:
         found = run_audit(dataset)
         save_audit(found, dataset.path)
-        card = trained(dataset).card()
+        card = trained(dataset).read_card()
     assert {item["title"] for item in card.dataset["audit"]} == {
         item.title for item in found.findings if item.severity != "fine"
     }

@@ -115,7 +115,9 @@ def epochs_of(checkpoint):
 
 
 def kinds_of(checkpoint):
-    return [item["kind"] for item in read_records(checkpoint.folder / HISTORY_FILE) if item["kind"] not in ("step", "ready")]
+    return [
+        item["kind"] for item in read_records(checkpoint.folder / HISTORY_FILE) if item["kind"] not in ("step", "ready")
+    ]
 
 
 def assert_same_run(one, other):
@@ -216,7 +218,7 @@ def test_members_learn_each_for_itself_and_answer_together(home, easy):
     card, checkpoint = run(easy, **settings)
     assert (card.config.members, card.preprocessing.per_scan) == (2, True)
     network = checkpoint.load_network(card)
-    assert network.members == 2
+    assert network.ensemble_size == 2
     with open_dataset(easy) as dataset:
         said = predict_probabilities(network, card, dataset, dataset.rows("val"))
         right = (said.argmax(axis=1) == dataset.labels[dataset.rows("val")]).mean()
@@ -233,7 +235,7 @@ def test_members_go_on_from_members(home, easy, tmp_path, names):
     run(easy, "origin", **side_by_side, epochs=1)
     other = turned(easy, tmp_path / "other.hdf5", names)
     card, checkpoint = run(other, "next", **side_by_side, weights="origin", epochs=3, head_epochs=1, ema=0.9)
-    assert (card.config.members, checkpoint.load_network(card).members) == (2, 2)
+    assert (card.config.members, checkpoint.load_network(card).ensemble_size) == (2, 2)
     with pytest.raises(WeightsError, match="leave network, image size, members"):
         run(other, "alone", network="resnet18_half", weights="origin")
 
@@ -313,7 +315,7 @@ def test_card_and_history_tell_the_run(home, easy):
     (home / "data").mkdir()
     dataset = shutil.copy(easy, home / "data" / "easy set.hdf5")
     card, checkpoint = run(dataset, "my model", epochs=2, label_smoothing=0.1)
-    assert checkpoint.card() == card
+    assert checkpoint.read_card() == card
     assert card.classes == ("CLEAR", "OPACITY")
     assert card.config == TrainConfig(**SMALL | {"epochs": 2, "label_smoothing": 0.1})
     assert (card.threshold["class"], card.threshold["value"]) == ("OPACITY", 0.5)
@@ -346,14 +348,14 @@ def test_the_history_of_a_long_run_stays_small(monkeypatch):
     """A step record a second would be 600,000 in a week; later ones come the rarer the longer it took so far."""
     now, told = [0.0], 0
     monkeypatch.setattr("xrai.training.clock.time.monotonic", lambda: now[0])
-    clock = ProgressTimer(before=50.0)
+    clock = ProgressTimer(previous_seconds=50.0)
     outcome = EpochOutputs(0.0, [np.ones((1, 2), np.float32)], [np.zeros(1, np.int64)])
     for second in range(200_000):
         now[0] = float(second)
-        if clock.is_time_to_tell:
+        if clock.is_record_due:
             told += 1
             assert second >= 150 or told == second
-            clock.mark(outcome)
+            clock.mark_recorded(outcome)
     assert 150 < told < 2000
 
 
@@ -487,7 +489,7 @@ def test_resnet_goes_on_exactly(home, easy):
 
 
 def test_resuming_a_finished_run_changes_nothing(home, easy, whole):
-    before = whole.card()
+    before = whole.read_card()
     weights = (whole.folder / WEIGHTS).read_bytes()
     measured = {name: before.validation[name] for name in ("n", "accuracy", "accuracy_interval", "auc", "auc_interval")}
     evaluation = measured | {"dataset": "d", "split": "test", "when": "2026-11-21", "fingerprint": "f"}
@@ -586,12 +588,12 @@ def test_card_of_a_run_that_goes_on_tells_of_the_weights_beside_it(home, easy, m
     """Killed after a better epoch, a resumed run must not leave a card of the weights before."""
     run(easy, **DEMANDING | {"ema": 0.0}, should_stop=stop_after(N_BATCHES + N_VAL_BATCHES + 1))
     checkpoint = open_checkpoint("m")
-    assert checkpoint.card().training["best_epoch"] == 1
+    assert checkpoint.read_card().training["best_epoch"] == 1
     monkeypatch.setattr("xrai.training.run._TrainingRun.finish", lambda self, reason: None)
     run(easy, **DEMANDING | {"ema": 0.0}, resume=True)
     best = [item for item in epochs_of(checkpoint) if item["best"]][-1]
-    assert checkpoint.card().training["best_epoch"] == best["epoch"] > 1
-    assert checkpoint.card().validation["loss"] == best["val"]["loss"]
+    assert checkpoint.read_card().training["best_epoch"] == best["epoch"] > 1
+    assert checkpoint.read_card().validation["loss"] == best["val"]["loss"]
 
 
 def a_look(card, **named):
@@ -618,7 +620,7 @@ def test_going_on_with_a_run_does_not_wipe_its_looks(home, easy, tells):
     card, _ = run(easy, **settings, resume=True)
     assert card.training["ended"] == "finished"
     assert card.evaluations == [item | {"earlier_weights": True} for item in (look, again)]
-    assert checkpoint.card() == card
+    assert checkpoint.read_card() == card
 
 
 def test_a_look_at_weights_that_a_killed_run_makes_again_is_still_of_them(home, easy, monkeypatch):
@@ -644,7 +646,7 @@ def wait_for(condition, process, seconds=60):
 
 
 def start_training(dataset, name):
-    flags = TrainConfig(**SMALL | {"epochs": 30, "dropout": 0.3}).arguments()
+    flags = TrainConfig(**SMALL | {"epochs": 30, "dropout": 0.3}).to_arguments()
     return subprocess.Popen(
         [sys.executable, "-m", "xrai", "train", str(dataset), "--name", name, *flags],
         cwd=PROJECT_DIR, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
@@ -676,7 +678,7 @@ def test_killed_run_goes_on_and_ctrl_c_stops_as_the_button_does(home, easy, monk
     assert "go on with --resume" in capsys.readouterr().err
     assert json.loads((folder / "job.json").read_text())["status"] == "stopped"
     assert load_state(folder / STATE)[1]["epoch"] == saved["epoch"] + 2
-    assert open_checkpoint("killed").card().training["ended"] == "stopped"
+    assert open_checkpoint("killed").read_card().training["ended"] == "stopped"
 
     assert cli.main(["train", "--name", "killed", "--resume"]) == 0
     _, never_broken = run(easy, "whole", epochs=30, dropout=0.3)
@@ -688,7 +690,7 @@ def test_killed_run_goes_on_and_ctrl_c_stops_as_the_button_does(home, easy, monk
 
 @pytest.mark.parametrize("network", [{}, {"network": "resnet18_half", "members": 2}], ids=["one", "two members"])
 def test_two_processes_share_a_run(home, easy, network):
-    flags = TrainConfig(**SMALL | {"epochs": 2, "devices": 2, "patience": 1} | network).arguments()
+    flags = TrainConfig(**SMALL | {"epochs": 2, "devices": 2, "patience": 1} | network).to_arguments()
     done = subprocess.run(
         [sys.executable, "-m", "xrai", "train", str(easy), "--name", "two", "--json", *flags],
         cwd=PROJECT_DIR, capture_output=True, text=True, timeout=120, check=False,
@@ -696,7 +698,7 @@ def test_two_processes_share_a_run(home, easy, network):
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
     checkpoint = open_checkpoint("two")
-    card = checkpoint.card()
+    card = checkpoint.read_card()
     assert json.loads(done.stdout)["validation"]["auc"] == card.validation["auc"]
     assert kinds_of(checkpoint) == ["start", *["epoch"] * card.training["epochs_run"], "end"]
     assert [item["epoch"] for item in epochs_of(checkpoint)] == list(range(1, card.training["epochs_run"] + 1))
@@ -709,7 +711,7 @@ def test_two_processes_share_a_run(home, easy, network):
 @pytest.mark.parametrize("batch", [2, N_BATCHES], ids=["within an epoch", "at its last batch"])
 def test_two_processes_stopped_and_gone_on(home, easy, monkeypatch, batch):
     """What the first process counted within an epoch is not taken for what the second one did."""
-    flags = TrainConfig(**SMALL | {"epochs": 2, "devices": 2}).arguments()
+    flags = TrainConfig(**SMALL | {"epochs": 2, "devices": 2}).to_arguments()
     code = (
         "import sys; from xrai import cli, jobs; asked = iter(range(99)); "
         f"jobs.Running.should_stop = lambda self: setattr(self, 'told', next(asked) >= {batch} - 1) or self.told; "
@@ -764,7 +766,7 @@ def fine(home, easy, origin):
 
     The model sees scans in another way than one that starts from nothing on this dataset would.
     """
-    origin.write_card(replace(origin.card(), preprocessing=Preprocessing(64, 32, 0.3, 0.25)))
+    origin.write_card(replace(origin.read_card(), preprocessing=Preprocessing(64, 32, 0.3, 0.25)))
     return run(easy, "fine", **FINE)[1]
 
 
@@ -795,7 +797,7 @@ def test_a_run_starts_as_the_model_that_it_starts_from(home, easy, tmp_path, ori
     other = turned(easy, tmp_path / "turned.hdf5", names)
     card, checkpoint = run(other, weights="origin", **FROZEN, should_stop=stop_after(N_BATCHES + N_VAL_BATCHES + 1))
     assert (card.classes, card.training["best_epoch"]) == (names, 1)
-    learned = origin.card()
+    learned = origin.read_card()
     assert epochs_of(checkpoint)[0]["val"]["loss"] == pytest.approx(learned.validation["loss"], abs=1e-3)
     with open_dataset(easy) as straight, open_dataset(other) as dataset:
         rows = straight.rows("val")
@@ -810,7 +812,7 @@ def test_a_run_on_other_classes_takes_all_but_the_last_layer(home, three, origin
     settings = FROZEN | {"head_epochs": head_epochs}
     card, checkpoint = run(three, weights="origin", **settings)
     assert card.classes == ("Normal", "COVID", "Viral")
-    learned = origin.load_network(origin.card()).state_dict()
+    learned = origin.load_network(origin.read_card()).state_dict()
     found = checkpoint.load_network(card).state_dict()
     weights = [key for key in learned if not key.startswith("head.3.") and "running" not in key and "num_" not in key]
     assert {"features.block1.0.weight", "head.0.weight"} < set(weights)
@@ -818,19 +820,19 @@ def test_a_run_on_other_classes_takes_all_but_the_last_layer(home, three, origin
         torch.testing.assert_close(found[key], learned[key], atol=1e-3, rtol=1e-3)
     assert found["head.3.weight"].shape == (3, 16)
     _, anew = run(three, "anew", **settings | {"head_epochs": 0})
-    assert not torch.allclose(anew.load_network(anew.card()).state_dict()["head.0.weight"], found["head.0.weight"])
+    assert not torch.allclose(anew.load_network(anew.read_card()).state_dict()["head.0.weight"], found["head.0.weight"])
 
 
 def test_a_run_learns_on(home, easy, origin):
     card, checkpoint = run(easy, weights="origin", epochs=3, head_epochs=1)
     epochs = epochs_of(checkpoint)
     assert epochs[0]["train"]["loss"] < 0.9 * epochs_of(origin)[0]["train"]["loss"]
-    assert card.validation["auc"] >= origin.card().validation["auc"] - 0.02
+    assert card.validation["auc"] >= origin.read_card().validation["auc"] - 0.02
 
 
 @pytest.mark.parametrize("head_epochs", [0, 1])
 def test_a_run_sees_scans_as_the_model_that_it_starts_from(home, three, origin, head_epochs):
-    origin.write_card(replace(origin.card(), preprocessing=Preprocessing(96, 32, 0.125, 0.375)))
+    origin.write_card(replace(origin.read_card(), preprocessing=Preprocessing(96, 32, 0.125, 0.375)))
     card, checkpoint = run(three, weights="origin", epochs=2, head_epochs=head_epochs)
     assert card.preprocessing == Preprocessing(64, 32, 0.125, 0.375)
     saved = json.loads((checkpoint.folder / STATE / "values.json").read_text())
@@ -838,8 +840,8 @@ def test_a_run_sees_scans_as_the_model_that_it_starts_from(home, three, origin, 
 
 
 def test_the_card_tells_where_a_run_started(home, easy, origin):
-    described = origin.card().dataset | {"population": "children of one hospital"}
-    origin.write_card(replace(origin.card(), dataset=described))
+    described = origin.read_card().dataset | {"population": "children of one hospital"}
+    origin.write_card(replace(origin.read_card(), dataset=described))
     origin.folder.rename(origin.folder.with_name("children"))  # its name is the folder's
     card, checkpoint = run(easy, weights="children", epochs=1)
     assert card.training["started_from"] == {
@@ -852,7 +854,7 @@ def test_the_card_tells_where_a_run_started(home, easy, origin):
     }  # fmt: skip
     told = [note for note in card.notes if "children" in note]
     assert told == ["It started from the model “children”, which had learned from: children of one hospital."]
-    assert checkpoint.card() == card
+    assert checkpoint.read_card() == card
 
 
 ANCESTORS = {
@@ -880,7 +882,7 @@ def test_a_grandchild_tells_of_all_before_it(home, easy, three, origin):
     card, _ = run(easy, "grandchild", weights="child", epochs=1, should_stop=stop_after(2))
     assert card is None
     card, _ = run(easy, "grandchild", weights="child", epochs=1, resume=True)
-    prints = [open_checkpoint(name).card().dataset["fingerprint"] for name in ("child", "origin")]
+    prints = [open_checkpoint(name).read_card().dataset["fingerprint"] for name in ("child", "origin")]
     assert card.training["started_from"]["learned_from"] == prints
     assert len(set(prints)) == 2
 
@@ -893,8 +895,8 @@ def test_the_card_tells_that_nobody_described_whom_the_model_knew(home, easy, or
     card, _ = run(easy, weights="origin", epochs=1)
     assert card.training["started_from"]["dataset"]["population"] in (None, "")
     assert any("“origin”, which had learned from: patients that nobody described." in note for note in card.notes)
-    assert "started_from" not in origin.card().training
-    assert not any("started from" in note for note in origin.card().notes)
+    assert "started_from" not in origin.read_card().training
+    assert not any("started from" in note for note in origin.read_card().notes)
 
 
 def test_the_command_in_the_card_repeats_a_run_from_a_model(home, easy, capsys):
@@ -908,7 +910,7 @@ def test_the_command_in_the_card_repeats_a_run_from_a_model(home, easy, capsys):
     assert words[:6] == ["python", "-m", "xrai", "train", "data/easy set.hdf5", "--name"]
     assert cli.main([*words[3:5], "--name", "again", *words[7:]]) == 0
     capsys.readouterr()
-    assert open_checkpoint("again").card().config == card.config
+    assert open_checkpoint("again").read_card().config == card.config
     assert_same_run(one, open_checkpoint("again"))
 
 
@@ -921,7 +923,7 @@ def test_the_history_tells_both_phases(home, easy, origin):
     )
     start = read_records(checkpoint.folder / HISTORY_FILE)[0]
     assert (start["kind"], start["epochs"], start["head_epochs"]) == ("start", 5, 2)
-    assert start["parameters"] == card.training["parameters"] == origin.card().training["parameters"]
+    assert start["parameters"] == card.training["parameters"] == origin.read_card().training["parameters"]
     rates = [item["learning_rate"] for item in epochs_of(checkpoint)]
     assert rates == pytest.approx([1e-3, 1e-3, 2.5e-4, 2.5e-4, 2.5e-4])
     assert read_records(origin.folder / HISTORY_FILE)[0]["head_epochs"] == 0
@@ -955,7 +957,7 @@ def test_features_rest_in_the_first_phase_and_learn_in_the_second(home, easy, or
     """To the bit, with the statistics of their normalisation, whatever pulls at weights and averages them."""
     settings = FINE | {"epochs": 4, "head_epochs": 2, "ema": ema, "optimizer": optimizer, "weight_decay": 0.5}
     _, checkpoint = run(easy, **settings, should_stop=in_first_phase(2))
-    learned = origin.load_network(origin.card())
+    learned = origin.load_network(origin.read_card())
     before = learned.features.state_dict()
     kept = [features_of(checkpoint)]
     kept += [features_of(checkpoint, "average.module.features.")] if ema else []
@@ -976,7 +978,7 @@ def test_scans_are_dropped_out_of_the_head_while_it_learns_alone(home, easy, ori
     real = torch.nn.Dropout.forward
 
     def forward(self, inputs):
-        seen.append((self.training, self.p))
+        seen.append((self.training, self.probabilities))
         return real(self, inputs)
 
     monkeypatch.setattr(torch.nn.Dropout, "forward", forward)
@@ -1014,9 +1016,9 @@ def test_a_run_of_two_phases_goes_on_as_if_nothing_had_been(home, easy, fine, qu
     card, broken = run(easy, "broken", **FINE, resume=True)
     assert card.training["ended"] == "finished"
     assert_same_run(fine, broken)
-    assert card.training["started_from"] == fine.card().training["started_from"]
-    assert card.notes == fine.card().notes
-    assert card.preprocessing == fine.card().preprocessing
+    assert card.training["started_from"] == fine.read_card().training["started_from"]
+    assert card.notes == fine.read_card().notes
+    assert card.preprocessing == fine.read_card().preprocessing
 
 
 def test_a_run_killed_between_its_phases_goes_on(home, easy, fine, monkeypatch):
@@ -1055,8 +1057,8 @@ def test_a_run_goes_on_without_the_model_that_it_started_from(home, easy, fine, 
     card, broken = run(easy, "broken", **FINE, resume=True)
     assert_same_run(fine, broken)
     assert card.training["started_from"]["model"] == "origin"
-    assert card.notes == fine.card().notes
-    assert card.preprocessing == fine.card().preprocessing
+    assert card.notes == fine.read_card().notes
+    assert card.preprocessing == fine.read_card().preprocessing
 
 
 def test_a_run_that_saved_nothing_needs_the_model_that_it_starts_from(home, easy, fine, origin):
@@ -1090,7 +1092,7 @@ def test_a_model_of_another_shape_is_one_sentence(home, easy, origin, other, cap
         run(easy, "m", weights="origin", **other)
     assert [item.name for item in open_checkpoint("m").folder.iterdir()] == [CONFIG]
     config = TrainConfig(**SMALL | {"weights": "origin", "epochs": 1} | other)
-    assert cli.main(["train", str(easy), "--name", "from the shell", *config.arguments()]) == 1
+    assert cli.main(["train", str(easy), "--name", "from the shell", *config.to_arguments()]) == 1
     said = capsys.readouterr().err.strip()
     assert "as that model has them" in said
     assert "Traceback" not in said
@@ -1164,16 +1166,16 @@ def test_two_processes_share_a_run_of_two_phases(home, easy, origin):
 
     settings = SMALL | {"weights": "origin", "epochs": 3, "head_epochs": 1, "devices": 2}
     # stopped in the second phase, so that the run enters it once by itself and once by going on
-    shell(N_BATCHES + 2, easy, "--name", "two", *TrainConfig(**settings).arguments())
+    shell(N_BATCHES + 2, easy, "--name", "two", *TrainConfig(**settings).to_arguments())
     two = open_checkpoint("two")
     assert load_state(two.folder / STATE)[1]["epoch"] == 1
     shell(0, "--name", "two", "--resume")
     assert [item["epoch"] for item in epochs_of(two)] == [1, 2, 3]
-    card = two.card()
+    card = two.read_card()
     assert card.training["ended"] == "finished"
     assert card.training["started_from"]["model"] == "origin"
-    assert card.preprocessing == origin.card().preprocessing
-    before = origin.load_network(origin.card()).features.state_dict()
+    assert card.preprocessing == origin.read_card().preprocessing
+    before = origin.load_network(origin.read_card()).features.state_dict()
     assert all(not torch.equal(value, before[key]) for key, value in features_of(two).items())
 
 
@@ -1198,7 +1200,7 @@ def test_loss_that_is_no_number_later_keeps_the_best_weights(home, easy, monkeyp
     with pytest.raises(TrainingError, match=r"no number any more in epoch 2.*best weights so far are kept"):
         run(easy, epochs=5, optimizer="sgd")
     checkpoint = open_checkpoint("m")
-    card = checkpoint.card()
+    card = checkpoint.read_card()
     assert card.training["best_epoch"] == 1
     assert card.training["ended"] == "failed"
     weights = load_file(checkpoint.folder / WEIGHTS)
@@ -1212,7 +1214,7 @@ def test_a_learning_rate_that_is_truly_too_high_keeps_the_best_weights(home, eas
     with pytest.raises(TrainingError, match=r"no number any more.*learning rate 10 .*best weights so far are kept"):
         run(easy, **settings)
     checkpoint = open_checkpoint("m")
-    card = checkpoint.card()
+    card = checkpoint.read_card()
     assert card.training["ended"] == "failed"
     assert card.training["best_epoch"] in [item["epoch"] for item in epochs_of(checkpoint)]
     assert all(bool(value.isfinite().all()) for value in checkpoint.load_network(card).state_dict().values())
@@ -1283,7 +1285,7 @@ def test_a_kill_at_the_end_of_the_first_epoch_can_be_resumed(home, easy, whole, 
 @pytest.mark.parametrize("ended", ["finished", "early", "stopped", "failed"])
 def test_a_model_without_a_state_is_never_trained_over(home, easy, whole, ended):
     """Such as those in the box, and imported ones, however their training ended."""
-    card = whole.card()
+    card = whole.read_card()
     whole.write_card(replace(card, training=card.training | {"ended": ended, "epochs_run": 1}))
     shutil.rmtree(whole.folder / STATE)
     before = {name: (whole.folder / name).read_bytes() for name in (CARD, WEIGHTS, HISTORY_FILE)}
@@ -1472,7 +1474,7 @@ def test_run_epoch_measures_what_it_is_given():
     loss_of = torch.nn.functional.cross_entropy
     before = {name: value.clone() for name, value in network.state_dict().items()}
     measured = run_epoch(network, batches, loss_of, EpochOutputs.empty())
-    assert measured.whole
+    assert measured.is_complete
     assert not network.training
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
     with torch.inference_mode():
@@ -1501,9 +1503,13 @@ def test_run_epoch_breaks_off_when_told():
     network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 2))
     batches = [Batch(torch.rand(2, 1, 2, 2), torch.eye(2), torch.tensor([0, 1]))] * 5
     outcome = run_epoch(
-        network, batches, torch.nn.functional.cross_entropy, EpochOutputs.empty(), on_batch=lambda outcome: outcome.n < 6
+        network,
+        batches,
+        torch.nn.functional.cross_entropy,
+        EpochOutputs.empty(),
+        on_batch=lambda outcome: outcome.n < 6,
     )
-    assert not outcome.whole
+    assert not outcome.is_complete
     assert outcome.n == 6
 
 

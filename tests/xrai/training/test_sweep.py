@@ -249,10 +249,12 @@ def test_a_model_to_start_from_of_another_shape_is_said_before_any_run(home, pra
 def test_models_to_start_from_that_fit_are_opened_once_each(home, practice, monkeypatch):
     a_model("small")
     a_model("deep", network="resnet18", image_size=64)
-    opened, real = [], Checkpoint.card
-    monkeypatch.setattr(Checkpoint, "card", lambda self: opened.append(self.name) or real(self))
+    opened, real = [], Checkpoint.read_card
+    monkeypatch.setattr(Checkpoint, "read_card", lambda self: opened.append(self.name) or real(self))
     sweep.create_sweep("s", practice, TINY | {"weights": "small"}, {"seed": [1, 2, 3]})
-    sweep.create_sweep("t", practice, {"network": "resnet18", "weights": "deep"}, {"image_size": [64, 96], "seed": [1, 2]})
+    sweep.create_sweep(
+        "t", practice, {"network": "resnet18", "weights": "deep"}, {"image_size": [64, 96], "seed": [1, 2]}
+    )
     assert opened == ["small", "deep"]
 
 
@@ -356,20 +358,20 @@ def note_settings(folder, **others):
 
 
 def test_outcomes(three):
-    assert [(item.name, item.settings) for item in three.outcomes()] == [
+    assert [(item.name, item.settings) for item in three.run_summaries()] == [
         ("Äpfel 1-1", {"seed": 1}), ("Äpfel 1-2", {"seed": 2}), ("Äpfel 1-3", {"seed": 3}),
     ]  # fmt: skip
-    assert {(item.status, item.val, item.error) for item in three.outcomes()} == {("waiting", None, "")}
+    assert {(item.status, item.val, item.error) for item in three.run_summaries()} == {("waiting", None, "")}
     leave("Äpfel 1-1", "done", EPOCH | {"epoch": 1}, EPOCH, EPOCH | {"epoch": 3, "best": False}, error="old")
     leave("Äpfel 1-2", "failed", error="The disk is full.")
     leave("Äpfel 1-3", "running", EPOCH | {"val": VAL | {"auc": None, "auc_interval": None}})
-    done, failed, interrupted = three.outcomes()
+    done, failed, interrupted = three.run_summaries()
     assert (done.status, done.val, done.error) == ("done", BEST, "")
     assert (failed.status, failed.val, failed.error) == ("failed", None, "The disk is full.")
     assert (interrupted.status, interrupted.val["auc"]) == ("interrupted", None)
     assert "broke off" in interrupted.error
     with jobs.run_job(open_checkpoint("Äpfel 1-3").folder, title="t"):
-        assert three.outcomes()[2].status == "running"
+        assert three.run_summaries()[2].status == "running"
 
 
 @pytest.mark.parametrize(
@@ -383,7 +385,7 @@ def test_outcomes(three):
 )  # fmt: skip
 def test_odd_records_are_passed_over(three, odd):
     leave("Äpfel 1-1", "stopped", EPOCH, {"kind": "epoch"}, EPOCH | {"epoch": 3} | odd, {"best": True})
-    assert three.outcomes()[0].val == BEST
+    assert three.run_summaries()[0].val == BEST
 
 
 @pytest.mark.parametrize(
@@ -392,14 +394,14 @@ def test_odd_records_are_passed_over(three, odd):
 def test_a_card_knows_that_a_training_came_to_its_end(three, monkeypatch, ended, status):
     leave("Äpfel 1-1", "failed", error="Too late.")
     card = type("Card", (), {"training": {"ended": ended}})
-    monkeypatch.setattr(Checkpoint, "card", lambda self: card)
-    assert three.outcomes()[0].status == status
+    monkeypatch.setattr(Checkpoint, "read_card", lambda self: card)
+    assert three.run_summaries()[0].status == status
 
 
 def test_a_damaged_card_knows_nothing(three):
     leave("Äpfel 1-1", "stopped")
     (open_checkpoint("Äpfel 1-1").folder / CARD).write_text("{")
-    assert three.outcomes()[0].status == "stopped"
+    assert three.run_summaries()[0].status == "stopped"
 
 
 STRANGERS = {
@@ -418,7 +420,7 @@ def test_a_strangers_model_is_not_taken_for_a_run(three, children, strange, stat
     """A model that got a planned name by renaming, importing or training was called done, or trained on."""
     leave("Äpfel 1-2", status, EPOCH)
     strange(open_checkpoint("Äpfel 1-2").folder)
-    outcome = three.outcomes()[1]
+    outcome = three.run_summaries()[1]
     assert (outcome.status, outcome.val) == ("failed", None)
     assert "the name “Äpfel 1-2”" in outcome.error
     assert outcome.error.endswith("rename it and go on with the sweep.")
@@ -441,7 +443,7 @@ def test_a_strangers_training_is_not_waited_for(three, children):
 
 def test_a_run_that_comes_to_life_is_no_stranger(three):
     write_json_in(open_checkpoint("Äpfel 1-1").folder / JOB_FILE, {"status": "starting", "time": time.time()})
-    assert three.outcomes()[0].status == "starting"
+    assert three.run_summaries()[0].status == "starting"
 
 
 def test_settings_that_came_with_a_later_version_make_no_stranger(three):
@@ -450,7 +452,7 @@ def test_settings_that_came_with_a_later_version_make_no_stranger(three):
     asked = json.loads(file.read_text(encoding="utf-8"))
     del asked["train"]["patience"]
     write_json(file, asked)
-    assert three.outcomes()[0].status == "done"
+    assert three.run_summaries()[0].status == "done"
 
 
 # --- training, with stand-ins for the processes -----------------------------------------------------------------------
@@ -517,7 +519,7 @@ def test_one_run_after_another(three, children, practice):
         "val": BEST, "error": "",
     }  # fmt: skip
     assert children.started[1] == [
-        "train", str(practice.resolve()), "--name", "Äpfel 1-2", *TrainConfig(**TINY, seed=2).arguments(),
+        "train", str(practice.resolve()), "--name", "Äpfel 1-2", *TrainConfig(**TINY, seed=2).to_arguments(),
     ]  # fmt: skip
 
 
@@ -648,13 +650,13 @@ def test_two_runs_stopped_between_and_gone_on_with(home, practice):
 
     train_as_a_job()
     logs = [jobs.Job(open_checkpoint(item.name).folder).log() for item in made.runs]
-    assert [item.status for item in made.outcomes()] == ["done", "waiting"], logs
+    assert [item.status for item in made.run_summaries()] == ["done", "waiting"], logs
     assert made.job.status == "stopped"
     sweep.run_sweep(made, emit=(records := []).append, should_stop=lambda: False)
     assert told(records) == [(1, "done"), (2, "running"), (2, "done")]
-    for outcome, rate in zip(made.outcomes(), (0.003, 0.001), strict=True):
+    for outcome, rate in zip(made.run_summaries(), (0.003, 0.001), strict=True):
         checkpoint = open_checkpoint(outcome.name)
-        card = checkpoint.card()
+        card = checkpoint.read_card()
         assert (card.config.learning_rate, card.training["ended"]) == (rate, "finished")
         assert outcome.val["epoch"] == card.training["best_epoch"] == 1
         assert outcome.val["accuracy"] == pytest.approx(card.validation["accuracy"], abs=0.1)

@@ -15,7 +15,11 @@ _SPLIT_WORDS = {"val": N_("validation"), "test": N_("test")}
 
 def check_sizes(dataset_pass: DatasetPass) -> list[AuditFinding]:
     """Class balance, small splits, unread files."""
-    return [_check_class_balance(dataset_pass), *(_check_split_size(dataset_pass, split) for split in ("val", "test")), _check_unread_files(dataset_pass)]
+    return [
+        _check_class_balance(dataset_pass),
+        *(_check_split_size(dataset_pass, split) for split in ("val", "test")),
+        _check_unread_files(dataset_pass),
+    ]
 
 
 def _check_class_balance(dataset_pass: DatasetPass) -> AuditFinding:

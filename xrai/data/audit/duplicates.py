@@ -46,8 +46,14 @@ def find_duplicates(dataset_pass: DatasetPass, progress: ProgressCallback) -> li
     conflicting = [group for group in similar_groups if len(set(dataset.labels[list(group)])) > 1]
     disputed_rows = {row for group in conflicting for row in group}
     exact = [group for group in equal_groups if group[0] not in disputed_rows]
-    near = [group for group in similar_groups if group[0] not in disputed_rows and len(set(dataset.hashes[list(group)])) > 1]
-    return [_conflict_finding(dataset_pass, conflicting), _copies_finding(dataset_pass, EXACT, exact), _copies_finding(dataset_pass, NEAR, near)]
+    near = [
+        group for group in similar_groups if group[0] not in disputed_rows and len(set(dataset.hashes[list(group)])) > 1
+    ]
+    return [
+        _conflict_finding(dataset_pass, conflicting),
+        _copies_finding(dataset_pass, EXACT, exact),
+        _copies_finding(dataset_pass, NEAR, near),
+    ]
 
 
 def pick_best_copy(dataset_pass: DatasetPass, group: Sequence[int]) -> int:
@@ -55,8 +61,8 @@ def pick_best_copy(dataset_pass: DatasetPass, group: Sequence[int]) -> int:
 
     Within a split the one whose file has the most pixels, then the most bytes, then the first.
     """
-    n_bytes, splits = dataset_pass.dataset.facts()["n_bytes"], dataset_pass.dataset.splits
-    return max(group, key=lambda row: (splits[row], dataset_pass.pixels[row], n_bytes[row], -row))
+    n_bytes, splits = dataset_pass.dataset.file_metadata()["n_bytes"], dataset_pass.dataset.splits
+    return max(group, key=lambda row: (splits[row], dataset_pass.n_pixels[row], n_bytes[row], -row))
 
 
 # ---------------------------------------------------------------- findings
@@ -189,14 +195,25 @@ def _find_near_links(dataset_pass: DatasetPass, rows: np.ndarray, progress: Prog
 
 def _thumbnail_patterns(dataset_pass: DatasetPass, rows: np.ndarray, progress: ProgressCallback) -> np.ndarray:
     """The structure of the thumbnails of some rows, float32 (n, 1024)."""
-    thumbnails = dataset_pass.greys(32)[rows]
+    thumbnails = dataset_pass.thumbnails_at(32)[rows]
     blocks = iterate_with_progress(range(0, len(rows), _BLOCK_SIZE), progress)
-    return np.stack([normalise_local_contrast(thumbnail, 3).ravel() for start in blocks for thumbnail in thumbnails[start : start + _BLOCK_SIZE]])
+    return np.stack(
+        [
+            normalise_local_contrast(thumbnail, 3).ravel()
+            for start in blocks
+            for thumbnail in thumbnails[start : start + _BLOCK_SIZE]
+        ]
+    )
 
 
 def _detail_patterns(dataset_pass: DatasetPass, rows: np.ndarray) -> np.ndarray:
     """The fine structure of some rows, float32 (n, 16384)."""
-    return np.stack([normalise_local_contrast(resize_image(dataset_pass.dataset.images([row])[0], _DETAIL_SIDE), 4).ravel() for row in rows])
+    return np.stack(
+        [
+            normalise_local_contrast(resize_image(dataset_pass.dataset.images([row])[0], _DETAIL_SIDE), 4).ravel()
+            for row in rows
+        ]
+    )
 
 
 def _has_match(patterns: np.ndarray, progress: ProgressCallback) -> np.ndarray:
@@ -210,7 +227,10 @@ def _has_match(patterns: np.ndarray, progress: ProgressCallback) -> np.ndarray:
 
 def _match_blocks(patterns: np.ndarray, left_start: int, right_start: int) -> tuple[np.ndarray, np.ndarray]:
     """The films of two blocks that are alike as thumbnails, as places in them, int64 (k,) each; every pair once."""
-    is_match = np.abs(patterns[left_start : left_start + _BLOCK_SIZE] @ patterns[right_start : right_start + _BLOCK_SIZE].T) >= COARSE_CORRELATION  # an inverted one: −1
+    is_match = (
+        np.abs(patterns[left_start : left_start + _BLOCK_SIZE] @ patterns[right_start : right_start + _BLOCK_SIZE].T)
+        >= COARSE_CORRELATION
+    )  # an inverted one: −1
     i, j = np.nonzero(np.triu(is_match, 1) if left_start == right_start else is_match)
     return i, j
 
@@ -227,8 +247,16 @@ def _block_pairs(n: int) -> list[tuple[int, int]]:
     In such an order that one that is met again is mostly still kept, however many there are.
     """
     starts = range(0, n, _BLOCK_SIZE)
-    cached_groups = [starts[first : first + _N_CACHED_BLOCKS - 1] for first in range(0, len(starts), _N_CACHED_BLOCKS - 1)]
-    return [(one, other) for ones in cached_groups for other in range(ones[0], n, _BLOCK_SIZE) for one in ones if one <= other]
+    cached_groups = [
+        starts[first : first + _N_CACHED_BLOCKS - 1] for first in range(0, len(starts), _N_CACHED_BLOCKS - 1)
+    ]
+    return [
+        (one, other)
+        for ones in cached_groups
+        for other in range(ones[0], n, _BLOCK_SIZE)
+        for one in ones
+        if one <= other
+    ]
 
 
 def _similarity_threshold(dataset_pass: DatasetPass, rows: np.ndarray) -> float:
@@ -253,7 +281,9 @@ def normalise_local_contrast(image: np.ndarray, sigma: float) -> np.ndarray:
 
     values = image.astype(np.float32)
     centred = values - cv2.GaussianBlur(values, (0, 0), sigma)
-    normalised = centred / np.sqrt(cv2.GaussianBlur(centred * centred, (0, 0), sigma) + 4)  # 4: noise of two grey values counts little
+    normalised = centred / np.sqrt(
+        cv2.GaussianBlur(centred * centred, (0, 0), sigma) + 4
+    )  # 4: noise of two grey values counts little
     normalised -= normalised.mean()
     return normalised / max(float(np.linalg.norm(normalised)), 1e-6)
 

@@ -21,8 +21,11 @@ MIN_TEXT_LETTERS = 5
 def check_image_quality(dataset_pass: DatasetPass) -> list[AuditFinding]:
     """Blank films, wide borders and, but for drawings, which are all labelled as such, burned-in text."""
     is_blank = dataset_pass.contrast < MIN_CONTRAST
-    findings = [_blank_finding(np.flatnonzero(is_blank)), _border_finding(np.flatnonzero((dataset_pass.border > MAX_BORDER) & ~is_blank))]
-    if dataset_pass.dataset.drawings:
+    findings = [
+        _blank_finding(np.flatnonzero(is_blank)),
+        _border_finding(np.flatnonzero((dataset_pass.border > MAX_BORDER) & ~is_blank)),
+    ]
+    if dataset_pass.dataset.is_phantom:
         return findings
     return [*findings, _text_finding(np.flatnonzero((dataset_pass.letters >= MIN_TEXT_LETTERS) & ~is_blank))]
 
@@ -34,7 +37,9 @@ def _blank_finding(rows: np.ndarray) -> AuditFinding:
     sentence = say("1 film is blank or nearly so.") if n == 1 else say("{n:,} films are blank or nearly so.", n=n)
     advice = say("There is nothing to learn from them: take them out, or have them exported again.")
     row_numbers = tuple(rows.tolist())
-    return AuditFinding(BLANK, "serious", say("Blank films"), sentence, advice, {"scans": len(rows)}, (row_numbers,), row_numbers)
+    return AuditFinding(
+        BLANK, "serious", say("Blank films"), sentence, advice, {"scans": len(rows)}, (row_numbers,), row_numbers
+    )
 
 
 def _border_finding(rows: np.ndarray) -> AuditFinding:

@@ -113,15 +113,15 @@ class Audit:
     versions: dict[str, str]
     findings: tuple[AuditFinding, ...]
 
-    def of(self, severity: Severity) -> tuple[AuditFinding, ...]:
+    def with_severity(self, severity: Severity) -> tuple[AuditFinding, ...]:
         """The findings of one severity."""
         return tuple(finding for finding in self.findings if finding.severity == severity)
 
     def counts(self) -> dict[Severity, int]:
         """How many findings of each severity."""
-        return {severity: len(self.of(severity)) for severity in SEVERITIES}
+        return {severity: len(self.with_severity(severity)) for severity in SEVERITIES}
 
-    def suggested(self, kinds: Sequence[str] = DEFAULT_CLEAN_KINDS) -> list[int]:
+    def rows_to_remove(self, kinds: Sequence[str] = DEFAULT_CLEAN_KINDS) -> list[int]:
         """The rows that the findings of some kinds suggest to take out, each once, ascending."""
         return sorted({row for finding in self.findings if finding.kind in kinds for row in finding.suggestion})
 
@@ -137,7 +137,11 @@ class Audit:
             LookupError, TypeError, ValueError: something is missing or makes no sense.
         """
         n, seconds = values["n"], values["seconds"]
-        if type(n) is not int or type(seconds) not in (int, float) or not (1 <= n <= _MAX_NUMBER and 0 <= seconds <= _MAX_NUMBER):
+        if (
+            type(n) is not int
+            or type(seconds) not in (int, float)
+            or not (1 <= n <= _MAX_NUMBER and 0 <= seconds <= _MAX_NUMBER)
+        ):
             raise ValueError("numbers")
         datetime.fromisoformat(values["when"])
         versions = {_require_text(name): _require_text(version) for name, version in values["versions"].items()}

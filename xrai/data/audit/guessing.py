@@ -51,7 +51,9 @@ def sample_rows(rows: np.ndarray) -> np.ndarray:
     return np.sort(np.random.default_rng(0).choice(rows, MAX_SCANS, replace=False))
 
 
-def run_linear_probe(features: np.ndarray, labels: np.ndarray, patients: np.ndarray, progress: ProgressCallback) -> LinearProbeResult | None:
+def run_linear_probe(
+    features: np.ndarray, labels: np.ndarray, patients: np.ndarray, progress: ProgressCallback
+) -> LinearProbeResult | None:
     """Guess labels (N,) from features (N, D) by logistic regression, five times on four fifths of the patients.
 
     More than `_COMPONENTS` features are first brought down to so many principal components. None where fewer than two
@@ -69,8 +71,13 @@ def run_linear_probe(features: np.ndarray, labels: np.ndarray, patients: np.ndar
         warnings.simplefilter("ignore")  # a class with few scans, a fit cut short: neither matters to so rough a guess
         for train_rows, test_rows in iterate_with_progress(list(folds.split(features, labels, patients)), progress):
             if len(test_rows):
-                probabilities[test_rows] = fit_and_predict(features[train_rows], labels[train_rows], features[test_rows], len(classes))
-    value, interval = auc(probabilities, labels), bootstrap_intervals(probabilities, labels, patients, n_rounds=_BOOTSTRAP_ROUNDS)["auc"]
+                probabilities[test_rows] = fit_and_predict(
+                    features[train_rows], labels[train_rows], features[test_rows], len(classes)
+                )
+    value, interval = (
+        auc(probabilities, labels),
+        bootstrap_intervals(probabilities, labels, patients, n_rounds=_BOOTSTRAP_ROUNDS)["auc"],
+    )
     if value is None or interval is None:
         return None
     return LinearProbeResult(value, *interval, len(labels), len(set(patients)))

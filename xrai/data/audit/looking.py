@@ -57,15 +57,15 @@ class DatasetPass:
     border: np.ndarray
     letters: np.ndarray
 
-    def greys(self, side: int) -> np.ndarray:
+    def thumbnails_at(self, side: int) -> np.ndarray:
         """The thumbnails at `side` pixels, a divisor of 64: float32 (N, side, side), 0 to 255."""
         k = THUMBNAIL_SIDE // side
         return self.thumbnails.reshape(-1, side, k, side, k).mean((2, 4), dtype=np.float32)
 
     @cached_property
-    def pixels(self) -> np.ndarray:
+    def n_pixels(self) -> np.ndarray:
         """Pixels of each original file, int64 (N,)."""
-        facts = self.dataset.facts()
+        facts = self.dataset.file_metadata()
         return facts["width"].astype(np.int64) * facts["height"]
 
 

@@ -40,11 +40,15 @@ def find_outliers(dataset_pass: DatasetPass, progress: ProgressCallback) -> list
             "With {films} it cannot be said what is usual, so odd ones were not sought.", films=films(len(usable))
         )
         return [
-            AuditFinding(KIND, "notable", say("Odd films not sought"), sentence, say("Look through the films yourself."))
+            AuditFinding(
+                KIND, "notable", say("Odd films not sought"), sentence, say("Look through the films yourself.")
+            )
         ]
     reasons = _outlier_reasons(dataset_pass, usable, progress)
     if not reasons:
-        return [AuditFinding(KIND, "fine", say("No odd films"), say("No film looks inverted, turned or unlike all others."))]
+        return [
+            AuditFinding(KIND, "fine", say("No odd films"), say("No film looks inverted, turned or unlike all others."))
+        ]
     return [_outlier_finding(reasons)]
 
 
@@ -104,7 +108,9 @@ def _orientation_probabilities(thumbnails: np.ndarray, descriptors: np.ndarray) 
 
     variants = [thumbnails, 255 - thumbnails, *(np.rot90(thumbnails, turns, axes=(1, 2)) for turns in (1, 2, 3))]
     orientations = np.repeat(np.arange(len(variants)), len(thumbnails))
-    return fit_and_predict(compute_descriptors(np.ascontiguousarray(np.concatenate(variants))), orientations, descriptors, len(variants))
+    return fit_and_predict(
+        compute_descriptors(np.ascontiguousarray(np.concatenate(variants))), orientations, descriptors, len(variants)
+    )
 
 
 def _is_outlier(reference: np.ndarray, candidates: np.ndarray) -> np.ndarray:

@@ -64,7 +64,7 @@ def _single_scan_finding(dataset_pass: DatasetPass, n: int) -> AuditFinding:
 
     The dataset holds pseudonyms, and does not tell whether a DICOM file named its patient.
     """
-    files, formats = dataset_pass.dataset.files, dataset_pass.dataset.facts()["format"]
+    files, formats = dataset_pass.dataset.files, dataset_pass.dataset.file_metadata()["format"]
     has_patient_id = [parse_patient_id(file, None) is not None for file in files]
     if all(has_patient_id):
         return _no_leak_finding(n)

@@ -19,14 +19,18 @@ def check_split_shift(dataset_pass: DatasetPass, progress: ProgressCallback) -> 
     dataset = dataset_pass.dataset
     if not len(dataset.rows("test")):
         sentence = say("There is no test split, so that nothing can have shifted between training and test.")
-        return [AuditFinding(KIND, "notable", say("No test split"), sentence, say("Keep some patients apart for a test."))]
-    thumbnails = dataset_pass.greys(32).reshape(len(dataset), -1)
+        return [
+            AuditFinding(KIND, "notable", say("No test split"), sentence, say("Keep some patients apart for a test."))
+        ]
+    thumbnails = dataset_pass.thumbnails_at(32).reshape(len(dataset), -1)
     n = len(dataset.classes)
     results = [_probe_split(dataset_pass, thumbnails, label, sub_progress(progress, label, n)) for label in range(n)]
     return [_shift_finding(*pair) for pair in zip(dataset.classes, results, strict=True)]
 
 
-def _probe_split(dataset_pass: DatasetPass, thumbnails: np.ndarray, label: int, progress: ProgressCallback) -> LinearProbeResult | None:
+def _probe_split(
+    dataset_pass: DatasetPass, thumbnails: np.ndarray, label: int, progress: ProgressCallback
+) -> LinearProbeResult | None:
     dataset = dataset_pass.dataset
     rows = sample_rows(np.flatnonzero(dataset.labels == label))
     is_test = (dataset.splits[rows] == SPLITS.index("test")).astype(np.int64)

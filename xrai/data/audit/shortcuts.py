@@ -49,15 +49,19 @@ _ADVICE = {
 def check_shortcuts(dataset_pass: DatasetPass, progress: ProgressCallback) -> list[AuditFinding]:
     """What guesses the class, each with its AUC: the border, file facts, a thumbnail."""
     dataset = dataset_pass.dataset
-    rows = sample_rows(np.flatnonzero(dataset.splits != SPLITS.index("test")))  # the test split is not for trying things on
+    rows = sample_rows(
+        np.flatnonzero(dataset.splits != SPLITS.index("test"))
+    )  # the test split is not for trying things on
     features = {
-        "shortcut-border": extract_border(dataset_pass.greys(32)[rows]),
+        "shortcut-border": extract_border(dataset_pass.thumbnails_at(32)[rows]),
         "shortcut-file-facts": extract_file_features(dataset_pass)[rows],
-        "shortcut-thumbnail": dataset_pass.greys(16)[rows].reshape(len(rows), -1),
+        "shortcut-thumbnail": dataset_pass.thumbnails_at(16)[rows].reshape(len(rows), -1),
     }
     labels, patients = dataset.labels[rows], dataset.patients[rows]
     return [
-        _shortcut_finding(kind, run_linear_probe(features[kind], labels, patients, sub_progress(progress, index, len(features))))
+        _shortcut_finding(
+            kind, run_linear_probe(features[kind], labels, patients, sub_progress(progress, index, len(features)))
+        )
         for index, kind in enumerate(features)
     ]
 
@@ -75,7 +79,7 @@ def extract_file_features(dataset_pass: DatasetPass) -> np.ndarray:
 
     Sides, proportion, bytes and bytes a pixel as logarithms, and a column for each format and colour mode.
     """
-    metadata = dataset_pass.dataset.facts()
+    metadata = dataset_pass.dataset.file_metadata()
     width, height, n_bytes = (np.log(np.maximum(metadata[name], 1.0)) for name in ("width", "height", "n_bytes"))
     numbers = [width, height, width - height, n_bytes, n_bytes - width - height]
     kinds = [metadata[name] == value for name in ("format", "mode") for value in sorted(set(metadata[name]))]

@@ -117,7 +117,9 @@ def build_dataset(
         DatasetError: `out` exists, a class would be empty, or the disk is full.
     """
     required_bytes = len(source.entries) * config.size**2
-    return write_atomically(out, required_bytes, lambda file, disk: _write_scans(file, disk, source, config, emit, should_stop))
+    return write_atomically(
+        out, required_bytes, lambda file, disk: _write_scans(file, disk, source, config, emit, should_stop)
+    )
 
 
 def describe_split_problems(
@@ -150,7 +152,7 @@ def _write_scans(
                 images[len(rows)] = result.square
                 disk.check()
                 rows.append(_drop_pixels(result))
-            progress.step(len(rows) + len(skipped), len(skipped))
+            progress.update(len(rows) + len(skipped), len(skipped))
     _check_classes(source, rows, skipped)
     _write_columns(file, disk, source, config, rows, skipped)
     return True
@@ -239,7 +241,7 @@ def _write_columns(
         "source": source.name,
         "population": config.population or source.population,
         "licence": config.licence or source.licence,
-        "drawings": source.drawings,
+        "drawings": source.is_phantom,
         "seed": config.seed,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "notes": [*source.notes, *notes],
@@ -272,7 +274,9 @@ def _describe_leaks(splits: np.ndarray, patients: list[str], hashes: list[str]) 
     """Sentences on given splits that hold what a model has seen before, for they are kept as they are given."""
     notes = []
     for split, leak in count_leaks(splits, patients, hashes).items():
-        split_patients = [patient for patient, place in zip(patients, splits, strict=True) if place == SPLITS.index(split)]
+        split_patients = [
+            patient for patient, place in zip(patients, splits, strict=True) if place == SPLITS.index(split)
+        ]
         where = say("the {split} split", split=SPLIT_NAMES[split])
         before = SPLIT_NAMES["train"] if split == "val" else say("training or validation")
         if leak["scans"]:

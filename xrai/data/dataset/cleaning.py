@@ -60,7 +60,9 @@ def copy_without(
     refuse_existing(out)
     kept_rows = _remaining_rows(dataset, rows)
     return write_atomically(
-        out, len(kept_rows) * dataset.size**2, lambda file, disk: _copy_scans(file, disk, dataset, kept_rows, note, emit, should_stop)
+        out,
+        len(kept_rows) * dataset.size**2,
+        lambda file, disk: _copy_scans(file, disk, dataset, kept_rows, note, emit, should_stop),
     )
 
 
@@ -154,7 +156,7 @@ def _copy_scans(
             return False
         images[position] = dataset.images([row])[0]
         disk.check()
-        progress.step(position + 1, 0)
+        progress.update(position + 1, 0)
     write_columns(file, disk, _columns(dataset, kept_rows))
     write_attributes(file, _attributes(dataset, kept_rows, note))
     return True
@@ -167,7 +169,7 @@ def _columns(dataset: Dataset, kept_rows: np.ndarray) -> dict[str, np.ndarray]:
         "patient": dataset.patients,
         "file": dataset.files,
         "sha256": dataset.hashes,
-        **dataset.facts(),
+        **dataset.file_metadata(),
     }
     columns = {name: source_columns[name][kept_rows] for name in COLUMNS}
     skipped: dict[str, Sequence[str]] = {
@@ -190,7 +192,7 @@ def _attributes(dataset: Dataset, kept_rows: np.ndarray, note: str) -> dict[str,
         "source": dataset.source,
         "population": dataset.population,
         "licence": dataset.licence,
-        "drawings": dataset.drawings,
+        "drawings": dataset.is_phantom,
         "seed": dataset.seed,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "notes": notes,
@@ -207,4 +209,6 @@ def _notes(dataset: Dataset, kept_rows: np.ndarray, note: str) -> list[str]:
 
 def _split_notes(dataset: Dataset, rows: np.ndarray) -> list[str]:
     patients, hashes = dataset.patients[rows].tolist(), dataset.hashes[rows].tolist()
-    return describe_split_problems(dataset.classes, dataset.labels[rows].tolist(), dataset.splits[rows], patients, hashes)
+    return describe_split_problems(
+        dataset.classes, dataset.labels[rows].tolist(), dataset.splits[rows], patients, hashes
+    )

@@ -42,7 +42,7 @@ class Dataset:
         classes: class names in label order.
         size: side of the stored squares in pixels.
         source, population, licence: what the builder was told.
-        drawings: whether these are drawings with no medical meaning.
+        is_phantom: whether these are drawings with no medical meaning.
         seed: of the split.
         created: ISO time.
         notes: what a person should know of sources and splits.
@@ -59,7 +59,7 @@ class Dataset:
         self.source, self.population, self.licence, self.created = (
             attributes[name] for name in ("source", "population", "licence", "created")
         )
-        self.drawings = bool(attributes["drawings"])
+        self.is_phantom = bool(attributes["drawings"])
         self._messages = _messages(attributes)
         self.notes: tuple[str, ...] = tuple(self._message(note) for note in json.loads(attributes["notes"]))
         self.versions: dict[str, str] = json.loads(attributes["versions"])
@@ -111,9 +111,9 @@ class Dataset:
         with _damage_as_dataset_error(self.path):
             return tuple(Skipped(file, self._message(reason)) for file, reason in zip(files, reasons, strict=True))
 
-    def facts(self) -> dict[str, np.ndarray]:
+    def file_metadata(self) -> dict[str, np.ndarray]:
         """What the files said of themselves: format, mode, width, height and n_bytes, (N,) each."""
-        return dict(self._facts)
+        return dict(self._file_metadata)
 
     def images(self, rows: Sequence[int] | np.ndarray) -> np.ndarray:
         """The scans of some rows in that order, uint8 (n, size, size), 0 = air.
@@ -159,7 +159,7 @@ class Dataset:
             "source": self.source,
             "population": self.population,
             "licence": self.licence,
-            "drawings": self.drawings,
+            "drawings": self.is_phantom,
             "seed": self.seed,
             "counts": self.counts(),
             "patients": {split: len(set(self.patients[self.rows(split)])) for split in SPLITS},
@@ -167,7 +167,7 @@ class Dataset:
         }
 
     @cached_property
-    def _facts(self) -> dict[str, np.ndarray]:
+    def _file_metadata(self) -> dict[str, np.ndarray]:
         return {name: self._text(name) if name in ("format", "mode") else self._column(name) for name in COLUMNS[5:]}
 
     def _column(self, name: str) -> np.ndarray:

@@ -21,7 +21,11 @@ TRAIN, VAL, TEST = range(len(SPLITS))
 
 
 def assign_splits(
-    folder_splits: Sequence[str | None], labels: Sequence[int] | np.ndarray, patients: Sequence[str] | np.ndarray, *, seed: int
+    folder_splits: Sequence[str | None],
+    labels: Sequence[int] | np.ndarray,
+    patients: Sequence[str] | np.ndarray,
+    *,
+    seed: int,
 ) -> tuple[np.ndarray, list[str]]:
     """The split of every scan, and why it is not the one that the folders gave.
 
@@ -102,7 +106,9 @@ class _SplitSampler:
         n_remaining = Counter(label for classes in classes_of.values() for label in classes)
         held_out: set[str] = set()
         for label in sorted(n_remaining):
-            group = np.array(sorted(patient for patient in classes_of.keys() - held_out if label in classes_of[patient]))
+            group = np.array(
+                sorted(patient for patient in classes_of.keys() - held_out if label in classes_of[patient])
+            )
             n_to_hold_out = max(1, round(HELD_OUT_FRACTION * len(group)))
             for patient in map(str, self.rng.permutation(group)):
                 if n_to_hold_out and all(n_remaining[other] > 1 for other in classes_of[patient]):

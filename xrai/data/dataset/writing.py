@@ -35,29 +35,29 @@ class Disk(io.FileIO):
 
     def __init__(self, path: Path) -> None:
         super().__init__(path, "w+b")
-        self._failure: OSError | None = None
+        self._error: OSError | None = None
 
     def check(self) -> None:
         """Raise what went wrong, if anything did."""
-        if self._failure:
-            raise self._failure
+        if self._error:
+            raise self._error
 
     def write(self, data: Any) -> int:
         """Write everything, or remember why not."""
         view, n_written = memoryview(data).cast("B"), 0
         try:
-            while n_written < len(view) and not self._failure:
+            while n_written < len(view) and not self._error:
                 n_written += super().write(view[n_written:]) or 0
         except OSError as error:
-            self._failure = error
+            self._error = error
         return len(view)
 
     def truncate(self, size: int | None = None) -> int:
         """Set the length, or remember why not."""
         try:
-            return size or 0 if self._failure else super().truncate(size)
+            return size or 0 if self._error else super().truncate(size)
         except OSError as error:
-            self._failure = error
+            self._error = error
             return size or 0
 
 
@@ -161,16 +161,16 @@ class ProgressEmitter:
 
     def __init__(self, total: int, emit: Callable[[dict[str, Any]], None]) -> None:
         self.total, self.emit = total, emit
-        self.started = time.monotonic()
-        self.last = float("-inf")
+        self.start_time = time.monotonic()
+        self.last_emit = float("-inf")
 
-    def step(self, done: int, skipped: int) -> None:
+    def update(self, done: int, skipped: int) -> None:
         """Tell that `done` scans were seen, `skipped` of them not taken."""
         now = time.monotonic()
-        if now - self.last < PROGRESS_SECONDS and done < self.total:
+        if now - self.last_emit < PROGRESS_SECONDS and done < self.total:
             return
-        self.last = now
-        rate = done / max(now - self.started, 1e-6)
+        self.last_emit = now
+        rate = done / max(now - self.start_time, 1e-6)
         self.emit(
             {
                 "kind": "progress",

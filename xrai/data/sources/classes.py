@@ -67,7 +67,7 @@ class Source:
     notes: tuple[str, ...] = ()
     licence: str = ""
     population: str = ""
-    drawings: bool = False
+    is_phantom: bool = False
 
     def read(self, entry: Entry) -> bytes:
         """The bytes of one file.
@@ -103,11 +103,17 @@ def find_classes(files: Files, name: str) -> Source:
                 name=name,
             )
         )
-    entries, notes = _entries_with_splits(scans) if any(_split_position(path) is not None for path in scans) else _entries_without_splits(scans)
+    entries, notes = (
+        _entries_with_splits(scans)
+        if any(_split_position(path) is not None for path in scans)
+        else _entries_without_splits(scans)
+    )
     entries = _unify_class_names(entries)
     classes = tuple(sorted({entry.class_name for entry in entries}, key=_class_sort_key))
     if len(classes) < 2:
-        contents = say("only the class “{classes}”", classes=classes[0]) if classes else say("scans but no class folders")
+        contents = (
+            say("only the class “{classes}”", classes=classes[0]) if classes else say("scans but no class folders")
+        )
         raise SourceError(
             say(
                 "There is {found} in {name}, but a model learns to tell at least two apart: "

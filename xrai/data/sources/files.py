@@ -54,7 +54,7 @@ class FolderFiles:
             SourceError: a folder cannot be read.
         """
         try:
-            return list(self._below(self.root, [self.root.resolve()]))
+            return list(self._walk(self.root, [self.root.resolve()]))
         except OSError as error:
             raise SourceError(
                 say(
@@ -76,7 +76,7 @@ class FolderFiles:
             raise SourceError(_too_large_message())
         return file.read_bytes()
 
-    def _below(self, folder: Path, visited_roots: list[Path]) -> Iterator[str]:
+    def _walk(self, folder: Path, visited_roots: list[Path]) -> Iterator[str]:
         """Files below a folder; a link to a folder is followed once, and never into a tree that is walked anyway."""
         with os.scandir(folder) as items:
             for item in items:
@@ -88,7 +88,7 @@ class FolderFiles:
                         if any(target.is_relative_to(tree) or tree.is_relative_to(target) for tree in visited_roots):
                             continue
                         visited_roots.append(target)
-                    yield from self._below(path, visited_roots)
+                    yield from self._walk(path, visited_roots)
                 elif node.is_file():
                     yield path.relative_to(self.root).as_posix()
 

@@ -32,7 +32,7 @@ def open_source(spec: str | Path, *, practice_seed: int = 0) -> Iterator[Source]
             found = find_classes(FolderFiles(Path(folder)), say("practice set (drawings)"))
             yield replace(
                 found,
-                drawings=True,
+                is_phantom=True,
                 licence=say("made by XRAI"),
                 population=say("drawings, no patients and no medical meaning"),
             )

@@ -102,7 +102,11 @@ def detect_class_imbalance(run: RunCurves) -> list[CurveFinding]:
         label=say("Always calling “{most}”: {x:.0f} %", most=most, x=100 * share),
         numbers={"training": train, "share": share, "accuracy": accuracy},
     )
-    return [_majority_baseline_finding(run, finding, index, most, uneven) or _imbalance_finding(run, finding, uneven) or finding]
+    return [
+        _majority_baseline_finding(run, finding, index, most, uneven)
+        or _imbalance_finding(run, finding, uneven)
+        or finding
+    ]
 
 
 def detect_chance_level(run: RunCurves) -> list[CurveFinding]:
@@ -122,22 +126,32 @@ def detect_chance_level(run: RunCurves) -> list[CurveFinding]:
     )
     advice = say("Do not read scans with this model. Train longer, on more scans, or with other settings.")
     details: dict[str, Any] = {"at": (epoch, low), "line": 0.5, "numbers": {"low": low, "high": high}}
-    return [CurveFinding("guessing", "serious", say("Perhaps no better than guessing"), sentence, advice, "auc", **details)]
+    return [
+        CurveFinding("guessing", "serious", say("Perhaps no better than guessing"), sentence, advice, "auc", **details)
+    ]
 
 
 def _selected_or_last(run: RunCurves) -> int:
     """The position of the epoch that is spoken of: the one that is kept, else the last."""
-    selected = run.history.kept
+    selected = run.history.selected_index
     return len(run.history) - 1 if selected is None else selected
 
 
 def _reported_index(run: RunCurves, values: np.ndarray) -> int | None:
     """The position of the epoch that is spoken of: the one that is kept, else the last; of those with a value only."""
     defined_indices = np.flatnonzero(np.isfinite(values)).tolist()
-    return _selected_or_last(run) if _selected_or_last(run) in defined_indices else defined_indices[-1] if defined_indices else None
+    return (
+        _selected_or_last(run)
+        if _selected_or_last(run) in defined_indices
+        else defined_indices[-1]
+        if defined_indices
+        else None
+    )
 
 
-def _majority_baseline_finding(run: RunCurves, finding: CurveFinding, index: int, most: str, uneven: str) -> CurveFinding | None:
+def _majority_baseline_finding(
+    run: RunCurves, finding: CurveFinding, index: int, most: str, uneven: str
+) -> CurveFinding | None:
     """The same where accuracy is not surely above what always calling one class gives."""
     share, accuracy = finding.numbers["share"], finding.numbers["accuracy"]
     low, high = map(float, run.history.intervals["accuracy"][index])
@@ -168,7 +182,9 @@ def _imbalance_finding(run: RunCurves, finding: CurveFinding, uneven: str) -> Cu
         return None
     title = say("Classes out of balance")
     advice = say("Set “Balance” to sampling, so that the rarer class gets its due, and read the figures of each class.")
-    return replace(finding, severity="notable", title=title, sentence=uneven, advice=advice, changes=_balance_changes(run))
+    return replace(
+        finding, severity="notable", title=title, sentence=uneven, advice=advice, changes=_balance_changes(run)
+    )
 
 
 def _balance_changes(run: RunCurves) -> dict[str, str]:

@@ -26,9 +26,9 @@ class History:
         intervals: {"accuracy" | "auc": float64 (E, 2)} of validation, NaN where not defined.
         best: whether each was the best one when it ended, bool (E,).
         n_val: validation scans, 0 where nobody knows.
-        planned: epochs that were asked for, with those of the last layer alone; 0 where nobody knows.
-        head: epochs at first in which only the last layer learned: they are left out, but for `best`.
-        reason: why it ended, as `training` says it ("finished", "early", "stopped", "failed"); "" while it has not.
+        planned_epochs: epochs that were asked for, with those of the last layer alone; 0 where nobody knows.
+        freeze_epochs: epochs at first in which only the last layer learned: they are left out, but for `best`.
+        end_reason: why it ended, as `training` says it ("finished", "early", "stopped", "failed"); "" while it has not.
     """
 
     epochs: np.ndarray
@@ -36,12 +36,12 @@ class History:
     intervals: dict[str, Floats]
     best: np.ndarray
     n_val: int
-    planned: int
-    head: int
-    reason: str
+    planned_epochs: int
+    freeze_epochs: int
+    end_reason: str
 
     @classmethod
-    def of(cls, records: Sequence[Mapping[str, Any]]) -> History:
+    def from_records(cls, records: Sequence[Mapping[str, Any]]) -> History:
         """The history that a run's records tell; what is damaged or foreign among them is left out."""
         start_records = [record for record in records if record.get("kind") in ("start", "resume")]
         last_start = start_records[-1] if start_records else {}
@@ -52,14 +52,19 @@ class History:
         return cls(
             epochs=np.array([record["epoch"] for record in unfrozen_records], np.int64),
             values={
-                split: {name: _column(record[split][name] for record in unfrozen_records) for name in METRICS} for split in SPLITS
+                split: {name: _column(record[split][name] for record in unfrozen_records) for name in METRICS}
+                for split in SPLITS
             },
-            intervals={name: _pairs(record["val"][f"{name}_interval"] for record in unfrozen_records) for name in METRICS[1:]},
+            intervals={
+                name: _pairs(record["val"][f"{name}_interval"] for record in unfrozen_records) for name in METRICS[1:]
+            },
             best=np.array([record.get("best") is True for record in unfrozen_records], bool),
             n_val=as_count(epoch_records[-1]["val"].get("n")) if epoch_records else as_count(last_start.get("val")),
             planned=as_count(last_start.get("epochs")),
             head=freeze_epochs,
-            reason=str(boundary_records[-1].get("reason", "")) if boundary_records and boundary_records[-1]["kind"] == "end" else "",
+            reason=str(boundary_records[-1].get("reason", ""))
+            if boundary_records and boundary_records[-1]["kind"] == "end"
+            else "",
         )
 
     def __len__(self) -> int:
@@ -76,7 +81,7 @@ class History:
         return self.values["val"]["loss"]
 
     @property
-    def kept(self) -> int | None:
+    def selected_index(self) -> int | None:
         """The position of the epoch whose weights are kept; None where it is none of these."""
         best_indices = np.flatnonzero(self.best)
         return int(best_indices[-1]) if len(best_indices) else None
@@ -156,7 +161,9 @@ def _is_complete(record: Mapping[str, Any]) -> bool:
 
 def _fill_missing(record: dict[str, Any]) -> dict[str, Any]:
     """An epoch's record with every measure: None where it is missing or no number."""
-    metrics = {split: record[split] | {name: _finite_or_none(record[split].get(name)) for name in METRICS} for split in SPLITS}
+    metrics = {
+        split: record[split] | {name: _finite_or_none(record[split].get(name)) for name in METRICS} for split in SPLITS
+    }
     intervals = {f"{name}_interval": _clean_interval(record["val"].get(f"{name}_interval")) for name in METRICS[1:]}
     return record | metrics | {"val": metrics["val"] | intervals}
 

@@ -44,7 +44,7 @@ def detect_high_learning_rate(run: RunCurves) -> list[CurveFinding]:
 def _detect_divergence(run: RunCurves) -> CurveFinding | None:
     history = run.history
     is_not_finite = ~(np.isfinite(history.train_loss) & np.isfinite(history.val_loss))
-    if not is_not_finite.any() and not run.broke_down:
+    if not is_not_finite.any() and not run.has_diverged:
         return None
     epoch = int(history.epochs[is_not_finite][0]) if is_not_finite.any() else _next_epoch(run)
     sentence = say(
@@ -69,7 +69,7 @@ def _detect_blow_up(run: RunCurves) -> CurveFinding | None:
     )
     return _high_rate_finding(
         run, say("Learning rate too high"), sentence, span=(epoch, epoch), at=(epoch, high),
-        numbers={"epoch": epoch, "loss": high, "chance": chance}, is_mild=run.at_end("train", "loss") < 0.5 * chance,
+        numbers={"epoch": epoch, "loss": high, "chance": chance}, is_mild=run.final_median("train", "loss") < 0.5 * chance,
     )  # fmt: skip
 
 
@@ -78,7 +78,9 @@ def _detect_jump(run: RunCurves) -> CurveFinding | None:
     if len(losses) < 2:
         return None
     running_minimum = np.minimum.accumulate(losses)[:-1]
-    jumps = np.flatnonzero((losses[1:] > (1 + _JUMP_SHARE) * running_minimum) & (losses[1:] - running_minimum > run.chance_loss / 2))
+    jumps = np.flatnonzero(
+        (losses[1:] > (1 + _JUMP_SHARE) * running_minimum) & (losses[1:] - running_minimum > run.chance_loss / 2)
+    )
     if not len(jumps):
         return None
     first = int(jumps[0])
@@ -92,13 +94,13 @@ def _detect_jump(run: RunCurves) -> CurveFinding | None:
     )
     return _high_rate_finding(
         run, say("Learning rate too high"), sentence, span=(epoch, epoch), at=(epoch, high),
-        numbers={"epoch": epoch, "low": low, "high": high}, is_mild=run.at_end("train", "loss") < low,
+        numbers={"epoch": epoch, "low": low, "high": high}, is_mild=run.final_median("train", "loss") < low,
     )  # fmt: skip
 
 
 def _detect_stuck_loss(run: RunCurves) -> CurveFinding | None:
-    rate, loss, n = run.rate, run.at_end("train", "loss"), len(run.history)
-    is_far_too_high = rate is not None and rate > FAR_FACTOR * run.usual_rate
+    rate, loss, n = run.learning_rate, run.final_median("train", "loss"), len(run.history)
+    is_far_too_high = rate is not None and rate > FAR_FACTOR * run.typical_rate
     if not (is_far_too_high and run.is_poor and loss > 0.95 * run.chance_loss and run.is_half_done and n > 1):
         return None
     sentence = say(
@@ -107,7 +109,7 @@ def _detect_stuck_loss(run: RunCurves) -> CurveFinding | None:
         n=n,
         loss=loss,
         rate=rate,
-        usual_rate=run.usual_rate,
+        usual_rate=run.typical_rate,
     )
     return _high_rate_finding(
         run, say("Learning rate too high"), sentence, at=_last_point(run, "train"), numbers={"loss": loss, "rate": rate}
@@ -135,16 +137,27 @@ def _detect_oscillation(run: RunCurves) -> CurveFinding | None:
         share=share,
         n_val=history.n_val,
     )
-    return _high_rate_finding(run, say("Swings: learning rate perhaps too high"), sentence, is_mild=True, span=_epoch_span(run))
+    return _high_rate_finding(
+        run, say("Swings: learning rate perhaps too high"), sentence, is_mild=True, span=_epoch_span(run)
+    )
 
 
-def _high_rate_finding(run: RunCurves, title: str, sentence: str, *, is_mild: bool = False, **details: Any) -> CurveFinding:
-    changes = run.lower_rate()
+def _high_rate_finding(
+    run: RunCurves, title: str, sentence: str, *, is_mild: bool = False, **details: Any
+) -> CurveFinding:
+    changes = run.suggest_lower_rate()
     advice = say("Lower “Learning rate” to a tenth, or to the usual one where it is far above that.")
     if is_mild:
         advice = say("Lower “Learning rate” to a tenth: it went on learning, but would probably learn better.")
     return CurveFinding(
-        "rate-too-high", "notable" if is_mild else "serious", title, sentence, advice, "loss", changes=changes, **details
+        "rate-too-high",
+        "notable" if is_mild else "serious",
+        title,
+        sentence,
+        advice,
+        "loss",
+        changes=changes,
+        **details,
     )
 
 
@@ -155,13 +168,18 @@ def detect_low_learning_rate(run: RunCurves) -> list[CurveFinding]:
     A steady one is not blamed on the rate where that is known and above a third of the usual one, and one that does not
     move only where it is known and a tenth of the usual one or less. Says nothing before half of the epochs are over.
     """
-    losses, rate, usual, n = run.history.train_loss, run.rate, run.usual_rate, len(run.history)
-    first, last = nan_median(losses[:3]), run.at_end("train", "loss")
-    if not (run.is_poor or math.isnan(run.at_end("train", "auc"))) or last < 0.9 * first or not run.is_half_done:
+    losses, rate, usual, n = run.history.train_loss, run.learning_rate, run.typical_rate, len(run.history)
+    first, last = nan_median(losses[:3]), run.final_median("train", "loss")
+    if not (run.is_poor or math.isnan(run.final_median("train", "auc"))) or last < 0.9 * first or not run.is_half_done:
         return []
     advice = say("Raise “Learning rate” tenfold, or to the usual one where it is far below that.")
     title, numbers = say("Learning rate too low"), {"first": first, "last": last, "rate": rate}
-    details: dict[str, Any] = {"chart": "loss", "span": _epoch_span(run), "changes": run.higher_rate(), "numbers": numbers}
+    details: dict[str, Any] = {
+        "chart": "loss",
+        "span": _epoch_span(run),
+        "changes": run.suggest_higher_rate(),
+        "numbers": numbers,
+    }
     if mann_kendall_z(losses) < -Z_95 and (rate is None or rate <= usual / 3):
         sentence = say(
             "In {n} epochs the training loss fell steadily, but only from {first:.3f} to {last:.3f}: "
@@ -203,9 +221,9 @@ def detect_overfitting(run: RunCurves) -> list[CurveFinding]:
 
 def _overfitting_onset(run: RunCurves) -> int | None:
     """The position of the first epoch of overfitting."""
-    losses, tail, n_val = run.history.val_loss, run.tail, run.history.n_val
+    losses, tail, n_val = run.history.val_loss, run.tail_length, run.history.n_val
     smoothed = running_median(losses)
-    lowest, end = float(smoothed.min()), run.at_end("val", "loss")
+    lowest, end = float(smoothed.min()), run.final_median("val", "loss")
     if len(losses) < tail + 2 or not n_val or lowest <= 0:
         return None
     noise_std = estimate_noise(losses)
@@ -215,15 +233,15 @@ def _overfitting_onset(run: RunCurves) -> int | None:
     near_minimum = lowest + min(max(0.02 * lowest, 0.6 * noise_std), (end - lowest) / 4)
     onset = int(np.flatnonzero(smoothed <= near_minimum)[-1]) + 1
     train_loss_before = nan_median(run.history.train_loss[max(onset - 2, 0) : onset + 1])
-    is_train_falling = run.at_end("train", "loss") <= 0.95 * train_loss_before
+    is_train_falling = run.final_median("train", "loss") <= 0.95 * train_loss_before
     return onset if is_train_falling and onset <= len(losses) - tail else None
 
 
 def _overfitting_finding(run: RunCurves, onset: int) -> CurveFinding:
-    history, selected = run.history, run.history.kept
+    history, selected = run.history, run.history.selected_index
     first, last = int(history.epochs[onset]), int(history.epochs[-1])
-    train = (nan_median(history.train_loss[max(onset - 2, 0) : onset + 1]), run.at_end("train", "loss"))
-    val = (float(running_median(history.val_loss).min()), run.at_end("val", "loss"))
+    train = (nan_median(history.train_loss[max(onset - 2, 0) : onset + 1]), run.final_median("train", "loss"))
+    val = (float(running_median(history.val_loss).min()), run.final_median("val", "loss"))
     is_late = selected is not None and selected >= onset
     sentences = [
         say(
@@ -256,7 +274,7 @@ def _overfitting_finding(run: RunCurves, onset: int) -> CurveFinding:
 def _ranking_sentences(run: RunCurves, onset: int) -> list[str]:
     if not _has_stable_auc(run, onset):
         return []
-    area = run.at_end("val", "auc")
+    area = run.final_median("val", "auc")
     return [
         say(
             "The validation AUC has not fallen ({area:.2f}): "
@@ -267,7 +285,7 @@ def _ranking_sentences(run: RunCurves, onset: int) -> list[str]:
 
 
 def _selected_epoch_sentences(run: RunCurves, *, is_late: bool) -> list[str]:
-    selected = run.history.kept
+    selected = run.history.selected_index
     if selected is None or run.is_active:
         return []
     epoch = int(run.history.epochs[selected])
@@ -278,7 +296,7 @@ def _selected_epoch_sentences(run: RunCurves, *, is_late: bool) -> list[str]:
 
 def _has_stable_auc(run: RunCurves, onset: int) -> bool:
     aucs = run.history.values["val"]["auc"]
-    return run.at_end("val", "auc") >= nan_median(aucs[max(onset - 2, 0) : onset + 1]) - 0.005
+    return run.final_median("val", "auc") >= nan_median(aucs[max(onset - 2, 0) : onset + 1]) - 0.005
 
 
 def _detect_generalization_gap(run: RunCurves) -> list[CurveFinding]:
@@ -287,8 +305,8 @@ def _detect_generalization_gap(run: RunCurves) -> list[CurveFinding]:
     What is done to training scans makes them harder, so that this can hardly come from it. AUC, and not accuracy, as
     it does not depend on how often a class is shown.
     """
-    train, val = run.at_end("train", "auc"), run.at_end("val", "auc")
-    most = nan_median(run.history.intervals["auc"][-run.tail :, 1])
+    train, val = run.final_median("train", "auc"), run.final_median("val", "auc")
+    most = nan_median(run.history.intervals["auc"][-run.tail_length :, 1])
     if not train >= most + 0.05:
         return []
     sentence = say(
@@ -302,7 +320,9 @@ def _detect_generalization_gap(run: RunCurves) -> list[CurveFinding]:
     title = say("Knows its training scans better than new ones")
     numbers, at = {"train": train, "val": val, "most": most}, _last_point(run, "val", "auc")
     return [
-        CurveFinding("overfitting", "notable", title, sentence, advice, "auc", None, at, changes=changes, numbers=numbers)
+        CurveFinding(
+            "overfitting", "notable", title, sentence, advice, "auc", None, at, changes=changes, numbers=numbers
+        )
     ]
 
 
@@ -340,14 +360,19 @@ def detect_underfitting(run: RunCurves) -> list[CurveFinding]:
     n_edge = max(2, window // 3)
     train, val = run.history.train_loss[-window:], run.history.val_loss[-window:]
     start, end = nan_median(val[:n_edge]), nan_median(val[-n_edge:])
-    if mann_kendall_z(train) < -Z_95 and mann_kendall_z(val) < -1.64 and end <= 0.95 * start and end > 0.1 * run.chance_loss:
+    if (
+        mann_kendall_z(train) < -Z_95
+        and mann_kendall_z(val) < -1.64
+        and end <= 0.95 * start
+        and end > 0.1 * run.chance_loss
+    ):
         return [_still_learning_finding(run, window, start, end)]
     return [_underfitting_finding(run)] if run.is_poor else []
 
 
 def _still_learning_finding(run: RunCurves, window: int, start: float, end: float) -> CurveFinding:
     epochs = int(run.history.epochs[-1])
-    first, more = epochs - window + 1, min(2 * max(run.history.planned, epochs), 1000)
+    first, more = epochs - window + 1, min(2 * max(run.history.planned_epochs, epochs), 1000)
     sentence = say(
         "Training and validation loss still fall together at the end, validation from {start:.3f} to {end:.3f} over "
         "the last {window} epochs: it has not learned all that it could.",
@@ -364,7 +389,7 @@ def _still_learning_finding(run: RunCurves, window: int, start: float, end: floa
 
 
 def _underfitting_finding(run: RunCurves) -> CurveFinding:
-    n, area, loss = len(run.history), run.at_end("train", "auc"), run.at_end("train", "loss")
+    n, area, loss = len(run.history), run.final_median("train", "auc"), run.final_median("train", "loss")
     sentence = say(
         "After {n} epochs it tells even its training scans apart poorly, with an AUC of {area:.2f} and a loss of "
         "{loss:.3f}: it has learned little.",
@@ -386,13 +411,13 @@ def _suggest_larger_network(run: RunCurves) -> dict[str, Any]:
     config, changes = run.config, {}
     if not config:
         return {}
-    if run.history.planned < 25:
+    if run.history.planned_epochs < 25:
         changes["epochs"] = 25
     if config.get("image_size", 128) < 128:
         changes["image_size"] = 128
     if config.get("network") == "convnet" and not changes:
         changes["network"] = "resnet18"
-    return changes or run.higher_rate()
+    return changes or run.suggest_higher_rate()
 
 
 def report_no_problem(run: RunCurves, *, has_few_scans: bool) -> list[CurveFinding]:
@@ -402,7 +427,7 @@ def report_no_problem(run: RunCurves, *, has_few_scans: bool) -> list[CurveFindi
         run: the run.
         few: whether validation has so few scans that not much can be said.
     """
-    losses, area = run.history.val_loss, run.at_end("val", "auc")
+    losses, area = run.history.val_loss, run.final_median("val", "auc")
     start, best = nan_median(losses[:2]), float(running_median(losses).min())
     if best <= (1 - MIN_LOSS_RISE) * start and math.isfinite(area):
         title, sentence = (
@@ -429,7 +454,9 @@ def report_no_problem(run: RunCurves, *, has_few_scans: bool) -> list[CurveFindi
         third = len(losses) // 3
         at, label = (int(run.history.epochs[third]), float(losses[third])), say("Both lines fall together")
         numbers = {"start": start, "best": best, "auc": area}
-        return [CurveFinding("learning-well", "fine", title, sentence, "", "loss", None, at, label=label, numbers=numbers)]
+        return [
+            CurveFinding("learning-well", "fine", title, sentence, "", "loss", None, at, label=label, numbers=numbers)
+        ]
     sentence = say(
         "Nothing in these curves speaks for learning by heart, for too little learning or for a wrong learning rate."
     )
@@ -448,4 +475,4 @@ def _last_point(run: RunCurves, split: str, name: str = "loss") -> tuple[float, 
 
 
 def _next_epoch(run: RunCurves) -> int:
-    return int(run.history.epochs[-1]) + 1 if len(run.history) else run.history.head + 1
+    return int(run.history.epochs[-1]) + 1 if len(run.history) else run.history.freeze_epochs + 1

@@ -17,19 +17,21 @@ class ClassErrors:
     Attributes:
         label: of the class, its place among the classes.
         n: its scans.
-        wrong: those called something else.
+        n_wrong: those called something else.
         interval: of their share, 95 %, by patient.
-        most: the class that most of them were called, None where none was.
+        top_confusion: the class that most of them were called, None where none was.
     """
 
     label: int
     n: int
-    wrong: int
+    n_wrong: int
     interval: Interval
-    most: int | None
+    top_confusion: int | None
 
 
-def count_class_errors(labels: np.ndarray, predicted: np.ndarray, patients: Sequence[Hashable], n_classes: int) -> list[ClassErrors]:
+def count_class_errors(
+    labels: np.ndarray, predicted: np.ndarray, patients: Sequence[Hashable], n_classes: int
+) -> list[ClassErrors]:
     """The errors on every class that has scans, in order.
 
     Args:

@@ -39,10 +39,22 @@ def analyse_curves(
         status: how the run stands, as `jobs.Job.status` gives it.
         error: the sentence that a failed run ended with.
     """
-    run = RunCurves(History.of(records), config or {}, counts or {}, status, error)
+    run = RunCurves(History.from_records(records), config or {}, counts or {}, status, error)
     size_findings = detect_small_validation(run)
-    learning_findings = report_too_early(run) if len(run.history) < MIN_EPOCHS else _learning_findings(run, has_few_scans=bool(size_findings))
-    return sort_curve_findings([*learning_findings, *size_findings, *detect_class_imbalance(run), *report_selected_epoch(run), *report_ending(run)])
+    learning_findings = (
+        report_too_early(run)
+        if len(run.history) < MIN_EPOCHS
+        else _learning_findings(run, has_few_scans=bool(size_findings))
+    )
+    return sort_curve_findings(
+        [
+            *learning_findings,
+            *size_findings,
+            *detect_class_imbalance(run),
+            *report_selected_epoch(run),
+            *report_ending(run),
+        ]
+    )
 
 
 def _learning_findings(run: RunCurves, *, has_few_scans: bool) -> list[CurveFinding]:

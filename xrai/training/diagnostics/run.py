@@ -51,7 +51,7 @@ class RunCurves:
         return self.status in ACTIVE
 
     @property
-    def broke_down(self) -> bool:
+    def has_diverged(self) -> bool:
         """Whether it failed as the loss was no number."""
         return NO_NUMBER in self.error
 
@@ -59,7 +59,7 @@ class RunCurves:
     def is_half_done(self) -> bool:
         """Whether it is so far that a rate that first rises, as one-cycle lets it, has had its time."""
         last = int(self.history.epochs[-1]) if len(self.history) else 0
-        return 2 * last >= self.history.planned
+        return 2 * last >= self.history.planned_epochs
 
     @property
     def chance_loss(self) -> float:
@@ -67,26 +67,26 @@ class RunCurves:
         return math.log(max(len(self.counts), 2) if self.counts else 10)
 
     @property
-    def rate(self) -> float | None:
+    def learning_rate(self) -> float | None:
         """The highest learning rate with which the whole network learned; None where nobody knows."""
         rate = self.config.get("learning_rate")
         if rate is None:
             return None
-        return float(rate) * (float(self.config.get("fine_tune", 1)) if self.history.head else 1)
+        return float(rate) * (float(self.config.get("fine_tune", 1)) if self.history.freeze_epochs else 1)
 
     @property
-    def usual_rate(self) -> float:
+    def typical_rate(self) -> float:
         """That of the optimizer."""
         return TYPICAL_LEARNING_RATES.get(str(self.config.get("optimizer")), TYPICAL_LEARNING_RATES["adamw"])
 
     @property
-    def tail(self) -> int:
+    def tail_length(self) -> int:
         """How many epochs count as the end of the run: three, or a fifth of a long one."""
         return max(3, len(self.history) // 5)
 
-    def at_end(self, split: str, name: str) -> float:
+    def final_median(self, split: str, name: str) -> float:
         """The median of a measure over the end of the run; NaN where it is not defined."""
-        return nan_median(self.history.values[split][name][-self.tail :])
+        return nan_median(self.history.values[split][name][-self.tail_length :])
 
     @property
     def is_poor(self) -> bool:
@@ -94,21 +94,29 @@ class RunCurves:
 
         0.7 to 0.8 is what textbooks call acceptable, 0.8 to 0.9 excellent (Hosmer, Lemeshow, Sturdivant 2013, ch. 5).
         """
-        aucs = [area for split in ("train", "val") if not math.isnan(area := self.at_end(split, "auc"))]
+        aucs = [area for split in ("train", "val") if not math.isnan(area := self.final_median(split, "auc"))]
         return bool(aucs) and max(aucs) < 0.8
 
-    def lower_rate(self) -> dict[str, float]:
+    def suggest_lower_rate(self) -> dict[str, float]:
         """A learning rate to try where this one is too high: a tenth, and no more than the usual one."""
         rate = self.config.get("learning_rate")
-        return {} if rate is None else {"learning_rate": _round_significant(min(float(rate) / FAR_FACTOR, self.usual_rate))}
+        return (
+            {}
+            if rate is None
+            else {"learning_rate": _round_significant(min(float(rate) / FAR_FACTOR, self.typical_rate))}
+        )
 
-    def higher_rate(self) -> dict[str, float]:
+    def suggest_higher_rate(self) -> dict[str, float]:
         """One to try where this one is too low: ten times, and the usual one where that is still far away."""
         rate = self.config.get("learning_rate")
         if rate is None:
             return {}
         higher = float(rate) * FAR_FACTOR
-        return {"learning_rate": _round_significant(self.usual_rate if higher * FAR_FACTOR <= self.usual_rate else higher)}
+        return {
+            "learning_rate": _round_significant(
+                self.typical_rate if higher * FAR_FACTOR <= self.typical_rate else higher
+            )
+        }
 
 
 def _round_significant(value: float) -> float:

@@ -21,16 +21,21 @@ def report_too_early(run: RunCurves) -> list[CurveFinding]:
     sentence = sentences.get(
         n, say("Only {n} epochs of the whole network are over: too few to tell a trend from chance.", n=n)
     )
-    suggested_changes = {"epochs": _SUGGESTED_EPOCHS} if run.config and run.config.get("epochs", 0) < _SUGGESTED_EPOCHS else {}
+    suggested_changes = (
+        {"epochs": _SUGGESTED_EPOCHS} if run.config and run.config.get("epochs", 0) < _SUGGESTED_EPOCHS else {}
+    )
     advice = say("Wait for some more epochs.") if run.is_active else say("Train for more “Epochs”: ten tell more.")
-    if run.broke_down:
+    if run.has_diverged:
         return rate_findings
-    return [*rate_findings, CurveFinding("too-early", "open", title, sentence, advice, changes={} if run.is_active else suggested_changes)]
+    return [
+        *rate_findings,
+        CurveFinding("too-early", "open", title, sentence, advice, changes={} if run.is_active else suggested_changes),
+    ]
 
 
 def report_selected_epoch(run: RunCurves) -> list[CurveFinding]:
     """Which epoch's weights are kept, and why."""
-    index = run.history.kept
+    index = run.history.selected_index
     if index is None or run.is_active or len(run.history) < 2:
         return []
     epoch, n = int(run.history.epochs[index]), int(run.history.epochs[-1])
@@ -60,7 +65,7 @@ def report_selected_epoch(run: RunCurves) -> list[CurveFinding]:
 def report_ending(run: RunCurves) -> list[CurveFinding]:
     """That it still goes on, stopped early because nothing better came, or broke off."""
     n = int(run.history.epochs[-1]) if len(run.history) else 0
-    planned, reason = run.history.planned, run.history.reason
+    planned, reason = run.history.planned_epochs, run.history.end_reason
     if run.is_active and n:
         sentence = say("Epoch {n} of {planned} is over: what is said here may still change.", n=n, planned=planned)
         return [CurveFinding("running", "open", say("Still running"), sentence)]
@@ -74,7 +79,7 @@ def report_ending(run: RunCurves) -> list[CurveFinding]:
                 patience=patience,
             )
         return [CurveFinding("early", "fine", say("Stopped early"), sentence)]
-    if not run.is_active and not run.broke_down and 0 < n < planned:
+    if not run.is_active and not run.has_diverged and 0 < n < planned:
         sentences = [say("The run broke off after epoch {n} of {planned}.", n=n, planned=planned)]
         if run.config.get("schedule", "constant") != "constant":
             sentences += [say("The learning rate had not come down yet, which is when a model gains most.")]

@@ -45,7 +45,7 @@ class _FilterPass:
     stride: int
     padding: int
 
-    def over(self, image: np.ndarray) -> FloatArray:
+    def apply(self, image: np.ndarray) -> FloatArray:
         return convolve(image, self.kernel, stride=self.stride, padding=self.padding)
 
     def step(self, image: np.ndarray, number: int) -> ConvolutionStep:
@@ -89,7 +89,7 @@ def _show_filter(scan: np.ndarray, caption: str) -> None:
     left, top = _choose_patch(scan)
     before.image(_draw_frame(scan, left, top), width="stretch", output_format="PNG", caption=caption)
     with after:
-        _show_filtered(filter_pass.over(scan))
+        _show_filtered(filter_pass.apply(scan))
     _show_steps(scan[top : top + PATCH, left : left + PATCH], filter_pass)
 
 
@@ -134,7 +134,10 @@ def _draw_frame(scan: np.ndarray, left: int, top: int) -> np.ndarray:
 def _show_filtered(values: FloatArray) -> None:
     signed = st.session_state.get("manual_negative", BLACK) == GREY
     st.image(
-        to_grey_image(values, signed=signed), width="stretch", output_format="PNG", caption=_filtered_caption(values, signed=signed)
+        to_grey_image(values, signed=signed),
+        width="stretch",
+        output_format="PNG",
+        caption=_filtered_caption(values, signed=signed),
     )
     st.segmented_control(
         tr("Values below 0"), list(NEGATIVE), default=BLACK, format_func=lambda item: tr(NEGATIVE[item]), required=True,
@@ -167,11 +170,13 @@ def _show_steps(patch: np.ndarray, filter_pass: _FilterPass) -> None:
             n=PATCH,
         )
     )
-    results = filter_pass.over(patch)
+    results = filter_pass.apply(patch)
     st.session_state[_STEP] = min(st.session_state.get(_STEP, 0), results.size - 1)
     playing = st.session_state.get(_PLAYING, False)
     _show_buttons(st.session_state[_STEP], results.size, playing=playing)
-    st.fragment(_play_step if playing else _show_step, run_every=SECONDS_A_STEP if playing else None)(patch, filter_pass, results)
+    st.fragment(_play_step if playing else _show_step, run_every=SECONDS_A_STEP if playing else None)(
+        patch, filter_pass, results
+    )
 
 
 def _show_buttons(now: int, total: int, *, playing: bool) -> None:
@@ -181,7 +186,9 @@ def _show_buttons(now: int, total: int, *, playing: bool) -> None:
         st.button(tr("Next step"), icon=":material/skip_next:", key="manual_walk_next", on_click=_go_to_step, args=(now + 1,),
                   disabled=playing or now == total - 1)  # fmt: skip
         if playing:
-            st.button(tr("Pause"), icon=":material/pause:", key="manual_walk_pause", on_click=_set_playing, args=(False,))
+            st.button(
+                tr("Pause"), icon=":material/pause:", key="manual_walk_pause", on_click=_set_playing, args=(False,)
+            )
         else:
             st.button(tr("Play"), icon=":material/play_arrow:", key="manual_walk_play", on_click=_set_playing,
                       args=(True, now == total - 1))  # fmt: skip
@@ -228,7 +235,9 @@ def _show_step(patch: np.ndarray, filter_pass: _FilterPass, results: FloatArray)
 def _sum_text(kernel: FloatArray, step: ConvolutionStep) -> str:
     """The products and their sum, a line for each row of the filter."""
     lines = [
-        " + ".join(f"{format_short(value)} × {_in_brackets(weight)}" for value, weight in zip(values, weights, strict=True))
+        " + ".join(
+            f"{format_short(value)} × {_in_brackets(weight)}" for value, weight in zip(values, weights, strict=True)
+        )
         for values, weights in zip(step.window.tolist(), kernel.tolist(), strict=True)
     ]
     return "  \n".join(["  \n+ ".join(lines).replace("\n+ ", "\n\\+ "), f"= **{format_short(step.total)}**"])

@@ -53,9 +53,11 @@ def _show_questions(scan: np.ndarray, caption: str) -> None:
 
 def _show_feedback(number: int, answer: ExerciseResult) -> None:
     """A word on what was done last; what was solved once stays solved."""
-    if answer.solved:
+    if answer.is_solved:
         st.session_state[SOLVED] = {*st.session_state.get(SOLVED, ()), number}
-        st.success(tr("**Solved.** {why}", why=escape_markdown(translate(answer.sentence))), icon=":material/check_circle:")
+        st.success(
+            tr("**Solved.** {why}", why=escape_markdown(translate(answer.sentence))), icon=":material/check_circle:"
+        )
     else:
         st.info(escape_markdown(translate(answer.sentence)), icon=":material/lightbulb:")
 
@@ -111,7 +113,11 @@ def _ask_epoch(scan: np.ndarray, caption: str) -> ExerciseResult:
     epochs = [record for record in make_textbook_run("overfits", seed=3) if record["kind"] == "epoch"]
     train, validation = ([record[split]["loss"] for record in epochs] for split in ("train", "val"))
     epoch = st.slider(tr("Epoch"), 1, len(epochs), len(epochs) - 2, key="manual_try_epoch", persist_state="session")
-    st.plotly_chart(epoch_marker_figure(train, validation, epoch, text_colour=text_colour()), key="manual_try_curves", config=_STATIC_CHART)
+    st.plotly_chart(
+        epoch_marker_figure(train, validation, epoch, text_colour=text_colour()),
+        key="manual_try_curves",
+        config=_STATIC_CHART,
+    )
     st.caption(tr("A made-up run, drawn as such runs look."))
     return check_overfitting_epoch(epoch, int(np.argmin(validation)) + 1)
 

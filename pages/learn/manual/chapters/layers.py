@@ -252,7 +252,13 @@ def _show_several_classes() -> None:
     with left:
         logits = [
             st.slider(
-                tr("Logit of {name}", name=name), -5.0, 5.0, initial, 0.1, key=f"manual_logit{n}", persist_state="session"
+                tr("Logit of {name}", name=name),
+                -5.0,
+                5.0,
+                initial,
+                0.1,
+                key=f"manual_logit{n}",
+                persist_state="session",
             )
             for n, (name, initial) in enumerate(zip(names, (2.0, 1.0, -1.0), strict=True), start=1)
         ]
@@ -327,7 +333,11 @@ def _choose_step() -> int:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         step_number = st.slider(tr("Steps done"), 0, STEPS, key="manual_training_step", persist_state="session")
         st.button(
-            tr("One step"), icon=":material/skip_next:", key="manual_one_step", on_click=_advance_step, disabled=step_number == STEPS
+            tr("One step"),
+            icon=":material/skip_next:",
+            key="manual_one_step",
+            on_click=_advance_step,
+            disabled=step_number == STEPS,
         )
     return step_number
 

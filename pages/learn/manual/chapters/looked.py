@@ -31,15 +31,15 @@ class ModelView:
     def __init__(self, checkpoint: Checkpoint, reader: Reader, pixels: np.ndarray, caption: str) -> None:
         self.key, self.reader, self.pixels, self.caption = model_files_key(checkpoint), reader, pixels, caption
         self.name = checkpoint.name
-        self.place = hashlib.sha256(self.key.encode()).hexdigest()[:12]
+        self.state_key = hashlib.sha256(self.key.encode()).hexdigest()[:12]
         """For keys of what is chosen: another model, or the same trained again, begins anew."""
         self.sha256 = hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest()
 
-    def weighing(self, label: int, against_others: bool) -> CamDecomposition:
+    def weigh_maps(self, label: int, against_others: bool) -> CamDecomposition:
         """How the last maps make up the answer for a class."""
         return _weigh_maps(self.key, self.sha256, label, against_others, self)
 
-    def maps(self, number: int, layers: list[Layer]) -> np.ndarray:
+    def feature_maps(self, number: int, layers: list[Layer]) -> np.ndarray:
         """What leaves a layer, float16 of its shape."""
         return _feature_maps(self.key, self.sha256, number, self, layers)
 

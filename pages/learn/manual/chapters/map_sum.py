@@ -26,7 +26,7 @@ CONTRIBUTIONS = 8
 def show_map_sum(view: ModelView) -> None:
     """The maps of the last convolution, added one after another for a class."""
     st.subheader(tr("From maps to the class activation map: a sum"), anchor=False)
-    classes, key = view.reader.card.classes, f"manual_class_{view.place}"
+    classes, key = view.reader.card.classes, f"manual_class_{view.state_key}"
     with st.container(horizontal=True, vertical_alignment="bottom"):
         name = st.segmented_control(
             tr("Class"), classes, default=None if key in st.session_state else classes[-1], format_func=class_label,
@@ -36,13 +36,13 @@ def show_map_sum(view: ModelView) -> None:
             tr("Against the other classes, as on Diagnose"), key="manual_against", persist_state="session"
         )
     label = classes.index(name or classes[-1])
-    weighing = view.weighing(label, is_one_vs_rest)
+    weighing = view.weigh_maps(label, is_one_vs_rest)
     st.markdown(_sum_text(weighing, is_one_vs_rest))
-    if weighing.exact:
+    if weighing.is_exact:
         _show_formulas(is_one_vs_rest)
     n = len(weighing.weights)
     k = st.slider(
-        tr("Sum of the first k maps"), 0, n, max(n // 8, 1), key=f"manual_k_{view.place}", persist_state="session"
+        tr("Sum of the first k maps"), 0, n, max(n // 8, 1), key=f"manual_k_{view.state_key}", persist_state="session"
     )
     _show_sum_images(view, weighing, k)
     _show_sum_numbers(view, weighing, k, label, is_one_vs_rest)
@@ -52,7 +52,7 @@ def show_map_sum(view: ModelView) -> None:
 
 def _sum_text(weighing: CamDecomposition, is_one_vs_rest: bool) -> str:
     n, shape = len(weighing.weights), " × ".join(map(str, weighing.maps.shape[1:]))
-    if not weighing.exact:
+    if not weighing.is_exact:
         return tr(
             "This network writes its {n} last maps of {shape} out in one row and sends them through dense layers, where "
             "each place has weights of its own. So no map has one weight, and no sum of maps is exactly the answer. "
@@ -84,7 +84,7 @@ def _show_formulas(is_one_vs_rest: bool) -> None:
 
 
 def _show_sum_images(view: ModelView, weighing: CamDecomposition, k: int) -> None:
-    full_map, partial_map = weighing.first(len(weighing.weights)), weighing.first(k)
+    full_map, partial_map = weighing.partial_sum(len(weighing.weights)), weighing.partial_sum(k)
     limit = max(float(np.abs(full_map).max()), 1e-6)
     row = st.grid(3, min_column_width=130)
     row.image(
@@ -94,28 +94,31 @@ def _show_sum_images(view: ModelView, weighing: CamDecomposition, k: int) -> Non
     )
     row.image(
         signed_image(full_map, limit, LARGE),
-        tr("All: the class activation map") if weighing.exact else tr("All: the Grad-CAM map"),
+        tr("All: the class activation map") if weighing.is_exact else tr("All: the Grad-CAM map"),
         width="stretch",
     )
     row.image(
-        overlay_values(view.pixels, partial_map, limit), tr("The first {k} over the scan", k=k), width="stretch", output_format="JPEG"
+        overlay_values(view.pixels, partial_map, limit),
+        tr("The first {k} over the scan", k=k),
+        width="stretch",
+        output_format="JPEG",
     )
 
 
 def _show_sum_numbers(view: ModelView, weighing: CamDecomposition, k: int, label: int, is_one_vs_rest: bool) -> None:
-    sums = weighing.sums()
+    sums = weighing.cumulative_means()
     halves = st.grid(2, min_column_width=280)
-    chart = running_sum(sums.tolist(), k, weighing.answer if weighing.exact else None)
+    chart = running_sum(sums.tolist(), k, weighing.target if weighing.is_exact else None)
     halves.plotly_chart(chart, key="manual_running", config={"displayModeBar": False})
     with halves.cell():
-        if weighing.exact:
+        if weighing.is_exact:
             _show_numbers(weighing, k, float(sums[k]), is_one_vs_rest)
         else:
             st.markdown(
                 tr(
                     "Mean of all {n} maps together: **{mean:.2f}**. The network's answer: **{answer:.2f}**. They need "
                     "not agree.",
-                    n=len(weighing.weights), mean=float(sums[-1]), answer=weighing.answer,
+                    n=len(weighing.weights), mean=float(sums[-1]), answer=weighing.target,
                 )
             )  # fmt: skip
         st.markdown(_probability_text(view, weighing, label, is_one_vs_rest))
@@ -126,7 +129,7 @@ def _show_numbers(weighing: CamDecomposition, k: int, total: float, is_one_vs_re
     rows = [
         rf"\overline{{M_{{{k}}}}} + {bias} &\approx {tex(mean)} + {tex_in_brackets(weighing.bias)}",
         rf"&\approx {tex(total)}",
-        rf"{answer} &\approx {tex(weighing.answer)}",
+        rf"{answer} &\approx {tex(weighing.target)}",
     ]
     st.latex(r"\begin{aligned}" + r" \\ ".join(rows) + r"\end{aligned}")
     if k == len(weighing.weights):
@@ -135,16 +138,18 @@ def _show_numbers(weighing: CamDecomposition, k: int, total: float, is_one_vs_re
         st.markdown(
             tr(
                 "The other {n} maps add {rest:+.2f}, which makes it the network's answer z. Move the slider to its end.",
-                n=len(weighing.weights) - k, rest=weighing.answer - total,
+                n=len(weighing.weights) - k, rest=weighing.target - total,
             )
         )  # fmt: skip
 
 
 def _probability_text(view: ModelView, weighing: CamDecomposition, label: int, is_one_vs_rest: bool) -> str:
-    probabilities = view.reader.card.probabilities(weighing.logits[None])[0]
+    probabilities = view.reader.card.to_probabilities(weighing.logits[None])[0]
     name = escape_markdown(class_label(view.reader.card.classes[label]))
     softmax_probability = float(softmax(weighing.logits)[label])
-    local_probability = format_probability(float(view.reader.card.at_home(probabilities[None])[0, label]))
+    local_probability = format_probability(
+        float(view.reader.card.adjust_to_local_prevalence(probabilities[None])[0, label])
+    )
     if local_probability == format_probability(softmax_probability) and view.reader.card.calibration is not None:
         return tr(
             "Softmax makes a probability of the logits: {raw} for {name}, which is what Diagnose shows.",
@@ -165,9 +170,9 @@ def _probability_text(view: ModelView, weighing: CamDecomposition, label: int, i
 
 def _show_contributions(weighing: CamDecomposition) -> None:
     st.markdown(
-        tr("**The {n} maps that count most**, each times its weight:", n=min(CONTRIBUTIONS, len(weighing.order)))
+        tr("**The {n} maps that count most**, each times its weight:", n=min(CONTRIBUTIONS, len(weighing.ranking)))
     )
-    map_numbers = weighing.order[:CONTRIBUTIONS]
+    map_numbers = weighing.ranking[:CONTRIBUTIONS]
     products = [weighing.weights[one] * weighing.maps[one] for one in map_numbers]
     limit = max(float(np.abs(products).max()), 1e-6)
     grid = st.grid(8, min_column_width=80)
@@ -177,13 +182,13 @@ def _show_contributions(weighing: CamDecomposition) -> None:
             st.caption(
                 tr(
                     "Map {number}  \n× {weight:.3f}  \nadds {mean:+.3f}",
-                    number=map_number + 1, weight=float(weighing.weights[map_number]), mean=float(weighing.means[map_number]),
+                    number=map_number + 1, weight=float(weighing.weights[map_number]), mean=float(weighing.contributions[map_number]),
                 )
             )  # fmt: skip
 
 
 def _show_relation(view: ModelView, weighing: CamDecomposition) -> None:
-    if not weighing.exact:
+    if not weighing.is_exact:
         st.caption(
             tr(
                 "Diagnose draws **{method}** for this network: slope × value at each place by itself instead of one "

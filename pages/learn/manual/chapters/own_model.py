@@ -46,7 +46,9 @@ def show() -> None:
     )
     models = list_models()
     if not models:
-        show_model_needed(tr("There is no model to look into yet: train one first, on the practice drawings if you like."))
+        show_model_needed(
+            tr("There is no model to look into yet: train one first, on the practice drawings if you like.")
+        )
         return
     with display_errors():
         checkpoint = _choose_model(models)
@@ -55,7 +57,7 @@ def show() -> None:
         view = ModelView(checkpoint, reader, pixels, caption)
         with st.spinner(tr(_SPINNER_TEXT)):
             layers, stages, parts = load_layers(view.key, language(), view)
-            view.maps(1, layers)
+            view.feature_maps(1, layers)
         _show_first_filters(view, layers)
         _show_every_layer(view, layers, stages, parts)
         show_map_sum(view)
@@ -66,7 +68,11 @@ def _choose_model(models: list[Checkpoint]) -> Checkpoint:
     default = default_model()
     initial_name = default.name if default and default.name in names else names[0]
     choice = st.selectbox(
-        tr("Your model"), names, key=valid_choice_key("manual_model_name", names, initial_name), width=320, persist_state="session"
+        tr("Your model"),
+        names,
+        key=valid_choice_key("manual_model_name", names, initial_name),
+        width=320,
+        persist_state="session",
     )
     return models[names.index(choice)]
 
@@ -89,7 +95,9 @@ def _show_first_filters(view: ModelView, layers: list[Layer]) -> None:
         )
     )  # fmt: skip
     limit = float(np.abs(filters).max())
-    filter_number = st.slider(tr("Filter"), 1, n, 1, key=f"manual_first_filter_{view.place}", persist_state="session") - 1
+    filter_number = (
+        st.slider(tr("Filter"), 1, n, 1, key=f"manual_first_filter_{view.state_key}", persist_state="session") - 1
+    )
     pictures = [signed_image(weights, limit, FILTER_SIDE) for weights in filters]
     st.image(tile_images(pictures, FILTERS_PER_ROW, filter_number))
     st.caption(
@@ -100,11 +108,17 @@ def _show_first_filters(view: ModelView, layers: list[Layer]) -> None:
     )  # fmt: skip
     row = st.grid(3, min_column_width=220)
     with row.cell():
-        st.plotly_chart(filter_figure(filters[filter_number]), key="manual_first_filter", config={"displayModeBar": False})
+        st.plotly_chart(
+            filter_figure(filters[filter_number]), key="manual_first_filter", config={"displayModeBar": False}
+        )
         st.caption(tr("Its numbers"), text_alignment="center")
     row.image(resize_to_square(view.pixels), view.caption, width="stretch", output_format="JPEG")
-    feature_map = view.maps(1, layers)[filter_number].astype(np.float32)
-    row.image(signed_image(feature_map, colour_limit(feature_map), LARGE), tr("What it finds: its feature map"), width="stretch")
+    feature_map = view.feature_maps(1, layers)[filter_number].astype(np.float32)
+    row.image(
+        signed_image(feature_map, colour_limit(feature_map), LARGE),
+        tr("What it finds: its feature map"),
+        width="stretch",
+    )
 
 
 # ---------------------------------------------------------------- every layer
@@ -122,7 +136,7 @@ def _show_every_layer(view: ModelView, layers: list[Layer], stages: list[Stage],
     )
     number = _choose_layer(view, layers, stages, parts)
     with st.spinner(tr(_SPINNER_TEXT)):
-        values = view.maps(number, layers).astype(np.float32)
+        values = view.feature_maps(number, layers).astype(np.float32)
     if values.ndim == 1:
         _show_vector(values, number)
     else:
@@ -135,7 +149,7 @@ def _choose_layer(view: ModelView, layers: list[Layer], stages: list[Stage], par
             tr("Stage"),
             range(1, len(stages)),
             format_func=lambda i: f"{i}. {stages[i].name}",
-            key=f"manual_stage_{view.place}",
+            key=f"manual_stage_{view.state_key}",
             persist_state="session",
         )
         layer_numbers = parts[stage]
@@ -144,11 +158,11 @@ def _choose_layer(view: ModelView, layers: list[Layer], stages: list[Stage], par
             layer_numbers,
             index=len(layer_numbers) - 1,
             format_func=lambda i: f"{i}. {translate(layers[i].kind)}: {_shape_text(layers[i].shape)}",
-            key=f"manual_layer_{view.place}_{stage}",
+            key=f"manual_layer_{view.state_key}_{stage}",
             persist_state="session",
         )
     st.caption(stages[stage].explanation)
-    if stages[stage].adds_its_input:
+    if stages[stage].has_residual:
         st.caption(
             tr(
                 "Where a block gives as many maps of the same size as it got, what came into it is added to what leaves "
@@ -174,7 +188,7 @@ def _show_layer_maps(view: ModelView, values: np.ndarray, number: int) -> None:
             shape=_shape_text(values.shape), limit=limit,
         )
     )  # fmt: skip
-    state_key = f"{view.place}_{number}"
+    state_key = f"{view.state_key}_{number}"
     map_number = int(st.session_state.get(_map_key(state_key), order[0]))
     left, right = st.columns([3, 2])
     with left:

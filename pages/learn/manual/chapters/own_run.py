@@ -109,7 +109,7 @@ def _show_run(checkpoint: Checkpoint, job: jobs.Job, status: jobs.Status) -> Non
     records, config = job.records(), _read_settings(checkpoint)
     show_heading(checkpoint.name, status)
     if checkpoint.is_model:
-        whom = population_text(checkpoint.card())
+        whom = population_text(checkpoint.read_card())
         st.caption(escape_markdown(tr("Trained on {population}; it knows nothing of other patients.", population=whom)))
     if not records:
         st.info(tr("This model came without the record of its training: there are no curves to read."))
@@ -176,7 +176,9 @@ def _show_reading_aid() -> None:
 # ---------------------------------------------------------------- what was found
 
 
-def _show_findings(checkpoint: Checkpoint, findings: Sequence[CurveFinding], config: dict[str, Any], status: str) -> None:
+def _show_findings(
+    checkpoint: Checkpoint, findings: Sequence[CurveFinding], config: dict[str, Any], status: str
+) -> None:
     st.markdown(tr("**What these curves show**"))
     grid = st.grid(2, min_column_width=340)
     for finding in findings:
@@ -231,13 +233,13 @@ def _open_train_form(checkpoint: Checkpoint, settings: dict[str, Any], changes: 
 def _read_settings(checkpoint: Checkpoint) -> dict[str, Any]:
     """Its settings; none where they are missing or damaged."""
     with suppress(CheckpointError):
-        return checkpoint.config()["train"]
+        return checkpoint.read_config()["train"]
     return {}
 
 
 def _read_dataset_name(checkpoint: Checkpoint) -> str:
     with suppress(CheckpointError):
-        return checkpoint.config()["dataset"]
+        return checkpoint.read_config()["dataset"]
     return ""
 
 
@@ -249,7 +251,7 @@ def _read_counts(checkpoint: Checkpoint) -> dict[str, Mapping[str, int]]:
 
 def _counts_from_card(checkpoint: Checkpoint) -> dict[str, Any]:
     with suppress(CheckpointError):
-        counts = checkpoint.card().dataset.get("counts") if checkpoint.is_model else None
+        counts = checkpoint.read_card().dataset.get("counts") if checkpoint.is_model else None
         if isinstance(counts, dict) and all(isinstance(row, dict) for row in counts.values()):
             return counts
     return {}

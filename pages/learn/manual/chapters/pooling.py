@@ -62,7 +62,11 @@ def _show_example() -> None:
             st.html(pooling_row(numbers, largest, average))
     words = [format_short(value) for value in numbers.flat]
     st.markdown(
-        tr("Max pooling: the largest of {numbers} is **{largest}**.", numbers="; ".join(words), largest=format_short(largest))
+        tr(
+            "Max pooling: the largest of {numbers} is **{largest}**.",
+            numbers="; ".join(words),
+            largest=format_short(largest),
+        )
         + "  \n"
         + tr("Average pooling: ({sum}) / 4 = **{average}**.", sum=" + ".join(words), average=format_short(average, 6))
     )
@@ -112,7 +116,12 @@ def _show_images(before: FloatArray, after: dict[str, FloatArray], times: int, c
     )
     for how, values in after.items():
         picture = to_grey_image(_upsample(values, times))
-        grid.image(picture, width="stretch", output_format="PNG", caption=_pooling_caption(how, values.shape[0], values.shape[1]))
+        grid.image(
+            picture,
+            width="stretch",
+            output_format="PNG",
+            caption=_pooling_caption(how, values.shape[0], values.shape[1]),
+        )
 
 
 def _pooling_caption(how: str, height: int, width: int) -> str:
@@ -127,7 +136,9 @@ def _upsample(values: FloatArray, times: int) -> FloatArray:
 
 
 def _show_savings(before: FloatArray, after: FloatArray, times: int) -> None:
-    work, pooled_work = (compute_cost(len(values), values.shape[1], padding=1).multiplications for values in (before, after))
+    work, pooled_work = (
+        compute_cost(len(values), values.shape[1], padding=1).multiplications for values in (before, after)
+    )
     grid = st.grid(3, min_column_width=180)
     grid.metric(tr("Values"), tr("{n:,}", n=after.size), tr("of {n:,}", n=before.size), delta_color="off",
                 delta_arrow="off")  # fmt: skip
