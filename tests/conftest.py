@@ -33,7 +33,7 @@ def home(tmp_path, monkeypatch):
 
 def fit_quickly(patch):
     """Let trainings learn in a blink what their scans look like."""
-    for name, count in {"_ALTERED": 40, "_SPOILED": 60, "_DRAWN": 20, "_EPOCHS": 3}.items():
+    for name, count in {"_N_AUGMENTED": 40, "_N_TRANSFORMED": 60, "_N_SYNTHETIC": 20, "_EPOCHS": 3}.items():
         patch.setattr(fitting, name, count)
 
 
@@ -47,7 +47,7 @@ def rough_gates(monkeypatch):
 def gate():
     """Fitted on thirty drawn films, well enough to tell others from them."""
     with pytest.MonkeyPatch.context() as patch:
-        for name, count in {"_ALTERED": 1000, "_SPOILED": 2000, "_DRAWN": 300, "_LEAST": 1, "_EPOCHS": 14}.items():
+        for name, count in {"_N_AUGMENTED": 1000, "_N_TRANSFORMED": 2000, "_N_SYNTHETIC": 300, "_MIN_EFFORT": 1, "_EPOCHS": 14}.items():
             patch.setattr(fitting, name, count)
         rngs = map(np.random.default_rng, range(30))
         return fit_input_check(

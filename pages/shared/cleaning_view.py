@@ -33,11 +33,7 @@ KIND_HELP = {
     PATIENTS: N_("Their scans in the later split stay."),
     BLANK: N_("There is nothing to learn from them."),
 }
-_SPLIT_COUNTS = {
-    "train": N_("{n:,} of training"),
-    "val": N_("{n:,} of validation"),
-    "test": N_("{n:,} of test"),
-}
+_SPLIT_COUNTS = {"train": N_("{n:,} of training"), "val": N_("{n:,} of validation"), "test": N_("{n:,} of test")}
 KEPT_FILE = "kept.txt"
 """In the job's folder: the files that stay all the same, one a line."""
 

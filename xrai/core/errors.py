@@ -16,6 +16,8 @@ A message says what happened, the likely cause and what to do. It never holds pi
 
 from __future__ import annotations
 
+from typing import Any
+
 from xrai.core.language import N_, Message, say
 
 SYSTEM_REASONS = (
@@ -29,15 +31,19 @@ SYSTEM_REASONS = (
 
 
 class XraiError(Exception):
-    """The base of all stated errors: print it as it is, with no traceback.
+    """The base of all stated errors: print the message, with no traceback.
+
+    Args:
+        message: one sentence, or its template, as in `say`.
+        values: of the template's fields.
 
     Attributes:
         message: the sentence for the reader, `translate(error.message)`; `str(error)` is the same in English.
     """
 
-    def __init__(self, message: str = "") -> None:
-        super().__init__(message)
-        self.message = message
+    def __init__(self, message: str = "", /, **values: Any) -> None:
+        self.message = message if isinstance(message, Message) else say(message, **values)
+        super().__init__(self.message)
 
 
 class SettingsError(XraiError):

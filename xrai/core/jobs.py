@@ -308,18 +308,16 @@ def _is_fresh(state: Mapping[str, Any]) -> bool:
 
 
 def _already_running_error(title: str) -> JobError:
-    return JobError(say("“{title}” is already running: wait until it is done, or stop it first.", title=title))
+    return JobError("“{title}” is already running: wait until it is done, or stop it first.", title=title)
 
 
 def _write_error(what: str, folder: Path, error: OSError) -> JobError:
     return JobError(
-        say(
-            "{what} because the folder {folder} cannot be written to ({strerror}): "
-            "free some disk space, or check its rights.",
-            what=what,
-            folder=folder,
-            strerror=system_reason(error),
-        )
+        "{what} because the folder {folder} cannot be written to ({strerror}): "
+        "free some disk space, or check its rights.",
+        what=what,
+        folder=folder,
+        strerror=system_reason(error),
     )
 
 

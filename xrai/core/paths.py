@@ -46,20 +46,15 @@ def source_roots() -> list[Path]:
         roots = tomllib.loads(file.read_text(encoding="utf-8-sig")).get("source_roots", [])
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise SettingsError(
-            say(
-                "The settings file {file} cannot be read ({error}): "
-                "put single quotes round Windows paths, or delete the file to start afresh.",
-                file=file,
-                error=error,
-            )
+            "The settings file {file} cannot be read ({error}): "
+            "put single quotes round Windows paths, or delete the file to start afresh.",
+            file=file,
+            error=error,
         ) from error
     if not isinstance(roots, list) or not all(isinstance(item, str) for item in roots):
         raise SettingsError(
-            say(
-                "In {file}, source_roots must be a list of folders, such as source_roots = ['D:/scans']: please "
-                "mend it.",
-                file=file,
-            )
+            "In {file}, source_roots must be a list of folders, such as source_roots = ['D:/scans']: please mend it.",
+            file=file,
         )
     return [inbox_dir(), *(home_dir() / Path(item).expanduser() for item in roots)]
 
@@ -75,11 +70,9 @@ def _ensure_dir(folder: Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise SettingsError(
-            say(
-                "The folder {folder} cannot be made ({strerror}): "
-                "free some disk space or choose another place with XRAI_HOME.",
-                folder=folder,
-                strerror=system_reason(error),
-            )
+            "The folder {folder} cannot be made ({strerror}): "
+            "free some disk space or choose another place with XRAI_HOME.",
+            folder=folder,
+            strerror=system_reason(error),
         ) from error
     return folder

@@ -141,11 +141,9 @@ def _select_rows(dataset: Dataset, split: str, excluded_files: Collection[str]) 
     rows, word = dataset.rows(split), SPLIT_NAMES[split]
     if not len(rows):
         raise DatasetError(
-            say(
-                "The dataset {name} has no scans in its {word} split: choose another split.",
-                name=dataset.path.name,
-                word=word,
-            )
+            "The dataset {name} has no scans in its {word} split: choose another split.",
+            name=dataset.path.name,
+            word=word,
         )
     files = [str(dataset.files[row]) for row in rows]
     full_names, by_last_part = set(files), defaultdict(set)
@@ -176,11 +174,9 @@ def _select_rows(dataset: Dataset, split: str, excluded_files: Collection[str]) 
     remaining = rows[[file not in excluded for file in files]]
     if not len(remaining):
         raise DatasetError(
-            say(
-                "Nothing of the {word} split of {name} is left to measure: leave out fewer files.",
-                word=word,
-                name=dataset.path.name,
-            )
+            "Nothing of the {word} split of {name} is left to measure: leave out fewer files.",
+            word=word,
+            name=dataset.path.name,
         )
     return remaining
 
@@ -251,11 +247,9 @@ def _reload_card(checkpoint: Checkpoint, evaluated_card: Card, weights: str) -> 
         weights,
     ):
         raise CheckpointError(
-            say(
-                "The model “{name}” was trained on while it was measured, so that the measurement is not of "
-                "its weights any more: measure it again.",
-                name=checkpoint.name,
-            )
+            "The model “{name}” was trained on while it was measured, so that the measurement is not of "
+            "its weights any more: measure it again.",
+            name=checkpoint.name,
         )
     return current
 
@@ -265,12 +259,10 @@ def _map_labels(card: Card, dataset: Dataset, rows: np.ndarray) -> np.ndarray:
     permutation = card.class_permutation(dataset.classes)
     if permutation is None:
         raise CheckpointError(
-            say(
-                "The model knows the classes {join}, but the dataset {name} has "
-                "{join2}: choose a dataset with the same classes.",
-                join=card.classes,
-                name=dataset.path.name,
-                join2=dataset.classes,
-            )
+            "The model knows the classes {join}, but the dataset {name} has "
+            "{join2}: choose a dataset with the same classes.",
+            join=card.classes,
+            name=dataset.path.name,
+            join2=dataset.classes,
         )
     return np.array(permutation)[dataset.labels[rows]]

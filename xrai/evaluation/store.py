@@ -209,11 +209,9 @@ def load_evaluation(folder: Path) -> EvaluationResult | None:
         return result
     except _DAMAGE_ERRORS as error:
         raise CheckpointError(
-            say(
-                "The measurement kept in {name} of the model “{name2}” is damaged: measure again.",
-                name=folder.name,
-                name2=folder.parent.parent.name,
-            )
+            "The measurement kept in {name} of the model “{name2}” is damaged: measure again.",
+            name=folder.name,
+            name2=folder.parent.parent.name,
         ) from error
 
 

@@ -16,11 +16,7 @@ from xrai.figures.style import FONT, MARGIN, SERIES, make_title, new_figure
 
 Measure = Literal["loss", "accuracy", "auc"]
 
-_TITLES = {
-    "loss": N_("Validation loss"),
-    "accuracy": N_("Validation accuracy"),
-    "auc": N_("Validation AUC"),
-}
+_TITLES = {"loss": N_("Validation loss"), "accuracy": N_("Validation accuracy"), "auc": N_("Validation AUC")}
 
 MAX_OVERLAID_RUNS = len(SERIES)
 """More curves than colours cannot be told apart."""

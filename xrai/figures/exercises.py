@@ -23,10 +23,7 @@ def patients_figure(
         ink: the theme's colour of text.
     """
     figure, unit = new_figure(), number(" %")
-    for name, values, colour in (
-        (tr("Without pneumonia"), healthy, VALIDATION),
-        (tr("With pneumonia"), sick, TRAIN),
-    ):
+    for name, values, colour in ((tr("Without pneumonia"), healthy, VALIDATION), (tr("With pneumonia"), sick, TRAIN)):
         is_called_sick = np.asarray(values) >= threshold
         figure.add_scatter(
             x=[100 * value for value in values], y=[name] * len(values), mode="markers", showlegend=False,

@@ -82,7 +82,7 @@ def _training_descriptors(
     rng: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray]:
     """The looks of films, as they are and then altered, and of what are none, spoiled films and then drawings."""
-    from xrai.input_check import transforms as transforms
+    from xrai.input_check import transforms
     from xrai.input_check.negatives import SYNTHETIC_NEGATIVES
 
     images = _downsample(squares)

@@ -41,12 +41,10 @@ def get_preset(name: str, size: int = 3) -> FloatArray:
     """
     if name not in PRESETS or size not in KERNEL_SIZES:
         raise SettingsError(
-            say(
-                "There is no filter “{name}” of {size} × {size2}: choose another name, and a side of 3 or 5.",
-                name=name,
-                size=size,
-                size2=size,
-            )
+            "There is no filter “{name}” of {size} × {size2}: choose another name, and a side of 3 or 5.",
+            name=name,
+            size=size,
+            size2=size,
         )
     return {
         IDENTITY: _identity_kernel(size),
@@ -117,23 +115,19 @@ def output_size(n: int, kernel: int, stride: int = 1, padding: int = 0) -> int:
     """
     if min(n, kernel, stride) < 1:
         raise SettingsError(
-            say(
-                "A side of {n}, a window of {kernel} and a stride of {stride} do not go: choose 1 or more of each.",
-                n=n,
-                kernel=kernel,
-                stride=stride,
-            )
+            "A side of {n}, a window of {kernel} and a stride of {stride} do not go: choose 1 or more of each.",
+            n=n,
+            kernel=kernel,
+            stride=stride,
         )
     if padding < 0:
-        raise SettingsError(say("A padding of {padding} does not go: choose 0 or more.", padding=padding))
+        raise SettingsError("A padding of {padding} does not go: choose 0 or more.", padding=padding)
     if kernel > n + 2 * padding:
         raise SettingsError(
-            say(
-                "A window of {kernel} does not fit into a side of {x}: "
-                "choose a smaller window, more padding or a larger picture.",
-                kernel=kernel,
-                x=n + 2 * padding,
-            )
+            "A window of {kernel} does not fit into a side of {x}: "
+            "choose a smaller window, more padding or a larger picture.",
+            kernel=kernel,
+            x=n + 2 * padding,
         )
     return (n + 2 * padding - kernel) // stride + 1
 
@@ -187,7 +181,7 @@ def compute_step(
     windows = _sliding_windows(padded_image, len(numbers), stride)
     rows, columns = windows.shape[:2]
     if not 0 <= number < rows * columns:
-        raise SettingsError(say("There is no step {x}: the window has {x2} places.", x=number + 1, x2=rows * columns))
+        raise SettingsError("There is no step {x}: the window has {x2} places.", x=number + 1, x2=rows * columns)
     row, column = divmod(number, columns)
     products = windows[row, column] * numbers
     return ConvolutionStep(
@@ -237,12 +231,7 @@ def pool(image: ArrayLike, *, size: int = 2, stride: int | None = None, how: str
     """
     if how not in (MAX_POOLING, AVERAGE_POOLING):
         raise SettingsError(
-            say(
-                "There is no pooling “{how}”: choose {MAX} or {AVERAGE}.",
-                how=how,
-                MAX=MAX_POOLING,
-                AVERAGE=AVERAGE_POOLING,
-            )
+            "There is no pooling “{how}”: choose {MAX} or {AVERAGE}.", how=how, MAX=MAX_POOLING, AVERAGE=AVERAGE_POOLING
         )
     windows = _sliding_windows(np.asarray(image, float), size, size if stride is None else stride)
     return windows.max(axis=(2, 3)) if how == MAX_POOLING else windows.mean(axis=(2, 3))
@@ -292,7 +281,7 @@ def compute_cost(
         SettingsError: as `output_size`; or there is no channel or no filter.
     """
     if channels < 1 or filters < 1:
-        raise SettingsError(say("A convolution needs at least one channel and one filter: choose 1 or more of each."))
+        raise SettingsError("A convolution needs at least one channel and one filter: choose 1 or more of each.")
     rows, columns = (output_size(n, kernel, stride, padding) for n in (height, width))
     weights = filters * channels * kernel**2
     return ConvolutionCost(rows, columns, filters * rows * columns, weights, filters, weights * rows * columns)
@@ -312,9 +301,7 @@ def _require_square(kernel: ArrayLike) -> FloatArray:
     numbers = np.asarray(kernel, float)
     if numbers.ndim != 2 or numbers.shape[0] != numbers.shape[1]:
         raise SettingsError(
-            say(
-                "A filter is a square table, not of shape {shape}: give it as many rows as columns.",
-                shape=str(numbers.shape),
-            )
+            "A filter is a square table, not of shape {shape}: give it as many rows as columns.",
+            shape=str(numbers.shape),
         )
     return numbers

@@ -289,11 +289,9 @@ class Checkpoint:
                 raise ValueError("format")
             if int(values["version"]) > VERSION:
                 raise CheckpointError(
-                    say(
-                        "The card of the model “{name}” was made by a newer version of XRAI: "
-                        "update this one, or train the model again.",
-                        name=self.name,
-                    )
+                    "The card of the model “{name}” was made by a newer version of XRAI: "
+                    "update this one, or train the model again.",
+                    name=self.name,
                 )
             return replace(Card.from_dict(values), name=self.name)  # the folder may have been renamed since
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError, SettingsError) as error:
@@ -467,26 +465,21 @@ def open_checkpoint(name: str) -> Checkpoint:
     """
     if name.lower() in (SCRATCH, IMAGENET):
         raise CheckpointError(
-            say("“{name}” cannot be a model's name because it says where a run starts: choose another.", name=name)
+            "“{name}” cannot be a model's name because it says where a run starts: choose another.", name=name
         )
     if name.casefold() == DEFAULT:
         raise CheckpointError(
-            say(
-                "“{name}” cannot be a model's name because the file that names the default model has it: choose "
-                "another.",
-                name=name,
-            )
+            "“{name}” cannot be a model's name because the file that names the default model has it: choose another.",
+            name=name,
         )
     if _RESERVED.fullmatch(name):
         raise CheckpointError(
-            say("“{name}” cannot be a model's name because Windows keeps it for itself: choose another.", name=name)
+            "“{name}” cannot be a model's name because Windows keeps it for itself: choose another.", name=name
         )
     if not _NAME.fullmatch(name) or name != name.strip(" .") or len(name.encode()) > MAX_NAME_BYTES:
         raise CheckpointError(
-            say(
-                "“{name}” cannot be a model's name: use up to 80 letters, digits, spaces, and - _ + . in between.",
-                name=name,
-            )
+            "“{name}” cannot be a model's name: use up to 80 letters, digits, spaces, and - _ + . in between.",
+            name=name,
         )
     return Checkpoint(checkpoints_dir() / name)
 
@@ -503,11 +496,9 @@ def check_finite(logits: np.ndarray, name: str) -> None:
     """
     if not np.isfinite(logits).all():
         raise CheckpointError(
-            say(
-                "The model “{name}” gives no number as its answer, probably because its weights are "
-                "damaged: copy the whole folder again, or train the model again.",
-                name=name,
-            )
+            "The model “{name}” gives no number as its answer, probably because its weights are "
+            "damaged: copy the whole folder again, or train the model again.",
+            name=name,
         )
 
 

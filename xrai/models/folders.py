@@ -31,11 +31,9 @@ def check_exists(checkpoint: Checkpoint) -> None:
     """
     if not checkpoint.folder.is_dir():
         raise CheckpointError(
-            say(
-                "There is no model or run “{name}” any more, probably because it was renamed or deleted "
-                "meanwhile: choose it anew from the list.",
-                name=checkpoint.name,
-            )
+            "There is no model or run “{name}” any more, probably because it was renamed or deleted "
+            "meanwhile: choose it anew from the list.",
+            name=checkpoint.name,
         )
 
 
@@ -48,13 +46,13 @@ def check_idle(checkpoint: Checkpoint) -> None:
     check_exists(checkpoint)
     if Job(checkpoint.folder).is_active:
         raise CheckpointError(
-            say("“{name}” is being trained now: wait until it is done, or stop it first.", name=checkpoint.name)
+            "“{name}” is being trained now: wait until it is done, or stop it first.", name=checkpoint.name
         )
     if Job(calibration_folder(checkpoint.folder)).is_active:
-        raise CheckpointError(say("“{name}” is being calibrated now: wait until that is done.", name=checkpoint.name))
+        raise CheckpointError("“{name}” is being calibrated now: wait until that is done.", name=checkpoint.name)
     if list_active(checkpoint.folder / EVALUATIONS):
         raise CheckpointError(
-            say("“{name}” is being measured now: wait until that is done, or stop it first.", name=checkpoint.name)
+            "“{name}” is being measured now: wait until that is done, or stop it first.", name=checkpoint.name
         )
 
 
@@ -67,11 +65,9 @@ def check_model(checkpoint: Checkpoint) -> Card:
     check_exists(checkpoint)
     if not checkpoint.is_model:
         raise CheckpointError(
-            say(
-                "“{name}” is no finished model yet, probably because its training broke off before the end "
-                "of its first epoch: let the training go on, or choose another.",
-                name=checkpoint.name,
-            )
+            "“{name}” is no finished model yet, probably because its training broke off before the end "
+            "of its first epoch: let the training go on, or choose another.",
+            name=checkpoint.name,
         )
     return checkpoint.read_card()
 
@@ -87,20 +83,16 @@ def convert_disk_errors(what: str) -> Iterator[None]:
         yield
     except PermissionError as error:
         raise CheckpointError(
-            say(
-                "{what} because files may be in use or may not be written ({strerror}): "
-                "close other programs that use them, and check the folder's rights.",
-                what=what,
-                strerror=system_reason(error),
-            )
+            "{what} because files may be in use or may not be written ({strerror}): "
+            "close other programs that use them, and check the folder's rights.",
+            what=what,
+            strerror=system_reason(error),
         ) from error
     except OSError as error:
         raise CheckpointError(
-            say(
-                "{what} ({strerror}): free some disk space, and check that the folder is there.",
-                what=what,
-                strerror=system_reason(error),
-            )
+            "{what} ({strerror}): free some disk space, and check that the folder is there.",
+            what=what,
+            strerror=system_reason(error),
         ) from error
 
 

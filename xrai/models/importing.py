@@ -70,19 +70,15 @@ def _open_zip(archive: Path | BinaryIO, shown: str) -> Iterator[zipfile.ZipFile]
         zip_file = zipfile.ZipFile(archive)
     except OSError as error:
         raise CheckpointError(
-            say(
-                "{shown} cannot be opened ({strerror}): check that it is there, and its rights.",
-                shown=shown,
-                strerror=system_reason(error),
-            )
+            "{shown} cannot be opened ({strerror}): check that it is there, and its rights.",
+            shown=shown,
+            strerror=system_reason(error),
         ) from error
     except Exception as error:  # a damaged zip fails in many ways, and they share no other base
         raise CheckpointError(
-            say(
-                "{shown} is not a zip that can be read, perhaps because its upload or download broke off: "
-                "export the model again.",
-                shown=shown,
-            )
+            "{shown} is not a zip that can be read, perhaps because its upload or download broke off: "
+            "export the model again.",
+            shown=shown,
         ) from error
     with zip_file:
         yield zip_file
@@ -108,17 +104,15 @@ def _find_members(archive: zipfile.ZipFile, shown: str) -> tuple[str, dict[str, 
     models = {folder: files for folder, files in files_by_folder.items() if CARD in files and WEIGHTS in files}
     if not models:
         raise CheckpointError(
-            say(
-                "{shown} is no exported model of XRAI because it lacks {CARD} or {WEIGHTS}: "
-                "choose a zip that was exported on the Models page or the command line.",
-                shown=shown,
-                CARD=CARD,
-                WEIGHTS=WEIGHTS,
-            )
+            "{shown} is no exported model of XRAI because it lacks {CARD} or {WEIGHTS}: "
+            "choose a zip that was exported on the Models page or the command line.",
+            shown=shown,
+            CARD=CARD,
+            WEIGHTS=WEIGHTS,
         )
     if len(models) > 1:
         raise CheckpointError(
-            say("{shown} holds more than one model: export each of them to a zip of its own.", shown=shown)
+            "{shown} holds more than one model: export each of them to a zip of its own.", shown=shown
         )
     return models.popitem()
 
@@ -130,7 +124,7 @@ def _check_member(info: zipfile.ZipInfo, shown: str) -> None:
         CheckpointError: it is locked, lies outside the zip's folder, is a link, is packed strangely, or is too large.
     """
     if info.flag_bits & 0x41:  # ordinary and strong encryption
-        raise CheckpointError(say("{shown} is locked with a password: make the zip again without one.", shown=shown))
+        raise CheckpointError("{shown} is locked with a password: make the zip again without one.", shown=shown)
     path = _member_path(info)
     if path.startswith("/") or re.match(r"[A-Za-z]:", path) or "\0" in path or ".." in path.split("/"):
         raise _harmful_error(shown, say("holds a path outside its folder"))
@@ -141,10 +135,8 @@ def _check_member(info: zipfile.ZipInfo, shown: str) -> None:
         return
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):  # others unpack without a measure
         raise CheckpointError(
-            say(
-                "{shown} is packed in a way that XRAI does not know: make the zip again with ordinary compression.",
-                shown=shown,
-            )
+            "{shown} is packed in a way that XRAI does not know: make the zip again with ordinary compression.",
+            shown=shown,
         )
     if info.file_size > _max_bytes(name):
         raise _size_error(shown, name)
@@ -178,11 +170,8 @@ def _read_chunks(archive: zipfile.ZipFile, info: zipfile.ZipInfo, shown: str) ->
                 yield chunk
     except Exception as error:  # zlib.error and lzma.LZMAError share no base but this
         raise CheckpointError(
-            say(
-                "{shown} is damaged, probably because its upload or download broke off: copy it or export the model "
-                "again.",
-                shown=shown,
-            )
+            "{shown} is damaged, probably because its upload or download broke off: copy it or export the model again.",
+            shown=shown,
         ) from error
 
 
@@ -192,22 +181,18 @@ def _max_bytes(name: str) -> int:
 
 def _harmful_error(shown: str, what: str) -> CheckpointError:
     return CheckpointError(
-        say(
-            "{shown} {what}, as a zip made to harm does: export the model again, and do not use this file.",
-            shown=shown,
-            what=what,
-        )
+        "{shown} {what}, as a zip made to harm does: export the model again, and do not use this file.",
+        shown=shown,
+        what=what,
     )
 
 
 def _size_error(shown: str, name: str) -> CheckpointError:
     return CheckpointError(
-        say(
-            "{shown} would unpack {name} to more than {x:,} MB, which no model of XRAI has: export the model again.",
-            shown=shown,
-            name=name,
-            x=_max_bytes(name) // 1024**2,
-        )
+        "{shown} would unpack {name} to more than {x:,} MB, which no model of XRAI has: export the model again.",
+        shown=shown,
+        name=name,
+        x=_max_bytes(name) // 1024**2,
     )
 
 
@@ -220,13 +205,11 @@ def _check_weights(draft: Checkpoint) -> None:
     card = check_model(draft)
     if len(card.classes) > MAX_CLASSES:
         raise CheckpointError(
-            say(
-                "The card of the model “{name}” names {len:,} classes, more than the {MAX_CLASSES:,} "
-                "that a model can have here: it is probably damaged, so export the model again.",
-                name=draft.name,
-                len=len(card.classes),
-                MAX_CLASSES=MAX_CLASSES,
-            )
+            "The card of the model “{name}” names {len:,} classes, more than the {MAX_CLASSES:,} "
+            "that a model can have here: it is probably damaged, so export the model again.",
+            name=draft.name,
+            len=len(card.classes),
+            MAX_CLASSES=MAX_CLASSES,
         )
     import torch  # takes seconds to import, and pages import this module
 
@@ -268,9 +251,7 @@ def _install(draft: Checkpoint, name: str | None) -> Checkpoint:
         if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
             raise
         raise CheckpointError(
-            say(
-                "The name “{name}” was taken meanwhile: import the model again, or choose another name.",
-                name=checkpoint.name,
-            )
+            "The name “{name}” was taken meanwhile: import the model again, or choose another name.",
+            name=checkpoint.name,
         ) from error
     return checkpoint

@@ -52,9 +52,9 @@ def check_name_free(name: str, own_name: str | None = None) -> None:
         used_names = {folded: used_name for folded, used_name in used_names.items() if used_name != own_name}
     if other := used_names.get(_fold_name(name)):
         if other == name:
-            raise CheckpointError(say("The name “{name}” is already taken: choose another name.", name=name))
+            raise CheckpointError("The name “{name}” is already taken: choose another name.", name=name)
         raise CheckpointError(
-            say("The name “{name}” is already taken by “{other}”: choose another name.", name=name, other=other)
+            "The name “{name}” is already taken by “{other}”: choose another name.", name=name, other=other
         )
     _remove_leftovers(name)
 

@@ -32,11 +32,9 @@ def set_note(checkpoint: Checkpoint, text: str) -> None:
     text = _printable(text)
     if len(text) > MAX_NOTE:
         raise CheckpointError(
-            say(
-                "The note has {len:,} characters, more than the {MAX_NOTE:,} that are kept: shorten it.",
-                len=len(text),
-                MAX_NOTE=MAX_NOTE,
-            )
+            "The note has {len:,} characters, more than the {MAX_NOTE:,} that are kept: shorten it.",
+            len=len(text),
+            MAX_NOTE=MAX_NOTE,
         )
     check_exists(checkpoint)
     with convert_disk_errors(say("The note on “{name}” cannot be saved", name=checkpoint.name)):

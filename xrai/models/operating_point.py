@@ -47,12 +47,10 @@ def update_operating_point(
         card = checkpoint.read_card()
         if len(card.classes) != 2 and (goal or prevalence):
             raise SettingsError(
-                say(
-                    "The model “{name}” tells apart {len} classes and calls the likeliest: "
-                    "a threshold and a prevalence can be chosen for two classes only.",
-                    name=checkpoint.name,
-                    len=len(card.classes),
-                )
+                "The model “{name}” tells apart {len} classes and calls the likeliest: "
+                "a threshold and a prevalence can be chosen for two classes only.",
+                name=checkpoint.name,
+                len=len(card.classes),
             )
         validation = load_validation_outputs(checkpoint, card)
         card = card if prevalence is None else replace(card, prevalence=prevalence)
@@ -70,11 +68,9 @@ def load_validation_outputs(checkpoint: Checkpoint, card: Card) -> ValidationOut
     validation = load_artifacts(checkpoint, card).validation
     if validation is None:
         raise CheckpointError(
-            say(
-                "What the model “{name}” answered to its validation scans was not kept, probably because it "
-                "was trained with an earlier version of XRAI: calibrate it with the dataset that it learned from.",
-                name=checkpoint.name,
-            )
+            "What the model “{name}” answered to its validation scans was not kept, probably because it "
+            "was trained with an earlier version of XRAI: calibrate it with the dataset that it learned from.",
+            name=checkpoint.name,
         )
     return validation
 

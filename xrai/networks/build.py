@@ -174,10 +174,8 @@ def load_pretrained(network: Network, pretrained: Network, class_permutation: Se
         network.load_state_dict(state_dict)
     except (IndexError, RuntimeError, ValueError) as error:
         raise WeightsError(
-            say(
-                "The model to start from has layers of another kind or size than this run asks for: "
-                "leave network, image size, members and convnet settings as that model has them."
-            )
+            "The model to start from has layers of another kind or size than this run asks for: "
+            "leave network, image size, members and convnet settings as that model has them."
         ) from error
 
 
@@ -342,12 +340,10 @@ def _load_imagenet(backbone: nn.Module, name: str, folder: Path) -> None:
         with file.open("rb") as stream:  # once, so that what is read is what was checked
             if not hashlib.file_digest(stream, "sha256").hexdigest().startswith(_hash_from_name(file)):
                 raise WeightsError(
-                    say(
-                        "The ImageNet weights file {file} is not the one that torchvision publishes under that name, "
-                        "probably because it is cut short or was changed: "
-                        "delete it so that it is downloaded again, or choose “scratch”.",
-                        file=file,
-                    )
+                    "The ImageNet weights file {file} is not the one that torchvision publishes under that name, "
+                    "probably because it is cut short or was changed: "
+                    "delete it so that it is downloaded again, or choose “scratch”.",
+                    file=file,
                 )
             stream.seek(0)
             # weights_only: tensors and nothing else are read, whatever the file holds
@@ -357,12 +353,10 @@ def _load_imagenet(backbone: nn.Module, name: str, folder: Path) -> None:
         raise
     except Exception as error:  # a damaged file raises whatever its broken bytes lead to
         raise WeightsError(
-            say(
-                "The ImageNet weights file {file} cannot be used, probably because it is damaged or of another "
-                "network: "
-                "delete it so that it is downloaded again, or choose “scratch”.",
-                file=file,
-            )
+            "The ImageNet weights file {file} cannot be used, probably because it is damaged or of another "
+            "network: "
+            "delete it so that it is downloaded again, or choose “scratch”.",
+            file=file,
         ) from error
 
 
@@ -381,17 +375,13 @@ def _download(url: str, file: Path, name: str) -> None:
     except Exception as error:  # no network, a proxy's own page, a connection that breaks off
         is_disk_full = getattr(error, "errno", None) == errno.ENOSPC
         raise WeightsError(
-            say(
-                "The ImageNet weights of {name} cannot be downloaded, "
-                "{x}: "
-                "choose “scratch”, or put the file {name2} from another machine into {parent}.",
-                name=name,
-                x=say("because the disk is full")
-                if is_disk_full
-                else say("probably because this machine has no internet"),
-                name2=file.name,
-                parent=file.parent,
-            )
+            "The ImageNet weights of {name} cannot be downloaded, "
+            "{x}: "
+            "choose “scratch”, or put the file {name2} from another machine into {parent}.",
+            name=name,
+            x=say("because the disk is full") if is_disk_full else say("probably because this machine has no internet"),
+            name2=file.name,
+            parent=file.parent,
         ) from error
 
 

@@ -272,10 +272,7 @@ class TrainConfig:
         high=128,
     )
     dense_layers: int = _setting(
-        1,
-        N_("convnet only: hidden dense layers behind the blocks, which weigh what the filters found"),
-        low=0,
-        high=4,
+        1, N_("convnet only: hidden dense layers behind the blocks, which weigh what the filters found"), low=0, high=4
     )
     dense_units: int = _setting(
         64,
@@ -300,48 +297,38 @@ class TrainConfig:
             object.__setattr__(self, item.name, _check_value(item, getattr(self, item.name)))
         if self.batch_size % self.devices:
             raise SettingsError(
-                say(
-                    "A batch of {batch_size} cannot be shared equally by {devices} devices: "
-                    "choose a batch size that is a multiple of {devices2}.",
-                    batch_size=self.batch_size,
-                    devices=self.devices,
-                    devices2=self.devices,
-                )
+                "A batch of {batch_size} cannot be shared equally by {devices} devices: "
+                "choose a batch size that is a multiple of {devices2}.",
+                batch_size=self.batch_size,
+                devices=self.devices,
+                devices2=self.devices,
             )
         if self.batch_size < 2 * self.devices:
             raise SettingsError(
-                say(
-                    "A batch of {batch_size} leaves each of {devices} devices a single scan, from which it "
-                    "cannot learn: choose a batch size of at least {x}.",
-                    batch_size=self.batch_size,
-                    devices=self.devices,
-                    x=2 * self.devices,
-                )
+                "A batch of {batch_size} leaves each of {devices} devices a single scan, from which it "
+                "cannot learn: choose a batch size of at least {x}.",
+                batch_size=self.batch_size,
+                devices=self.devices,
+                x=2 * self.devices,
             )
         if not self.weights.strip():
-            raise SettingsError(say("The setting “weights” is empty: choose scratch, imagenet, or one of your models."))
+            raise SettingsError("The setting “weights” is empty: choose scratch, imagenet, or one of your models.")
         if self.head_epochs and self.weights == SCRATCH:
             raise SettingsError(
-                say(
-                    "The last layer alone cannot learn from a network that has learned nothing: "
-                    "set “head epochs” to 0, or start from ImageNet weights or one of your models."
-                )
+                "The last layer alone cannot learn from a network that has learned nothing: "
+                "set “head epochs” to 0, or start from ImageNet weights or one of your models."
             )
         if self.head_epochs >= self.epochs:
             raise SettingsError(
-                say(
-                    "Of {epochs} epochs, {head_epochs} for the last layer alone leave none for the whole "
-                    "network: choose more epochs, or fewer head epochs.",
-                    epochs=self.epochs,
-                    head_epochs=self.head_epochs,
-                )
+                "Of {epochs} epochs, {head_epochs} for the last layer alone leave none for the whole "
+                "network: choose more epochs, or fewer head epochs.",
+                epochs=self.epochs,
+                head_epochs=self.head_epochs,
             )
         if self.patience and self.keep == "last":
             raise SettingsError(
-                say(
-                    "Early stopping waits for a better epoch, but the last one is to be kept whatever it is: "
-                    "set “patience” to 0, or “keep” to auc or loss."
-                )
+                "Early stopping waits for a better epoch, but the last one is to be kept whatever it is: "
+                "set “patience” to 0, or “keep” to auc or loss."
             )
         if self.weights == IMAGENET and self.network in WITHOUT_IMAGENET:
             raise SettingsError(WITHOUT_IMAGENET[self.network])
@@ -392,10 +379,8 @@ class TrainConfig:
         unknown = sorted(set(values) - {item.name for item in fields(cls)})
         if unknown:
             raise SettingsError(
-                say(
-                    "Unknown training setting {unknown}: the file was made by another version of XRAI.",
-                    unknown=repr(unknown[0]),
-                )
+                "Unknown training setting {unknown}: the file was made by another version of XRAI.",
+                unknown=repr(unknown[0]),
             )
         return cls(**values)
 
@@ -407,17 +392,12 @@ class TrainConfig:
         """
         if self.members > 1 and not applies_to("members", self.network):
             raise SettingsError(
-                say(
-                    "Only ResNets can learn several side by side: choose one of them as the network, or set "
-                    "“members” to 1."
-                )
+                "Only ResNets can learn several side by side: choose one of them as the network, or set “members” to 1."
             )
         if self.members > 1 and self.weights == IMAGENET:
             raise SettingsError(
-                say(
-                    "From ImageNet weights all members would begin alike, and stay so: "
-                    "choose scratch, or set “members” to 1."
-                )
+                "From ImageNet weights all members would begin alike, and stay so: "
+                "choose scratch, or set “members” to 1."
             )
 
     def _check_convnet(self) -> None:
@@ -428,21 +408,17 @@ class TrainConfig:
         """
         if self.image_size < 2 ** (self.blocks + 1):
             raise SettingsError(
-                say(
-                    "{blocks} blocks halve {image_size} pixels down to nothing: "
-                    "use fewer blocks, or an image size of at least {x}.",
-                    blocks=self.blocks,
-                    image_size=self.image_size,
-                    x=2 ** (self.blocks + 1),
-                )
+                "{blocks} blocks halve {image_size} pixels down to nothing: "
+                "use fewer blocks, or an image size of at least {x}.",
+                blocks=self.blocks,
+                image_size=self.image_size,
+                x=2 ** (self.blocks + 1),
             )
         if (n_weights := self._first_dense_weights()) > MAX_DENSE_WEIGHTS:
             raise SettingsError(
-                say(
-                    "The convnet's first dense layer would have {x:,.0f} million weights, more than "
-                    "fits into an ordinary memory: use more blocks, fewer filters or dense units, or a smaller image.",
-                    x=n_weights / 1e6,
-                )
+                "The convnet's first dense layer would have {x:,.0f} million weights, more than "
+                "fits into an ordinary memory: use more blocks, fewer filters or dense units, or a smaller image.",
+                x=n_weights / 1e6,
             )
 
     def _first_dense_weights(self) -> int:
@@ -485,32 +461,26 @@ def _check_value(item: Field[Any], value: Any) -> Any:
         value = float(value)
     if type(value) is not field_type:
         raise SettingsError(
-            say(
-                "The setting “{setting}” must be a {_WORDS}, but it is {value}.",
-                setting=setting,
-                _WORDS=_WORDS[field_type],
-                value=repr(value),
-            )
+            "The setting “{setting}” must be a {_WORDS}, but it is {value}.",
+            setting=setting,
+            _WORDS=_WORDS[field_type],
+            value=repr(value),
         )
     if limits["choices"] and value not in limits["choices"]:
         raise SettingsError(
-            say(
-                "The setting “{setting}” is {value}, but must be one of: {join}.",
-                setting=setting,
-                value=repr(value),
-                join=limits["choices"],
-            )
+            "The setting “{setting}” is {value}, but must be one of: {join}.",
+            setting=setting,
+            value=repr(value),
+            join=limits["choices"],
         )
     low, high = limits["low"], limits["high"]
     if low is not None and not low <= value <= high:  # what is not a number lies nowhere
         raise SettingsError(
-            say(
-                "The setting “{setting}” is {value}, but must lie between {low} and {high}.",
-                setting=setting,
-                value=value,
-                low=low,
-                high=high,
-            )
+            "The setting “{setting}” is {value}, but must lie between {low} and {high}.",
+            setting=setting,
+            value=value,
+            low=low,
+            high=high,
         )
     return value
 

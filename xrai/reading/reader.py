@@ -112,11 +112,9 @@ class Reader:
         network = checkpoint.load_network(card)
         if not set(available_methods(network)) & set(card.heatmap):
             raise CheckpointError(
-                say(
-                    "The card of the model “{name}” does not say how strong a heatmap is to be drawn: "
-                    "resume its training so that it is finished, or copy the whole folder again.",
-                    name=checkpoint.name,
-                )
+                "The card of the model “{name}” does not say how strong a heatmap is to be drawn: "
+                "resume its training so that it is finished, or copy the whole folder again.",
+                name=checkpoint.name,
             )
         return cls(card, network, load_artifacts(checkpoint, card, network.num_features))
 

@@ -46,7 +46,7 @@ def read_scan(source: Path | str | bytes, *, min_side: int | None = None) -> Sca
     data = source if isinstance(source, bytes) else _read_bytes(Path(source))
     if not data:
         raise ScanError(
-            say("The file is empty, probably because a copy or a download did not finish: copy or export it again.")
+            "The file is empty, probably because a copy or a download did not finish: copy or export it again."
         )
     _check_file_size(len(data))
     form = _detect_format(data)
@@ -59,12 +59,10 @@ def read_scan(source: Path | str | bytes, *, min_side: int | None = None) -> Sca
     # is not chained: pydicom quotes the values it stumbled on, and those may name a patient.
     except Exception:
         raise ScanError(
-            say(
-                "The {form} file cannot be decoded, probably because it is damaged or was cut short while being "
-                "copied: "
-                "copy or export it again.",
-                form=form,
-            )
+            "The {form} file cannot be decoded, probably because it is damaged or was cut short while being "
+            "copied: "
+            "copy or export it again.",
+            form=form,
         ) from None
 
 
@@ -81,36 +79,30 @@ def _read_bytes(path: Path) -> bytes:
     try:
         file_stat = path.stat()
         if not stat.S_ISREG(file_stat.st_mode):
-            raise ScanError(say("This is a folder or a device rather than a file: choose the picture itself."))
+            raise ScanError("This is a folder or a device rather than a file: choose the picture itself.")
         _check_file_size(file_stat.st_size)
         with path.open("rb") as file:
             return file.read(MAX_FILE_BYTES + 1)
     except FileNotFoundError:
-        raise ScanError(
-            say("The file is not there, probably because it was moved or renamed: choose it again.")
-        ) from None
+        raise ScanError("The file is not there, probably because it was moved or renamed: choose it again.") from None
     except PermissionError:
         raise ScanError(
-            say("The file may not be read by the account that runs XRAI: give that account the right to read it.")
+            "The file may not be read by the account that runs XRAI: give that account the right to read it."
         ) from None
     except (OSError, ValueError):
         raise ScanError(
-            say(
-                "The file cannot be fetched from its disk or network folder, probably because that is disconnected or "
-                "faulty: copy the file to this computer and try again."
-            )
+            "The file cannot be fetched from its disk or network folder, probably because that is disconnected or "
+            "faulty: copy the file to this computer and try again."
         ) from None
 
 
 def _check_file_size(n_bytes: int) -> None:
     if n_bytes > MAX_FILE_BYTES:
         raise ScanError(
-            say(
-                "The file has {x:,.0f} MB, more than the {x2} MB that XRAI reads, "
-                "probably because it is no single X-ray: choose the picture itself or export it at a lower resolution.",
-                x=n_bytes / 1e6,
-                x2=MAX_FILE_BYTES // 1_000_000,
-            )
+            "The file has {x:,.0f} MB, more than the {x2} MB that XRAI reads, "
+            "probably because it is no single X-ray: choose the picture itself or export it at a lower resolution.",
+            x=n_bytes / 1e6,
+            x2=MAX_FILE_BYTES // 1_000_000,
         )
 
 
@@ -156,11 +148,8 @@ def _detect_format(data: bytes) -> str:
         if data.startswith(signature):
             return form
     raise ScanError(
-        say(
-            "The file is {_look}, whatever its name says: "
-            "export the X-ray itself as DICOM, PNG, JPEG, TIFF, WebP or BMP.",
-            _look=_describe_content(data),
-        )
+        "The file is {_look}, whatever its name says: export the X-ray itself as DICOM, PNG, JPEG, TIFF, WebP or BMP.",
+        _look=_describe_content(data),
     )
 
 

@@ -152,10 +152,8 @@ def _refuse_inflated(data: bytes) -> None:
         )
     if len(zlib.decompressobj(-zlib.MAX_WBITS).decompress(data[offset:], MAX_FILE_BYTES + 1)) > MAX_FILE_BYTES:
         raise ScanError(
-            say(
-                "The DICOM file unpacks to more than XRAI reads, probably because it is no single X-ray: "
-                "export the X-ray itself."
-            )
+            "The DICOM file unpacks to more than XRAI reads, probably because it is no single X-ray: "
+            "export the X-ray itself."
         )
 
 
@@ -174,26 +172,20 @@ def _refuse_other_kinds(dataset: Dataset) -> None:
     other = _OTHER_CLASSES.get(sop_class) or _OTHER_MODALITIES.get(modality)
     if other or modality not in _PROJECTIONS:
         raise ScanError(
-            say(
-                "The DICOM file holds {other}, which XRAI does not read: "
-                "choose the chest X-ray (modality CR or DX) from the examination.",
-                other=other or say("something other than a projection X-ray"),
-            )
+            "The DICOM file holds {other}, which XRAI does not read: "
+            "choose the chest X-ray (modality CR or DX) from the examination.",
+            other=other or say("something other than a projection X-ray"),
         )
     if "PixelData" not in dataset or "Rows" not in dataset:
         raise ScanError(
-            say(
-                "The DICOM file holds no picture, because it is a report or a note, or because it was cut short while "
-                "being copied: choose the chest X-ray from the examination, or export it again."
-            )
+            "The DICOM file holds no picture, because it is a report or a note, or because it was cut short while "
+            "being copied: choose the chest X-ray from the examination, or export it again."
         )
     if int(dataset.get("NumberOfFrames") or 1) > 1:
         raise ScanError(
-            say(
-                "The DICOM file holds {int} frames, so it is a series or a film rather than one "
-                "X-ray: export the one frame that matters.",
-                int=int(dataset.NumberOfFrames),
-            )
+            "The DICOM file holds {int} frames, so it is a series or a film rather than one "
+            "X-ray: export the one frame that matters.",
+            int=int(dataset.NumberOfFrames),
         )
 
 
@@ -209,17 +201,13 @@ def _check_encoding(dataset: Dataset) -> None:
     is_usual = samples.get(dataset.PhotometricInterpretation) == dataset.SamplesPerPixel
     if not is_known_syntax or not is_usual or dataset.BitsAllocated not in (1, 8, 16):
         raise ScanError(
-            say(
-                "The DICOM picture is coded in a way that XRAI cannot decode, probably a rare compression: "
-                "export it again, uncompressed and as greyscale."
-            )
+            "The DICOM picture is coded in a way that XRAI cannot decode, probably a rare compression: "
+            "export it again, uncompressed and as greyscale."
         )
     if syntax.is_encapsulated and _encoded_size(_first_frame(dataset)) not in (None, (dataset.Columns, dataset.Rows)):
         raise ScanError(
-            say(
-                "The DICOM file's header and its picture disagree about the picture's size, so the file is probably "
-                "damaged: export it again."
-            )
+            "The DICOM file's header and its picture disagree about the picture's size, so the file is probably "
+            "damaged: export it again."
         )
 
 

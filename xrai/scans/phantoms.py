@@ -50,11 +50,9 @@ def write_practice_set(folder: Path, *, n_patients: int = 150, seed: int = 0, si
     """
     if n_patients < len(CLASSES):
         raise SettingsError(
-            say(
-                "A practice set needs at least {len} patients, one of each class: not {n_patients}.",
-                len=len(CLASSES),
-                n_patients=n_patients,
-            )
+            "A practice set needs at least {len} patients, one of each class: not {n_patients}.",
+            len=len(CLASSES),
+            n_patients=n_patients,
         )
     rng = np.random.default_rng(seed)
     classes = rng.permutation(n_patients) % len(CLASSES)
@@ -147,7 +145,7 @@ def _draw_patch(x: float, y: float, rng: np.random.Generator) -> _Patch:
 def _draw_film(patient: _Patient, rng: np.random.Generator, size: int) -> NDArray[np.uint8]:
     if size < 48:
         raise SettingsError(
-            say("A drawing of {size} pixels has no room for its label: choose a size of 48 or more.", size=size)
+            "A drawing of {size} pixels has no room for its label: choose a size of 48 or more.", size=size
         )
     x, y = _patient_coordinates(rng, size)
     texture_rng = np.random.default_rng(patient.texture)
@@ -308,12 +306,10 @@ def _refuse_other_files(folder: Path, files: set[Path]) -> None:
     other_files = existing_files - files
     if other_files:
         raise SourceError(
-            say(
-                "The folder {folder} already holds other files ({name}): "
-                "choose an empty folder, so that drawings do not mix with scans.",
-                folder=folder,
-                name=min(other_files).name,
-            )
+            "The folder {folder} already holds other files ({name}): "
+            "choose an empty folder, so that drawings do not mix with scans.",
+            folder=folder,
+            name=min(other_files).name,
         )
 
 
@@ -323,9 +319,7 @@ def _write_png(file: Path, pixels: NDArray[np.uint8]) -> None:
         Image.fromarray(pixels).save(file, compress_level=1)
     except OSError as error:
         raise SourceError(
-            say(
-                "The drawing {file} cannot be written ({strerror}): free some disk space or choose another folder.",
-                file=file,
-                strerror=system_reason(error),
-            )
+            "The drawing {file} cannot be written ({strerror}): free some disk space or choose another folder.",
+            file=file,
+            strerror=system_reason(error),
         ) from error

@@ -79,11 +79,9 @@ def _refuse_multiple_images(image: Image.Image, form: str) -> None:
     # A phone's JPEG may carry a preview as second picture (MPO); the first one is the picture.
     if form != "JPEG" and getattr(image, "is_animated", False):
         raise ScanError(
-            say(
-                "The {form} file holds several pictures, probably the pages of a document or an animation: "
-                "export the one X-ray as a file of its own.",
-                form=form,
-            )
+            "The {form} file holds several pictures, probably the pages of a document or an animation: "
+            "export the one X-ray as a file of its own.",
+            form=form,
         )
 
 

@@ -54,13 +54,11 @@ def check_size(width: int, height: int) -> None:
     """
     if min(width, height) < MIN_SIDE:
         raise ScanError(
-            say(
-                "The picture is only {width} × {height} pixels, probably a thumbnail or an icon: "
-                "choose the X-ray itself, with at least {MIN_SIDE} pixels on each side.",
-                width=width,
-                height=height,
-                MIN_SIDE=MIN_SIDE,
-            )
+            "The picture is only {width} × {height} pixels, probably a thumbnail or an icon: "
+            "choose the X-ray itself, with at least {MIN_SIDE} pixels on each side.",
+            width=width,
+            height=height,
+            MIN_SIDE=MIN_SIDE,
         )
     if width * height > MAX_PIXELS:
         raise too_large_error(say("{width} × {height} pixels", width=width, height=height))
@@ -69,12 +67,10 @@ def check_size(width: int, height: int) -> None:
 def too_large_error(size: str) -> ScanError:
     """Make the error for a picture of more than `MAX_PIXELS` pixels; `size` says how many."""
     return ScanError(
-        say(
-            "The picture has {size}, more than the {x} megapixels that XRAI reads, "
-            "probably because it is no single X-ray: export the X-ray itself at a lower resolution.",
-            size=size,
-            x=MAX_PIXELS // 1_000_000,
-        )
+        "The picture has {size}, more than the {x} megapixels that XRAI reads, "
+        "probably because it is no single X-ray: export the X-ray itself at a lower resolution.",
+        size=size,
+        x=MAX_PIXELS // 1_000_000,
     )
 
 

@@ -153,20 +153,16 @@ def check_dataset(dataset: Dataset) -> None:
     for label, name in enumerate(dataset.classes):
         if not len(dataset.rows("train", label)):
             raise TrainingError(
-                say(
-                    "The dataset {name} has no training scans of the class “{name2}”: "
-                    "add scans of that class and build the dataset again.",
-                    name=dataset.path.name,
-                    name2=name,
-                )
+                "The dataset {name} has no training scans of the class “{name2}”: "
+                "add scans of that class and build the dataset again.",
+                name=dataset.path.name,
+                name2=name,
             )
     if not len(dataset.rows("val")):
         raise TrainingError(
-            say(
-                "The dataset {name} has no validation scans, so the run could not tell whether it learns: "
-                "add scans of more patients and build the dataset again.",
-                name=dataset.path.name,
-            )
+            "The dataset {name} has no validation scans, so the run could not tell whether it learns: "
+            "add scans of more patients and build the dataset again.",
+            name=dataset.path.name,
         )
 
 

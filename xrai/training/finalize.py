@@ -86,18 +86,16 @@ def recalibrate(
     """
     if Job(checkpoint.folder).is_active:
         raise CheckpointError(
-            say("The model “{name}” is being trained now: calibrate it when that is done.", name=checkpoint.name)
+            "The model “{name}” is being trained now: calibrate it when that is done.", name=checkpoint.name
         )
     card, sha256 = checkpoint.read_card(), checkpoint.weights_sha256()
     if card.dataset.get("fingerprint") != dataset.fingerprint:
         raise CheckpointError(
-            say(
-                "The model “{name}” was not trained on {name2} as it is now: give the dataset that "
-                "it learned from ({get}), since only of that the validation scans are known.",
-                name=checkpoint.name,
-                name2=dataset.path.name,
-                get=card.dataset.get("name"),
-            )
+            "The model “{name}” was not trained on {name2} as it is now: give the dataset that "
+            "it learned from ({get}), since only of that the validation scans are known.",
+            name=checkpoint.name,
+            name2=dataset.path.name,
+            get=card.dataset.get("name"),
         )
     network = checkpoint.load_network(card)
     new_card, artifacts = fit_artifacts(network, card, dataset, on_progress=on_progress)
@@ -107,10 +105,7 @@ def recalibrate(
         current_card = checkpoint.read_card()
         if checkpoint.weights_sha256() != sha256:
             raise CheckpointError(
-                say(
-                    "The model “{name}” was trained on while it was calibrated: calibrate it again.",
-                    name=checkpoint.name,
-                )
+                "The model “{name}” was trained on while it was calibrated: calibrate it again.", name=checkpoint.name
             )
         save_artifacts(checkpoint, artifacts, sha256)
         new_card = refit_operating_point(

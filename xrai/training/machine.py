@@ -33,22 +33,18 @@ def report_machine_errors(name: str) -> Iterator[None]:
         raise TrainingError(_OUT_OF_MEMORY_MESSAGE) from error
     except PermissionError as error:
         raise TrainingError(
-            say(
-                "The training may not write to the folder of “{name}” ({strerror}), because its rights forbid it or "
-                "another program holds one of its files: free it and resume it; what was saved last is still there.",
-                name=name,
-                strerror=system_reason(error),
-            )
+            "The training may not write to the folder of “{name}” ({strerror}), because its rights forbid it or "
+            "another program holds one of its files: free it and resume it; what was saved last is still there.",
+            name=name,
+            strerror=system_reason(error),
         ) from error
     except (OSError, SafetensorError) as error:
         reason = Message(getattr(error, "strerror", None) or "") or say("the weights cannot be written")
         raise TrainingError(
-            say(
-                "The training cannot write to the folder of “{name}” ({reason}), probably because the disk is full: "
-                "free some space and resume it; what was saved last is still there.",
-                name=name,
-                reason=reason,
-            )
+            "The training cannot write to the folder of “{name}” ({reason}), probably because the disk is full: "
+            "free some space and resume it; what was saved last is still there.",
+            name=name,
+            reason=reason,
         ) from error
     except RuntimeError as error:
         text = str(error).lower()
@@ -56,10 +52,8 @@ def report_machine_errors(name: str) -> Iterator[None]:
             raise TrainingError(_OUT_OF_MEMORY_MESSAGE) from error
         if torch.distributed.is_initialized() and any(words in text for words in _LOST_PEER_WORDS):
             raise TrainingError(
-                say(
-                    "Another of the processes that share this training broke off, probably for want of memory: "
-                    "see its log, and resume the training."
-                )
+                "Another of the processes that share this training broke off, probably for want of memory: "
+                "see its log, and resume the training."
             ) from error
         raise
 
@@ -74,20 +68,16 @@ def make_fabric(config: TrainConfig) -> Fabric:
     accelerator = "cuda" if n_cards else "mps" if torch.backends.mps.is_available() else "cpu"
     if n_cards and config.devices > n_cards:
         raise SettingsError(
-            say(
-                "The setting “devices” is {devices}, but this machine has {n_cards} graphics cards.",
-                devices=config.devices,
-                n_cards=n_cards,
-            )
+            "The setting “devices” is {devices}, but this machine has {n_cards} graphics cards.",
+            devices=config.devices,
+            n_cards=n_cards,
         )
     n_processes = int(os.environ.get("WORLD_SIZE", "1"))
     if n_processes not in (1, config.devices):
         raise SettingsError(
-            say(
-                "{started} processes were started, but the setting “devices” is {devices}: make both the same.",
-                started=n_processes,
-                devices=config.devices,
-            )
+            "{started} processes were started, but the setting “devices” is {devices}: make both the same.",
+            started=n_processes,
+            devices=config.devices,
         )
     use_bf16 = config.precision == "bf16" or (config.precision == "auto" and _is_fast_at_bf16(accelerator))
     fabric = Fabric(accelerator=accelerator, devices=config.devices, precision="bf16-mixed" if use_bf16 else "32-true")

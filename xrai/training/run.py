@@ -232,11 +232,9 @@ class _TrainingRun:
             check_values(values)
         if values["fingerprint"] != self.dataset.fingerprint:
             raise TrainingError(
-                say(
-                    "The run “{name}” cannot go on because its dataset has changed since: "
-                    "train a new model on the new dataset.",
-                    name=self.checkpoint.name,
-                )
+                "The run “{name}” cannot go on because its dataset has changed since: "
+                "train a new model on the new dataset.",
+                name=self.checkpoint.name,
             )
         with report_state_errors(self.checkpoint.name):
             self.network.load_state_dict(select_prefix(tensors, "network"))
@@ -344,14 +342,12 @@ class _TrainingRun:
     def _divergence_error(self) -> TrainingError:
         weights_note = say("the best weights so far are kept") if self.best else say("there were no usable weights yet")
         return TrainingError(
-            say(
-                "The loss is {NO_NUMBER} in epoch {x}, probably because the learning rate "
-                "{learning_rate:g} is too high: run it again with a tenth of that; {kept}.",
-                NO_NUMBER=NO_NUMBER,
-                x=self.epoch + 1,
-                learning_rate=self.config.learning_rate,
-                kept=weights_note,
-            )
+            "The loss is {NO_NUMBER} in epoch {x}, probably because the learning rate "
+            "{learning_rate:g} is too high: run it again with a tenth of that; {kept}.",
+            NO_NUMBER=NO_NUMBER,
+            x=self.epoch + 1,
+            learning_rate=self.config.learning_rate,
+            kept=weights_note,
         )
 
     def _evaluation_network(self) -> nn.Module:

@@ -78,11 +78,9 @@ def report_state_errors(name: str) -> Iterator[None]:
         raise
     except (OSError, SafetensorError, LookupError, TypeError, ValueError, RuntimeError) as error:
         raise CheckpointError(
-            say(
-                "The run “{name}” cannot go on because what it needs for that is missing, damaged or of another run: "
-                "run it again under another name with the same settings.",
-                name=name,
-            )
+            "The run “{name}” cannot go on because what it needs for that is missing, damaged or of another run: "
+            "run it again under another name with the same settings.",
+            name=name,
         ) from error
 
 

@@ -149,7 +149,7 @@ def expand_grid(base: Mapping[str, Any], grid: Mapping[str, Sequence[Any]]) -> l
         CombinationError: one of them cannot be trained.
     """
     if not grid:
-        raise SettingsError(say("The sweep varies no setting: choose at least one, and the values to try."))
+        raise SettingsError("The sweep varies no setting: choose at least one, and the values to try.")
     for name in (*base, *grid):
         _default_value(name)
     values_by_setting = {name: list(dict.fromkeys(values)) for name, values in grid.items()}
@@ -157,12 +157,10 @@ def expand_grid(base: Mapping[str, Any], grid: Mapping[str, Sequence[Any]]) -> l
         raise _missing_value_error(empty[0])
     if (n_runs := math.prod(map(len, values_by_setting.values()))) > MAX_RUNS:
         raise SettingsError(
-            say(
-                "The sweep would be {n_runs:,} runs, more than the {MAX_RUNS} that it can have: "
-                "choose fewer values, or vary fewer settings.",
-                n_runs=n_runs,
-                MAX_RUNS=MAX_RUNS,
-            )
+            "The sweep would be {n_runs:,} runs, more than the {MAX_RUNS} that it can have: "
+            "choose fewer values, or vary fewer settings.",
+            n_runs=n_runs,
+            MAX_RUNS=MAX_RUNS,
         )
     return [
         _combine(base, dict(zip(values_by_setting, values, strict=True)))
@@ -180,14 +178,12 @@ def parse_values(name: str, text: str) -> list[Any]:
     if kind is float and (match := _DECIMAL_COMMA.search(text)):
         point, apart = match[0].replace(",", "."), match[0].replace(",", ", ")
         raise SettingsError(
-            say(
-                "“{found}” for the setting “{_words}” could be one number or two: "
-                "write {point} for the one, or “{apart}” for the two.",
-                found=match[0],
-                _words=_words(name),
-                point=point,
-                apart=apart,
-            )
+            "“{found}” for the setting “{_words}” could be one number or two: "
+            "write {point} for the one, or “{apart}” for the two.",
+            found=match[0],
+            _words=_words(name),
+            point=point,
+            apart=apart,
         )
     words = [word.strip() for word in _SEPARATORS.split(text)]
     values = [_parse_value(name, kind, word) for word in words if word]
@@ -210,7 +206,7 @@ def create_sweep(name: str, dataset: Path | str, base: Mapping[str, Any], grid: 
     folder = _sweep_folder(name)
     if (folder / SWEEP).exists():
         raise CheckpointError(
-            say("There is already a sweep “{name}”: choose another name, or go on with that one.", name=name)
+            "There is already a sweep “{name}”: choose another name, or go on with that one.", name=name
         )
     runs = [
         PlannedRun(run_name, _varied_settings(config, grid))
@@ -219,12 +215,10 @@ def create_sweep(name: str, dataset: Path | str, base: Mapping[str, Any], grid: 
     for item in runs:
         if open_checkpoint(item.name).folder.exists():
             raise CheckpointError(
-                say(
-                    "The sweep “{name}” would train “{name2}”, but there is a model or run of that name already: "
-                    "choose another name for the sweep.",
-                    name=name,
-                    name2=item.name,
-                )
+                "The sweep “{name}” would train “{name2}”, but there is a model or run of that name already: "
+                "choose another name for the sweep.",
+                name=name,
+                name2=item.name,
             )
     # what is missing, damaged or unfit is better said now than by every run
     with open_dataset(dataset):
@@ -251,12 +245,10 @@ def open_sweep(name: str) -> Sweep:
     if not (folder / SWEEP).is_file():
         sweep_names = ", ".join(item.name for item in list_sweeps()) or say("none yet")
         raise CheckpointError(
-            say(
-                "There is no sweep “{name}” in {parent}: the sweeps here are: {known}.",
-                name=name,
-                parent=folder.parent,
-                known=sweep_names,
-            )
+            "There is no sweep “{name}” in {parent}: the sweeps here are: {known}.",
+            name=name,
+            parent=folder.parent,
+            known=sweep_names,
         )
     return _read_sweep(folder)
 
@@ -322,12 +314,10 @@ def run_sweep(sweep: Sweep, *, emit: Emit, should_stop: Callable[[], bool]) -> N
     emit_timed({"kind": "end", "reason": reason, "done": n_done})
     if reason == "failed":
         raise TrainingError(
-            say(
-                "No run of the sweep “{name}” could be trained; “{name2}”: {error}",
-                name=sweep.name,
-                name2=failures[0].name,
-                error=failures[0].error,
-            )
+            "No run of the sweep “{name}” could be trained; “{name2}”: {error}",
+            name=sweep.name,
+            name2=failures[0].name,
+            error=failures[0].error,
         )
 
 
@@ -447,14 +437,12 @@ def _check_source_models(configs: Sequence[TrainConfig]) -> None:
         if (name := config.source_model) and (setting := _layer_mismatch(config, source_configs[name])):
             run_value, model_value = (format_value(getattr(item, setting)) for item in (config, source_configs[name]))
             raise SettingsError(
-                say(
-                    "A run whose “{_words}” is {asked} cannot start from the model “{name}”, which was trained "
-                    "with {known}: leave network and layers as that model has them, or start from another.",
-                    _words=_words(setting),
-                    asked=run_value,
-                    name=name,
-                    known=model_value,
-                )
+                "A run whose “{_words}” is {asked} cannot start from the model “{name}”, which was trained "
+                "with {known}: leave network and layers as that model has them, or start from another.",
+                _words=_words(setting),
+                asked=run_value,
+                name=name,
+                known=model_value,
             )
 
 
@@ -468,7 +456,7 @@ def _source_config(name: str) -> TrainConfig:
     card = checkpoint.read_card()
     if not checkpoint.is_model:
         raise CheckpointError(
-            say("The model “{name}” to start from has no weights: copy its folder again, or train it.", name=name)
+            "The model “{name}” to start from has no weights: copy its folder again, or train it.", name=name
         )
     return card.config
 
@@ -493,12 +481,10 @@ def _read_sweep(folder: Path) -> Sweep:
         return Sweep(folder, home_dir() / values["dataset"], base, grid, runs)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, XraiError) as error:
         raise CheckpointError(
-            say(
-                "The file {SWEEP} of the sweep “{name}” is damaged or comes from another version of XRAI: "
-                "the models that it trained are whole, and a new sweep can train the others.",
-                SWEEP=SWEEP,
-                name=folder.name,
-            )
+            "The file {SWEEP} of the sweep “{name}” is damaged or comes from another version of XRAI: "
+            "the models that it trained are whole, and a new sweep can train the others.",
+            SWEEP=SWEEP,
+            name=folder.name,
         ) from error
 
 
@@ -540,9 +526,7 @@ def _default_value(name: str) -> Any:
     """
     if name not in (default_values := default_settings()):
         raise SettingsError(
-            say(
-                "There is no training setting “{name}”: the settings are: {join}.", name=name, join=list(default_values)
-            )
+            "There is no training setting “{name}”: the settings are: {join}.", name=name, join=list(default_values)
         )
     return default_values[name]
 
@@ -563,13 +547,11 @@ def _parse_value(name: str, kind: type, word: str) -> Any:
         if kind is float and _NUMBER.fullmatch(word):
             return float(word)
     raise SettingsError(
-        say(
-            "“{word}” is {_NOT} for the setting “{_words}”, {_LIKE}.",
-            word=word,
-            _NOT=_NOT[kind],
-            _words=_words(name),
-            _LIKE=_LIKE[kind],
-        )
+        "“{word}” is {_NOT} for the setting “{_words}”, {_LIKE}.",
+        word=word,
+        _NOT=_NOT[kind],
+        _words=_words(name),
+        _LIKE=_LIKE[kind],
     )
 
 
@@ -583,7 +565,7 @@ _LIKE = {
 
 def _missing_value_error(name: str) -> SettingsError:
     return SettingsError(
-        say("There is no value for the setting “{_words}”: give one or more, with commas between.", _words=_words(name))
+        "There is no value for the setting “{_words}”: give one or more, with commas between.", _words=_words(name)
     )
 
 

@@ -220,11 +220,7 @@ def _show_table(uploads: list[Upload], readings: list[Reading | Refusal], card: 
     bars = {
         name: st.column_config.ProgressColumn(name, format="percent", min_value=0, max_value=1) for name in shown_names
     }
-    columns = {
-        file: st.column_config.TextColumn(width=150),
-        diagnosis: st.column_config.TextColumn(width=240),
-        **bars,
-    }
+    columns = {file: st.column_config.TextColumn(width=150), diagnosis: st.column_config.TextColumn(width=240), **bars}
     st.dataframe(table[[file, diagnosis, *shown_names, remark]], hide_index=True, column_config=columns)
     metadata = {
         tr("Model"): card.name,

@@ -15,14 +15,7 @@ from pages.lab.train.sweeps import show_sweep
 from pages.shared.audit_view import audit_line, load_audit_state
 from pages.shared.formatting import class_label, escape_markdown, format_metric_with_interval, join_words
 from pages.shared.jobs import show_job_end, show_stop_button, watch_job
-from pages.shared.navigation import (
-    NEW_RUN,
-    WATCH_RUN,
-    open_diagnose,
-    open_evaluate,
-    open_models,
-    show_dataset_needed,
-)
+from pages.shared.navigation import NEW_RUN, WATCH_RUN, open_diagnose, open_evaluate, open_models, show_dataset_needed
 from pages.shared.page import display_errors, show_head
 from pages.shared.runs import show_curves, show_downloads, show_heading, show_progress
 from pages.shared.settings import (

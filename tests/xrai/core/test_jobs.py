@@ -415,10 +415,7 @@ def test_a_silent_death_is_not_told_in_the_words_of_an_older_run(worker):
 
 def test_folders_of_jobs(tmp_path, monkeypatch):
     monkeypatch.setenv("XRAI_HOME", str(tmp_path))
-    one, two = (
-        build_folder(tmp_path / "data" / "a.hdf5"),
-        download_folder("kaggle:owner/name"),
-    )
+    one, two = (build_folder(tmp_path / "data" / "a.hdf5"), download_folder("kaggle:owner/name"))
     assert one.parent == two.parent == tmp_path / "data" / ".jobs"
     assert jobs.list_active(tmp_path / "nothing") == []
     with jobs.run_job(one, title="building"):

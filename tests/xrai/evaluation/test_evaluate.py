@@ -12,7 +12,7 @@ import torch
 from sklearn.metrics import (
     accuracy_score,
     balanced_accuracy_score,
-    classification_report,
+    classification_report as sklearn_report,
     confusion_matrix,
     roc_auc_score,
 )

@@ -5,12 +5,7 @@ from statistics import NormalDist
 
 import numpy as np
 import pytest
-from sklearn.metrics import (
-    brier_score_loss,
-    classification_report,
-    precision_recall_fscore_support,
-    roc_auc_score,
-)
+from sklearn.metrics import brier_score_loss, classification_report, precision_recall_fscore_support, roc_auc_score
 from sklearn.metrics import confusion_matrix as sklearn_confusion_matrix
 
 from xrai import metrics

@@ -126,10 +126,7 @@ def test_going_on_keeps_what_people_chose(home, dataset):
     config = replace(SMALL, epochs=2)
     kinds: list[str] = []
     model = trained(
-        dataset,
-        config=config,
-        emit=lambda record: kinds.append(record["kind"]),
-        should_stop=lambda: "epoch" in kinds,
+        dataset, config=config, emit=lambda record: kinds.append(record["kind"]), should_stop=lambda: "epoch" in kinds
     )
     update_operating_point(model, goal=ThresholdGoal("misses", 0.2), alpha=0.4, prevalence=0.3)
     card = train_model(config, dataset, model, resume=True)

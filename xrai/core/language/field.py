@@ -31,9 +31,6 @@ _SCHEMA = {
 }
 
 MessageField = Annotated[
-    str,
-    PlainValidator(_validated),
-    PlainSerializer(_serialised, when_used="json"),
-    WithJsonSchema(_SCHEMA),
+    str, PlainValidator(_validated), PlainSerializer(_serialised, when_used="json"), WithJsonSchema(_SCHEMA)
 ]
 """A str, a `Message`, or the record of one; in JSON a message is its record and a plain str stays plain."""

@@ -94,11 +94,7 @@ def N_(text: str) -> str:  # noqa: N802 -- gettext's usual name
 
 
 def format_template(
-    template: str,
-    values: Mapping[str, Any],
-    *,
-    show: Callable[[str], str] = str,
-    localise: Callable[[str], str] = str,
+    template: str, values: Mapping[str, Any], *, show: Callable[[str], str] = str, localise: Callable[[str], str] = str
 ) -> str:
     """Fill a template; without values it stays as it is, braces included.
 

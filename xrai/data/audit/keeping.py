@@ -32,13 +32,11 @@ def save_audit(audit: Audit, dataset: Path) -> None:
         write_json(audit_file(dataset), audit.to_dict())
     except OSError as error:
         raise DatasetError(
-            say(
-                "The audit of {name} cannot be kept in {parent} ({strerror}): "
-                "free some disk space, or check the folder's rights.",
-                name=dataset.name,
-                parent=dataset.parent,
-                strerror=system_reason(error),
-            )
+            "The audit of {name} cannot be kept in {parent} ({strerror}): "
+            "free some disk space, or check the folder's rights.",
+            name=dataset.name,
+            parent=dataset.parent,
+            strerror=system_reason(error),
         ) from error
 
 
@@ -74,13 +72,9 @@ def _read_audit(file: Path) -> Audit:
         return Audit.from_dict(load_json(file.read_text(encoding="utf-8")))
     except OSError as error:
         raise DatasetError(
-            say(
-                "The audit {name} cannot be read ({strerror}): check its rights.",
-                name=file.name,
-                strerror=system_reason(error),
-            )
+            "The audit {name} cannot be read ({strerror}): check its rights.",
+            name=file.name,
+            strerror=system_reason(error),
         ) from error
     except _DAMAGE_ERRORS as error:
-        raise DatasetError(
-            say("The audit kept in {name} is damaged: audit the dataset again.", name=file.name)
-        ) from error
+        raise DatasetError("The audit kept in {name} is damaged: audit the dataset again.", name=file.name) from error

@@ -64,13 +64,11 @@ class BuildConfig:
         for name, low, high in (("size", 32, 1024), ("workers", 1, 64), ("seed", 0, 2**31 - 1)):
             if not low <= getattr(self, name) <= high:
                 raise SettingsError(
-                    say(
-                        "The setting “{name}” is {getattr}, but must lie between {low} and {high}.",
-                        name=name,
-                        getattr=getattr(self, name),
-                        low=low,
-                        high=high,
-                    )
+                    "The setting “{name}” is {getattr}, but must lie between {low} and {high}.",
+                    name=name,
+                    getattr=getattr(self, name),
+                    low=low,
+                    high=high,
                 )
 
     def to_dict(self) -> dict[str, Any]:
@@ -200,22 +198,15 @@ def _check_classes(source: Source, rows: list[_Row], skipped: list[tuple[Entry, 
         if name not in present_classes:
             first = next(reason for entry, reason in skipped if entry.class_name == name)
             raise DatasetError(
-                say(
-                    "None of the files of the class “{name}” could be read, so the dataset would lack it: "
-                    "check these files (the first of them: {first})",
-                    name=name,
-                    first=first,
-                )
+                "None of the files of the class “{name}” could be read, so the dataset would lack it: "
+                "check these files (the first of them: {first})",
+                name=name,
+                first=first,
             )
 
 
 def _write_columns(
-    file: h5py.File,
-    disk: Disk,
-    source: Source,
-    config: BuildConfig,
-    rows: list[_Row],
-    skipped: list[tuple[Entry, str]],
+    file: h5py.File, disk: Disk, source: Source, config: BuildConfig, rows: list[_Row], skipped: list[tuple[Entry, str]]
 ) -> None:
     labels = [source.classes.index(row.entry.class_name) for row in rows]
     patients = _assign_pseudonyms(rows)

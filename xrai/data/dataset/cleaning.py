@@ -107,12 +107,10 @@ def find_rows_by_name(dataset: Dataset, names: Collection[str]) -> list[int]:
         if len(matches) != 1:
             how = say("is not in") if not matches else say("is the name of several files in")
             raise DatasetError(
-                say(
-                    "“{name}” {how} the dataset {name2}: name the file as its folders do.",
-                    name=name,
-                    how=how,
-                    name2=dataset.path.name,
-                )
+                "“{name}” {how} the dataset {name2}: name the file as its folders do.",
+                name=name,
+                how=how,
+                name2=dataset.path.name,
             )
         rows += matches
     return sorted(set(rows))
@@ -122,10 +120,10 @@ def _remaining_rows(dataset: Dataset, rows: Collection[int]) -> np.ndarray:
     """The rows that stay, ascending, int64 (n,)."""
     n = len(dataset)
     if not rows:
-        raise DatasetError(say("There is nothing to take out: the dataset can be used as it is."))
+        raise DatasetError("There is nothing to take out: the dataset can be used as it is.")
     if not all(0 <= row < n for row in rows):
         raise DatasetError(
-            say("Some of the scans to take out are not in {name}: audit the dataset again.", name=dataset.path.name)
+            "Some of the scans to take out are not in {name}: audit the dataset again.", name=dataset.path.name
         )
     kept_rows = np.delete(np.arange(n), np.array(sorted(rows), np.int64))
     _refuse_missing_classes(dataset, kept_rows)
@@ -135,9 +133,9 @@ def _remaining_rows(dataset: Dataset, rows: Collection[int]) -> np.ndarray:
 def _refuse_missing_classes(dataset: Dataset, kept_rows: np.ndarray) -> None:
     for label, name in enumerate(dataset.classes):
         if not np.any(dataset.labels[kept_rows] == label):
-            raise DatasetError(say("Nothing of the class “{name}” would be left: take fewer scans out.", name=name))
+            raise DatasetError("Nothing of the class “{name}” would be left: take fewer scans out.", name=name)
     if not np.any(dataset.splits[kept_rows] == TRAIN):
-        raise DatasetError(say("Nothing would be left to train on: take fewer scans out."))
+        raise DatasetError("Nothing would be left to train on: take fewer scans out.")
 
 
 def _copy_scans(

@@ -198,7 +198,7 @@ def open_dataset(path: Path | str) -> Dataset:
     """
     path = Path(path)
     if not path.is_file():
-        raise DatasetError(say("There is no dataset at {path}: check the name, or build it first.", path=path))
+        raise DatasetError("There is no dataset at {path}: check the name, or build it first.", path=path)
     with _damage_as_dataset_error(path):
         # A dataset never changes once it has its name, and network drives often know no locks.
         file = h5py.File(path, "r", locking=False)
@@ -215,11 +215,11 @@ def _check_format(file: h5py.File, path: Path) -> None:
     attributes = _attributes(file)
     if attributes.get("format") != FORMAT:
         raise DatasetError(
-            say("{name} is an HDF5 file, but not a dataset of XRAI: build one from your scans.", name=path.name)
+            "{name} is an HDF5 file, but not a dataset of XRAI: build one from your scans.", name=path.name
         )
     if int(attributes["version"]) > VERSION:
         raise DatasetError(
-            say("{name} was built by a newer XRAI: update this one, or build the dataset again.", name=path.name)
+            "{name} was built by a newer XRAI: update this one, or build the dataset again.", name=path.name
         )
     columns: dict[str, Any] = {name: file[name] for name in ("images", *COLUMNS)}
     images, size, classes = columns.pop("images"), int(attributes["size"]), json.loads(attributes["classes"])
@@ -241,7 +241,7 @@ def _damage_as_dataset_error(path: Path) -> Iterator[None]:
         raise
     except PermissionError as error:
         raise DatasetError(
-            say("The dataset {name} may not be read by this account: check its rights.", name=path.name)
+            "The dataset {name} may not be read by this account: check its rights.", name=path.name
         ) from error
     except Exception as error:  # HDF5 trusts what it reads, so a flipped byte may surface anywhere
         raise DatasetError(_damage_message(path)) from error

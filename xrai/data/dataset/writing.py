@@ -68,9 +68,7 @@ def refuse_existing(out: Path) -> None:
         DatasetError: `out` exists.
     """
     if out.exists():
-        raise DatasetError(
-            say("There is already a dataset {name}: choose another name, or delete it first.", name=out.name)
-        )
+        raise DatasetError("There is already a dataset {name}: choose another name, or delete it first.", name=out.name)
 
 
 def write_atomically(out: Path, required_bytes: int, fill: Callable[[h5py.File, Disk], bool]) -> bool:

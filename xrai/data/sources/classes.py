@@ -97,11 +97,9 @@ def find_classes(files: Files, name: str) -> Source:
     scans = [path for path in paths if _may_be_scan(path) and not _is_hidden(path)]
     if not scans:
         raise SourceError(
-            say(
-                "There are no scans in {name}: it should hold one folder for each class, such as NORMAL and PNEUMONIA, "
-                "with JPEG, PNG, TIFF or DICOM files in them.",
-                name=name,
-            )
+            "There are no scans in {name}: it should hold one folder for each class, such as NORMAL and PNEUMONIA, "
+            "with JPEG, PNG, TIFF or DICOM files in them.",
+            name=name,
         )
     entries, notes = (
         _entries_with_splits(scans)
@@ -115,12 +113,10 @@ def find_classes(files: Files, name: str) -> Source:
             say("only the class “{classes}”", classes=classes[0]) if classes else say("scans but no class folders")
         )
         raise SourceError(
-            say(
-                "There is {found} in {name}, but a model learns to tell at least two apart: "
-                "put the scans of each class in a folder of its own, side by side.",
-                found=contents,
-                name=name,
-            )
+            "There is {found} in {name}, but a model learns to tell at least two apart: "
+            "put the scans of each class in a folder of its own, side by side.",
+            found=contents,
+            name=name,
         )
     ignored = len(paths) - len(entries)
     if ignored:

@@ -31,13 +31,10 @@ def require_path(spec: str) -> Path:
             return path
     except (OSError, RuntimeError) as error:  # a name too long, a folder closed to us, a home of nobody
         raise SourceError(
-            say("The folder or zip {spec} cannot be opened ({error}): choose another.", spec=spec, error=error)
+            "The folder or zip {spec} cannot be opened ({error}): choose another.", spec=spec, error=error
         ) from error
     raise SourceError(
-        say(
-            "There is no folder or zip at {spec}: check it, or choose another.",
-            spec=spec or say("a place without a name"),
-        )
+        "There is no folder or zip at {spec}: check it, or choose another.", spec=spec or say("a place without a name")
     )
 
 
@@ -57,11 +54,9 @@ class FolderFiles:
             return list(self._walk(self.root, [self.root.resolve()]))
         except OSError as error:
             raise SourceError(
-                say(
-                    "The folder {filename} cannot be read ({strerror}): check its rights.",
-                    filename=error.filename or self.root,
-                    strerror=system_reason(error),
-                )
+                "The folder {filename} cannot be read ({strerror}): check its rights.",
+                filename=error.filename or self.root,
+                strerror=system_reason(error),
             ) from error
 
     def read(self, path: str) -> bytes:
@@ -114,12 +109,10 @@ class ZipFiles:
                 content = member.read(MAX_FILE_BYTES + 1)
         except NotImplementedError as error:
             raise SourceError(
-                say(
-                    "The file is packed in a way that XRAI does not know: make the zip again with ordinary compression."
-                )
+                "The file is packed in a way that XRAI does not know: make the zip again with ordinary compression."
             ) from error
         except Exception as error:  # zlib.error and lzma.LZMAError share no base but Exception
-            raise SourceError(say("The file is damaged inside the zip: make the zip again.")) from error
+            raise SourceError("The file is damaged inside the zip: make the zip again.") from error
         if len(content) > MAX_FILE_BYTES:
             raise SourceError(_too_large_message())
         return content
@@ -141,14 +134,12 @@ def open_zip(path: Path) -> Iterator[zipfile.ZipFile]:
     try:
         archive = zipfile.ZipFile(path)
     except PermissionError as error:
-        raise SourceError(say("{name} may not be read by this account: check its rights.", name=path.name)) from error
+        raise SourceError("{name} may not be read by this account: check its rights.", name=path.name) from error
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
         raise SourceError(
-            say(
-                "{name} is not a zip file that can be read, perhaps because its upload or download broke off: "
-                "give a folder, or make the zip again.",
-                name=path.name,
-            )
+            "{name} is not a zip file that can be read, perhaps because its upload or download broke off: "
+            "give a folder, or make the zip again.",
+            name=path.name,
         ) from error
     with archive:
         _check_zip(archive, path)
@@ -165,26 +156,22 @@ def _check_zip(archive: zipfile.ZipFile, path: Path) -> None:
         member_path = _zip_path(info)
         if member_path.is_absolute() or ".." in member_path.parts or re.match(r"[A-Za-z]:", info.filename):
             raise SourceError(
-                say(
-                    "{name} names a file outside its own folder, as a zip made to harm does: "
-                    "make it again from the folder of scans.",
-                    name=path.name,
-                )
+                "{name} names a file outside its own folder, as a zip made to harm does: "
+                "make it again from the folder of scans.",
+                name=path.name,
             )
     unpacked_bytes = sum(info.file_size for info in members)
     packed_bytes = max(path.stat().st_size, 1)
     if unpacked_bytes > MAX_ZIP_RATIO * packed_bytes or len(members) > MAX_ZIP_FILES:
         raise SourceError(
-            say(
-                "{name} would unpack to {len:,} files and {x:,.0f} times its size, which no "
-                "zip of scans does: it is probably damaged or made to harm, so make it again from the folder of scans.",
-                name=path.name,
-                len=len(members),
-                x=unpacked_bytes / packed_bytes,
-            )
+            "{name} would unpack to {len:,} files and {x:,.0f} times its size, which no "
+            "zip of scans does: it is probably damaged or made to harm, so make it again from the folder of scans.",
+            name=path.name,
+            len=len(members),
+            x=unpacked_bytes / packed_bytes,
         )
     if any(info.flag_bits & 0x1 for info in members):
-        raise SourceError(say("{name} is locked with a password: make the zip again without one.", name=path.name))
+        raise SourceError("{name} is locked with a password: make the zip again without one.", name=path.name)
 
 
 def _too_large_message() -> str:

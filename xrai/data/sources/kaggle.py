@@ -56,11 +56,9 @@ def find_kaggle_set(handle: str) -> KaggleSet:
             return kaggle_set
     choices = " or ".join(KAGGLE_PREFIX + item.handle for item in KAGGLE_SETS)
     raise SourceError(
-        say(
-            "The Kaggle set “{handle}” is not among those that XRAI knows: choose {offered}.",
-            handle=handle,
-            offered=choices,
-        )
+        "The Kaggle set “{handle}” is not among those that XRAI knows: choose {offered}.",
+        handle=handle,
+        offered=choices,
     )
 
 
@@ -81,17 +79,13 @@ def download(kaggle_set: KaggleSet) -> Path:
     except Exception as error:  # kagglehub lets through whatever its network libraries raise
         if getattr(error, "errno", None) == errno.ENOSPC:
             raise SourceError(
-                say(
-                    "{handle} was not downloaded because the disk is full: free some space and try again.",
-                    handle=kaggle_set.handle,
-                )
+                "{handle} was not downloaded because the disk is full: free some space and try again.",
+                handle=kaggle_set.handle,
             ) from error
         raise SourceError(
-            say(
-                "Kaggle cannot be reached for {handle}, probably because this machine has no internet: "
-                "use a folder, a zip or the practice set, or download it elsewhere and bring it here.",
-                handle=kaggle_set.handle,
-            )
+            "Kaggle cannot be reached for {handle}, probably because this machine has no internet: "
+            "use a folder, a zip or the practice set, or download it elsewhere and bring it here.",
+            handle=kaggle_set.handle,
         ) from error
 
 

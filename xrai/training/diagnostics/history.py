@@ -60,9 +60,9 @@ class History:
             },
             best=np.array([record.get("best") is True for record in unfrozen_records], bool),
             n_val=as_count(epoch_records[-1]["val"].get("n")) if epoch_records else as_count(last_start.get("val")),
-            planned=as_count(last_start.get("epochs")),
-            head=freeze_epochs,
-            reason=str(boundary_records[-1].get("reason", ""))
+            planned_epochs=as_count(last_start.get("epochs")),
+            freeze_epochs=freeze_epochs,
+            end_reason=str(boundary_records[-1].get("reason", ""))
             if boundary_records and boundary_records[-1]["kind"] == "end"
             else "",
         )
