@@ -47,7 +47,13 @@ def rough_gates(monkeypatch):
 def gate():
     """Fitted on thirty drawn films, well enough to tell others from them."""
     with pytest.MonkeyPatch.context() as patch:
-        for name, count in {"_N_AUGMENTED": 1000, "_N_TRANSFORMED": 2000, "_N_SYNTHETIC": 300, "_MIN_EFFORT": 1, "_EPOCHS": 14}.items():
+        for name, count in {
+            "_N_AUGMENTED": 1000,
+            "_N_TRANSFORMED": 2000,
+            "_N_SYNTHETIC": 300,
+            "_MIN_EFFORT": 1,
+            "_EPOCHS": 14,
+        }.items():
             patch.setattr(fitting, name, count)
         rngs = map(np.random.default_rng, range(30))
         return fit_input_check(

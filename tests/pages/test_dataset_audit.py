@@ -5,9 +5,9 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-import apps
 import pytest
 
+from tests import apps
 from tests.apps import texts
 from xrai.core import jobs
 from xrai.core.json_files import append_record, write_json

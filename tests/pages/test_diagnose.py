@@ -80,7 +80,7 @@ def model(home, gate):
 
 
 def changed(model, **values):
-    model.write_card(replace(model.card(), **values))
+    model.write_card(replace(model.read_card(), **values))
 
 
 def opened(*files):

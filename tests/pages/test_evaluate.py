@@ -189,7 +189,7 @@ def no_cells(monkeypatch):
 def note_look(model, dataset_file, split="test", **more):
     with open_dataset(dataset_file) as dataset:
         fingerprint = dataset.fingerprint
-    card = model.card()
+    card = model.read_card()
     look = {"dataset": "practice", "split": split, "fingerprint": fingerprint, "when": "2026-02-03T04:05:06+00:00",
             "n": 20, "accuracy": 0.61, "accuracy_interval": [0.4, 0.8], "auc": 0.72, "auc_interval": [0.5, 0.9],
             "per_class": {}} | more  # fmt: skip

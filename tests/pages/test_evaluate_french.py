@@ -9,7 +9,12 @@ import h5py
 import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
-from test_pages_evaluate import (  # the fixtures among them are used by name
+
+from pages.lab.evaluate import exports
+from pages.shared.about_model import population_text
+from pages.shared.datasets import DatasetFacts
+from tests.languages import find_untranslated, open_in_french, visible_texts
+from tests.pages.test_evaluate import (  # the fixtures among them are used by name
     CLASSES,
     EVALUATE,
     dataset_here,  # noqa: F401
@@ -24,11 +29,6 @@ from test_pages_evaluate import (  # the fixtures among them are used by name
     note_look,
     ready,  # noqa: F401
 )
-
-from pages.lab.evaluate import exports
-from pages.shared.about_model import population_text
-from pages.shared.datasets import DatasetFacts
-from tests.languages import find_untranslated, open_in_french, visible_texts
 from xrai.calibration import ThresholdGoal, choose_threshold, describe_natural_frequency, fit_abstention
 from xrai.core import jobs
 from xrai.core.errors import DatasetError

@@ -2,12 +2,12 @@
 
 import json
 
-import apps
 import numpy as np
 import pytest
 
 from pages.learn.manual.chapters import own_run
 from pages.shared.language import CHOICE_KEY
+from tests import apps
 from tests.apps import texts
 from tests.languages import find_untranslated, visible_texts
 from xrai.core import jobs

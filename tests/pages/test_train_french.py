@@ -5,11 +5,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-import test_pages
 from pyarrow.ipc import open_stream
 from streamlit.testing.v1 import AppTest
-from test_pages import TRAIN, dataset_here, model, started  # noqa: F401 -- the fixtures are used by name
-from test_pages_models import MODELS, TINY, measures, three, write_model  # noqa: F401 -- one is a fixture
 
 from pages.shared.settings import (
     ENGINE_NAMES,
@@ -21,6 +18,9 @@ from pages.shared.settings import (
     value_text,
 )
 from tests.languages import find_untranslated, open_in_french, visible_texts
+from tests.pages import test_pages
+from tests.pages.test_models import MODELS, TINY, measures, three, write_model  # noqa: F401 -- one is a fixture
+from tests.pages.test_pages import TRAIN, dataset_here, model, started  # noqa: F401 -- the fixtures are used by name
 from xrai.core import jobs
 from xrai.core.errors import SettingsError, XraiError
 from xrai.core.jobs import Job

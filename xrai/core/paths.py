@@ -7,7 +7,6 @@ import tomllib
 from pathlib import Path
 
 from xrai.core.errors import SettingsError, system_reason
-from xrai.core.language import say
 
 PROJECT_DIR = Path(__file__).resolve().parents[2]
 

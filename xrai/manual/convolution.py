@@ -13,7 +13,6 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import ArrayLike, NDArray
 
 from xrai.core.errors import SettingsError
-from xrai.core.language import say
 
 FloatArray = NDArray[np.floating]
 

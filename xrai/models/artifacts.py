@@ -31,7 +31,7 @@ class ValidationOutputs:
     labels: np.ndarray
     patients: np.ndarray
 
-    def tensors(self) -> dict[str, np.ndarray]:
+    def to_tensors(self) -> dict[str, np.ndarray]:
         """What is kept of it."""
         return {
             "logits": self.logits.astype(np.float32),
@@ -93,7 +93,9 @@ def save_artifacts(checkpoint: Checkpoint, artifacts: Artifacts, sha256: str) ->
         OSError: the disk is full.
     """
     parts = {"gate": artifacts.input_check, "neighbours": artifacts.neighbour_index, "validation": artifacts.validation}
-    tensors = {f"{name}.{key}": value for name, part in parts.items() if part for key, value in part.tensors().items()}
+    tensors = {
+        f"{name}.{key}": value for name, part in parts.items() if part for key, value in part.to_tensors().items()
+    }
     checkpoint.save_tensors(ARTIFACTS_FILE, tensors, {_WEIGHTS_KEY: sha256})
 
 

@@ -11,7 +11,6 @@ from pathlib import Path
 
 from xrai.core.errors import CheckpointError, system_reason
 from xrai.core.jobs import Job, list_active
-from xrai.core.language import say
 from xrai.core.paths import checkpoints_dir
 from xrai.models.checkpoint import EVALUATIONS, Card, Checkpoint, calibration_folder
 

@@ -15,7 +15,6 @@ from xrai.calibration import (
     fit_cross_validated_calibration,
 )
 from xrai.core.errors import CheckpointError, SettingsError
-from xrai.core.language import say
 from xrai.models.artifacts import ValidationOutputs, load_artifacts
 from xrai.models.checkpoint import Card, Checkpoint
 

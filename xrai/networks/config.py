@@ -11,7 +11,7 @@ from dataclasses import MISSING, Field, asdict, dataclass, field, fields
 from typing import Any
 
 from xrai.core.errors import SettingsError
-from xrai.core.language import N_, say
+from xrai.core.language import N_
 
 NETWORKS: dict[str, str] = {
     "convnet": N_("Plain convnet: convolution and max-pooling blocks, then dense layers; small, and quick to train"),

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from xrai.core.errors import SettingsError, SourceError, system_reason
-from xrai.core.language import say
 
 CLASSES = ("CLEAR", "OPACITY")
 

@@ -12,7 +12,6 @@ from torch import Tensor
 from torch.nn import functional
 
 from xrai.core.errors import TrainingError
-from xrai.core.language import say
 from xrai.data.dataset import Dataset
 from xrai.networks.build import IMAGENET_GREY_STATS
 from xrai.networks.config import IMAGENET, TrainConfig

@@ -17,7 +17,6 @@ from torch import Tensor
 
 from xrai.core.errors import CheckpointError
 from xrai.core.json_files import replace_file, write_json
-from xrai.core.language import say
 from xrai.training.loop import EpochOutputs
 
 TENSORS_FILE, VALUES_FILE = "tensors.safetensors", "values.json"

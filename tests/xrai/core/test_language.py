@@ -124,7 +124,7 @@ def test_what_is_marked_stays_as_it_is(french):
 
 
 def test_whoever_is_asked_says_which_language(monkeypatch):
-    monkeypatch.setattr(xrai.language.locales, "_provider", [lambda: "en"])
+    monkeypatch.setattr(xrai.core.language.locales, "_provider", [lambda: "en"])
     assert language() == "en"
     set_language_provider(lambda: "fr")
     assert language() == "fr"
@@ -152,11 +152,11 @@ def test_several_pages_at_once_read_the_file_once(monkeypatch):
             return tr("Dataset")
 
     monkeypatch.setattr("xrai.core.language.catalogue.Catalogue", Slow)
-    xrai.language.translation._catalogue_of.cache_clear()
+    xrai.core.language.translation._catalogue_of.cache_clear()
     with ThreadPoolExecutor(8) as pool:
         assert set(pool.map(say, range(8))) == {"Jeu de données"}
     assert loaded == ["fr"]
-    xrai.language.translation._catalogue_of.cache_clear()
+    xrai.core.language.translation._catalogue_of.cache_clear()
 
 
 # ---------------------------------------------------------------- messages of the engine

@@ -9,13 +9,8 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from sklearn.metrics import (
-    accuracy_score,
-    balanced_accuracy_score,
-    classification_report as sklearn_report,
-    confusion_matrix,
-    roc_auc_score,
-)
+from sklearn.metrics import accuracy_score, balanced_accuracy_score, confusion_matrix, roc_auc_score
+from sklearn.metrics import classification_report as sklearn_report
 
 from xrai.calibration import ConformalAbstention
 from xrai.core.errors import CheckpointError, DatasetError
@@ -102,7 +97,7 @@ def test_report_agrees_with_scikit_learn(n_classes, threshold):
     shares, labels, patients = predictions(200, n_classes)
     found = classification_report(shares, labels, patients, classes, threshold)
     called = (shares[:, 1] >= threshold).astype(int) if threshold else shares.argmax(axis=1)
-    expected = classification_report(labels, called, target_names=classes, output_dict=True)
+    expected = sklearn_report(labels, called, target_names=classes, output_dict=True)
     for name in classes:
         row, theirs = found["per_class"][name], expected[name]
         assert row["support"] == theirs["support"]
@@ -136,7 +131,7 @@ def test_report_agrees_with_scikit_learn_on_what_is_hard(n_classes, seed):
     found = classification_report(shares, labels, np.arange(150), classes, None)
     called = shares.argmax(axis=1)
     assert n_classes - 1 not in called
-    expected = classification_report(labels, called, target_names=classes, output_dict=True, zero_division=0)
+    expected = sklearn_report(labels, called, target_names=classes, output_dict=True, zero_division=0)
     for name in classes:
         theirs = [expected[name][measure] for measure in ("precision", "recall", "f1-score", "support")]
         assert [found["per_class"][name][key] for key in ("precision", "recall", "f1", "support")] == pytest.approx(
@@ -410,7 +405,7 @@ def descended(model, dataset, how):
     start = {"model": "older", "created": "2026", "dataset": {"fingerprint": "of a set between", "population": ""}}
     start |= {"learned_from": [dataset.fingerprint]} if how == "far" else {}
     start["dataset"]["fingerprint"] = dataset.fingerprint if how == "near" else "of a set between"
-    return replace(model.card(), training={"best_epoch": 1, "started_from": start})
+    return replace(model.read_card(), training={"best_epoch": 1, "started_from": start})
 
 
 @pytest.mark.parametrize("how", ["near", "far"])

@@ -870,7 +870,7 @@ class TestSummaries:
         assert (summary_of("run").status, "config.json" in summary_of("run").problem) == ("failed", True)
 
     def test_needs_no_torch(self, model):
-        code = "import sys; from xrai import models; models.summaries(); print('torch' in sys.modules)"
+        code = "import sys; from xrai import models; models.list_summaries(); print('torch' in sys.modules)"
         done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT_DIR, capture_output=True, text=True, check=True)
         assert done.stdout.strip() == "False"
 

@@ -3,8 +3,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from test_checkpoint import a_card
 
+from tests.xrai.models.test_checkpoint import a_card
 from xrai.calibration import ThresholdGoal
 from xrai.core.errors import CheckpointError, SettingsError
 from xrai.models.artifacts import ARTIFACTS_FILE, Artifacts, ValidationOutputs, load_artifacts, save_artifacts

@@ -122,7 +122,7 @@ class TestEveryNetwork:
 
     def test_dropout_silences_only_while_training(self):
         network = made("resnet18", dropout=0.5)
-        assert network.dropout.probabilities == 0.5
+        assert network.dropout.p == 0.5
         network.eval()
         assert torch.equal(network(scans()), network(scans()))
         network.features.eval()
@@ -184,7 +184,7 @@ class TestMembers:
         each, shared = together(scans(4)), together.head.bias
         assert each.shape == (4, 3, 3)
         for number, network in enumerate(alone):
-            network.dropout.probabilities = 0.0
+            network.dropout.p = 0.0
             expected = network.train()(scans(4)) - network.head.bias + shared
             assert torch.allclose(each[:, number], expected, atol=1e-3)
 
@@ -245,7 +245,7 @@ class TestConvnet:
         network = made("convnet", dense_layers=layers, dropout=0.4)
         kinds = [type(module) for module in (network.dropout, *network.head.modules()) if list(module.children()) == []]
         silenced = [
-            network.dropout.probabilities,
+            network.dropout.p,
             *(module.p for module in network.head.modules() if isinstance(module, nn.Dropout)),
         ]
         assert kinds[-2:] == [nn.Dropout, nn.Linear]

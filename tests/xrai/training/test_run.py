@@ -127,7 +127,7 @@ def assert_same_run(one, other):
     assert states[0].keys() == states[1].keys()
     for name, value in states[0].items():
         assert torch.equal(value, states[1][name]), name
-    cards = [item.card() for item in (one, other)]
+    cards = [item.read_card() for item in (one, other)]
     assert cards[0].validation == cards[1].validation
     assert cards[0].heatmap == cards[1].heatmap
 
@@ -392,9 +392,9 @@ def test_the_epoch_that_is_kept_can_be_chosen(home, easy, monkeypatch, keep, kep
     measured = iter([(0.99, 0.9), (0.9, 0.2), (0.8, 0.5)])  # AUC and loss of the epochs
     real = _TrainingRun._validate
 
-    def validated(self, *arguments, stoppable=False, **named):
-        found = real(self, *arguments, stoppable=stoppable, **named)
-        if not stoppable:  # the last measurement, of the weights that were kept
+    def validated(self, *arguments, is_stoppable=False, **named):
+        found = real(self, *arguments, is_stoppable=is_stoppable, **named)
+        if not is_stoppable:  # the last measurement, of the weights that were kept
             return found
         auc, loss = next(measured)
         return found | {"auc": auc, "loss": loss}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from xrai.core.errors import DatasetError, system_reason
 from xrai.core.json_files import write_json
-from xrai.core.language import load_json, say
+from xrai.core.language import load_json
 from xrai.data.audit.findings import Audit
 from xrai.data.dataset import Dataset, open_dataset
 

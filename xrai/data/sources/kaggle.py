@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from xrai.core.errors import SourceError
-from xrai.core.language import N_, say
+from xrai.core.language import N_
 from xrai.core.paths import data_dir
 
 KAGGLE_PREFIX = "kaggle:"
