@@ -7,6 +7,7 @@ from starlette.formparsers import MultiPartParser
 from streamlit.navigation.page import StreamlitPage
 
 from pages.shared.language import show_language_switch
+from pages.shared.navigation import DATASET, DIAGNOSE, EVALUATE, MANUAL, MODELS, TRAIN
 from xrai.core.language import tr
 
 HERE = Path(__file__).parent
@@ -18,17 +19,17 @@ st.set_page_config(page_title="XRAI", page_icon=str(HERE / "pages/shared/icon.pn
 st.logo(str(HERE / "pages/shared/logo.svg"), size="large", icon_image=str(HERE / "pages/shared/icon.png"))
 
 
-def page_of(folder: str, title: str, icon: str, **more: object) -> StreamlitPage:
-    """The page in a folder below `pages/`; its address is the folder's name unless `more` says otherwise."""
-    options = {"url_path": Path(folder).name} | more
-    return st.Page(f"pages/{folder}/page.py", title=title, icon=f":material/{icon}:", **options)  # pyright: ignore[reportArgumentType]
+def make_page(path: str, title: str, icon: str, **options: object) -> StreamlitPage:
+    """A page of the navigation; its address is the name of its folder unless `url_path` is given."""
+    options = {"url_path": Path(path).parent.name} | options
+    return st.Page(path, title=title, icon=f":material/{icon}:", **options)  # pyright: ignore[reportArgumentType]
 
 
-diagnose = page_of("clinic/diagnose", tr("Diagnose"), "stethoscope", url_path="start", default=True)
+diagnose = make_page(DIAGNOSE, tr("Diagnose"), "stethoscope", url_path="start", default=True)
 
 
 def redirect_to_diagnose() -> None:
-    """The default page answers to the bare address only: a visitor of /diagnose is sent there."""
+    """Redirect /diagnose: the default page has only the bare address."""
     st.switch_page(diagnose)
 
 
@@ -39,12 +40,12 @@ page = st.navigation(
             st.Page(redirect_to_diagnose, title="diagnose", url_path="diagnose", visibility="hidden"),
         ],
         tr("Lab"): [
-            page_of("lab/dataset", tr("Dataset"), "folder_open"),
-            page_of("lab/train", tr("Train"), "model_training"),
-            page_of("lab/evaluate", tr("Evaluate"), "fact_check"),
-            page_of("lab/models", tr("Models"), "inventory_2"),
+            make_page(DATASET, tr("Dataset"), "folder_open"),
+            make_page(TRAIN, tr("Train"), "model_training"),
+            make_page(EVALUATE, tr("Evaluate"), "fact_check"),
+            make_page(MODELS, tr("Models"), "inventory_2"),
         ],
-        tr("Learn"): [page_of("learn/manual", tr("Manual"), "menu_book")],
+        tr("Learn"): [make_page(MANUAL, tr("Manual"), "menu_book")],
     }
 )
 show_language_switch()  # behind the navigation: before it, a deep link on a fresh server gives the widget another identity

@@ -13,7 +13,7 @@ from xrai.networks.config import TrainConfig
 
 def opened(page: str, **state: Any) -> AppTest:
     """A page, as somebody comes to it from the first one with a session's state."""
-    app = AppTest.from_file(str(PROJECT_DIR / "streamlit_app.py"), default_timeout=60).run()
+    app = AppTest.from_file(str(PROJECT_DIR / "streamlit_app.py"), default_timeout=600).run()
     for name, value in state.items():
         app.session_state[name] = value
     app.switch_page(page).run()

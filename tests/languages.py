@@ -53,7 +53,7 @@ def open_in_french(state: dict[str, Any] | None = None) -> AppTest:
     Args:
         state: more of the session's state.
     """
-    app = AppTest.from_file(str(PROJECT_DIR / "streamlit_app.py"), default_timeout=60)
+    app = AppTest.from_file(str(PROJECT_DIR / "streamlit_app.py"), default_timeout=600)
     for name, value in {"language": "fr", **(state or {})}.items():
         app.session_state[name] = value
     return app

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from pages.shared.memory import freeze_garbage
+from pages.shared.garbage_collection import freeze_garbage
 from xrai.core.language import tr
+from xrai.models.artifacts import ARTIFACTS_FILE
 from xrai.models.checkpoint import CARD, WEIGHTS, Checkpoint
 
 if TYPE_CHECKING:
@@ -28,6 +29,12 @@ def model_files_key(checkpoint: Checkpoint) -> str:
     """Equal for equal model files: what readings may be remembered by."""
     stamps = [f"{file}:{(checkpoint.folder / file).stat().st_mtime_ns}" for file in (CARD, WEIGHTS)]
     return f"{checkpoint.folder}|{'|'.join(stamps)}"
+
+
+def artifacts_key(checkpoint: Checkpoint) -> str:
+    """Equal for equal files of a model, its kit among them: what figures may be remembered by."""
+    file = checkpoint.folder / ARTIFACTS_FILE
+    return f"{model_files_key(checkpoint)}|{file.stat().st_mtime_ns if file.is_file() else ''}"
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)

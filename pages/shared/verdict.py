@@ -20,11 +20,17 @@ NOT_SURE = N_("Not sure: ask a radiologist")
 CHILDREN = "children"
 CLEAR, PROBABLE = 0.9, 0.7
 TOLERANCE = 1e-6
+NOT_DESCRIBED = N_("patients that nobody described when its dataset was built")
 
 
 def population_noun(card: Card) -> str:
     """Whom a model was trained on: `CHILDREN` or "patients"."""
     return people_word(str(card.dataset.get("population") or ""))
+
+
+def population_text(card: Card) -> str:
+    """Whom a model learned from, in the reader's language."""
+    return translate(card.dataset.get("population") or NOT_DESCRIBED)
 
 
 def prevalence_text(card: Card) -> str:

@@ -13,7 +13,7 @@ from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from pages.clinic.diagnose import occlusion_test as second_looks
-from pages.shared.uploads import Upload
+from pages.clinic.diagnose.uploads import Upload
 from pages.shared.verdict import verdict_text
 from tests.languages import find_untranslated, open_in_french, visible_texts
 from xrai.calibration import Calibration, ConformalAbstention
@@ -91,7 +91,7 @@ def changed(model, **values):
 
 
 def opened(*files):
-    app = AppTest.from_file(str(PROJECT_DIR / "streamlit_app.py"), default_timeout=60).run()
+    app = AppTest.from_file(str(PROJECT_DIR / "streamlit_app.py"), default_timeout=600).run()
     if files:
         app.file_uploader[0].set_value([(name, content, "image/png") for name, content in files]).run()
     assert not app.exception

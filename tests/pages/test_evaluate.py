@@ -46,7 +46,7 @@ CHOOSING, USE, BACK = "From when on is it called Opacity?", "Use this for readin
 
 
 def opened() -> AppTest:
-    app = AppTest.from_file(str(PROJECT_DIR / "streamlit_app.py"), default_timeout=60).run()
+    app = AppTest.from_file(str(PROJECT_DIR / "streamlit_app.py"), default_timeout=600).run()
     app.switch_page(EVALUATE).run()
     assert not app.exception
     return app

@@ -11,8 +11,8 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from pages.lab.evaluate import exports
-from pages.shared.about_model import population_text
 from pages.shared.datasets import DatasetFacts
+from pages.shared.verdict import population_text
 from tests.languages import find_untranslated, open_in_french, visible_texts
 from tests.pages.test_evaluate import (  # the fixtures among them are used by name
     CLASSES,

@@ -16,7 +16,7 @@ MANUAL = "pages/learn/manual/page.py"
 
 
 def opened(chapter="convolution", language=None):
-    app = AppTest.from_file(str(PROJECT_DIR / "streamlit_app.py"), default_timeout=60)
+    app = AppTest.from_file(str(PROJECT_DIR / "streamlit_app.py"), default_timeout=600)
     if language:
         app.session_state["language"] = language
     app.run()

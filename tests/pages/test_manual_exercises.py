@@ -20,7 +20,7 @@ def chapter(app: AppTest) -> AppTest:
 
 @pytest.fixture
 def app(home):
-    return chapter(AppTest.from_file(str(PROJECT_DIR / "streamlit_app.py"), default_timeout=60))
+    return chapter(AppTest.from_file(str(PROJECT_DIR / "streamlit_app.py"), default_timeout=600))
 
 
 def solved(app: AppTest) -> int:

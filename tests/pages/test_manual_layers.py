@@ -23,7 +23,7 @@ from xrai.scans.preprocessing import Preprocessing
 
 
 def opened(name, language="en"):
-    app = AppTest.from_file(str(PROJECT_DIR / "streamlit_app.py"), default_timeout=60)
+    app = AppTest.from_file(str(PROJECT_DIR / "streamlit_app.py"), default_timeout=600)
     app.session_state["language"] = language
     app.session_state["manual_chapter"] = name
     app.run()

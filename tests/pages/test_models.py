@@ -23,7 +23,7 @@ TINY = TrainConfig(network="convnet", blocks=2, filters=2, dense_units=2, image_
 
 
 def opened(chosen=()):
-    app = AppTest.from_file(str(PROJECT_DIR / "streamlit_app.py"), default_timeout=60).run()
+    app = AppTest.from_file(str(PROJECT_DIR / "streamlit_app.py"), default_timeout=600).run()
     app.switch_page(MODELS).run()
     assert not app.exception
     if chosen:

@@ -32,7 +32,7 @@ DIAGNOSE, DATASET, TRAIN = "pages/clinic/diagnose/page.py", "pages/lab/dataset/p
 
 
 def opened(page: str | None = None) -> AppTest:
-    app = AppTest.from_file(str(PROJECT_DIR / "streamlit_app.py"), default_timeout=60).run()
+    app = AppTest.from_file(str(PROJECT_DIR / "streamlit_app.py"), default_timeout=600).run()
     if page:
         app.switch_page(page).run()
     assert not app.exception

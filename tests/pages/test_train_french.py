@@ -405,7 +405,7 @@ class TestWords:
         assert "0,812 (0,700 à 0,900)" in dots.data_rows[0].hovertemplate
 
     def test_a_page_of_charts_speaks_its_reader_s_language(self):
-        from pages.shared import runs
+        from pages.lab.train import run_view as runs
 
         page = runs._charts_page([], "a", "fr")
         assert "Perte" in page

@@ -10,28 +10,29 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from pages.clinic.diagnose.occlusion_test import show_occlusion_test, show_similar_cases
-from pages.shared.about_model import population_text, show_model_facts
+from pages.clinic.diagnose.model_facts import show_model_facts
+from pages.clinic.diagnose.occlusion_test import show_occlusion_test
+from pages.clinic.diagnose.similar_cases import show_similar_cases
+from pages.clinic.diagnose.uploads import SCAN_STATE_KEYS, Refusal, Upload, cached_value, read_with_correction
+from pages.shared.colour_scale import SCALE_CAPTION, show_colour_scale
 from pages.shared.formatting import class_label, escape_formula, escape_markdown, format_probability
-from pages.shared.heatmaps import SCALE_CAPTION, show_colour_scale
+from pages.shared.images import resize_for_screen, screen_shape
+from pages.shared.model_choice import choose_model, initial_model_name
 from pages.shared.navigation import show_model_needed
-from pages.shared.page import display_errors, show_announcements, show_head, valid_choice_key
+from pages.shared.page import display_errors, show_announcements, show_head
 from pages.shared.readers import load_reader, model_files_key
-from pages.shared.uploads import (
-    SCAN_STATE_KEYS,
-    Refusal,
-    Upload,
-    cached_value,
-    read_with_correction,
-    resize_for_screen,
-    screen_shape,
+from pages.shared.verdict import (
+    is_likeliest,
+    local_reject_zone,
+    local_threshold,
+    population_text,
+    prevalence_text,
+    verdict_text,
 )
-from pages.shared.verdict import is_likeliest, local_reject_zone, local_threshold, prevalence_text, verdict_text
 from xrai.core.errors import CheckpointError, RefusedError, ScanError
 from xrai.core.language import ENGLISH, N_, language, tr, translate, use_language
 from xrai.explain.overlay import draw_overlay
 from xrai.input_check import apply_correction
-from xrai.models import default_model
 from xrai.models.checkpoint import Card, Checkpoint, list_models
 from xrai.reading.result_card import WARNING_SIGN, draw_result_card
 from xrai.scans import MAX_FILE_BYTES, Scan
@@ -72,18 +73,14 @@ def main() -> None:
 
 
 def _choose_model(models: list[Checkpoint]) -> Checkpoint:
-    """The model that another page asked for, else the one that this tab last chose, else the default."""
-    names = [model.name for model in models]
+    """The model that another page requested, else the last choice in this tab, else the default."""
     requested_name = st.session_state.pop("diagnose_model_wanted", None)
-    if len(names) == 1:
+    if len(models) == 1:
         return models[0]
-    default = default_model()
-    initial_name = default.name if default and default.name in names else names[0]
-    key = f"diagnose_model_{initial_name}"  # another default is another choice to begin with
-    if requested_name in names:
+    key = f"diagnose_model_{initial_model_name(models)}"  # a new default model resets the choice
+    if requested_name in [model.name for model in models]:
         st.session_state[key] = requested_name
-    valid_choice_key(key, names, initial_name)
-    return models[names.index(st.selectbox(tr("Model"), names, key=key, persist_state="session"))]
+    return choose_model(models, key)
 
 
 def _choose_scans() -> list[Upload]:

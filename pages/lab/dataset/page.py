@@ -11,10 +11,11 @@ import pandas as pd
 import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
-from pages.lab.dataset.view import browse_dataset
-from pages.shared.dataset_names import free_name, new_dataset_path
+from pages.lab.dataset.browse import browse_dataset
+from pages.lab.dataset.build_progress import show_build_progress
+from pages.lab.dataset.names import free_name, new_dataset_path
 from pages.shared.formatting import class_label, escape_markdown
-from pages.shared.jobs import show_build_progress, watch_job
+from pages.shared.job_views import watch_job
 from pages.shared.page import display_errors, show_announcements, show_head
 from xrai.core import jobs
 from xrai.core.errors import SourceError, system_reason

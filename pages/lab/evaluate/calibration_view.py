@@ -11,6 +11,7 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
+from pages.lab.evaluate.results import format_table_metric
 from pages.shared.charts import chart_config
 from pages.shared.datasets import find_training_dataset
 from pages.shared.formatting import (
@@ -23,9 +24,8 @@ from pages.shared.formatting import (
     interval_caption,
     scans_text,
 )
-from pages.shared.jobs import show_job_end, watch_job
+from pages.shared.job_views import show_job_end, watch_job
 from pages.shared.page import display_errors, valid_choice_key
-from pages.shared.results import format_table_metric
 from pages.shared.verdict import prevalence_text
 from xrai.calibration import ConformalAbstention
 from xrai.core import jobs

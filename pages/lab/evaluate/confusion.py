@@ -9,6 +9,7 @@ import numpy as np
 import streamlit as st
 
 from pages.shared.charts import chart_config, text_colour
+from pages.shared.colour_scale import show_colour_scale
 from pages.shared.formatting import (
     class_label,
     class_labels,
@@ -17,7 +18,6 @@ from pages.shared.formatting import (
     format_probability,
     scans_text,
 )
-from pages.shared.heatmaps import show_colour_scale
 from pages.shared.page import display_errors, paginate
 from pages.shared.readers import load_reader, model_files_key
 from xrai.core.errors import CheckpointError

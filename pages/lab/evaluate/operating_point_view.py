@@ -8,10 +8,9 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 import streamlit as st
 
-from pages.shared.decision_effects import (
+from pages.lab.evaluate.decision_effects import (
     Preview,
     abstention_text,
-    artifacts_key,
     effect_on_result,
     load_validation,
     preview_decision,
@@ -22,6 +21,7 @@ from pages.shared.decision_effects import (
 )
 from pages.shared.formatting import class_labels, escape_markdown, format_probability
 from pages.shared.page import announce, defer_errors, display_errors, show_announcements
+from pages.shared.readers import artifacts_key
 from pages.shared.verdict import local_threshold, population_noun, prevalence_text
 from xrai.calibration import ThresholdGoal
 from xrai.core.labels import condition_phrase

@@ -24,21 +24,22 @@ from pages.lab.evaluate.caveats import (
     show_outdated,
 )
 from pages.lab.evaluate.confusion import show_confusion
+from pages.lab.evaluate.decision_effects import operating_point_figures
 from pages.lab.evaluate.exports import show_exports
 from pages.lab.evaluate.operating_point_view import show_decisions
-from pages.shared.datasets import SPLIT_HELP, SPLITS, DatasetFacts, load_facts
-from pages.shared.decision_effects import operating_point_figures
-from pages.shared.formatting import class_label, class_labels, escape_markdown, format_time, join_words, scans_text
-from pages.shared.jobs import show_job_end, show_stop_button, watch_job
-from pages.shared.navigation import open_diagnose, open_new_run, show_dataset_needed, show_model_needed
-from pages.shared.page import display_errors, show_head, valid_choice_key
-from pages.shared.results import (
+from pages.lab.evaluate.results import (
     show_class_metrics,
     show_metrics,
     show_roc_curves,
     show_training_curves,
     show_unseen_metrics,
 )
+from pages.shared.datasets import SPLIT_HELP, SPLITS, DatasetFacts, load_facts
+from pages.shared.formatting import class_label, class_labels, escape_markdown, format_time, join_words, scans_text
+from pages.shared.job_views import show_job_end, show_stop_button, watch_job
+from pages.shared.model_choice import choose_model
+from pages.shared.navigation import open_diagnose, open_new_run, show_dataset_needed, show_model_needed
+from pages.shared.page import display_errors, show_head, valid_choice_key
 from pages.shared.verdict import local_threshold
 from xrai.core import jobs
 from xrai.core.errors import CheckpointError, DatasetError
@@ -54,7 +55,7 @@ from xrai.evaluation.store import (
     with_threshold,
 )
 from xrai.figures import SPLIT_LABELS, add_caption, confusion_figure
-from xrai.models import check_model, default_model
+from xrai.models import check_model
 from xrai.models.artifacts import load_artifacts
 from xrai.models.checkpoint import Card, Checkpoint, list_models
 
@@ -89,7 +90,7 @@ def main() -> None:
             return
         choice = st.grid(3, min_column_width=130)
         with choice.cell():
-            checkpoint = _choose_model(models)
+            checkpoint = choose_model(models, "evaluate_model")
         card = checkpoint.read_card()
         with choice.cell():
             path = _choose_dataset(datasets, card)
@@ -117,13 +118,6 @@ def main() -> None:
 
 
 # ---------------------------------------------------------------- what is measured on what
-
-
-def _choose_model(models: list[Checkpoint]) -> Checkpoint:
-    names = [model.name for model in models]
-    default = default_model()
-    key = valid_choice_key("evaluate_model", names, default.name if default and default.name in names else names[0])
-    return models[names.index(st.selectbox(tr("Model"), names, key=key, persist_state="session"))]
 
 
 def _choose_dataset(datasets: list[Path], card: Card) -> Path:

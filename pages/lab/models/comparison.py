@@ -19,6 +19,7 @@ from pages.shared.formatting import (
     join_words,
     replace_surrogates,
 )
+from pages.shared.navigation import EVALUATE
 from pages.shared.settings import GROUPS, MACHINE_GROUP, setting_label, value_text
 from xrai import models
 from xrai.core.jobs import ACTIVE_STATUSES, Job
@@ -55,7 +56,7 @@ def show_comparison(selected: list[Summary]) -> None:
 
 def _show_verdict(selected: Sequence[Summary]) -> None:
     _show_best(selected)
-    st.page_link("pages/lab/evaluate/page.py", label=tr("Evaluate them on test scans"), icon=":material/fact_check:")
+    st.page_link(EVALUATE, label=tr("Evaluate them on test scans"), icon=":material/fact_check:")
 
 
 def _show_best(selected: Sequence[Summary]) -> None:

@@ -11,7 +11,6 @@ import numpy as np
 import streamlit as st
 
 from pages.shared.charts import chart_config, text_colour
-from pages.shared.decision_effects import artifacts_key
 from pages.shared.formatting import (
     class_labels,
     escape_markdown,
@@ -21,6 +20,7 @@ from pages.shared.formatting import (
     scans_text,
 )
 from pages.shared.navigation import open_evaluate
+from pages.shared.readers import artifacts_key
 from xrai.calibration import round_to_hundred
 from xrai.core.errors import CheckpointError
 from xrai.core.json_files import last_modified

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import streamlit as st
 
 from pages.learn.manual.chapters import convolution, exercises, layers, own_model, own_run, pooling
-from pages.shared.memory import freeze_garbage_once
+from pages.shared.garbage_collection import freeze_garbage_once
 from pages.shared.page import show_head
 from xrai.core.language import N_, tr
 

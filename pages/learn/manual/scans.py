@@ -9,8 +9,8 @@ import streamlit as st
 
 from pages.shared.datasets import load_facts
 from pages.shared.formatting import class_label, escape_markdown
+from pages.shared.images import resize_for_screen
 from pages.shared.page import display_errors, valid_choice_key
-from pages.shared.uploads import resize_for_screen
 from xrai.core.language import tr
 from xrai.data.dataset import list_datasets, open_dataset
 from xrai.scans.phantoms import CLASSES, draw_thorax

@@ -19,13 +19,13 @@ from pages.learn.manual.chapters.looked import (
 )
 from pages.learn.manual.chapters.map_sum import show_map_sum
 from pages.learn.manual.scans import choose_scan
+from pages.shared.model_choice import choose_model
 from pages.shared.navigation import show_model_needed
-from pages.shared.page import display_errors, paginate, valid_choice_key
+from pages.shared.page import display_errors, paginate
 from pages.shared.readers import load_reader
 from xrai.core.language import N_, language, tr, translate, trn
 from xrai.figures.layers import filter_figure, signed_image, signed_scale, tile_images, values_figure
-from xrai.models import default_model
-from xrai.models.checkpoint import Checkpoint, list_models
+from xrai.models.checkpoint import list_models
 
 if TYPE_CHECKING:
     from xrai.networks.summary import Layer, Stage
@@ -51,7 +51,7 @@ def show() -> None:
         )
         return
     with display_errors():
-        checkpoint = _choose_model(models)
+        checkpoint = choose_model(models, "manual_model_name", label=tr("Your model"), width=320)
         pixels, caption = choose_scan("manual_model")
         reader = load_reader(checkpoint)
         view = ModelView(checkpoint, reader, pixels, caption)
@@ -61,20 +61,6 @@ def show() -> None:
         _show_first_filters(view, layers)
         _show_every_layer(view, layers, stages, parts)
         show_map_sum(view)
-
-
-def _choose_model(models: list[Checkpoint]) -> Checkpoint:
-    names = [model.name for model in models]
-    default = default_model()
-    initial_name = default.name if default and default.name in names else names[0]
-    choice = st.selectbox(
-        tr("Your model"),
-        names,
-        key=valid_choice_key("manual_model_name", names, initial_name),
-        width=320,
-        persist_state="session",
-    )
-    return models[names.index(choice)]
 
 
 # ---------------------------------------------------------------- the first filters

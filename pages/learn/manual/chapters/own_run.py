@@ -12,19 +12,19 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from pages.learn.manual.errors import show_errors
-from pages.shared.about_model import population_text
 from pages.shared.charts import chart_config, text_colour
 from pages.shared.formatting import class_labels, escape_markdown
-from pages.shared.jobs import watch_job
-from pages.shared.navigation import NEW_RUN, open_page, open_training, show_model_needed
+from pages.shared.job_views import watch_job
+from pages.shared.navigation import DATASET, TRAIN, fill_training_form, open_page, open_training, show_model_needed
 from pages.shared.page import display_errors
-from pages.shared.runs import show_heading
+from pages.shared.runs import show_heading, show_reading_aid
 from pages.shared.settings import setting_label, value_text
+from pages.shared.verdict import population_text
 from xrai.core import jobs
 from xrai.core.errors import CheckpointError, DatasetError
 from xrai.core.language import N_, tr, translate
-from xrai.core.paths import checkpoints_dir, display_path, home_dir
-from xrai.data.dataset import list_datasets, open_dataset
+from xrai.core.paths import checkpoints_dir, home_dir
+from xrai.data.dataset import open_dataset
 from xrai.figures import accuracy_curves, auc_curves, loss_curves
 from xrai.figures.curves import CALM, NOTABLE, SERIOUS, Annotation, annotate_curves
 from xrai.models.checkpoint import Checkpoint, list_checkpoints
@@ -145,7 +145,7 @@ def _show_charts(records: list[dict[str, Any]], findings: Sequence[CurveFinding]
         figure = _draw_chart(chart, records, findings, name)
         grid.plotly_chart(figure, key=f"manual_{chart}", config=chart_config(f"{name}-{chart}"))
     with grid.cell():
-        _show_reading_aid()
+        show_reading_aid()
 
 
 def _draw_chart(chart: str, records: list[dict[str, Any]], findings: Sequence[CurveFinding], name: str) -> go.Figure:
@@ -161,23 +161,6 @@ def _chart_marks(chart: str, findings: Sequence[CurveFinding]) -> Iterator[Annot
         label = translate(finding.label or finding.title)
         mark = Annotation(label, COLOURS[finding.severity], finding.span, finding.at, finding.line)
         yield replace(mark, at=None) if mark.at and not all(map(math.isfinite, mark.at)) else mark
-
-
-def _show_reading_aid() -> None:
-    st.markdown(tr("**How to read such curves**"))
-    st.markdown(
-        tr(
-            "- **Loss** says how wrong the answers are and how sure they were: an error made with certainty costs most. "
-            "Training is nothing but making it smaller.\n"
-            "- **Training** is measured on the scans that it learns from, **validation** on scans that it never learns "
-            "from: only validation says what to expect with a new patient.\n"
-            "- At first **both fall**: what it learns from some scans helps with others.\n"
-            "- Where they **part**, training still falling and validation rising, it remembers its own scans instead of "
-            "what they have in common. That is overfitting: learning by heart.\n"
-            "- That one line merely lies above the other means little: training scans are turned, hidden in part or mixed "
-            "to make them harder. And ups and downs within the **band**, the 95 % interval, are chance."
-        )
-    )
 
 
 # ---------------------------------------------------------------- what was found
@@ -205,7 +188,7 @@ def _show_next_step(checkpoint: Checkpoint, finding: CurveFinding, config: dict[
     """Where the advice leads: to a new run with other settings, to the run, or to the dataset."""
     key = f"manual_{finding.kind}_{checkpoint.name}"
     if finding.kind == "small-validation":
-        st.page_link("pages/lab/dataset/page.py", label=tr("Build a dataset"), icon=":material/folder_open:")
+        st.page_link(DATASET, label=tr("Build a dataset"), icon=":material/folder_open:")
     elif finding.kind == "broken-off":
         if st.button(tr("Open it on Train"), key=key, icon=":material/model_training:"):
             open_training(checkpoint.name)
@@ -221,21 +204,9 @@ def _show_next_step(checkpoint: Checkpoint, finding: CurveFinding, config: dict[
         ]
         st.caption(escape_markdown(tr("For a next run: {changes}.", changes="; ".join(change_texts))))
         if st.button(tr("Set that on Train"), key=key, icon=":material/tune:"):
-            _open_train_form(checkpoint, config, finding.changes)
-
-
-def _open_train_form(checkpoint: Checkpoint, settings: dict[str, Any], changes: dict[str, Any]) -> None:
-    """Open the form for a new run, with the settings of this one but for some."""
-    files = [str(file) for file in list_datasets() if display_path(file) == _read_dataset_name(checkpoint)]
-    open_page(
-        "pages/lab/train/page.py",
-        train_taken=checkpoint.name,
-        train_settings=settings | changes,
-        train_changes=changes,
-        train_dataset=files[0] if files else None,
-        train_generation=st.session_state.get("train_generation", 0) + 1,
-        train_view_wanted=NEW_RUN,
-    )
+            dataset = _read_dataset_name(checkpoint)
+            fill_training_form(checkpoint.name, config, changes=finding.changes, dataset=dataset)
+            open_page(TRAIN)
 
 
 # ---------------------------------------------------------------- what is known of a run

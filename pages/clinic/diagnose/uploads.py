@@ -8,12 +8,10 @@ from typing import Any
 
 import numpy as np
 import streamlit as st
-from PIL import Image
 
 from xrai.input_check import apply_correction
 from xrai.scans import Scan, read_scan
 
-SCREEN_SIDE = 1000
 SCAN_STATE_KEYS = [
     f"diagnose_{name}" for name in ("uploads", "readings", "scan", "heat", "mends", "hidden", "similar", "wanted")
 ]
@@ -66,18 +64,3 @@ def cached_value(name: str, key: tuple[str, ...], make: Callable[[], Any]) -> An
         cached = (key, make())
         st.session_state[name] = cached
     return cached[1]
-
-
-def screen_shape(pixels: np.ndarray, side: int = SCREEN_SIDE) -> tuple[int, int]:
-    """Height and width of a scan as a screen needs it, at most `side` each."""
-    factor = min(side / max(pixels.shape), 1)
-    height, width = (max(round(length * factor), 1) for length in pixels.shape)
-    return height, width
-
-
-def resize_for_screen(pixels: np.ndarray, side: int = SCREEN_SIDE) -> np.ndarray:
-    """A scan no larger than a screen needs it."""
-    height, width = screen_shape(pixels, side)
-    if (height, width) == pixels.shape:
-        return pixels
-    return np.asarray(Image.fromarray(pixels).resize((width, height), Image.Resampling.BILINEAR, reducing_gap=2.0))

@@ -12,10 +12,10 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
+from pages.lab.evaluate.results import format_table_metric
 from pages.shared.charts import chart_config
 from pages.shared.formatting import class_labels, escape_markdown, format_probability
-from pages.shared.readers import model_files_key
-from pages.shared.results import format_table_metric
+from pages.shared.readers import artifacts_key
 from pages.shared.verdict import (
     local_reject_zone,
     local_threshold,
@@ -37,7 +37,7 @@ from xrai.core.language import N_, tr, translate
 from xrai.evaluation.store import EvaluationResult
 from xrai.figures import add_caption, icon_array_figure, threshold_figure
 from xrai.metrics import Interval, clustered_proportion, predict
-from xrai.models.artifacts import ARTIFACTS_FILE, ValidationOutputs
+from xrai.models.artifacts import ValidationOutputs
 from xrai.models.checkpoint import Card, Checkpoint
 from xrai.models.operating_point import fit_operating_point, load_validation_outputs
 
@@ -76,12 +76,6 @@ class Preview(NamedTuple):
     card: Card
     effect: Effect
     points: dict[str, list[float]] | None
-
-
-def artifacts_key(checkpoint: Checkpoint) -> str:
-    """Equal for equal files of a model, its kit among them: what figures may be remembered by."""
-    file = checkpoint.folder / ARTIFACTS_FILE
-    return f"{model_files_key(checkpoint)}|{file.stat().st_mtime_ns if file.is_file() else ''}"
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)

@@ -16,13 +16,18 @@ from pages.shared.formatting import (
     in_words,
     join_words,
 )
-from pages.shared.verdict import has_threshold_moved, local_threshold, moved_threshold_text, threshold_text
+from pages.shared.verdict import (
+    has_threshold_moved,
+    local_threshold,
+    moved_threshold_text,
+    population_text,
+    threshold_text,
+)
 from xrai.core.language import N_, tr, translate
 from xrai.data.sources import SPLIT_NAMES
 from xrai.models.checkpoint import Card
 
 CALLED_FROM = N_("Called from")
-NOT_DESCRIBED = N_("patients that nobody described when its dataset was built")
 GLOSSARY = (
     N_(
         "**Training, validation and test scans**: from the first the model learned. The second were kept aside to choose "
@@ -63,11 +68,6 @@ def show_model_facts(card: Card) -> None:
         _show_trust(card)
         st.markdown(tr("**What the words mean**"))
         st.caption("\n".join(f"- {tr(meaning)}" for meaning in GLOSSARY))
-
-
-def population_text(card: Card) -> str:
-    """Whom a model learned from, in the reader's language."""
-    return translate(card.dataset.get("population") or NOT_DESCRIBED)
 
 
 def _show_figures(card: Card) -> None:

@@ -9,11 +9,13 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from pages.shared.audit_view import audit_line, load_audit_state, show_audit
+from pages.lab.dataset.audit_view import show_audit
+from pages.shared.audit_state import audit_line, load_audit_state
 from pages.shared.charts import chart_config
 from pages.shared.datasets import SPLIT_HELP
 from pages.shared.deletion import confirm_deletion
 from pages.shared.formatting import class_label, escape_markdown, format_number, scans_text
+from pages.shared.navigation import TRAIN
 from pages.shared.page import defer_errors, paginate
 from xrai.core import jobs
 from xrai.core.errors import DatasetError, system_reason
@@ -68,7 +70,7 @@ def browse_dataset(datasets: list[Path]) -> None:
                     key="dataset_to_check",
                     on_click=_open_audit,
                 )
-            st.page_link("pages/lab/train/page.py", label=tr("Train a model on it"), icon=":material/model_training:")
+            st.page_link(TRAIN, label=tr("Train a model on it"), icon=":material/model_training:")
             st.button(
                 tr("Delete this dataset"),
                 icon=":material/delete:",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from pages.shared.dataset_names import free_name, new_dataset_path
+from pages.lab.dataset.names import free_name, new_dataset_path
 from pages.shared.formatting import join_words, scans_text
 from pages.shared.page import display_errors
 from xrai.core import jobs

@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from pages.shared.formatting import escape_markdown, format_metric_with_interval
-from pages.shared.jobs import show_job_end, show_stop_button
+from pages.shared.job_views import show_job_end, show_stop_button
 from pages.shared.runs import STATUS, show_heading
 from pages.shared.settings import setting_label, settings_text, value_text
 from xrai.core import jobs

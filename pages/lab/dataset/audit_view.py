@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import streamlit as st
 
-from pages.shared.cleaning_view import offer_cleaned_copy, rows_to_remove, show_keep_switch
-from pages.shared.formatting import class_label, escape_markdown, format_duration, format_time, join_words
-from pages.shared.jobs import show_job_end, show_stop_button, watch_job
+from pages.lab.dataset.cleaning_view import offer_cleaned_copy, rows_to_remove, show_keep_switch
+from pages.shared.audit_state import SEVERITY_ICONS, AuditState, counts_text
+from pages.shared.formatting import class_label, escape_markdown, format_duration, format_time
+from pages.shared.job_views import show_job_end, show_stop_button, watch_job
 from pages.shared.page import display_errors, paginate
 from xrai.core import jobs
-from xrai.core.errors import DatasetError
 from xrai.core.language import N_, tr, translate, trn
-from xrai.data.audit import Audit, AuditFinding, load_audit
+from xrai.data.audit import Audit, AuditFinding
 from xrai.data.audit.findings import CONFLICTING, EXACT, NEAR, PATIENTS, REMOVABLE_KINDS, Severity
 from xrai.data.dataset import Dataset
 from xrai.data.jobs import audit_folder, audit_title
@@ -27,11 +26,6 @@ GROUPED_KINDS = (CONFLICTING, EXACT, NEAR, PATIENTS)
 
 GROUPS, MAX_IN_GROUP, PER_PAGE, COLUMNS = 6, 8, 12, 6
 
-ICONS: dict[Severity, str] = {
-    "serious": ":red[:material/error:]",
-    "notable": ":orange[:material/info:]",
-    "fine": ":green[:material/check_circle:]",
-}
 MEANINGS: dict[Severity, str] = {
     "serious": N_("**Serious**: figures measured with this dataset would mislead."),
     "notable": N_("**Worth knowing**: to keep in mind when you read the figures of a model."),
@@ -40,44 +34,6 @@ PROBE_HELP = N_(
     "AUC: how well the classes are told apart: 0.5 is guessing, 1 is perfect. Here it should be close to 0.5. The 95 % "
     "interval is where it would lie with other patients of the same kind."
 )
-
-
-class AuditState(NamedTuple):
-    """How the check of a dataset stands.
-
-    Attributes:
-        job: that checks it, or did, or may.
-        status: of the job.
-        audit: what was found in the dataset as it is now, if it was checked.
-        problem: why what was found cannot be read; "" if it can.
-    """
-
-    job: jobs.Job
-    status: jobs.Status
-    audit: Audit | None
-    problem: str
-
-
-def load_audit_state(dataset: Dataset) -> AuditState:
-    """How the check of an open dataset stands."""
-    job = jobs.Job(audit_folder(dataset.path))
-    status = job.status  # before what it leaves behind, which would be missed else
-    try:
-        return AuditState(job, status, load_audit(dataset), "")
-    except DatasetError as error:
-        return AuditState(job, status, None, error.message)
-
-
-def audit_line(state: AuditState) -> str:
-    """How the check of a dataset stands, in Markdown for a single line."""
-    if state.status in jobs.ACTIVE_STATUSES:
-        return ":material/hourglass: " + tr("It is being checked now.")
-    if state.problem:
-        return ":material/warning: " + tr("What its check found cannot be read: check it again.")
-    if state.audit is None:
-        return ":material/help: " + tr("Not checked yet for copies and other things that mislead a model.")
-    icon = next((icon for severity, icon in ICONS.items() if state.audit.with_severity(severity)), ICONS["fine"])
-    return f"{icon} " + tr("Checked: {counts}.", counts=_counts_text(state.audit))
 
 
 def show_audit(dataset: Dataset, state: AuditState) -> None:
@@ -175,22 +131,13 @@ def _show_findings(dataset: Dataset, audit: Audit) -> None:
 def _headline_text(audit: Audit) -> str:
     if not audit.with_severity("serious") and not audit.with_severity("notable"):
         return tr("Everything is in order")
-    text = _counts_text(audit)
+    text = counts_text(audit)
     return text[0].upper() + text[1:]
-
-
-def _counts_text(audit: Audit) -> str:
-    """Such as `2 serious findings, 3 worth knowing and 12 in order`."""
-    counts = audit.counts()
-    serious = trn("{n:,} serious finding", "{n:,} serious findings", counts["serious"])
-    parts = [serious if counts["serious"] else tr("nothing serious")]
-    parts += [tr("{n:,} worth knowing", n=counts["notable"])] if counts["notable"] else []
-    return join_words(parts + ([tr("{n:,} in order", n=counts["fine"])] if counts["fine"] else []))
 
 
 def _show_finding(dataset: Dataset, audit: Audit, finding: AuditFinding) -> None:
     with st.container(border=True, gap="small"):
-        st.markdown(f"{ICONS[finding.severity]} **{escape_markdown(translate(finding.title))}**")
+        st.markdown(f"{SEVERITY_ICONS[finding.severity]} **{escape_markdown(translate(finding.title))}**")
         st.markdown(escape_markdown(translate(finding.sentence)), help=_help_text(finding))
         if finding.advice:
             st.markdown(f":material/arrow_forward: {escape_markdown(translate(finding.advice))}")
