@@ -51,9 +51,9 @@ def audit_line(state: AuditState) -> str:
     if state.status in jobs.ACTIVE_STATUSES:
         return ":material/hourglass: " + tr("It is being checked now.")
     if state.problem:
-        return ":material/warning: " + tr("What its check found cannot be read: check it again.")
+        return ":material/warning: " + tr("The result of its check cannot be read: check it again.")
     if state.audit is None:
-        return ":material/help: " + tr("Not checked yet for copies and other things that mislead a model.")
+        return ":material/help: " + tr("Not checked yet for duplicates and bias.")
     icon = next(
         (icon for severity, icon in SEVERITY_ICONS.items() if state.audit.with_severity(severity)),
         SEVERITY_ICONS["fine"],
@@ -65,6 +65,6 @@ def counts_text(audit: Audit) -> str:
     """Such as `2 serious findings, 3 worth knowing and 12 in order`."""
     counts = audit.counts()
     serious = trn("{n:,} serious finding", "{n:,} serious findings", counts["serious"])
-    parts = [serious if counts["serious"] else tr("nothing serious")]
-    parts += [tr("{n:,} worth knowing", n=counts["notable"])] if counts["notable"] else []
-    return join_words(parts + ([tr("{n:,} in order", n=counts["fine"])] if counts["fine"] else []))
+    parts = [serious if counts["serious"] else tr("no serious findings")]
+    parts += [tr("{n:,} notable", n=counts["notable"])] if counts["notable"] else []
+    return join_words(parts + ([tr("{n:,} passed", n=counts["fine"])] if counts["fine"] else []))

@@ -8,8 +8,8 @@ from xrai.core.language import N_, tr
 from xrai.explain.overlay import draw_colour_bar
 
 SCALE_CAPTION = N_(
-    "No colour: no evidence found there. Full red: as strong as the hottest place of the clearest 5 in 100 scans. "
-    "It shows where the model looked, not the outline of a disease."
+    "No colour: no evidence. Full red: as strong as in the 5 % of scans with the strongest evidence. The heatmap "
+    "shows where the model looked, not the outline of a lesion."
 )
 
 

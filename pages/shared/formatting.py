@@ -13,7 +13,7 @@ from xrai.core.language import ENGLISH, N_, language, number, tr, translate, trn
 
 ACRONYMS = {"COVID", "COVID-19", "TB", "COPD", "ARDS", "SARS", "MERS", "RSV", "ILD"}
 
-AUC_HELP = N_("How well the classes are told apart: 0.5 is guessing, 1 is perfect.")
+AUC_HELP = N_("How well the classes are separated: 0.5 is guessing, 1 is perfect.")
 
 NOT_DEFINED = N_("not defined: a class is missing")
 """Why a measure of a measurement, or of an epoch, has no interval."""

@@ -65,7 +65,9 @@ def show_job_end(job: Job, status: Status, what: str, next_step: str, stopped_te
         st.error(escape_markdown(translate(job.error)), icon=":material/error:")
     elif status == "interrupted":
         text = tr(
-            "{what} was interrupted, perhaps because the computer was switched off. {then}", what=what, then=next_step
+            "{job} was interrupted, perhaps because the computer was switched off. {next_step}",
+            job=what,
+            next_step=next_step,
         )
         st.warning(text, icon=":material/power_off:")
     elif status == "stopped" and stopped_text:

@@ -72,6 +72,6 @@ def paginate(items: np.ndarray, per_page: int, key: str) -> tuple[int, np.ndarra
     """The part of what was found that is on screen, and how many come before it; a control to turn pages."""
     n_pages, page = -(-len(items) // per_page), 1
     if n_pages > 1:
-        page = int(st.number_input(tr("Page, of {n:,}", n=n_pages), 1, n_pages, 1, key=key, width=160))
+        page = int(st.number_input(tr("Page (of {n:,})", n=n_pages), 1, n_pages, 1, key=key, width=160))
     offset = (page - 1) * per_page
     return offset, items[offset : offset + per_page]

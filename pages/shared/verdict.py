@@ -9,14 +9,14 @@ import numpy as np
 
 from pages.shared.formatting import class_label, class_labels, format_probability
 from xrai.calibration import ARGMAX_THRESHOLD, people_word
-from xrai.core.labels import condition_phrase
+from xrai.core.labels import condition_phrase, is_healthy
 from xrai.core.language import N_, tr, translate
 from xrai.models.checkpoint import Card
 
 if TYPE_CHECKING:
     from xrai.reading.reader import Reading
 
-NOT_SURE = N_("Not sure: ask a radiologist")
+NOT_SURE = N_("Uncertain: radiologist review needed")
 CHILDREN = "children"
 CLEAR, PROBABLE = 0.9, 0.7
 TOLERANCE = 1e-6
@@ -40,30 +40,41 @@ def prevalence_text(card: Card) -> str:
     n, condition = 100 * card.prevalence, translate(condition_phrase(card.classes[1]))
     if population_noun(card) == CHILDREN:
         return tr(
-            "Probabilities are told for your children, of whom {n:.3g} in 100 have {condition}.",
+            "Probabilities are adjusted to your prevalence: {n:.3g} in 100 children have {condition}.",
             n=n,
             condition=condition,
         )
     return tr(
-        "Probabilities are told for your patients, of whom {n:.3g} in 100 have {condition}.", n=n, condition=condition
+        "Probabilities are adjusted to your prevalence: {n:.3g} in 100 patients have {condition}.",
+        n=n,
+        condition=condition,
     )
 
 
 def verdict_text(reading: Reading, card: Card) -> str:
-    """An answer as a headline; where the card has a doubt, that alone says whether it is firm."""
+    """The answer as a headline in the words of a radiology report; the abstention decides whether it is uncertain."""
     if not reading.is_confident:
         return tr(NOT_SURE)
-    answer = tr(_verdict_template(reading, is_firm=card.doubt is not None), name=class_label(reading.diagnosis))
+    condition = translate(condition_phrase(_named_class(reading.diagnosis, card)))
+    template = _verdict_template(reading, card)
+    answer = tr(template, name=class_label(reading.diagnosis), condition=condition)
     return tr("{answer} (drawing)", answer=answer) if card.dataset.get("drawings") else answer
 
 
-def _verdict_template(reading: Reading, *, is_firm: bool) -> str:
-    share = reading.probabilities[reading.diagnosis]
+def _named_class(diagnosis: str, card: Card) -> str:
+    """The class that the headline names: of two classes never the healthy one."""
+    return card.classes[1] if len(card.classes) == 2 and is_healthy(diagnosis) else diagnosis
+
+
+def _verdict_template(reading: Reading, card: Card) -> str:
+    has_abstention, share = card.doubt is not None, reading.probabilities[reading.diagnosis]
     if not is_likeliest(reading):
-        return N_("Called {name}") if is_firm else N_("In doubt, called {name}")
-    if is_firm or share >= PROBABLE:
-        return N_("This looks like {name}") if share >= CLEAR else N_("This is probably {name}")
-    return N_("In doubt, rather {name}")
+        return N_("Positive by threshold: {name}") if has_abstention else N_("Uncertain, by threshold: {name}")
+    if not has_abstention and share < PROBABLE:
+        return N_("Uncertain, rather {name}")
+    if _named_class(reading.diagnosis, card) != reading.diagnosis:
+        return N_("No sign of {condition}") if share >= CLEAR else N_("Probably no sign of {condition}")
+    return N_("Suspicious for {condition}") if share >= CLEAR else N_("Probable: {condition}")
 
 
 def is_likeliest(reading: Reading) -> bool:
@@ -107,9 +118,7 @@ def moved_threshold_text(card: Card, threshold: float | None) -> str:
     """The same in words; "" where that is as it is now."""
     if not has_threshold_moved(card, threshold):
         return ""
-    return tr(
-        "{name} called from {share} on", name=class_labels(card.classes)[1], share=threshold_text(card, threshold)
-    )
+    return tr("{name} from {share}", name=class_labels(card.classes)[1], share=threshold_text(card, threshold))
 
 
 def _threshold_or_even(card: Card) -> float:

@@ -27,25 +27,28 @@ from xrai.core.language import N_, tr, translate
 from xrai.data.sources import SPLIT_NAMES
 from xrai.models.checkpoint import Card
 
-CALLED_FROM = N_("Called from")
+CALLED_FROM = N_("Decision threshold")
 GLOSSARY = (
     N_(
-        "**Training, validation and test scans**: from the first the model learned. The second were kept aside to choose "
-        "its best state, its threshold and its doubt, so figures on them flatter a little. The third were used for nothing but "
-        "measuring: trust these most."
+        "**Training, validation and test scans**: the model learns from the first. The second choose its best "
+        "epoch, its decision threshold and its uncertain range, so figures on them are slightly too good. The "
+        "third are used for nothing but measuring: trust these most."
     ),
     N_(
-        "**Threshold**: the probability from which on a class is called. A lower one misses fewer who have it, and raises "
-        "more false alarms."
-    ),
-    N_("**Firm answer**: an answer that is not “not sure”. What the model is not sure of is left to a radiologist."),
-    N_(
-        "**Calibrated**: the probabilities were brought in line with what came true on the validation scans, so that of "
-        "100 scans with “80 %” about 80 should have it. The calibration error (ECE) says how far they are off."
+        "**Decision threshold**: the probability at or above which a scan counts as positive. A lower threshold "
+        "raises sensitivity and lowers specificity."
     ),
     N_(
-        "**95 % interval**: where the figure probably lies; with few scans it is wide. Between two models whose intervals "
-        "overlap much, chance may make the difference."
+        "**Uncertain**: the model gives no answer and leaves the scan to a radiologist. Every other answer is a "
+        "definite one."
+    ),
+    N_(
+        "**Calibrated**: the probabilities agree with the observed frequencies on the validation scans, so that of "
+        "100 scans with “80 %” about 80 are positive. The calibration error (ECE) measures the difference."
+    ),
+    N_(
+        "**95 % interval**: the range in which the true figure probably lies; with few scans it is wide. If the "
+        "intervals of two models overlap widely, their difference may be chance."
     ),
 )
 """Words of this page that doctors need not know."""
@@ -54,19 +57,19 @@ GLOSSARY = (
 def show_model_facts(card: Card) -> None:
     """One line on who the model is, more behind a click."""
     line = tr(
-        "Model **{name}** tells apart {classes}. It was trained on {population}; it knows nothing of other patients.",
+        "Model **{name}** distinguishes {classes}. It was trained on {population}; never tested on other patients.",
         name=escape_markdown(card.name),
         classes=escape_markdown(join_words(list(map(class_label, card.classes)))),
         population=escape_markdown(population_text(card)),
     )
     st.caption(f":material/neurology: {line}")
-    with st.expander(tr("What is known of this model"), icon=":material/fact_check:"):
+    with st.expander(tr("About this model"), icon=":material/fact_check:"):
         _show_figures(card)
         for note in card.notes:
             st.markdown(f"- {escape_markdown(translate(note))}")
         _show_data_findings(card)
         _show_trust(card)
-        st.markdown(tr("**What the words mean**"))
+        st.markdown(tr("**Glossary**"))
         st.caption("\n".join(f"- {tr(meaning)}" for meaning in GLOSSARY))
 
 
@@ -80,9 +83,7 @@ def _show_figures(card: Card) -> None:
             tr("Measured on"): place,
             tr("Scans"): item["n"],
             tr(CALLED_FROM): threshold_text(card, item.get("threshold")) if len(card.classes) == 2 else "",
-            tr("Called right (95 % interval)"): format_metric_with_interval(
-                item["accuracy"], item["accuracy_interval"]
-            ),
+            tr("Accuracy (95 % interval)"): format_metric_with_interval(item["accuracy"], item["accuracy_interval"]),
             tr("AUC (95 % interval)"): format_metric_with_interval(item["auc"], item["auc_interval"], as_percent=False),
         }
         for place, item in rows
@@ -91,12 +92,12 @@ def _show_figures(card: Card) -> None:
     st.dataframe(pd.DataFrame(table).drop(columns=[] if has_threshold_changed else tr(CALLED_FROM)), hide_index=True)
     if has_threshold_changed:
         st.markdown(
-            escape_markdown(f"{tr('What was called was measured with another threshold.')} {_in_force_text(card)}")
+            escape_markdown(f"{tr('Accuracy was measured with another decision threshold.')} {_in_force_text(card)}")
         )
     st.caption(
         tr(
-            "AUC: how well sick and healthy are told apart; 0.5 is guessing, 1 is perfect. "
-            "The interval says how far chance alone could have moved the number."
+            "AUC: how well the classes are separated; 0.5 is guessing, 1 is perfect. The 95 % interval shows the "
+            "play of chance: with few scans it is wide."
         )
     )
     for item in evaluations:
@@ -115,9 +116,9 @@ def _show_class_recalls(item: Mapping[str, Any]) -> None:
     ]
     if class_texts:
         text = tr(
-            "Called right on {place}: {found}.",
+            "Correct on {place}: {counts}.",
             place=escape_markdown(_split_text(item)),
-            found=escape_markdown(", ".join(class_texts)),
+            counts=escape_markdown(", ".join(class_texts)),
         )
         st.markdown(f"- {text}")
 
@@ -134,23 +135,25 @@ def _show_data_findings(card: Card) -> None:
     findings = card.dataset.get("audit")
     if not isinstance(findings, list):
         return
-    st.markdown(tr("**What a check of its training data found**"))
+    st.markdown(tr("**Audit of its training data**"))
     for item in findings:
         icon = ":material/error:" if item["severity"] == "serious" else ":material/info:"
         title, sentence = (escape_markdown(in_words(item[name])) for name in ("title", "sentence"))
         st.markdown(f"- {icon} {tr('{title}: {sentence}', title=title, sentence=sentence)}")
     if not findings:
-        st.markdown(f"- {tr('Nothing that would mislead.')}")
+        st.markdown(f"- {tr('No findings.')}")
 
 
 def _show_trust(card: Card) -> None:
     """What was measured of how far it can be trusted, for the models in the box."""
     if rows := card.trust.get("rows"):
         when = escape_markdown(str(card.trust.get("when", ""))[:10])
-        st.markdown(tr("**How far it can be trusted**, measured on {when}", when=when))
+        st.markdown(tr("**Trust checks**, measured on {when}", when=when))
         if changes := _changes_since_trust(card):
             st.markdown(
-                escape_markdown(f"{tr('That was with {what}.', what=join_words(changes))} {_in_force_text(card)}")
+                escape_markdown(
+                    f"{tr('That was with {settings}.', settings=join_words(changes))} {_in_force_text(card)}"
+                )
             )
         names = {"what": tr("What"), "value": tr("Measured"), "aim": tr("Aim")}
         table = [{name: in_words(row[item]) for item, name in names.items()} for row in rows]
@@ -169,13 +172,13 @@ def _in_force_text(card: Card) -> str:
     parts = []
     if card.threshold:
         name, share = class_label(card.classes[1]), format_probability(local_threshold(card))
-        parts.append(tr("{name} called from {share} on", name=name, share=share))
+        parts.append(tr("{name} from {share}", name=name, share=share))
     return tr(
-        "In force now: {what}.", what=", ".join([*parts, _promise_text(card.doubt.alpha if card.doubt else None)])
+        "Now in use: {settings}.", settings=", ".join([*parts, _promise_text(card.doubt.alpha if card.doubt else None)])
     )
 
 
 def _promise_text(alpha: float | None) -> str:
     if alpha is None:
-        return tr("every answer firm")
-    return tr("at most {n:.3g} in 100 wrong firm answers", n=100 * alpha)
+        return tr("no uncertain answers")
+    return tr("at most {n:.3g} in 100 wrong answers", n=100 * alpha)

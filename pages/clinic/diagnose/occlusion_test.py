@@ -35,16 +35,17 @@ def show_occlusion_test(
 
     stored = state.get("diagnose_hidden")
     is_current = stored is not None and stored[0] == occlusion_key
-    with st.expander(tr("Hide the hot area and read again"), expanded=is_current, icon=":material/visibility_off:"):
+    with st.expander(tr("Occlusion test: cover the hot area"), expanded=is_current, icon=":material/visibility_off:"):
         st.caption(
             tr(
-                "The place that speaks most for {name} is filled in from what surrounds it, and the scan is read again. "
-                "If the probability hardly moves, the colours do not tell what the answer rests on.",
+                "The area with the strongest evidence for {name} is filled in from its surroundings, and the scan "
+                "is read again. If the probability hardly changes, the heatmap does not show what the answer rests "
+                "on.",
                 name=name,
             )
         )
         st.button(
-            tr("Hide it and read again"),
+            tr("Cover it and read again"),
             icon=":material/replay:",
             on_click=occlude,
             key=f"diagnose_hide_{upload.sha256}",
@@ -53,11 +54,11 @@ def show_occlusion_test(
             return
         pixels, mask, occluded_reading = stored[1]
         if not mask.any():
-            st.info(tr("No place in this scan speaks for {name}, so there is nothing to hide.", name=name))
+            st.info(tr("This scan shows no evidence for {name}, so there is nothing to cover.", name=name))
             return
         before, after = reading.probabilities[class_name], occluded_reading.probabilities[class_name]
         halves = st.grid(2, min_column_width=260, vertical_alignment="center")
-        halves.image(resize_for_screen(pixels), caption=tr("With the hot area filled in"), width="stretch")
+        halves.image(resize_for_screen(pixels), caption=tr("Hot area filled in"), width="stretch")
         with halves.cell():
             st.progress(before, text=tr("{name} before: **{share}**", name=name, share=format_probability(before)))
             st.progress(after, text=tr("{name} now: **{share}**", name=name, share=format_probability(after)))
@@ -67,18 +68,17 @@ def show_occlusion_test(
 def _occlusion_text(reading: Reading, occluded_reading: Reading, class_name: str) -> str:
     before, after = reading.probabilities[class_name], occluded_reading.probabilities[class_name]
     if not reading.is_confident and not occluded_reading.is_confident:
-        return tr("The model was not sure and still is not: the two numbers say how much hung on the hidden place.")
+        return tr("Uncertain before and after: the two probabilities show how much depended on the covered area.")
     if class_name == reading.diagnosis and not occluded_reading.is_confident:
-        return tr("Now the model is not sure: much of the answer rests on the hidden place.")
+        return tr("Now uncertain: much of the answer rests on the covered area.")
     if class_name == reading.diagnosis != occluded_reading.diagnosis:
         name = class_label(occluded_reading.diagnosis)
-        return tr("Now it is called {name}: the answer rests largely on the hidden place.", name=name)
+        return tr("Now {name}: the answer rests largely on the covered area.", name=name)
     if after <= before - MIN_CHANGE:
-        return tr("It falls, but what is called stays: the answer does not rest on the hidden place alone.")
+        return tr("Lower, but the answer is the same: it does not rest on the covered area alone.")
     if after >= before + MIN_CHANGE:
-        return tr(
-            "Without the hidden place the model finds it even likelier: the colours do not tell what the answer rests on."
-        )
+        return tr("Higher without the covered area: the heatmap does not show what the answer rests on.")
     return tr(
-        "It hardly moves: the model finds the same elsewhere too, or the answer does not rest on the hidden place."
+        "Hardly any change: the model finds the same elsewhere, or the answer does not rest on the covered area. "
+        "Do not use this heatmap to locate the finding."
     )

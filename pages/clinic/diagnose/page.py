@@ -42,8 +42,9 @@ if TYPE_CHECKING:
 
 CORRECTED_SIDE = 260
 DECISION_HELP = N_(
-    "**Validation scans** were kept aside while the model learned, and then served to set its threshold and its doubt. "
-    "**The threshold** is the probability from which on a class is called. A **firm** answer is one that is not “not sure”."
+    "**Validation scans** are held out from training; the decision threshold and the uncertain range are set on "
+    "them. **The decision threshold** is the probability at or above which a scan counts as positive. In the "
+    "**uncertain** range XRAI gives no answer and leaves the scan to a radiologist."
 )
 SIDE_BY_SIDE, BLENDED, SCAN_ONLY = N_("Side by side"), N_("Blended"), N_("Scan only")
 DISCLAIMER = N_(
@@ -54,7 +55,10 @@ DISCLAIMER = N_(
 
 def main() -> None:
     """The page."""
-    show_head(tr("Diagnose"), tr("Upload one or more chest X-rays, and see what the model says and where it looked."))
+    show_head(
+        tr("Diagnose"),
+        tr("Upload one or more chest X-rays to read the model's finding, its probability and its heatmap."),
+    )
     show_announcements()
     models = list_models()
     if not models:
@@ -95,7 +99,7 @@ def _choose_scans() -> list[Upload]:
         ]
 
     st.file_uploader(
-        tr("Chest X-rays, seen from the front"),
+        tr("Frontal chest X-rays"),
         accept_multiple_files=True,
         key=key,
         on_change=store_uploads,
@@ -137,9 +141,9 @@ def _show_refusal(upload: Upload, refusal: Refusal, number: int) -> None:
     """A file that was not read: why, and where it can be mended, how it would look then."""
     with st.container(border=True):
         message = tr(
-            "**{name}** was not read. {why}",
+            "**{name}** was not read. {reason}",
             name=escape_markdown(upload.name),
-            why=escape_markdown(translate(refusal.reason)),
+            reason=escape_markdown(translate(refusal.reason)),
         )
         correction, thumbnail = refusal.correction, refusal.thumbnail
         if correction is None or thumbnail is None:
@@ -148,12 +152,12 @@ def _show_refusal(upload: Upload, refusal: Refusal, number: int) -> None:
             return
         st.warning(message, icon=":material/screen_rotation:")
         with st.container(horizontal=True):
-            st.image(thumbnail, caption=tr("As it came"), width=CORRECTED_SIDE)
-            caption = tr("As it would be read: {mend}", mend=translate(correction))
+            st.image(thumbnail, caption=tr("As uploaded"), width=CORRECTED_SIDE)
+            caption = tr("After correction: {mend}", mend=translate(correction))
             st.image(apply_correction(thumbnail, correction), caption=caption, width=CORRECTED_SIDE)
         key = f"diagnose_mend_{number}_{upload.sha256}"  # of equal files each has a button
         if st.button(
-            tr("Read it {mend}", mend=translate(correction)), icon=":material/build:", type="primary", key=key
+            tr("Correct and read: {mend}", mend=translate(correction)), icon=":material/build:", type="primary", key=key
         ):
             read_with_correction(upload, number, correction)
 
@@ -162,9 +166,12 @@ def _offer_original(upload: Upload, number: int) -> None:
     """That a scan was changed, and the way back."""
     if not upload.correction:
         return
-    st.info(tr("This scan was read {mend}, as you chose.", mend=translate(upload.correction)), icon=":material/build:")
+    st.info(
+        tr("Correction applied before reading, as you chose: {mend}.", mend=translate(upload.correction)),
+        icon=":material/build:",
+    )
     key = f"diagnose_unmend_{number}_{upload.sha256}"
-    if st.button(tr("Read it as it came"), icon=":material/undo:", type="tertiary", key=key):
+    if st.button(tr("Read without correction"), icon=":material/undo:", type="tertiary", key=key):
         read_with_correction(upload, number, "")
 
 
@@ -247,7 +254,7 @@ def _flagged_verdict(reading: Reading, card: Card) -> str:
 
 
 def _remarks_text(upload: Upload, reading: Reading) -> str:
-    remarks = [tr("Read {mend}.", mend=translate(upload.correction))] if upload.correction else []
+    remarks = [tr("Corrected: {mend}.", mend=translate(upload.correction))] if upload.correction else []
     return " ".join([*remarks, *map(translate, reading.warnings)])
 
 
@@ -321,15 +328,15 @@ def _leaning_text(reading: Reading) -> str:
     """What an answer that is not sure would be."""
     name = escape_markdown(class_label(reading.diagnosis))
     if is_likeliest(reading):
-        return tr("It leans towards **{name}**.", name=name)
-    return tr("By the threshold alone it would be called **{name}**.", name=name)
+        return tr("More likely **{name}**.", name=name)
+    return tr("By the decision threshold alone: **{name}**.", name=name)
 
 
 def _choose_heatmap(reading: Reading, reader: Reader) -> tuple[str, str]:
     """The class whose evidence is drawn, and the method that finds it."""
     classes = list(reader.card.classes)
     class_name = st.selectbox(
-        tr("Show what speaks for"),
+        tr("Show evidence for"),
         classes,
         index=classes.index(reader.default_class(reading)),
         format_func=class_label,
@@ -350,7 +357,7 @@ def _choose_heatmap(reading: Reading, reader: Reader) -> tuple[str, str]:
 
 
 def _show_images(view: str, scan: Scan, heat: np.ndarray, opacity: float, class_label_text: str) -> None:
-    screen_image, evidence_caption = resize_for_screen(scan.pixels), tr("What speaks for {name}", name=class_label_text)
+    screen_image, evidence_caption = resize_for_screen(scan.pixels), tr("Evidence for {name}", name=class_label_text)
     if view == SIDE_BY_SIDE:
         halves = st.grid(2, min_column_width=260)
         halves.image(screen_image, caption=tr("Scan"), width="stretch")
@@ -361,7 +368,7 @@ def _show_images(view: str, scan: Scan, heat: np.ndarray, opacity: float, class_
         st.image(screen_image, caption=tr("Scan"), width="stretch")
     if view != SCAN_ONLY:
         if float(heat.max()) < 0.05:
-            note = tr("Hardly any place in this scan speaks for {name}.", name=escape_markdown(class_label_text))
+            note = tr("Hardly any evidence for {name} in this scan.", name=escape_markdown(class_label_text))
             st.caption(f":material/visibility_off: {note}")
         show_colour_scale(opacity)
 
@@ -371,14 +378,14 @@ def _show_decision_rule(card: Card) -> None:
     sentences = []
     if card.threshold:
         name, share = class_label(card.classes[1]), format_probability(local_threshold(card))
-        sentences.append(tr("Called {name} from a probability of {share} on.", name=name, share=share))
+        sentences.append(tr("Positive for {name} at {share} or above.", name=name, share=share))
         if zone := local_reject_zone(card):
             low, high = map(format_probability, zone)
-            sentences.append(tr("Between {low} and {high} the model is not sure.", low=low, high=high))
+            sentences.append(tr("Between {low} and {high} the answer is “uncertain”.", low=low, high=high))
     if card.doubt:
         sentences.append(
             tr(
-                "On its validation scans at most {n:.3g} in 100 of each class got a wrong firm answer.",
+                "Set so that at most {n:.3g} in 100 validation scans of each class got a wrong answer.",
                 n=100 * card.doubt.alpha,
             )
         )
@@ -397,9 +404,7 @@ def _render_result_card(
     method: str,
     footer: list[str],
 ) -> bytes:
-    evidence_text = tr(
-        "Right: what speaks for {name} ({method}).", name=class_label(class_name), method=translate(method)
-    )
+    evidence_text = tr("Right: evidence for {name} ({method}).", name=class_label(class_name), method=translate(method))
     return draw_result_card(
         resize_for_screen(scan.pixels),
         heat,
@@ -423,9 +428,13 @@ def _footer_lines(upload: Upload, reading: Reading, card: Card) -> list[str]:
             when=f"{datetime.now():%Y-%m-%d %H:%M}",
             name=card.name,
         ),
-        tr("Trained on {population}; it knows nothing of other patients.", population=population_text(card)),
+        tr("Trained on {population}; never tested on other patients.", population=population_text(card)),
         *([translate(reading.frequency)] if reading.frequency else []),
-        *([tr("The scan was read {mend}.", mend=translate(upload.correction))] if upload.correction else []),
+        *(
+            [tr("The scan was corrected before reading: {mend}.", mend=translate(upload.correction))]
+            if upload.correction
+            else []
+        ),
         tr("Research software, no medical device. It can be wrong: a radiologist decides."),
     ]
 

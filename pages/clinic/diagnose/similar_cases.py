@@ -29,10 +29,7 @@ def show_similar_cases(upload: Upload, scan: Scan, reader: Reader, key: str) -> 
     if reader.artifacts.neighbour_index is None:
         return
     expander = st.expander(
-        tr("Similar scans that the model learned from"),
-        icon=":material/compare:",
-        key="diagnose_similar_open",
-        on_change="rerun",
+        tr("Similar training scans"), icon=":material/compare:", key="diagnose_similar_open", on_change="rerun"
     )
     if expander.open:
         with expander, display_errors():
@@ -50,10 +47,10 @@ def _show_cases(cases: Sequence[SimilarCase], card: Card) -> None:
     st.markdown(
         escape_markdown(
             tr(
-                "Of the {n} training scans that look most like this one to the model, each of another patient as far as "
-                "patients are known, the hospital's labels say: {said}.",
+                "Labels of the {n} training scans that are most similar to this one for the model, each of another "
+                "patient where patients are known: {labels}.",
                 n=len(cases),
-                said=counts_text,
+                labels=counts_text,
             )
         )
     )
@@ -62,8 +59,8 @@ def _show_cases(cases: Sequence[SimilarCase], card: Card) -> None:
         st.caption(
             escape_markdown(
                 tr(
-                    "Their pictures are no part of a model: they are shown where the dataset “{name}” is on this computer "
-                    "as it was.",
+                    "A model does not contain the images: they are shown if the unchanged dataset “{name}” is on "
+                    "this computer.",
                     name=card.dataset.get("name"),
                 )
             )
@@ -73,11 +70,13 @@ def _show_cases(cases: Sequence[SimilarCase], card: Card) -> None:
         images = dataset.images([case.row for case in cases])
     grid = st.grid(N_SIMILAR, min_column_width=110)
     for case, square in zip(cases, images, strict=True):
-        caption = tr("{name}, likeness {likeness:.2f}", name=class_label(case.class_name), likeness=case.similarity)
+        caption = tr(
+            "{name}, similarity {similarity:.2f}", name=class_label(case.class_name), similarity=case.similarity
+        )
         grid.image(square, caption=caption, width="stretch")
     st.caption(
         tr(
-            "Likeness is 1 for a scan that the model cannot tell from this one and 0 for one that has nothing in common "
-            "with it. Labels can be wrong."
+            "Similarity is 1 for a scan that the model cannot distinguish from this one and 0 for one that has "
+            "nothing in common with it. Labels can be wrong."
         )
     )

@@ -27,12 +27,12 @@ GROUPED_KINDS = (CONFLICTING, EXACT, NEAR, PATIENTS)
 GROUPS, MAX_IN_GROUP, PER_PAGE, COLUMNS = 6, 8, 12, 6
 
 MEANINGS: dict[Severity, str] = {
-    "serious": N_("**Serious**: figures measured with this dataset would mislead."),
-    "notable": N_("**Worth knowing**: to keep in mind when you read the figures of a model."),
+    "serious": N_("**Serious**: metrics measured with this dataset would mislead."),
+    "notable": N_("**Notable**: keep in mind when you read the metrics of a model."),
 }
 PROBE_HELP = N_(
-    "AUC: how well the classes are told apart: 0.5 is guessing, 1 is perfect. Here it should be close to 0.5. The 95 % "
-    "interval is where it would lie with other patients of the same kind."
+    "AUC: how well the classes are separated: 0.5 is guessing, 1 is perfect. Here it should be close to 0.5. The "
+    "95 % interval is where it would lie with other patients of the same kind."
 )
 
 
@@ -40,12 +40,12 @@ def show_audit(dataset: Dataset, state: AuditState) -> None:
     """Start, watch and read the check of an open dataset."""
     if state.status in jobs.ACTIVE_STATUSES:
         watch_job(state.job, state.status, _show_progress)
-        st.caption(tr("You can leave this page: the work goes on."))
+        st.caption(tr("It continues if you leave this page."))
         return
-    kept_text = tr("What an earlier check found still holds.") if state.audit else tr("Nothing was kept.")
+    kept_text = tr("The earlier findings still hold.") if state.audit else tr("No findings were stored.")
     next_step, stopped_text = (
-        tr("Check again. {kept}", kept=kept_text),
-        tr("The check was stopped. {kept}", kept=kept_text),
+        tr("Check again. {outcome}", outcome=kept_text),
+        tr("The check was stopped. {outcome}", outcome=kept_text),
     )
     show_job_end(state.job, state.status, tr("The check"), next_step, stopped_text)
     if state.problem:
@@ -62,9 +62,9 @@ def show_audit(dataset: Dataset, state: AuditState) -> None:
 def _offer_audit(dataset: Dataset) -> None:
     st.markdown(
         tr(
-            "A check looks for what makes a model seem better than it is: the same picture twice, one picture with two "
-            "labels, a patient in both training and test, or classes that differ by more than the disease, such as by the "
-            "film's border. It also looks for blank, turned and inverted films."
+            "The check looks for whatever makes a model seem better than it is: duplicates, conflicting labels, "
+            "patients in both training and test, and shortcuts, i.e. classes that differ by more than the disease, "
+            "such as by the image border. It also looks for blank, rotated and inverted scans."
         )
     )
     if st.button(tr("Check this dataset"), type="primary", icon=":material/fact_check:", key="check_start"):
@@ -112,14 +112,14 @@ def _show_findings(dataset: Dataset, audit: Audit) -> None:
         if st.button(tr("Check again"), icon=":material/refresh:", type="tertiary", key="check_again"):
             _start_audit(dataset)
     if dataset.is_phantom:
-        st.caption(tr("These are drawings: the findings show what a check says, and mean nothing for patients."))
+        st.caption(tr("These are drawings: the findings only demonstrate the check and mean nothing for patients."))
     for severity, meaning in MEANINGS.items():
         if findings := audit.with_severity(severity):
             st.markdown(tr(meaning))
             for finding in findings:
                 _show_finding(dataset, audit, finding)
     if fine := audit.with_severity("fine"):
-        with st.expander(tr("In order ({n:,})", n=len(fine)), icon=":material/check_circle:", key="check_fine"):
+        with st.expander(tr("Passed ({n:,})", n=len(fine)), icon=":material/check_circle:", key="check_fine"):
             for finding in fine:
                 text = (
                     f"**{escape_markdown(translate(finding.title))}.** {escape_markdown(translate(finding.sentence))}"
@@ -130,7 +130,7 @@ def _show_findings(dataset: Dataset, audit: Audit) -> None:
 
 def _headline_text(audit: Audit) -> str:
     if not audit.with_severity("serious") and not audit.with_severity("notable"):
-        return tr("Everything is in order")
+        return tr("No findings")
     text = counts_text(audit)
     return text[0].upper() + text[1:]
 
@@ -174,7 +174,7 @@ def _show_groups(dataset: Dataset, audit: Audit, finding: AuditFinding, key: str
             if len(group) > MAX_IN_GROUP:
                 st.caption(tr("and {n:,} more", n=len(group) - MAX_IN_GROUP))
             if finding.kind == EXACT and removed_rows.issuperset(group):
-                st.caption(tr("Another copy of this picture stays: see the near copies."))
+                st.caption(tr("Another copy of this image remains: see the near duplicates."))
             if finding.kind in REMOVABLE_KINDS and set(finding.suggestion) & set(group):
                 show_keep_switch(audit, finding.kind, group)
 
@@ -214,7 +214,7 @@ def _show_images(
             escape_markdown(Path(str(dataset.files[row])).name),
         ]
         lines += [escape_markdown(translate(reasons[row]))] if reasons and row in reasons else []
-        lines += [f":orange-badge[{tr('would be taken out')}]"] if row in removed_rows else []
+        lines += [f":orange-badge[{tr('would be removed')}]"] if row in removed_rows else []
         with grid.cell():
             st.image(square, width="stretch")
             st.caption("  \n".join(lines))

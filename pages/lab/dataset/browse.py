@@ -64,7 +64,7 @@ def browse_dataset(datasets: list[Path]) -> None:
             st.markdown(audit_line(audit_state))
             if st.session_state.get("dataset_part") != CHECK:
                 st.button(
-                    tr("See what the check found") if audit_state.audit else tr("To the check"),
+                    tr("Show the findings") if audit_state.audit else tr("Check this dataset"),
                     icon=":material/fact_check:",
                     type="tertiary",
                     key="dataset_to_check",
@@ -193,9 +193,9 @@ def _delete_dataset(file: Path) -> None:
         except OSError as error:
             raise DatasetError(
                 tr(
-                    "“{name}” cannot be deleted now ({why}): close whatever uses it and try again.",
+                    "“{name}” cannot be deleted now ({reason}): close the programs that use it and try again.",
                     name=file.stem,
-                    why=translate(system_reason(error)),
+                    reason=translate(system_reason(error)),
                 )
             ) from error
         for folder in (audit_folder(file), build_folder(file)):

@@ -24,7 +24,7 @@ def show_build_progress(job: Job, _: Status) -> None:
     elif job.details.get("arguments", [""])[0] == "look":  # kagglehub tells no progress and cannot be stopped midway
         st.info(
             tr(
-                "{title} is running. It may take long; it goes on when you close this page.",
+                "{title} is running. It may take long and continues if you close this page.",
                 title=escape_markdown(translate(job.title)),
             )
         )

@@ -20,17 +20,23 @@ from xrai.data.jobs import build_folder
 from xrai.data.sources import SPLITS
 
 KIND_LABELS = {
-    CONFLICTING: N_("Pictures with two labels"),
-    EXACT: N_("Equal files"),
-    NEAR: N_("Near copies"),
-    PATIENTS: N_("Scans of patients who stand in a later split too"),
-    BLANK: N_("Blank films"),
+    CONFLICTING: N_("Conflicting labels"),
+    EXACT: N_("Identical files"),
+    NEAR: N_("Near duplicates"),
+    PATIENTS: N_("Patients in several splits"),
+    BLANK: N_("Blank scans"),
 }
 KIND_HELP = {
-    CONFLICTING: N_("All scans of such a picture are taken out, as nobody can say which label is right."),
-    EXACT: N_("One of each stays: the one in the test, else in validation, so that the test stays what it is."),
-    NEAR: N_("One of each stays: the one in the test, else in validation; of several there, the one with most detail."),
-    PATIENTS: N_("Their scans in the later split stay."),
+    CONFLICTING: N_("All scans of such an image are removed, because the correct label is not known."),
+    EXACT: N_(
+        "One of each remains: the one in the test split, otherwise the one in validation, so that the test "
+        "split stays unchanged."
+    ),
+    NEAR: N_(
+        "One of each remains: the one in the test split, otherwise the one in validation; of several, the one "
+        "with most detail."
+    ),
+    PATIENTS: N_("Their scans in the later split remain."),
     BLANK: N_("There is nothing to learn from them."),
 }
 _SPLIT_COUNTS = {"train": N_("{n:,} of training"), "val": N_("{n:,} of validation"), "test": N_("{n:,} of test")}
@@ -43,9 +49,9 @@ def offer_cleaned_copy(dataset: Dataset, audit: Audit) -> None:
     removable = [finding for finding in audit.findings if finding.kind in REMOVABLE_KINDS and finding.suggestion]
     st.subheader(tr("A cleaned copy"), anchor=False)
     if not removable:
-        st.caption(tr("There is nothing to take out: no copies, no conflicting labels and no blank films were found."))
+        st.caption(tr("Nothing to remove: no duplicates, no conflicting labels and no blank scans."))
         return
-    st.markdown(tr("A new dataset without the scans ticked here. This one stays as it is."))
+    st.markdown(tr("A new dataset without the scans selected here. This one stays unchanged."))
     for finding in removable:
         _show_tick(audit, finding)
     rows = rows_to_remove(audit)
@@ -80,7 +86,7 @@ def show_keep_switch(audit: Audit, kind: str, group: Sequence[int]) -> None:
     """A tick to leave a group of scans as it is; it stays when the page of scans is turned."""
     key = f"keep_{audit.fingerprint[:12]}_{kind}_{group[0]}"
     st.checkbox(
-        tr("Leave these as they are"),
+        tr("Keep these"),
         (kind, tuple(group)) in _kept_groups(audit),
         key=key,
         on_change=_toggle_group,
@@ -132,14 +138,14 @@ def _tick_key(audit: Audit, kind: str) -> str:
 def _summary_text(dataset: Dataset, rows: Sequence[int]) -> str:
     """How many scans a copy made now would lack of each split, and how many stay."""
     if not rows:
-        return tr("Nothing is ticked, so nothing would be taken out.")
+        return tr("Nothing is selected, so nothing would be removed.")
     counts = [(split, int((dataset.splits[rows] == number).sum())) for number, split in enumerate(SPLITS)]
     return tr(
-        "**{n:,} of {all_scans}** would be taken out: {places}. {kept} stay.",
+        "**{n:,} of {all_scans}** would be removed: {splits}. {remaining} remain.",
         n=len(rows),
         all_scans=scans_text(len(dataset)),
-        places=join_words([tr(_SPLIT_COUNTS[split], n=n) for split, n in counts if n]),
-        kept=scans_text(len(dataset) - len(rows)),
+        splits=join_words([tr(_SPLIT_COUNTS[split], n=n) for split, n in counts if n]),
+        remaining=scans_text(len(dataset) - len(rows)),
     )
 
 
@@ -170,9 +176,10 @@ def _write_kept_files(folder: Path, files: Sequence[str]) -> Path:
     except OSError as error:
         raise DatasetError(
             tr(
-                "What is to stay cannot be noted in {folder} ({why}): free some disk space, or check its rights.",
+                "The scans to keep cannot be stored in {folder} ({reason}): free some disk space, or check its "
+                "permissions.",
                 folder=folder,
-                why=translate(system_reason(error)),
+                reason=translate(system_reason(error)),
             )
         ) from error
     return file

@@ -34,7 +34,7 @@ DRAWINGS, FOLDER, UPLOAD, FROM_KAGGLE = (
     N_("Kaggle"),
 )
 COLUMNS = 6
-BUILD, BROWSE = N_("Build a new dataset"), N_("Look into a dataset")
+BUILD, BROWSE = N_("Build a new dataset"), N_("Browse a dataset")
 
 _MODES = {
     "L": N_("grey"),
@@ -45,19 +45,14 @@ _MODES = {
     "1": N_("black and white"),
 }
 _END_MESSAGES = {
-    "interrupted": N_("It was interrupted, perhaps because the computer was switched off. Nothing half-made was left."),
-    "stopped": N_("It was stopped. Nothing half-made was left."),
+    "interrupted": N_("It was interrupted, perhaps because the computer was switched off. No partial file was left."),
+    "stopped": N_("It was stopped. No partial file was left."),
 }
 
 
 def main() -> None:
     """The page."""
-    show_head(
-        tr("Dataset"),
-        tr(
-            "A dataset is one file with many scans and what is known of each. A model learns from it and is tested on it."
-        ),
-    )
+    show_head(tr("Dataset"), tr("A dataset is one file of labelled scans, for training and testing models."))
     with display_errors():
         show_announcements()
         is_building = _show_jobs()
@@ -107,7 +102,9 @@ def _show_jobs() -> bool:
 def _show_failed_job(job: jobs.Job, status: str) -> None:
     reason = translate(job.error) if status == "failed" else tr(_END_MESSAGES[status])
     text = tr(
-        "**{title}** did not finish. {why}", title=escape_markdown(translate(job.title)), why=escape_markdown(reason)
+        "**{title}** did not finish. {reason}",
+        title=escape_markdown(translate(job.title)),
+        reason=escape_markdown(reason),
     )
     (st.error if status == "failed" else st.warning)(text)
     row = st.container(horizontal=True)
@@ -116,7 +113,7 @@ def _show_failed_job(job: jobs.Job, status: str) -> None:
         with display_errors():
             jobs.start(arguments, job.folder, title=job.title, details=job.details)
             st.rerun()
-    if row.button(tr("Put aside"), icon=":material/close:", key=f"{job.folder}-away", type="tertiary"):
+    if row.button(tr("Dismiss"), icon=":material/close:", key=f"{job.folder}-away", type="tertiary"):
         shutil.rmtree(job.folder, ignore_errors=True)
         if arguments and arguments[0] in ("build", "clean"):  # a killed process could not clear up behind itself
             Path(f"{arguments[2]}.partial").unlink(missing_ok=True)
@@ -146,7 +143,7 @@ def _show_build(is_first: bool) -> None:
         if spec is None:
             return
         inspection = _inspect_source(spec)
-        st.subheader(tr("2. What was found"), anchor=False)
+        st.subheader(tr("2. Contents"), anchor=False)
         _show_inspection(inspection)
         st.subheader(tr("3. Build the dataset"), anchor=False)
         _show_build_form(spec, inspection)
@@ -220,9 +217,9 @@ def _save_zip(file: UploadedFile) -> Path:
             target.unlink(missing_ok=True)
             raise SourceError(
                 tr(
-                    "The zip cannot be kept in {folder} ({why}): free some disk space and upload it again.",
+                    "The zip cannot be stored in {folder} ({reason}): free some disk space and upload it again.",
                     folder=folder,
-                    why=translate(system_reason(error)),
+                    reason=translate(system_reason(error)),
                 )
             ) from error
     raise SourceError(tr("There are a thousand zips called {name} already: give it another name.", name=stem))
@@ -249,7 +246,7 @@ def _choose_kaggle() -> str | None:
         return spec
     job = jobs.Job(download_folder(spec))
     if job.is_active:
-        st.info(tr("The download is running; it goes on when you close this page."), icon=":material/downloading:")
+        st.info(tr("The download is running; it continues if you close this page."), icon=":material/downloading:")
     elif st.button(tr("Download it"), icon=":material/download:", key="dataset_download"):
         arguments = ["look", spec]
         jobs.start(arguments, job.folder, title=download_title(spec), details={"arguments": arguments})
@@ -263,7 +260,7 @@ def _inspect_source(spec: str) -> SourceInspection:
         with st.spinner(tr("Drawing…")):
             return _inspect_practice()
     cache: dict[str, SourceInspection] = st.session_state.setdefault("dataset_found", {})
-    if st.button(tr("Look again"), icon=":material/refresh:", type="tertiary", key="dataset_look_again"):
+    if st.button(tr("Inspect again"), icon=":material/refresh:", type="tertiary", key="dataset_look_again"):
         cache.pop(spec, None)
     if spec not in cache:
         with st.spinner(tr("Looking at the scans…")), open_source(spec) as source:
@@ -303,20 +300,20 @@ def _show_description(inspection: SourceInspection) -> None:
     total = sum(map(sum, (row.values() for row in inspection.counts.values())))
     st.markdown(
         tr(
-            "**{total:,} files.** Of {n} that were opened: {made}.",
+            "**{total:,} files.** Formats of {n} sampled files: {formats}.",
             total=total,
             n=inspection.n_sampled,
-            made=format_counts or tr("none could be read"),
+            formats=format_counts or tr("none could be read"),
         )
     )
     if inspection.smallest and inspection.largest:
         st.markdown(tr("Size in pixels: {sizes}.", sizes=_size_range(inspection.smallest, inspection.largest)))
     st.markdown(
-        tr("File names or DICOM tell the patient: splits that are drawn here keep each patient's scans together.")
+        tr("Patients are known from file names or DICOM: all scans of a patient go into the same split.")
         if inspection.patients_known
         else tr(
-            "Neither file names nor DICOM tell the patient: each file counts as a patient of its own, so that one patient "
-            "may stand in training and test."
+            "Patients are not known from file names or DICOM: each file counts as one patient, so the same patient "
+            "may be in training and test."
         )
     )
     for note in inspection.notes:
@@ -346,13 +343,11 @@ def _show_build_form(spec: str, inspection: SourceInspection) -> None:
             tr("Name of the dataset"), _suggest_name(inspection.name), max_chars=60, key=f"dataset_name_{spec}"
         )
         population = st.text_input(
-            tr("Who is in these scans?"),
+            tr("Patients in these scans"),
             translate(inspection.population),
             key=f"dataset_population_{spec}",
             placeholder=tr("For example: adults, emergency department of one hospital, 2019 to 2024, PA view"),
-            help=tr(
-                "Kept with every model that learns from them, so that whoever reads its answers knows whom it knows."
-            ),
+            help=tr("Stored with every model trained on them, so that readers know for which patients it was made."),
         )
         licence = st.text_input(
             tr("Source and licence, if any"), translate(inspection.licence), key=f"dataset_licence_{spec}"
@@ -364,11 +359,12 @@ def _show_build_form(spec: str, inspection: SourceInspection) -> None:
                 224,
                 key="dataset_size",
                 help=tr(
-                    "Scans are squeezed to squares of this side. 224 is usual; more keeps finer detail and takes more disk."
+                    "Scans are resized to squares of this side. 224 is usual; larger sizes keep finer detail and "
+                    "need more disk space."
                 ),
             )
             seed = st.number_input(
-                tr("Seed of the split"),
+                tr("Random seed of the split"),
                 0,
                 2**31 - 1,
                 0,

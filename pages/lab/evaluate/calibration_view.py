@@ -39,7 +39,7 @@ BINS = 20
 MIN_DEVIATION = 0.05
 MAX_CHANCE_ERROR = 0.05
 HALF = 0.5
-MEASURE_AGAIN = N_("This was measured before XRAI looked at that: measure again to see it.")
+MEASURE_AGAIN = N_("Not part of this earlier measurement: measure again to see it.")
 
 
 # ---------------------------------------------------------------- probabilities
@@ -47,7 +47,7 @@ MEASURE_AGAIN = N_("This was measured before XRAI looked at that: measure again 
 
 def show_reliability(result: EvaluationResult, card: Card, name: str, about: Sequence[str]) -> dict[str, go.Figure]:
     """Whether the probabilities mean what they say, on screen; and the charts of all classes for the exports."""
-    st.subheader(tr("Do the probabilities mean what they say?"), anchor=False)
+    st.subheader(tr("Calibration"), anchor=False)
     report, classes = result.report, result.classes
     if "reliability" not in report:
         st.caption(tr(MEASURE_AGAIN))
@@ -91,11 +91,11 @@ def _show_calibration_error(result: EvaluationResult) -> None:
     grid = st.grid(2, min_column_width=150)
     with grid.cell():
         st.metric(
-            tr("Off by, on average"),
+            tr("Calibration error (ECE)"),
             format_metric(error),
             help=tr(
-                "Expected calibration error (ECE): how far the probability of what was called lies from how often that came "
-                "true, over 15 bins. 0 is best."
+                "Expected calibration error (ECE): the mean difference between the probability of the predicted "
+                "class and its observed frequency, over 15 bins. 0 is best."
             ),
         )
         st.caption(interval_caption(interval))
@@ -104,8 +104,8 @@ def _show_calibration_error(result: EvaluationResult) -> None:
             tr("Brier score"),
             format_metric(report["brier"], as_percent=False),
             help=tr(
-                "The mean squared distance between the probabilities and what came true: 0 is best, and it counts both being "
-                "off and being vague."
+                "The mean squared error of the probabilities: 0 is best. It rises with poor calibration and with "
+                "poor separation of the classes."
             ),
         )
     accuracy, mean_confidence = (
@@ -123,9 +123,9 @@ def _chance_text(
     error: float | None, interval: Sequence[float] | None, chance: float | None, n: int, *, is_underconfident: bool
 ) -> str:
     if error is None or chance is None:
-        return tr("How far chance alone goes is not known.")
+        return tr("The error expected by chance is not known.")
     chance_text = tr(
-        "Of probabilities that are exactly right, chance alone would make {share} with {scans}.",
+        "Perfectly calibrated probabilities would show {share} by chance with {scans}.",
         share=format_metric(chance),
         scans=scans_text(n),
     )
@@ -136,20 +136,16 @@ def _chance_verdict(interval: Sequence[float] | None, chance: float, *, is_under
     if interval and interval[0] > chance:
         if is_underconfident:
             return N_(
-                "These are off by more than that: on scans like these do not take a probability at its word, it is right "
-                "more often than it says."
+                "The error is larger: on scans like these the model is underconfident. It is correct more often "
+                "than its probabilities say."
             )
         return N_(
-            "These are off by more than that: on scans like these do not take a probability at its word, it is wrong more "
-            "often than it says."
+            "The error is larger: on scans like these the model is overconfident. It is wrong more often than its "
+            "probabilities say."
         )
     if chance > MAX_CHANCE_ERROR:
-        return N_(
-            "Whether these are off by more than that can hardly be told from so few scans: measure on more of them."
-        )
-    return N_(
-        "These are hardly off by more than that: on the whole, probabilities can be taken at their word on scans like these."
-    )
+        return N_("There are too few scans to tell whether the error is larger: measure on more scans.")
+    return N_("The error is hardly larger: on scans like these the probabilities are well calibrated on the whole.")
 
 
 def _show_mean_calibration(result: EvaluationResult, card: Card, k: int, label: str) -> None:
@@ -161,10 +157,10 @@ def _show_mean_calibration(result: EvaluationResult, card: Card, k: int, label: 
     st.markdown(
         escape_markdown(
             tr(
-                "On the whole it foretold {name} for {foretold:.1f} in 100 of these scans, and {came:.1f} had it.",
+                "Mean predicted probability of {name}: {predicted:.1f} %. Observed frequency: {observed:.1f} %.",
                 name=label,
-                foretold=100 * mean_predicted,
-                came=100 * observed_share,
+                predicted=100 * mean_predicted,
+                observed=100 * observed_share,
             )
         )
     )
@@ -172,9 +168,10 @@ def _show_mean_calibration(result: EvaluationResult, card: Card, k: int, label: 
         st.markdown(
             escape_markdown(
                 tr(
-                    "It is farthest off where it foretold about {foretold}: there {came} came true ({interval}), of {scans}.",
-                    foretold=format_metric(farthest["mean"]),
-                    came=format_metric(farthest["share"]),
+                    "Largest deviation: at a predicted probability of about {predicted} the observed frequency is "
+                    "{observed} ({interval}), of {scans}.",
+                    predicted=format_metric(farthest["mean"]),
+                    observed=format_metric(farthest["share"]),
                     interval=format_interval(farthest["interval"], ".0%"),
                     scans=scans_text(farthest["n"]),
                 )
@@ -185,21 +182,21 @@ def _show_mean_calibration(result: EvaluationResult, card: Card, k: int, label: 
         st.markdown(
             escape_markdown(
                 tr(
-                    "They hold for scans of which {known:.0f} in 100 are {name}. That it is {came:.0f} in 100 here moves the "
-                    "points off the line even where the model knows what it sees.",
-                    known=100 * reference_prevalence[k],
+                    "The probabilities are calibrated for a prevalence of {reference:.0f} % {name}. The prevalence "
+                    "here is {observed:.0f} %, which moves the points off the diagonal even for a good model.",
+                    reference=100 * reference_prevalence[k],
                     name=label,
-                    came=100 * observed_share,
+                    observed=100 * observed_share,
                 )
             )
         )
     if prevalence_text(card):
-        st.markdown(tr("Here they stand as the model gave them, before they are turned into those for your patients."))
+        st.markdown(tr("Shown before the adjustment to your prevalence."))
     st.caption(
         tr(
-            "Each point holds a tenth of the scans: across, the probability that they were given; up, how many of them truly were "
-            "of the class. On the dotted line probabilities mean what they say. Above it the class is more frequent than foretold, "
-            "below it rarer. Below the chart: how many scans were given which probability."
+            "Each point is a tenth of the scans: predicted probability (x) against observed frequency (y). On the "
+            "dotted diagonal the probabilities are perfectly calibrated; above it the class is more frequent than "
+            "predicted, below it rarer. Below the chart: the distribution of the probabilities."
         )
     )
 
@@ -220,43 +217,41 @@ def _largest_deviation(points: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]
 
 def show_abstention(result: EvaluationResult) -> None:
     """What the firm answers are worth, against what was promised."""
-    st.subheader(tr("When it is not sure"), anchor=False)
+    st.subheader(tr("Uncertain answers (abstention)"), anchor=False)
     report = result.report
     if "answered" not in report:
         st.caption(tr(MEASURE_AGAIN))
         return
     answered, abstention = report["answered"], result.abstention
     if answered is None or abstention is None:
-        st.markdown(
-            tr("Every answer counted as firm here: the model had no third answer, “not sure”, when this was measured.")
-        )
+        st.markdown(tr("The model had no “uncertain” answer when this was measured."))
         return
     grid = st.grid(3, min_column_width=150)
     with grid.cell():
         st.metric(
-            tr("Answered firmly"),
+            tr("Answered"),
             format_metric(answered["answered"]),
-            help=tr("The share of all scans with an answer; the others are left to a radiologist."),
+            help=tr("Coverage: the proportion of scans with an answer; the others are left to a radiologist."),
         )
         st.caption(interval_caption(answered["answered_interval"]))
     with grid.cell():
         st.metric(
-            tr("Of these, right"),
+            tr("Of these, correct"),
             format_metric(answered["right"]),
-            help=tr("The share of the firm answers that are the truth."),
+            help=tr("The proportion of answered scans that are correct."),
         )
         st.caption(interval_caption(answered["right_interval"], missing=N_("not defined: none was answered")))
     with grid.cell():
         n_unsure = answered["n"] - answered["n_answered"]
-        st.metric(tr("Not sure"), format_number(n_unsure, ","), help=tr("How many scans are left to a radiologist."))
+        st.metric(tr("Uncertain"), format_number(n_unsure, ","), help=tr("How many scans are left to a radiologist."))
         st.caption(tr("of {scans}", scans=scans_text(answered["n"])))
     names = class_labels(result.classes)
     _show_by_class(answered, names, abstention)
     if answered["answered"] < HALF:
         st.warning(
             tr(
-                "It leaves **more than half of these scans** to a radiologist: the model tells the classes apart too poorly "
-                "to answer them as firmly as is promised."
+                "**More than half of these scans** are left to a radiologist: the model separates the classes too "
+                "poorly for this error target."
             ),
             icon=":material/help:",
         )
@@ -267,14 +262,16 @@ def _show_by_class(answered: Mapping[str, Any], names: Sequence[str], abstention
     rows = [
         {
             tr("Class"): f"**{escape_markdown(name)}**",
-            tr("Answered firmly"): format_table_metric(row["answered"], row["answered_interval"], as_percent=True),
-            tr("Wrong firm answer"): format_table_metric(row["wrong"], row["wrong_interval"], as_percent=True),
-            tr("Promised at most"): tr("{n:.3g} %", n=100 * abstention.alpha),
+            tr("Answered"): format_table_metric(row["answered"], row["answered_interval"], as_percent=True),
+            tr("Wrong answer"): format_table_metric(row["wrong"], row["wrong_interval"], as_percent=True),
+            tr("Target, at most"): tr("{n:.3g} %", n=100 * abstention.alpha),
         }
         for name, row in zip(names, answered["per_class"], strict=True)
     ]
     st.table(pd.DataFrame(rows), border="horizontal", hide_index=True)
-    st.caption(tr("Both shares are of all scans that truly are of the class. In brackets: the 95 % interval."))
+    st.caption(
+        tr("Both proportions refer to all scans that truly belong to the class. In brackets: the 95 % interval.")
+    )
 
 
 def _show_promise(answered: Mapping[str, Any], names: Sequence[str], abstention: ConformalAbstention) -> None:
@@ -291,10 +288,10 @@ def _show_promise(answered: Mapping[str, Any], names: Sequence[str], abstention:
         st.error(
             escape_markdown(
                 tr(
-                    "The promise does not hold on these scans: at most {n:.3g} in 100 wrong firm answers were promised, and it is "
-                    "more, beyond what chance explains, for {classes}. The promise is made for patients like those of the "
-                    "validation scans; these differ from them. Do not rely on firm answers for scans like these, or promise less "
-                    "and check again.",
+                    "The error target is missed on these scans: at most {n:.3g} in 100 wrong answers are allowed, "
+                    "and there are significantly more for {classes}. The target holds for patients like those of "
+                    "the validation scans; these differ from them. Do not rely on answers for scans like these, or "
+                    "allow more errors and check again.",
                     n=n,
                     classes=", ".join(broken_classes),
                 )
@@ -305,8 +302,9 @@ def _show_promise(answered: Mapping[str, Any], names: Sequence[str], abstention:
         st.warning(
             escape_markdown(
                 tr(
-                    "A little more than promised: at most {n:.3g} in 100 wrong firm answers were promised, and it is more for "
-                    "{classes}. That lies within what chance alone can do, so this neither keeps nor breaks the promise.",
+                    "Slightly above the error target: at most {n:.3g} in 100 wrong answers are allowed, and there "
+                    "are more for {classes}. The difference is within chance, so the target is neither met nor "
+                    "missed.",
                     n=n,
                     classes=", ".join(exceeded_classes),
                 )
@@ -314,7 +312,7 @@ def _show_promise(answered: Mapping[str, Any], names: Sequence[str], abstention:
             icon=":material/warning:",
         )
     else:
-        text = tr("On these scans the promise is kept: at most {n:.3g} in 100 wrong firm answers for each class.", n=n)
+        text = tr("The error target is met on these scans: at most {n:.3g} in 100 wrong answers for each class.", n=n)
         st.success(escape_markdown(text), icon=":material/check_circle:")
 
 
@@ -342,9 +340,8 @@ def offer_calibration(checkpoint: Checkpoint, card: Card, datasets: Sequence[Pat
     """Say that a model cannot be sure or not sure yet, and start what changes that where its dataset is here."""
     st.info(
         tr(
-            "This model was trained **before XRAI could be “not sure”**, or comes from elsewhere: nothing can be chosen for "
-            "it, and nobody has checked that its probabilities mean what they say. Calibrating looks once at the scans that "
-            "it was trained and chosen with; its weights stay as they are."
+            "This model is **not calibrated**: its decision threshold and uncertain range cannot be set. "
+            "Calibration reads the training and validation scans once; the weights stay unchanged."
         ),
         icon=":material/tune:",
     )
@@ -388,4 +385,4 @@ def _show_progress(job: jobs.Job, status: jobs.Status) -> None:
         st.progress(min(last_step["done"] / max(last_step["total"], 1), 1.0), text=text)
     else:
         st.progress(0.0, text=tr("Starting to calibrate: loading what it needs takes about ten seconds…"))
-    st.caption(tr("It takes some minutes, and goes on when you leave this page or close this browser."))
+    st.caption(tr("It takes some minutes and continues if you leave this page or close the browser."))

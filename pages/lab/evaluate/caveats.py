@@ -17,36 +17,33 @@ from xrai.evaluation.store import ancestor_fingerprints
 from xrai.models.checkpoint import Card
 
 WHY_RARELY = N_(
-    "Every look at the test scans makes them less of a surprise: whoever changes a model after a look fits it to these "
-    "very scans, and the figures flatter from then on. So measure here once the model is final, and compare what you try "
-    "on the validation split."
+    "Measure on the test scans only once the model is final: changing a model after each measurement fits it to "
+    "these scans, and its figures become too good. Compare variants on the validation split."
 )
 NOT_DESCRIBED = N_("nobody described them when the dataset was built")
-NO_PATIENTS = N_(
-    "**Take no figure below for how good the model is on patients.** The dataset {name} is described so: “{who}”."
-)
+NO_PATIENTS = N_("**These figures say nothing about patients.** Description of the dataset {name}: “{population}”.")
 SEEN_BY_MODEL = {
     "train": N_(
-        "The model **learned from these very scans**: right answers show what it remembers, not how it reads new ones."
+        "The model was **trained on these scans**: the figures show what it remembers, not how it reads new scans."
     ),
     "val": N_(
-        "The model was **chosen by these scans**: of all moments of its training, the one that did best on them was kept. "
-        "Figures on them are a little better than on new scans."
+        "The model was **selected on these scans**: the best epoch on them was kept. Figures on them are slightly "
+        "better than on new scans."
     ),
 }
 SEEN_BY_ANCESTOR = {
     "train": N_(
-        "The model started from one that **learned from these very scans**, and keeps some of what that one knew: right "
-        "answers may show what it remembers, not how it reads new ones."
+        "The model started from one that was **trained on these scans**: the figures may show what it remembers, "
+        "not how it reads new scans."
     ),
     "val": N_(
-        "The model started from one that **was chosen by these very scans**, and keeps some of what that one knew: right "
-        "answers may show what it remembers, not how it reads new ones."
+        "The model started from one that was **selected on these scans**: figures on them may be better than on "
+        "new scans."
     ),
 }
 EARLIER_BUILD = N_(
-    "The model learned from an earlier build of {name}. Which of these scans it has seen is not known, so the figures may "
-    "flatter it."
+    "The model was trained on an earlier build of {name}. It may have seen some of these scans, so the figures may "
+    "be too good."
 )
 SPLIT_SCANS = {
     "train": N_("the {n:,} training scans of this dataset"),
@@ -61,9 +58,9 @@ def show_caveats(card: Card, path: Path, facts: DatasetFacts, split: str) -> Non
     training_population = str(card.dataset.get("population") or "")
     if training_population and not is_training_dataset(card, facts) and training_population != facts.population:
         text = tr(
-            "The model “{name}” was trained on: {who}.",
+            "The model “{name}” was trained on: {population}.",
             name=escape_markdown(card.name),
-            who=escape_markdown(translate(training_population)),
+            population=escape_markdown(translate(training_population)),
         )
         st.caption(f":material/neurology: {text}")
     if message := _seen_message(card, path, facts, split):
@@ -71,11 +68,12 @@ def show_caveats(card: Card, path: Path, facts: DatasetFacts, split: str) -> Non
 
 
 def _show_population(path: Path, facts: DatasetFacts) -> None:
-    name, who = escape_markdown(path.stem), escape_markdown(translate(facts.population or NOT_DESCRIBED))
+    name = escape_markdown(path.stem)
+    population = escape_markdown(translate(facts.population or NOT_DESCRIBED))
     if lacks_clinical_meaning(facts.population, is_phantom=facts.drawings):
-        st.warning(tr(NO_PATIENTS, name=name, who=who), icon=":material/warning:")
+        st.warning(tr(NO_PATIENTS, name=name, population=population), icon=":material/warning:")
     else:
-        st.caption(f":material/groups: {tr('Patients of {name}: {who}.', name=name, who=who)}")
+        st.caption(f":material/groups: {tr('Patients of {name}: {population}.', name=name, population=population)}")
 
 
 def _seen_message(card: Card, path: Path, facts: DatasetFacts, split: str) -> str:
@@ -115,7 +113,7 @@ def show_evaluation_count(card: Card, facts: DatasetFacts, split: str, *, is_res
 
 def show_notes(card: Card, facts: DatasetFacts) -> None:
     """The notes on the model and on the dataset, which open at a click."""
-    with st.expander(tr("What is known of this model and of this dataset"), icon=":material/info:"):
+    with st.expander(tr("About this model and this dataset"), icon=":material/info:"):
         for note in card.notes:
             st.markdown("- " + tr("Model: {note}", note=escape_markdown(translate(note))))
         for note in facts.notes:
@@ -170,9 +168,8 @@ def _last_evaluation_text(card: Card, evaluation: Mapping[str, Any]) -> str:
     }
     if threshold_change := moved_threshold_text(card, evaluation.get("threshold")):
         return tr(
-            "Its card still says how that went on {day}: {accuracy} called right, AUC {auc} (with {then}, which is no "
-            "longer in force).",
+            "Result of {day} from the model card: accuracy {accuracy}, AUC {auc} (with {threshold}, no longer in use).",
             **figures,
-            then=threshold_change,
+            threshold=threshold_change,
         )
-    return tr("Its card still says how that went on {day}: {accuracy} called right, AUC {auc}.", **figures)
+    return tr("Result of {day} from the model card: accuracy {accuracy}, AUC {auc}.", **figures)

@@ -67,7 +67,7 @@ def show_confusion(
         st.session_state[cell_key] = cells[0]
     halves = st.grid(2, min_column_width=320)
     with halves.cell():
-        as_rates = st.toggle(tr("Shares of the true class in large"), key="evaluate_rates", persist_state="session")
+        as_rates = st.toggle(tr("Show proportions of the true class"), key="evaluate_rates", persist_state="session")
         truth, predicted = divmod(st.session_state[cell_key], len(classes))
         st.plotly_chart(
             add_caption(
@@ -84,15 +84,13 @@ def show_confusion(
     with halves.cell():
         st.markdown(
             tr(
-                "Each row holds the scans that truly are of a class; each column what the model called. "
-                "Teal is right, orange is wrong. **Click a cell, or choose it here, to see its scans.**"
+                "Rows: true class. Columns: predicted class. Teal is correct, orange is wrong. **Click a cell, or "
+                "choose it here, to see its scans.**"
             )
         )
         if card.threshold and has_same_weights:
             value, name = card.threshold["value"], class_label(card.threshold["class"])
-            st.caption(
-                escape_markdown(tr("Called {name} from a probability of {n:.3g} % on.", name=name, n=100 * value))
-            )
+            st.caption(escape_markdown(tr("Positive for {name} at {n:.3g} % or above.", name=name, n=100 * value)))
         label_by_cell = {item: _cell_label(item, matrix, names) for item in cells}
         cell = st.selectbox(
             tr("Cell"), cells, key=cell_key, persist_state="session", format_func=label_by_cell.__getitem__
@@ -139,22 +137,24 @@ def _cell_label(cell: int, matrix: list[list[int]], names: list[str]) -> str:
     truth, predicted = divmod(cell, len(names))
     values = {"truth": names[truth], "scans": scans_text(matrix[truth][predicted])}
     if truth == predicted:
-        return tr("{truth}, called right: {scans}", **values)
-    return tr("{truth} called {called}: {scans}", called=names[predicted], **values)
+        return tr("{truth}, correct: {scans}", **values)
+    return tr("{truth} predicted as {predicted}: {scans}", predicted=names[predicted], **values)
 
 
 def _show_cell_summary(matrix: list[list[int]], names: list[str], truth: int, predicted: int) -> None:
     count, total = matrix[truth][predicted], sum(matrix[truth])
-    values = {"n": count, "of": total, "truth": names[truth], "share": format_metric(count / total)}
+    values = {"n": count, "total": total, "truth": names[truth], "share": format_metric(count / total)}
     if truth == predicted:
-        text = tr("{n:,} of {of:,} {truth} scans were called right, {share}.", **values)
+        text = tr("{n:,} of {total:,} {truth} scans are correct, {share}.", **values)
     else:
         text = tr(
-            "{n:,} of {of:,} {truth} scans were called {called} by mistake, {share}.", called=names[predicted], **values
+            "{n:,} of {total:,} {truth} scans are predicted as {predicted}, {share}.",
+            predicted=names[predicted],
+            **values,
         )
     st.markdown(escape_markdown(text))
     if all(not n for t, row in enumerate(matrix) for c, n in enumerate(row) if t != c):
-        st.success(tr("No scan was called wrong."), icon=":material/check_circle:")
+        st.success(tr("No scan is wrong."), icon=":material/check_circle:")
 
 
 def _select_page(result: EvaluationResult, names: list[str], truth: int, predicted: int, key: str) -> np.ndarray:
@@ -165,7 +165,7 @@ def _select_page(result: EvaluationResult, names: list[str], truth: int, predict
         st.caption(
             escape_markdown(
                 tr(
-                    "{first:,} to {last:,} of {scans} are shown, the worst first: those with the lowest probability of {name}.",
+                    "{first:,} to {last:,} of {scans}, lowest probability of {name} first.",
                     first=offset + 1,
                     last=offset + len(page_positions),
                     scans=scans_text(len(positions)),
@@ -178,10 +178,10 @@ def _select_page(result: EvaluationResult, names: list[str], truth: int, predict
 
 def _show_legend(predicted_name: str, *, has_same_weights: bool) -> None:
     if has_same_weights:
-        text = tr("Left the scan, right what speaks in it for {name}, as it was called.", name=predicted_name)
+        text = tr("Left: the scan. Right: the evidence for {name}, the predicted class.", name=predicted_name)
         show_colour_scale(OPACITY, escape_markdown(text))
     else:
-        st.caption(tr("No heatmaps: the weights that gave these answers are not the model's any more."))
+        st.caption(tr("No heatmaps: the model's weights have changed since this was measured."))
 
 
 def _load_images(
@@ -196,7 +196,9 @@ def _load_images(
     rows = result.predictions.rows[page_positions]
     with open_dataset(path) as dataset:
         if rows.max() >= len(dataset):
-            raise CheckpointError(N_("The kept predictions are of other scans than the dataset holds: measure again."))
+            raise CheckpointError(
+                N_("The stored predictions belong to other scans than the dataset holds: measure again.")
+            )
         images = dataset.images(rows)
     if class_name is None:
         return [_place_beside_heatmap(square) for square in images]
@@ -213,12 +215,12 @@ def _show_scan_text(result: EvaluationResult, names: list[str], position: int) -
         "share": escape_markdown(format_probability(probabilities[truth])),
     }
     if truth == predicted:
-        text = tr("**{truth}** {share}, the truth and as called", **values)
+        text = tr("**{truth}** {share}, true and predicted class", **values)
     else:
         text = tr(
-            "**{truth}** {share}, the truth · **{called}** {other}, as called",
-            called=escape_markdown(names[predicted]),
-            other=escape_markdown(format_probability(probabilities[predicted])),
+            "**{truth}** {share}, true class · **{predicted}** {predicted_share}, predicted class",
+            predicted=escape_markdown(names[predicted]),
+            predicted_share=escape_markdown(format_probability(probabilities[predicted])),
             **values,
         )
     st.markdown(text)

@@ -42,9 +42,9 @@ from xrai.models.checkpoint import Card, Checkpoint
 from xrai.models.operating_point import fit_operating_point, load_validation_outputs
 
 TEST_SPLIT_WARNING = N_(
-    "All of this is chosen on the validation scans, never on the test scans: their column only shows what comes of it. "
-    "Whoever moves the controls until that column looks good fits the model to these very scans, and its figures flatter "
-    "from then on."
+    "The settings are chosen on the validation scans, never on the test scans: their column only shows the effect. "
+    "Tuning until that column looks good fits the model to the test scans, and its figures are too good from then "
+    "on."
 )
 INTERVAL_NOTE = N_("In brackets: the 95 % interval.")
 SCANS_OF = {
@@ -144,14 +144,12 @@ def abstention_text(card: Card) -> str:
     """Where it is not sure, as a sentence."""
     assert card.doubt is not None
     if len(card.classes) != 2:
-        return tr(
-            "At most {n:.3g} in 100 scans of each class are to get a wrong firm answer.", n=100 * card.doubt.alpha
-        )
+        return tr("At most {n:.3g} in 100 scans of each class may get a wrong answer.", n=100 * card.doubt.alpha)
     zone = local_reject_zone(card)
     if zone is None:
-        return tr("No answer is “not sure”: the classes are told apart well enough without.")
+        return tr("No answer is “uncertain”: the classes are separated well enough.")
     return tr(
-        "Between {low} and {high} the answer is “not sure: ask a radiologist”.",
+        "Between {low} and {high} the answer is “uncertain: radiologist review needed”.",
         low=format_probability(zone[0]),
         high=format_probability(zone[1]),
     )
@@ -168,7 +166,7 @@ def _draw_threshold_chart(card: Card, points: dict[str, list[float]], about: Seq
         zone=local_reject_zone(card),
         interval=_local_interval(card),
     )
-    figure.update_xaxes(title=tr("Called {name} from here on", name=escape(second, quote=False)))  # fits half a page
+    figure.update_xaxes(title=tr("Positive for {name} from here", name=escape(second, quote=False)))  # fits half a page
     return add_caption(figure, *about, *filter(None, [prevalence_text(card)]))
 
 
@@ -199,7 +197,7 @@ def show_decision_text(card: Card) -> None:
 
 def show_effect_table(preview: Preview, effect: Effect | None, result: EvaluationResult | None) -> None:
     """What it does to the validation scans, and beside them to those that were measured."""
-    columns = {tr("Validation scans, on which it is chosen"): _effect_rows(preview.card, preview.effect)}
+    columns = {tr("Validation scans (used for the choice)"): _effect_rows(preview.card, preview.effect)}
     is_test = False
     if effect is not None and result is not None:
         is_test = result.report["split"] == "test"
@@ -207,7 +205,7 @@ def show_effect_table(preview: Preview, effect: Effect | None, result: Evaluatio
         title = tr(scans_of, dataset=result.report["dataset"])
         columns[title] = _effect_rows(preview.card, effect)
     table = pd.DataFrame(columns)
-    table.insert(0, tr("What it does"), table.index)
+    table.insert(0, tr("Effect"), table.index)
     st.table(table.rename(columns=escape_markdown), border="horizontal", hide_index=True)
     st.caption(tr(INTERVAL_NOTE))
     if is_test:
@@ -218,14 +216,12 @@ def _effect_rows(card: Card, effect: Effect) -> dict[str, str]:
     names, answers = list(map(escape_markdown, class_labels(card.classes))), effect.answers
     rows = {}
     if len(names) == 2:
-        rows[tr("**{name}** found", name=names[1])] = _share_text(effect.sensitivity)
-        rows[tr("**{name}** cleared", name=names[0])] = _share_text(effect.specificity)
-    rows[tr("Answered firmly")] = format_table_metric(
-        answers["answered"], answers["answered_interval"], as_percent=True
-    )
-    rows[tr("Of these, right")] = format_table_metric(answers["right"], answers["right_interval"], as_percent=True)
+        rows[tr("**{name}** found (sensitivity)", name=names[1])] = _share_text(effect.sensitivity)
+        rows[tr("**{name}** cleared (specificity)", name=names[0])] = _share_text(effect.specificity)
+    rows[tr("Answered")] = format_table_metric(answers["answered"], answers["answered_interval"], as_percent=True)
+    rows[tr("Of these, correct")] = format_table_metric(answers["right"], answers["right_interval"], as_percent=True)
     for name, row in zip(names, answers["per_class"], strict=True):
-        rows[tr("**{name}** with a wrong firm answer", name=name)] = format_table_metric(
+        rows[tr("**{name}** with a wrong answer", name=name)] = format_table_metric(
             row["wrong"], row["wrong_interval"], as_percent=True
         )
     return rows
@@ -291,7 +287,7 @@ def _predictive_value_sentences(card: Card, effect: Effect, prevalence: float) -
     if ppv is not None:
         sentences.append(
             tr(
-                "Of 100 {people} who are called {name}, {about} have {condition}.",
+                "Of 100 {people} with the answer {name}, {about} have {condition}.",
                 people=people,
                 name=second,
                 about=_about_text(ppv),
@@ -301,7 +297,7 @@ def _predictive_value_sentences(card: Card, effect: Effect, prevalence: float) -
     if npv is not None:
         sentences.append(
             tr(
-                "Of 100 {people} who are called {name}, {about} have {condition} all the same.",
+                "Of 100 {people} with the answer {name}, {about} have {condition} nevertheless.",
                 people=people,
                 name=first,
                 about=_about_text(1 - npv),
@@ -319,8 +315,8 @@ def _abstention_sentences(card: Card, effect: Effect, prevalence: float) -> list
     n_unsure = 1000 * ((1 - prevalence) * (1 - answered_shares[0]) + prevalence * (1 - answered_shares[1]))
     return [
         tr(
-            "{n:,.0f} of the 1,000 get the answer “not sure: ask a radiologist”; the picture counts them by what the threshold "
-            "alone would call them.",
+            "{n:,.0f} of the 1,000 get the answer “uncertain: radiologist review needed”; the chart counts them by "
+            "the decision threshold alone.",
             n=n_unsure,
         )
     ]

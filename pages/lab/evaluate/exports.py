@@ -50,7 +50,7 @@ def show_exports(
             tr("Predictions (CSV)"),
             lambda: predictions_csv(result),
             "text/csv",
-            tr("Every scan with its truth, what it was called, whether firmly, and all probabilities."),
+            tr("Every scan with its true and predicted class, the answer and all probabilities."),
         ),
         "report.csv": (
             tr("Report (CSV)"),
@@ -83,11 +83,9 @@ def show_exports(
                 help=help_text,
                 key=f"evaluate_export_{ending}",
             )
-    notes = [tr("The camera above a chart saves it as a picture (PNG).")]
+    notes = [tr("The camera above a chart saves it as an image (PNG).")]
     if prevalence_text(card):
-        notes.append(
-            tr("Tables and reports hold probabilities as the model gave them, not as they are told for your patients.")
-        )
+        notes.append(tr("Tables and reports hold the probabilities before the adjustment to your prevalence."))
     st.caption(" ".join(notes))
 
 
@@ -158,7 +156,7 @@ def charts_html(name: str, facts: DatasetFacts, result: EvaluationResult, figure
             n=report["n_patients"],
             moment=format_time(report["when"]),
         ),
-        tr("Patients: {who}.", who=translate(facts.population or N_("not described"))),
+        tr("Patients: {population}.", population=translate(facts.population or N_("not described"))),
         _answered_text(report),
         tr("Research software, no medical device."),
     ]
@@ -172,4 +170,4 @@ def _answered_text(report: Mapping[str, Any]) -> str:
         return ""
     share = format_metric_with_interval(answered["answered"], answered["answered_interval"])
     right = format_metric_with_interval(answered["right"], answered["right_interval"])
-    return tr("Answered firmly: {share}; of these right: {right}.", share=share, right=right)
+    return tr("Answered: {share}; of these correct: {correct}.", share=share, correct=right)

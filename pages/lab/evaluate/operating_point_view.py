@@ -38,15 +38,15 @@ SLIDER_START = {"misses": 5.0, "alarms": 10.0}
 MIN_ERROR_PERCENT, MAX_ERROR_PERCENT = 1.0, 20.0
 
 GOALS = {
-    "likeliest": N_("Whichever class is likelier is called"),
-    "misses": N_("Miss few with {second}"),
-    "alarms": N_("Raise few false alarms among {first}"),
-    "given": N_("A probability that you set"),
+    "likeliest": N_("Most probable class (argmax)"),
+    "misses": N_("Limit missed {second} (sensitivity)"),
+    "alarms": N_("Limit false alarms among {first} (specificity)"),
+    "given": N_("Fixed threshold"),
 }
 LIMITS = {
-    "misses": N_("At most so many of 100 scans of {second} are missed"),
-    "alarms": N_("At most so many of 100 scans of {first} are called {second}"),
-    "given": N_("Called {second} from this probability on, in %"),
+    "misses": N_("Missed {second} allowed per 100 scans"),
+    "alarms": N_("False alarms allowed per 100 scans of {first}"),
+    "given": N_("Decision threshold for {second}, in %"),
 }
 
 
@@ -83,8 +83,8 @@ def show_decisions(
             st.info(
                 escape_markdown(
                     tr(
-                        "Nothing can be chosen here, because the validation scans lack one of the classes: build a dataset whose "
-                        "validation split has scans of each, and train on that."
+                        "The threshold cannot be set because a class has no validation scans: build a dataset with "
+                        "validation scans of each class, and train on it."
                     )
                 ),
                 icon=":material/info:",
@@ -118,15 +118,13 @@ def _decision_key(card: Card) -> str:
 
 def _show_in_force(card: Card) -> None:
     if card.doubt:
-        abstention = tr(
-            "at most {n:.3g} in 100 scans of each class may get a wrong firm answer", n=100 * card.doubt.alpha
-        )
+        abstention = tr("at most {n:.3g} in 100 scans of each class may get a wrong answer", n=100 * card.doubt.alpha)
     else:
-        abstention = tr("every answer is firm")
+        abstention = tr("no uncertain answers")
     text = tr(
-        "**In force for reading scans**: {rule}; {doubt}.",
+        "**In use**: {rule}; {abstention}.",
         rule=escape_markdown(_rule_text(card)),
-        doubt=escape_markdown(abstention),
+        abstention=escape_markdown(abstention),
     )
     st.markdown(f":material/gavel: {text} {escape_markdown(prevalence_text(card))}".strip())
 
@@ -134,13 +132,13 @@ def _show_in_force(card: Card) -> None:
 def _rule_text(card: Card) -> str:
     """What is called when, as it stands within a sentence."""
     if not card.threshold:
-        return tr("whichever class is likeliest is called")
+        return tr("the most probable class is the answer")
     first, second = class_labels(card.classes)
     value, goal = format_probability(local_threshold(card)), goal_from_card(card)
     if goal.kind == "given" or "goal" not in card.threshold:
-        return tr("called {name} from a probability of {value} on", name=second, value=value)
+        return tr("positive for {name} at {value} or above", name=second, value=value)
     return tr(
-        "called {name} from a probability of {value} on, chosen to {goal}",
+        "positive for {name} at {value} or above, chosen to {goal}",
         name=second,
         value=value,
         goal=translate(goal.describe((first, second))),
@@ -181,8 +179,8 @@ def _show_controls(name: str, card: Card, lowest_error: float) -> Choice:
             st.rerun()
         st.warning(
             tr(
-                "Meanwhile **somebody else put another choice in force**: it stands above. Yours takes its place if you "
-                "use it."
+                "Meanwhile **somebody else changed these settings**: theirs are shown above. Yours replace them if "
+                "you use them."
             ),
             icon=":material/group:",
         )
@@ -194,7 +192,7 @@ def _choose_goal(key: str, card: Card, in_force: Choice) -> tuple[str, float | N
     first, second = map(escape_markdown, class_labels(card.classes))
     labels = {kind: tr(message, first=first, second=second) for kind, message in GOALS.items()}
     kind = st.radio(
-        tr("What is the threshold to do?"),
+        tr("Choice of the decision threshold"),
         list(labels),
         format_func=labels.__getitem__,
         key=_init_state(f"{key}_kind", in_force.kind),
@@ -219,7 +217,7 @@ def _choose_prevalence(key: str, card: Card, in_force: Choice) -> float:
     """How many of 100 of the team's patients have the second class."""
     prevalence = st.number_input(
         tr(
-            "Of 100 {people} who are X-rayed with you, how many have {condition}?",
+            "Prevalence: how many of 100 {people} that you X-ray have {condition}?",
             people=translate(population_noun(card)),
             condition=escape_markdown(translate(condition_phrase(card.classes[1]))),
         ),
@@ -229,41 +227,30 @@ def _choose_prevalence(key: str, card: Card, in_force: Choice) -> float:
         format="%g",
         key=_init_state(f"{key}_prevalence", in_force.prevalence),
         help=tr(
-            "Every probability here and on Diagnose is then told for your patients. Whichever class is likelier among "
-            "them is called, or what reaches a probability that you set, so that what is called moves with this number; "
-            "a threshold that limits errors stays, and so does the promise of few wrong firm answers."
+            "All probabilities, here and on Diagnose, are adjusted to this prevalence. With argmax or a fixed "
+            "threshold the answers change with it; a threshold that limits errors keeps its answers, and so does "
+            "the error target."
         ),
     )
     if card.prevalence is None:
-        st.caption(
-            tr(
-                "Nobody has said yet: it begins at {n:.3g}, for which the model's probabilities hold now.",
-                n=in_force.prevalence,
-            )
-        )
+        st.caption(tr("Not set: {n:.3g} in 100 is assumed.", n=in_force.prevalence))
     return prevalence
 
 
 def _choose_max_error(key: str, in_force: Choice, lowest_error: float, n_classes: int) -> float:
     max_error = st.slider(
-        tr(
-            "At most so many of 100 scans of either class get a wrong firm answer; where that cannot be kept, it is "
-            "“not sure”"
-        )
+        tr("Wrong answers allowed per 100 scans of either class; otherwise “uncertain”")
         if n_classes == 2
-        else tr(
-            "At most so many of 100 scans of any class get a wrong firm answer; where that cannot be kept, it is "
-            "“not sure”"
-        ),
+        else tr("Wrong answers allowed per 100 scans of any class; otherwise “uncertain”"),
         lowest_error,
         max(MAX_ERROR_PERCENT, lowest_error + 10, in_force.max_error),
         step=0.1,
         format="%.3g",
         key=_init_state(f"{key}_doubt", in_force.max_error),
-        help=tr("The fewer wrong answers you accept, the more scans XRAI leaves to a radiologist."),
+        help=tr("The fewer errors you allow, the more scans are left to a radiologist."),
     )
     if lowest_error > MIN_ERROR_PERCENT:
-        st.caption(tr("Fewer than {n:.3g} cannot be promised from so few patients.", n=lowest_error))
+        st.caption(tr("Below {n:.3g} is not possible with so few patients.", n=lowest_error))
     return max_error
 
 
@@ -316,7 +303,7 @@ def _show_buttons(
     kind, limit, alpha, prevalence = _choice_as_shares(choice, current_card, lowest_error)
     with st.container(horizontal=True):
         st.button(
-            tr("Use this for reading scans"),
+            tr("Use this to read scans"),
             type="primary",
             icon=":material/gavel:",
             disabled=not is_changed,
@@ -325,7 +312,7 @@ def _show_buttons(
             key=f"decide_use_{checkpoint.name}",
         )
         st.button(
-            tr("Back to what is in force"),
+            tr("Reset"),
             icon=":material/undo:",
             disabled=choice == in_force,
             on_click=_reset_controls,
@@ -333,7 +320,7 @@ def _show_buttons(
             key=f"decide_back_{checkpoint.name}",
         )
     if not is_changed:
-        st.caption(tr("The controls stand at what is in force. Move one to see what it would do."))
+        st.caption(tr("These settings are in use. Move a control to see its effect."))
 
 
 def _apply_choice(
@@ -350,8 +337,8 @@ def _apply_choice(
         )
         _reset_controls(checkpoint.name)
         sentences = [
-            tr("From now on scans are {rule}.", rule=_rule_text(card)) if is_binary else "",
+            tr("New rule: {rule}.", rule=_rule_text(card)) if is_binary else "",
             abstention_text(card) if card.doubt else "",
-            tr("Diagnose reads scans so, and the figures on this page follow."),
+            tr("Diagnose and the figures on this page use it from now on."),
         ]
         announce(" ".join(filter(None, sentences)))

@@ -75,14 +75,12 @@ EVALUATED_ON = {
 
 def main() -> None:
     """The page."""
-    show_head(
-        tr("Evaluate"), tr("How good a model is on scans that it has not learned from, and which ones it gets wrong.")
-    )
+    show_head(tr("Evaluate"), tr("Performance of a model on scans that it was not trained on, and its errors."))
     with display_errors():
         models, datasets = list_models(), list_datasets()
         if not datasets:
             show_dataset_needed(
-                tr("There is no dataset yet to measure a model on. Build one first: it takes a few clicks.")
+                tr("There is no dataset yet to evaluate a model on. Build one first: it takes a few clicks.")
             )
             return
         if not models:
@@ -101,12 +99,12 @@ def main() -> None:
             st.info(
                 escape_markdown(
                     tr(
-                        "The model “{name}” knows the classes {known}, but the dataset {dataset} has {there}: choose a dataset "
-                        "with the model's classes, or another model.",
+                        "The model “{name}” distinguishes {classes}, but the dataset {dataset} has "
+                        "{dataset_classes}: choose a dataset with the model's classes, or another model.",
                         name=card.name,
-                        known=join_words(list(map(class_label, card.classes))),
+                        classes=join_words(list(map(class_label, card.classes))),
                         dataset=path.stem,
-                        there=join_words(list(map(class_label, facts.classes))),
+                        dataset_classes=join_words(list(map(class_label, facts.classes))),
                     )
                 ),
                 icon=":material/info:",
@@ -226,11 +224,11 @@ def _show_progress(job: jobs.Job, status: jobs.Status) -> None:
         done, total = steps[-1]["done"], steps[-1]["total"]
         st.progress(done / total, text=tr("Measuring: {done:,} of {scans}", done=done, scans=scans_text(total)))
     else:
-        st.progress(1.0, text=tr("Working out how far chance could have moved the figures…"))
+        st.progress(1.0, text=tr("Calculating the 95 % intervals…"))
     with st.container(horizontal=True, vertical_alignment="center"):
         if not steps or steps[-1]["done"] < steps[-1]["total"]:  # later there is nothing to break off
             show_stop_button(job, str(job.folder))
-        st.caption(tr("It goes on when you leave this page or close this browser."), width="content")
+        st.caption(tr("It continues if you leave this page or close the browser."), width="content")
 
 
 # ---------------------------------------------------------------- results
@@ -259,7 +257,7 @@ def _show_results(
     st.divider()
     show_metrics(report)
     show_unseen_metrics(report, is_stated=is_training_dataset(card, facts) or is_ancestor_dataset(card, facts))
-    st.subheader(tr("Class by class"), anchor=False)
+    st.subheader(tr("Metrics by class"), anchor=False)
     show_class_metrics(result)
     is_tuning_split = report["split"] == "val" and is_training_dataset(card, facts)
     _show_operating_point(
@@ -269,9 +267,9 @@ def _show_results(
     split_name = f"{path.stem}-{report['split']}"
     name, about = f"{checkpoint.name}-{split_name}", _figure_captions(checkpoint, report, facts)
     reliability_figures = show_reliability(result, card, name, about)
-    st.subheader(tr("What was called what"), anchor=False)
+    st.subheader(tr("Confusion matrix"), anchor=False)
     matrix_container = st.container()  # filled last, as heatmaps take their time
-    st.subheader(tr("At every threshold"), anchor=False)
+    st.subheader(tr("ROC and precision-recall curves"), anchor=False)
     matrix = confusion_figure(report["confusion_matrix"], class_labels(result.classes))
     figures = {"confusion": add_caption(matrix, *about)}
     figures |= show_roc_curves(report, result.classes, name, about) | reliability_figures
@@ -279,7 +277,7 @@ def _show_results(
     if is_calibration_current:
         with display_errors():
             figures |= operating_point_figures(checkpoint, card, _validation_captions(card))
-    st.subheader(tr("Take it along"), anchor=False)
+    st.subheader(tr("Export"), anchor=False)
     show_exports(name, card, facts, result, figures)
     with st.container(horizontal=True):
         if st.button(tr("Read scans with this model"), icon=":material/stethoscope:", key="evaluate_read"):
@@ -326,9 +324,9 @@ def _show_operating_point(
 ) -> None:
     """Where threshold and doubt are chosen, or what is needed for that."""
     if len(card.classes) == 2:
-        title = tr("From when on is it called {name}?", name=escape_markdown(class_labels(card.classes)[1]))
+        title = tr("Decision threshold for {name}", name=escape_markdown(class_labels(card.classes)[1]))
     else:
-        title = tr("How sure must it be?")
+        title = tr("Uncertain answers")
     st.subheader(title, anchor=False)
     if show_calibration_job(checkpoint):
         return

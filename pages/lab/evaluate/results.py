@@ -29,19 +29,19 @@ from xrai.training.diagnostics import clean_records
 
 METRIC_HELP = {
     "accuracy": N_(
-        "The share of all scans that the model called right. Where one class is much more frequent than the others, a "
-        "model that always calls that class looks good here: compare the balanced accuracy."
+        "The proportion of correct answers. If one class is much more frequent than the others, a model that "
+        "always answers that class looks good here: compare the balanced accuracy."
     ),
     "balanced_accuracy": N_(
-        "The mean of the shares called right in each class, so that a rare class counts as much as a frequent one. "
-        "Guessing gives 1 divided by the number of classes."
+        "The mean of the recalls of all classes: a rare class counts as much as a frequent one. Guessing gives 1 "
+        "divided by the number of classes."
     ),
     "auc": N_(
-        "How well the model tells the classes apart by its probabilities, wherever the threshold is put: 0.5 is "
-        "guessing, 1 is perfect. Of several classes it is the mean over each against the rest."
+        "Area under the ROC curve: how well the probabilities separate the classes at any threshold. 0.5 is "
+        "guessing, 1 is perfect. With several classes it is the mean of each against the rest."
     ),
     "n": N_(
-        "How many scans were measured. The intervals treat all scans of one patient as one, as they resemble each other."
+        "Number of scans. The intervals are clustered by patient, because scans of one patient resemble each other."
     ),
 }
 METRIC_LABELS = {"accuracy": N_("Accuracy"), "balanced_accuracy": N_("Balanced accuracy"), "auc": N_("AUC")}
@@ -60,8 +60,8 @@ def show_metrics(report: Mapping[str, Any]) -> None:
         st.caption(_patients_text(report["n_patients"], report["left_out"]))
     st.caption(
         tr(
-            "The 95 % interval says how far chance alone could have moved a figure: with few scans it is wide, and a model that "
-            "lies within another's interval is not shown to be better or worse."
+            "The 95 % interval shows the play of chance: with few scans it is wide. A model within the interval of "
+            "another is not shown to be better or worse."
         )
     )
 
@@ -84,7 +84,7 @@ def show_unseen_metrics(report: Mapping[str, Any], *, is_stated: bool) -> None:
         auc = format_metric_with_interval(unseen["auc"], unseen["auc_interval"], as_percent=False)
         accuracy = f"{format_metric(unseen['accuracy'])}, {interval_caption(unseen['accuracy_interval'])}"
         if unseen["accuracy"] is None:
-            accuracy = tr("not known under the threshold in force, so measure again")
+            accuracy = tr("not known at the current threshold, measure again")
         st.warning(
             escape_markdown(
                 tr(
@@ -127,7 +127,7 @@ def show_class_metrics(result: EvaluationResult) -> None:
             {
                 tr("Class"): f"**{escape_markdown(label)}**",
                 tr("Recall (sensitivity)"): cells["recall"],
-                tr("Precision (predictive value)"): cells["precision"],
+                tr("Precision (positive predictive value)"): cells["precision"],
                 "F1": cells["f1"],
                 tr("AUC against the rest"): cells["auc"],
                 tr("Scans"): number(f"{row['support']:,}"),
@@ -136,11 +136,11 @@ def show_class_metrics(result: EvaluationResult) -> None:
     st.table(pd.DataFrame(rows), border="horizontal", hide_index=True)
     st.caption(
         tr(
-            "**Recall** is a class's sensitivity: of the scans that truly are of it, the share that the model called so. Of two "
-            "classes, the recall of the healthy one is the specificity. **Precision** is the positive predictive value: of the "
-            "scans called so, the share that truly are; it falls where the class is rarer than among these scans. **F1** is high "
-            "only when both are. “–”: cannot be said, because no scan is of the class or none was called so. In brackets: the "
-            "95 % interval."
+            "**Recall** is the sensitivity of a class: the proportion of its scans that are predicted as such. "
+            "With two classes, the recall of the healthy one is the specificity. **Precision** is the positive "
+            "predictive value: the proportion of predicted scans that truly belong to the class; it falls with the "
+            "prevalence. **F1** is high only if both are. “–”: not defined, because the class has no scans or no "
+            "predictions. In brackets: the 95 % interval."
         )
     )
 
@@ -184,14 +184,14 @@ def show_roc_curves(
         ""
         if len(classes) == 2
         else tr(
-            "Of several classes the likeliest is called, not one from a threshold on, so that a diamond may lie off its curve."
+            "With several classes the most probable one is the answer, without a threshold, so a diamond may lie "
+            "off its curve."
         )
     )
     curve_text = tr(
-        "A model gives a probability; from which one on a scan is called is a choice, and the curves show every choice. "
-        "**Left**: how many of a class are found, against how many of the others are false alarms; the further towards the "
-        "upper left corner, the better, and the dotted line is guessing. **Right**: how many of those called so truly are, "
-        "against how many are found; dotted is guessing. The **diamond** is how the model calls now."
+        "The curves show every possible decision threshold. **Left**, ROC: sensitivity against the false positive "
+        "rate; the closer to the upper left corner the better, the dotted diagonal is guessing. **Right**: "
+        "precision against recall; the dotted line is guessing. The **diamond** is the current operating point."
     )
     st.caption(f"{curve_text} {multiclass_text}".strip())
     return all_figures
@@ -216,7 +216,7 @@ def show_training_curves(checkpoint: Checkpoint, about: Sequence[str]) -> dict[s
     history = jobs.Job(checkpoint.folder).records()
     if not any(record["kind"] == "epoch" for record in history):
         return {}
-    st.subheader(tr("How it learned"), anchor=False)
+    st.subheader(tr("Learning curves"), anchor=False)
     records = clean_records(history)
     if not any(record["kind"] == "epoch" for record in records):
         st.caption(tr("The record of its training is damaged and cannot be drawn."))
@@ -229,8 +229,8 @@ def show_training_curves(checkpoint: Checkpoint, about: Sequence[str]) -> dict[s
         grid.plotly_chart(figure, key=f"evaluate_{kind}_{checkpoint.name}", config=config)
     st.caption(
         tr(
-            "Loss is how wrong the answers were: lower is better. Training falling while validation rises is learning by heart. "
-            "The weights of the best epoch on validation were kept."
+            "Loss measures how wrong the answers were: lower is better. Training falling while validation rises is "
+            "overfitting. The weights of the best validation epoch were kept."
         )
     )
     return figures

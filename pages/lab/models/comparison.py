@@ -116,7 +116,7 @@ def _show_curves(selected: Sequence[Summary]) -> None:
         tr("Also the training curves"),
         key="models_training",
         persist_state="session",
-        help=tr("Thin and dotted. Training far better than validation is learning by heart."),
+        help=tr("Thin and dotted. Training far better than validation is overfitting."),
     )
     runs = {replace_surrogates(item.name): _read_records(item) for item in selected}
     grid = st.grid(2, min_column_width=340)
@@ -140,7 +140,7 @@ def _show_curves(selected: Sequence[Summary]) -> None:
         st.caption(
             escape_markdown(
                 tr(
-                    "No curves are known of {names}.",
+                    "No learning curves for {names}.",
                     names=join_words([replace_surrogates(name) for name in without_records]),
                 )
             )
@@ -217,18 +217,16 @@ def _show_table(rows: dict[str, list[str]], selected: Sequence[Summary], highlig
 
 def show_setting_effects(visible: Sequence[Summary]) -> None:
     """The settings in which runs differ against their validation AUC."""
-    st.subheader(tr("What the settings led to"), anchor=False)
+    st.subheader(tr("Settings and results"), anchor=False)
     finished_runs = [
         item for item in visible if item.auc is not None and item.config and item.status not in ACTIVE_STATUSES
     ]
     if len(finished_runs) < 2:
-        st.caption(tr("Here, settings are drawn against validation AUC as soon as two runs have one."))
+        st.caption(tr("Two runs with a validation AUC are needed for this chart."))
         return
     differing_names = differing_settings(finished_runs)
     if not differing_names:
-        st.caption(
-            tr("These runs were trained with the same settings: there is nothing to draw against validation AUC.")
-        )
+        st.caption(tr("These runs have the same settings: there is nothing to compare."))
         return
     axes = differing_names
     if len(differing_names) > MAX_AXES:

@@ -32,7 +32,7 @@ from xrai.core.paths import checkpoints_dir
 from xrai.models import Summary
 from xrai.models.checkpoint import Checkpoint
 
-NO_INTERVAL = N_("no interval known")
+NO_INTERVAL = N_("no interval")
 
 
 def show_model(item: Summary) -> None:
@@ -42,7 +42,7 @@ def show_model(item: Summary) -> None:
     with st.container(border=True):
         with show_heading(name, "" if item.problem else item.status, status_text(item)):
             if item.is_default:
-                st.badge(tr("Default: scans are read with it"), color="green", icon=":material/stethoscope:")
+                st.badge(tr("Default model"), color="green", icon=":material/stethoscope:")
         _show_metrics(item)
         _show_actions(item)
         halves = st.grid(2, min_column_width=320)
@@ -63,20 +63,16 @@ def _show_metrics(item: Summary) -> None:
         st.caption(interval_caption(item.auc_interval, as_percent=False, missing=NO_INTERVAL))
     with grid.cell():
         st.metric(
-            tr("Validation accuracy"),
-            format_metric(item.accuracy),
-            help=tr("The share of scans that was called right."),
+            tr("Validation accuracy"), format_metric(item.accuracy), help=tr("The proportion of correct answers.")
         )
         st.caption(interval_caption(item.accuracy_interval, missing=NO_INTERVAL))
     with grid.cell():
         st.metric(tr("Epochs run"), "–" if item.epochs_run is None else format_number(item.epochs_run, ","))
-        st.caption(
-            tr("time not known") if item.seconds is None else tr("in {time}", time=format_duration(item.seconds))
-        )
+        st.caption(tr("time unknown") if item.seconds is None else tr("in {time}", time=format_duration(item.seconds)))
     with grid.cell():
         st.metric(tr("Size"), format_megabytes(item.size_bytes))
         created = creation_time(item)
-        st.caption(format_day(created) if created else tr("date not known"))
+        st.caption(format_day(created) if created else tr("date unknown"))
     st.markdown(escape_markdown(" ".join(_summary_sentences(item))))
 
 
@@ -84,11 +80,11 @@ def _summary_sentences(item: Summary) -> Iterator[str]:
     """What is known of it, in sentences."""
     if item.classes:
         yield tr(
-            "Tells apart {classes}.",
+            "Distinguishes {classes}.",
             classes=join_words([class_label(replace_surrogates(name)) for name in item.classes]),
         )
     if item.dataset:
-        yield tr("Learned from the dataset {name}.", name=dataset_name(item))
+        yield tr("Trained on the dataset {name}.", name=dataset_name(item))
     if item.n_validation:
         yield trn("Measured on {n:,} validation scan.", "Measured on {n:,} validation scans.", item.n_validation)
     if item.config:
@@ -106,11 +102,11 @@ def _show_actions(item: Summary) -> None:
                 ):
                     open_diagnose(item.name)
             elif st.button(
-                tr("Use it to diagnose"),
+                tr("Make it the default model"),
                 type="primary",
                 icon=":material/stethoscope:",
                 key="models_use",
-                help=tr("Scans are then read with it, as long as nobody chooses another on the page Diagnose."),
+                help=tr("Diagnose then uses it for everybody, unless another model is chosen there."),
             ):
                 _make_default(item)
             if st.button(tr("Evaluate it"), icon=":material/fact_check:", key="models_evaluate"):
@@ -124,7 +120,7 @@ def _show_actions(item: Summary) -> None:
 def _make_default(item: Summary) -> None:
     with display_errors():
         models.set_default(Checkpoint(checkpoints_dir() / item.name))
-        announce(tr("Scans are read with “{name}” from now on.", name=item.name))
+        announce(tr("The default model is now “{name}”.", name=item.name))
         open_diagnose(item.name)
 
 
@@ -168,7 +164,7 @@ def _rename_model(checkpoint: Checkpoint, key: str) -> None:
         target = models.rename(checkpoint, state[key].strip())
         if target != checkpoint:
             state["models_chosen"] = [target.name]
-            announce(tr("“{before}” is called “{now}” now.", before=checkpoint.name, now=target.name))
+            announce(tr("“{before}” is now “{after}”.", before=checkpoint.name, after=target.name))
 
 
 def _show_file_actions(item: Summary, name: str, checkpoint: Checkpoint) -> None:
@@ -207,8 +203,8 @@ def _ask_deletion(checkpoint: Checkpoint) -> None:
         name=escape_markdown(replace_surrogates(checkpoint.name)),
     )
     if models.default_model() == checkpoint:
-        text += " " + tr("It is the model that scans are read with: another takes its place.")
-    text += " " + tr("The dataset that it learned from stays.")
+        text += " " + tr("It is the default model: another takes its place.")
+    text += " " + tr("Its training dataset stays.")
     confirm_deletion("model", text, _delete_model, checkpoint)
 
 
@@ -219,5 +215,5 @@ def _delete_model(checkpoint: Checkpoint) -> None:
         current_default = models.default_model()
         text = tr("“{name}” is deleted.", name=checkpoint.name)
         if current_default and current_default != previous_default:
-            text += " " + tr("From now on scans are read with “{name}”.", name=current_default.name)
+            text += " " + tr("The default model is now “{name}”.", name=current_default.name)
         announce(text)

@@ -49,10 +49,7 @@ TABLE = "models_table"
 
 def main() -> None:
     """The page."""
-    show_head(
-        tr("Models"),
-        tr("All runs and models side by side: how good each is, where they differ, and which one reads scans."),
-    )
+    show_head(tr("Models"), tr("Compare all runs and models, and choose the default model."))
     with display_errors():
         summaries = models.list_summaries()
         if summaries:
@@ -135,7 +132,7 @@ def _filter_summaries(summaries: list[Summary]) -> list[Summary]:
                 choices = [ALL, *datasets]
                 key = valid_choice_key("models_dataset", choices, ALL)
                 dataset = st.selectbox(
-                    tr("Learned from"), choices, format_func=_dataset_label, key=key, persist_state="session", width=260
+                    tr("Trained on"), choices, format_func=_dataset_label, key=key, persist_state="session", width=260
                 )
             if len(summaries) > MIN_FOR_SEARCH:
                 search = st.text_input(tr("Name contains"), key="models_search", persist_state="session", width=260)
@@ -244,19 +241,20 @@ def _column_config() -> dict[str, Any]:
             options=[tr(word) for word in colours], color=list(colours.values()), width=95
         ),
         tr("Default"): config.TextColumn(
-            width=80, alignment="center", help=tr("Scans are read with this model as long as nobody chooses another.")
+            width=80, alignment="center", help=tr("Diagnose uses this model unless another one is chosen there.")
         ),
         tr("AUC"): config.NumberColumn(
             width=65,
             help=tr(
-                "How well the classes are told apart on validation scans: 0.5 is guessing, 1 is perfect. The interval says how far chance alone could have moved it."
+                "How well the classes are separated on validation scans: 0.5 is guessing, 1 is perfect. The 95 % "
+                "interval shows the play of chance."
             ),
         ),
         tr("AUC, 95 %"): config.TextColumn(width=115, help=tr("The 95 % interval of the AUC.")),
         tr("Accuracy"): config.NumberColumn(
             width=80,
             help=tr(
-                "The share of validation scans that was called right. The interval says how far chance alone could have moved it."
+                "The proportion of correct answers on validation scans. The 95 % interval shows the play of chance."
             ),
         ),
         tr("Accuracy, 95 %"): config.TextColumn(width=115, help=tr("The 95 % interval of the accuracy.")),

@@ -25,7 +25,8 @@ def show_preview(dataset: Path, config: TrainConfig) -> None:
         augmented_images = preview(images, config)
     st.caption(
         tr(
-            "Above: scans as the network sees them when it is tested. Below: one of the endless variations it learns from."
+            "Above: scans as the network sees them in validation and test. Below: the same scans with random "
+            "augmentation, as it sees them in training."
         )
     )
     for row_images in (preview(images, config, is_augmented=False), augmented_images):

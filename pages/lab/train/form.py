@@ -34,11 +34,11 @@ from xrai.networks.config import (
 )
 from xrai.training.sweep import active_sweep_jobs, expand_grid, list_sweeps
 
-OWN_MODEL = N_("From one of your models")
+OWN_MODEL = N_("Fine-tune one of your models")
 
 
 PRESET_CAPTIONS = {
-    N_("Quick look"): N_("minutes: a small network on small pictures, to see that all works"),
+    N_("Quick look"): N_("minutes: a small network on small images, to see that everything works"),
     N_("Balanced"): N_("the better part of an hour for some thousand scans: a good network at a moderate size"),
     N_("Best"): N_("hours without a graphics card: four networks side by side, more variation, more rounds"),
     OWN_MODEL: N_("goes on from what a model here has learned, also for other classes: the best start for few scans"),
@@ -55,14 +55,14 @@ def show_new_run(datasets: list[Path]) -> None:
     if copied_from:
         left, right = st.columns([5, 1], vertical_alignment="center")
         left.info(_copied_settings_text(escape_markdown(copied_from), state.get("train_changes", {})))
-        if right.button(tr("Forget them"), type="tertiary", key="train_forget"):
+        if right.button(tr("Discard"), type="tertiary", key="train_forget"):
             fill_training_form(None, {})
             st.rerun()
         settings, origin = default_settings() | state["train_settings"], copied_from
     else:
         preset_names = [name for name in PRESET_CAPTIONS if name != OWN_MODEL or default_model()]
         origin = st.radio(
-            tr("What kind of training"),
+            tr("Preset"),
             preset_names,
             format_func=tr,
             captions=[tr(PRESET_CAPTIONS[name]) for name in preset_names],
@@ -99,7 +99,7 @@ def _show_form(datasets: list[Path], settings: dict[str, Any], key: str) -> None
             label = tr("Start the sweep") if grid else tr("Start training")
             is_start_clicked = st.button(label, type="primary", icon=":material/play_arrow:", key=f"start_{key}")
             is_preview_clicked = st.button(
-                tr("Show what it will see"), icon=":material/visibility:", key=f"preview_{key}"
+                tr("Preview augmentation"), icon=":material/visibility:", key=f"preview_{key}"
             )
         warning_key = f"anyway_{key}"
         if is_start_clicked and (warning := _find_memory_warning(grid, values, Path(dataset))):
@@ -109,7 +109,7 @@ def _show_form(datasets: list[Path], settings: dict[str, Any], key: str) -> None
         pending_warning = st.session_state.get(warning_key)
         if pending_warning and pending_warning[1] == values:
             st.warning(escape_markdown(translate(pending_warning[0])), icon=":material/memory:")
-            if st.button(tr("Start all the same"), key=f"start_{warning_key}"):
+            if st.button(tr("Start anyway"), key=f"start_{warning_key}"):
                 start_training(name, Path(dataset), values, grid)
         if is_preview_clicked:
             show_preview(Path(dataset), TrainConfig(**values))
@@ -133,9 +133,9 @@ def _show_running_notice() -> None:
 def _copied_settings_text(name: str, changes: dict[str, Any]) -> str:
     """Whose settings the form holds, and which of them were changed for what that run's curves showed."""
     if not changes:
-        return tr("The settings below are those of “{name}”. Change what you like and start.", name=name)
+        return tr("Settings of “{name}”. Change what you like and start.", name=name)
     return tr(
-        "The settings below are those of “{name}”, but for these: {settings}. Change what you like and start.",
+        "Settings of “{name}”, changed: {settings}. Change what you like and start.",
         name=name,
         settings=escape_markdown(settings_text(changes)),
     )
@@ -147,8 +147,8 @@ def _show_controls(settings: dict[str, Any], key: str) -> dict[str, Any]:
     if settings["weights"] not in (SCRATCH, IMAGENET, *models):
         st.warning(
             tr(
-                "The model “{name}”, from which that run started, is no longer here under that name: "
-                "choose another start, or begin from scratch.",
+                "The run started from the model “{name}”, which no longer exists under that name: choose another "
+                "model, or train from scratch.",
                 name=escape_markdown(settings["weights"]),
             ),
             icon=":material/link_off:",
@@ -193,11 +193,10 @@ def _show_controls(settings: dict[str, Any], key: str) -> dict[str, Any]:
 def _inherited_text(origin: Card) -> str:
     if not (population := origin.dataset.get("population")):
         return tr(
-            "It takes over what **{name}** has learned from its scans; the kind of network is given by that.",
-            name=escape_markdown(origin.name),
+            "Starts from the weights of **{name}**, which also fixes the network.", name=escape_markdown(origin.name)
         )
     return tr(
-        "It takes over what **{name}** has learned from {population}; the kind of network is given by that.",
+        "Starts from the weights of **{name}**, trained on {population}; the network is fixed by them.",
         name=escape_markdown(origin.name),
         population=escape_markdown(translate(population)),
     )

@@ -34,8 +34,8 @@ def show_layers(values: dict[str, Any], dataset: Path, key: str) -> None:
         weights, memory = sum(layer.parameters for layer in network_layers), estimate_memory(config, n_classes)
         st.caption(
             tr(
-                "Height: the side of the picture; width: how many feature maps. {weights:,} weights in all; its training "
-                "needs about {memory:,.1f} GB of memory.",
+                "Height: image size; width: number of feature maps. {weights:,} weights in total; training needs "
+                "about {memory:,.1f} GB of memory.",
                 weights=weights,
                 memory=memory / 1e9,
             )

@@ -17,10 +17,7 @@ from xrai.training.sweep import list_sweeps
 
 def main() -> None:
     """The page."""
-    show_head(
-        tr("Train"),
-        tr("A model learns from the scans of a dataset. It goes on when you close this page or this browser."),
-    )
+    show_head(tr("Train"), tr("Train a model on a dataset. Training continues if you close this page or the browser."))
     with display_errors():
         datasets = list_datasets()
         runs = [
@@ -47,7 +44,7 @@ def main() -> None:
         elif datasets:
             show_new_run(datasets)
         else:
-            show_dataset_needed(tr("There is no dataset yet to learn from. Build one first: it takes a few clicks."))
+            show_dataset_needed(tr("There is no dataset yet to train on. Build one first: it takes a few clicks."))
 
 
 if requested_view := st.session_state.pop("train_view_wanted", None):

@@ -52,7 +52,7 @@ def show_progress(records: list[dict[str, Any]], status: str) -> None:
     progress = max(last_step["progress"], done)
     if records[-1]["kind"] == "ready":
         stage_text = escape_markdown(translate(records[-1]["what"]))
-        st.progress(1.0, text=tr("Getting it ready for reading scans: {what}", what=stage_text))
+        st.progress(1.0, text=tr("Post-training: {step}", step=stage_text))
         return
     if progress >= plan["epochs"]:
         st.progress(1.0, text=tr("Finishing: choosing and measuring the best weights"))

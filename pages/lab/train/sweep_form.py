@@ -21,9 +21,7 @@ MAX_VARIED = 4
 
 def choose_grid(values: dict[str, Any], key: str) -> dict[str, list[Any]]:
     """Settings of which several values are to be tried, with these values; none for a single run."""
-    expander = st.expander(
-        tr("Try several values, one run after another"), icon=":material/grid_view:", key=f"several_values_{key}"
-    )
+    expander = st.expander(tr("Sweep: try several values"), icon=":material/grid_view:", key=f"several_values_{key}")
     varied_names: list[str] = expander.multiselect(
         tr("Settings to vary"),
         [name for name in default_settings() if name != "weights"],

@@ -32,7 +32,7 @@ def show_sweep(sweep: Sweep, job: jobs.Job, status: jobs.Status) -> None:
             len(finished_runs) / len(sweep.runs),
             text=escape_markdown(_progress_text(len(finished_runs), len(sweep.runs), current_run)),
         )
-    show_job_end(job, status, tr("The sweep"), next_step=tr("It can go on."))
+    show_job_end(job, status, tr("The sweep"), next_step=tr("It can be resumed."))
     columns = {tr(name): st.column_config.TextColumn(width=width) for name, width in WIDTHS.items()}
     st.dataframe(_build_table(sweep, latest_records), hide_index=True, column_config=columns)
     for record in latest_records.values():
@@ -40,8 +40,8 @@ def show_sweep(sweep: Sweep, job: jobs.Job, status: jobs.Status) -> None:
             st.caption(escape_markdown(tr("{name}: {what}", name=record["name"], what=translate(record["error"]))))
     st.caption(
         tr(
-            "Validation figures of each run's best epoch, with their 95 % intervals. Where intervals overlap, chance "
-            "alone could explain the difference; and the best of many runs looks better than it is."
+            "Validation metrics of the best epoch of each run, with 95 % intervals. If intervals overlap, the "
+            "difference may be chance; and the best of many runs looks better than it is."
         )
     )
 

@@ -58,7 +58,7 @@ def _draw_sweep(sweep: Sweep, job: jobs.Job, status: jobs.Status) -> None:
             open_run(active_name)
         can_resume = status in ("stopped", "interrupted", "failed")
         if can_resume and st.button(
-            tr("Go on with the sweep"), type="primary", icon=":material/play_arrow:", key=f"resume_sweep_{sweep.name}"
+            tr("Resume the sweep"), type="primary", icon=":material/play_arrow:", key=f"resume_sweep_{sweep.name}"
         ):
             with display_errors():
                 check_nothing_runs()
@@ -78,16 +78,16 @@ def _draw_run(checkpoint: Checkpoint, job: jobs.Job, status: jobs.Status) -> Non
         if is_active:
             show_stop_button(job, checkpoint.name)
     show_progress(records, status)
-    show_job_end(job, status, tr("The run"), next_step=tr("It can go on."))
+    show_job_end(job, status, tr("The run"), next_step=tr("It can be resumed."))
     if not is_active:
         _show_next_steps(checkpoint, status, records)
     if any(record["kind"] in ("step", "epoch") for record in records):
         show_curves(checkpoint, records, None if is_active else _final_metrics(checkpoint))
     elif is_active:
-        st.info(tr("The first numbers come in a few seconds: Python is loading what training needs."))
+        st.info(tr("The first values appear in a few seconds, when the libraries are loaded."))
     log = "" if is_active else job.log()
     if log:
-        with st.expander(tr("Log, for whoever helps when something went wrong"), icon=":material/article:"):
+        with st.expander(tr("Log file, for technical support"), icon=":material/article:"):
             st.code(log, language=None)
 
 
@@ -104,11 +104,11 @@ def _show_next_steps(checkpoint: Checkpoint, status: str, records: list[dict[str
         with display_errors():
             _show_ready_model(checkpoint)
     elif status == "stopped":
-        st.info(tr("There is no model yet: the run had not finished its first epoch. Let it go on for one."))
+        st.info(tr("There is no model yet: the run stopped before the end of its first epoch. Resume it to get one."))
     with st.container(horizontal=True):
         can_resume = checkpoint.can_resume and status in ("stopped", "interrupted", "failed")
         if can_resume and st.button(
-            tr("Go on training"), type="primary", icon=":material/play_arrow:", key=f"resume_{checkpoint.name}"
+            tr("Resume training"), type="primary", icon=":material/play_arrow:", key=f"resume_{checkpoint.name}"
         ):
             with display_errors():
                 resume_run(checkpoint)
@@ -127,8 +127,8 @@ def _show_next_steps(checkpoint: Checkpoint, status: str, records: list[dict[str
 def _show_ready_model(checkpoint: Checkpoint) -> None:
     card = checkpoint.read_card()
     text = tr(
-        "The model “{name}” is ready: on {n:,} validation scans it called {accuracy} right, AUC {auc}. "
-        "It tells apart {classes}.",
+        "The model “{name}” is ready: accuracy {accuracy}, AUC {auc} on {n:,} validation scans. It distinguishes "
+        "{classes}.",
         name=card.name,
         n=card.validation["n"],
         accuracy=format_metric_with_interval(card.validation["accuracy"], card.validation["accuracy_interval"]),
@@ -144,5 +144,5 @@ def _show_ready_model(checkpoint: Checkpoint) -> None:
             open_diagnose(checkpoint.name)
         if st.button(tr("Measure it on test scans"), icon=":material/fact_check:", key=f"measure_{checkpoint.name}"):
             open_evaluate(checkpoint.name)
-        if st.button(tr("Compare it with others"), icon=":material/inventory_2:", key=f"compare_{checkpoint.name}"):
+        if st.button(tr("Compare models"), icon=":material/inventory_2:", key=f"compare_{checkpoint.name}"):
             open_models(checkpoint.name)

@@ -117,7 +117,7 @@ def _show_run(checkpoint: Checkpoint, job: jobs.Job, status: jobs.Status) -> Non
     show_heading(checkpoint.name, status)
     if checkpoint.is_model:
         whom = population_text(checkpoint.read_card())
-        st.caption(escape_markdown(tr("Trained on {population}; it knows nothing of other patients.", population=whom)))
+        st.caption(escape_markdown(tr("Trained on {population}; never tested on other patients.", population=whom)))
     if not records:
         st.info(tr("This model came without the record of its training: there are no curves to read."))
     else:
