@@ -37,8 +37,8 @@ def test_sweep(call, home, practice):
 
 def test_a_sweep_goes_on_with_the_runs_that_are_not_done(call, home, practice, monkeypatch):
     def stop(job):
-        job.told = job.told or open_sweep("s").run_summaries()[0].status == "done"
-        return job.told
+        job.has_stop_request = job.has_stop_request or open_sweep("s").run_summaries()[0].status == "done"
+        return job.has_stop_request
 
     with monkeypatch.context() as patch:
         patch.setattr(jobs.JobContext, "should_stop", stop)

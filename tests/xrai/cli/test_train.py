@@ -110,8 +110,8 @@ def test_a_run_killed_while_it_saved_keeps_its_name(call, home, practice):
 
 def test_a_training_is_known_to_run_before_the_slow_imports(home, practice):
     code = (
-        "import sys; from xrai import jobs; real = jobs.running; "
-        "jobs.running = lambda *a, **k: (print('torch' in sys.modules), real(*a, **k))[1]; "
+        "import sys; from xrai.core import jobs; real = jobs.run_job; "
+        "jobs.run_job = lambda *a, **k: (print('torch' in sys.modules), real(*a, **k))[1]; "
         "from xrai import cli; cli.main(sys.argv[1:])"
     )
     done = subprocess.run(
