@@ -16,22 +16,46 @@ TRANSFER_GROUP, CONVNET_GROUP = N_("Start from learned weights"), N_("Shape of t
 MACHINE_GROUP = N_("Machine")
 GROUPS = {
     N_("Learning"): (
-        "learning_rate", "optimizer", "schedule", "weight_decay", "label_smoothing", "dropout", "members", "ema", "keep",
+        "learning_rate",
+        "optimizer",
+        "schedule",
+        "weight_decay",
+        "label_smoothing",
+        "dropout",
+        "members",
+        "ema",
+        "keep",
         "patience",
     ),
     TRANSFER_GROUP: ("head_epochs", "fine_tune"),
     N_("Variation of the scans"): (
-        "balance", "greys", "augment", "erase", "border", "quality", "borrow", "stretch", "mixup", "flip",
+        "balance",
+        "greys",
+        "augment",
+        "erase",
+        "border",
+        "quality",
+        "borrow",
+        "stretch",
+        "mixup",
+        "flip",
     ),
     CONVNET_GROUP: ("blocks", "filters", "dense_layers", "dense_units", "activation"),
     MACHINE_GROUP: ("precision", "devices", "seed"),
-}  # fmt: skip
+}
 VALUE_NAMES = {
-    "scratch": N_("scratch"), "one-cycle": N_("one-cycle"), "cosine": N_("cosine"),
-    "constant": N_("constant"), "sampling": N_("sampling"), "loss": N_("loss"), "none": N_("none"),
-    "last": N_("last"), "set": N_("all scans (set)"), "scan": N_("each scan (scan)"),
+    "scratch": N_("scratch"),
+    "one-cycle": N_("one-cycle"),
+    "cosine": N_("cosine"),
+    "constant": N_("constant"),
+    "sampling": N_("sampling"),
+    "loss": N_("loss"),
+    "none": N_("none"),
+    "last": N_("last"),
+    "set": N_("all scans (set)"),
+    "scan": N_("each scan (scan)"),
     "auto": N_("auto"),
-}  # fmt: skip
+}
 """Values that say something to people."""
 DECLARATIONS = settings_of(TrainConfig)
 
