@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from xrai.core.paths import PROJECT_DIR
-from xrai.networks import summary as blueprint
+from xrai.training import memory
 
 TINY = [
     "--network", "convnet", "--blocks", "2", "--filters", "2", "--dense-units", "4", "--image-size", "32",
@@ -49,7 +49,7 @@ def shell(*arguments, **named):
     )
 
 
-LITTLE = blueprint.MachineMemory(2_000_000, 1_000_000, "cpu")
+LITTLE = memory.MachineMemory(2_000_000, 1_000_000, "cpu")
 
 
 def folder_of(tmp_path, **classes):

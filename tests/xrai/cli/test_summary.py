@@ -1,7 +1,7 @@
 import json
 
 from tests.xrai.cli.support import LITTLE, TINY, assert_one_sentence
-from xrai.networks import summary as blueprint
+from xrai.training import memory
 
 
 def test_layers(call, home, monkeypatch):
@@ -10,7 +10,7 @@ def test_layers(call, home, monkeypatch):
     result = json.loads(printed.out)
     assert set(result) == {"layers", "parameters", "memory_bytes"}
     assert result["parameters"] == sum(layer["parameters"] for layer in result["layers"])
-    assert result["memory_bytes"] > blueprint.BASE_BYTES
+    assert result["memory_bytes"] > memory.BASE_BYTES
     assert result["layers"][0] == {
         "stage": "input",
         "name": "input",
@@ -26,7 +26,7 @@ def test_layers(call, home, monkeypatch):
     assert len(lines) == len(result["layers"]) + 1
     assert "1 × 32 × 32" in lines[0]
     assert lines[-1].startswith(f"{result['parameters']:,} weights; training needs about 1.")
-    monkeypatch.setattr("xrai.networks.summary.read_machine_memory", lambda: LITTLE)
+    monkeypatch.setattr("xrai.training.memory.read_machine_memory", lambda: LITTLE)
     for more in ([], ["--json"]):
         printed = call("layers", *TINY, *more)
         assert printed.status == 0

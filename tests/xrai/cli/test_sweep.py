@@ -115,7 +115,7 @@ def test_a_sweep_warns_once_where_the_memory_will_not_do_for_its_largest_run(cal
     monkeypatch.setattr("xrai.training.sweep.run_sweep", lambda planned, **more: None)
     varied = ["--vary", "batch-size=8,24", "--vary", "seed=1,2", *TINY[: TINY.index("--batch-size")]]
     assert "of memory" not in call("sweep", practice, "--name", "a", *varied).err
-    monkeypatch.setattr("xrai.networks.summary.read_machine_memory", lambda: LITTLE)
+    monkeypatch.setattr("xrai.training.memory.read_machine_memory", lambda: LITTLE)
     printed = call("sweep", practice, "--name", "b", *varied, "--json")
     assert printed.status == 0
     assert [run["name"] for run in json.loads(printed.out)["runs"]] == ["b-1", "b-2", "b-3", "b-4"]

@@ -63,7 +63,7 @@ def test_a_run_takes_over_the_network_of_the_model_it_starts_from(call, model, p
 
 def test_train_warns_where_the_memory_will_not_do(call, home, practice, monkeypatch):
     assert "of memory" not in call("train", practice, "--name", "a", *TINY).err
-    monkeypatch.setattr("xrai.networks.summary.read_machine_memory", lambda: LITTLE)
+    monkeypatch.setattr("xrai.training.memory.read_machine_memory", lambda: LITTLE)
     printed = call("train", practice, "--name", "b", *TINY, "--json")
     assert printed.status == 0
     assert json.loads(printed.out)["ended"] == "finished"
