@@ -156,7 +156,7 @@ def test_the_main_journey(server, page, chromium, tmp_path):
 
 def build_the_practice_set(server, page):
     page.goto(server.url("dataset"))
-    see(page, "What was found")
+    see(page, "Contents")
     click(page, "Build the dataset")
     see(page, "Stored size")
     assert (server.home / "data" / "practice.hdf5").is_file()
@@ -164,7 +164,7 @@ def build_the_practice_set(server, page):
 
 def start_a_training(page):
     page.get_by_role("link", name="Train a model on it").click()
-    see(page, "What kind of training")
+    see(page, "Preset")
     settled(page)
     page.get_by_role("spinbutton", name="Epochs").fill("40")
     page.get_by_role("spinbutton", name="Epochs").press("Tab")
@@ -191,7 +191,7 @@ def the_run_outlives_the_server(server, page):
 def stop_and_go_on(page):
     click(page, "Stop")
     see(page, "Stopped$")
-    click(page, "Go on training")
+    click(page, "Resume training")
     see(page, r"images a second")
     click(page, "Stop")
     see(page, r"is ready: on")
@@ -212,7 +212,7 @@ def diagnose(server, page, tmp_path):
     page.locator("input[type=file]").set_input_files([str(drawing(tmp_path / "film.png")), str(bad)])
     words = re.compile(r"looks like|is probably|Not sure|Called")  # the table has them too, in hidden cells
     page.get_by_role("heading", name=words).wait_for()
-    see(page, "What speaks for")
+    see(page, "Evidence for")
     see(page, r"was not read\. The file is text")  # the table has the reason too, in a hidden cell
     assert page.locator("[data-testid=stImage] img").count() >= 2
     with page.expect_download() as download:
@@ -252,10 +252,10 @@ def build_the_covid_set(server, page):
 
 def train_from_the_model_in_the_box(server, page):
     page.goto(server.url("train"))
-    see(page, "What kind of training")
+    see(page, "Preset")
     settled(page)
-    page.get_by_text("From one of your models").click()
-    see(page, "It takes over what")
+    page.get_by_text("Fine-tune one of your models").click()
+    see(page, "Starts from the weights of")
     set_number(page, "Image size", 64)
     set_number(page, "Epochs", 2)
     page.get_by_text("All settings").click()
@@ -269,7 +269,7 @@ def train_from_the_model_in_the_box(server, page):
 
 def train_again_with_other_settings(page):
     click(page, "Run again with other settings")
-    see(page, "The settings below are those of")
+    see(page, "Settings of")
     settled(page)
     page.get_by_text("All settings").click()
     set_number(page, "Dropout", 0.5)
@@ -301,7 +301,7 @@ def measure_one_and_open_a_cell(server, page):
     choose(page, "Model", "first")
     see(page, "has not been measured yet")
     click(page, "Measure")
-    see(page, "What was called what")
+    see(page, "Confusion matrix")
     settled(page)
     matrix = page.locator(".js-plotly-plot", has_text="Called by the model").first
     matrix.scroll_into_view_if_needed()
@@ -373,14 +373,14 @@ def refuse_and_mend(server, page, real_data, films):
     with Image.open(film) as opened:
         opened.transpose(Image.Transpose.ROTATE_90).save(turned)
     page.goto(server.url(""))
-    see(page, "Chest X-rays, seen from the front")
+    see(page, "Frontal chest X-rays")
     settled(page)
     page.locator("input[type=file]").set_input_files([str(photo), str(turned)])
     see(page, f"{photo.name}.* was not read|was not read. The picture is in colour")
     see(page, r"was not read\. The picture looks like a chest X-ray that is not upright")
     click(page, "Read it turned 90° right")
     see(page, "was read turned 90° right, as you chose")
-    see(page, "This looks like|This is probably|Not sure")
+    see(page, "Suspicious|Probabl|No sign|Uncertain")
 
 
 def doubt_and_move_the_threshold(server, page, films):
@@ -389,10 +389,10 @@ def doubt_and_move_the_threshold(server, page, films):
     readings = {file: reader.read(read_scan(file)) for file in normal[:60]}
     doubtful = next(file for file, reading in readings.items() if not reading.is_confident)
     page.goto(server.url(""))
-    see(page, "Chest X-rays, seen from the front")
+    see(page, "Frontal chest X-rays")
     settled(page)
     page.locator("input[type=file]").set_input_files(str(doubtful))
-    page.get_by_role("heading", name="Not sure: ask a radiologist").wait_for()
+    page.get_by_role("heading", name="Uncertain: radiologist review needed").wait_for()
     see(page, r"Called Pneumonia from a probability of 50 % on")
     page.goto(server.url("evaluate"))
     settled(page)
@@ -400,18 +400,18 @@ def doubt_and_move_the_threshold(server, page, films):
     click(page, "Measure")
     see(page, "From when on is it called Pneumonia")
     settled(page)
-    page.get_by_text("A probability that you set").click()
+    page.get_by_text("Fixed threshold").click()
     settled(page)
-    slider = page.get_by_role("slider", name=re.compile("from this probability on"))
+    slider = page.get_by_role("slider", name=re.compile("Decision threshold for"))
     slider.focus()
     for _ in range(10):
         slider.press("ArrowLeft")
     settled(page)
-    click(page, "Use this for reading scans")
-    see(page, "In force for reading scans")
+    click(page, "Use this to read scans")
+    see(page, "In use")
     until(lambda: Checkpoint(server.home / "checkpoints" / "pneumonia").read_card().threshold_value == 0.4)
     page.get_by_role("link", name="Diagnose").click()
-    see(page, "Chest X-rays, seen from the front")
+    see(page, "Frontal chest X-rays")
     settled(page)
     page.locator("input[type=file]").set_input_files(str(doubtful))
     see(page, r"Called Pneumonia from a probability of 40 % on")
@@ -516,7 +516,7 @@ def test_a_killed_run_is_shown_as_interrupted_and_goes_on(server, page):
     run.send_signal(signal.SIGKILL)
     run.wait()
     see(page, "The run was interrupted")
-    click(page, "Go on training")
+    click(page, "Resume training")
     see(page, r"images a second")
     click(page, "Stop")
     see(page, r"is ready: on")

@@ -52,7 +52,7 @@ def equal(n):
     return AuditFinding(
         "exact-duplicates",
         "serious",
-        "Equal files across splits",
+        "Identical files across splits",
         "Some pictures stand here twice.",
         "Take the copies out.",
         {"groups": n},
@@ -136,7 +136,7 @@ def test_a_dataset_not_checked_yet_says_what_a_check_is_for(here, started):
 def test_the_front_leads_to_the_check(here):
     app = opened("Scans")
     assert "Check this dataset" not in labels(app.button)
-    labelled(app.button, "To the check").click().run()
+    labelled(app.button, "Check this dataset").click().run()
     assert "Check this dataset" in labels(app.button)
 
 
@@ -178,7 +178,7 @@ def test_a_check_that_came_to_nothing_says_so_and_can_be_started_again(here, sta
 def test_what_an_earlier_check_found_outlives_one_that_was_stopped(here, checked):
     checked(FINE)
     note_job(here, "stopped")
-    assert "What an earlier check found still holds." in texts(opened())
+    assert "The earlier findings still hold." in texts(opened())
 
 
 def test_the_check_of_an_earlier_build_is_not_shown_as_of_this_one(here, checked):
@@ -205,7 +205,7 @@ def test_findings_are_told_the_gravest_first(here, checked):
     app = opened()
     assert app.subheader[0].value == "2 serious findings, 1 worth knowing and 1 in order"
     said = texts(app)
-    order = ["Serious", "Equal files", "The border", "Worth knowing", "Odd films", "No blank films"]
+    order = ["Serious", "Identical files", "The border", "Notable", "Odd films", "No blank films"]
     assert sorted(order, key=said.index) == order
     assert "Look whether the heatmaps lie in the lungs." in said
     assert "Checked: 2 serious findings" in said
@@ -217,19 +217,19 @@ def test_findings_are_told_the_gravest_first(here, checked):
 def test_all_in_order_says_so(here, checked):
     checked(FINE)
     app = opened()
-    assert app.subheader[0].value == "Everything is in order"
-    assert "nothing to take out" in texts(app)
+    assert app.subheader[0].value == "No findings"
+    assert "Nothing to remove" in texts(app)
     assert "Make the cleaned copy" not in labels(app.button)
 
 
 def test_copies_stand_side_by_side_a_few_at_a_time(here, checked):
     finding = equal(8)
     app = opened(**seen(checked(finding), finding))
-    assert labels(app.checkbox).count("Leave these as they are") == 6
+    assert labels(app.checkbox).count("Keep these") == 6
     assert texts(app).count("would be taken out]") == 6
     assert len(app.get("image")) == 12
     app.number_input[0].set_value(2).run()
-    assert labels(app.checkbox).count("Leave these as they are") == 2
+    assert labels(app.checkbox).count("Keep these") == 2
 
 
 def test_odd_films_say_why(here, checked):
@@ -253,7 +253,7 @@ def test_cleaning_starts_a_job_with_what_is_ticked(here, checked, started):
     assert "**3 of" in texts(app)  # a patient's scans go only where somebody ticks them
     labelled(app.checkbox, "Scans of patients who stand in a later split too: 1 scan").check().run()
     assert "**4 of" in texts(app)
-    labelled(app.checkbox, "Equal files: 3 scans").uncheck().run()
+    labelled(app.checkbox, "Identical files: 3 scans").uncheck().run()
     assert labelled(app.text_input, "Name of the new dataset").value == "ward-clean"
     labelled(app.button, "Make the cleaned copy").click().run()
     out = data_dir() / "ward-clean.hdf5"
@@ -265,11 +265,11 @@ def test_a_group_left_as_it_is_stays_when_the_page_is_turned(here, checked, star
     finding = equal(8)
     found = checked(finding)
     app = opened(**seen(found, finding))
-    labelled(app.checkbox, "Leave these as they are").check().run()
+    labelled(app.checkbox, "Keep these").check().run()
     assert "**7 of" in texts(app)
     app.number_input[0].set_value(2).run()
     app.number_input[0].set_value(1).run()
-    assert labelled(app.checkbox, "Leave these as they are").value
+    assert labelled(app.checkbox, "Keep these").value
     labelled(app.button, "Make the cleaned copy").click().run()
     arguments = started[0][0]
     kept = Path(arguments[arguments.index("--keep") + 1]).read_text(encoding="utf-8").split("\n")
@@ -312,7 +312,7 @@ def test_a_copy_whose_test_differs_says_that_figures_cannot_be_compared(here, ch
 def test_with_nothing_ticked_there_is_nothing_to_make(here, checked):
     checked(equal(1))
     app = opened()
-    labelled(app.checkbox, "Equal files: 1 scan").uncheck().run()
+    labelled(app.checkbox, "Identical files: 1 scan").uncheck().run()
     assert labelled(app.button, "Make the cleaned copy").disabled
 
 
@@ -355,6 +355,6 @@ def test_an_interrupted_copy_is_put_aside_with_what_it_left(here):
     write_json(folder / jobs.JOB_FILE, noted)
     app = opened()
     assert "did not finish" in texts(app)
-    labelled(app.button, "Put aside").click().run()
+    labelled(app.button, "Dismiss").click().run()
     assert not folder.exists()
     assert not partial.exists()

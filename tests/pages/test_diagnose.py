@@ -25,11 +25,11 @@ from xrai.explain.similar_cases import fit_neighbour_index
 from xrai.models.artifacts import Artifacts, ValidationOutputs, save_artifacts
 from xrai.models.checkpoint import Card, Checkpoint
 from xrai.networks.build import build_network
-from xrai.networks.config import TrainConfig
 from xrai.reading.reader import Reader
 from xrai.scans import read_scan
 from xrai.scans.phantoms import draw_thorax
 from xrai.scans.preprocessing import Preprocessing
+from xrai.training.config import TrainConfig
 
 MEASURED = {
     "n": 20,
@@ -65,10 +65,10 @@ def model(home, gate):
             name="chance",
             created="2026-01-01T00:00:00+00:00",
             classes=("NORMAL", "PNEUMONIA"),
-            config=config,
+            network=config.network_config,
             preprocessing=steps,
             threshold={"class": "PNEUMONIA", "value": 0.5, "chosen": "fixed"},
-            training={},
+            training={"settings": config.to_dict()},
             dataset={"name": "chest", "population": "children of one hospital", "drawings": False, "fingerprint": "f"},
             validation=MEASURED,
             versions={},
@@ -118,7 +118,7 @@ def test_a_photo_is_refused_with_the_reason(model):
 def test_a_turned_film_is_offered_mended_and_read_then(model):
     app = opened(("turned.png", as_png(np.rot90(film()))))
     assert "not upright" in app.warning[0].value and not app.subheader
-    button(app, "Read it turned 90").click().run()
+    button(app, "Correct and read: turned 90").click().run()
     assert not app.exception
     assert app.subheader and "This scan was read turned 90° right, as you chose." in texts(app)
 
@@ -126,7 +126,7 @@ def test_a_turned_film_is_offered_mended_and_read_then(model):
 def test_an_inverted_film_is_offered_mended(model):
     app = opened(("negative.png", as_png(255 - film())))
     assert "black and white exchanged" in app.warning[0].value
-    button(app, "Read it inverted").click().run()
+    button(app, "Correct and read: inverted").click().run()
     assert "This scan was read inverted" in texts(app)
 
 
@@ -141,7 +141,7 @@ def test_of_several_files_those_that_can_be_are_read(model):
 def test_a_doubtful_scan_is_not_sure_and_says_where_it_leans(model):
     changed(model, doubt=ConformalAbstention(0.05, (0.01, 0.01), (100, 100)))
     app = opened(("a.png", as_png(film())))
-    assert app.subheader[0].value.replace("\\", "") == "Not sure: ask a radiologist"
+    assert app.subheader[0].value.replace("\\", "") == "Uncertain: radiologist review needed"
     said = texts(app)
     assert re.search(r"leans towards \*\*(Normal|Pneumonia)", said)
     assert "Between 1 % and 99 % the model is not sure" in said.replace("\\", "")
@@ -166,10 +166,10 @@ def test_probabilities_come_in_natural_frequencies_for_the_readers_own_patients(
 def test_the_hot_area_is_hidden_and_the_scan_read_again(model):
     app = opened(("a.png", as_png(film())))
     assert "before:" not in texts(app)
-    button(app, "Hide it and read again").click().run()
+    button(app, "Cover it and read again").click().run()
     assert not app.exception
     said = texts(app)
-    assert "hidden place" in said or "nothing to hide" in said
+    assert "covered area" in said or "nothing to cover" in said
 
 
 def with_similar_open(*files):
@@ -183,7 +183,7 @@ def with_similar_open(*files):
 def test_similar_training_scans_and_their_labels_are_told(model):
     said = texts(with_similar_open(("a.png", as_png(film()))))
     assert "Of the 6 training scans that look most like this one" in said
-    assert "each of another patient as far as patients are known" in said
+    assert "each of another patient where patients are known" in said
     assert "they are shown where the dataset “chest” is on this computer" in said
 
 
@@ -204,8 +204,8 @@ def test_the_words_that_doctors_need_not_know_are_explained(model):
     changed(model, doubt=ConformalAbstention(0.05, (0.01, 0.01), (100, 100)))
     app = opened(("a.png", as_png(film())))
     said = texts(app)
-    assert all(f"**{word}**" in said for word in ("Threshold", "Firm answer", "Calibrated", "95 % interval"))
-    assert any("**Validation scans** were kept aside" in str(item.proto.help) for item in app.caption)
+    assert all(f"**{word}**" in said for word in ("Decision threshold", "Uncertain", "Calibrated", "95 % interval"))
+    assert any("**Validation scans** are held out" in str(item.proto.help) for item in app.caption)
 
 
 def test_a_model_without_kit_says_that_it_does_not_notice_other_pictures(model):
@@ -217,8 +217,8 @@ class TestEqualUploads:
     def test_two_equal_turned_films_do_not_crash_the_page(self, model):
         turned = as_png(np.rot90(film()))
         app = opened(("a.png", turned), ("b.png", turned))
-        assert [item.label for item in app.button].count("Read it turned 90° right") == 2
-        button(app, "Read it turned 90").click().run()
+        assert [item.label for item in app.button].count("Correct and read: turned 90° right") == 2
+        button(app, "Correct and read: turned 90").click().run()
         assert not app.exception
         assert len(app.subheader) == 1 and not app.warning[0].value.startswith("**a")
 
@@ -255,7 +255,7 @@ class TestHeadlines:
         card = SimpleNamespace(doubt=ConformalAbstention(0.03, (0.1, 0.1), (100, 100)), dataset={})
         assert verdict_text(reading_of(share), card) == firm
         assert verdict_text(reading_of(share), SimpleNamespace(doubt=None, dataset={})) == without_doubt
-        assert verdict_text(reading_of(share, sure=False), card) == "Not sure: ask a radiologist"
+        assert verdict_text(reading_of(share, sure=False), card) == "Uncertain: radiologist review needed"
 
     def test_what_is_not_sure_leans_only_where_the_numbers_do(self, model):
         changed(
@@ -277,8 +277,8 @@ class TestStaleFigures:
     def test_figures_of_what_is_in_force_say_nothing_more(self, model):
         changed(model, trust=TRUST, evaluations=[LOOK], doubt=ConformalAbstention(0.03, (0.1, 0.1), (100, 100)))
         app = opened()
-        assert "In force now" not in texts(app)
-        assert "Called from" not in app.dataframe[0].value.columns
+        assert "Now in use" not in texts(app)
+        assert "Decision threshold" not in app.dataframe[0].value.columns
 
     def test_figures_of_another_threshold_and_doubt_say_which(self, model):
         changed(
@@ -291,8 +291,8 @@ class TestStaleFigures:
         app = opened()
         said = texts(app).replace("\\", "")
         assert "That was with Pneumonia called from 50.0 % on and at most 3 in 100 wrong firm answers." in said
-        assert said.count("In force now: Pneumonia called from 30.0 % on, at most 5 in 100 wrong firm answers.") == 2
-        assert app.dataframe[0].value["Called from"].tolist() == ["50.0 %", "30.0 %", "50.0 %"], (
+        assert said.count("Now in use: Pneumonia called from 30.0 % on, at most 5 in 100 wrong firm answers.") == 2
+        assert app.dataframe[0].value["Decision threshold"].tolist() == ["50.0 %", "30.0 %", "50.0 %"], (
             "validation: at even odds"
         )
 
@@ -345,7 +345,7 @@ class TestWorkOnARerun:
 
         app = opened(("a.png", as_png(film())))
         monkeypatch.setattr(Reader, "read_occluded", damaged)
-        button(app, "Hide it and read again").click().run()
+        button(app, "Cover it and read again").click().run()
         assert not app.exception
         assert [item.value for item in app.error] == ["The model gives no number."]
         assert "Read by the model" in texts(app)
@@ -368,14 +368,14 @@ class TestWhatHidingShows:
 
     def test_a_fall_that_leaves_the_call_is_said_soberly(self):
         said = second_looks._occlusion_text(reading_of(0.98), reading_of(0.88), "PNEUMONIA")
-        assert said.startswith("It falls, but what is called stays")
+        assert said.startswith("Lower, but the answer is the same")
 
 
 def test_a_mended_scan_can_be_read_as_it_came_again(model):
     app = opened(("turned.png", as_png(np.rot90(film()))))
-    button(app, "Read it turned 90").click().run()
+    button(app, "Correct and read: turned 90").click().run()
     assert app.subheader
-    button(app, "Read it as it came").click().run()
+    button(app, "Read without correction").click().run()
     assert not app.exception
     assert "not upright" in app.warning[0].value and not app.subheader
 
@@ -387,10 +387,10 @@ def test_a_scan_that_is_refused_although_mended_can_be_read_as_it_came_too(model
         raise RefusedError("It is no film.", "inverted")
 
     monkeypatch.setattr(Reader, "check", refuse)
-    button(app, "Read it turned 90").click().run()
+    button(app, "Correct and read: turned 90").click().run()
     assert not app.exception
     assert "It is no film" in app.error[0].value
-    assert [item.label for item in app.button if item.label.startswith("Read it")] == ["Read it as it came"]
+    assert [item.label for item in app.button if item.label.startswith("Correct and read:")] == ["Read without correction"]
 
 
 def test_the_scan_that_was_just_mended_is_shown(model):
@@ -398,11 +398,11 @@ def test_the_scan_that_was_just_mended_is_shown(model):
     files = [(f"{seed}.png", as_png(film(seed))) for seed in (3, 4)]
     app = opened(*files, ("turned.png", as_png(np.rot90(film(5)))))
     assert app.selectbox(key="diagnose_shown").value == 0
-    button(app, "Read it turned 90").click().run()
+    button(app, "Correct and read: turned 90").click().run()
     assert not app.exception
     assert app.selectbox(key="diagnose_shown").value == 2
     assert "This scan was read turned 90° right" in texts(app)
-    button(app, "Read it as it came").click().run()
+    button(app, "Read without correction").click().run()
     assert not app.exception and app.selectbox(key="diagnose_shown").value in (0, 1)
 
 
@@ -424,13 +424,13 @@ def well_known(model):
     audit = [
         {
             "severity": "serious",
-            "title": "Equal files",
+            "title": "Identical files",
             "sentence": "30 pictures (62 scans) stand in the dataset more "
             "than once as the very same file; none of them in more than one split.",
         }
     ]
     rows = [
-        {"what": "Data: Equal files", "value": audit[0]["sentence"], "aim": ""},
+        {"what": "Data: Identical files", "value": audit[0]["sentence"], "aim": ""},
         {
             "what": "Test: calibration error (ECE)",
             "value": "0.027 (0.018 to 0.050; 0.020 by chance alone)",
@@ -534,6 +534,6 @@ def test_the_saved_card_says_that_the_scan_was_mended(model, monkeypatch):
     monkeypatch.setattr(st, "download_button", lambda label, data, *_, **__: saved.update({label: data}))
     monkeypatch.setattr("xrai.reading.result_card.draw_result_card", lambda *_, **words: drawn.append(words) or b"")
     app = opened(("turned.png", as_png(np.rot90(film()))))
-    button(app, "Read it turned 90").click().run()
+    button(app, "Correct and read: turned 90").click().run()
     saved["Save this result (PNG)"]()
     assert "The scan was read turned 90° right." in drawn[0]["lines"]

@@ -28,8 +28,8 @@ from xrai.metrics import predict
 from xrai.models.artifacts import ARTIFACTS_FILE, Artifacts, ValidationOutputs, save_artifacts
 from xrai.models.checkpoint import CARD, WEIGHTS, Card, Checkpoint, calibration_folder
 from xrai.models.operating_point import fit_operating_point, update_operating_point
-from xrai.networks.config import TrainConfig
 from xrai.scans.preprocessing import Preprocessing
+from xrai.training.config import TrainConfig
 
 EVALUATE = "pages/lab/evaluate/page.py"
 CLASSES = ("CLEAR", "OPACITY")
@@ -42,7 +42,7 @@ LATER = (
     "doubt",
     "answered",
 )
-CHOOSING, USE, BACK = "From when on is it called Opacity?", "Use this for reading scans", "Back to what is in force"
+CHOOSING, USE, BACK = "From when on is it called Opacity?", "Use this to read scans", "Reset"
 
 
 def opened() -> AppTest:
@@ -87,11 +87,11 @@ def make_model(model_name: str, classes=CLASSES, **dataset) -> Checkpoint:
         name=model_name,
         created="2026-01-01T00:00:00+00:00",
         classes=tuple(classes),
-        config=config,
+        network=config.network_config,
         preprocessing=Preprocessing(64, 32, 0.5, 0.25),
         dataset=known,
         threshold={"class": classes[1], "value": 0.5, "chosen": "fixed"} if len(classes) == 2 else None,
-        training={"best_epoch": 1},
+        training={"best_epoch": 1, "settings": config.to_dict()},
         validation={"n": 20, "accuracy": 0.5, "accuracy_interval": None, "auc": None, "auc_interval": None},
         heatmap={method: dict.fromkeys(classes, 1.0) for method in ("HiResCAM", "Grad-CAM")},
         versions={},
@@ -263,9 +263,9 @@ class TestBefore:
         app = opened()
         assert box(app, "Split").value == "test"
         assert is_on(app, "has not been measured yet on the")
-        assert is_on(app, "Every look at the test scans makes them less of a surprise")
+        assert is_on(app, "Measure on the test scans only once the model is final")
         box(app, "Split").select("val").run()
-        assert not is_on(app, "Every look at the test scans")
+        assert not is_on(app, "Measure on the test scans only")
 
     def test_looks_at_this_split_are_counted_and_the_last_is_told(self, model, dataset_here):
         note_look(model, dataset_here, accuracy=0.5)
@@ -280,9 +280,9 @@ class TestBefore:
 
     def test_a_look_with_another_threshold_says_with_which(self, model, dataset_here):
         note_look(model, dataset_here, threshold=0.5)
-        assert not is_on(opened(), "no longer in force")
+        assert not is_on(opened(), "no longer in use")
         note_look(model, dataset_here, threshold=0.3)
-        assert is_on(opened(), "(with Opacity called from 30.0 % on, which is no longer in force)")
+        assert is_on(opened(), "(with Opacity called from 30.0 % on, which is no longer in use)")
 
     def test_measure_starts_a_job(self, model, dataset_here, started):
         app = opened()
@@ -336,8 +336,8 @@ class TestBefore:
     @pytest.mark.parametrize(
         ("split", "words"),
         [
-            ("train", "started from one that **learned from these very scans**"),
-            ("val", "started from one that **was chosen by these very scans**"),
+            ("train", "started from one that was **trained on these scans**"),
+            ("val", "started from one that was **selected on these scans**"),
         ],
     )
     @pytest.mark.parametrize("is_older", [True, False])
@@ -363,7 +363,7 @@ class TestBefore:
     def test_drawings_warn_that_figures_say_nothing_of_patients(self, model, dataset_here):
         with h5py.File(dataset_here, "r+") as file:
             file.attrs["drawings"] = True
-        assert "Take no figure below for how good the model is on patients" in warned(opened())
+        assert "These figures say nothing about patients" in warned(opened())
 
     @pytest.mark.parametrize(
         ("population", "is_warned"),
@@ -378,11 +378,11 @@ class TestBefore:
         with h5py.File(dataset_here, "r+") as file:
             file.attrs["population"], file.attrs["drawings"] = population, False
         app = opened()
-        assert ("Take no figure" in warned(app)) == is_warned
+        assert ("These figures say nothing" in warned(app)) == is_warned
         assert is_on(app, population or "nobody described them")
 
     @pytest.mark.parametrize(
-        ("split", "words"), [("train", "learned from these very scans"), ("val", "chosen by these scans")]
+        ("split", "words"), [("train", "trained on these scans"), ("val", "selected on these scans")]
     )
     def test_a_models_own_scans_are_told(self, home, dataset_here, split, words):
         with open_dataset(dataset_here) as dataset:
@@ -448,7 +448,7 @@ class TestJob:
             assert "32 of 64 scans" in app.get("progress")[0].proto.text
             job.emit({"kind": "progress", "done": 64, "total": 64})
             app.run()
-            assert "chance could have moved" in app.get("progress")[0].proto.text
+            assert "95 % intervals" in app.get("progress")[0].proto.text
             assert not buttons(app), "there is nothing left to break off"
 
     def test_a_running_one_can_be_asked_to_stop(self, model, dataset_here):
@@ -528,7 +528,7 @@ class TestResults:
         app = opened()
         assert app.table[0].value.iloc[1, 1:5].tolist() == ["–"] * 4
         assert next(item.value for item in app.metric if item.label == "AUC") == "–"
-        assert is_on(app, "No scan was called wrong")
+        assert is_on(app, "No scan is wrong")
         assert box(app, "Cell").options == ["Clear, called right: 40 scans"]
         assert is_on(app, "There is no curve of Opacity")
 
@@ -645,12 +645,12 @@ class TestResults:
         assert not any("![x](http" in item.value for item in (*app.caption, *app.markdown))
 
     def test_the_curves_of_its_training_are_shown_where_there_are_any(self, model, measured):
-        assert "How it learned" not in texts(opened())
+        assert "Learning curves" not in texts(opened())
         values = {"loss": 0.5, "accuracy": 0.8, "auc": 0.9}
         val = values | {"accuracy_interval": [0.7, 0.9], "auc_interval": [0.8, 0.95], "n": 30}
         epoch = {"kind": "epoch", "epoch": 1, "train": values, "val": val, "best": True}
         append_record(model.folder / jobs.HISTORY_FILE, epoch)
-        assert "How it learned" in texts(opened())
+        assert "Learning curves" in texts(opened())
         append_record(model.folder / jobs.HISTORY_FILE, {"kind": "epoch", "epoch": 2})
         assert "damaged" not in texts(opened())  # what is whole is drawn
         (model.folder / jobs.HISTORY_FILE).unlink()
@@ -700,8 +700,8 @@ class TestResults:
         assert is_on(
             app, f"**Opacity** {100 * card.to_local_prevalence(said.probabilities[worst, 1]):.1f} %, the truth"
         )
-        assert is_on(app, "Tables and reports hold probabilities as the model gave them")
-        assert is_on(app, "Here they stand as the model gave them, before")
+        assert is_on(app, "Tables and reports hold the probabilities before the adjustment")
+        assert is_on(app, "Shown before the adjustment")
 
     def test_a_model_calibrated_anew_is_to_be_measured_again(self, ready, measured_ready):
         calibration = ready.read_card().calibration
@@ -776,9 +776,9 @@ class TestExports:
         assert html.startswith("<!doctype html>")
         assert "Patients: &lt;script&gt;." in html
         assert "40 scans of" in html
-        assert "Answered firmly" not in html
+        assert "Answered" not in html
         doubting = with_threshold(measurement, replace(Checkpoint(measured.parent.parent).read_card(), doubt=DOUBT))
-        assert "Answered firmly: " in exports.charts_html("m", facts, doubting, figures).decode()
+        assert "Answered: " in exports.charts_html("m", facts, doubting, figures).decode()
 
 
 @pytest.mark.usefixtures("no_cells")
@@ -832,14 +832,14 @@ class TestChoosing:
 
     def test_fewer_wrong_answers_mean_fewer_answers(self, ready, measured_ready):
         app, before = opened(), ready.read_card()
-        many = shown_figures(app)["Not sure"]
+        many = shown_figures(app)["Uncertain"]
         slider(app, -1).set_value(19.5).run()
-        assert shown_figures(app)["Not sure"] == many, "what was measured stays as it is in force"
+        assert shown_figures(app)["Uncertain"] == many, "what was measured stays as it is in force"
         assert is_on(app, "at most 19.5 in 100 scans of each class get a wrong one")
         button(app, USE).click().run()
         assert ready.read_card().doubt.alpha == pytest.approx(0.195)
         assert ready.read_card().threshold == before.threshold
-        assert int(shown_figures(app)["Not sure"]) < int(many)
+        assert int(shown_figures(app)["Uncertain"]) < int(many)
 
     def test_fewer_than_the_patients_allow_cannot_be_asked_for(self, ready, dataset_here):
         app = opened()
@@ -895,7 +895,7 @@ class TestChoosing:
         goal_of(app).set_value("misses").run()
         update_operating_point(ready, goal=ThresholdGoal("given", 0.31))
         app.run()
-        assert "somebody else put another choice in force" in warned(app)
+        assert "somebody else changed these settings" in warned(app)
         assert is_on(app, "called Opacity from a probability of 31.0 % on")
         assert is_on(app, "to miss at most 5 in 100 scans of Opacity"), "what was tried stays"
         button(app, USE).click().run()
@@ -944,7 +944,7 @@ class TestChoosing:
             file.attrs["classes"] = json.dumps(classes)
         app = opened()
         assert not app.exception
-        assert is_on(app, "How sure must it be?")
+        assert is_on(app, "Uncertain answers")
         assert not app.radio
         slider(app, 0).set_value(19.0).run()
         button(app, USE).click().run()
@@ -955,7 +955,7 @@ class TestChoosing:
 
     def test_without_scans_of_a_class_nothing_can_be_chosen(self, model, dataset_here):
         make_ready(model, only=1)
-        assert is_on(opened(), "the validation scans lack one of the classes")
+        assert is_on(opened(), "a class has no validation scans")
 
     def test_threshold_and_zone_are_told_among_the_teams_patients_like_on_diagnose(self, ready, measured_ready):
         """One page once told them for the scans that the model was fitted on, the other for the team's patients."""
@@ -1014,7 +1014,7 @@ class TestChoosing:
         assert effects(app).iloc[0, 1] != before.iloc[0, 1], "fewer are found where the disease is rare"
         assert is_on(app, "Between") and ready.read_card().prevalence is None
         assert "What is called and when it is not sure stays" not in prevalence(app).help
-        assert "what is called moves with this number" in prevalence(app).help
+        assert "the answers change with it" in prevalence(app).help
 
     def test_a_full_disk_is_one_sentence(self, ready, measured_ready, monkeypatch):
         app = opened()
@@ -1044,17 +1044,17 @@ class TestChoosing:
 class TestTrust:
     def test_the_probabilities_are_compared_with_what_came_true_and_with_chance(self, ready, measured_ready):
         app, report = opened(), load_evaluation(measured_ready).report
-        assert shown_figures(app)["Off by, on average"] == f"{100 * report['expected_calibration_error']:.1f} %"
-        assert is_on(app, f"chance alone would make {100 * report['expected_calibration_error_by_chance']:.1f} %")
+        assert shown_figures(app)["Calibration error (ECE)"] == f"{100 * report['expected_calibration_error']:.1f} %"
+        assert is_on(app, f"by chance with{100 * report['expected_calibration_error_by_chance']:.1f} %")
         assert is_on(app, "On the whole it foretold Opacity for")
         assert is_on(app, "They hold for scans of which 50 in 100 are Opacity. That it is 65 in 100")
 
     @pytest.mark.parametrize(
         ("error", "interval", "chance", "words"),
         [
-            (0.04, [0.03, 0.06], 0.01, "do not take a probability at its word"),
-            (0.02, [0.005, 0.03], 0.01, "can be taken at their word"),
-            (0.08, [0.04, 0.12], 0.07, "hardly be told from so few scans"),
+            (0.04, [0.03, 0.06], 0.01, "The error is larger"),
+            (0.02, [0.005, 0.03], 0.01, "well calibrated"),
+            (0.08, [0.04, 0.12], 0.07, "too few scans to tell"),
         ],
     )
     def test_what_is_off_is_weighed_against_chance(self, measured, error, interval, chance, words):
@@ -1067,7 +1067,7 @@ class TestTrust:
         assert is_on(opened(), words)
 
     @pytest.mark.parametrize(
-        ("p", "words"), [(0.9, "wrong more often than it says"), (0.6, "right more often than it says")]
+        ("p", "words"), [(0.9, "wrong more often than its probabilities say"), (0.6, "correct more often than its probabilities say")]
     )
     def test_in_which_direction_they_are_off_is_said(self, model, dataset_here, measurement, p, words):
         """Of ten scans about seven are called right, at whatever probability."""
@@ -1097,10 +1097,10 @@ class TestTrust:
     @pytest.mark.parametrize(
         ("wrong", "interval", "kind", "words"),
         [
-            (0.2, [0.15, 0.3], "error", "The promise does not hold on these scans"),
-            (0.2, [0.01, 0.3], "warning", "A little more than promised"),
-            (0.02, [0.0, 0.3], "success", "On these scans the promise is kept"),
-            (None, None, "success", "On these scans the promise is kept"),
+            (0.2, [0.15, 0.3], "error", "The error target is missed on these scans"),
+            (0.2, [0.01, 0.3], "warning", "Slightly above the error target"),
+            (0.02, [0.0, 0.3], "success", "The error target is met on these scans"),
+            (None, None, "success", "The error target is met on these scans"),
         ],
     )
     def test_whether_the_promise_held_is_said_plainly(self, ready, measured_ready, wrong, interval, kind, words):
@@ -1116,10 +1116,10 @@ class TestTrust:
         report = load_evaluation(measured_ready).report
         answered = report["answered"] | {"answered": 0.4}
         change_report(measured_ready, answered=answered)
-        assert "more than half of these scans" in warned(opened())
+        assert "More than half of these scans" in warned(opened())
 
     def test_without_a_doubt_every_answer_is_firm(self, measured):
-        assert is_on(opened(), "Every answer counted as firm here")
+        assert is_on(opened(), "had no “uncertain” answer")
 
     def test_a_measurement_of_an_earlier_version_gets_its_figures_where_its_probabilities_are_the_models(
         self, measured
@@ -1127,7 +1127,7 @@ class TestTrust:
         drop_later(measured)
         app = opened()
         assert not app.exception
-        assert "Off by, on average" in shown_figures(app)
+        assert "Calibration error (ECE)" in shown_figures(app)
         assert not is_on(app, trust_view.MEASURE_AGAIN)
 
     def test_else_it_still_opens_and_asks_to_be_made_again(self, ready, measured_ready):
@@ -1148,7 +1148,7 @@ class TestCalibrating:
 
     def test_a_model_without_kit_is_calibrated_with_its_dataset(self, own, dataset_here, started):
         app = opened()
-        assert is_on(app, "before XRAI could be “not sure”")
+        assert is_on(app, "not calibrated")
         assert not app.radio
         button(app, "Calibrate it with practice").click().run()
         assert not app.exception
@@ -1208,7 +1208,7 @@ def slider(app: AppTest, number: int):
 
 
 def prevalence(app: AppTest):
-    return next(item for item in app.number_input if "X-rayed with you" in item.label)
+    return next(item for item in app.number_input if "that you X-ray" in item.label)
 
 
 def button(app: AppTest, label: str):
@@ -1216,7 +1216,7 @@ def button(app: AppTest, label: str):
 
 
 def effects(app: AppTest):
-    return next(item.value for item in app.table if "What it does" in item.value.columns)
+    return next(item.value for item in app.table if "Effect" in item.value.columns)
 
 
 def drop_later(folder):

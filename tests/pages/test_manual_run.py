@@ -15,8 +15,8 @@ from xrai.core.json_files import write_json
 from xrai.data.dataset import open_dataset
 from xrai.models.artifacts import Artifacts, ValidationOutputs, save_artifacts
 from xrai.models.checkpoint import CONFIG, WEIGHTS, Card, open_checkpoint
-from xrai.networks.config import TrainConfig
 from xrai.scans.preprocessing import Preprocessing
+from xrai.training.config import TrainConfig
 from xrai.training.diagnostics import make_textbook_run
 
 TINY = TrainConfig(network="convnet", blocks=2, filters=2, dense_units=2, image_size=32, epochs=30, augment=0.0)
@@ -51,11 +51,11 @@ def write_model(name, records=(), *, classes=("NORMAL", "PNEUMONIA"), called=Non
             name=name,
             created="2026-01-01T00:00:00+00:00",
             classes=classes,
-            config=TINY,
+            network=TINY.network_config,
             preprocessing=Preprocessing(64, 32, 0.5, 0.25),
             dataset={"name": "practice", "counts": COUNTS},
             threshold={"class": classes[1], "value": 0.5, "chosen": "so"} if two else None,
-            training={},
+            training={"settings": TINY.to_dict()},
             validation=measured | {"auc_interval": None},
             heatmap={"CAM": dict.fromkeys(classes, 1.0)},
             versions={},
@@ -104,7 +104,7 @@ def test_the_reader_chooses_among_runs(home):
     app = opened(manual_textbook="rate-too-high")
     app.selectbox(key="manual_run").set_value("good").run()
     assert "it learns what holds for new scans too" in texts(app)
-    assert "by heart" not in texts(app).partition("What these curves show")[2]
+    assert "overfitting" not in texts(app).partition("What these curves show")[2]
     app.selectbox(key="manual_run").set_value("heart").run()
     assert "From about epoch" in texts(app)
 
@@ -124,9 +124,9 @@ def test_what_follows_is_set_on_train(home, practice):
     assert app.session_state["train_settings"]["augment"] == 1.0
     assert app.session_state["train_settings"]["filters"] == 2
     assert app.session_state["train_dataset"].endswith("practice.hdf5")
-    assert "those of “mine”, but for these: strength of variation 1" in texts(app)
+    assert "those of “mine”, changed:: strength of variation 1" in texts(app)
     app.button(key="train_forget").click().run()
-    assert "but for these" not in texts(app)
+    assert "changed:" not in texts(app)
 
 
 def test_a_run_that_goes_on_is_read_as_it_grows(home, monkeypatch):

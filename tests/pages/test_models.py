@@ -15,8 +15,8 @@ from xrai import models
 from xrai.core.json_files import HISTORY_FILE, JOB_FILE, append_record, write_json
 from xrai.core.paths import PROJECT_DIR, checkpoints_dir
 from xrai.models.checkpoint import CARD, CONFIG, WEIGHTS, Card, open_checkpoint
-from xrai.networks.config import TrainConfig
 from xrai.scans.preprocessing import Preprocessing
+from xrai.training.config import TrainConfig
 
 MODELS = "pages/lab/models/page.py"
 TINY = TrainConfig(network="convnet", blocks=2, filters=2, dense_units=2, image_size=32)
@@ -95,11 +95,11 @@ def write_model(name, config=TINY, *, validation=None, **changes):
         "name": name,
         "created": "2026-01-01T00:00:00+00:00",
         "classes": ("NORMAL", "PNEUMONIA"),
-        "config": config,
+        "network": config.network_config,
         "preprocessing": Preprocessing(64, config.image_size, 0.5, 0.25),
         "dataset": {"name": "practice"},
         "threshold": None,
-        "training": {"epochs_run": 2, "seconds": 12_000.0},
+        "training": {"epochs_run": 2, "seconds": 12_000.0, "settings": config.to_dict()},
         "validation": validation or measures(),
         "heatmap": {"CAM": {"NORMAL": 1.0, "PNEUMONIA": 1.0}},
         "versions": {},
@@ -113,7 +113,7 @@ def write_model(name, config=TINY, *, validation=None, **changes):
 def three(home):
     """Three models of one dataset: two that differ in the learning rate, and one network of another kind."""
     os.utime(write_model("slow").folder / CARD, (3e9, 3e9))
-    os.utime(write_model("fast", replace(TINY, learning_rate=0.1)).folder / CARD, (2e9, 2e9))
+    os.utime(write_model("fast", TINY.replace(learning_rate=0.1)).folder / CARD, (2e9, 2e9))
     deep = TrainConfig(network="resnet18", image_size=32)
     os.utime(write_model("deep", deep, validation=measures(0.99, (0.95, 1.0))).folder / CARD, (1e9, 1e9))
 
@@ -158,7 +158,7 @@ class TestTable:
         assert "Seed" not in found
 
     def test_what_only_the_plain_convnet_has_is_blank_for_others(self, three):
-        write_model("wide", replace(TINY, filters=8))
+        write_model("wide", TINY.replace(filters=8))
         found = table(opened()).set_index("Name")["Filters of the first block"]
         assert found["wide"] == 8
         assert found.isna()["deep"]
@@ -191,14 +191,14 @@ class TestTable:
         found = table(app).set_index("Name")
         assert list(found["Status"]["fast"]) == ["Damaged"]
         assert found["AUC"]["slow"] == 0.8
-        assert "Use it to diagnose" not in labels(app.button)
+        assert "Make it the default model" not in labels(app.button)
         assert "Delete" in labels(app.button)
 
     def test_a_dataset_can_be_chosen_and_comparing_across_is_warned_of(self, three):
         write_run("covid", dataset="data/covid.hdf5")
         app = opened()
         assert "cannot be compared" in texts(app)
-        labelled(app.selectbox, "Learned from").select("covid").run()
+        labelled(app.selectbox, "Trained on").select("covid").run()
         assert not app.exception
         assert table(app)["Name"].tolist() == ["covid"]
         assert "cannot be compared" not in texts(app)
@@ -259,7 +259,7 @@ class TestOne:
         assert "95 % interval 0.700 to 0.900" in said
         assert "Tells apart Normal and Pneumonia" in said
         assert "40 validation scans" in said
-        assert {"Use it to diagnose", "Evaluate it", "See its training", "Delete", "Rename"} <= set(labels(app.button))
+        assert {"Make it the default model", "Evaluate it", "See its training", "Delete", "Rename"} <= set(labels(app.button))
 
     def test_a_note_is_kept_and_shown_in_the_table(self, three):
         app = opened(["slow"])
@@ -291,7 +291,7 @@ class TestOne:
 
     def test_it_can_be_made_the_default_and_diagnose_opens_on_it_and_says_so(self, three):
         app = opened(["fast"])
-        labelled(app.button, "Use it to diagnose").click().run()
+        labelled(app.button, "Make it the default model").click().run()
         assert not app.exception
         assert models.default_model().name == "fast"
         assert app.title[0].value == "Diagnose"
@@ -299,8 +299,8 @@ class TestOne:
         assert "Scans are read with “fast”" in app.success[0].value
         app.switch_page(MODELS).run()
         assert not app.success
-        assert "Use it to diagnose" not in labels(app.button)
-        assert "Default: scans are read with it" in texts(app)
+        assert "Make it the default model" not in labels(app.button)
+        assert "Default model" in texts(app)
 
     def test_a_disk_error_is_one_sentence(self, three, monkeypatch):
         def broken(*_):
@@ -308,7 +308,7 @@ class TestOne:
 
         monkeypatch.setattr(models, "set_default", broken)
         app = opened(["fast"])
-        labelled(app.button, "Use it to diagnose").click().run()
+        labelled(app.button, "Make it the default model").click().run()
         assert not app.exception
         assert "No space left on device" in app.error[0].value
 
@@ -358,7 +358,7 @@ class TestOne:
         models.delete(open_checkpoint("slow"))
         labelled(app.button, "Delete it").click().run()
         assert not app.exception
-        assert "any more" in app.error[0].value
+        assert "have changed since" in app.error[0].value
 
     def test_a_run_that_goes_on_is_left_alone_but_can_be_watched_and_noted(self, home):
         write_run("a", status="starting")
@@ -402,7 +402,7 @@ class TestSeveral:
         write_model("a")
         write_model("b")
         app = opened(["a", "b"])
-        assert "trained with the same settings" in texts(app)
+        assert "have the same settings" in texts(app)
 
     def test_figures_stand_side_by_side(self, three):
         found = opened(["slow", "deep"]).dataframe[1].value
@@ -455,12 +455,12 @@ class TestWhatSettingsLedTo:
 
     def test_settings_that_differ_lead_to_the_auc(self, home):
         write_model("a")
-        write_model("b", replace(TINY, learning_rate=0.1))
+        write_model("b", TINY.replace(learning_rate=0.1))
         assert self.axes(opened()) == ["Run", "Learning rate", "Validation AUC"]
 
     def test_which_of_many_settings_can_be_chosen(self, home):
         write_model("a")
-        changed = replace(TINY, learning_rate=0.1, epochs=20, batch_size=8, optimizer="sgd", seed=3)
+        changed = TINY.replace(learning_rate=0.1, epochs=20, batch_size=8, optimizer="sgd", seed=3)
         write_model("b", changed)
         write_model("c", replace(changed, learning_rate=0.2, batch_size=4, seed=4))
         app = opened()
@@ -472,14 +472,14 @@ class TestWhatSettingsLedTo:
 
     def test_a_run_that_goes_on_is_not_drawn_yet(self, home):
         write_model("a")
-        write_run("b", replace(TINY, learning_rate=0.1), status="starting")
-        assert "as soon as two runs" in texts(opened())
+        write_run("b", TINY.replace(learning_rate=0.1), status="starting")
+        assert "Two runs with a validation AUC" in texts(opened())
 
     def test_too_few_runs_or_no_difference_is_said(self, home):
         write_model("a")
-        assert "as soon as two runs" in texts(opened())
+        assert "Two runs with a validation AUC" in texts(opened())
         write_model("b")
-        assert "nothing to draw" in texts(opened())
+        assert "nothing to compare" in texts(opened())
 
 
 class TestImport:

@@ -5,7 +5,6 @@ import json
 import re
 import shutil
 import time
-from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -16,19 +15,18 @@ from starlette.datastructures import Headers
 from starlette.formparsers import MultiPartParser
 from streamlit.testing.v1 import AppTest
 
+from pages.shared.navigation import DATASET, DIAGNOSE, EVALUATE, MANUAL, MODELS, TRAIN
 from pages.shared.settings import setting_label
 from xrai.core import jobs
 from xrai.core.json_files import append_record, write_json
 from xrai.core.paths import PROJECT_DIR, checkpoints_dir, data_dir, inbox_dir
 from xrai.data.jobs import build_folder, download_folder
 from xrai.models.checkpoint import Card, Checkpoint
-from xrai.networks import summary as blueprint
-from xrai.networks.config import TrainConfig
 from xrai.scans.phantoms import draw_thorax
 from xrai.scans.preprocessing import Preprocessing
+from xrai.training import memory
+from xrai.training.config import TrainConfig
 from xrai.training.sweep import create_sweep, open_sweep
-
-DIAGNOSE, DATASET, TRAIN = "pages/clinic/diagnose/page.py", "pages/lab/dataset/page.py", "pages/lab/train/page.py"
 
 
 def opened(page: str | None = None) -> AppTest:
@@ -58,11 +56,11 @@ def model(home):
         name="chance",
         created="2026-01-01T00:00:00+00:00",
         classes=("NORMAL", "PNEUMONIA"),
-        config=config,
+        network=config.network_config,
         preprocessing=Preprocessing(64, 64, 0.5, 0.25),
         dataset={"name": "d", "population": "children of one hospital", "drawings": False},
         threshold={"class": "PNEUMONIA", "value": 0.5, "chosen": "fixed"},
-        training={},
+        training={"settings": config.to_dict()},
         validation={
             "n": 20,
             "accuracy": 0.5,
@@ -119,8 +117,8 @@ class TestDiagnose:
         app.file_uploader[0].upload("film.png", film, "image/png").run()
         assert not app.exception
         assert any(word in app.subheader[0].value for word in ("Normal", "Pneumonia"))
-        assert re.search("In doubt, rather|probably|looks like", app.subheader[0].value)
-        assert "No colour: no evidence found there" in texts(app)
+        assert re.search("Uncertain, rather|Probabl|Suspicious|No sign", app.subheader[0].value)
+        assert "No colour: no evidence" in texts(app)
         assert [item.label for item in app.get("download_button")] == ["Save this result (PNG)"]
 
     def test_opens_on_the_model_that_another_page_asked_for(self, model):
@@ -190,7 +188,7 @@ class TestDiagnose:
     def test_every_view_method_and_class_can_be_shown(self, model, film):
         app = opened()
         app.file_uploader[0].upload("film.png", film, "image/png").run()
-        for select in ("Show what speaks for", "Heatmap method"):
+        for select in ("Show evidence for", "Heatmap method"):
             for option in next(item for item in app.selectbox if item.label == select).options:
                 next(item for item in app.selectbox if item.label == select).select(option).run()
                 assert not app.exception
@@ -294,7 +292,7 @@ class TestDataset:
         )
         app = opened(DATASET)
         assert "Kaggle cannot be reached." in app.error[0].value
-        button(app, "Put aside").click().run()
+        button(app, "Dismiss").click().run()
         assert not app.error
 
     def test_an_interrupted_build_can_be_started_again(self, home, started):
@@ -383,12 +381,12 @@ class TestTrain:
         app = opened(TRAIN)
         controls = [*app.number_input, *app.selectbox, *app.checkbox]
         labels = {item.label for item in controls}
-        assert labels >= {setting_label(item.name) for item in fields(TrainConfig)}
+        assert labels >= set(map(setting_label, TrainConfig.model_fields))
         assert all(item.help for item in controls if item.label not in ("Dataset", "Run"))
 
     def test_a_run_from_a_model_takes_over_its_network(self, dataset_here, model, started):
         app = opened(TRAIN)
-        app.radio[0].set_value("From one of your models").run()
+        app.radio[0].set_value("Fine-tune one of your models").run()
         network = next(item for item in app.selectbox if item.label == "Network")
         assert (network.value, network.disabled) == ("resnet18", True)
         assert "has learned from children of one hospital" in texts(app)
@@ -442,12 +440,12 @@ class TestTrain:
         assert started
 
     def test_without_a_model_none_is_offered_as_a_start(self, dataset_here):
-        assert "From one of your models" not in opened(TRAIN).radio[0].options
+        assert "Fine-tune one of your models" not in opened(TRAIN).radio[0].options
 
     def test_from_scratch_the_last_layer_never_learns_alone(self, dataset_here, model, started):
         """Going back from a model to scratch once left two epochs of the head alone, which scratch refuses."""
         app = opened(TRAIN)
-        app.radio[0].set_value("From one of your models").run()
+        app.radio[0].set_value("Fine-tune one of your models").run()
         next(item for item in app.selectbox if item.label == "Start from").select("scratch").run()
         head = next(item for item in app.number_input if item.label == "Epochs of last layer alone")
         assert (head.value, head.disabled) == (0, True)
@@ -467,12 +465,12 @@ class TestTrain:
     def test_a_run_that_will_not_fit_is_said_before_and_can_be_started_all_the_same(
         self, dataset_here, started, monkeypatch
     ):
-        monkeypatch.setattr(blueprint, "read_machine_memory", lambda: blueprint.MachineMemory(2**20, 2**20, "cpu"))
+        monkeypatch.setattr(memory, "read_machine_memory", lambda: memory.MachineMemory(2**20, 2**20, "cpu"))
         app = opened(TRAIN)
         button(app, "Start training").click().run()
         assert not started
         assert "choose a smaller batch size" in app.warning[0].value
-        button(app, "Start all the same").click().run()
+        button(app, "Start anyway").click().run()
         assert started[0][0][0] == "train"
 
     def test_a_sweep_is_planned_and_started(self, dataset_here, started):
@@ -510,7 +508,7 @@ class TestTrain:
         button(app, "Compare its runs").click().run()
         assert app.title[0].value == "Models"
         app.switch_page(TRAIN).run()
-        button(app, "Go on with the sweep").click().run()
+        button(app, "Resume the sweep").click().run()
         assert started[0] == (["sweep", "--name", "s", "--resume"], sweep.folder)
 
     def test_both_phases_of_transfer_learning_are_told(self, dataset_here):
@@ -521,7 +519,7 @@ class TestTrain:
 
     def test_preview_shows_scans_and_their_variations(self, dataset_here):
         app = opened(TRAIN)
-        button(app, "Show what it will see").click().run()
+        button(app, "Preview augmentation").click().run()
         assert not app.exception
         assert len(app.get("image")) == 12
 
@@ -539,7 +537,7 @@ class TestTrain:
         [
             ("Read scans with it", "Diagnose"),
             ("Measure it on test scans", "Evaluate"),
-            ("Compare it with others", "Models"),
+            ("Compare models", "Models"),
         ],
     )
     def test_each_way_on_opens_on_the_model_just_trained(self, dataset_here, model, label, title):
@@ -672,12 +670,10 @@ def write_run(name: str, status: str, *, error: str = "", epochs: int = 3, head_
 
 
 def test_every_page_has_a_flat_file_for_deep_links_on_a_fresh_server():
-    front = (PROJECT_DIR / "streamlit_app.py").read_text(encoding="utf-8")
-    screens = [file for folder in ("clinic", "lab", "learn") for file in (PROJECT_DIR / "pages" / folder).glob("*.py")]
-    assert screens
-    for screen in screens:
-        assert f'url_path="{screen.stem}"' in front
-        assert (PROJECT_DIR / "pages" / screen.name).is_file()
+    pages = [DIAGNOSE, DATASET, TRAIN, EVALUATE, MODELS, MANUAL]
+    assert {str(file.relative_to(PROJECT_DIR)) for file in (PROJECT_DIR / "pages").rglob("page.py")} >= set(pages)
+    for page in pages:
+        assert (PROJECT_DIR / "pages" / f"{Path(page).parent.name}.py").is_file()
 
 
 def test_what_is_uploaded_never_touches_the_disk(home):

@@ -13,7 +13,7 @@ from xrai.core.errors import CheckpointError, JobError
 from xrai.core.language import tr
 from xrai.core.paths import checkpoints_dir
 from xrai.models.checkpoint import Checkpoint, open_checkpoint
-from xrai.networks.config import TrainConfig
+from xrai.training.config import TrainConfig
 from xrai.training.sweep import active_sweep_jobs, create_sweep
 
 SWEEP_PREFIX = "sweep: "  # what the name of a sweep begins with among the runs; no model's name holds a colon

@@ -8,7 +8,7 @@ import streamlit as st
 
 from xrai.core.language import tr
 from xrai.data.dataset import open_dataset
-from xrai.networks.config import TrainConfig
+from xrai.training.config import TrainConfig
 
 
 def show_preview(dataset: Path, config: TrainConfig) -> None:

@@ -23,15 +23,8 @@ from xrai.core.paths import checkpoints_dir
 from xrai.data.dataset import open_dataset
 from xrai.models import default_model
 from xrai.models.checkpoint import Card, list_models, open_checkpoint
-from xrai.networks.config import (
-    FROM_MODEL_PRESET,
-    IMAGENET,
-    PRESETS,
-    SCRATCH,
-    TrainConfig,
-    applies_to,
-    default_settings,
-)
+from xrai.networks.config import IMAGENET, SCRATCH, applies_to
+from xrai.training.config import FROM_MODEL_PRESET, PRESETS, TrainConfig, default_settings
 from xrai.training.sweep import active_sweep_jobs, expand_grid, list_sweeps
 
 OWN_MODEL = N_("Fine-tune one of your models")
@@ -156,8 +149,8 @@ def _show_controls(settings: dict[str, Any], key: str) -> dict[str, Any]:
         settings = settings | {"weights": SCRATCH}
     values = {"weights": st.session_state.get(f"weights_{key}", settings["weights"])}
     origin = _load_base_card(values["weights"])
-    base_values = origin.config.shape if origin else {}
-    locked_names = set(origin.config.layer_settings) if origin else set()
+    base_values = origin.network.shape if origin else {}
+    locked_names = set(origin.network.layer_settings) if origin else set()
     if values["weights"] == SCRATCH:
         base_values, locked_names = {"head_epochs": 0}, set(GROUPS[TRANSFER_GROUP])
     elif st.session_state.get("train_taken") and settings["weights"] == values["weights"]:
@@ -211,7 +204,7 @@ def _find_memory_warning(grid: dict[str, list[Any]], values: dict[str, Any], dat
     """The sentence that the run, or the largest of a sweep, will probably not fit into this machine."""
     configs = expand_grid(values, grid) if grid else [TrainConfig(**values)]
     with st.spinner(tr("Checking that it fits into this machine…")), open_dataset(dataset) as dataset_file:
-        from xrai.networks.summary import memory_warning
+        from xrai.training.memory import memory_warning
 
         return memory_warning(configs, len(dataset_file.classes))
 

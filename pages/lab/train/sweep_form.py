@@ -10,7 +10,8 @@ import streamlit as st
 from pages.shared.settings import setting_help, setting_label, setting_name, settings_text
 from xrai.core.errors import SettingsError
 from xrai.core.language import N_, number, tr, translate, trn
-from xrai.networks.config import TrainConfig, default_settings, format_value
+from xrai.networks.config import settings_of
+from xrai.training.config import TrainConfig, default_settings, format_value
 from xrai.training.sweep import CombinationError, expand_grid, parse_values
 
 YES, NO = N_("yes"), N_("no")
@@ -72,7 +73,7 @@ def _plan_runs(values: dict[str, Any], grid: dict[str, list[Any]]) -> list[Train
 
 def _example_values(setting: str) -> str:
     default_value = default_settings()[setting]
-    if choices := TrainConfig.__dataclass_fields__[setting].metadata["choices"]:
+    if choices := settings_of(TrainConfig)[setting].choices:
         return ", ".join(choices[:2])
     return (
         _format_values(False, True)

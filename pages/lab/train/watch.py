@@ -20,6 +20,7 @@ from xrai.core.errors import CheckpointError
 from xrai.core.language import tr, translate
 from xrai.core.paths import checkpoints_dir
 from xrai.models.checkpoint import CONFIG, Checkpoint
+from xrai.training.config import read_train_config
 from xrai.training.sweep import Sweep, active_sweep_jobs
 
 
@@ -117,8 +118,8 @@ def _show_next_steps(checkpoint: Checkpoint, status: str, records: list[dict[str
             tr("Run again with other settings"), icon=":material/tune:", key=f"again_{checkpoint.name}"
         ):
             with display_errors():
-                run_config = checkpoint.read_config()
-                fill_training_form(checkpoint.name, run_config["train"], dataset=run_config["dataset"])
+                dataset, config = checkpoint.read_config()["dataset"], read_train_config(checkpoint)
+                fill_training_form(checkpoint.name, config.to_dict(), dataset=dataset)
                 st.rerun()
         if any(record["kind"] == "epoch" for record in records):
             show_downloads(checkpoint, records)
