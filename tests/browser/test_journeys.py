@@ -194,7 +194,7 @@ def stop_and_go_on(page):
     click(page, "Resume training")
     see(page, r"images a second")
     click(page, "Stop")
-    see(page, r"is ready: on")
+    see(page, r"is ready: accuracy")
     with page.expect_download() as download:
         click(page, "History (CSV)")
     assert "val_auc_low" in Path(download.value.path()).read_text()
@@ -263,7 +263,7 @@ def train_from_the_model_in_the_box(server, page):
     set_number(page, "Dropout", 0.1)
     name_the_model(page, "first")
     click(page, "Start training")
-    see(page, r"is ready: on|may be no better")
+    see(page, r"is ready: accuracy|may be no better")
     see(page, "only the last layer learns")
 
 
@@ -276,7 +276,7 @@ def train_again_with_other_settings(page):
     name_the_model(page, "second")
     click(page, "Start training")
     page.get_by_role("heading", name="second").wait_for()
-    see(page, r"is ready: on|may be no better")
+    see(page, r"is ready: accuracy|may be no better")
 
 
 def compare_both(server, page):
@@ -313,9 +313,9 @@ def measure_one_and_open_a_cell(server, page):
         settled(page)
         if cell.input_value() != before:
             break
-    assert "called right" in cell.input_value()
+    assert "correct" in cell.input_value()
     assert page.locator("[data-testid=stImage] img").count() >= 2
-    see(page, r"the truth")
+    see(page, "true class|true and predicted class")
 
 
 def test_the_third_journey(server, page, real_data):
@@ -519,4 +519,4 @@ def test_a_killed_run_is_shown_as_interrupted_and_goes_on(server, page):
     click(page, "Resume training")
     see(page, r"images a second")
     click(page, "Stop")
-    see(page, r"is ready: on")
+    see(page, r"is ready: accuracy")

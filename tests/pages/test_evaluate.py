@@ -42,7 +42,7 @@ LATER = (
     "doubt",
     "answered",
 )
-CHOOSING, USE, BACK = "From when on is it called Opacity?", "Use this to read scans", "Reset"
+CHOOSING, USE, BACK = "Decision threshold for Opacity", "Use this to read scans", "Reset"
 
 
 def opened() -> AppTest:
@@ -282,7 +282,7 @@ class TestBefore:
         note_look(model, dataset_here, threshold=0.5)
         assert not is_on(opened(), "no longer in use")
         note_look(model, dataset_here, threshold=0.3)
-        assert is_on(opened(), "(with Opacity called from 30.0 % on, which is no longer in use)")
+        assert is_on(opened(), "(with Opacity from 30.0 %, no longer in use)")
 
     def test_measure_starts_a_job(self, model, dataset_here, started):
         app = opened()
@@ -529,7 +529,7 @@ class TestResults:
         assert app.table[0].value.iloc[1, 1:5].tolist() == ["–"] * 4
         assert next(item.value for item in app.metric if item.label == "AUC") == "–"
         assert is_on(app, "No scan is wrong")
-        assert box(app, "Cell").options == ["Clear, called right: 40 scans"]
+        assert box(app, "Cell").options == ["Clear, correct: 40 scans"]
         assert is_on(app, "There is no curve of Opacity")
 
     def test_scans_that_were_seen_in_training_are_told_with_the_figures_without_them(self, measured, measurement):
@@ -547,7 +547,7 @@ class TestResults:
 
     def test_the_largest_error_is_shown_first(self, measured, measurement):
         app, matrix = opened(), measurement.report["confusion_matrix"]
-        assert box(app, "Cell").options[0] == f"Opacity called Clear: {matrix[1][0]} scans"
+        assert box(app, "Cell").options[0] == f"Opacity predicted as Clear: {matrix[1][0]} scans"
         assert box(app, "Cell").value == 2
         assert len(box(app, "Cell").options) == sum(count > 0 for row in matrix for count in row)
 
@@ -787,13 +787,11 @@ class TestChoosing:
 
     def test_what_is_in_force_is_told_and_the_controls_stand_at_it(self, ready, measured_ready):
         app = opened()
-        assert is_on(
-            app, "In force for reading scans**: called Opacity from a probability of 50.0 % on, chosen to call"
-        )
+        assert is_on(app, "In use**: positive for Opacity at 50.0 % or above, chosen to call")
         assert goal_of(app).value == "likeliest"
         assert (button(app, USE).disabled, button(app, BACK).disabled) == (True, True)
         assert is_on(app, "Set beforehand, and tried on 160 scans that the model did not learn from")
-        assert is_on(app, "Of 100 children who are called Opacity, about")
+        assert is_on(app, "Of 100 children with the answer Opacity, about")
 
     @pytest.mark.parametrize(
         ("kind", "limit", "words"),
@@ -816,7 +814,7 @@ class TestChoosing:
         card = ready.read_card()
         assert card.threshold["goal"] == {"kind": kind, "limit": limit / 100}
         assert card.doubt == before.doubt
-        assert "From now on scans are called Opacity from" in app.success[0].value
+        assert "New rule: positive for Opacity at" in app.success[0].value
         assert button(app, USE).disabled
         said = load_evaluation(measured_ready).predictions
         accuracy = (predict(said.probabilities, card.threshold_value) == said.labels).mean()
@@ -887,7 +885,7 @@ class TestChoosing:
         update_operating_point(ready, goal=ThresholdGoal("given", 0.31))
         app.run()
         assert not app.exception
-        assert is_on(app, "called Opacity from a probability of 31.0 % on")
+        assert is_on(app, "positive for Opacity at 31.0 % or above")
         assert (goal_of(app).value, slider(app, 0).value) == ("given", 31.0)
 
     def test_of_two_who_choose_at_once_the_last_one_wins_and_is_told(self, ready, measured_ready):
@@ -896,7 +894,7 @@ class TestChoosing:
         update_operating_point(ready, goal=ThresholdGoal("given", 0.31))
         app.run()
         assert "somebody else changed these settings" in warned(app)
-        assert is_on(app, "called Opacity from a probability of 31.0 % on")
+        assert is_on(app, "positive for Opacity at 31.0 % or above")
         assert is_on(app, "to miss at most 5 in 100 scans of Opacity"), "what was tried stays"
         button(app, USE).click().run()
         assert ready.read_card().threshold["goal"] == {"kind": "misses", "limit": 0.05}
@@ -967,8 +965,8 @@ class TestChoosing:
         )
         assert abs(value - card.threshold_value) > 0.05
         app = opened()
-        assert is_on(app, f"called Opacity from a probability of {100 * value:.1f} % on, chosen to miss at most 10")
-        assert is_on(app, f"Between {100 * low:.1f} % and {100 * high:.1f} % the answer is “not sure")
+        assert is_on(app, f"positive for Opacity at {100 * value:.1f} % or above, chosen to miss at most 10")
+        assert is_on(app, f"Between {100 * low:.1f} % and {100 * high:.1f} % the answer is “uncertain")
         first, last = (card.to_local_prevalence(end) for end in card.threshold["interval"])
         assert is_on(app, f"might have come out between {100 * first:.1f} % and {100 * last:.1f} %")
         layout = json.loads(app.get("plotly_chart")[0].proto.spec)["layout"]
@@ -1003,7 +1001,7 @@ class TestChoosing:
         button(app, USE).click().run()
         card = ready.read_card()
         assert card.threshold_value == pytest.approx(card.from_local_prevalence(0.31)) != 0.31
-        assert is_on(app, "called Opacity from a probability of 31.0 % on")
+        assert is_on(app, "positive for Opacity at 31.0 % or above")
         assert button(app, USE).disabled
 
     def test_another_prevalence_shows_at_once_that_other_scans_are_called(self, ready, measured_ready):
@@ -1045,9 +1043,9 @@ class TestTrust:
     def test_the_probabilities_are_compared_with_what_came_true_and_with_chance(self, ready, measured_ready):
         app, report = opened(), load_evaluation(measured_ready).report
         assert shown_figures(app)["Calibration error (ECE)"] == f"{100 * report['expected_calibration_error']:.1f} %"
-        assert is_on(app, f"by chance with{100 * report['expected_calibration_error_by_chance']:.1f} %")
-        assert is_on(app, "On the whole it foretold Opacity for")
-        assert is_on(app, "They hold for scans of which 50 in 100 are Opacity. That it is 65 in 100")
+        assert is_on(app, f"would show {100 * report['expected_calibration_error_by_chance']:.1f} % by chance with")
+        assert is_on(app, "Mean predicted probability of Opacity:")
+        assert is_on(app, "calibrated for a prevalence of 50 % Opacity. The prevalence here is 65 %")
 
     @pytest.mark.parametrize(
         ("error", "interval", "chance", "words"),
@@ -1067,7 +1065,8 @@ class TestTrust:
         assert is_on(opened(), words)
 
     @pytest.mark.parametrize(
-        ("p", "words"), [(0.9, "wrong more often than its probabilities say"), (0.6, "correct more often than its probabilities say")]
+        ("p", "words"),
+        [(0.9, "wrong more often than its probabilities say"), (0.6, "correct more often than its probabilities say")],
     )
     def test_in_which_direction_they_are_off_is_said(self, model, dataset_here, measurement, p, words):
         """Of ten scans about seven are called right, at whatever probability."""

@@ -259,7 +259,9 @@ class TestOne:
         assert "95 % interval 0.700 to 0.900" in said
         assert "Tells apart Normal and Pneumonia" in said
         assert "40 validation scans" in said
-        assert {"Make it the default model", "Evaluate it", "See its training", "Delete", "Rename"} <= set(labels(app.button))
+        assert {"Make it the default model", "Evaluate it", "See its training", "Delete", "Rename"} <= set(
+            labels(app.button)
+        )
 
     def test_a_note_is_kept_and_shown_in_the_table(self, three):
         app = opened(["slow"])

@@ -534,11 +534,7 @@ class TestTrain:
 
     @pytest.mark.parametrize(
         ("label", "title"),
-        [
-            ("Read scans with it", "Diagnose"),
-            ("Measure it on test scans", "Evaluate"),
-            ("Compare models", "Models"),
-        ],
+        [("Read scans with it", "Diagnose"), ("Measure it on test scans", "Evaluate"), ("Compare models", "Models")],
     )
     def test_each_way_on_opens_on_the_model_just_trained(self, dataset_here, model, label, title):
         write_run("new", "done")
