@@ -118,9 +118,11 @@ def _add_readings(verbs: Any) -> None:
         "--model", help=f"its name (default: the one chosen with “models default”, else {SHIPPED}, which comes with "
         "XRAI, else the newest)",
     )  # fmt: skip
-    diagnose.add_argument("--mend", action="store_true", help="turn or invert a film first where that would mend it")
     diagnose.add_argument(
-        "--any-picture", action="store_true", help="read also what does not look like a chest X-ray from the front"
+        "--fix-orientation", action="store_true", help="rotate or invert a scan first where that makes it upright"
+    )
+    diagnose.add_argument(
+        "--any-image", action="store_true", help="read an image although it does not look like a frontal chest X-ray"
     )
     diagnose.add_argument("--heatmap", metavar="DIR", help="write each scan beside its heatmap as a PNG here")
 

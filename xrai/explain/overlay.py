@@ -4,19 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from xrai.core.language import N_
-
 COLOUR_STOPS = ((0.0, (255, 237, 160)), (0.5, (253, 141, 60)), (1.0, (220, 20, 20)))
 """From pale yellow to red: brightness falls as evidence grows, so it reads without colour vision too."""
 
 OUTLINE_COLOUR = (40, 200, 255)
 """Light blue, which neither films nor heat have."""
-
-OUTSIDE_BODY_WARNING = N_(
-    "Much of what the model looked at lies at the edge of the picture or outside the body, where no disease is: do not "
-    "rely on this answer."
-)
-"""What to say of a scan whose heat lies where no disease can be."""
 
 
 def draw_overlay(pixels: np.ndarray, heat: np.ndarray, opacity: float = 0.6) -> np.ndarray:

@@ -161,18 +161,20 @@ class InputCheck:
 
 
 def apply_correction(pixels: np.ndarray, correction: str) -> np.ndarray:
-    """A picture uint8 (H, W) after a change.
+    """Rotate and invert an image.
 
     Args:
-        pixels: the picture.
-        mend: one of `MENDS`.
+        pixels: uint8 (H, W).
+        correction: one of `CORRECTIONS`, or "" for none.
 
     Returns:
-        uint8, C-contiguous; (W, H) after a turn by 90°.
+        uint8, C-contiguous; (W, H) after a rotation by 90°.
 
     Raises:
-        KeyError: there is no such change.
+        KeyError: the correction is unknown.
     """
+    if not correction:
+        return pixels
     quarter_turns, is_inverted = _CORRECTION_STEPS[correction]
     return np.ascontiguousarray(np.rot90(255 - pixels if is_inverted else pixels, quarter_turns))
 

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from xrai.core.language import tr
-from xrai.explain.overlay import draw_colour_bar, draw_overlay
+from xrai.explain.overlay import draw_colour_bar, draw_overlay, draw_side_by_side
 
 WIDTH = 1400
 WARNING_SIGN = "⚠"
@@ -70,6 +70,15 @@ def draw_result_card(
     out = BytesIO()
     page.crop((0, 0, WIDTH, y + _MARGIN)).save(out, format="PNG")
     return out.getvalue()
+
+
+def save_heatmap(file: Path, pixels: np.ndarray, heat: np.ndarray) -> None:
+    """Write an image uint8 (H, W) beside its heatmap as a PNG.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    Image.fromarray(draw_side_by_side(pixels, heat)).save(file, format="PNG")
 
 
 @lru_cache

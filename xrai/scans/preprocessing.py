@@ -77,6 +77,21 @@ def to_square(pixels: np.ndarray, size: int) -> np.ndarray:
     return np.array(Image.fromarray(pixels).resize((size, size), Image.Resampling.BILINEAR))
 
 
+def fitted_shape(shape: tuple[int, ...], side: int) -> tuple[int, int]:
+    """Height and width of an image of `shape` shrunk, in proportion, to at most `side` pixels each."""
+    factor = min(side / max(shape), 1)
+    height, width = (max(round(length * factor), 1) for length in shape)
+    return height, width
+
+
+def shrink_to_fit(pixels: np.ndarray, side: int) -> np.ndarray:
+    """An image uint8 (H, W) shrunk, in proportion, to at most `side` pixels a side; smaller images stay as they are."""
+    height, width = fitted_shape(pixels.shape, side)
+    if (height, width) == pixels.shape:
+        return pixels
+    return np.asarray(Image.fromarray(pixels).resize((width, height), Image.Resampling.BILINEAR, reducing_gap=2.0))
+
+
 def to_grey_tensor(squares: torch.Tensor, size: int) -> torch.Tensor:
     """Squares uint8 (N, S, S) as float32 (N, 1, size, size) in 0 to 1, antialiased."""
     import torch
