@@ -159,9 +159,7 @@ class Reader:
         _, maps = compute_cams(self.network, inputs, [self.card.classes.index(class_name)], method)
         return maps[0]
 
-    def scale_evidence(
-        self, evidence: np.ndarray, class_name: str, method: str, shape: tuple[int, int]
-    ) -> np.ndarray:
+    def scale_evidence(self, evidence: np.ndarray, class_name: str, method: str, shape: tuple[int, int]) -> np.ndarray:
         """Evidence on the class's reference scale, float32 of `shape` in 0 to 1."""
         return scale_cam(evidence, self.card.heatmap[method][class_name], shape)
 

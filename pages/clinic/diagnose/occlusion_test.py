@@ -98,11 +98,7 @@ def show_similar_cases(upload: Upload, reading: Reading, key: str) -> None:
     )
     if expander.open:
         with expander, display_errors():
-            cases = cached_value(
-                "diagnose_similar",
-                (*upload.key, key),
-                lambda: reading.find_similar(N_SIMILAR),
-            )
+            cases = cached_value("diagnose_similar", (*upload.key, key), lambda: reading.find_similar(N_SIMILAR))
             _show_cases(cases, reading.reader.card)
 
 

@@ -180,7 +180,9 @@ def test_what_a_reading_found_is_not_looked_for_again(home, monkeypatch, first, 
     assert reader.methods == (first, "Grad-CAM")
     scan, looked = read_scan(encoded(film())), []
     reading = reader.read(scan)
-    afresh = {(name, method): reader.heatmap(scan.pixels, name, method) for name in classes for method in reader.methods}
+    afresh = {
+        (name, method): reader.heatmap(scan.pixels, name, method) for name in classes for method in reader.methods
+    }
     assert max(heat.max() for heat in afresh.values()) > 0
 
     def counted(network, inputs, labels, method):
