@@ -1,4 +1,4 @@
-"""Inference on one scan: input check, orientation correction, diagnosis, calibrated probability, abstention, heatmap."""
+"""Inference on one scan: input check, orientation, diagnosis, calibrated probability, abstention, heatmap."""
 
 from __future__ import annotations
 

@@ -30,8 +30,8 @@ from xrai.evaluation.store import REPORT_FILE, evaluation_folder, load_evaluatio
 from xrai.reading.warnings import OUTSIDE_BODY_WARNING
 from xrai.models.artifacts import ARTIFACTS_FILE, load_artifacts, save_artifacts
 from xrai.models.checkpoint import CARD, CONFIG, HISTORY_FILE, STATE, WEIGHTS, calibration_folder, open_checkpoint
-from xrai.networks import summary as blueprint
 from xrai.scans.phantoms import draw_thorax
+from xrai.training import memory
 from xrai.training.sweep import MAX_RUNS, create_sweep, open_sweep
 
 TINY = [
@@ -527,12 +527,12 @@ def test_a_run_takes_over_the_network_of_the_model_it_starts_from(call, model, p
     assert not open_checkpoint("c").folder.exists()
 
 
-LITTLE = blueprint.MachineMemory(2_000_000, 1_000_000, "cpu")
+LITTLE = memory.MachineMemory(2_000_000, 1_000_000, "cpu")
 
 
 def test_train_warns_where_the_memory_will_not_do(call, home, practice, monkeypatch):
     assert "of memory" not in call("train", practice, "--name", "a", *TINY).err
-    monkeypatch.setattr("xrai.networks.summary.read_machine_memory", lambda: LITTLE)
+    monkeypatch.setattr("xrai.training.memory.read_machine_memory", lambda: LITTLE)
     printed = call("train", practice, "--name", "b", *TINY, "--json")
     assert printed.status == 0
     assert json.loads(printed.out)["ended"] == "finished"
@@ -546,7 +546,7 @@ def test_a_sweep_warns_once_where_the_memory_will_not_do_for_its_largest_run(cal
     monkeypatch.setattr("xrai.training.sweep.run_sweep", lambda planned, **more: None)
     varied = ["--vary", "batch-size=8,24", "--vary", "seed=1,2", *TINY[: TINY.index("--batch-size")]]
     assert "of memory" not in call("sweep", practice, "--name", "a", *varied).err
-    monkeypatch.setattr("xrai.networks.summary.read_machine_memory", lambda: LITTLE)
+    monkeypatch.setattr("xrai.training.memory.read_machine_memory", lambda: LITTLE)
     printed = call("sweep", practice, "--name", "b", *varied, "--json")
     assert printed.status == 0
     assert [run["name"] for run in json.loads(printed.out)["runs"]] == ["b-1", "b-2", "b-3", "b-4"]
@@ -560,7 +560,7 @@ def test_layers(call, home, monkeypatch):
     found = json.loads(printed.out)
     assert set(found) == {"layers", "parameters", "memory_bytes"}
     assert found["parameters"] == sum(layer["parameters"] for layer in found["layers"])
-    assert found["memory_bytes"] > blueprint.BASE_BYTES
+    assert found["memory_bytes"] > memory.BASE_BYTES
     assert found["layers"][0] == {
         "stage": "input",
         "name": "input",
@@ -576,7 +576,7 @@ def test_layers(call, home, monkeypatch):
     assert len(lines) == len(found["layers"]) + 1
     assert "1 × 32 × 32" in lines[0]
     assert lines[-1].startswith(f"{found['parameters']:,} weights; training needs about 1.")
-    monkeypatch.setattr("xrai.networks.summary.read_machine_memory", lambda: LITTLE)
+    monkeypatch.setattr("xrai.training.memory.read_machine_memory", lambda: LITTLE)
     for more in ([], ["--json"]):
         printed = call("layers", *TINY, *more)
         assert printed.status == 0
