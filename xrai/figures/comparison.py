@@ -63,7 +63,7 @@ def overlaid_curves(runs: Mapping[str, Records], measure: Measure, *, with_train
         legend={"orientation": "h", "y": -0.22, "yanchor": "top", "x": 0, "title": None},
         hovermode="x unified",
         uirevision="comparison",
-    )  # fmt: skip
+    )
     figure.update_xaxes(title=tr("Epoch"), rangemode="tozero")
     figure.update_yaxes(automargin=True)
     if measure == "loss":
@@ -96,19 +96,28 @@ def interval_dots(rows: Sequence[tuple[str, float | None, Sequence[float] | None
             name=_escape_tags(name),
             mode="markers",
             marker={"color": colour, "size": 11},
-            error_x={"type": "data", "symmetric": False, "array": [high - value], "arrayminus": [value - low],
-                     "thickness": 2.5, "width": 5},
+            error_x={
+                "type": "data",
+                "symmetric": False,
+                "array": [high - value],
+                "arrayminus": [value - low],
+                "thickness": 2.5,
+                "width": 5,
+            },
             hovertemplate=f"{hover_text}<extra></extra>",
-        )  # fmt: skip
+        )
     figure.update_layout(
-        font=FONT,
-        title=make_title(title),
-        height=110 + 32 * max(len(rows), 2), margin=MARGIN, showlegend=False,
-    )  # fmt: skip
+        font=FONT, title=make_title(title), height=110 + 32 * max(len(rows), 2), margin=MARGIN, showlegend=False
+    )
     figure.update_yaxes(
-        tickvals=list(range(len(rows))), ticktext=[_shorten(name) for name, _, _ in rows],
-        range=[len(rows) - 0.5, -0.5], automargin=True, showgrid=False, zeroline=False, fixedrange=True,
-    )  # fmt: skip
+        tickvals=list(range(len(rows))),
+        ticktext=[_shorten(name) for name, _, _ in rows],
+        range=[len(rows) - 0.5, -0.5],
+        automargin=True,
+        showgrid=False,
+        zeroline=False,
+        fixedrange=True,
+    )
     return figure
 
 

@@ -78,9 +78,13 @@ def _annotation_layout(
     """An annotation: the words with an arrow from there to the point, or alone, amid the band."""
     lines = [escape(line, quote=False) for line in textwrap.wrap(annotation.text, _LETTERS)]
     layout: dict[str, Any] = {
-        "text": "<br>".join(lines), "font": {"size": _FONT, "color": text_colour}, "bordercolor": annotation.colour,
-        "borderwidth": 1.5, "borderpad": 3, "bgcolor": "rgba(128, 140, 150, 0.14)",
-    }  # fmt: skip
+        "text": "<br>".join(lines),
+        "font": {"size": _FONT, "color": text_colour},
+        "bordercolor": annotation.colour,
+        "borderwidth": 1.5,
+        "borderpad": 3,
+        "bgcolor": "rgba(128, 140, 150, 0.14)",
+    }
     first, last = epochs
     middle = annotation.at[0] if annotation.at else sum(annotation.span or epochs) / 2
     x = min(max(middle, first + _MIN_SIDE_DISTANCE * (last - first)), last - _MIN_SIDE_DISTANCE * (last - first))

@@ -26,8 +26,11 @@ def class_balance(counts: Mapping[str, Mapping[str, int]]) -> go.Figure:
     for split in splits:
         values = [row.get(split, 0) for row in counts.values()]
         figure.add_bar(
-            name=tr(SPLIT_LABELS[split]), x=list(counts), y=values, text=[number(f"{value:,}") for value in values],
+            name=tr(SPLIT_LABELS[split]),
+            x=list(counts),
+            y=values,
+            text=[number(f"{value:,}") for value in values],
             marker_color=_SPLIT_COLOURS[split],
-        )  # fmt: skip
+        )
     figure.update_layout(barmode="group", font=FONT, height=280, margin=MARGIN, legend=LEGEND, yaxis_title=tr("Scans"))
     return figure

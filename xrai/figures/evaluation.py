@@ -121,9 +121,13 @@ def roc_figure(curves: ClassCurves, points: ClassPoints, areas: Mapping[str, flo
     """
     figure = _make_rate_figure(tr("ROC curve"), tr("1 − specificity (false alarms)"), tr("Sensitivity (found)"))
     figure.add_scatter(
-        x=[0, 1], y=[0, 1], mode="lines", name=tr("Chance"), line={"color": _GREY, "width": 1.5, "dash": "dot"},
+        x=[0, 1],
+        y=[0, 1],
+        mode="lines",
+        name=tr("Chance"),
+        line={"color": _GREY, "width": 1.5, "dash": "dot"},
         hoverinfo="skip",
-    )  # fmt: skip
+    )
     for name, colour, curve in _coloured_curves(curves):
         _add_line(
             figure, name, tr("AUC {auc}", auc=_format_number(areas.get(name))), colour, curve["roc"], shape="linear"
@@ -144,10 +148,16 @@ def precision_recall_figure(curves: ClassCurves, points: ClassPoints, shares: Ma
     figure = _make_rate_figure(tr("Precision and recall"), tr("Recall (found)"), tr("Precision (right when called)"))
     for name, colour, curve in _coloured_curves(curves):
         figure.add_scatter(
-            x=[0, 1], y=[shares[name]] * 2, mode="lines", legendgroup=name,
+            x=[0, 1],
+            y=[shares[name]] * 2,
+            mode="lines",
+            legendgroup=name,
             name=tr("{name}, chance", name=escape(name, quote=False)),
-            line={"color": colour, "width": 1.5, "dash": "dot"}, opacity=0.6, showlegend=False, hoverinfo="skip",
-        )  # fmt: skip
+            line={"color": colour, "width": 1.5, "dash": "dot"},
+            opacity=0.6,
+            showlegend=False,
+            hoverinfo="skip",
+        )
         precision_text = tr("average precision {share}", share=_format_number(curve["average_precision"]))
         # over each step of the recall stands the precision at its end, as average precision counts it
         _add_line(figure, name, precision_text, colour, curve["precision_recall"], shape="vh")
@@ -168,9 +178,14 @@ def _draw_cell(
         "y1": truth + 0.5 - _GAP,
     }
     figure.add_shape(
-        type="rect", **corners, layer="below", fillcolor=colour, opacity=round(strength, 3), line={"width": 0},
+        type="rect",
+        **corners,
+        layer="below",
+        fillcolor=colour,
+        opacity=round(strength, 3),
+        line={"width": 0},
         name="cell",
-    )  # fmt: skip
+    )
     if is_framed:
         figure.add_shape(type="rect", **corners, line={"color": colour, "width": 3.5}, name="chosen")
 
@@ -187,8 +202,11 @@ def _hover_text(count: int, rate: float | None, truth: str, predicted: str) -> s
         return tr("{truth} called {called}:<br>{scans}", truth=truth, called=predicted, scans=_format_scans(count))
     return tr(
         "{truth} called {called}:<br>{scans}, {share} of {truth}",
-        truth=truth, called=predicted, scans=_format_scans(count), share=_format_percent(rate),
-    )  # fmt: skip
+        truth=truth,
+        called=predicted,
+        scans=_format_scans(count),
+        share=_format_percent(rate),
+    )
 
 
 def _write_cell(
@@ -198,9 +216,13 @@ def _write_cell(
     size = 24 if n == 2 else 22 if n == 3 else 16 if n <= _MANY else 12
     second_line = f"<br><span style='font-size:{max(size // 2 + 1, 11)}px'>{small}</span>" if small else ""
     figure.add_annotation(
-        x=predicted, y=truth, showarrow=False, align="center", font={"size": size, "color": text_colour},
+        x=predicted,
+        y=truth,
+        showarrow=False,
+        align="center",
+        font={"size": size, "color": text_colour},
         text=f"<b>{large}</b>{second_line}",
-    )  # fmt: skip
+    )
 
 
 def _make_rate_figure(title: str, x: str, y: str) -> go.Figure:
@@ -227,10 +249,15 @@ def _coloured_curves(curves: ClassCurves) -> list[tuple[str, str, Mapping[str, A
 
 def _add_line(figure: go.Figure, name: str, measure: str, colour: str, curve: Mapping[str, Any], *, shape: str) -> None:
     figure.add_scatter(
-        x=curve["x"], y=curve["y"], text=list(map(_threshold_text, curve["thresholds"])), mode="lines", legendgroup=name,
-        name=f"{escape(name, quote=False)}, {measure}", line={"color": colour, "width": 2.5, "shape": shape},
+        x=curve["x"],
+        y=curve["y"],
+        text=list(map(_threshold_text, curve["thresholds"])),
+        mode="lines",
+        legendgroup=name,
+        name=f"{escape(name, quote=False)}, {measure}",
+        line={"color": colour, "width": 2.5, "shape": shape},
         hovertemplate="%{x:.1%}, %{y:.1%}<br>%{text}<extra>" + escape(name, quote=False) + "</extra>",
-    )  # fmt: skip
+    )
 
 
 def _add_point(
@@ -239,11 +266,16 @@ def _add_point(
     if point is None:
         return
     figure.add_scatter(
-        x=[point[0]], y=[point[1]], mode="markers", cliponaxis=False, showlegend=False, legendgroup=name,
+        x=[point[0]],
+        y=[point[1]],
+        mode="markers",
+        cliponaxis=False,
+        showlegend=False,
+        legendgroup=name,
         name=tr("{name}, as called", name=escape(name, quote=False)),
         marker={"symbol": "diamond", "size": 13, "color": colour, "line": {"color": "white", "width": 2}},
         hovertemplate=f"{hover_template}<extra>{escape(name, quote=False)}</extra>",
-    )  # fmt: skip
+    )
 
 
 def _threshold_text(threshold: float | None) -> str:

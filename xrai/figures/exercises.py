@@ -26,13 +26,18 @@ def patients_figure(
     for name, values, colour in ((tr("Without pneumonia"), healthy, VALIDATION), (tr("With pneumonia"), sick, TRAIN)):
         is_called_sick = np.asarray(values) >= threshold
         figure.add_scatter(
-            x=[100 * value for value in values], y=[name] * len(values), mode="markers", showlegend=False,
+            x=[100 * value for value in values],
+            y=[name] * len(values),
+            mode="markers",
+            showlegend=False,
             marker={
-                "size": 15, "color": colour, "line": {"color": colour, "width": 2},
+                "size": 15,
+                "color": colour,
+                "line": {"color": colour, "width": 2},
                 "symbol": ["circle" if is_sick else "circle-open" for is_sick in is_called_sick],
             },
             hovertemplate=f"%{{x:.0f}}{unit}<extra></extra>",
-        )  # fmt: skip
+        )
     figure.add_vline(x=100 * threshold, line={"color": text_colour, "width": 2, "dash": "dash"})
     figure.update_layout(font=FONT, height=190, margin=MARGIN | {"t": 10, "b": 45})
     figure.update_xaxes(title=tr("Probability of pneumonia"), range=[-2, 102], ticksuffix=unit)
@@ -47,9 +52,13 @@ def epoch_marker_figure(
     figure = new_figure()
     for name, values, colour in ((tr("Training"), train, TRAIN), (tr("Validation"), validation, VALIDATION)):
         figure.add_scatter(
-            x=list(range(1, len(values) + 1)), y=list(values), name=name, mode="lines+markers",
-            line={"color": colour, "width": 2.5}, hovertemplate="%{y:.3f}",
-        )  # fmt: skip
+            x=list(range(1, len(values) + 1)),
+            y=list(values),
+            name=name,
+            mode="lines+markers",
+            line={"color": colour, "width": 2.5},
+            hovertemplate="%{y:.3f}",
+        )
     figure.add_vline(x=epoch, line={"color": text_colour, "width": 2, "dash": "dash"})
     figure.update_layout(font=FONT, height=300, margin=MARGIN | {"b": 45}, legend=LEGEND, hovermode="x unified")
     figure.update_xaxes(title=tr("Epoch"))

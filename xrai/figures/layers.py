@@ -85,9 +85,15 @@ def shares_figure(names: Sequence[str], shares: Sequence[float]) -> go.Figure:
     """Probabilities that sum to 1, a bar each."""
     figure = _make_layer_figure("", 60 + 44 * len(names))
     figure.add_bar(
-        x=[100 * share for share in shares], y=list(names), orientation="h", marker_color=VALIDATION, cliponaxis=False,
-        text=[number(f"{100 * share:.1f} %") for share in shares], textposition="auto", hoverinfo="skip",
-    )  # fmt: skip
+        x=[100 * share for share in shares],
+        y=list(names),
+        orientation="h",
+        marker_color=VALIDATION,
+        cliponaxis=False,
+        text=[number(f"{100 * share:.1f} %") for share in shares],
+        textposition="auto",
+        hoverinfo="skip",
+    )
     figure.update_xaxes(range=[0, 100], ticksuffix=number(" %"), fixedrange=True)
     figure.update_yaxes(autorange="reversed", fixedrange=True)
     figure.update_layout(margin={"t": 10})
@@ -100,9 +106,11 @@ def values_figure(values: np.ndarray, max_values: int = 32) -> go.Figure:
     colours = ["rgb({}, {}, {})".format(*(ABOVE if value >= 0 else BELOW)) for value in values[order]]
     figure = _make_layer_figure("", 240)
     figure.add_bar(
-        x=[str(number + 1) for number in order], y=values[order], marker_color=colours,
+        x=[str(number + 1) for number in order],
+        y=values[order],
+        marker_color=colours,
         hovertemplate=tr("number {n}", n="%{x}") + ": %{y:.3f}<extra></extra>",
-    )  # fmt: skip
+    )
     figure.update_xaxes(type="category", title=tr("place in the row"), tickangle=0)
     figure.update_layout(margin={"t": 10})
     return figure
@@ -114,10 +122,18 @@ def filter_figure(kernel: np.ndarray) -> go.Figure:
     colours = [[at, "rgb({}, {}, {})".format(*colour)] for at, colour in ((0, BELOW), (0.5, ZERO), (1, ABOVE))]
     figure = _make_layer_figure("", 260)
     figure.add_heatmap(
-        z=kernel, zmin=-limit, zmax=limit, colorscale=colours, showscale=False, xgap=1, ygap=1,
-        text=[[_format_value(float(value)) for value in row] for row in kernel], texttemplate="%{text}",
-        textfont={"size": 14 if len(kernel) < 5 else 9}, hoverinfo="skip",
-    )  # fmt: skip
+        z=kernel,
+        zmin=-limit,
+        zmax=limit,
+        colorscale=colours,
+        showscale=False,
+        xgap=1,
+        ygap=1,
+        text=[[_format_value(float(value)) for value in row] for row in kernel],
+        texttemplate="%{text}",
+        textfont={"size": 14 if len(kernel) < 5 else 9},
+        hoverinfo="skip",
+    )
     figure.update_xaxes(visible=False, fixedrange=True)
     figure.update_yaxes(visible=False, fixedrange=True, autorange="reversed", scaleanchor="x", constrain="domain")
     figure.update_layout(margin={"t": 0, "b": 0})
@@ -147,9 +163,14 @@ def training_plane(inputs: np.ndarray, labels: np.ndarray, weights: np.ndarray, 
     for label, (name, colour, symbol) in enumerate(zip(names, (VALIDATION, TRAIN), ("circle", "diamond"), strict=True)):
         class_inputs = inputs[labels == label]
         figure.add_scatter(
-            x=class_inputs[:, 0], y=class_inputs[:, 1], mode="markers", name=name, showlegend=True, hoverinfo="skip",
+            x=class_inputs[:, 0],
+            y=class_inputs[:, 1],
+            mode="markers",
+            name=name,
+            showlegend=True,
+            hoverinfo="skip",
             marker={"color": colour, "symbol": symbol, "size": 11, "line": {"color": "white", "width": 1.5}},
-        )  # fmt: skip
+        )
     figure.update_xaxes(title="x<sub>1</sub>", range=[-limit, limit], fixedrange=True)
     figure.update_yaxes(title="x<sub>2</sub>", range=[-limit, limit], fixedrange=True)
     figure.update_layout(showlegend=True, legend={"orientation": "h", "y": -0.32, "x": 0}, margin={"b": 100})
@@ -163,14 +184,28 @@ def _add_decision_map(figure: go.Figure, limit: float, weights: np.ndarray) -> N
         np.stack(np.meshgrid(axis_values, axis_values), axis=-1), weights
     )  # (60, 60)
     figure.add_contour(
-        x=axis_values, y=axis_values, z=grid_probabilities, zmin=0, zmax=1, showscale=False, opacity=0.45, hoverinfo="skip",
+        x=axis_values,
+        y=axis_values,
+        z=grid_probabilities,
+        zmin=0,
+        zmax=1,
+        showscale=False,
+        opacity=0.45,
+        hoverinfo="skip",
         colorscale=[[0, VALIDATION], [0.5, "rgb(236, 236, 236)"], [1, TRAIN]],
-        contours={"start": 0.1, "end": 0.9, "size": 0.1}, line={"width": 0},
-    )  # fmt: skip
+        contours={"start": 0.1, "end": 0.9, "size": 0.1},
+        line={"width": 0},
+    )
     figure.add_contour(
-        x=axis_values, y=axis_values, z=grid_probabilities, showscale=False, showlegend=False, hoverinfo="skip",
-        contours={"type": "constraint", "operation": "=", "value": 0.5}, line={"width": 3, "color": _GREY},
-    )  # fmt: skip
+        x=axis_values,
+        y=axis_values,
+        z=grid_probabilities,
+        showscale=False,
+        showlegend=False,
+        hoverinfo="skip",
+        contours={"type": "constraint", "operation": "=", "value": 0.5},
+        line={"width": 3, "color": _GREY},
+    )
 
 
 def loss_by_step(losses: Sequence[float], at: int) -> go.Figure:
@@ -202,16 +237,21 @@ def running_sum(sums: Sequence[float], at: int, network_logit: float | None) -> 
     """
     figure = _make_layer_figure("", 260)
     figure.add_scatter(
-        x=list(range(len(sums))), y=list(sums), mode="lines", line={"color": VALIDATION, "width": 2},
+        x=list(range(len(sums))),
+        y=list(sums),
+        mode="lines",
+        line={"color": VALIDATION, "width": 2},
         hovertemplate="%{x}: %{y:.3f}<extra></extra>",
-    )  # fmt: skip
+    )
     figure.add_scatter(x=[at], y=[sums[at]], mode="markers", marker={"color": TRAIN, "size": 12}, hoverinfo="skip")
     if network_logit is not None:
         figure.add_hline(
-            y=network_logit, line={"color": _GREY, "dash": "dash"},
+            y=network_logit,
+            line={"color": _GREY, "dash": "dash"},
             annotation={"text": tr("the network's answer"), "font": {"color": _GREY}},
-            annotation_position="bottom right", annotation_yshift=-6,
-        )  # fmt: skip
+            annotation_position="bottom right",
+            annotation_yshift=-6,
+        )
     figure.update_xaxes(title=tr("maps added"))
     figure.update_yaxes(title=tr("mean + bias") if network_logit is not None else tr("mean"))
     figure.update_layout(margin={"t": 20})

@@ -138,17 +138,35 @@ def _draw_box(figure: go.Figure, x: float, width: float, height: float, *, colou
         path = "M " + " L ".join(f"{a:.4f},{b:.4f}" for a, b in corners) + " Z"
         figure.add_shape(type="path", path=path, fillcolor=colour, opacity=opacity, line={"color": colour, "width": 1})
     figure.add_shape(
-        type="rect", x0=left, x1=right, y0=bottom, y1=top, fillcolor=colour, opacity=0.85,
+        type="rect",
+        x0=left,
+        x1=right,
+        y0=bottom,
+        y1=top,
+        fillcolor=colour,
+        opacity=0.85,
         line={"color": colour, "width": 1},
-    )  # fmt: skip
+    )
 
 
 def _draw_arrow(figure: go.Figure, start: float, end: float) -> None:
     gap = (end - start) * 0.12
     figure.add_annotation(
-        x=end - gap, y=0, ax=start + gap, ay=0, xref="x", yref="y", axref="x", ayref="y", text="",
-        showarrow=True, arrowhead=2, arrowsize=1, arrowwidth=1.2, arrowcolor=_GREY,
-    )  # fmt: skip
+        x=end - gap,
+        y=0,
+        ax=start + gap,
+        ay=0,
+        xref="x",
+        yref="y",
+        axref="x",
+        ayref="y",
+        text="",
+        showarrow=True,
+        arrowhead=2,
+        arrowsize=1,
+        arrowwidth=1.2,
+        arrowcolor=_GREY,
+    )
 
 
 def _write_label(figure: go.Figure, x: float, height: float, lines: list[str], lines_down: int) -> None:
@@ -156,13 +174,25 @@ def _write_label(figure: go.Figure, x: float, height: float, lines: list[str], l
     y = _LOWEST - (_GAP + _LINE * lines_down) * _UNIT
     if lines_down:
         figure.add_shape(
-            type="line", x0=x, x1=x, y0=-height / 2 - _GAP * _UNIT, y1=y, opacity=0.6,
+            type="line",
+            x0=x,
+            x1=x,
+            y0=-height / 2 - _GAP * _UNIT,
+            y1=y,
+            opacity=0.6,
             line={"color": _GREY, "width": 1, "dash": "dot"},
-        )  # fmt: skip
+        )
     figure.add_annotation(
-        x=x, y=y, xanchor="center", yanchor="top", align="center", showarrow=False, borderpad=0,
-        text="<br>".join(lines), font={"size": _FONT},
-    )  # fmt: skip
+        x=x,
+        y=y,
+        xanchor="center",
+        yanchor="top",
+        align="center",
+        showarrow=False,
+        borderpad=0,
+        text="<br>".join(lines),
+        font={"size": _FONT},
+    )
 
 
 def _label(stage: StageLike) -> list[str]:

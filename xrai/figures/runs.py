@@ -70,10 +70,15 @@ def _make_curve_figure(title: str, records: Records) -> go.Figure:
     figure.update_yaxes(automargin=True)
     if head_epochs := _head_epochs(records):
         figure.add_vrect(
-            x0=0, x1=head_epochs, fillcolor="#8a9ba8", opacity=0.18, line_width=0, layer="below",
+            x0=0,
+            x1=head_epochs,
+            fillcolor="#8a9ba8",
+            opacity=0.18,
+            line_width=0,
+            layer="below",
             annotation={"text": tr("last layer alone"), "font": {"size": 11}, "xanchor": "left"},
             annotation_position="bottom left",
-        )  # fmt: skip
+        )
     return figure
 
 

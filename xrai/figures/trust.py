@@ -33,9 +33,15 @@ def reliability_figure(bins: Sequence[Mapping[str, Any]], counts: Sequence[int],
         figure=new_figure(), rows=2, cols=1, shared_xaxes=True, row_heights=[0.78, 0.22], vertical_spacing=0.04
     )
     figure.add_scatter(
-        x=[0, 1], y=[0, 1], mode="lines", name=tr("As foretold"), line={"color": _GREY, "width": 1.5, "dash": "dot"},
-        hoverinfo="skip", row=1, col=1,
-    )  # fmt: skip
+        x=[0, 1],
+        y=[0, 1],
+        mode="lines",
+        name=tr("As foretold"),
+        line={"color": _GREY, "width": 1.5, "dash": "dot"},
+        hoverinfo="skip",
+        row=1,
+        col=1,
+    )
     shares = [point["share"] for point in bins]
     figure.add_scatter(
         x=[point["mean"] for point in bins],
@@ -43,18 +49,31 @@ def reliability_figure(bins: Sequence[Mapping[str, Any]], counts: Sequence[int],
         error_y={
             "array": [point["interval"][1] - point["share"] for point in bins],
             "arrayminus": [point["share"] - point["interval"][0] for point in bins],
-            "thickness": 1.5, "width": 4,
+            "thickness": 1.5,
+            "width": 4,
         },
         text=[_bin_text(point) for point in bins],
-        mode="lines+markers", name=tr("As it came, with 95 % intervals"), cliponaxis=False,
-        line={"color": RIGHT, "width": 1.5}, marker={"size": 9},
-        hovertemplate="%{text}<extra></extra>", row=1, col=1,
-    )  # fmt: skip
+        mode="lines+markers",
+        name=tr("As it came, with 95 % intervals"),
+        cliponaxis=False,
+        line={"color": RIGHT, "width": 1.5},
+        marker={"size": 9},
+        hovertemplate="%{text}<extra></extra>",
+        row=1,
+        col=1,
+    )
     width = 1 / max(len(counts), 1)
     figure.add_bar(
-        x=[(k + 0.5) * width for k in range(len(counts))], y=list(counts), width=width, marker={"color": _GREY},
-        name=tr("Scans"), showlegend=False, hovertemplate=tr("%{y:,} scans") + "<extra></extra>", row=2, col=1,
-    )  # fmt: skip
+        x=[(k + 0.5) * width for k in range(len(counts))],
+        y=list(counts),
+        width=width,
+        marker={"color": _GREY},
+        name=tr("Scans"),
+        showlegend=False,
+        hovertemplate=tr("%{y:,} scans") + "<extra></extra>",
+        row=2,
+        col=1,
+    )
     axis = {"range": [-0.02, 1.02], "tickformat": ".0%", "zeroline": False}
     figure.update_xaxes(axis)
     figure.update_xaxes(title=tr("Probability of {name}", name=escape(name, quote=False)), row=2)
@@ -89,10 +108,13 @@ def threshold_figure(
     hover_template = tr("%{y:.1%} from a probability of %{x:.1%} on")
     for key, name, colour, dash in lines:
         figure.add_scatter(
-            x=list(points["threshold"]), y=list(points[key]), mode="lines", name=name,
+            x=list(points["threshold"]),
+            y=list(points[key]),
+            mode="lines",
+            name=name,
             line={"color": colour, "width": 2.5, "shape": "hvh", "dash": dash},
             hovertemplate=f"{hover_template}<extra>{name}</extra>",
-        )  # fmt: skip
+        )
     if zone is not None and zone[0] < zone[1]:
         figure.add_vrect(
             x0=zone[0], x1=zone[1], fillcolor=_GREY, opacity=0.22, line_width=0, layer="below", name="zone"
@@ -169,18 +191,30 @@ def icon_array_figure(counts: Sequence[int], condition: str, people: str = "pati
             "-open" if colour == RIGHT and symbol == _HEALTHY else ""
         )  # most are these: errors are to stand out
         figure.add_scatter(
-            x=(indices // _ROWS).tolist(), y=(indices % _ROWS).tolist(), mode="markers", name=label, showlegend=True,
-            marker={"symbol": symbol + marker_suffix, "color": colour, "size": 8}, hovertemplate=label + "<extra></extra>",
-        )  # fmt: skip
+            x=(indices // _ROWS).tolist(),
+            y=(indices % _ROWS).tolist(),
+            mode="markers",
+            name=label,
+            showlegend=True,
+            marker={"symbol": symbol + marker_suffix, "color": colour, "size": 8},
+            hovertemplate=label + "<extra></extra>",
+        )
     axis = {"visible": False, "fixedrange": True}
     figure.update_xaxes(axis, range=[-0.8, _COLUMNS - 0.2])
     figure.update_yaxes(axis, range=[_ROWS - 0.2, -0.8])
     figure = _apply_layout(figure, tr("Of 1,000 {people}", people=escape(people, quote=False)), 420)
     figure.update_layout(
-        legend={"y": -0.02, "yanchor": "top", "font": {"size": 14}, "itemsizing": "constant", "itemclick": False,
-                "itemdoubleclick": False},
-        plot_bgcolor="rgba(0, 0, 0, 0)", dragmode=False,
-    )  # fmt: skip
+        legend={
+            "y": -0.02,
+            "yanchor": "top",
+            "font": {"size": 14},
+            "itemsizing": "constant",
+            "itemclick": False,
+            "itemdoubleclick": False,
+        },
+        plot_bgcolor="rgba(0, 0, 0, 0)",
+        dragmode=False,
+    )
     return figure
 
 
@@ -188,8 +222,12 @@ def _bin_text(point: Mapping[str, Any]) -> str:
     low, high = map(_format_percent, point["interval"])
     return tr(
         "{n:,} scans told {mean}:<br>{share} came true ({low} to {high})",
-        n=point["n"], mean=_format_percent(point["mean"]), share=_format_percent(point["share"]), low=low, high=high,
-    )  # fmt: skip
+        n=point["n"],
+        mean=_format_percent(point["mean"]),
+        share=_format_percent(point["share"]),
+        low=low,
+        high=high,
+    )
 
 
 def _format_percent(share: float) -> str:

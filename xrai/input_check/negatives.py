@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from xrai.scans.descriptor import THUMBNAIL_SIDE
+from xrai.scans.shapes import ellipse_radius, smooth_step
 
 NegativeGenerator = Callable[[np.random.Generator], np.ndarray]
 
@@ -278,44 +279,27 @@ def _draw_ultrasound(rng: np.random.Generator) -> np.ndarray:
     return _to_uint8(in_fan * _power_law_noise(rng, rng.uniform(0.3, 1.2)) * rng.uniform(0.5, 1.3))
 
 
-SYNTHETIC_NEGATIVES: tuple[NegativeGenerator, ...] = (
-    *(
-        _draw_clouds,
-        _draw_gradient,
-        _draw_checkers,
-        _draw_page,
-        _draw_page,
-        _draw_chart,
-        _draw_panels,
-        _draw_panels,
-        _draw_scene,
-        _draw_scene,
-        _draw_scene,
-    ),
-    *(
-        _draw_limb,
-        _draw_limb,
-        _draw_limb,
-        _draw_limb,
-        _draw_hand,
-        _draw_hand,
-        _draw_skull,
-        _draw_abdomen,
-        _draw_abdomen,
-    ),
-    *(
-        _draw_axial_slice,
-        _draw_axial_slice,
-        _draw_axial_slice,
-        _draw_coronal_slice,
-        _draw_coronal_slice,
-        _draw_lateral_view,
-        _draw_lateral_view,
-        _draw_lateral_view,
-        _draw_breast,
-        _draw_ultrasound,
-    ),
+_FREQUENCIES: tuple[tuple[NegativeGenerator, int], ...] = (
+    (_draw_clouds, 1),
+    (_draw_gradient, 1),
+    (_draw_checkers, 1),
+    (_draw_page, 2),
+    (_draw_chart, 1),
+    (_draw_panels, 2),
+    (_draw_scene, 3),
+    (_draw_limb, 4),
+    (_draw_hand, 2),
+    (_draw_skull, 1),
+    (_draw_abdomen, 2),
+    (_draw_axial_slice, 3),
+    (_draw_coronal_slice, 2),
+    (_draw_lateral_view, 3),
+    (_draw_breast, 1),
+    (_draw_ultrasound, 1),
 )
+
+SYNTHETIC_NEGATIVES = tuple(generator for generator, count in _FREQUENCIES for _ in range(count))
+"""The generators, each as often as it is to be drawn from."""
 
 
 # --- shapes -----------------------------------------------------------------------------------------------------------
@@ -323,15 +307,12 @@ SYNTHETIC_NEGATIVES: tuple[NegativeGenerator, ...] = (
 
 def _soft_edge(inside: np.ndarray, edge: float) -> np.ndarray:
     """Rise from 0 to 1 where `inside` becomes positive, over `edge` on both sides."""
-    t = np.clip(inside / (2 * edge) + 0.5, 0, 1)
-    return t * t * (3 - 2 * t)
+    return smooth_step(inside / edge)
 
 
 def _ellipse_depth(x: float, y: float, across: float, along: float, turn: float) -> np.ndarray:
     """Depth in an ellipse: 1 at the centre, 0 at the edge, negative outside."""
-    cos, sin = np.float32(np.cos(turn)), np.float32(np.sin(turn))
-    dx, dy = _X - np.float32(x), _Y - np.float32(y)
-    return 1 - np.hypot((cos * dx + sin * dy) / across, (cos * dy - sin * dx) / along)
+    return 1 - ellipse_radius(_X - np.float32(x), _Y - np.float32(y), across, along, turn)
 
 
 def _segment_coordinates(start: np.ndarray | tuple, end: np.ndarray | tuple) -> tuple[np.ndarray, np.ndarray]:
