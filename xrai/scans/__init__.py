@@ -59,8 +59,8 @@ def read_scan(source: Path | str | bytes, *, min_side: int | None = None) -> Sca
     # values, which may name a patient.
     except Exception:
         raise ScanError(
-            "The {form} file cannot be decoded, probably because it is damaged or was cut short while being copied: "
-            "copy or export it again.",
+            "The {form} file cannot be decoded, probably because it is damaged or was cut short while being "
+            "copied: copy or export it again.",
             form=form,
         ) from None
 
@@ -147,7 +147,8 @@ def _detect_format(data: bytes) -> str:
         if data.startswith(signature):
             return form
     raise ScanError(
-        "The file is {content}, whatever its name says: export the X-ray itself as DICOM, PNG, JPEG, TIFF, WebP or BMP.",
+        "The file is {content}, whatever its name says: "
+        "export the X-ray itself as DICOM, PNG, JPEG, TIFF, WebP or BMP.",
         content=_describe_content(data),
     )
 

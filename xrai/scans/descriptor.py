@@ -27,8 +27,8 @@ def make_thumbnail(pixels: np.ndarray) -> np.ndarray:
 def compute_descriptors(thumbnails: np.ndarray) -> np.ndarray:
     """Describe thumbnails uint8 (N, SIDE, SIDE) -> float32 (N, DESCRIPTOR_SIZE).
 
-    Invariant to brightness and contrast. Edges are histograms of oriented gradients (Dalal and Triggs 2005), but signed,
-    so that an inverted image differs from the original; each cell is normalised by its neighbourhood.
+    Invariant to brightness and contrast. Edges are histograms of oriented gradients (Dalal and Triggs 2005), but
+    signed, so that an inverted image differs from the original; each cell is normalised by its neighbourhood.
     """
     batches = range(0, len(thumbnails), _BATCH)
     return np.concatenate([_describe_batch(thumbnails[start : start + _BATCH]) for start in batches])
