@@ -1,121 +1,26 @@
-import io
+"""Reading a scan: input check and correction, diagnosis, probability and abstention."""
+
 import json
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
-import pydicom
 import pytest
 import torch
 from PIL import Image
-from pydicom import uid
-from pydicom.dataset import Dataset, FileMetaDataset
 
+from tests.xrai.reading.reading_models import as_dicom, encoded, film, make_model, noise_image, ready
 from xrai.calibration import Calibration, ConformalAbstention
 from xrai.core.errors import CheckpointError
 from xrai.core.paths import PROJECT_DIR
-from xrai.data.sources import KAGGLE_SETS
-from xrai.explain.cam import compute_cams
-from xrai.explain.occlusion import occlude
-from xrai.explain.overlay import draw_overlay, draw_side_by_side
-from xrai.explain.similar_cases import fit_neighbour_index
 from xrai.input_check import apply_correction
-from xrai.models.artifacts import Artifacts, ValidationOutputs, save_artifacts
-from xrai.models.checkpoint import CARD, Card, open_checkpoint
-from xrai.networks.build import build_network
+from xrai.models.artifacts import save_artifacts
+from xrai.models.checkpoint import CARD, open_checkpoint
 from xrai.reading.reader import Reader
-from xrai.reading.result_card import save_heatmap
 from xrai.reading.results import Reading, Refusal
-from xrai.reading.warnings import NO_INPUT_CHECK, OUTSIDE_BODY_WARNING
+from xrai.reading.warnings import NO_INPUT_CHECK
 from xrai.scans import read_scan
-from xrai.scans.phantoms import draw_thorax
-from xrai.scans.preprocessing import Preprocessing
-from xrai.training.config import TrainConfig
-
-VALIDATION = {"n": 20, "accuracy": 0.5, "accuracy_interval": [0.3, 0.7], "auc": None, "auc_interval": None}
-
-
-def make_model(name="m", network="resnet18", classes=("CLEAR", "OPACITY"), drawings=False):
-    """A network that has learned nothing, whose answers differ from scan to scan all the same."""
-    config = TrainConfig(network=network, blocks=3, filters=4, image_size=64)
-    torch.manual_seed(0)
-    built, steps = build_network(config, len(classes)).eval(), Preprocessing(128, 64, 0.4, 0.2)
-    head = built.head if isinstance(built.head, torch.nn.Linear) else built.head[-1]
-    with torch.no_grad():  # the answers on the drawn films are spread out round “undecided”
-        logits = built(torch.cat([steps(film(seed)) for seed in range(8)]))
-        spread = (logits[:, 1] - logits[:, 0]).std()
-        head.weight.div_(spread)
-        head.bias.copy_((head.bias - logits.mean(0)) / spread)
-    checkpoint = open_checkpoint(name)
-    checkpoint.folder.mkdir()
-    checkpoint.save_network(built)
-    methods = ("CAM", "Grad-CAM") if network != "convnet" else ("HiResCAM", "Grad-CAM")
-    checkpoint.write_card(
-        Card(
-            name=name,
-            created="2026-11-21",
-            classes=classes,
-            network=config.network_config,
-            preprocessing=steps,
-            dataset={"name": "d", "drawings": drawings},
-            threshold={"class": classes[1], "value": 0.5, "chosen": "in a test"} if len(classes) == 2 else None,
-            training={"best_epoch": 1, "settings": config.to_dict()},
-            validation=VALIDATION,
-            heatmap={method: {name: 2.0 + i for i, name in enumerate(classes)} for method in methods},
-            versions={},
-        )
-    )
-    return checkpoint
-
-
-@pytest.fixture
-def reader(home):
-    return Reader.open(make_model())
-
-
-def ready(reader, gate):
-    """With all that a training leaves beside the weights."""
-    scans = [read_scan(encoded(film(seed))) for seed in range(24)]
-    inputs = torch.cat([reader.card.preprocessing(scan.pixels) for scan in scans])
-    with torch.inference_mode():
-        logits, vectors = (item.numpy() for item in reader.network.forward_with_features(inputs))
-    labels = np.arange(24) % 2
-    neighbours = fit_neighbour_index(vectors, labels, np.arange(24), [f"p{i}" for i in range(24)])
-    return Reader(
-        reader.card,
-        reader.network,
-        Artifacts(gate, neighbours, ValidationOutputs(logits, logits[None], labels, labels)),
-    )
-
-
-def film(seed=0, size=256):
-    return draw_thorax(np.random.default_rng(seed), opacity=bool(seed % 2), size=size)
-
-
-def encoded(pixels, form="PNG", **options):
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, form, **options)
-    return buffer.getvalue()
-
-
-def as_dicom(pixels, photometric="MONOCHROME2"):
-    meta = FileMetaDataset()
-    meta.TransferSyntaxUID = uid.ExplicitVRLittleEndian
-    meta.MediaStorageSOPClassUID = uid.ComputedRadiographyImageStorage
-    meta.MediaStorageSOPInstanceUID = uid.generate_uid()
-    ds = Dataset()
-    ds.file_meta, ds.preamble = meta, b"\0" * 128
-    ds.SOPClassUID, ds.SOPInstanceUID, ds.Modality = meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID, "CR"
-    ds.Rows, ds.Columns, ds.SamplesPerPixel, ds.PhotometricInterpretation = *pixels.shape, 1, photometric
-    ds.BitsAllocated, ds.BitsStored, ds.HighBit, ds.PixelRepresentation = 8, 8, 7, 0
-    ds.RescaleSlope, ds.RescaleIntercept = 1, 0
-    stored = 255 - pixels if photometric == "MONOCHROME1" else pixels
-    ds.PixelData = stored.tobytes()
-    ds["PixelData"].VR = "OB"
-    buffer = io.BytesIO()
-    pydicom.dcmwrite(buffer, ds, enforce_file_format=True)
-    return buffer.getvalue()
 
 
 def test_reading_names_a_class_and_every_probability(reader):
@@ -158,58 +63,6 @@ def test_reading_is_that_of_the_plain_network(reader):
     assert list(reader.read(scan).probabilities.values()) == pytest.approx(shares.tolist(), abs=1e-5)
 
 
-@pytest.mark.parametrize("network", ["resnet18", "convnet"])
-def test_heatmap_lies_over_the_scan(home, network):
-    reader = Reader.open(make_model(network=network))
-    scan = read_scan(encoded(film()[:200]))
-    reading = reader.read(scan)
-    for method in reader.methods:
-        heat = reading.heatmap("OPACITY", method)
-        assert heat.shape == scan.pixels.shape == (200, 256)
-        assert heat.dtype == np.float32
-        assert 0 <= heat.min() <= heat.max() <= 1
-    np.testing.assert_array_equal(reading.heatmap("OPACITY"), reading.heatmap("OPACITY", reader.methods[0]))
-
-
-@pytest.mark.parametrize("classes", [("CLEAR", "OPACITY"), ("CLEAR", "OPACITY", "OTHER")])
-@pytest.mark.parametrize("first", ["Fused CAM", "CAM", "HiResCAM"])
-def test_what_a_reading_found_is_not_looked_for_again(home, monkeypatch, first, classes):
-    opened = Reader.open(make_model(network="convnet" if first == "HiResCAM" else "resnet18", classes=classes))
-    anchors = {method: dict.fromkeys(classes, 0.5) for method in (first, "Grad-CAM")}
-    reader = Reader(replace(opened.card, heatmap=anchors), opened.network)
-    assert reader.methods == (first, "Grad-CAM")
-    scan, looked = read_scan(encoded(film())), []
-    reading = reader.read(scan)
-    afresh = {
-        (name, method): reader.heatmap(scan.pixels, name, method) for name in classes for method in reader.methods
-    }
-    assert max(heat.max() for heat in afresh.values()) > 0
-
-    def counted(network, inputs, labels, method):
-        looked.append((classes[labels[0]], method))
-        return compute_cams(network, inputs, labels, method)
-
-    monkeypatch.setattr("xrai.reading.reader.compute_cams", counted)
-    for (name, method), heat in afresh.items():
-        np.testing.assert_allclose(reading.heatmap(name, method), heat, atol=1e-5)
-    known = [reading.diagnosis] if len(classes) == 3 else classes
-    assert looked == [item for item in afresh if item[1] != first or item[0] not in known]
-    looked.clear()
-    occlusion = reading.occlude(scan, reading.diagnosis)
-    assert looked == [(looked[0][0], first)]  # of the scan that is read again
-    np.testing.assert_array_equal(occlusion.mask, occlude(scan.pixels, afresh[reading.diagnosis, first])[1])
-
-
-def test_heatmap_is_weaker_the_more_evidence_full_colour_stands_for(reader):
-    scan = read_scan(encoded(film()))
-    name = max(reader.card.classes, key=lambda item: reader.heatmap(scan.pixels, item).max())
-    found = reader.heatmap(scan.pixels, name)
-    assert found.max() > 0
-    anchors = {method: dict.fromkeys(reader.card.classes, 1e4) for method in reader.methods}
-    weaker = Reader(replace(reader.card, heatmap=anchors), reader.network).heatmap(scan.pixels, name)
-    assert 0 < weaker.max() < 0.1 * found.max()
-
-
 def test_jpeg_and_dicom_of_one_film_agree(reader):
     for seed in range(4):
         pixels = film(seed)
@@ -244,10 +97,6 @@ def test_one_reader_for_many_threads(reader):
     for (reading, heat), (expected, expected_heat) in zip(together, alone, strict=True):
         assert reading.probabilities == pytest.approx(expected.probabilities, abs=1e-5)
         np.testing.assert_allclose(heat, expected_heat, atol=1e-4)
-
-
-def noise_image():
-    return np.random.default_rng(0).integers(0, 256, (200, 200), dtype=np.uint8)
 
 
 class TestExamine:
@@ -313,14 +162,6 @@ class TestExamine:
         assert isinstance(reading, Reading) and reading.warnings[0] == NO_INPUT_CHECK
 
 
-def test_a_patient_outside_the_population_is_not_counted_among_it(reader):
-    card = replace(reader.card, calibration=Calibration(1.0, (0.0, 0.0), (0.5, 0.5)))
-    card = replace(card, dataset={"population": "children of one hospital"})
-    scan = read_scan(encoded(film()))
-    assert "children like this" in Reader(card, reader.network).read(scan).frequency
-    assert Reader(card, reader.network).read(replace(scan, metadata={"PatientAge": "047Y"})).frequency == ""
-
-
 def test_an_answer_in_doubt_is_not_sure(reader):
     scan = read_scan(encoded(film()))
     p = reader.read(scan).probabilities["OPACITY"]
@@ -361,33 +202,6 @@ def test_a_probability_is_told_in_natural_frequencies(reader):
     assert Reader(drawn, reader.network).read(scan).frequency == ""
 
 
-def test_similar_cases_are_training_scans_with_their_labels(reader, gate):
-    scan = read_scan(encoded(film(3)))
-    assert reader.read(scan).find_similar() == []
-    cases = ready(reader, gate).read(scan).find_similar(4)
-    assert cases[0].row == 3 and cases[0].class_name == "OPACITY" and cases[0].similarity > 0.99
-    assert len({case.row for case in cases}) == 4
-
-
-def test_without_its_hot_area_a_scan_is_read_again(reader):
-    scan = read_scan(encoded(film(1)))
-    reading = reader.read(scan)
-    occlusion = reading.occlude(scan, "OPACITY")
-    assert occlusion.pixels.shape == scan.pixels.shape and 0 < occlusion.mask.mean() <= 0.16
-    np.testing.assert_array_equal(occlusion.pixels[~occlusion.mask], scan.pixels[~occlusion.mask])
-    assert occlusion.reading.probabilities["OPACITY"] != reading.probabilities["OPACITY"]
-
-
-@pytest.mark.parametrize(("place", "is_warned"), [
-    (np.s_[:0], False), (np.s_[:20], True), (np.s_[100:150, 60:110], False),
-])  # fmt: skip
-def test_heat_at_the_border_raises_an_alarm(reader, monkeypatch, place, is_warned):
-    heat = np.zeros((128, 128), np.float32)
-    heat[place] = 1
-    monkeypatch.setattr(Reader, "scale_evidence", lambda *_: heat)
-    assert (OUTSIDE_BODY_WARNING in reader.read(read_scan(encoded(film()))).warnings) == is_warned
-
-
 def test_a_kit_of_another_network_is_refused(home, reader, gate):
     kit = ready(reader, gate).artifacts
     model = make_model("other", network="convnet")
@@ -405,27 +219,6 @@ def test_a_kit_is_read_back(home, reader, gate):
     assert isinstance(again.examine(scan), Reading)
 
 
-def test_warnings(home, gate):
-    reader = ready(Reader.open(make_model(drawings=True)), gate)
-    (warning,) = reader.read(read_scan(encoded(film()))).warnings
-    assert "drawings" in warning
-    reader = ready(Reader.open(make_model("small")), gate)
-    assert reader.read(read_scan(encoded(film()))).warnings == ()
-    card = replace(reader.card, preprocessing=replace(reader.card.preprocessing, input_size=300))
-    (warning,) = Reader(card, reader.network, reader.artifacts).read(read_scan(encoded(film()))).warnings
-    assert "256 × 256" in warning
-
-
-def test_what_a_model_learned_from_may_rob_its_answers_of_meaning(home, gate):
-    reader = ready(Reader.open(make_model()), gate)
-    covid = next(known.population for known in KAGGLE_SETS if "covid" in known.handle)
-    card = replace(reader.card, dataset=reader.card.dataset | {"population": covid})
-    (warning,) = Reader(card, reader.network, reader.artifacts).read(read_scan(encoded(film()))).warnings
-    assert "no clinical meaning" in warning
-    card = replace(reader.card, dataset=reader.card.dataset | {"population": "adults of two hospitals"})
-    assert not Reader(card, reader.network, reader.artifacts).read(read_scan(encoded(film()))).warnings
-
-
 def test_only_methods_whose_colours_are_anchored_are_offered(home):
     checkpoint = make_model()
     values = json.loads((checkpoint.folder / CARD).read_text())
@@ -441,26 +234,6 @@ def test_a_card_without_anchors_is_refused(home):
     (checkpoint.folder / CARD).write_text(json.dumps(values | {"heatmap": {"another": values["heatmap"]["CAM"]}}))
     with pytest.raises(CheckpointError, match="how strong a heatmap"):
         Reader.open(checkpoint)
-
-
-def test_pixels_without_heat_stay_as_they_are(reader):
-    pixels = film()
-    heat = np.zeros(pixels.shape, np.float32)
-    np.testing.assert_array_equal(draw_overlay(pixels, heat), np.repeat(pixels[..., None], 3, axis=2))
-    heat[:50] = 1
-    drawn = draw_overlay(pixels, heat, 1.0)
-    np.testing.assert_array_equal(drawn[50:], np.repeat(pixels[50:, :, None], 3, axis=2))
-    assert (drawn[:50] == (220, 20, 20)).all()
-    np.testing.assert_array_equal(draw_overlay(pixels, heat, 0.0), np.repeat(pixels[..., None], 3, axis=2))
-
-
-def test_saved_heatmap_is_the_scan_beside_itself_with_heat(reader, tmp_path):
-    scan = read_scan(encoded(film()))
-    heat = reader.heatmap(scan.pixels, "OPACITY")
-    save_heatmap(tmp_path / "x.png", scan.pixels, heat)
-    with Image.open(tmp_path / "x.png") as image:
-        assert image.size == (512, 256)
-        np.testing.assert_array_equal(np.asarray(image), draw_side_by_side(scan.pixels, heat))
 
 
 @pytest.mark.real
@@ -486,52 +259,3 @@ def test_the_model_in_the_box_on_real_scans(home, real_data):
     for file in sorted((real_data / "samples" / "dicom_chest").iterdir()):
         if file.suffix == ".dcm":
             assert reader.read(read_scan(file)).diagnosis in ("NORMAL", "PNEUMONIA")
-
-
-@pytest.mark.parametrize(
-    ("facts", "words"),
-    [
-        ({"ViewPosition": "LL"}, "from another side"),
-        ({"BodyPartExamined": "KNEE"}, "another part of the body"),
-        ({"PresentationIntentType": "FOR PROCESSING"}, "raw picture"),
-    ],
-)
-def test_a_dicom_that_says_it_is_no_frontal_chest_is_warned_of(reader, facts, words, gate):
-    reader = ready(reader, gate)
-    [warning] = reader.read(replace(read_scan(encoded(film())), metadata=facts)).warnings
-    assert words in warning
-
-
-def test_an_adult_is_warned_of_where_the_model_knows_children(reader, gate):
-    reader = ready(reader, gate)
-    card = replace(reader.card, dataset=reader.card.dataset | {"population": "children of one to five years"})
-    scan = read_scan(encoded(film()))
-    [warning] = (
-        Reader(card, reader.network, reader.artifacts).read(replace(scan, metadata={"PatientAge": "047Y"})).warnings
-    )
-    assert "47 years old" in warning
-    for age in ("004Y", "030M", "odd"):
-        assert (
-            Reader(card, reader.network, reader.artifacts).read(replace(scan, metadata={"PatientAge": age})).warnings
-            == ()
-        )
-    assert reader.read(replace(scan, metadata={"PatientAge": "047Y"})).warnings == ()
-
-
-def test_of_two_classes_the_map_of_the_one_looked_for_is_shown_first(reader):
-    for seed in range(4):
-        assert reader.read(read_scan(encoded(film(seed)))).default_class == "OPACITY"
-
-
-def test_a_dicom_of_a_frontal_chest_is_not_warned_of(reader, gate):
-    reader = ready(reader, gate)
-    facts = {"ViewPosition": "PA", "BodyPartExamined": "CHEST", "PresentationIntentType": "FOR PRESENTATION"}
-    assert reader.read(replace(read_scan(encoded(film())), metadata=facts)).warnings == ()
-
-
-def test_a_map_can_be_made_at_the_size_of_a_screen(reader):
-    scan = read_scan(encoded(film(3)))
-    reading = reader.read(scan)
-    small = reading.heatmap("OPACITY", shape=(40, 50))
-    assert small.shape == (40, 50)
-    assert abs(small.mean() - reading.heatmap("OPACITY").mean()) < 0.02
