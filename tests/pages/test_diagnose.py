@@ -142,7 +142,7 @@ def test_of_several_files_those_that_can_be_are_read(model):
 def test_a_doubtful_scan_is_not_sure_and_says_where_it_leans(model):
     changed(model, doubt=ConformalAbstention(0.05, (0.01, 0.01), (100, 100)))
     app = opened(("a.png", as_png(film())))
-    assert app.subheader[0].value.replace("\\", "") == "Not sure: ask a radiologist"
+    assert app.subheader[0].value.replace("\\", "") == "Uncertain: radiologist review needed"
     said = texts(app)
     assert re.search(r"leans towards \*\*(Normal|Pneumonia)", said)
     assert "Between 1 % and 99 % the model is not sure" in said.replace("\\", "")
@@ -230,7 +230,7 @@ class TestAtHome:
         card = model.read_card()
         said = texts(opened(("a.png", as_png(film())))).replace("\\", "")
         low, high = (100 * card.to_local_prevalence(share) for share in (0.1, 0.9))
-        assert "Called Pneumonia from a probability of 10 % on." in said
+        assert "Positive at 10 % or above." in said
         assert f"Between {low:.1f} % and {high:.1f} % the model is not sure".replace(".0 %", " %") in said
         assert "Probabilities are told for your children, of whom 10 in 100 have pneumonia." in said
 
@@ -256,7 +256,7 @@ class TestHeadlines:
         card = SimpleNamespace(doubt=ConformalAbstention(0.03, (0.1, 0.1), (100, 100)), dataset={})
         assert verdict_text(reading_of(share), card) == firm
         assert verdict_text(reading_of(share), SimpleNamespace(doubt=None, dataset={})) == without_doubt
-        assert verdict_text(reading_of(share, sure=False), card) == "Not sure: ask a radiologist"
+        assert verdict_text(reading_of(share, sure=False), card) == "Uncertain: radiologist review needed"
 
     def test_what_is_not_sure_leans_only_where_the_numbers_do(self, model):
         changed(

@@ -155,7 +155,7 @@ def _compute_linear_cams(network: Network, inputs: Tensor, labels: Sequence[int]
         logits = network.head(network.pool(features).flatten(1))
     head = network.head.weight.detach().float().cpu().numpy()  # (C, K)
     weights = np.stack([one_vs_rest(head, label) for label in labels])  # (N, K)
-    return logits.float(), (weights[:, :, None, None] * features.cpu().numpy()).sum(axis=1)
+    return logits.float(), _weighted_sum(weights, features.cpu().numpy())
 
 
 def _compute_gradient_cams(
@@ -168,9 +168,17 @@ def _compute_gradient_cams(
         torch.stack([one_vs_rest(row, label) for row, label in zip(logits, labels, strict=True)]).sum().backward()
         network.zero_grad(set_to_none=True)
         activations, gradients = recorder.activations[0].numpy(), recorder.gradients[0].numpy()
-        maps = cam.get_cam_image(inputs, network.features, [], activations, gradients, False)  # type: ignore[arg-type]
-    height, width = activations.shape[2:]
-    return logits.detach().float(), np.asarray(maps * height * width, np.float32)
+        height, width = activations.shape[2:]
+        if isinstance(cam, HiResCAM):
+            maps = cam.get_cam_image(inputs, network.features, [], activations, gradients, False)
+            return logits.detach().float(), maps * height * width
+        weights = cam.get_cam_weights(inputs, network.features, [], activations, gradients)  # (N, K)
+    return logits.detach().float(), _weighted_sum(weights * height * width, activations)
+
+
+def _weighted_sum(weights: np.ndarray, maps: np.ndarray) -> np.ndarray:
+    """Sum feature maps (N, K, h, w) with weights (N, K) -> (N, h, w)."""
+    return (weights[:, :, None, None] * maps).sum(axis=1)
 
 
 def _compute_fused_cams(network: Network, inputs: Tensor, labels: Sequence[int]) -> tuple[Tensor, np.ndarray]:

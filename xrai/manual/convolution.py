@@ -190,7 +190,7 @@ def compute_step(
 
 
 def zero_pad(image: ArrayLike, padding: int) -> FloatArray:
-    """A picture with rows and columns of zeros around it, float64 (H + 2 · padding, W + 2 · padding).
+    """An image padded with zeros, float64 (H + 2 · padding, W + 2 · padding).
 
     Raises:
         SettingsError: the padding is negative.
@@ -201,12 +201,12 @@ def zero_pad(image: ArrayLike, padding: int) -> FloatArray:
 
 
 def to_grey_image(values: ArrayLike, *, signed: bool = False) -> NDArray[np.uint8]:
-    """Results as grey levels, uint8.
+    """Convert results to grey levels, uint8.
 
     Args:
         values: of any size and sign.
-        signed: 0 is mid-grey, and the largest size there is black if negative, white if positive; else below 0 is
-            black and above 255 white.
+        signed: 0 is mid-grey and the largest absolute value black or white; otherwise values are clipped to
+            0..255.
     """
     numbers = np.asarray(values, float)
     if signed:

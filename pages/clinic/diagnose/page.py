@@ -374,8 +374,7 @@ def _show_decision_rule(card: Card) -> None:
     """From which probability on a class is called, and when the answer is "not sure"."""
     sentences = []
     if card.threshold:
-        name, share = class_label(card.classes[1]), format_probability(local_threshold(card))
-        sentences.append(tr("Called {name} from a probability of {share} on.", name=name, share=share))
+        sentences.append(tr("Positive at {share} or above.", share=format_probability(local_threshold(card))))
         if zone := local_reject_zone(card):
             low, high = map(format_probability, zone)
             sentences.append(tr("Between {low} and {high} the model is not sure.", low=low, high=high))
