@@ -33,7 +33,7 @@ def draw_thorax(rng: np.random.Generator, *, opacity: bool, size: int = 256) -> 
     Raises:
         SettingsError: the size is too small for the label in the image.
     """
-    return _draw_film(_draw_patient(rng, opacity=opacity), rng, size)
+    return _draw_image(_draw_patient(rng, opacity=opacity), rng, size)
 
 
 def write_practice_set(folder: Path, *, n_patients: int = 150, seed: int = 0, size: int = 256) -> int:
@@ -56,14 +56,14 @@ def write_practice_set(folder: Path, *, n_patients: int = 150, seed: int = 0, si
     classes = rng.permutation(n_patients) % len(CLASSES)
     counts = rng.integers(1, 4, size=n_patients)
     files = [
-        [folder / CLASSES[label] / f"patient{number:04}_{film}.png" for film in range(1, count + 1)]
+        [folder / CLASSES[label] / f"patient{number:04}_{index}.png" for index in range(1, count + 1)]
         for number, (label, count) in enumerate(zip(classes, counts, strict=True), start=1)
     ]
-    _refuse_other_files(folder, {file for films in files for file in films})
-    for films, label, patient_rng in zip(files, classes, rng.spawn(n_patients), strict=True):
+    _refuse_other_files(folder, {file for patient_files in files for file in patient_files})
+    for patient_files, label, patient_rng in zip(files, classes, rng.spawn(n_patients), strict=True):
         patient = _draw_patient(patient_rng, opacity=CLASSES[label] == "OPACITY")
-        for file in films:
-            _write_png(file, _draw_film(patient, patient_rng, size))
+        for file in patient_files:
+            _write_png(file, _draw_image(patient, patient_rng, size))
     return int(counts.sum())
 
 
@@ -137,10 +137,10 @@ def _draw_patch(x: float, y: float, rng: np.random.Generator) -> _Patch:
     return _Patch(x, y, across, along, angle=u(0, np.pi), softness=u(0.35, 0.8), density=u(0.14, 0.36))
 
 
-# --- the film ---------------------------------------------------------------------------------------------------------
+# --- the image --------------------------------------------------------------------------------------------------------
 
 
-def _draw_film(patient: _Patient, rng: np.random.Generator, size: int) -> NDArray[np.uint8]:
+def _draw_image(patient: _Patient, rng: np.random.Generator, size: int) -> NDArray[np.uint8]:
     if size < 48:
         raise SettingsError(
             "A drawing of {size} pixels has no room for its label: choose a size of 48 or more.", size=size
