@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xrai.cli.output import format_with_interval, make_emitter, print_error, print_json, print_progress
-from xrai.cli.places import expand_path, find_dataset, read_names
+from xrai.cli.paths import expand_path, find_dataset, read_names
 from xrai.core import jobs
 from xrai.core.errors import CheckpointError, ScanError
 from xrai.core.json_files import read_records
@@ -31,7 +31,7 @@ def evaluate(options: argparse.Namespace) -> int:
 
     checkpoint = open_checkpoint(options.name)
     checkpoint.read_card()  # a missing model is said before a slow dataset is opened
-    path, excluded_files = find_dataset(options.dataset), read_names(options.without)
+    path, excluded_files = find_dataset(options.dataset), read_names(options.exclude)
     with ExitStack() as stack:
         dataset = stack.enter_context(open_dataset(path))
         title = f"Measuring {checkpoint.name} on {path.stem}, {options.split}"
