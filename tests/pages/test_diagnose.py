@@ -237,7 +237,7 @@ class TestAtHome:
 
 def reading_of(share, *, sure=True, diagnosis="PNEUMONIA"):
     other = "NORMAL" if diagnosis == "PNEUMONIA" else "PNEUMONIA"
-    return SimpleNamespace(diagnosis=diagnosis, probabilities={diagnosis: share, other: 1 - share}, sure=sure)
+    return SimpleNamespace(diagnosis=diagnosis, probabilities={diagnosis: share, other: 1 - share}, is_confident=sure)
 
 
 class TestHeadlines:
@@ -510,7 +510,12 @@ class TestInFrench:
         saved["Enregistrer ce résultat (PNG)"]()
         words = drawn[0]
         assert words["lines"][0].startswith("Fichier a.png, lu le")
-        shown = [words["title"], words["heat_caption"], *words["lines"], *(text for _, _, text in words["shares"])]
+        shown = [
+            words["title"],
+            words["heat_caption"],
+            *words["lines"],
+            *(text for _, _, text in words["probabilities"]),
+        ]
         assert not find_untranslated(shown, NAMES)
 
     def test_a_change_of_language_keeps_what_was_chosen(self, model):
