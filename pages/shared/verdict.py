@@ -14,7 +14,7 @@ from xrai.core.language import N_, tr, translate
 from xrai.models.checkpoint import Card
 
 if TYPE_CHECKING:
-    from xrai.reading.reader import Reading
+    from xrai.reading.results import Reading
 
 NOT_SURE = N_("Uncertain: radiologist review needed")
 CHILDREN = "children"

@@ -393,7 +393,7 @@ def doubt_and_move_the_threshold(server, page, films):
     settled(page)
     page.locator("input[type=file]").set_input_files(str(doubtful))
     page.get_by_role("heading", name="Uncertain: radiologist review needed").wait_for()
-    see(page, r"Called Pneumonia from a probability of 50 % on")
+    see(page, r"Positive at 50 % or above")
     page.goto(server.url("evaluate"))
     settled(page)
     choose(page, "Dataset", "contaminated-clean")
@@ -414,7 +414,7 @@ def doubt_and_move_the_threshold(server, page, films):
     see(page, "Frontal chest X-rays")
     settled(page)
     page.locator("input[type=file]").set_input_files(str(doubtful))
-    see(page, r"Called Pneumonia from a probability of 40 % on")
+    see(page, r"Positive at 40 % or above")
 
 
 def choose(page, label: str, option: str) -> None:

@@ -164,7 +164,7 @@ def test_the_progress_of_an_earlier_check_is_not_shown_as_that_of_one_about_to_s
 
 @pytest.mark.parametrize(
     ("status", "said"),
-    [("failed", "The disk is full."), ("stopped", "was stopped. Nothing was kept."), ("running", "was interrupted")],
+    [("failed", "The disk is full."), ("stopped", "was stopped. No findings were stored."), ("running", "was interrupted")],
 )
 def test_a_check_that_came_to_nothing_says_so_and_can_be_started_again(here, started, status, said):
     note_job(here, status, error="The disk is full." if status == "failed" else "")
@@ -203,7 +203,7 @@ def test_a_damaged_audit_is_one_sentence_and_can_be_made_again(here, started):
 def test_findings_are_told_the_gravest_first(here, checked):
     checked(FINE, ODD, equal(1), GUESSED)
     app = opened()
-    assert app.subheader[0].value == "2 serious findings, 1 worth knowing and 1 in order"
+    assert app.subheader[0].value == "2 serious findings, 1 notable and 1 passed"
     said = texts(app)
     order = ["Serious", "Identical files", "The border", "Notable", "Odd films", "No blank films"]
     assert sorted(order, key=said.index) == order

@@ -15,30 +15,25 @@ from pages.shared.page import display_errors
 from xrai.core.language import tr
 from xrai.data.dataset import list_datasets, open_dataset
 from xrai.models.checkpoint import Card
-from xrai.scans import Scan
 
 if TYPE_CHECKING:
-    from xrai.reading.reader import Reader, SimilarCase
+    from xrai.reading.results import Reading, SimilarCase
 
 
 N_SIMILAR = 6
 
 
-def show_similar_cases(upload: Upload, scan: Scan, reader: Reader, key: str) -> None:
-    """The training scans that the network sees as most like this one, with their labels; read once they are asked for."""
-    if reader.artifacts.neighbour_index is None:
+def show_similar_cases(upload: Upload, reading: Reading, key: str) -> None:
+    """The most similar training scans with their labels; computed only when the expander is open."""
+    if reading.reader.artifacts.neighbour_index is None:
         return
     expander = st.expander(
         tr("Similar training scans"), icon=":material/compare:", key="diagnose_similar_open", on_change="rerun"
     )
     if expander.open:
         with expander, display_errors():
-            cases = cached_value(
-                "diagnose_similar",
-                (upload.sha256, upload.correction, key),
-                lambda: reader.find_similar(scan, N_SIMILAR),
-            )
-            _show_cases(cases, reader.card)
+            cases = cached_value("diagnose_similar", (*upload.key, key), lambda: reading.find_similar(N_SIMILAR))
+            _show_cases(cases, reading.reader.card)
 
 
 def _show_cases(cases: Sequence[SimilarCase], card: Card) -> None:
