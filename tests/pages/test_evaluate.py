@@ -15,7 +15,7 @@ from streamlit.testing.v1 import AppTest
 
 from pages.lab.evaluate import calibration_view as trust_view
 from pages.lab.evaluate import confusion, exports
-from pages.shared import decision_effects
+from pages.lab.evaluate import decision_effects
 from pages.shared.datasets import DatasetFacts
 from xrai.calibration import ConformalAbstention, ThresholdGoal, threshold_points
 from xrai.core import jobs
