@@ -111,7 +111,7 @@ class TestTrain:
 
     def test_several_values_are_typed_the_french_way(self, dataset_here, started):  # noqa: F811
         app = opened(TRAIN)
-        keyed(app.multiselect, "varied_").set_value(["learning_rate", "flip"]).run()
+        keyed(app.multiselect, "varied_").set_value(["learning_rate", "hflip"]).run()
         assert keyed(app.text_input, "values_learning_rate").value == "0,001"
         keyed(app.text_input, "values_learning_rate").set_value("0,001; 0,0003, 0.01").run()
         keyed(app.text_input, "values_flip").set_value("oui; non").run()
@@ -141,10 +141,10 @@ class TestTrain:
         assert "est en cours d'entraînement" in said(app)
         assert not left(app, "premier")
 
-    @pytest.mark.parametrize("head_epochs", [0, 1, 3])
+    @pytest.mark.parametrize("freeze_epochs", [0, 1, 3])
     @pytest.mark.parametrize("epochs", [0, 2])
-    def test_a_run_under_way(self, dataset_here, monkeypatch, head_epochs, epochs):  # noqa: F811
-        write_run("essai", "running", epochs=5, head_epochs=head_epochs)
+    def test_a_run_under_way(self, dataset_here, monkeypatch, freeze_epochs, epochs):  # noqa: F811
+        write_run("essai", "running", epochs=5, freeze_epochs=freeze_epochs)
         history = checkpoints_dir() / "essai" / "history.jsonl"
         kept = history.read_text().splitlines(keepends=True)[: 2 + epochs]
         history.write_text("".join(kept))
@@ -321,7 +321,13 @@ class TestWords:
         assert not find_untranslated([translate(text) for text in [*texts, *NETWORKS.values()]])
 
     def test_values_in_words(self):
-        settings = {"learning_rate": 0.001, "flip": True, "balance": "none", "network": "convnet", "weights": "scratch"}
+        settings = {
+            "learning_rate": 0.001,
+            "hflip": True,
+            "class_balance": "none",
+            "network": "convnet",
+            "weights": "scratch",
+        }
         with use_language(ENGLISH):
             assert settings_text({"learning_rate": 0.001, "dropout": 0.2}) == "learning rate 0.001, dropout 0.2"
         words = [value_text(name, value) for name, value in settings.items()]
@@ -336,16 +342,16 @@ class TestWords:
             {"batch_size": 10, "devices": 3},
             {"batch_size": 2, "devices": 2},
             {"weights": " "},
-            {"head_epochs": 2},
-            {"weights": "imagenet", "head_epochs": 20},
-            {"patience": 2, "keep": "last"},
+            {"freeze_epochs": 2},
+            {"weights": "imagenet", "freeze_epochs": 20},
+            {"patience": 2, "select_by": "last"},
             {"epochs": 0},
             {"network": "convnet", "weights": "imagenet"},
             {"network": "convnet", "image_size": 32, "blocks": 7},
             {"network": "convnet", "image_size": 512, "blocks": 1, "filters": 128, "dense_units": 2048},
             {"schedule": "x"},
             {"learning_rate": 20.0},
-            {"keep": 3},
+            {"select_by": 3},
         ],
     )
     def test_errors_of_settings(self, settings):
@@ -355,7 +361,7 @@ class TestWords:
 
     @pytest.mark.parametrize(
         ("name", "text"),
-        [("flip", "maybe"), ("epochs", "1.5"), ("learning_rate", "fast"), ("learning_rate", "0,1"), ("epochs", ",")],
+        [("hflip", "maybe"), ("epochs", "1.5"), ("learning_rate", "fast"), ("learning_rate", "0,1"), ("epochs", ",")],
     )
     def test_errors_of_typed_values(self, name, text):
         with pytest.raises(SettingsError) as caught:
@@ -392,7 +398,7 @@ class TestWords:
         measured = {"loss": 0.6, "accuracy": 0.7, "auc": 0.8}
         validation = measured | {"accuracy_interval": (0.5, 0.9), "auc_interval": (0.6, 0.9)}
         records = [
-            {"kind": "start", "head_epochs": 1},
+            {"kind": "start", "freeze_epochs": 1},
             {"kind": "step", "progress": 0.5, "loss": 0.7, "accuracy": 0.5},
             {"kind": "epoch", "epoch": 1, "train": measured, "val": validation, "best": True},
         ]

@@ -131,9 +131,9 @@ def build_network(config: NetworkConfig, n_classes: int, *, imagenet_dir: Path |
     Raises:
         WeightsError: the ImageNet weights are neither there nor can be downloaded, or are damaged or foreign.
     """
-    if config.members > 1:
-        member_config = config.replace(members=1)
-        return _grouped_ensemble([build_network(member_config, n_classes) for _ in range(config.members)])
+    if config.ensemble_size > 1:
+        member_config = config.replace(ensemble_size=1)
+        return _grouped_ensemble([build_network(member_config, n_classes) for _ in range(config.ensemble_size)])
     if config.network == "convnet":
         return _convnet(config, n_classes)
     if config.network == "resnet18_half":

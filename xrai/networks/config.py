@@ -34,7 +34,7 @@ SCRATCH, IMAGENET = "scratch", "imagenet"
 """Initial weights other than those of a trained model."""
 
 CONVNET_SETTINGS = ("blocks", "filters", "dense_layers", "dense_units", "activation")
-ARCHITECTURE_SETTINGS = ("network", "image_size", "greys", "members", *CONVNET_SETTINGS)
+ARCHITECTURE_SETTINGS = ("network", "image_size", "normalize", "ensemble_size", *CONVNET_SETTINGS)
 """Settings that a run inherits from the model whose weights it starts from."""
 
 MAX_DENSE_WEIGHTS = 100_000_000
@@ -95,15 +95,15 @@ class NetworkConfig(Record):
         low=32,
         high=512,
     )
-    greys: str = setting(
-        "set",
+    normalize: str = setting(
+        "dataset",
         N_("Intensity normalization"),
         N_(
             "Normalize pixel values with the mean and standard deviation of the whole training set (dataset), or with those of each image (image), so that exposure differences matter less."
         ),
-        choices=("set", "scan"),
+        choices=("dataset", "image"),
     )
-    members: int = setting(
+    ensemble_size: int = setting(
         1,
         N_("Ensemble size"),
         N_(
@@ -169,7 +169,7 @@ class NetworkConfig(Record):
 
     @model_validator(mode="after")
     def _check_network(self) -> Self:
-        if self.members > 1 and not applies_to("members", self.network):
+        if self.ensemble_size > 1 and not applies_to("ensemble_size", self.network):
             raise SettingsError(
                 "Only ResNets can be trained as an ensemble: choose one of them, or set “Ensemble size” to 1."
             )
@@ -187,7 +187,7 @@ class NetworkConfig(Record):
         """The names of the settings that decide the layers; only a convnet's depend on the image size."""
         if self.network == "convnet":
             return ("network", "image_size", *CONVNET_SETTINGS)
-        return ("network", "members")
+        return ("network", "ensemble_size")
 
     @property
     def network_config(self) -> NetworkConfig:
@@ -246,7 +246,7 @@ def applies_to(name: str, network: str) -> bool:
     """Whether a setting has an effect on a network."""
     if name in CONVNET_SETTINGS:
         return network == "convnet"
-    return name != "members" or network.startswith("resnet")
+    return name != "ensemble_size" or network.startswith("resnet")
 
 
 @cache

@@ -21,33 +21,33 @@ PRESETS: dict[str, dict[str, Any]] = {
         "image_size": 96,
         "epochs": 25,
         "batch_size": 16,
-        "augment": 0.5,
-        "erase": 0.0,
+        "augment_strength": 0.5,
+        "erase_prob": 0.0,
         "blocks": 5,
         "dropout": 0.0,
     },
     "Balanced": {"network": "resnet18", "image_size": 128, "epochs": 12},
     "Best": {
         "network": "resnet18_half",
-        "members": 4,
+        "ensemble_size": 4,
         "image_size": 128,
         "epochs": 28,
         "batch_size": 64,
         "learning_rate": 0.002,
-        "greys": "scan",
-        "quality": 0.3,
-        "borrow": 0.3,
-        "stretch": 1.0,
-        "ema": 0.998,
-        "keep": "last",
+        "normalize": "image",
+        "quality_prob": 0.3,
+        "appearance_transfer_prob": 0.3,
+        "aspect_jitter_prob": 1.0,
+        "ema_decay": 0.998,
+        "select_by": "last",
     },
     "Transfer learning": {
         "network": "resnet101",
         "weights": IMAGENET,
         "image_size": 224,
         "epochs": 15,
-        "head_epochs": 3,
-        "fine_tune": 0.1,
+        "freeze_epochs": 3,
+        "finetune_lr_scale": 0.1,
     },
 }
 """Settings for a few minutes, for an hour, for the best result on an ordinary computer, and for a graphics card."""
@@ -56,9 +56,9 @@ FROM_MODEL_PRESET: dict[str, Any] = {
     "epochs": 12,
     "batch_size": 16,
     "learning_rate": 0.001,
-    "head_epochs": 2,
-    "fine_tune": 0.5,
-    "ema": 0.98,
+    "freeze_epochs": 2,
+    "finetune_lr_scale": 0.5,
+    "ema_decay": 0.98,
 }
 """Settings for fine-tuning one's own model on few scans."""
 
@@ -98,7 +98,7 @@ class TrainConfig(NetworkConfig):
         low=1e-07,
         high=10.0,
     )
-    head_epochs: int = setting(
+    freeze_epochs: int = setting(
         0,
         N_("Freeze epochs"),
         N_(
@@ -107,7 +107,7 @@ class TrainConfig(NetworkConfig):
         low=0,
         high=999,
     )
-    fine_tune: float = setting(
+    finetune_lr_scale: float = setting(
         0.1,
         N_("Fine-tuning learning-rate scale"),
         N_(
@@ -144,7 +144,7 @@ class TrainConfig(NetworkConfig):
         low=0.0,
         high=0.5,
     )
-    balance: str = setting(
+    class_balance: str = setting(
         "sampling",
         N_("Class balancing"),
         N_(
@@ -152,7 +152,7 @@ class TrainConfig(NetworkConfig):
         ),
         choices=("sampling", "loss", "none"),
     )
-    augment: float = setting(
+    augment_strength: float = setting(
         1.0,
         N_("Augmentation strength"),
         N_(
@@ -161,7 +161,7 @@ class TrainConfig(NetworkConfig):
         low=0.0,
         high=2.0,
     )
-    erase: float = setting(
+    erase_prob: float = setting(
         0.25,
         N_("Random erasing probability"),
         N_(
@@ -170,7 +170,7 @@ class TrainConfig(NetworkConfig):
         low=0,
         high=1,
     )
-    border: float = setting(
+    border_prob: float = setting(
         0.0,
         N_("Border masking probability"),
         N_(
@@ -179,7 +179,7 @@ class TrainConfig(NetworkConfig):
         low=0,
         high=1,
     )
-    quality: float = setting(
+    quality_prob: float = setting(
         0.0,
         N_("Image quality augmentation probability"),
         N_(
@@ -188,7 +188,7 @@ class TrainConfig(NetworkConfig):
         low=0,
         high=1,
     )
-    borrow: float = setting(
+    appearance_transfer_prob: float = setting(
         0.0,
         N_("Appearance transfer probability"),
         N_(
@@ -197,7 +197,7 @@ class TrainConfig(NetworkConfig):
         low=0,
         high=1,
     )
-    stretch: float = setting(
+    aspect_jitter_prob: float = setting(
         0.0,
         N_("Aspect-ratio jitter probability"),
         N_(
@@ -206,12 +206,12 @@ class TrainConfig(NetworkConfig):
         low=0,
         high=1,
     )
-    flip: bool = setting(
+    hflip: bool = setting(
         False,
         N_("Horizontal flip"),
         N_("Mirror half of the training scans left to right. The heart then appears on the wrong side."),
     )
-    mixup: float = setting(
+    mixup_alpha: float = setting(
         0.0,
         N_("Mixup alpha"),
         N_(
@@ -220,7 +220,7 @@ class TrainConfig(NetworkConfig):
         low=0.0,
         high=1.0,
     )
-    ema: float = setting(
+    ema_decay: float = setting(
         0.0,
         N_("Weight averaging (EMA decay)"),
         N_(
@@ -229,7 +229,7 @@ class TrainConfig(NetworkConfig):
         low=0.0,
         high=0.9999,
     )
-    keep: str = setting(
+    select_by: str = setting(
         "auc",
         N_("Checkpoint selection"),
         N_(
@@ -271,7 +271,7 @@ class TrainConfig(NetworkConfig):
     def _check_combinations(self) -> Self:
         self._check_batch()
         self._check_initial_weights()
-        if self.patience and self.keep == "last":
+        if self.patience and self.select_by == "last":
             raise SettingsError(
                 "Early stopping waits for a better epoch, but checkpoint selection keeps the last one: "
                 "set “Early-stopping patience” to 0, or “Checkpoint selection” to auc or loss."
@@ -313,21 +313,21 @@ class TrainConfig(NetworkConfig):
     def _check_initial_weights(self) -> None:
         if not self.weights.strip():
             raise SettingsError("“Initial weights” is empty: choose scratch, imagenet, or one of your models.")
-        if self.head_epochs and self.weights == SCRATCH:
+        if self.freeze_epochs and self.weights == SCRATCH:
             raise SettingsError(
                 "Random feature layers cannot be frozen: "
                 "set “Freeze epochs” to 0, or start from ImageNet weights or one of your models."
             )
-        if self.head_epochs >= self.epochs:
+        if self.freeze_epochs >= self.epochs:
             raise SettingsError(
                 "Of {epochs} epochs, {freeze_epochs} frozen ones leave none for the whole "
                 "network: choose more epochs, or fewer freeze epochs.",
                 epochs=self.epochs,
-                freeze_epochs=self.head_epochs,
+                freeze_epochs=self.freeze_epochs,
             )
         if self.weights == IMAGENET and self.network in WITHOUT_IMAGENET:
             raise SettingsError(WITHOUT_IMAGENET[self.network])
-        if self.weights == IMAGENET and self.members > 1:
+        if self.weights == IMAGENET and self.ensemble_size > 1:
             raise SettingsError(
                 "From ImageNet weights all networks of an ensemble would start equal and stay equal: "
                 "choose scratch, or set “Ensemble size” to 1."

@@ -28,10 +28,28 @@ _ACTIVATION_FACTOR, _WEIGHT_FACTOR, _SCAN_COPIES = 1.25, 1.5, 13
 
 
 _MEMORY_FREE_SETTINGS = (
-    "weights", "epochs", "learning_rate", "head_epochs", "fine_tune", "schedule", "weight_decay", "label_smoothing",
-    "balance", "greys", "augment", "erase", "border", "quality", "borrow", "stretch", "flip", "mixup", "keep",
-    "patience", "seed",
-)  # fmt: skip
+    "weights",
+    "epochs",
+    "learning_rate",
+    "freeze_epochs",
+    "finetune_lr_scale",
+    "schedule",
+    "weight_decay",
+    "label_smoothing",
+    "class_balance",
+    "normalize",
+    "augment_strength",
+    "erase_prob",
+    "border_prob",
+    "quality_prob",
+    "appearance_transfer_prob",
+    "aspect_jitter_prob",
+    "hflip",
+    "mixup_alpha",
+    "select_by",
+    "patience",
+    "seed",
+)
 """Settings that take no memory."""
 
 
@@ -59,7 +77,7 @@ def estimate_memory(config: TrainConfig, n_classes: int) -> int:
     weight_bytes = 4 * sum(item.numel() for item in network.parameters())
     n_scans = config.batch_size // config.devices
     scan_bytes = 4 * n_scans * config.image_size**2
-    n_saved = 1 + (1 if config.optimizer == "sgd" else 2) + (config.ema > 0)  # itself, moments, average
+    n_saved = 1 + (1 if config.optimizer == "sgd" else 2) + (config.ema_decay > 0)  # itself, moments, average
     n_gradients = 1 + (config.devices > 1)  # shared ones lie in a buffer once more
     working_bytes = _ACTIVATION_FACTOR * _activation_bytes(network, n_scans, config) + _WEIGHT_FACTOR * weight_bytes
     saving_bytes = n_saved * weight_bytes  # saving copies first what it writes, when activations are gone

@@ -40,7 +40,7 @@ TINY = [
 ]  # fmt: skip
 TINY_SHAPE = {
     "network": "convnet", "image_size": 32, "blocks": 2, "filters": 2, "dense_units": 4, "dense_layers": 1,
-    "activation": "relu", "greys": "set",
+    "activation": "relu", "normalize": "dataset",
 }  # fmt: skip
 EVALUATION = {
     "accuracy", "accuracy_interval", "balanced_accuracy", "auc", "auc_interval", "classes", "confusion_matrix",
@@ -89,7 +89,7 @@ def second(model):
     folder = model.parent / "n"
     shutil.copytree(model, folder)
     config = json.loads((folder / CONFIG).read_text())
-    write_json(folder / CONFIG, config | {"train": config["train"] | {"seed": 7, "flip": True}})
+    write_json(folder / CONFIG, config | {"train": config["train"] | {"seed": 7, "hflip": True}})
     return folder
 
 
@@ -154,7 +154,7 @@ def test_look(call, home, drawings):
 
 
 def test_train(call, home, practice):
-    printed = call("train", practice, "--name", "Mein Modell", *TINY, "--flip", "yes", "--json")
+    printed = call("train", practice, "--name", "Mein Modell", *TINY, "--hflip", "yes", "--json")
     assert printed.status == 0, printed.err
     found = json.loads(printed.out)
     assert found["model"] == "Mein Modell"
@@ -167,7 +167,7 @@ def test_train(call, home, practice):
     assert sorted(item.name for item in checkpoint.folder.iterdir() if item.suffix != ".lock") == sorted(
         [CARD, CONFIG, HISTORY_FILE, ARTIFACTS_FILE, WEIGHTS, STATE, jobs.JOB_FILE]
     )
-    assert checkpoint.read_config()["train"]["flip"] is True
+    assert checkpoint.read_config()["train"]["hflip"] is True
     assert jobs.Job(checkpoint.folder).status == "done"
     kinds = [item["kind"] for item in read_records(checkpoint.folder / HISTORY_FILE)]
     assert list(dict.fromkeys(kinds)) == ["start", "step", "epoch", "ready", "end"]
@@ -509,7 +509,7 @@ def test_a_sweep_over_a_start_model_takes_over_its_shape(call, model, practice):
 
 def test_what_another_network_has_no_use_for_is_not_taken_over(call, home, practice):
     """Members of a starting model once gave a sentence on a setting that nobody had made."""
-    two = ["--network", "resnet18_half", "--members", 2, "--image-size", 32, "--epochs", 1, "--batch-size", 16]
+    two = ["--network", "resnet18_half", "--ensemble-size", 2, "--image-size", 32, "--epochs", 1, "--batch-size", 16]
     assert call("train", practice, "--name", "two", *two).status == 0
     printed = call("train", practice, "--name", "d", "--weights", "two", "--network", "densenet121", "--epochs", 1)
     assert_one_sentence(printed, "layers of another kind or size")
@@ -633,7 +633,7 @@ def test_compare(call, second):
         printed = call("models", *arguments)
         first, other = json.loads(printed.out)
         assert (first["name"], other["name"]) == ("n", "m")
-        assert (first["settings"], other["settings"]) == ({"flip": True, "seed": 7}, {"flip": False, "seed": 0})
+        assert (first["settings"], other["settings"]) == ({"hflip": True, "seed": 7}, {"hflip": False, "seed": 0})
         assert set(first) == {
             "name", "settings", "accuracy", "accuracy_interval", "auc", "auc_interval", "n_validation",
         }  # fmt: skip
@@ -757,7 +757,7 @@ def test_help(call, verb):
 def test_help_says_what_to_type(call):
     """A setting that takes yes or no once said that its default is False."""
     said = " ".join(call("train", "--help").out.split())
-    assert "--flip {yes,no} also show scans mirrored left to right (the heart then lies on the wrong side)" in said
+    assert "--hflip {yes,no} Mirror half of the training scans left to right." in said
     assert "(default no)" in said
     assert "False" not in said
     assert "--weights MODEL" in said
@@ -771,7 +771,7 @@ def test_version(call):
     "arguments",
     [
         [], ["dance"], ["build"], ["build", "x"], ["train", "x"], ["train", "x", "--name", "m", "--epochs", "many"],
-        ["train", "x", "--name", "m", "--network", "alexnet"], ["train", "x", "--name", "m", "--flip", "perhaps"],
+        ["train", "x", "--name", "m", "--network", "alexnet"], ["train", "x", "--name", "m", "--hflip", "perhaps"],
         ["evaluate", "m"], ["evaluate", "m", "x", "--split", "all"], ["diagnose"], ["diagnose", "x", "--what"],
         ["sweep", "x"], ["sweep", "x", "--name", "s", "--vary"], ["layers", "--classes", "two"], ["layers", "x"],
         ["models", "dance"], ["models", "compare"], ["models", "rename", "m"], ["models", "note", "m"],

@@ -1011,6 +1011,6 @@ def test_what_cannot_be_read_for_paths_is_not_exported(model, command):
 @pytest.mark.parametrize("kind", ["start", "resume"])
 def test_the_number_of_head_epochs_counts_where_it_is_written_down(kind):
     for sound in (0, 3):
-        assert models.is_valid_record(START | {"kind": kind, "head_epochs": sound})
+        assert models.is_valid_record(START | {"kind": kind, "freeze_epochs": sound})
     for odd in (-1, 1.5, "2", None, True, [], float("nan")):
-        assert not models.is_valid_record(START | {"kind": kind, "head_epochs": odd})
+        assert not models.is_valid_record(START | {"kind": kind, "freeze_epochs": odd})

@@ -18,23 +18,23 @@ WORDS = [name for name, item in FIELDS.items() if item.metadata["choices"]]
 NEEDS = {
     "devices": {"batch_size": 1024},
     "blocks": {"image_size": 512},
-    "head_epochs": {"weights": "some model", "epochs": 1000},
+    "freeze_epochs": {"weights": "some model", "epochs": 1000},
 }
 """What else must be set for a field to go to its limits."""
 
 CHANGED = {
     "network": "convnet", "weights": "Röntgen 2", "image_size": 96, "epochs": 3, "batch_size": 6,
-    "learning_rate": 1.5e-07, "head_epochs": 2, "fine_tune": 0.25, "optimizer": "sgd", "schedule": "cosine",
-    "weight_decay": 0.1, "label_smoothing": 0.05, "balance": "loss", "augment": 0.123456789012345, "erase": 0.5,
-    "flip": True, "mixup": 0.2, "ema": 0.998, "greys": "scan", "members": 1, "border": 0.4, "quality": 0.3,
-    "borrow": 0.2, "stretch": 0.6, "patience": 4, "keep": "loss", "seed": 2**31 - 1, "precision": "bf16", "devices": 2,
+    "learning_rate": 1.5e-07, "freeze_epochs": 2, "finetune_lr_scale": 0.25, "optimizer": "sgd", "schedule": "cosine",
+    "weight_decay": 0.1, "label_smoothing": 0.05, "class_balance": "loss", "augment_strength": 0.123456789012345, "erase_prob": 0.5,
+    "hflip": True, "mixup_alpha": 0.2, "ema_decay": 0.998, "normalize": "image", "ensemble_size": 1, "border_prob": 0.4, "quality_prob": 0.3,
+    "appearance_transfer_prob": 0.2, "aspect_jitter_prob": 0.6, "patience": 4, "select_by": "loss", "seed": 2**31 - 1, "precision": "bf16", "devices": 2,
     "blocks": 3, "filters": 8, "dense_layers": 2, "dense_units": 32, "activation": "gelu", "dropout": 0.3,
 }  # fmt: skip
 
 STARTS = [
-    {"weights": "imagenet"}, {"weights": "imagenet", "head_epochs": 3, "fine_tune": 0.05}, {"weights": "pneumonia"},
-    {"weights": "my model", "network": "convnet", "head_epochs": 1, "epochs": 2},
-    {"network": "resnet18_half", "members": 4},
+    {"weights": "imagenet"}, {"weights": "imagenet", "freeze_epochs": 3, "finetune_lr_scale": 0.05}, {"weights": "pneumonia"},
+    {"weights": "my model", "network": "convnet", "freeze_epochs": 1, "epochs": 2},
+    {"network": "resnet18_half", "ensemble_size": 4},
     {"weights": "m", "network": "densenet121", "image_size": 224, "blocks": 3},
 ]  # fmt: skip
 """Runs that start from something learned."""
@@ -120,11 +120,11 @@ class TestWhatGoesTogether:
     @pytest.mark.parametrize("network", ["convnet", "densenet121"])
     def test_only_resnets_learn_side_by_side(self, network):
         with pytest.raises(SettingsError, match="Only ResNets"):
-            TrainConfig(network=network, members=2)
+            TrainConfig(network=network, ensemble_size=2)
 
     def test_members_do_not_begin_alike(self):
         with pytest.raises(SettingsError, match="all members would begin alike"):
-            TrainConfig(network="resnet18", members=2, weights="imagenet")
+            TrainConfig(network="resnet18", ensemble_size=2, weights="imagenet")
 
     @pytest.mark.parametrize(("network", "said"), WITHOUT_IMAGENET.items())
     def test_some_have_no_imagenet_weights(self, network, said):
@@ -132,7 +132,7 @@ class TestWhatGoesTogether:
             TrainConfig(network=network, weights="imagenet")
 
     def test_the_convnet_has_those_of_ones_own_models(self):
-        config = TrainConfig(network="convnet", weights="my model", head_epochs=2)
+        config = TrainConfig(network="convnet", weights="my model", freeze_epochs=2)
         assert (config.weights, config.source_model) == ("my model", "my model")
 
     @pytest.mark.parametrize("network", sorted(set(NETWORKS) - set(WITHOUT_IMAGENET)))
@@ -170,27 +170,27 @@ class TestWhatGoesTogether:
 
     def test_a_head_does_not_learn_alone_on_a_network_that_knows_nothing(self):
         with pytest.raises(SettingsError, match="has learned nothing: set “head epochs” to 0"):
-            TrainConfig(head_epochs=1)
-        assert TrainConfig(head_epochs=0).head_epochs == 0
+            TrainConfig(freeze_epochs=1)
+        assert TrainConfig(freeze_epochs=0).freeze_epochs == 0
 
     @pytest.mark.parametrize("weights", ["imagenet", "mine"])
     def test_an_epoch_is_left_for_the_whole_network(self, weights):
-        assert TrainConfig(weights=weights, epochs=4, head_epochs=3).head_epochs == 3
+        assert TrainConfig(weights=weights, epochs=4, freeze_epochs=3).freeze_epochs == 3
         for too_many in (4, 5):
             with pytest.raises(SettingsError, match=f"Of 4 epochs, {too_many} for the last layer alone leave none"):
-                TrainConfig(weights=weights, epochs=4, head_epochs=too_many)
+                TrainConfig(weights=weights, epochs=4, freeze_epochs=too_many)
 
     def test_the_shape_of_a_network(self):
         """What a run takes over from a model: its layers, and what they see."""
         convnet = config_of(**CHANGED)
-        assert convnet.shape == {name: CHANGED[name] for name in ARCHITECTURE_SETTINGS if name != "members"}
+        assert convnet.shape == {name: CHANGED[name] for name in ARCHITECTURE_SETTINGS if name != "ensemble_size"}
         assert set(ARCHITECTURE_SETTINGS) < set(FIELDS)
         convnet_only = {name for name, item in FIELDS.items() if item.metadata["help"].startswith("convnet only")}
-        assert set(ARCHITECTURE_SETTINGS) == {"network", "image_size", "greys", "members", *convnet_only}
+        assert set(ARCHITECTURE_SETTINGS) == {"network", "image_size", "normalize", "ensemble_size", *convnet_only}
         for network in set(NETWORKS) - {"convnet"}:
             config = TrainConfig(network=network, image_size=64, blocks=3)
-            members = {"members": 1} if network.startswith("resnet") else {}
-            assert config.shape == {"network": network, "image_size": 64, "greys": "set", **members}
+            members = {"ensemble_size": 1} if network.startswith("resnet") else {}
+            assert config.shape == {"network": network, "image_size": 64, "normalize": "dataset", **members}
 
     @pytest.mark.parametrize("preset", PRESETS)
     def test_presets_are_settings(self, preset):
@@ -199,20 +199,20 @@ class TestWhatGoesTogether:
 
 def test_early_stopping_and_keeping_the_last_epoch_do_not_go_together():
     with pytest.raises(SettingsError, match="Early stopping waits for a better epoch"):
-        config_of(keep="last", patience=3)
-    assert config_of(keep="loss", patience=3).patience == 3
+        config_of(select_by="last", patience=3)
+    assert config_of(select_by="loss", patience=3).patience == 3
 
 
 def test_the_share_after_the_head_epochs_says_that_it_needs_them():
     """Whoever varied it alone trained the same model several times, and nothing said so."""
-    assert "without head epochs it changes nothing" in FIELDS["fine_tune"].metadata["help"]
+    assert "without head epochs it changes nothing" in FIELDS["finetune_lr_scale"].metadata["help"]
 
 
 class TestRoundTrips:
     def test_all_settings_are_tried_here(self):
         assert set(CHANGED) == set(FIELDS)
         unchanged = {name for name, value in CHANGED.items() if value == default_settings()[name]}
-        assert unchanged == {"members"}  # which no convnet has: it is tried in STARTS
+        assert unchanged == {"ensemble_size"}  # which no convnet has: it is tried in STARTS
 
     @pytest.mark.parametrize("values", [{}, CHANGED, *STARTS, *PRESETS.values()])
     def test_json(self, values):
@@ -243,7 +243,7 @@ class TestRoundTrips:
         assert config_of(**default_settings()) == TrainConfig()
 
     @pytest.mark.parametrize(
-        "arguments", [["--flip", "maybe"], ["--epochs", "3.5"], ["--network", "vgg"], ["--depth", "3"]]
+        "arguments", [["--hflip", "maybe"], ["--epochs", "3.5"], ["--network", "vgg"], ["--depth", "3"]]
     )
     def test_wrong_usage_ends_with_2(self, arguments, capsys):
         with pytest.raises(SystemExit) as ended:
@@ -263,7 +263,11 @@ class TestRoundTrips:
         assert TrainConfig.from_dict({"epochs": 3}) == TrainConfig(epochs=3)
 
     def test_settings_from_before_runs_started_from_models(self):
-        values = {name: value for name, value in default_settings().items() if name not in ("head_epochs", "fine_tune")}
+        values = {
+            name: value
+            for name, value in default_settings().items()
+            if name not in ("freeze_epochs", "finetune_lr_scale")
+        }
         config = TrainConfig.from_dict(values | {"weights": "imagenet", "epochs": 1})
-        assert (config.head_epochs, config.source_model) == (0, None)
+        assert (config.freeze_epochs, config.source_model) == (0, None)
         assert config == TrainConfig(weights="imagenet", epochs=1)

@@ -32,7 +32,7 @@ def names(asked: TrainConfig) -> list[str]:
 
 class TestLayers:
     def test_members_are_groups(self):
-        alone, two = config("resnet18_half"), config("resnet18_half", members=2)
+        alone, two = config("resnet18_half"), config("resnet18_half", ensemble_size=2)
         assert "Convolution 3×3 in 2 groups" in kinds(two)
         assert [item.name for item in list_layers(two, 2)] == [item.name for item in list_layers(alone, 2)]
         assert len(group_stages(list_layers(two, 2))) == len(group_stages(list_layers(alone, 2)))
@@ -111,7 +111,7 @@ class TestLayers:
 class TestNothingIsTouched:
     @pytest.fixture
     def transfer(self) -> TrainConfig:
-        return config("resnet18", weights="imagenet", epochs=5, head_epochs=2)
+        return config("resnet18", weights="imagenet", epochs=5, freeze_epochs=2)
 
     def test_no_weights_file_is_looked_for(self, transfer, monkeypatch, no_network):
         monkeypatch.setattr(networks, "_load_imagenet", lambda *_: pytest.fail("weights were asked for"))
