@@ -271,9 +271,14 @@ def _grouped_layer(layer: nn.Conv2d | nn.BatchNorm2d, members: Sequence[nn.Modul
     else:
         has_shared_input = layer.in_channels == 1  # all look at the one scan
         grouped = nn.Conv2d(
-            layer.in_channels if has_shared_input else n * layer.in_channels, n * layer.out_channels, layer.kernel_size, layer.stride,  # type: ignore[arg-type]
-            layer.padding, groups=1 if has_shared_input else n, bias=False,  # type: ignore[arg-type]
-        )  # fmt: skip
+            layer.in_channels if has_shared_input else n * layer.in_channels,
+            n * layer.out_channels,
+            layer.kernel_size,
+            layer.stride,  # type: ignore[arg-type]
+            layer.padding,
+            groups=1 if has_shared_input else n,
+            bias=False,  # type: ignore[arg-type]
+        )
     with torch.no_grad():
         grouped.weight.copy_(torch.cat([member.weight for member in members]))  # type: ignore[operator, arg-type]
     return grouped

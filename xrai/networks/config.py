@@ -90,7 +90,8 @@ class NetworkConfig(Record):
         128,
         N_("Image size"),
         N_(
-            "Side length, in pixels, of the images the network sees. Larger images show finer detail and make training slower."
+            "Side length, in pixels, of the images the network sees. Larger images show finer detail and make "
+            "training slower."
         ),
         low=32,
         high=512,
@@ -99,7 +100,8 @@ class NetworkConfig(Record):
         "dataset",
         N_("Intensity normalization"),
         N_(
-            "Normalize pixel values with the mean and standard deviation of the whole training set (dataset), or with those of each image (image), so that exposure differences matter less."
+            "Normalize pixel values with the mean and standard deviation of the whole training set (dataset), or "
+            "with those of each image (image), so that exposure differences matter less."
         ),
         choices=("dataset", "image"),
     )
@@ -107,7 +109,8 @@ class NetworkConfig(Record):
         1,
         N_("Ensemble size"),
         N_(
-            "How many networks are trained side by side; the model's answer is the mean of theirs. A larger ensemble is more stable and slower. Residual networks (ResNet) only, and not with ImageNet weights."
+            "How many networks are trained side by side; the model's answer is the mean of theirs. A larger "
+            "ensemble is more stable and slower. Residual networks (ResNet) only, and not with ImageNet weights."
         ),
         low=1,
         high=8,
@@ -116,7 +119,8 @@ class NetworkConfig(Record):
         4,
         N_("Convolution blocks"),
         N_(
-            "Plain convnet only: number of convolution and pooling blocks. Each block doubles the field of view and halves the resolution of the feature maps."
+            "Plain convnet only: number of convolution and pooling blocks. Each block doubles the field of view and"
+            " halves the resolution of the feature maps."
         ),
         low=1,
         high=7,
@@ -139,7 +143,8 @@ class NetworkConfig(Record):
         64,
         N_("Units per dense layer"),
         N_(
-            "Plain convnet only: number of units in each hidden dense layer. More units can learn more, and overfit more easily."
+            "Plain convnet only: number of units in each hidden dense layer. More units can learn more, and overfit"
+            " more easily."
         ),
         low=2,
         high=2048,
@@ -148,7 +153,8 @@ class NetworkConfig(Record):
         "relu",
         N_("Activation function"),
         N_(
-            "Plain convnet only: the nonlinear function after each layer. ReLU sets negative values to zero; the others let part of them through."
+            "Plain convnet only: the nonlinear function after each layer. ReLU sets negative values to zero; the "
+            "others let part of them through."
         ),
         choices=("relu", "leaky_relu", "elu", "gelu", "silu"),
     )
@@ -156,7 +162,8 @@ class NetworkConfig(Record):
         0.2,
         N_("Dropout"),
         N_(
-            "Fraction of the last layer's inputs that is set to zero at random during training. Higher values reduce overfitting."
+            "Fraction of the last layer's inputs that is set to zero at random during training. Higher values "
+            "reduce overfitting."
         ),
         low=0.0,
         high=0.9,

@@ -74,7 +74,8 @@ class TrainConfig(NetworkConfig):
         SCRATCH,
         N_("Initial weights"),
         N_(
-            "Where training starts: from random weights (scratch), from weights pretrained on ImageNet photographs (imagenet, downloaded once), or from one of your models by name (transfer learning)."
+            "Where training starts: from random weights (scratch), from weights pretrained on ImageNet photographs "
+            "(imagenet, downloaded once), or from one of your models by name (transfer learning)."
         ),
     )
     epochs: int = setting(
@@ -102,7 +103,8 @@ class TrainConfig(NetworkConfig):
         0,
         N_("Freeze epochs"),
         N_(
-            "With pretrained weights: the number of first epochs in which only the classification head is trained and the feature layers are frozen."
+            "With pretrained weights: the number of first epochs in which only the classification head is trained "
+            "and the feature layers are frozen."
         ),
         low=0,
         high=999,
@@ -111,7 +113,8 @@ class TrainConfig(NetworkConfig):
         0.1,
         N_("Fine-tuning learning-rate scale"),
         N_(
-            "After the freeze epochs, the whole network is trained with the learning rate multiplied by this factor, so that pretrained features are kept. No effect without freeze epochs."
+            "After the freeze epochs, the whole network is trained with the learning rate multiplied by this "
+            "factor, so that pretrained features are kept. No effect without freeze epochs."
         ),
         low=0.001,
         high=1.0,
@@ -126,7 +129,8 @@ class TrainConfig(NetworkConfig):
         "one-cycle",
         N_("Learning-rate schedule"),
         N_(
-            "How the learning rate changes during training: warm-up then decay (one-cycle), decay only (cosine), or no change (constant)."
+            "How the learning rate changes during training: warm-up then decay (one-cycle), decay only (cosine), or"
+            " no change (constant)."
         ),
         choices=("one-cycle", "cosine", "constant"),
     )
@@ -148,7 +152,8 @@ class TrainConfig(NetworkConfig):
         "sampling",
         N_("Class balancing"),
         N_(
-            "How class imbalance is handled: oversampling of rarer classes (sampling), class weights in the loss (loss), or none."
+            "How class imbalance is handled: oversampling of rarer classes (sampling), class weights in the loss "
+            "(loss), or none."
         ),
         choices=("sampling", "loss", "none"),
     )
@@ -156,7 +161,8 @@ class TrainConfig(NetworkConfig):
         1.0,
         N_("Augmentation strength"),
         N_(
-            "Strength of random rotation, translation, scaling and contrast changes of training scans. 0 turns them off."
+            "Strength of random rotation, translation, scaling and contrast changes of training scans. 0 turns them"
+            " off."
         ),
         low=0.0,
         high=2.0,
@@ -165,7 +171,8 @@ class TrainConfig(NetworkConfig):
         0.25,
         N_("Random erasing probability"),
         N_(
-            "Probability that a random rectangle of a training scan is blanked out, so that no single region decides the result."
+            "Probability that a random rectangle of a training scan is blanked out, so that no single region "
+            "decides the result."
         ),
         low=0,
         high=1,
@@ -174,7 +181,8 @@ class TrainConfig(NetworkConfig):
         0.0,
         N_("Border masking probability"),
         N_(
-            "Probability that the border of a training scan is blanked out, up to one sixth of the side at each edge, so that markers, shoulders and film edges do not decide the result."
+            "Probability that the border of a training scan is blanked out, up to one sixth of the side at each "
+            "edge, so that markers, shoulders and film edges do not decide the result."
         ),
         low=0,
         high=1,
@@ -183,7 +191,8 @@ class TrainConfig(NetworkConfig):
         0.0,
         N_("Image quality augmentation probability"),
         N_(
-            "Probability that a training scan is blurred or sharpened and given noise, so that the device and the file format do not decide the result."
+            "Probability that a training scan is blurred or sharpened and given noise, so that the device and the "
+            "file format do not decide the result."
         ),
         low=0,
         high=1,
@@ -192,7 +201,8 @@ class TrainConfig(NetworkConfig):
         0.0,
         N_("Appearance transfer probability"),
         N_(
-            "Probability that a training scan takes on the histogram of another scan and, each drawn separately with the same probability, its sharpness, its border and its shading."
+            "Probability that a training scan takes on the histogram of another scan and, each drawn separately "
+            "with the same probability, its sharpness, its border and its shading."
         ),
         low=0,
         high=1,
@@ -201,7 +211,8 @@ class TrainConfig(NetworkConfig):
         0.0,
         N_("Aspect-ratio jitter probability"),
         N_(
-            "Probability that the aspect ratio of a training scan is changed, up to a factor of 1.5, so that the original film format does not decide the result."
+            "Probability that the aspect ratio of a training scan is changed, up to a factor of 1.5, so that the "
+            "original film format does not decide the result."
         ),
         low=0,
         high=1,
@@ -215,7 +226,8 @@ class TrainConfig(NetworkConfig):
         0.0,
         N_("Mixup alpha"),
         N_(
-            "Blends pairs of training scans and their labels; alpha is the parameter of the Beta distribution of the mixing ratio. 0 turns it off; 0.2 is usual."
+            "Blends pairs of training scans and their labels; alpha is the parameter of the Beta distribution of "
+            "the mixing ratio. 0 turns it off; 0.2 is usual."
         ),
         low=0.0,
         high=1.0,
@@ -224,7 +236,8 @@ class TrainConfig(NetworkConfig):
         0.0,
         N_("Weight averaging (EMA decay)"),
         N_(
-            "Keeps an exponential moving average of the weights with this decay and uses it as the model. 0 turns it off."
+            "Keeps an exponential moving average of the weights with this decay and uses it as the model. 0 turns "
+            "it off."
         ),
         low=0.0,
         high=0.9999,
@@ -233,7 +246,8 @@ class TrainConfig(NetworkConfig):
         "auc",
         N_("Checkpoint selection"),
         N_(
-            "Which epoch's weights are kept: the highest validation AUC (auc), the lowest validation loss (loss), or the last epoch (last), which is steadier with few validation scans."
+            "Which epoch's weights are kept: the highest validation AUC (auc), the lowest validation loss (loss), "
+            "or the last epoch (last), which is steadier with few validation scans."
         ),
         choices=("auc", "loss", "last"),
     )
@@ -241,7 +255,8 @@ class TrainConfig(NetworkConfig):
         0,
         N_("Early-stopping patience"),
         N_(
-            "Stop training after this many epochs without improvement on the validation set. 0 turns early stopping off."
+            "Stop training after this many epochs without improvement on the validation set. 0 turns early stopping"
+            " off."
         ),
         low=0,
         high=999,
@@ -250,7 +265,8 @@ class TrainConfig(NetworkConfig):
         0,
         N_("Random seed"),
         N_(
-            "Start value of the random number generators. The same seed and settings reproduce the same run on the same machine."
+            "Start value of the random number generators. The same seed and settings reproduce the same run on the "
+            "same machine."
         ),
         low=0,
         high=2**31 - 1,
@@ -259,7 +275,8 @@ class TrainConfig(NetworkConfig):
         "auto",
         N_("Numerical precision"),
         N_(
-            "Number format of the computation: 32-bit floating point or bf16 mixed precision. Auto uses bf16 where the hardware is fast at it."
+            "Number format of the computation: 32-bit floating point or bf16 mixed precision. Auto uses bf16 where "
+            "the hardware is fast at it."
         ),
         choices=("auto", "32", "bf16"),
     )

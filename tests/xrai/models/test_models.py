@@ -875,20 +875,6 @@ class TestSummaries:
         assert done.stdout.strip() == "False"
 
 
-class TestDifferingSettings:
-    def test_in_the_order_of_the_config(self):
-        one = TrainConfig(epochs=3, network="convnet", seed=1)
-        two = TrainConfig(epochs=4, network="resnet18", seed=1)
-        assert models.differing_settings([one.to_dict(), two.to_dict(), one.to_dict()]) == ["network", "epochs"]
-
-    def test_what_is_missing_has_its_default(self):
-        assert models.differing_settings([{"epochs": TrainConfig().epochs}, {}]) == []
-        assert models.differing_settings([{}, {"epochs": 99}]) == ["epochs"]
-
-    def test_less_than_two(self):
-        assert models.differing_settings([]) == models.differing_settings([{"epochs": 3}]) == []
-
-
 class TestIsSound:
     @pytest.mark.parametrize("record", [*RECORDS, START | {"kind": "resume"}, {"kind": "new", "x": None}])
     def test_what_training_writes(self, record):

@@ -408,11 +408,16 @@ class TestTakeOver:
     @pytest.mark.parametrize(
         ("name", "options"),
         [
-            ("resnet18", {}), ("convnet", {"blocks": 2}), ("convnet", {"filters": 8}), ("convnet", {"image_size": 96}),
-            ("convnet", {"dense_layers": 0}), ("convnet", {"dense_layers": 2}), ("convnet", {"dense_units": 16}),
+            ("resnet18", {}),
+            ("convnet", {"blocks": 2}),
+            ("convnet", {"filters": 8}),
+            ("convnet", {"image_size": 96}),
+            ("convnet", {"dense_layers": 0}),
+            ("convnet", {"dense_layers": 2}),
+            ("convnet", {"dense_units": 16}),
         ],
         ids=str,
-    )  # fmt: skip
+    )
     @pytest.mark.parametrize("outputs", [None, [2, 1, 0]], ids=["other classes", "the same classes"])
     def test_another_network_is_one_sentence(self, name, options, outputs):
         with pytest.raises(WeightsError) as error:
@@ -439,7 +444,7 @@ THREE_CHANNELS = {
     "densenet121": lambda backbone, x: nn.functional.relu(backbone.features(x)),
     "mobilenet_v3_small": lambda backbone, x: backbone.features(x),
     "efficientnet_b0": lambda backbone, x: backbone.features(x),
-}  # fmt: skip
+}
 """The feature maps of torchvision's own networks."""
 
 
@@ -554,10 +559,16 @@ class TestImagenet:
 
     @pytest.mark.parametrize(
         "content",
-        [b"<html>Sign in to the hospital's network</html>", {"no": torch.zeros(1)}, [1, 2], torch.zeros(3), {"a": 1},
-         {1: torch.zeros(1)}],
+        [
+            b"<html>Sign in to the hospital's network</html>",
+            {"no": torch.zeros(1)},
+            [1, 2],
+            torch.zeros(3),
+            {"a": 1},
+            {1: torch.zeros(1)},
+        ],
         ids=lambda content: type(content).__name__,
-    )  # fmt: skip
+    )
     def test_a_foreign_file(self, tmp_path, no_network, publish, content):
         file = weights_file("resnet18", tmp_path)
         if isinstance(content, bytes):

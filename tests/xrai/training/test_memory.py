@@ -17,11 +17,28 @@ from xrai.training.memory import MachineMemory, estimate_memory, memory_warning,
 
 SMALL = TrainConfig(network="convnet", image_size=64, blocks=2, filters=4, dense_units=8)
 OTHER_VALUES = {
-    "weights": "another", "epochs": 20, "learning_rate": 0.01, "freeze_epochs": 3, "finetune_lr_scale": 0.5, "schedule": "cosine",
-    "weight_decay": 0.1, "label_smoothing": 0.1, "class_balance": "none", "augment_strength": 0.0, "erase_prob": 0.0, "hflip": True,
-    "mixup_alpha": 0.2, "select_by": "loss", "patience": 3, "seed": 3, "normalize": "image", "border_prob": 0.4, "quality_prob": 0.4,
-    "appearance_transfer_prob": 0.4, "aspect_jitter_prob": 0.7,
-}  # fmt: skip
+    "weights": "another",
+    "epochs": 20,
+    "learning_rate": 0.01,
+    "freeze_epochs": 3,
+    "finetune_lr_scale": 0.5,
+    "schedule": "cosine",
+    "weight_decay": 0.1,
+    "label_smoothing": 0.1,
+    "class_balance": "none",
+    "augment_strength": 0.0,
+    "erase_prob": 0.0,
+    "hflip": True,
+    "mixup_alpha": 0.2,
+    "select_by": "loss",
+    "patience": 3,
+    "seed": 3,
+    "normalize": "image",
+    "border_prob": 0.4,
+    "quality_prob": 0.4,
+    "appearance_transfer_prob": 0.4,
+    "aspect_jitter_prob": 0.7,
+}
 
 
 def config(name: str, **options: Any) -> TrainConfig:
@@ -29,9 +46,9 @@ def config(name: str, **options: Any) -> TrainConfig:
 
 
 def container(folder, *, limit: str, used: str, stat: str = "anon 5\ninactive_file 30\n", version: int = 2):
-    limit_name, used_name = [
-        ("memory.limit_in_bytes", "memory.usage_in_bytes"), ("memory.max", "memory.current")
-    ][version - 1]  # fmt: skip
+    limit_name, used_name = [("memory.limit_in_bytes", "memory.usage_in_bytes"), ("memory.max", "memory.current")][
+        version - 1
+    ]
     for name, text in ((limit_name, limit), (used_name, used), ("memory.stat", stat)):
         (folder / name).write_text(text + "\n")
 
