@@ -1,4 +1,4 @@
-"""A control for every training setting, with its explanation, and the words that pages call settings by."""
+"""Form controls of the training settings, and their labels, explanations and values in words."""
 
 from __future__ import annotations
 
@@ -52,11 +52,11 @@ VALUE_NAMES = {
     "loss": N_("loss"),
     "none": N_("none"),
     "last": N_("last"),
-    "set": N_("all scans (set)"),
-    "scan": N_("each scan (scan)"),
+    "dataset": N_("whole dataset (dataset)"),
+    "image": N_("each image (image)"),
     "auto": N_("auto"),
 }
-"""Values that say something to people."""
+"""Values in words."""
 DECLARATIONS = settings_of(TrainConfig)
 
 
@@ -72,7 +72,7 @@ def setting_name(setting: str) -> str:
 
 
 def value_text(setting: str, value: Any) -> str:
-    """A setting's value in words."""
+    """The value of a setting in words."""
     if setting == "network":
         return translate(NETWORKS[value]).split(":")[0].strip() if value in NETWORKS else str(value)
     if setting == "weights" and value == IMAGENET:

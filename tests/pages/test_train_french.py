@@ -7,15 +7,7 @@ import pytest
 from pyarrow.ipc import open_stream
 from streamlit.testing.v1 import AppTest
 
-from pages.shared.settings import (
-    ENGINE_NAMES,
-    GROUPS,
-    MAIN_SETTINGS,
-    SETTING_NAMES,
-    setting_label,
-    settings_text,
-    value_text,
-)
+from pages.shared.settings import GROUPS, MAIN_SETTINGS, setting_label, settings_text, value_text
 from tests.languages import find_untranslated, open_in_french, visible_texts
 from tests.pages import test_pages
 from tests.pages.test_models import MODELS, TINY, measures, three, write_model  # noqa: F401 -- one is a fixture
@@ -30,7 +22,7 @@ from xrai.figures import accuracy_curves, interval_dots, loss_curves, network_di
 from xrai.models import set_note
 from xrai.models.checkpoint import open_checkpoint
 from xrai.models.naming import check_name_free
-from xrai.networks.config import NETWORKS
+from xrai.networks.config import NETWORKS, settings_of
 from xrai.networks.summary import group_stages, list_layers
 from xrai.training.config import PRESETS, TrainConfig, default_settings
 from xrai.training.sweep import CombinationError, create_sweep, expand_grid, parse_values
@@ -91,7 +83,7 @@ class TestTrain:
         keyed(app.button, "preview_").click().run()
         assert not app.exception
         assert not left(app)
-        assert "Bloc de convolution 1" in "\n".join(stage.name for stage in _french_stages())
+        assert "Bloc de convolution 1" in "\n".join(translate(stage.name) for stage in _french_stages())
 
     def test_a_run_too_large(self, dataset_here, started, monkeypatch):  # noqa: F811
         from xrai.training import memory
@@ -308,16 +300,14 @@ class TestModels:
 
 class TestWords:
     def test_every_setting_has_a_name(self):
-        assert set(SETTING_NAMES) == set(ENGINE_NAMES) == set(default_settings())
         assert {*MAIN_SETTINGS, *(name for names in GROUPS.values() for name in names)} == set(default_settings())
         for name in default_settings():
             with use_language(ENGLISH):
                 english = setting_label(name)
-            assert setting_label(name) != english or name in ("activation", "dropout")
-            assert ENGINE_NAMES[name] == name.replace("_", " ")
+            assert setting_label(name) != english or name in ("dropout", "patience")
 
     def test_help_texts_and_networks_are_told(self):
-        texts = [item.metadata["help"] for item in TrainConfig.__dataclass_fields__.values()]
+        texts = [item.help for item in settings_of(TrainConfig).values()]
         assert not find_untranslated([translate(text) for text in [*texts, *NETWORKS.values()]])
 
     def test_values_in_words(self):
@@ -388,7 +378,7 @@ class TestWords:
     @pytest.mark.parametrize("name", NETWORKS)
     def test_layers_and_stages(self, name):
         found = list_layers(TrainConfig(network=name, image_size=64), 2)
-        words = [text for stage in group_stages(found) for text in (stage.name, stage.explanation)]
+        words = [translate(text) for stage in group_stages(found) for text in (stage.name, stage.explanation)]
         assert not find_untranslated([*words, *(translate(layer.kind) for layer in found)])
         assert '"separators":",\u202f"' in str(network_diagram(group_stages(found)).to_json()).replace(
             "\\u202f", "\u202f"

@@ -15,10 +15,7 @@ from xrai.models import SHIPPED
 from xrai.networks.config import settings_of
 from xrai.training.config import TrainConfig, flag_name, format_value
 
-_SETTINGS_EPILOG = (
-    "With --weights MODEL, the network, its members, the image size and the greys are that model's, as far as they are "
-    "not given."
-)
+_SETTINGS_EPILOG = "With --weights MODEL, the network, ensemble size, image size and normalization are taken from that model unless given."
 
 
 def make_parser() -> argparse.ArgumentParser:

@@ -10,12 +10,12 @@ from typing import Protocol
 
 import plotly.graph_objects as go
 
-from xrai.core.language import tr, trn
+from xrai.core.language import tr, translate, trn
 from xrai.figures.style import TEST, TRAIN, VALIDATION, new_figure
 
 
 class StageLike(Protocol):
-    """What is drawn of a stage; `blueprint.Stage` is one."""
+    """What is drawn of a stage; `networks.summary.Stage` is one."""
 
     @property
     def name(self) -> str:
@@ -166,7 +166,9 @@ def _write_label(figure: go.Figure, x: float, height: float, lines: list[str], l
 
 
 def _label(stage: StageLike) -> list[str]:
-    joined_name = re.sub(r"(?<=[a-z]) (?=\d)|(?<=\d) (?=[a-z])", "\u00a0", stage.name)  # a number stays with its word
+    joined_name = re.sub(
+        r"(?<=[a-z]) (?=\d)|(?<=\d) (?=[a-z])", "\u00a0", translate(stage.name)
+    )  # a number stays with its word
     words = textwrap.wrap(joined_name, _LETTERS, break_long_words=False)
     weights = [_weights(stage.parameters)] if stage.parameters else []
     return [*(f"<b>{line}</b>" for line in words), _shape(stage.shape), *weights]
@@ -194,4 +196,6 @@ def _hover(stage: StageLike) -> str:
     if stage.n_layers:
         facts += [trn("{n:,} layer", "{n:,} layers", stage.n_layers)]
         facts += [trn("{n:,} weight", "{n:,} weights", stage.parameters)]
-    return "<br>".join([f"<b>{stage.name}</b>", " · ".join(facts), *textwrap.wrap(stage.explanation, 44)])
+    return "<br>".join(
+        [f"<b>{translate(stage.name)}</b>", " · ".join(facts), *textwrap.wrap(translate(stage.explanation), 44)]
+    )

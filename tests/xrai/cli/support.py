@@ -20,7 +20,7 @@ TINY = [
 
 TINY_SHAPE = {
     "network": "convnet", "image_size": 32, "blocks": 2, "filters": 2, "dense_units": 4, "dense_layers": 1,
-    "activation": "relu", "greys": "set",
+    "activation": "relu", "normalize": "dataset",
 }  # fmt: skip
 
 

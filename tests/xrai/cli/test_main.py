@@ -26,7 +26,7 @@ def test_help(call, verb):
 def test_help_says_what_to_type(call):
     """A setting that takes yes or no once said that its default is False."""
     said = " ".join(call("train", "--help").out.split())
-    assert "--flip {yes,no} also show scans mirrored left to right (the heart then lies on the wrong side)" in said
+    assert "--hflip {yes,no} Mirror half of the training scans left to right." in said
     assert "(default no)" in said
     assert "False" not in said
     assert "--weights MODEL" in said
@@ -40,7 +40,7 @@ def test_version(call):
     "arguments",
     [
         [], ["dance"], ["build"], ["build", "x"], ["train", "x"], ["train", "x", "--name", "m", "--epochs", "many"],
-        ["train", "x", "--name", "m", "--network", "alexnet"], ["train", "x", "--name", "m", "--flip", "perhaps"],
+        ["train", "x", "--name", "m", "--network", "alexnet"], ["train", "x", "--name", "m", "--hflip", "perhaps"],
         ["evaluate", "m"], ["evaluate", "m", "x", "--split", "all"], ["diagnose"], ["diagnose", "x", "--what"],
         ["sweep", "x"], ["sweep", "x", "--name", "s", "--vary"], ["layers", "--classes", "two"], ["layers", "x"],
         ["models", "dance"], ["models", "compare"], ["models", "rename", "m"], ["models", "note", "m"],

@@ -263,7 +263,9 @@ def test_optimizers_and_schedules(home, easy, optimizer):
     epochs = epochs_of(checkpoint)
     assert epochs[1]["train"]["loss"] < epochs[0]["train"]["loss"] + 0.1
     progress = (2 * N_BATCHES - 1) / (2 * N_BATCHES)
-    assert epochs[1]["learning_rate"] == pytest.approx(learning_rate_at(card.config, progress))
+    assert epochs[1]["learning_rate"] == pytest.approx(
+        learning_rate_at(TrainConfig(**card.training["settings"]), progress)
+    )
 
 
 def test_batch_larger_than_the_dataset(home, easy):
@@ -317,7 +319,7 @@ def test_card_and_history_tell_the_run(home, easy):
     card, checkpoint = run(dataset, "my model", epochs=2, label_smoothing=0.1)
     assert checkpoint.read_card() == card
     assert card.classes == ("CLEAR", "OPACITY")
-    assert card.config == TrainConfig(**SMALL | {"epochs": 2, "label_smoothing": 0.1})
+    assert card.training["settings"] == TrainConfig(**SMALL | {"epochs": 2, "label_smoothing": 0.1}).to_dict()
     assert (card.threshold["class"], card.threshold["value"]) == ("OPACITY", 0.5)
     assert card.calibration and card.doubt
     assert card.training["epochs_run"] == 2
@@ -374,7 +376,7 @@ def test_the_command_in_the_card_is_that_of_the_run(home, easy):
     command = card.training["command"]
     assert command.startswith("python -m xrai train 'data/easy set.hdf5' --name 'my model' ")
     assert "--hflip yes" in command
-    assert TrainConfig.from_dict(card.config.to_dict()) == card.config
+    assert TrainConfig.from_dict(card.training["settings"]).network_config == card.network
 
 
 def test_weights_are_those_of_the_best_epoch(home, easy):
@@ -910,7 +912,8 @@ def test_the_command_in_the_card_repeats_a_run_from_a_model(home, easy, capsys):
     assert words[:6] == ["python", "-m", "xrai", "train", "data/easy set.hdf5", "--name"]
     assert cli.main([*words[3:5], "--name", "again", *words[7:]]) == 0
     capsys.readouterr()
-    assert open_checkpoint("again").read_card().config == card.config
+    again = open_checkpoint("again").read_card()
+    assert again.training["settings"] == card.training["settings"]
     assert_same_run(one, open_checkpoint("again"))
 
 
