@@ -107,11 +107,12 @@ def show_control(setting: str, value: Any, key: str, *, disabled: bool = False, 
         )
     if isinstance(value, bool):
         return st.checkbox(label, value, help=help_text, key=key, disabled=disabled)
+    limits = declaration.limits or (0, 0)
     if isinstance(value, int):
-        low, high = int(declaration.low or 0), int(declaration.high or 0)
+        low, high = map(int, limits)
         return int(st.number_input(label, low, high, value, help=help_text, key=key, disabled=disabled))
     step, number_format = (0.0001, "%.6g") if setting == "learning_rate" else (0.05, "%.4g")
-    low, high = float(declaration.low or 0), float(declaration.high or 0)
+    low, high = map(float, limits)
     return float(
         st.number_input(label, low, high, float(value), step, number_format, help=help_text, key=key, disabled=disabled)
     )

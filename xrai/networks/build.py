@@ -7,7 +7,7 @@ import hashlib
 import re
 import socket
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
@@ -141,7 +141,7 @@ def build_network(config: NetworkConfig, n_classes: int, *, imagenet_dir: Path |
     if imagenet_dir:
         _load_imagenet(backbone, config.network, imagenet_dir)
     _use_one_channel(backbone)
-    return _BUILDERS[config.network](backbone, n_classes, config.dropout)
+    return _with_linear_head(backbone, config.network, n_classes, config.dropout)
 
 
 def load_pretrained(network: Network, pretrained: Network, class_permutation: Sequence[int] | None = None) -> None:
@@ -210,12 +210,6 @@ def _convnet(config: NetworkConfig, n_classes: int) -> Network:
     return Network(nn.Sequential(layers), nn.Identity(), head, dropout=0.0 if config.dense_layers else config.dropout)
 
 
-def _resnet(backbone: nn.Module, n_classes: int, dropout: float) -> Network:
-    names = ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4")
-    features = nn.Sequential(OrderedDict((name, backbone.get_submodule(name)) for name in names))
-    return _with_linear_head(features, backbone.get_submodule("fc"), n_classes, dropout)
-
-
 def _half_resnet(n_classes: int, dropout: float) -> Network:
     """ResNet-18 (He et al. 2016) for one-channel scans with half the filters, initialised as in torchvision.
 
@@ -272,49 +266,43 @@ def _grouped_layer(layer: nn.Conv2d | nn.BatchNorm2d, members: Sequence[nn.Modul
         grouped = nn.Conv2d(
             layer.in_channels if has_shared_input else n * layer.in_channels,
             n * layer.out_channels,
-            layer.kernel_size,
+            layer.kernel_size,  # type: ignore[arg-type]
             layer.stride,  # type: ignore[arg-type]
-            layer.padding,
+            layer.padding,  # type: ignore[arg-type]
             groups=1 if has_shared_input else n,
-            bias=False,  # type: ignore[arg-type]
+            bias=False,
         )
     with torch.no_grad():
         grouped.weight.copy_(torch.cat([member.weight for member in members]))  # type: ignore[operator, arg-type]
     return grouped
 
 
-def _densenet(backbone: nn.Module, n_classes: int, dropout: float) -> Network:
-    features = nn.Sequential(OrderedDict(features=backbone.get_submodule("features"), relu=nn.ReLU()))
-    return _with_linear_head(features, backbone.get_submodule("classifier"), n_classes, dropout)
-
-
-def _efficientnet(backbone: nn.Module, n_classes: int, dropout: float) -> Network:
-    return _with_linear_head(
-        backbone.get_submodule("features"), backbone.get_submodule("classifier.1"), n_classes, dropout
-    )
-
-
-def _mobilenet(backbone: nn.Module, n_classes: int, dropout: float) -> Network:
-    return _with_linear_head(
-        backbone.get_submodule("features"), backbone.get_submodule("classifier.0"), n_classes, dropout
-    )
-
-
-def _with_linear_head(features: nn.Module, old_head: nn.Module, n_classes: int, dropout: float) -> Network:
-    """Global average pooling and a new linear head in place of the backbone's own classifier."""
-    assert isinstance(old_head, nn.Linear)
-    return Network(features, nn.AdaptiveAvgPool2d(1), nn.Linear(old_head.in_features, n_classes), dropout)
-
-
-_BUILDERS: dict[str, Callable[[nn.Module, int, float], Network]] = {
-    "resnet18": _resnet,
-    "resnet50": _resnet,
-    "resnet101": _resnet,
-    "densenet121": _densenet,
-    "mobilenet_v3_small": _mobilenet,
-    "efficientnet_b0": _efficientnet,
+_CLASSIFIERS = {
+    "resnet18": "fc",
+    "resnet50": "fc",
+    "resnet101": "fc",
+    "densenet121": "classifier",
+    "mobilenet_v3_small": "classifier.0",
+    "efficientnet_b0": "classifier.1",
 }
-assert {*WITHOUT_IMAGENET, *_BUILDERS} == set(NETWORKS)
+"""The first linear layer of the classifier of each of torchvision's networks."""
+_RESNET_LAYERS = ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4")
+
+
+def _with_linear_head(backbone: nn.Module, name: str, n_classes: int, dropout: float) -> Network:
+    """Global average pooling and a new linear head in place of the backbone's own classifier."""
+    classifier = backbone.get_submodule(_CLASSIFIERS[name])
+    assert isinstance(classifier, nn.Linear)
+    if name.startswith("resnet"):
+        features = nn.Sequential(OrderedDict((layer, backbone.get_submodule(layer)) for layer in _RESNET_LAYERS))
+    elif name == "densenet121":
+        features = nn.Sequential(OrderedDict(features=backbone.get_submodule("features"), relu=nn.ReLU()))
+    else:
+        features = backbone.get_submodule("features")
+    return Network(features, nn.AdaptiveAvgPool2d(1), nn.Linear(classifier.in_features, n_classes), dropout)
+
+
+assert {*WITHOUT_IMAGENET, *_CLASSIFIERS} == set(NETWORKS)
 
 
 def _use_one_channel(backbone: nn.Module) -> None:

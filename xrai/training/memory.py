@@ -16,8 +16,9 @@ from torch import Tensor
 
 from xrai.core.language import say
 from xrai.networks.build import Network
+from xrai.networks.config import NetworkConfig
 from xrai.networks.summary import build_on_meta
-from xrai.training.config import TrainConfig, default_settings
+from xrai.training.config import TrainConfig
 
 BASE_BYTES = 1_100_000_000
 """What Python, torch and its libraries take by themselves; on a graphics card, about what its libraries take there."""
@@ -27,31 +28,8 @@ _ACTIVATION_FACTOR, _WEIGHT_FACTOR, _SCAN_COPIES = 1.25, 1.5, 13
 """Working space in proportion to activations, to weights and to a batch of scans: fitted by benchmarks/memory.py."""
 
 
-_MEMORY_FREE_SETTINGS = (
-    "weights",
-    "epochs",
-    "learning_rate",
-    "freeze_epochs",
-    "finetune_lr_scale",
-    "schedule",
-    "weight_decay",
-    "label_smoothing",
-    "class_balance",
-    "normalize",
-    "augment_strength",
-    "erase_prob",
-    "border_prob",
-    "quality_prob",
-    "appearance_transfer_prob",
-    "aspect_jitter_prob",
-    "hflip",
-    "mixup_alpha",
-    "select_by",
-    "patience",
-    "seed",
-)
-"""Settings that take no memory."""
-
+_MEMORY_SETTINGS = (*NetworkConfig.model_fields, "batch_size", "devices", "ema_decay", "optimizer", "precision")
+"""Settings that change the need for memory."""
 
 _CGROUP_2, _CGROUP_1 = Path("/sys/fs/cgroup"), Path("/sys/fs/cgroup/memory")
 
@@ -129,9 +107,8 @@ def memory_warning(configs: Sequence[TrainConfig], n_classes: int) -> str | None
 
 
 def _distinct_in_memory(configs: Sequence[TrainConfig]) -> list[TrainConfig]:
-    """One for each kind of run as far as `memory_needed` tells them apart: a sweep's runs are often all of one kind."""
-    default_values = {name: default_settings()[name] for name in _MEMORY_FREE_SETTINGS}
-    return list(dict.fromkeys(config.replace(**default_values) for config in configs))
+    """One of each group of runs that need the same memory; the runs of a sweep often all do."""
+    return list({tuple(getattr(config, name) for name in _MEMORY_SETTINGS): config for config in configs}.values())
 
 
 def _activation_bytes(network: Network, n_scans: int, config: TrainConfig) -> int:

@@ -13,7 +13,7 @@ from xrai.networks.config import ARCHITECTURE_SETTINGS, NETWORKS, WITHOUT_IMAGEN
 from xrai.training.config import PRESETS, TrainConfig, default_settings, differing_settings, format_value
 
 SETTINGS = settings_of(TrainConfig)
-LIMITED = [name for name, item in SETTINGS.items() if item.low is not None]
+LIMITED = [name for name, item in SETTINGS.items() if item.limits]
 WORDS = [name for name, item in SETTINGS.items() if item.choices]
 
 NEEDS = {
@@ -87,7 +87,7 @@ class TestLimits:
     def test_every_number_has_limits_and_every_word_its_choices(self):
         for name, item in SETTINGS.items():
             if type(item.default) in (int, float):
-                assert item.low < item.high
+                assert item.limits[0] < item.limits[1]
             elif type(item.default) is str and name != "weights":  # which may name a model
                 assert item.default in item.choices
             assert item.label[0].isupper() and item.help.endswith(".")
@@ -97,11 +97,11 @@ class TestLimits:
         rules, kind = SETTINGS[name], type(SETTINGS[name].default)
         step = 1 if kind is int else 1e-3
         others = NEEDS.get(name, {})
-        for limit, beyond in ((rules.low, rules.low - step), (rules.high, rules.high + step)):
+        for limit, beyond in ((rules.limits[0], rules.limits[0] - step), (rules.limits[1], rules.limits[1] + step)):
             assert getattr(config_of(**{name: kind(limit)}, **others), name) == limit
             with pytest.raises(SettingsError, match=re.escape(SETTINGS[name].label)) as error:
                 config_of(**{name: kind(beyond)}, **others)
-            assert f"must lie between {rules.low} and {rules.high}" in str(error.value)
+            assert f"must lie between {rules.limits[0]} and {rules.limits[1]}" in str(error.value)
 
     @pytest.mark.parametrize("name", LIMITED)
     @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf"), 10**400, -(10**400)])
