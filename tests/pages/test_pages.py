@@ -395,7 +395,7 @@ class TestTrain:
         arguments = started[0][0]
         assert arguments[arguments.index("--weights") + 1] == "chance"
         assert arguments[arguments.index("--image-size") + 1] == "64"
-        assert arguments[arguments.index("--head-epochs") + 1] == "2"
+        assert arguments[arguments.index("--freeze-epochs") + 1] == "2"
 
     def test_networks_side_by_side_are_for_resnets(self, dataset_here, started):
         def named(kind, label):

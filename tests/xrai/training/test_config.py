@@ -213,7 +213,7 @@ def test_early_stopping_and_keeping_the_last_epoch_do_not_go_together():
     assert config_of(select_by="loss", patience=3).patience == 3
 
 
-def test_the_share_after_the_head_epochs_says_that_it_needs_them():
+def test_the_scale_after_the_freeze_epochs_says_that_it_needs_them():
     """Whoever varied it alone trained the same model several times, and nothing said so."""
     assert "No effect without freeze epochs" in SETTINGS["finetune_lr_scale"].help
 
