@@ -162,11 +162,12 @@ def answer_rows(bench: Bench, details: dict[str, Any]) -> Iterator[Row]:
             say("{words}: scans that get a firm answer", words=words),
             format_share(abstention["answered"], abstention["answered_interval"]),
             say("at least 85 %") if goal else "",
-        )  # fmt: skip
+        )
         yield Row(
-            say("{words}: of these called right", words=words), format_share(abstention["right"], abstention["right_interval"]),
+            say("{words}: of these called right", words=words),
+            format_share(abstention["right"], abstention["right_interval"]),
             say("at least 97 %") if goal else "",
-        )  # fmt: skip
+        )
         for name, of_class in zip(classes, abstention["per_class"], strict=True):
             yield Row(
                 say("{words}: {name} with a wrong firm answer", words=words, name=name),
@@ -178,9 +179,13 @@ def answer_rows(bench: Bench, details: dict[str, Any]) -> Iterator[Row]:
 def make_report(card: Card, split_results: Mapping[str, Any]) -> dict[str, Any]:
     """The classification report of a split's logits with a card's decisions."""
     return classification_report(
-        card.to_probabilities(split_results["logits"]), split_results["labels"], split_results["patients"], card.classes, card.threshold_value,
+        card.to_probabilities(split_results["logits"]),
+        split_results["labels"],
+        split_results["patients"],
+        card.classes,
+        card.threshold_value,
         card.doubt,
-    )  # fmt: skip
+    )
 
 
 def threshold_rows(bench: Bench, splits: Mapping[str, Mapping[str, Any]], goal: ThresholdGoal) -> Iterator[Row]:

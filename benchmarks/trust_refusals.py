@@ -76,10 +76,7 @@ def is_refused(gate: InputCheck, scan: Scan | None) -> bool:
     return scan is None or not gate.check(scan.pixels, colour=scan.colour).is_accepted
 
 
-COLLECTED = (
-    N_("bone xray"), N_("ct"), N_("cxr lateral"), N_("documents"), N_("photos"),
-    N_("screenshots figures"),
-)  # fmt: skip
+COLLECTED = (N_("bone xray"), N_("ct"), N_("cxr lateral"), N_("documents"), N_("photos"), N_("screenshots figures"))
 """The folders of pictures of other things, in words."""
 
 

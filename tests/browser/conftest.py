@@ -37,9 +37,12 @@ class Server:
         options = ["--server.headless", "true", "--server.port", str(self.port)]
         self.log = (self.home.parent / "server.log").open("ab")
         self.process = subprocess.Popen(
-            command + options, cwd=PROJECT_DIR, env=os.environ | {"XRAI_HOME": str(self.home)},
-            stdout=self.log, stderr=self.log,
-        )  # fmt: skip
+            command + options,
+            cwd=PROJECT_DIR,
+            env=os.environ | {"XRAI_HOME": str(self.home)},
+            stdout=self.log,
+            stderr=self.log,
+        )
         for _ in range(300):
             with contextlib.suppress(OSError), urllib.request.urlopen(self.url("_stcore/health"), timeout=1) as answer:
                 if answer.status == 200:

@@ -46,8 +46,13 @@ def build_a_contaminated_set(server, films):
         opened.resize((180, 180)).save(folder / "test" / "NORMAL" / "smaller.jpeg", quality=60)
     environment = os.environ | {"XRAI_HOME": str(server.home)}
     out = str(server.home / "data" / "contaminated.hdf5")
-    subprocess.run([sys.executable, "-m", "xrai", "build", str(folder), out], cwd=PROJECT_DIR, env=environment, check=True,
-                   capture_output=True)  # fmt: skip
+    subprocess.run(
+        [sys.executable, "-m", "xrai", "build", str(folder), out],
+        cwd=PROJECT_DIR,
+        env=environment,
+        check=True,
+        capture_output=True,
+    )
 
 
 def check_and_clean_it(server, page):

@@ -115,8 +115,13 @@ def diagnose(server, page, tmp_path):
 def test_a_killed_run_is_shown_as_interrupted_and_goes_on(server, page):
     environment = os.environ | {"XRAI_HOME": str(server.home)}
     call = [sys.executable, "-m", "xrai"]
-    subprocess.run([*call, "build", "phantoms", str(server.home / "data" / "practice.hdf5"), "--size", "64"],
-                   cwd=PROJECT_DIR, env=environment, check=True, capture_output=True)  # fmt: skip
+    subprocess.run(
+        [*call, "build", "phantoms", str(server.home / "data" / "practice.hdf5"), "--size", "64"],
+        cwd=PROJECT_DIR,
+        env=environment,
+        check=True,
+        capture_output=True,
+    )
     small = ["--network", "convnet", "--image-size", "32", "--blocks", "2", "--epochs", "900"]
     arguments = ["train", "practice", "--name", "night", *small]
     run = subprocess.Popen([*call, *arguments], cwd=PROJECT_DIR, env=environment, stderr=subprocess.DEVNULL)
