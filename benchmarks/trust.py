@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.faithfulness import measure_faithfulness
 from benchmarks.trust_refusals import refusal_rows
-from benchmarks.trust_table import Bench, Row, format_mean, decimal, format_interval, format_share, percent
+from benchmarks.trust_table import Bench, Row, decimal, format_interval, format_mean, format_share, percent
 from xrai.calibration import ThresholdGoal
 from xrai.core.language import N_, dump_json, say
 from xrai.core.paths import PROJECT_DIR
