@@ -48,7 +48,7 @@ def verdict_text(reading: Reading, card: Card) -> str:
     if not reading.is_confident:
         return tr(NOT_SURE)
     answer = tr(_verdict_template(reading, is_firm=card.doubt is not None), name=class_label(reading.diagnosis))
-    return tr("{answer} (drawing)", answer=answer) if card.dataset.get("drawings") else answer
+    return tr("{answer} (drawing)", answer=answer) if card.dataset.get("is_phantom") else answer
 
 
 def _verdict_template(reading: Reading, *, is_firm: bool) -> str:

@@ -64,7 +64,7 @@ def model(home, gate):
         Card(
             name="chance", created="2026-01-01T00:00:00+00:00", classes=("NORMAL", "PNEUMONIA"), config=config,
             preprocessing=steps, threshold={"class": "PNEUMONIA", "value": 0.5, "chosen": "fixed"}, training={},
-            dataset={"name": "chest", "population": "children of one hospital", "drawings": False, "fingerprint": "f"},
+            dataset={"name": "chest", "population": "children of one hospital", "is_phantom": False, "fingerprint": "f"},
             validation=MEASURED, versions={}, calibration=Calibration(1.0, (0.0, 0.0), (0.5, 0.5)),
             heatmap={name: {"NORMAL": 0.1, "PNEUMONIA": 0.1} for name in ("Fused CAM", "CAM", "Grad-CAM")},
         )

@@ -57,7 +57,7 @@ def model(home):
     card = Card(
         name="chance", created="2026-01-01T00:00:00+00:00", classes=("NORMAL", "PNEUMONIA"), config=config,
         preprocessing=Preprocessing(64, 64, 0.5, 0.25),
-        dataset={"name": "d", "population": "children of one hospital", "drawings": False},
+        dataset={"name": "d", "population": "children of one hospital", "is_phantom": False},
         threshold={"class": "PNEUMONIA", "value": 0.5, "chosen": "fixed"}, training={},
         validation={"n": 20, "accuracy": 0.5, "accuracy_interval": (0.3, 0.7), "auc": 0.5, "auc_interval": (0.3, 0.7),
                     "loss": 0.7},

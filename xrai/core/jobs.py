@@ -314,7 +314,7 @@ def _already_running_error(title: str) -> JobError:
 def _write_error(what: str, folder: Path, error: OSError) -> JobError:
     return JobError(
         "{what} because the folder {folder} cannot be written to ({strerror}): "
-        "free some disk space, or check its rights.",
+        "free some disk space, or check its permissions.",
         what=what,
         folder=folder,
         strerror=system_reason(error),

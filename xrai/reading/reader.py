@@ -258,7 +258,7 @@ class Reader:
 
     @property
     def _is_trained_on_phantoms(self) -> bool:
-        return bool(self.card.dataset.get("drawings"))
+        return bool(self.card.dataset.get("is_phantom"))
 
     def _scan_warnings(self, scan: Scan) -> tuple[str, ...]:
         warnings, population = [], str(self.card.dataset.get("population") or "")

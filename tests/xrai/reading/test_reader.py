@@ -54,7 +54,7 @@ def make_model(name="m", network="resnet18", classes=("CLEAR", "OPACITY"), drawi
             classes=classes,
             config=config,
             preprocessing=steps,
-            dataset={"name": "d", "drawings": drawings},
+            dataset={"name": "d", "is_phantom": drawings},
             threshold={"class": classes[1], "value": 0.5, "chosen": "in a test"} if len(classes) == 2 else None,
             training={"best_epoch": 1},
             validation=VALIDATION,
@@ -258,7 +258,7 @@ def test_what_is_no_upright_film_is_refused_or_offered_mended(reader, gate):
 
 def test_a_model_of_drawings_says_that_it_knows_nothing_else(reader, gate):
     drawn = ready(reader, gate)
-    drawn = Reader(replace(drawn.card, dataset={"drawings": True}), drawn.network, drawn.artifacts)
+    drawn = Reader(replace(drawn.card, dataset={"is_phantom": True}), drawn.network, drawn.artifacts)
     noise = np.random.default_rng(0).integers(0, 256, (200, 200), dtype=np.uint8)
     with pytest.raises(RefusedError, match="choose a model that learned from X-rays"):
         drawn.check(read_scan(encoded(noise)))
@@ -315,7 +315,7 @@ def test_a_probability_is_told_in_natural_frequencies(reader):
     )
     rarer = Reader(replace(card, prevalence=0.1), reader.network).read(scan)
     assert rarer.frequency.endswith("where 10 of 100 who are X-rayed have it.")
-    drawn = replace(card, dataset={"drawings": True})
+    drawn = replace(card, dataset={"is_phantom": True})
     assert Reader(drawn, reader.network).read(scan).frequency == ""
 
 
