@@ -19,26 +19,46 @@ from xrai.data.jobs import audit_folder, build_folder
 
 FINE = AuditFinding(kind="blank-films", severity="fine", title="No blank films", sentence="Every film shows something.")
 GUESSED = AuditFinding(
-    kind="shortcut-border", severity="serious", title="The border gives the class away", sentence="A tiny model guesses it with AUC 0.97.",
-    advice="Look whether the heatmaps lie in the lungs.", numbers={"auc": 0.97, "interval": [0.93, 0.98]},
-)  # fmt: skip
+    kind="shortcut-border",
+    severity="serious",
+    title="The border gives the class away",
+    sentence="A tiny model guesses it with AUC 0.97.",
+    advice="Look whether the heatmaps lie in the lungs.",
+    numbers={"auc": 0.97, "interval": [0.93, 0.98]},
+)
 ODD = AuditFinding(
-    kind="odd-films", severity="notable", title="Odd films", sentence="3 films look odd.", advice="Look at them.",
-    numbers={"reasons": {"turned": 2, "inverted": 1}}, groups=((7, 9), (8,)),
-)  # fmt: skip
+    kind="odd-films",
+    severity="notable",
+    title="Odd films",
+    sentence="3 films look odd.",
+    advice="Look at them.",
+    numbers={"reasons": {"turned": 2, "inverted": 1}},
+    groups=((7, 9), (8,)),
+)
 LEAK = AuditFinding(
-    kind="leaking-patients", severity="serious", title="Patients in more than one split", sentence="1 patient.", advice="Take them out.",
-    groups=((5, 6),), suggestion=(5,),
-)  # fmt: skip
+    kind="leaking-patients",
+    severity="serious",
+    title="Patients in more than one split",
+    sentence="1 patient.",
+    advice="Take them out.",
+    groups=((5, 6),),
+    suggestion=(5,),
+)
 
 
 def equal(n):
     """A finding of `n` equal files, each twice; the second is to go."""
     groups = tuple((2 * i + 10, 2 * i + 11) for i in range(n))
     return AuditFinding(
-        kind="exact-duplicates", severity="serious", title="Equal files across splits", sentence="Some pictures stand here twice.",
-        advice="Take the copies out.", numbers={"groups": n}, groups=groups, suggestion=tuple(group[1] for group in groups),
-    )  # fmt: skip
+        kind="exact-duplicates",
+        severity="serious",
+        title="Equal files across splits",
+        sentence="Some pictures stand here twice.",
+        advice="Take the copies out.",
+        numbers={"groups": n},
+        groups=groups,
+        suggestion=tuple(group[1] for group in groups),
+    )
 
 
 @pytest.fixture

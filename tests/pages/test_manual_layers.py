@@ -18,8 +18,8 @@ from xrai.figures.layers import filter_figure, shares_figure
 from xrai.manual import dense_layer as dense
 from xrai.models.checkpoint import Card, Checkpoint
 from xrai.networks.build import build_network
-from xrai.networks.config import TrainConfig
 from xrai.scans.preprocessing import Preprocessing
+from xrai.training.config import TrainConfig
 
 
 def opened(name, language="en"):
@@ -53,12 +53,25 @@ def write_model(name="tiny", network="resnet18", classes=("NORMAL", "PNEUMONIA")
     config = TrainConfig(network=network, **{"image_size": 64, "blocks": 2, "filters": 4, "dense_units": 4, **options})
     methods = ("Fused CAM", "CAM", "Grad-CAM") if network != "convnet" else ("HiResCAM", "Grad-CAM")
     card = Card(
-        name=name, created="2026-01-01T00:00:00+00:00", classes=classes, config=config,
-        preprocessing=Preprocessing(64, 64, 0.5, 0.25), dataset={"name": "d", "is_phantom": False}, threshold=None,
-        training={}, validation={"n": 20, "accuracy": 0.5, "accuracy_interval": (0.3, 0.7), "auc": 0.5,
-                                 "auc_interval": (0.3, 0.7), "loss": 0.7},
-        heatmap={method: dict.fromkeys(classes, 1.0) for method in methods}, versions={},
-    )  # fmt: skip
+        name=name,
+        created="2026-01-01T00:00:00+00:00",
+        classes=classes,
+        network=config.network_config,
+        preprocessing=Preprocessing(64, 64, 0.5, 0.25),
+        dataset={"name": "d", "is_phantom": False},
+        threshold=None,
+        training={"settings": config.to_dict()},
+        validation={
+            "n": 20,
+            "accuracy": 0.5,
+            "accuracy_interval": (0.3, 0.7),
+            "auc": 0.5,
+            "auc_interval": (0.3, 0.7),
+            "loss": 0.7,
+        },
+        heatmap={method: dict.fromkeys(classes, 1.0) for method in methods},
+        versions={},
+    )
     checkpoint = Checkpoint(checkpoints_dir() / name)
     checkpoint.folder.mkdir(parents=True, exist_ok=True)
     checkpoint.write_card(card)

@@ -1,7 +1,6 @@
 """The pages Train and Models for somebody who reads French: nothing on them is English, and nothing chosen is lost."""
 
 import time
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -31,8 +30,9 @@ from xrai.figures import accuracy_curves, interval_dots, loss_curves, network_di
 from xrai.models import set_note
 from xrai.models.checkpoint import open_checkpoint
 from xrai.models.naming import check_name_free
-from xrai.networks.config import NETWORKS, PRESETS, TrainConfig, default_settings
+from xrai.networks.config import NETWORKS
 from xrai.networks.summary import group_stages, list_layers
+from xrai.training.config import PRESETS, TrainConfig, default_settings
 from xrai.training.sweep import CombinationError, create_sweep, expand_grid, parse_values
 
 GIVEN = ("chance", "practice", "children of one hospital", "slow", "fast", "deep")
@@ -94,9 +94,9 @@ class TestTrain:
         assert "Bloc de convolution 1" in "\n".join(stage.name for stage in _french_stages())
 
     def test_a_run_too_large(self, dataset_here, started, monkeypatch):  # noqa: F811
-        from xrai.networks import summary as blueprint
+        from xrai.training import memory
 
-        monkeypatch.setattr(blueprint, "read_machine_memory", lambda: blueprint.MachineMemory(10**9, 10**9, "cpu"))
+        monkeypatch.setattr(memory, "read_machine_memory", lambda: memory.MachineMemory(10**9, 10**9, "cpu"))
         app = opened(TRAIN)
         keyed(app.button, "start_").click().run()
         assert not left(app)
@@ -153,10 +153,14 @@ class TestTrain:
         assert not left(app, "essai")
         assert "9 images par seconde" in said(app)
 
-    @pytest.mark.parametrize("what", [
-        "learning what such scans look like", "reading the validation scans, as they are and changed",
-        "remembering the training scans",
-    ])  # fmt: skip
+    @pytest.mark.parametrize(
+        "what",
+        [
+            "learning what such scans look like",
+            "reading the validation scans, as they are and changed",
+            "remembering the training scans",
+        ],
+    )
     def test_a_run_that_is_got_ready(self, dataset_here, monkeypatch, what):  # noqa: F811
         write_run("essai", "running", epochs=2)
         append_record(
@@ -165,13 +169,24 @@ class TestTrain:
         monkeypatch.setattr(Job, "status", "running")
         assert not left(opened(TRAIN), "essai")
 
-    @pytest.mark.parametrize(("status", "error"), [
-        ("done", ""), ("stopped", ""), ("interrupted", ""),
-        ("failed", "The training does not fit into this machine's memory: choose a smaller batch size, image size or "
-                   "network, and run it again."),
-        ("failed", "The loss is no number any more in epoch 2, probably because the learning rate 0.1 is too high: "
-                   "run it again with a tenth of that; the best weights so far are kept."),
-    ])  # fmt: skip
+    @pytest.mark.parametrize(
+        ("status", "error"),
+        [
+            ("done", ""),
+            ("stopped", ""),
+            ("interrupted", ""),
+            (
+                "failed",
+                "The training does not fit into this machine's memory: choose a smaller batch size, image size or "
+                "network, and run it again.",
+            ),
+            (
+                "failed",
+                "The loss is no number any more in epoch 2, probably because the learning rate 0.1 is too high: "
+                "run it again with a tenth of that; the best weights so far are kept.",
+            ),
+        ],
+    )
     def test_a_run_that_ended(self, dataset_here, status, error):  # noqa: F811
         write_run("essai", status, error=error)
         app = opened(TRAIN)
@@ -279,7 +294,7 @@ class TestModels:
 
     @pytest.mark.parametrize("chosen", [["slow", "fast"], ["slow", "deep"], ["slow", "fast", "deep"]])
     def test_several_models(self, three, chosen):  # noqa: F811
-        write_model("elsewhere", replace(TINY, learning_rate=0.2), dataset={"name": "autre"})
+        write_model("elsewhere", TINY.replace(learning_rate=0.2), dataset={"name": "autre"})
         app = opened(MODELS, models_chosen=chosen, models_training=True, models_only=False)
         assert not left(app)
         assert "AUC de validation" in said(app)
@@ -315,21 +330,33 @@ class TestWords:
     def test_a_model_called_like_a_choice_keeps_its_name(self):
         assert value_text("weights", "none") == "none"
 
-    @pytest.mark.parametrize("settings", [
-        {"batch_size": 10, "devices": 3}, {"batch_size": 2, "devices": 2}, {"weights": " "}, {"head_epochs": 2},
-        {"weights": "imagenet", "head_epochs": 20}, {"patience": 2, "keep": "last"}, {"epochs": 0},
-        {"network": "convnet", "weights": "imagenet"}, {"network": "convnet", "image_size": 32, "blocks": 7},
-        {"network": "convnet", "image_size": 512, "blocks": 1, "filters": 128, "dense_units": 2048}, {"schedule": "x"},
-        {"learning_rate": 20.0}, {"keep": 3},
-    ])  # fmt: skip
+    @pytest.mark.parametrize(
+        "settings",
+        [
+            {"batch_size": 10, "devices": 3},
+            {"batch_size": 2, "devices": 2},
+            {"weights": " "},
+            {"head_epochs": 2},
+            {"weights": "imagenet", "head_epochs": 20},
+            {"patience": 2, "keep": "last"},
+            {"epochs": 0},
+            {"network": "convnet", "weights": "imagenet"},
+            {"network": "convnet", "image_size": 32, "blocks": 7},
+            {"network": "convnet", "image_size": 512, "blocks": 1, "filters": 128, "dense_units": 2048},
+            {"schedule": "x"},
+            {"learning_rate": 20.0},
+            {"keep": 3},
+        ],
+    )
     def test_errors_of_settings(self, settings):
         with pytest.raises(SettingsError) as caught:
             TrainConfig(**settings)
         _is_french(caught.value)
 
-    @pytest.mark.parametrize(("name", "text"), [
-        ("flip", "maybe"), ("epochs", "1.5"), ("learning_rate", "fast"), ("learning_rate", "0,1"), ("epochs", ","),
-    ])  # fmt: skip
+    @pytest.mark.parametrize(
+        ("name", "text"),
+        [("flip", "maybe"), ("epochs", "1.5"), ("learning_rate", "fast"), ("learning_rate", "0,1"), ("epochs", ",")],
+    )
     def test_errors_of_typed_values(self, name, text):
         with pytest.raises(SettingsError) as caught:
             parse_values(name, text)

@@ -35,15 +35,14 @@ from xrai.core.paths import checkpoints_dir, display_path
 from xrai.data.dataset import list_datasets, open_dataset
 from xrai.models import default_model
 from xrai.models.checkpoint import CONFIG, Card, Checkpoint, list_checkpoints, list_models, open_checkpoint
-from xrai.networks.config import (
+from xrai.networks.config import IMAGENET, SCRATCH, applies_to, settings_of
+from xrai.training.config import (
     FROM_MODEL_PRESET,
-    IMAGENET,
     PRESETS,
-    SCRATCH,
     TrainConfig,
-    applies_to,
     default_settings,
     format_value,
+    read_train_config,
 )
 from xrai.training.sweep import (
     CombinationError,
@@ -89,9 +88,14 @@ def main() -> None:
             started_here = any((run.folder / jobs.JOB_FILE).is_file() for run in runs)  # the models in the box were not
             st.session_state.setdefault("train_view", WATCH_RUN if started_here else NEW_RUN)
             view = st.segmented_control(
-                tr("What to do"), [WATCH_RUN, NEW_RUN], format_func=tr, key="train_view", required=True,
-                label_visibility="collapsed", persist_state="session",
-            )  # fmt: skip
+                tr("What to do"),
+                [WATCH_RUN, NEW_RUN],
+                format_func=tr,
+                key="train_view",
+                required=True,
+                label_visibility="collapsed",
+                persist_state="session",
+            )
         if view == WATCH_RUN:
             _show_watch(runs, sweeps)
         elif datasets:
@@ -136,9 +140,12 @@ def _show_form(datasets: list[Path], settings: dict[str, Any], key: str) -> None
     names = [str(file) for file in datasets]
     previous_dataset = st.session_state.get("train_dataset")
     dataset = left.selectbox(
-        tr("Dataset"), names, index=names.index(previous_dataset) if previous_dataset in names else 0, format_func=lambda item: Path(item).stem,
+        tr("Dataset"),
+        names,
+        index=names.index(previous_dataset) if previous_dataset in names else 0,
+        format_func=lambda item: Path(item).stem,
         key=f"train_dataset_{key}",
-    )  # fmt: skip
+    )
     with left, display_errors(), open_dataset(dataset) as dataset_file:
         st.caption(audit_line(load_audit_state(dataset_file)))
     name = right.text_input(tr("Name of the model"), _suggest_name(), max_chars=80, key=f"train_name_{key}").strip()
@@ -187,8 +194,9 @@ def _copied_settings_text(name: str, changes: dict[str, Any]) -> str:
         return tr("The settings below are those of “{name}”. Change what you like and start.", name=name)
     return tr(
         "The settings below are those of “{name}”, but for these: {settings}. Change what you like and start.",
-        name=name, settings=escape_markdown(settings_text(changes)),
-    )  # fmt: skip
+        name=name,
+        settings=escape_markdown(settings_text(changes)),
+    )
 
 
 def _show_controls(settings: dict[str, Any], key: str) -> dict[str, Any]:
@@ -206,8 +214,8 @@ def _show_controls(settings: dict[str, Any], key: str) -> dict[str, Any]:
         settings = settings | {"weights": SCRATCH}
     values = {"weights": st.session_state.get(f"weights_{key}", settings["weights"])}
     origin = _load_base_card(values["weights"])
-    base_values = origin.config.shape if origin else {}
-    locked_names = set(origin.config.layer_settings) if origin else set()
+    base_values = origin.network.shape if origin else {}
+    locked_names = set(origin.network.layer_settings) if origin else set()
     if values["weights"] == SCRATCH:
         base_values, locked_names = {"head_epochs": 0}, set(GROUPS[TRANSFER_GROUP])
     elif st.session_state.get("train_taken") and settings["weights"] == values["weights"]:
@@ -264,19 +272,27 @@ def _choose_grid(values: dict[str, Any], key: str) -> dict[str, list[Any]]:
         tr("Try several values, one run after another"), icon=":material/grid_view:", key=f"several_values_{key}"
     )
     varied_names: list[str] = expander.multiselect(
-        tr("Settings to vary"), [name for name in default_settings() if name != "weights"], format_func=setting_label,
-        max_selections=MAX_VARIED, key=f"varied_{key}", placeholder=tr("Choose options"), select_all=False,
+        tr("Settings to vary"),
+        [name for name in default_settings() if name != "weights"],
+        format_func=setting_label,
+        max_selections=MAX_VARIED,
+        key=f"varied_{key}",
+        placeholder=tr("Choose options"),
+        select_all=False,
         help=tr("Every combination is trained as a run of its own; Models then shows them side by side."),
-    )  # fmt: skip
+    )
     grid = {}
     for name in varied_names:
         text = expander.text_input(
-            tr("Values of “{setting}”", setting=setting_name(name)), _format_values(values[name]), key=f"values_{name}_{key}",
+            tr("Values of “{setting}”", setting=setting_name(name)),
+            _format_values(values[name]),
+            key=f"values_{name}_{key}",
             help=tr(
                 "{explanation} Several values with commas between them, such as {example}.",
-                explanation=setting_help(name), example=_example_values(name),
+                explanation=setting_help(name),
+                example=_example_values(name),
             ),
-        )  # fmt: skip
+        )
         grid[name] = parse_values(name, _to_english(name, text))
     if grid:
         configs = _plan_runs(values, grid)
@@ -305,7 +321,7 @@ def _plan_runs(values: dict[str, Any], grid: dict[str, list[Any]]) -> list[Train
 
 def _example_values(setting: str) -> str:
     default_value = default_settings()[setting]
-    if choices := TrainConfig.__dataclass_fields__[setting].metadata["choices"]:
+    if choices := settings_of(TrainConfig)[setting].choices:
         return ", ".join(choices[:2])
     return (
         _format_values(False, True)
@@ -341,7 +357,7 @@ def _find_memory_warning(grid: dict[str, list[Any]], values: dict[str, Any], dat
     """The sentence that the run, or the largest of a sweep, will probably not fit into this machine."""
     configs = expand_grid(values, grid) if grid else [TrainConfig(**values)]
     with st.spinner(tr("Checking that it fits into this machine…")), open_dataset(dataset) as dataset_file:
-        from xrai.networks.summary import memory_warning
+        from xrai.training.memory import memory_warning
 
         return memory_warning(configs, len(dataset_file.classes))
 
@@ -400,7 +416,7 @@ def _show_watch(runs: list[Checkpoint], sweeps: list[Sweep]) -> None:
     if len(names) > 1:
         name = st.selectbox(
             tr("Run"), names, names.index(initial_label), format_func=_run_label, key=f"train_run_{initial_label}"
-        )  # fmt: skip
+        )
     selection = run_by_label[name]
     if isinstance(selection, Sweep):
         job = selection.job
@@ -482,9 +498,9 @@ def _show_next_steps(checkpoint: Checkpoint, status: str, records: list[dict[str
             tr("Run again with other settings"), icon=":material/tune:", key=f"again_{checkpoint.name}"
         ):
             with display_errors():
-                run_config = checkpoint.read_config()
-                files = [str(file) for file in list_datasets() if display_path(file) == run_config["dataset"]]
-                _copy_settings(checkpoint.name, run_config["train"], files[0] if files else None)
+                dataset, config = checkpoint.read_config()["dataset"], read_train_config(checkpoint)
+                files = [str(file) for file in list_datasets() if display_path(file) == dataset]
+                _copy_settings(checkpoint.name, config.to_dict(), files[0] if files else None)
         if any(record["kind"] == "epoch" for record in records):
             show_downloads(checkpoint, records)
 
