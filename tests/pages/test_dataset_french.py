@@ -158,7 +158,7 @@ def test_kaggle(home, chosen):
         download_folder(KAGGLE_PREFIX + chosen.handle),
         "starting",
         title=download_title(KAGGLE_PREFIX + chosen.handle),
-        details={"arguments": ["look", KAGGLE_PREFIX + chosen.handle]},
+        details={"arguments": ["inspect", KAGGLE_PREFIX + chosen.handle]},
     )
     assert f"En cours : Téléchargement de {chosen.handle}" in said(checked(app.run(), chosen.handle))
 
@@ -213,7 +213,7 @@ def test_a_build_that_came_to_nothing(home, status):
         "error": error,
         "title": download_title("kaggle:a/b"),
     }
-    note_job(build_folder(data_dir() / "x.hdf5"), **noted, details={"arguments": ["look", "kaggle:a/b"]})
+    note_job(build_folder(data_dir() / "x.hdf5"), **noted, details={"arguments": ["inspect", "kaggle:a/b"]})
     assert "Téléchargement de a/b" in said(opened())
 
 

@@ -53,7 +53,7 @@ def _add_datasets(verbs: Any) -> None:
     build.add_argument("--population", default="", help="who is in the scans, in words; kept with every model")
     build.add_argument("--licence", default="", help="source and licence of the scans, in words")
 
-    inspect = _add_verb(verbs, "look", datasets.inspect, "show what a source of scans holds, before building")
+    inspect = _add_verb(verbs, "inspect", datasets.inspect, "show what a source of scans holds, before building")
     inspect.add_argument("source", help="as for build")
 
     audit = _add_verb(verbs, "audit", datasets.audit, "look for what in a dataset would mislead, and keep it beside it")

@@ -8,7 +8,7 @@ import pytest
 from tests.xrai.cli.support import shell
 from xrai.core.paths import PROJECT_DIR
 
-VERBS = ["build", "look", "audit", "clean", "train", "sweep", "layers", "evaluate", "calibrate", "diagnose", "models"]
+VERBS = ["build", "inspect", "audit", "clean", "train", "sweep", "layers", "evaluate", "calibrate", "diagnose", "models"]
 
 
 MODEL_VERBS = ["compare", "rename", "note", "default", "export", "import", "delete"]
@@ -76,14 +76,14 @@ def test_the_shell_sees_status_1_and_2(home):
 
 def test_a_console_of_another_code_page_is_borne(home, tmp_path):
     """A Windows console may not know the quotes and dashes of our sentences."""
-    done = shell("look", home / "nowhere “x”", env=os.environ | {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"})
+    done = shell("inspect", home / "nowhere “x”", env=os.environ | {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"})
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     assert "“x”" in done.stderr
 
 
 def test_a_reader_who_leaves_early_sees_no_traceback(home, drawings):
-    command = [sys.executable, "-m", "xrai", "look", str(drawings)]
+    command = [sys.executable, "-m", "xrai", "inspect", str(drawings)]
     with subprocess.Popen(
         command, cwd=PROJECT_DIR, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
