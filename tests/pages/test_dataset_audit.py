@@ -257,7 +257,7 @@ def test_cleaning_starts_a_job_with_what_is_ticked(here, checked, started):
     assert labelled(app.text_input, "Name of the new dataset").value == "ward-clean"
     labelled(app.button, "Make the cleaned copy").click().run()
     out = data_dir() / "ward-clean.hdf5"
-    assert started == [(["clean", str(here), str(out), "--only", "leaking-patients"], build_folder(out))]
+    assert started == [(["clean", str(here), str(out), "--kinds", "leaking-patients"], build_folder(out))]
     assert app.session_state["dataset_shown"] == str(out)
 
 

@@ -315,7 +315,7 @@ def test_findings_on_one_film_and_on_several(dataset, n):
             assert not find_untranslated(map(translate, (finding.title, finding.sentence, finding.advice)))
 
 
-@pytest.mark.parametrize("more", [[], ["--only", "exact-duplicates"]])
+@pytest.mark.parametrize("more", [[], ["--kinds", "exact-duplicates"]])
 def test_the_note_of_a_cleaned_copy(ward, home, more):
     arguments = ["clean", str(ward), str(data_dir() / "clean.hdf5"), "--without", str(listed(home, ward))]
     assert main([*arguments, *more]) == 0

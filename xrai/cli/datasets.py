@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xrai.cli.output import print_json, print_progress
-from xrai.cli.places import expand_path, find_dataset, read_names
+from xrai.cli.paths import expand_path, find_dataset, read_names
 from xrai.core.errors import DatasetError, SettingsError
 from xrai.core.paths import display_path
 
@@ -69,11 +69,11 @@ def clean(options: argparse.Namespace) -> int:
     from xrai.data.dataset import open_dataset
     from xrai.data.jobs import run_clean
 
-    if options.keep_near_duplicates and options.only:
-        raise SettingsError("Give either --only or --keep-near-duplicates: the one already says what the other does.")
+    if options.keep_near_duplicates and options.kinds:
+        raise SettingsError("Give either --kinds or --keep-near-duplicates, not both.")
     default_kinds = [kind for kind in DEFAULT_CLEAN_KINDS if kind != NEAR or not options.keep_near_duplicates]
-    kinds = options.only or ([] if options.without else default_kinds)
-    names, exceptions = read_names(options.without), read_names(options.keep)
+    kinds = options.kinds or ([] if options.exclude else default_kinds)
+    names, exceptions = read_names(options.exclude), read_names(options.keep)
     out = _output_path(options.out)
     with open_dataset(find_dataset(options.dataset)) as dataset:
         n_removed = run_clean(dataset, out, kinds, names=names, exceptions=exceptions, show=_print_step)

@@ -94,7 +94,7 @@ def start_clean(dataset: Path, out: Path, kinds: Sequence[str], exceptions: Sequ
         raise JobError("“{name}” is being made already: wait until it is done, or choose another name.", name=out.stem)
     arguments = ["clean", str(dataset), str(out)]
     for kind in kinds:
-        arguments += ["--only", kind]
+        arguments += ["--kinds", kind]
     if exceptions:
         arguments += ["--keep", str(_write_exceptions(folder, exceptions))]
     details = JobDetails(reads=str(dataset), writes=str(out))

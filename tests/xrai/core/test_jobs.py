@@ -261,7 +261,7 @@ def test_a_job_outlives_who_started_it(worker, tmp_path):
     """As it must outlive a browser tab and the server."""
     folder = tmp_path / "outlives"
     script = (
-        f"import sys; sys.path.insert(0, {str(PROJECT)!r}); from pathlib import Path; from xrai import jobs\n"
+        f"import sys; sys.path.insert(0, {str(PROJECT)!r}); from pathlib import Path; from xrai.core import jobs\n"
         f"jobs.PROJECT = Path({str(jobs.PROJECT_DIR)!r})\n"
         f"jobs.start(['work', {str(folder)!r}], Path({str(folder)!r}), title='t')\n"
     )
@@ -315,8 +315,8 @@ def test_a_job_that_changes_while_it_is_looked_at(tmp_path, locked, notes, statu
         def _is_locked(self):
             return next(locks)
 
-        def _read_state(self):
-            return {"status": next(found)}
+        def _read_note(self):
+            return jobs.JobNote(status=next(found))
 
     locks, found = iter(locked), iter(notes)
     assert Changing(tmp_path).status == status
