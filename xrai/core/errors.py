@@ -3,7 +3,6 @@
     XraiError
     ├── SettingsError     an invalid setting or option
     ├── ScanError         a file that cannot be read as a chest X-ray
-    │   └── RefusedError  an image that the input check rejects
     ├── SourceError       a folder, zip or download without usable classes
     ├── DatasetError      an HDF5 dataset that is missing, damaged, or cannot be built
     ├── CheckpointError   a model folder that is missing, damaged or foreign
@@ -67,18 +66,6 @@ class SettingsError(XraiError):
 
 class ScanError(XraiError):
     """A file that cannot be read as a chest X-ray."""
-
-
-class RefusedError(ScanError):
-    """An image that the input check rejects.
-
-    Attributes:
-        correction: the transform that would make it acceptable (`xrai.input_check`); None where none helps.
-    """
-
-    def __init__(self, message: str, correction: str | None = None) -> None:
-        super().__init__(message)
-        self.correction = correction
 
 
 class SourceError(XraiError):

@@ -262,7 +262,7 @@ def test_a_job_outlives_who_started_it(worker, tmp_path):
     folder = tmp_path / "outlives"
     script = (
         f"import sys; sys.path.insert(0, {str(PROJECT)!r}); from pathlib import Path; from xrai.core import jobs\n"
-        f"jobs.PROJECT = Path({str(jobs.PROJECT_DIR)!r})\n"
+        f"jobs.PROJECT_DIR = Path({str(jobs.PROJECT_DIR)!r})\n"
         f"jobs.start(['work', {str(folder)!r}], Path({str(folder)!r}), title='t')\n"
     )
     subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
