@@ -58,7 +58,7 @@ def verdict_text(reading: Reading, card: Card) -> str:
         answer = tr(_HEALTHY_TEMPLATES[template], condition=translate(condition_phrase(card.classes[1])))
     else:
         answer = tr(template, name=class_label(reading.diagnosis))
-    return tr("{answer} (drawing)", answer=answer) if card.dataset.get("drawings") else answer
+    return tr("{answer} (drawing)", answer=answer) if card.dataset.get("is_phantom") else answer
 
 
 def _verdict_template(reading: Reading, *, is_firm: bool) -> str:

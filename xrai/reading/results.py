@@ -6,7 +6,7 @@ This module does not import torch, so that pages can import the types.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -15,7 +15,25 @@ from xrai.scans import Scan
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from xrai.reading.reader import Reader
+    from xrai.models.artifacts import Artifacts
+    from xrai.models.checkpoint import Card
+
+
+class ModelReader(Protocol):
+    """The parts of `reading.reader.Reader` that a reading needs for its heatmaps and further tests."""
+
+    @property
+    def card(self) -> Card: ...  # noqa: D102
+    @property
+    def artifacts(self) -> Artifacts: ...  # noqa: D102
+    @property
+    def methods(self) -> tuple[str, ...]: ...  # noqa: D102
+    def read(self, scan: Scan) -> Reading: ...  # noqa: D102
+    def find_similar(self, inputs: Tensor, n: int = 6) -> list[SimilarCase]: ...  # noqa: D102
+    def compute_evidence(self, inputs: Tensor, class_name: str, method: str) -> np.ndarray: ...  # noqa: D102
+    def scale_evidence(  # noqa: D102
+        self, evidence: np.ndarray, class_name: str, method: str, shape: tuple[int, int]
+    ) -> np.ndarray: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +102,7 @@ class Reading:
         correction: the correction that was applied before reading, one of `input_check.CORRECTIONS`; "" for none.
     """
 
-    reader: Reader = field(repr=False)
+    reader: ModelReader = field(repr=False)
     inputs: Tensor = field(repr=False)
     shape: tuple[int, int]
     diagnosis: str
