@@ -67,11 +67,13 @@ def build(folder: Path, scratch: Path) -> dict[str, float]:
             out.unlink(missing_ok=True)
             build_dataset(source, out, BuildConfig(size=SIZE, workers=workers))
 
-        times = _best_times({
-            "baseline": lambda: _build_baseline(source, scratch / "plain.hdf5"),
-            "1": lambda: with_workers(1),
-            "2": lambda: with_workers(2),
-        })  # fmt: skip
+        times = _best_times(
+            {
+                "baseline": lambda: _build_baseline(source, scratch / "plain.hdf5"),
+                "1": lambda: with_workers(1),
+                "2": lambda: with_workers(2),
+            }
+        )
     return {
         "1 worker / plain loop of full decoding": times["baseline"] / times["1"],
         "2 workers / plain loop of full decoding": times["baseline"] / times["2"],
@@ -85,7 +87,7 @@ def training_step(size: int = 160, n: int = 16) -> dict[str, float]:
     settings_by_name = {
         "whole": {},
         "half": {"network": "resnet18_half"},
-        "four halves": {"network": "resnet18_half", "members": 4},
+        "four halves": {"network": "resnet18_half", "ensemble_size": 4},
     }
     networks = {
         name: build_network(TrainConfig(**settings), 2).to(memory_format=torch.channels_last)  # type: ignore[call-overload]

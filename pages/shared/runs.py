@@ -54,7 +54,7 @@ def show_reading_aid(plan: Mapping[str, Any] | None = None) -> None:
         "- The weights of the **best** epoch are kept: the one with the highest validation AUC, unless you chose otherwise.\n"
         "- The camera above a chart saves it as PNG."
     )
-    if plan and plan.get("head_epochs"):
+    if plan and plan.get("freeze_epochs"):
         aid += "\n" + tr(
             "- In the **shaded** epochs only the last layer learns; after them the whole network does, in smaller steps."
         )

@@ -58,7 +58,7 @@ def verdict_text(reading: Reading, card: Card) -> str:
     condition = translate(condition_phrase(_named_class(reading.diagnosis, card)))
     template = _verdict_template(reading, card)
     answer = tr(template, name=class_label(reading.diagnosis), condition=condition)
-    return tr("{answer} (drawing)", answer=answer) if card.dataset.get("drawings") else answer
+    return tr("{answer} (drawing)", answer=answer) if card.dataset.get("is_phantom") else answer
 
 
 def _named_class(diagnosis: str, card: Card) -> str:

@@ -70,7 +70,12 @@ def model(home, gate):
             preprocessing=steps,
             threshold={"class": "PNEUMONIA", "value": 0.5, "chosen": "fixed"},
             training={"settings": config.to_dict()},
-            dataset={"name": "chest", "population": "children of one hospital", "drawings": False, "fingerprint": "f"},
+            dataset={
+                "name": "chest",
+                "population": "children of one hospital",
+                "is_phantom": False,
+                "fingerprint": "f",
+            },
             validation=MEASURED,
             versions={},
             calibration=Calibration(1.0, (0.0, 0.0), (0.5, 0.5)),

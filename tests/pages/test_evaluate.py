@@ -14,8 +14,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from pages.lab.evaluate import calibration_view as trust_view
-from pages.lab.evaluate import confusion, exports
-from pages.lab.evaluate import decision_effects
+from pages.lab.evaluate import confusion, decision_effects, exports
 from pages.shared.datasets import DatasetFacts
 from xrai.calibration import ConformalAbstention, ThresholdGoal, threshold_points
 from xrai.core import jobs
@@ -82,7 +81,7 @@ def make_model(model_name: str, classes=CLASSES, **dataset) -> Checkpoint:
     from xrai.networks.build import build_network
 
     config = TrainConfig(network="convnet", blocks=3, filters=4, image_size=32)
-    known = {"name": "d", "population": "children of one hospital", "drawings": False} | dataset
+    known = {"name": "d", "population": "children of one hospital", "is_phantom": False} | dataset
     card = Card(
         name=model_name,
         created="2026-01-01T00:00:00+00:00",

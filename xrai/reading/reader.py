@@ -222,4 +222,4 @@ class Reader:
 
     @property
     def _is_trained_on_phantoms(self) -> bool:
-        return bool(self.card.dataset.get("drawings"))
+        return bool(self.card.dataset.get("is_phantom"))

@@ -67,10 +67,10 @@ def _find_plan(records: list[dict[str, Any]]) -> dict[str, Any] | None:
 
 def _pace_text(plan: dict[str, Any], last_step: dict[str, Any], epoch: int) -> str:
     """Which epoch a run is in, how fast it is, and what is left."""
-    head_epochs = plan.get("head_epochs", 0)
-    if not head_epochs:
+    freeze_epochs = plan.get("freeze_epochs", 0)
+    if not freeze_epochs:
         message = N_("Epoch {epoch} of {epochs}, {speed:,.0f} images a second, about {left} left")
-    elif epoch <= head_epochs:
+    elif epoch <= freeze_epochs:
         message = N_(
             "Epoch {epoch} of {epochs} (the last layer alone), {speed:,.0f} images a second, about {left} left"
         )

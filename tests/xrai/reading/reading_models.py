@@ -44,7 +44,7 @@ def make_model(name="m", network="resnet18", classes=("CLEAR", "OPACITY"), drawi
             classes=classes,
             network=config.network_config,
             preprocessing=steps,
-            dataset={"name": "d", "drawings": drawings},
+            dataset={"name": "d", "is_phantom": drawings},
             threshold={"class": classes[1], "value": 0.5, "chosen": "in a test"} if len(classes) == 2 else None,
             training={"best_epoch": 1, "settings": config.to_dict()},
             validation=VALIDATION,

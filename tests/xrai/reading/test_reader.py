@@ -153,7 +153,7 @@ class TestExamine:
         assert isinstance(reading, Reading) and "does not look like a chest X-ray" in reading.warnings[0]
 
     def test_a_model_of_phantoms_says_that_it_knows_nothing_else(self, checking):
-        card = replace(checking.card, dataset={"drawings": True})
+        card = replace(checking.card, dataset={"is_phantom": True})
         refusal = Reader(card, checking.network, checking.artifacts).examine(read_scan(encoded(noise_image())))
         assert isinstance(refusal, Refusal) and "choose a model that learned from X-rays" in refusal.reason
 
@@ -198,7 +198,7 @@ def test_a_probability_is_told_in_natural_frequencies(reader):
     )
     rarer = Reader(replace(card, prevalence=0.1), reader.network).read(scan)
     assert rarer.frequency.endswith("where 10 of 100 who are X-rayed have it.")
-    drawn = replace(card, dataset={"drawings": True})
+    drawn = replace(card, dataset={"is_phantom": True})
     assert Reader(drawn, reader.network).read(scan).frequency == ""
 
 
