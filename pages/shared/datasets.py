@@ -26,7 +26,7 @@ class DatasetFacts(NamedTuple):
 
     classes: tuple[str, ...]
     population: str
-    drawings: bool
+    is_phantom: bool
     fingerprint: str
     counts: dict[str, int]
     notes: tuple[str, ...]

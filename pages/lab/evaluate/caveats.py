@@ -70,7 +70,7 @@ def show_caveats(card: Card, path: Path, facts: DatasetFacts, split: str) -> Non
 def _show_population(path: Path, facts: DatasetFacts) -> None:
     name = escape_markdown(path.stem)
     population = escape_markdown(translate(facts.population or NOT_DESCRIBED))
-    if lacks_clinical_meaning(facts.population, is_phantom=facts.drawings):
+    if lacks_clinical_meaning(facts.population, is_phantom=facts.is_phantom):
         st.warning(tr(NO_PATIENTS, name=name, population=population), icon=":material/warning:")
     else:
         st.caption(f":material/groups: {tr('Patients of {name}: {population}.', name=name, population=population)}")

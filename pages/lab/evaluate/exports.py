@@ -38,7 +38,7 @@ def show_exports(
     """
     about = {
         "population": facts.population,
-        "drawings": facts.drawings,
+        "drawings": facts.is_phantom,
         "model_notes": list(card.notes),
         "chosen": card.threshold,
         "prevalence": card.prevalence,

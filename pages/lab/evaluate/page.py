@@ -343,7 +343,7 @@ def _figure_captions(checkpoint: Checkpoint, report: Mapping[str, Any], facts: D
     values = {"model": checkpoint.name, "dataset": report["dataset"], "scans": scans_text(report["n"])}
     measured_on = EVALUATED_ON[report["split"]]
     said = [tr(measured_on, **values)]
-    return [*said, tr(NO_MEANING)] if lacks_clinical_meaning(facts.population, is_phantom=facts.drawings) else said
+    return [*said, tr(NO_MEANING)] if lacks_clinical_meaning(facts.population, is_phantom=facts.is_phantom) else said
 
 
 def _training_captions(card: Card) -> list[str]:
@@ -371,7 +371,7 @@ def _validation_captions(card: Card) -> list[str]:
 def _own_dataset_captions(card: Card, first_caption: str) -> list[str]:
     dataset_facts, captions = card.dataset, [first_caption]
     is_without_patients = lacks_clinical_meaning(
-        str(dataset_facts.get("population") or ""), is_phantom=bool(dataset_facts.get("drawings"))
+        str(dataset_facts.get("population") or ""), is_phantom=bool(dataset_facts.get("is_phantom"))
     )
     return [*captions, tr(NO_MEANING)] if is_without_patients else captions
 
