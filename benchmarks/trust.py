@@ -53,7 +53,7 @@ TYPED = N_(
 """What was typed by hand onto a shipped card: it is told in other languages as well."""
 HEATMAP_SCANS = 100
 NEIGHBOURS = 6
-MAX_FNR_GOAL, MAX_FPR_GOAL = ThresholdGoal("misses", 0.05), ThresholdGoal("alarms", 0.10)
+MAX_FNR_GOAL, MAX_FPR_GOAL = ThresholdGoal(kind="max_fnr", limit=0.05), ThresholdGoal(kind="max_fpr", limit=0.10)
 COPIES = Path(__file__).with_name("covid19-test-copies.txt").read_text(encoding="utf-8").split()
 DOC = PROJECT_DIR / "docs" / "trust.md"
 

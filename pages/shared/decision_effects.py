@@ -119,7 +119,7 @@ def preview_decision(
     """
     card, validation = _checkpoint.read_card(), load_validation(_checkpoint, files_key)
     card = card if prevalence is None else replace(card, prevalence=prevalence)
-    card = fit_operating_point(card, validation, goal=ThresholdGoal(cast(Any, kind), limit), alpha=alpha)
+    card = fit_operating_point(card, validation, goal=ThresholdGoal(kind=cast(Any, kind), limit=limit), alpha=alpha)
     probabilities = card.to_probabilities(validation.logits)
     points = threshold_points(probabilities[:, 1], validation.labels) if len(card.classes) == 2 else None
     return Preview(card, _compute_effect(card, probabilities, validation.labels, validation.patients), points)

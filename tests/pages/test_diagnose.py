@@ -72,7 +72,7 @@ def model(home, gate):
             dataset={"name": "chest", "population": "children of one hospital", "drawings": False, "fingerprint": "f"},
             validation=MEASURED,
             versions={},
-            calibration=Calibration(1.0, (0.0, 0.0), (0.5, 0.5)),
+            calibration=Calibration(slope=1.0, offsets=(0.0, 0.0), prevalence=(0.5, 0.5)),
             heatmap={name: {"NORMAL": 0.1, "PNEUMONIA": 0.1} for name in ("Fused CAM", "CAM", "Grad-CAM")},
         )
     )
@@ -139,7 +139,7 @@ def test_of_several_files_those_that_can_be_are_read(model):
 
 
 def test_a_doubtful_scan_is_not_sure_and_says_where_it_leans(model):
-    changed(model, doubt=ConformalAbstention(0.05, (0.01, 0.01), (100, 100)))
+    changed(model, doubt=ConformalAbstention(alpha=0.05, thresholds=(0.01, 0.01), n_patients=(100, 100)))
     app = opened(("a.png", as_png(film())))
     assert app.subheader[0].value.replace("\\", "") == "Not sure: ask a radiologist"
     said = texts(app)
@@ -201,7 +201,7 @@ def test_what_a_check_of_the_data_found_and_what_was_measured_are_told(model):
 
 
 def test_the_words_that_doctors_need_not_know_are_explained(model):
-    changed(model, doubt=ConformalAbstention(0.05, (0.01, 0.01), (100, 100)))
+    changed(model, doubt=ConformalAbstention(alpha=0.05, thresholds=(0.01, 0.01), n_patients=(100, 100)))
     app = opened(("a.png", as_png(film())))
     said = texts(app)
     assert all(f"**{word}**" in said for word in ("Threshold", "Firm answer", "Calibrated", "95 % interval"))
@@ -225,7 +225,7 @@ class TestEqualUploads:
 
 class TestAtHome:
     def test_threshold_and_zone_are_told_for_the_teams_patients_in_a_sentence_of_for_whom(self, model):
-        changed(model, doubt=ConformalAbstention(0.03, (0.1, 0.1), (100, 100)), prevalence=0.1)
+        changed(model, doubt=ConformalAbstention(alpha=0.03, thresholds=(0.1, 0.1), n_patients=(100, 100)), prevalence=0.1)
         card = model.read_card()
         said = texts(opened(("a.png", as_png(film())))).replace("\\", "")
         low, high = (100 * card.to_local_prevalence(share) for share in (0.1, 0.9))
@@ -252,7 +252,7 @@ class TestHeadlines:
         ],
     )
     def test_the_headline_contradicts_neither_the_call_nor_the_numbers(self, share, firm, without_doubt):
-        card = SimpleNamespace(doubt=ConformalAbstention(0.03, (0.1, 0.1), (100, 100)), dataset={})
+        card = SimpleNamespace(doubt=ConformalAbstention(alpha=0.03, thresholds=(0.1, 0.1), n_patients=(100, 100)), dataset={})
         assert verdict_text(reading_of(share), card) == firm
         assert verdict_text(reading_of(share), SimpleNamespace(doubt=None, dataset={})) == without_doubt
         assert verdict_text(reading_of(share, sure=False), card) == "Not sure: ask a radiologist"
@@ -260,7 +260,7 @@ class TestHeadlines:
     def test_what_is_not_sure_leans_only_where_the_numbers_do(self, model):
         changed(
             model,
-            doubt=ConformalAbstention(0.03, (0.001, 0.001), (100, 100)),
+            doubt=ConformalAbstention(alpha=0.03, thresholds=(0.001, 0.001), n_patients=(100, 100)),
             threshold={"class": "PNEUMONIA", "value": 0.01, "chosen": "x"},
         )
         said = texts(opened(("a.png", as_png(film()))))
@@ -275,7 +275,7 @@ LOOK = {"dataset": "d", "split": "test", "when": "2026-01-01T00:00:00", "fingerp
 
 class TestStaleFigures:
     def test_figures_of_what_is_in_force_say_nothing_more(self, model):
-        changed(model, trust=TRUST, evaluations=[LOOK], doubt=ConformalAbstention(0.03, (0.1, 0.1), (100, 100)))
+        changed(model, trust=TRUST, evaluations=[LOOK], doubt=ConformalAbstention(alpha=0.03, thresholds=(0.1, 0.1), n_patients=(100, 100)))
         app = opened()
         assert "In force now" not in texts(app)
         assert "Called from" not in app.dataframe[0].value.columns
@@ -285,7 +285,7 @@ class TestStaleFigures:
             model,
             trust=TRUST,
             evaluations=[LOOK, LOOK | {"threshold": 0.3}],
-            doubt=ConformalAbstention(0.05, (0.1, 0.1), (100, 100)),
+            doubt=ConformalAbstention(alpha=0.05, thresholds=(0.1, 0.1), n_patients=(100, 100)),
             threshold={"class": "PNEUMONIA", "value": 0.3, "chosen": "x"},
         )
         app = opened()
@@ -456,7 +456,7 @@ def well_known(model):
         notes=notes,
         dataset=dataset,
         prevalence=0.1,
-        doubt=ConformalAbstention(0.05, (0.1, 0.1), (100, 100)),
+        doubt=ConformalAbstention(alpha=0.05, thresholds=(0.1, 0.1), n_patients=(100, 100)),
         trust=TRUST | {"rows": rows},
         evaluations=[LOOK | {"per_class": per_class, "threshold": 0.3}],
     )

@@ -33,7 +33,7 @@ from xrai.scans.preprocessing import Preprocessing
 
 EVALUATE = "pages/lab/evaluate/page.py"
 CLASSES = ("CLEAR", "OPACITY")
-DOUBT = ConformalAbstention(0.1, (0.4, 0.45), (40, 40))
+DOUBT = ConformalAbstention(alpha=0.1, thresholds=(0.4, 0.45), n_patients=(40, 40))
 LATER = (
     "reliability",
     "expected_calibration_error_interval",
@@ -681,7 +681,7 @@ class TestResults:
 
     def test_the_scans_of_a_cell_follow_the_threshold(self, ready, measured_ready):
         app = opened()
-        goal_of(app).set_value("given").run()
+        goal_of(app).set_value("fixed").run()
         slider(app, 0).set_value(31.0).run()
         button(app, USE).click().run()
         assert is_on(app, "Called Opacity from a probability of 31 % on.")
@@ -790,7 +790,7 @@ class TestChoosing:
         assert is_on(
             app, "In force for reading scans**: called Opacity from a probability of 50.0 % on, chosen to call"
         )
-        assert goal_of(app).value == "likeliest"
+        assert goal_of(app).value == "argmax"
         assert (button(app, USE).disabled, button(app, BACK).disabled) == (True, True)
         assert is_on(app, "Set beforehand, and tried on 160 scans that the model did not learn from")
         assert is_on(app, "Of 100 children who are called Opacity, about")
@@ -798,9 +798,9 @@ class TestChoosing:
     @pytest.mark.parametrize(
         ("kind", "limit", "words"),
         [
-            ("misses", 12.5, "to miss at most 12.5 in 100 scans of Opacity"),
-            ("alarms", 20.0, "to take at most 20 in 100 scans of Clear for Opacity"),
-            ("given", 31.0, "to call Opacity from a probability of 31 % on"),
+            ("max_fnr", 12.5, "to miss at most 12.5 in 100 scans of Opacity"),
+            ("max_fpr", 20.0, "to take at most 20 in 100 scans of Clear for Opacity"),
+            ("fixed", 31.0, "to call Opacity from a probability of 31 % on"),
         ],
     )
     def test_a_goal_shows_at_once_what_comes_out_and_then_decides(self, ready, measured_ready, kind, limit, words):
@@ -823,10 +823,10 @@ class TestChoosing:
         assert shown_figures(app)["Accuracy"] == f"{100 * accuracy:.1f} %" != figures["Accuracy"]
 
     def test_the_first_choice_can_be_taken_back_to(self, ready, measured_ready):
-        update_operating_point(ready, goal=ThresholdGoal("misses", 0.1))
+        update_operating_point(ready, goal=ThresholdGoal(kind="max_fnr", limit=0.1))
         app = opened()
-        assert (goal_of(app).value, slider(app, 0).value) == ("misses", 10.0)
-        goal_of(app).set_value("likeliest").run()
+        assert (goal_of(app).value, slider(app, 0).value) == ("max_fnr", 10.0)
+        goal_of(app).set_value("argmax").run()
         button(app, USE).click().run()
         assert ready.read_card().threshold["value"] == 0.5
 
@@ -863,18 +863,18 @@ class TestChoosing:
 
     def test_back_takes_the_controls_to_what_is_in_force(self, ready, dataset_here):
         app, before = opened(), ready.read_card()
-        goal_of(app).set_value("given").run()
+        goal_of(app).set_value("fixed").run()
         slider(app, 0).set_value(80.0).run()
         slider(app, -1).set_value(15.0).run()
         prevalence(app).set_value(3.0).run()
         button(app, BACK).click().run()
         assert not app.exception
-        assert (goal_of(app).value, prevalence(app).value) == ("likeliest", 50.0)
+        assert (goal_of(app).value, prevalence(app).value) == ("argmax", 50.0)
         assert button(app, USE).disabled
         assert ready.read_card() == before
 
     def test_limits_that_were_set_elsewhere_fit_the_controls(self, ready, dataset_here):
-        update_operating_point(ready, goal=ThresholdGoal("misses", 0.4444), alpha=0.5)
+        update_operating_point(ready, goal=ThresholdGoal(kind="max_fnr", limit=0.4444), alpha=0.5)
         app, before = opened(), ready.read_card()
         assert (slider(app, 0).value, slider(app, -1).value) == (44.4, 50.0)
         assert button(app, USE).disabled
@@ -884,31 +884,31 @@ class TestChoosing:
 
     def test_a_tab_that_tries_nothing_shows_what_another_put_in_force(self, ready, measured_ready):
         app = opened()
-        update_operating_point(ready, goal=ThresholdGoal("given", 0.31))
+        update_operating_point(ready, goal=ThresholdGoal(kind="fixed", limit=0.31))
         app.run()
         assert not app.exception
         assert is_on(app, "called Opacity from a probability of 31.0 % on")
-        assert (goal_of(app).value, slider(app, 0).value) == ("given", 31.0)
+        assert (goal_of(app).value, slider(app, 0).value) == ("fixed", 31.0)
 
     def test_of_two_who_choose_at_once_the_last_one_wins_and_is_told(self, ready, measured_ready):
         app = opened()
-        goal_of(app).set_value("misses").run()
-        update_operating_point(ready, goal=ThresholdGoal("given", 0.31))
+        goal_of(app).set_value("max_fnr").run()
+        update_operating_point(ready, goal=ThresholdGoal(kind="fixed", limit=0.31))
         app.run()
         assert "somebody else put another choice in force" in warned(app)
         assert is_on(app, "called Opacity from a probability of 31.0 % on")
         assert is_on(app, "to miss at most 5 in 100 scans of Opacity"), "what was tried stays"
         button(app, USE).click().run()
-        assert ready.read_card().threshold["goal"] == {"kind": "misses", "limit": 0.05}
+        assert ready.read_card().threshold["goal"] == {"kind": "max_fnr", "limit": 0.05}
         assert "somebody else" not in warned(app)
 
     def test_a_click_counts_also_when_another_was_quicker(self, ready, measured_ready):
         app = opened()
-        goal_of(app).set_value("misses").run()
+        goal_of(app).set_value("max_fnr").run()
         update_operating_point(ready, alpha=0.3)
         button(app, USE).click().run()
         card = ready.read_card()
-        assert (card.threshold["goal"]["kind"], card.doubt.alpha) == ("misses", 0.3)
+        assert (card.threshold["goal"]["kind"], card.doubt.alpha) == ("max_fnr", 0.3)
 
     def test_looking_at_the_test_scans_is_warned_of(self, ready, measured_ready):
         app = opened()
@@ -930,11 +930,11 @@ class TestChoosing:
 
     def test_it_can_be_chosen_before_anything_is_measured(self, ready, dataset_here):
         app = opened()
-        goal_of(app).set_value("misses").run()
+        goal_of(app).set_value("max_fnr").run()
         assert len(effects(app).columns) == 2
         button(app, USE).click().run()
         assert not app.exception
-        assert ready.read_card().threshold["goal"]["kind"] == "misses"
+        assert ready.read_card().threshold["goal"]["kind"] == "max_fnr"
 
     def test_several_classes_have_only_a_doubt(self, home, dataset_here):
         classes = ("Normal", "Covid", "Viral Pneumonia")
@@ -959,7 +959,7 @@ class TestChoosing:
 
     def test_threshold_and_zone_are_told_among_the_teams_patients_like_on_diagnose(self, ready, measured_ready):
         """One page once told them for the scans that the model was fitted on, the other for the team's patients."""
-        update_operating_point(ready, goal=ThresholdGoal("misses", 0.1), prevalence=0.1)
+        update_operating_point(ready, goal=ThresholdGoal(kind="max_fnr", limit=0.1), prevalence=0.1)
         card = ready.read_card()
         value, (low, high) = (
             card.to_local_prevalence(card.threshold_value),
@@ -998,7 +998,7 @@ class TestChoosing:
     def test_a_probability_that_is_set_is_one_among_the_teams_patients(self, ready, measured_ready):
         update_operating_point(ready, prevalence=0.1)
         app = opened()
-        goal_of(app).set_value("given").run()
+        goal_of(app).set_value("fixed").run()
         slider(app, 0).set_value(31.0).run()
         button(app, USE).click().run()
         card = ready.read_card()
@@ -1018,7 +1018,7 @@ class TestChoosing:
 
     def test_a_full_disk_is_one_sentence(self, ready, measured_ready, monkeypatch):
         app = opened()
-        goal_of(app).set_value("misses").run()
+        goal_of(app).set_value("max_fnr").run()
 
         def full(*_, **__):
             raise OSError(28, "No space left on device")
@@ -1034,10 +1034,10 @@ class TestChoosing:
         about = {}
         monkeypatch.setattr(exports, "report_json", lambda measured, more: about.update(more) or b"")
         monkeypatch.setattr(exports.st, "download_button", lambda label, make, *_, **__: make())
-        update_operating_point(ready, goal=ThresholdGoal("misses", 0.1), prevalence=0.2)
+        update_operating_point(ready, goal=ThresholdGoal(kind="max_fnr", limit=0.1), prevalence=0.2)
         opened()
         assert {"confusion", "threshold", "reliability-1"} <= taken.keys()
-        assert (about["chosen"]["goal"]["kind"], about["prevalence"]) == ("misses", 0.2)
+        assert (about["chosen"]["goal"]["kind"], about["prevalence"]) == ("max_fnr", 0.2)
 
 
 @pytest.mark.usefixtures("no_cells")

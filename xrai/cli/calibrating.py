@@ -53,15 +53,15 @@ def _recalibrate(checkpoint: Checkpoint, dataset: str) -> None:
 def _parse_goal(options: argparse.Namespace) -> ThresholdGoal | None:
     """What the threshold is to do; None where nothing was said."""
     if options.likeliest:
-        return ThresholdGoal("likeliest")
+        return ThresholdGoal(kind="argmax")
     if options.threshold is not None:
         if not 0 < options.threshold < 1:
             raise SettingsError(f"The threshold is a probability between 0 and 1, not {options.threshold:g}.")
-        return ThresholdGoal("given", options.threshold)
+        return ThresholdGoal(kind="fixed", limit=options.threshold)
     if (misses := _parse_percent("--misses", options.misses)) is not None:
-        return ThresholdGoal("misses", misses)
+        return ThresholdGoal(kind="max_fnr", limit=misses)
     alarms = _parse_percent("--alarms", options.alarms)
-    return None if alarms is None else ThresholdGoal("alarms", alarms)
+    return None if alarms is None else ThresholdGoal(kind="max_fpr", limit=alarms)
 
 
 def _parse_percent(flag: str, count: float | None) -> float | None:

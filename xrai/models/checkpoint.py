@@ -154,7 +154,7 @@ class Card:
 
     def to_probabilities(self, logits: np.ndarray) -> np.ndarray:
         """What the network's answers, float (N, C), mean: probabilities, float64 (N, C)."""
-        uncalibrated = Calibration(1.0, (0.0,) * len(self.classes))
+        uncalibrated = Calibration(slope=1.0, offsets=(0.0,) * len(self.classes))
         return (self.calibration or uncalibrated)(logits)
 
     def is_confident(self, probabilities: np.ndarray, predicted: np.ndarray) -> np.ndarray:
@@ -243,7 +243,7 @@ class Card:
         ):
             raise ValueError("calibration")
         if (goal := (self.threshold or {}).get("goal")) is not None:
-            ThresholdGoal(goal["kind"], goal["limit"])
+            ThresholdGoal(kind=goal["kind"], limit=goal["limit"])
         if self.doubt and len(self.doubt.cuts) != n_classes:
             raise ValueError("doubt")
         if prevalence is not None and not (n_classes == 2 and _is_number(prevalence) and 0 < prevalence < 1):

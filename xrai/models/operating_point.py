@@ -122,7 +122,11 @@ def reset_operating_point(card: Card, previous: Card) -> Card:
 def goal_from_card(card: Card) -> ThresholdGoal:
     """What the threshold of a card is to do."""
     goal = (card.threshold or {}).get("goal")
-    return ThresholdGoal(goal["kind"], goal["limit"]) if isinstance(goal, dict) else ThresholdGoal("likeliest")
+    return (
+        ThresholdGoal(kind=goal["kind"], limit=goal["limit"])
+        if isinstance(goal, dict)
+        else ThresholdGoal(kind="argmax")
+    )
 
 
 def _class_priors(card: Card, validation: ValidationOutputs) -> list[float]:
@@ -148,7 +152,10 @@ def _fit_threshold(card: Card, validation: ValidationOutputs, goal: ThresholdGoa
     else:  # as people are told probabilities
         probability = ARGMAX_THRESHOLD if goal.limit is None else goal.limit
         threshold = choose_threshold(
-            scores, validation.labels, patients, ThresholdGoal("given", card.from_local_prevalence(probability))
+            scores,
+            validation.labels,
+            patients,
+            ThresholdGoal(kind="fixed", limit=card.from_local_prevalence(probability)),
         )
     assert threshold is not None
     threshold = replace(threshold, goal=goal)

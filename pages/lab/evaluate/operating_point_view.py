@@ -31,22 +31,22 @@ from xrai.models.artifacts import ValidationOutputs
 from xrai.models.checkpoint import Card, Checkpoint
 from xrai.models.operating_point import DEFAULT_ALPHA, goal_from_card, update_operating_point
 
-SLIDER_MAX = {"misses": 20.0, "alarms": 30.0, "given": 99.0}
-SLIDER_START = {"misses": 5.0, "alarms": 10.0}
+SLIDER_MAX = {"max_fnr": 20.0, "max_fpr": 30.0, "fixed": 99.0}
+SLIDER_START = {"max_fnr": 5.0, "max_fpr": 10.0}
 """In 100: where the sliders end, and where they begin unless the card says otherwise."""
 
 MIN_ERROR_PERCENT, MAX_ERROR_PERCENT = 1.0, 20.0
 
 GOALS = {
-    "likeliest": N_("Whichever class is likelier is called"),
-    "misses": N_("Miss few with {second}"),
-    "alarms": N_("Raise few false alarms among {first}"),
-    "given": N_("A probability that you set"),
+    "argmax": N_("Whichever class is likelier is called"),
+    "max_fnr": N_("Miss few with {second}"),
+    "max_fpr": N_("Raise few false alarms among {first}"),
+    "fixed": N_("A probability that you set"),
 }
 LIMITS = {
-    "misses": N_("At most so many of 100 scans of {second} are missed"),
-    "alarms": N_("At most so many of 100 scans of {first} are called {second}"),
-    "given": N_("Called {second} from this probability on, in %"),
+    "max_fnr": N_("At most so many of 100 scans of {second} are missed"),
+    "max_fpr": N_("At most so many of 100 scans of {first} are called {second}"),
+    "fixed": N_("Called {second} from this probability on, in %"),
 }
 
 
@@ -137,7 +137,7 @@ def _rule_text(card: Card) -> str:
         return tr("whichever class is likeliest is called")
     first, second = class_labels(card.classes)
     value, goal = format_probability(local_threshold(card)), goal_from_card(card)
-    if goal.kind == "given" or "goal" not in card.threshold:
+    if goal.kind == "fixed" or "goal" not in card.threshold:
         return tr("called {name} from a probability of {value} on", name=second, value=value)
     return tr(
         "called {name} from a probability of {value} on, chosen to {goal}",
@@ -170,7 +170,7 @@ def _show_controls(name: str, card: Card, lowest_error: float) -> Choice:
     key = f"decide_{name}_{st.session_state.get(_revision_key(name), 0)}"
     start_state = st.session_state.setdefault(f"{key}_from", (_decision_key(card), in_force))
     is_binary = len(card.classes) == 2
-    kind, limit = _choose_goal(key, card, in_force) if is_binary else ("likeliest", None)
+    kind, limit = _choose_goal(key, card, in_force) if is_binary else ("argmax", None)
     max_error = _choose_max_error(key, in_force, lowest_error, len(card.classes))
     choice = Choice(
         kind, limit, max_error, _choose_prevalence(key, card, in_force) if is_binary else in_force.prevalence
@@ -204,7 +204,7 @@ def _choose_goal(key: str, card: Card, in_force: Choice) -> tuple[str, float | N
     start = (
         in_force.limit if kind == in_force.kind and in_force.limit else SLIDER_START.get(kind, _threshold_percent(card))
     )
-    low, step = (1.0, 1.0) if kind == "given" else (0.5, 0.5)
+    low, step = (1.0, 1.0) if kind == "fixed" else (0.5, 0.5)
     return kind, st.slider(
         tr(LIMITS[kind], first=first, second=second),
         min(low, start),
@@ -344,7 +344,7 @@ def _apply_choice(
         is_binary = len(checkpoint.read_card().classes) == 2
         card = update_operating_point(
             checkpoint,
-            goal=ThresholdGoal(cast(Any, kind), limit) if is_binary else None,
+            goal=ThresholdGoal(kind=cast(Any, kind), limit=limit) if is_binary else None,
             alpha=alpha,
             prevalence=prevalence,
         )

@@ -1280,7 +1280,7 @@ def test_an_audit_that_is_stopped_keeps_nothing(call, doubled, monkeypatch):
 
 def test_a_training_leaves_what_readings_need(call, model):
     card = open_checkpoint("m").read_card()
-    assert card.calibration and card.doubt and card.threshold["goal"] == {"kind": "likeliest", "limit": None}
+    assert card.calibration and card.doubt and card.threshold["goal"] == {"kind": "argmax", "limit": None}
     kit = load_artifacts(open_checkpoint("m"), card)
     assert kit.input_check and kit.neighbour_index and kit.validation
     assert card.dataset["audit"] is None  # nobody checked the dataset before
@@ -1290,7 +1290,7 @@ def test_calibrate_chooses_threshold_doubt_and_prevalence(call, model):
     printed = call("calibrate", "m", "--misses", "10", "--doubt", "30", "--prevalence", "20", "--json")
     assert printed.status == 0, printed.err
     found, card = json.loads(printed.out), open_checkpoint("m").read_card()
-    assert found["threshold"]["goal"] == {"kind": "misses", "limit": 0.1}
+    assert found["threshold"]["goal"] == {"kind": "max_fnr", "limit": 0.1}
     assert found["doubt"]["alpha"] == pytest.approx(0.3) and found["prevalence"] == 0.2
     assert json.dumps(card.to_dict()["threshold"]) == json.dumps(found["threshold"])
     assert found["told"]["threshold"] == pytest.approx(card.to_local_prevalence(card.threshold_value))

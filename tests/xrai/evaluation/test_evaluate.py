@@ -183,7 +183,9 @@ def test_under_another_threshold_and_doubt_it_is_what_measuring_anew_gives(model
     kept = evaluate(model, dataset)
     card = model.read_card()
     card = replace(
-        card, threshold=card.threshold | {"value": 0.3}, doubt=ConformalAbstention(0.1, (0.2, 0.2), (20, 20))
+        card,
+        threshold=card.threshold | {"value": 0.3},
+        doubt=ConformalAbstention(alpha=0.1, thresholds=(0.2, 0.2), n_patients=(20, 20)),
     )
     model.write_card(card)
     again, anew = with_threshold(kept, card), evaluate(model, dataset)

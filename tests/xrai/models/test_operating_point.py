@@ -47,7 +47,7 @@ def test_probabilities_are_calibrated_and_doubt_and_threshold_chosen():
     assert card.calibration.offsets == (0.0, 0.0)
     assert card.doubt.alpha == DEFAULT_ALPHA
     assert len(set(card.doubt.cuts)) == 1
-    assert card.threshold["value"] == 0.5 and card.threshold["goal"]["kind"] == "likeliest"
+    assert card.threshold["value"] == 0.5 and card.threshold["goal"]["kind"] == "argmax"
     assert "200 scans" in card.threshold["chosen"]
     p = card.to_probabilities(validation.logits)
     called = (p[:, 1] >= 0.5).astype(int)
@@ -91,10 +91,10 @@ def test_three_classes_have_no_threshold():
 
 
 def test_a_decision_is_kept_in_the_card_and_stays(model):
-    strict = update_operating_point(model, goal=ThresholdGoal("misses", 0.02))
+    strict = update_operating_point(model, goal=ThresholdGoal(kind="max_fnr", limit=0.02))
     assert strict.threshold["value"] < 0.5
     assert json.dumps(model.read_card().to_dict()) == json.dumps(strict.to_dict())
-    assert goal_from_card(strict) == ThresholdGoal("misses", 0.02)
+    assert goal_from_card(strict) == ThresholdGoal(kind="max_fnr", limit=0.02)
     again = update_operating_point(model, alpha=0.1)
     assert again.threshold["value"] == strict.threshold["value"] and again.doubt.alpha == 0.1
     assert update_operating_point(model, prevalence=0.2).prevalence == 0.2
@@ -123,28 +123,28 @@ def test_what_is_told_and_what_is_fitted_are_each_others_inverse(model):
 def test_the_likelier_class_is_that_among_the_users_own_patients(model):
     card = update_operating_point(model, prevalence=0.1)
     assert card.to_local_prevalence(card.threshold_value) == pytest.approx(0.5)
-    assert goal_from_card(card) == ThresholdGoal("likeliest")
+    assert goal_from_card(card) == ThresholdGoal(kind="argmax")
     assert update_operating_point(model, prevalence=0.5).threshold_value == pytest.approx(0.5)
 
 
 def test_a_probability_that_is_given_is_meant_as_it_is_told(model):
-    card = update_operating_point(model, goal=ThresholdGoal("given", 0.3), prevalence=0.1)
+    card = update_operating_point(model, goal=ThresholdGoal(kind="fixed", limit=0.3), prevalence=0.1)
     assert card.to_local_prevalence(card.threshold_value) == pytest.approx(0.3)
-    assert goal_from_card(card) == ThresholdGoal("given", 0.3)
+    assert goal_from_card(card) == ThresholdGoal(kind="fixed", limit=0.3)
 
 
 def test_a_limit_on_errors_does_not_depend_on_the_prevalence(model):
-    before = update_operating_point(model, goal=ThresholdGoal("misses", 0.05)).threshold_value
+    before = update_operating_point(model, goal=ThresholdGoal(kind="max_fnr", limit=0.05)).threshold_value
     assert update_operating_point(model, prevalence=0.05).threshold_value == before
 
 
 def test_new_weights_remember_what_people_chose_and_promise_nothing_yet(model):
-    chosen = update_operating_point(model, goal=ThresholdGoal("misses", 0.05), alpha=0.1, prevalence=0.2)
+    chosen = update_operating_point(model, goal=ThresholdGoal(kind="max_fnr", limit=0.05), alpha=0.1, prevalence=0.2)
     fresh = reset_operating_point(a_card(name="m"), chosen)
     assert fresh.calibration is None and fresh.doubt is None and fresh.threshold_value == 0.5
-    assert goal_from_card(fresh) == ThresholdGoal("misses", 0.05) and fresh.prevalence == 0.2
+    assert goal_from_card(fresh) == ThresholdGoal(kind="max_fnr", limit=0.05) and fresh.prevalence == 0.2
     again = refit_operating_point(a_card(name="m"), chosen, answers(seed=1))
-    assert goal_from_card(again) == ThresholdGoal("misses", 0.05)
+    assert goal_from_card(again) == ThresholdGoal(kind="max_fnr", limit=0.05)
     assert (again.doubt.alpha, again.prevalence) == (0.1, 0.2)
 
 
@@ -159,14 +159,14 @@ def test_evaluations_noted_meanwhile_are_not_lost(model):
     card = model.read_card()
     noted = {"dataset": "d", "split": "test", "when": "2026-01-01", "fingerprint": "f", **card.validation}
     model.write_card(replace(card, evaluations=[noted]))
-    assert update_operating_point(model, goal=ThresholdGoal("given", 0.3)).evaluations == [noted]
+    assert update_operating_point(model, goal=ThresholdGoal(kind="fixed", limit=0.3)).evaluations == [noted]
 
 
 def test_no_threshold_for_three_classes(model):
     model.write_card(a_card(name="m", classes=("A", "B", "C"), threshold=None, heatmap={}))
     save_artifacts(model, Artifacts(validation=answers(n_classes=3)), model.weights_sha256())
     with pytest.raises(SettingsError, match="two classes only"):
-        update_operating_point(model, goal=ThresholdGoal("misses", 0.05))
+        update_operating_point(model, goal=ThresholdGoal(kind="max_fnr", limit=0.05))
     assert update_operating_point(model, alpha=0.2).doubt.alpha == 0.2
 
 
@@ -212,8 +212,8 @@ def test_a_kit_of_other_classes_is_said(model, n_classes):
         {"doubt": {"alpha": 0.05, "cuts": [0.1, 2], "patients": [3, 3]}},
         {"calibration": {"slope": 1, "offsets": [0, 0], "prevalence": [0, 1]}},
         {"calibration": {"slope": 1e308, "offsets": [0, 0], "prevalence": None}},
-        {"threshold": {"class": "OPACITY", "value": 0.5, "chosen": "", "goal": {"kind": "likeliest"}}},
-        {"threshold": {"class": "OPACITY", "value": 0.5, "chosen": "", "goal": {"kind": "misses", "limit": 2}}},
+        {"threshold": {"class": "OPACITY", "value": 0.5, "chosen": "", "goal": {"kind": "argmax"}}},
+        {"threshold": {"class": "OPACITY", "value": 0.5, "chosen": "", "goal": {"kind": "max_fnr", "limit": 2}}},
         {"prevalence": 1.5},
         {"prevalence": "many"},
         {"trust": []},

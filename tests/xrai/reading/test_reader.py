@@ -265,7 +265,7 @@ def test_a_model_of_drawings_says_that_it_knows_nothing_else(reader, gate):
 
 
 def test_a_patient_outside_the_population_is_not_counted_among_it(reader):
-    card = replace(reader.card, calibration=Calibration(1.0, (0.0, 0.0), (0.5, 0.5)))
+    card = replace(reader.card, calibration=Calibration(slope=1.0, offsets=(0.0, 0.0), prevalence=(0.5, 0.5)))
     card = replace(card, dataset={"population": "children of one hospital"})
     scan = read_scan(encoded(film()))
     assert "children like this" in Reader(card, reader.network).read(scan).frequency
@@ -283,7 +283,7 @@ def test_an_answer_in_doubt_is_not_sure(reader):
     scan = read_scan(encoded(film()))
     p = reader.read(scan).probabilities["OPACITY"]
     for cut, sure in ((min(p, 1 - p) / 2, False), (0.49, max(p, 1 - p) > 0.51)):
-        card = replace(reader.card, doubt=ConformalAbstention(0.05, (cut, cut), (50, 50)))
+        card = replace(reader.card, doubt=ConformalAbstention(alpha=0.05, thresholds=(cut, cut), n_patients=(50, 50)))
         assert Reader(card, reader.network).read(scan).is_confident is sure
     assert reader.read(scan).is_confident
 
@@ -292,7 +292,7 @@ def test_probabilities_are_the_calibrated_ones_among_the_readers_own_patients(re
     scan = read_scan(encoded(film()))
     p = reader.read(scan).probabilities["OPACITY"]
     odds = p / (1 - p)
-    card = replace(reader.card, calibration=Calibration(2.0, (0.0, 0.0), (0.5, 0.5)))
+    card = replace(reader.card, calibration=Calibration(slope=2.0, offsets=(0.0, 0.0), prevalence=(0.5, 0.5)))
     assert Reader(card, reader.network).read(scan).probabilities["OPACITY"] == pytest.approx(
         odds**2 / (1 + odds**2), abs=1e-5
     )
@@ -305,7 +305,7 @@ def test_probabilities_are_the_calibrated_ones_among_the_readers_own_patients(re
 def test_a_probability_is_told_in_natural_frequencies(reader):
     scan = read_scan(encoded(film()))
     assert reader.read(scan).frequency == ""  # nobody knows what an uncalibrated one means
-    card = replace(reader.card, calibration=Calibration(1.0, (0.0, 0.0), (0.5, 0.5)))
+    card = replace(reader.card, calibration=Calibration(slope=1.0, offsets=(0.0, 0.0), prevalence=(0.5, 0.5)))
     card = replace(card, dataset={"population": "children of one hospital"})
     found = Reader(card, reader.network).read(scan)
     count = round(100 * found.probabilities["OPACITY"])

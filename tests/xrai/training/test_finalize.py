@@ -81,12 +81,16 @@ def test_what_is_calibrated_anew_keeps_what_people_chose_meanwhile(model, datase
     made = readiness.fit_artifacts
 
     def slowly(*arguments, **options):
-        update_operating_point(model, goal=ThresholdGoal("misses", 0.2), alpha=0.4, prevalence=0.3)
+        update_operating_point(model, goal=ThresholdGoal(kind="max_fnr", limit=0.2), alpha=0.4, prevalence=0.3)
         return made(*arguments, **options)
 
     monkeypatch.setattr(readiness, "fit_artifacts", slowly)
     card = recalibrate(model, dataset)
-    assert (goal_from_card(card), card.doubt.alpha, card.prevalence) == (ThresholdGoal("misses", 0.2), 0.4, 0.3)
+    assert (goal_from_card(card), card.doubt.alpha, card.prevalence) == (
+        ThresholdGoal(kind="max_fnr", limit=0.2),
+        0.4,
+        0.3,
+    )
     assert model.read_card().threshold_value == card.threshold_value
 
 
@@ -128,9 +132,13 @@ def test_going_on_keeps_what_people_chose(home, dataset):
     model = trained(
         dataset, config=config, emit=lambda record: kinds.append(record["kind"]), should_stop=lambda: "epoch" in kinds
     )
-    update_operating_point(model, goal=ThresholdGoal("misses", 0.2), alpha=0.4, prevalence=0.3)
+    update_operating_point(model, goal=ThresholdGoal(kind="max_fnr", limit=0.2), alpha=0.4, prevalence=0.3)
     card = train_model(config, dataset, model, resume=True)
-    assert (goal_from_card(card), card.doubt.alpha, card.prevalence) == (ThresholdGoal("misses", 0.2), 0.4, 0.3)
+    assert (goal_from_card(card), card.doubt.alpha, card.prevalence) == (
+        ThresholdGoal(kind="max_fnr", limit=0.2),
+        0.4,
+        0.3,
+    )
     assert load_artifacts(model, card).validation is not None
 
 
