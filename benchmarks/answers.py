@@ -26,7 +26,8 @@ from xrai.calibration import Calibration, ConformalAbstention, fit_abstention, f
 from xrai.cli.places import find_dataset
 from xrai.data.dataset import Dataset, open_dataset
 from xrai.metrics import expected_calibration_error
-from xrai.models.checkpoint import Card, Checkpoint, open_checkpoint
+from xrai.models.card import Card
+from xrai.models.checkpoint import Checkpoint, open_checkpoint
 from xrai.models.operating_point import DEFAULT_ALPHA
 from xrai.scans.preprocessing import resize_images, to_grey_tensor
 from xrai.training.perturbations import PERTURBATIONS

@@ -14,7 +14,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -37,7 +36,8 @@ from xrai.evaluation.report import classification_report
 from xrai.explain.cam import compute_logits_and_features
 from xrai.explain.occlusion import MAX_OUTSIDE_BODY_SHARE
 from xrai.input_check import InputCheck
-from xrai.models.checkpoint import Card, Checkpoint
+from xrai.models.card import Card
+from xrai.models.checkpoint import Checkpoint
 from xrai.models.operating_point import fit_operating_point
 from xrai.reading.reader import Reader
 from xrai.scans import Scan, read_scan
@@ -133,7 +133,7 @@ def measure_model(name: str, scans: Path, scratch: Path) -> dict[str, Any]:
         "rows": [row._asdict() for row in rows],
         "of": {
             "threshold": reader.card.threshold_value,
-            "alpha": reader.card.doubt.alpha if reader.card.doubt else None,
+            "alpha": reader.card.abstention.alpha if reader.card.abstention else None,
         },
         **details,
     }
@@ -165,7 +165,7 @@ def answer_rows(bench: Bench, details: dict[str, Any]) -> Iterator[Row]:
         splits[split] = {"logits": logits, "labels": bench.labels(rows), "patients": bench.dataset.patients[rows]}
     for split_results in splits.values():
         split_results["report"] = make_report(card, split_results)
-        split_results["raw"] = make_report(replace(card, calibration=None, doubt=None), split_results)
+        split_results["raw"] = make_report(card.replace(calibration=None, abstention=None), split_results)
     details["answers"] = {
         split: {kind: split_results[kind] | {"curves": None} for kind in ("report", "raw")}
         for split, split_results in splits.items()
@@ -200,7 +200,7 @@ def answer_rows(bench: Bench, details: dict[str, Any]) -> Iterator[Row]:
             yield Row(
                 say("{words}: {name} with a wrong firm answer", words=words, name=name),
                 format_share(of_class["wrong"], of_class["wrong_interval"]),
-                say("at most {alpha:.1f} %", alpha=100 * card.doubt.alpha) if card.doubt else "",
+                say("at most {alpha:.1f} %", alpha=100 * card.abstention.alpha) if card.abstention else "",
             )
 
 
@@ -208,7 +208,7 @@ def make_report(card: Card, split_results: Mapping[str, Any]) -> dict[str, Any]:
     """The classification report of a split's logits with a card's decisions."""
     return classification_report(
         card.to_probabilities(split_results["logits"]), split_results["labels"], split_results["patients"], card.classes, card.threshold_value,
-        card.doubt,
+        card.abstention,
     )  # fmt: skip
 
 
@@ -456,7 +456,9 @@ def write_card_table(name: str, results: Mapping[str, Any]) -> None:
     checkpoint = Checkpoint(PROJECT_DIR / "checkpoints" / name)
     with checkpoint.card_lock():
         checkpoint.write_card(
-            replace(checkpoint.read_card(), trust=results["of"] | {"when": results["when"], "rows": results["rows"]})
+            checkpoint.read_card().replace(
+                trust_report=results["of"] | {"when": results["when"], "rows": results["rows"]}
+            )
         )
 
 

@@ -10,7 +10,8 @@ from xrai.cli.output import make_emitter, print_json, print_progress
 from xrai.cli.places import find_dataset
 from xrai.core import jobs
 from xrai.core.errors import SettingsError
-from xrai.models.checkpoint import Card, Checkpoint, calibration_folder, open_checkpoint
+from xrai.models.card import Card
+from xrai.models.checkpoint import Checkpoint, calibration_folder, open_checkpoint
 from xrai.models.operating_point import update_operating_point
 
 
@@ -23,10 +24,10 @@ def calibrate(options: argparse.Namespace) -> int:
     if options.dataset:
         _recalibrate(checkpoint, options.dataset)
     card = update_operating_point(checkpoint, goal=goal, alpha=alpha, prevalence=prevalence)
-    if alpha and card.doubt and card.doubt.alpha > alpha:
+    if alpha and card.abstention and card.abstention.alpha > alpha:
         print(
             f"warning: At most {options.doubt:g} in 100 cannot be promised from so few validation patients: "
-            f"{100 * card.doubt.alpha:.3g} in 100 is what they allow.",
+            f"{100 * card.abstention.alpha:.3g} in 100 is what they allow.",
             file=sys.stderr,
         )
     _print_operating_point(options, card)
@@ -83,19 +84,19 @@ def _print_operating_point(options: argparse.Namespace, card: Card) -> None:
     threshold = None if value is None else card.to_local_prevalence(value)
     zone = (
         None
-        if value is None or card.doubt is None
-        else tuple(map(card.to_local_prevalence, card.doubt.reject_zone(value)))
+        if value is None or card.abstention is None
+        else tuple(map(card.to_local_prevalence, card.abstention.reject_zone(value)))
     )
     if threshold is not None:
         sentences.append(f"In force: called {card.classes[1]} from a probability of {threshold:.1%} on.")
     if zone:
         sentences.append(f"Between {zone[0]:.1%} and {zone[1]:.1%} the answer is “not sure”.")
-    if card.prevalence is not None:
-        sentences.append(f"Told for patients of whom {100 * card.prevalence:.3g} in 100 have {card.classes[1]}.")
-    sentences += [card.threshold["chosen"]] if card.threshold else []
-    sentences += [card.doubt.sentence(card.classes)] if card.doubt else []
+    if card.local_prevalence is not None:
+        sentences.append(f"Told for patients of whom {100 * card.local_prevalence:.3g} in 100 have {card.classes[1]}.")
+    sentences += [card.threshold.description] if card.threshold else []
+    sentences += [card.abstention.sentence(card.classes)] if card.abstention else []
     for sentence in sentences:
         print(sentence, file=sys.stderr if options.json else sys.stdout)
     values = card.to_dict()
-    summary = {name: values[name] for name in ("name", "calibration", "threshold", "doubt", "prevalence")}
-    print_json(options, summary | {"told": {"threshold": threshold, "not_sure": zone}})
+    summary = {name: values[name] for name in ("name", "calibration", "threshold", "abstention", "local_prevalence")}
+    print_json(options, summary | {"local": {"threshold": threshold, "reject_zone": zone}})

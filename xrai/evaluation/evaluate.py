@@ -24,7 +24,8 @@ from xrai.evaluation.store import (
     training_fingerprints,
 )
 from xrai.metrics import predict
-from xrai.models.checkpoint import Card, Checkpoint
+from xrai.models.card import Card
+from xrai.models.checkpoint import Checkpoint
 from xrai.networks.build import Network
 
 BATCH_SIZE = 32
@@ -80,7 +81,7 @@ def evaluate(
     labels = _map_labels(card, dataset, rows)
     probabilities = predict_probabilities(checkpoint.load_network(card), card, dataset, rows, progress)
     patients, threshold = dataset.patients[rows], card.threshold_value
-    result = classification_report(probabilities, labels, patients, card.classes, threshold, card.doubt)
+    result = classification_report(probabilities, labels, patients, card.classes, threshold, card.abstention)
     was_seen = _find_seen(card, dataset, split, rows)
     result |= {
         "split": split,

@@ -23,7 +23,8 @@ from xrai.core.paths import display_path
 from xrai.data.sources import SPLIT_NAMES, SPLITS
 from xrai.evaluation.report import classification_report as report_of
 from xrai.metrics import predict
-from xrai.models.checkpoint import EVALUATIONS, Card, Checkpoint
+from xrai.models.card import Card
+from xrai.models.checkpoint import EVALUATIONS, Checkpoint
 
 REPORT_FILE = "report.json"
 _PREDICTIONS_KEY = "predictions_file"
@@ -142,7 +143,7 @@ class EvaluationResult:
 
 def training_fingerprints(card: Card) -> frozenset[str]:
     """The fingerprints of the datasets that a model, or one that it goes back to, learned from, as its card tells."""
-    return ancestor_fingerprints(card) | _keep_strings([card.dataset.get("fingerprint")])
+    return ancestor_fingerprints(card) | _keep_strings([card.dataset.fingerprint])
 
 
 def ancestor_fingerprints(card: Card) -> frozenset[str]:
@@ -224,10 +225,10 @@ def with_threshold(result: EvaluationResult, card: Card) -> EvaluationResult:
     report, predictions, threshold = result.report, result.predictions, card.threshold_value
     if not _OPTIONAL_KEYS - {"calibration"} <= report.keys() or (report["threshold"], result.abstention) != (
         threshold,
-        card.doubt,
+        card.abstention,
     ):
         new_report = report_of(
-            predictions.probabilities, predictions.labels, predictions.patients, result.classes, threshold, card.doubt
+            predictions.probabilities, predictions.labels, predictions.patients, result.classes, threshold, card.abstention
         )  # fmt: skip
         unseen = report["unseen"]
         if unseen is not None and report["threshold"] != threshold:

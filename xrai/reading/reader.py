@@ -27,7 +27,8 @@ from xrai.explain.occlusion import MAX_OUTSIDE_BODY_SHARE, occlude, outside_body
 from xrai.explain.overlay import OUTSIDE_BODY_WARNING, draw_side_by_side
 from xrai.metrics import predict
 from xrai.models.artifacts import Artifacts, load_artifacts
-from xrai.models.checkpoint import Card, Checkpoint, check_finite
+from xrai.models.card import Card
+from xrai.models.checkpoint import Checkpoint, check_finite
 from xrai.networks.build import Network
 from xrai.scans import Scan
 from xrai.scans.preprocessing import to_square
@@ -110,7 +111,7 @@ class Reader:
         """
         card = checkpoint.read_card()
         network = checkpoint.load_network(card)
-        if not set(available_methods(network)) & set(card.heatmap):
+        if not set(available_methods(network)) & set(card.heatmap_scale):
             raise CheckpointError(
                 "The card of the model “{name}” does not say how strong a heatmap is to be drawn: "
                 "resume its training so that it is finished, or copy the whole folder again.",
@@ -121,7 +122,7 @@ class Reader:
     @property
     def methods(self) -> tuple[str, ...]:
         """The heatmap methods that fit this model and whose colours its card anchors, the default first."""
-        return tuple(method for method in available_methods(self.network) if method in self.card.heatmap)
+        return tuple(method for method in available_methods(self.network) if method in self.card.heatmap_scale)
 
     @property
     def method_descriptions(self) -> str:
@@ -219,7 +220,7 @@ class Reader:
         evidence = self._evidence_in_reading(reading, class_name) if reading and method == self.methods[0] else None
         if evidence is None:
             evidence = self._compute_evidence(self.card.preprocessing(scan.pixels), class_name, method)
-        return scale_cam(evidence, self.card.heatmap[method][class_name], shape or scan.pixels.shape)
+        return scale_cam(evidence, self.card.heatmap_scale[method][class_name], shape or scan.pixels.shape)
 
     def _evidence_in_reading(self, reading: Reading, class_name: str) -> np.ndarray | None:
         """The evidence for a class that a reading holds, if it does: of two classes, for one is against the other."""
@@ -236,12 +237,12 @@ class Reader:
         if evidence is None:
             return []
         square = to_square(scan.pixels, self.card.preprocessing.stored_size)
-        heat = scale_cam(evidence, self.card.heatmap[self.methods[0]][diagnosis], square.shape)
+        heat = scale_cam(evidence, self.card.heatmap_scale[self.methods[0]][diagnosis], square.shape)
         return [OUTSIDE_BODY_WARNING] if self.is_outside_body(square, heat) else []
 
     def _natural_frequency(self, scan: Scan, class_probabilities: Mapping[str, float]) -> str:
         """In natural frequencies, for two classes: of more nobody can say among whom they hold, nor of strangers."""
-        population = str(self.card.dataset.get("population") or "")
+        population = str(self.card.dataset.population)
         if _metadata_warnings(scan.metadata, population):
             return ""
         prevalence = self.card.calibration.prevalence if self.card.calibration else None
@@ -253,15 +254,15 @@ class Reader:
             return ""
         name = self.card.classes[1]
         frequency = describe_natural_frequency(class_probabilities[name], name, population)
-        among = round_to_hundred(self.card.prevalence or prevalence[1])
+        among = round_to_hundred(self.card.local_prevalence or prevalence[1])
         return say("{said}, where {among} of 100 who are X-rayed have it.", said=frequency, among=among)
 
     @property
     def _is_trained_on_phantoms(self) -> bool:
-        return bool(self.card.dataset.get("drawings"))
+        return self.card.dataset.is_phantom
 
     def _scan_warnings(self, scan: Scan) -> tuple[str, ...]:
-        warnings, population = [], str(self.card.dataset.get("population") or "")
+        warnings, population = [], str(self.card.dataset.population)
         if self.artifacts.input_check is None:
             warnings.append(NO_INPUT_CHECK)
         if self._is_trained_on_phantoms:
