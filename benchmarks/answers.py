@@ -164,8 +164,8 @@ def _fit_class_thresholds(
     ]
     return ConformalAbstention(
         alpha=alpha,
-        thresholds=tuple(min(cuts) for cuts in zip(*(item.cuts for item in abstentions), strict=True)),
-        n_patients=abstentions[0].patients,
+        thresholds=tuple(min(cuts) for cuts in zip(*(item.thresholds for item in abstentions), strict=True)),
+        n_patients=abstentions[0].n_patients,
     )
 
 

@@ -466,18 +466,18 @@ def as_document() -> str:
     """The tables in the models' cards as a page of the documentation."""
     lines = ["# How far the shipped models can be trusted", "", "Made by `benchmarks/trust.py`; do not edit.", ""]
     for name in DATASETS:
-        values = Checkpoint(PROJECT_DIR / "checkpoints" / name).read_card().trust
+        values = Checkpoint(PROJECT_DIR / "checkpoints" / name).read_card().trust_report
         assert values
         lines += [
             f"## {name}",
             "",
-            f"Measured on {values['when'][:10]}.",
+            f"Measured on {values.when[:10]}.",
             "",
             "| what | measured | aim |",
             "|---|---|---|",
         ]
         lines += [
-            "| " + " | ".join(row[key].replace("|", "\\|") for key in Row._fields) + " |" for row in values["rows"]
+            "| " + " | ".join(getattr(row, key).replace("|", "\\|") for key in Row._fields) + " |" for row in values.rows
         ]
         lines.append("")
     return "\n".join(lines)

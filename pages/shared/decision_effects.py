@@ -67,7 +67,7 @@ class Effect(NamedTuple):
 
     sensitivity: ShareWithInterval
     specificity: ShareWithInterval
-    answers: dict[str, Any]
+    answers: AbstentionReport
 
 
 class Preview(NamedTuple):
@@ -118,7 +118,7 @@ def preview_decision(
         CheckpointError: its answers to the validation scans were not kept, or are damaged.
     """
     card, validation = _checkpoint.read_card(), load_validation(_checkpoint, files_key)
-    card = card if prevalence is None else replace(card, prevalence=prevalence)
+    card = card if prevalence is None else card.replace(local_prevalence=prevalence)
     card = fit_operating_point(card, validation, goal=ThresholdGoal(kind=cast(Any, kind), limit=limit), alpha=alpha)
     probabilities = card.to_probabilities(validation.logits)
     points = threshold_points(probabilities[:, 1], validation.labels) if len(card.classes) == 2 else None
@@ -227,10 +227,10 @@ def _effect_rows(card: Card, effect: Effect) -> dict[str, str]:
         rows[tr("**{name}** found", name=names[1])] = _share_text(effect.sensitivity)
         rows[tr("**{name}** cleared", name=names[0])] = _share_text(effect.specificity)
     rows[tr("Answered firmly")] = format_table_metric(
-        answers["answered"], answers["answered_interval"], as_percent=True
+        answers.coverage, answers.coverage_interval, as_percent=True
     )
     rows[tr("Of these, right")] = format_table_metric(answers["right"], answers["right_interval"], as_percent=True)
-    for name, row in zip(names, answers["per_class"], strict=True):
+    for name, row in zip(names, answers.per_class, strict=True):
         rows[tr("**{name}** with a wrong firm answer", name=name)] = format_table_metric(
             row["wrong"], row["wrong_interval"], as_percent=True
         )
@@ -280,7 +280,8 @@ def show_icon_array(
     if effect and result and effect.sensitivity and effect.specificity:
         other = compute_natural_frequencies(effect.sensitivity[0], effect.specificity[0], prevalence)
         counts = tr(
-            "{found:,} found, {missed:,} missed, {alarms:,} false alarms, {cleared:,} cleared.", **other._asdict()
+            "{true_positives:,} found, {false_negatives:,} missed, {false_positives:,} false alarms, "
+            "{true_negatives:,} cleared.", **other._asdict()
         )
         text = " ".join([counts, *_predictive_value_sentences(card, effect, prevalence)])
         instead = INSTEAD[result.report["split"]]
@@ -319,7 +320,7 @@ def _predictive_value_sentences(card: Card, effect: Effect, prevalence: float) -
 
 def _abstention_sentences(card: Card, effect: Effect, prevalence: float) -> list[str]:
     """How many are left to a radiologist, where the classes have scans and there is a doubt."""
-    answered_shares = [row["answered"] for row in effect.answers["per_class"]]
+    answered_shares = [row.coverage for row in effect.answers.per_class]
     if card.abstention is None or None in answered_shares:
         return []
     n_unsure = 1000 * ((1 - prevalence) * (1 - answered_shares[0]) + prevalence * (1 - answered_shares[1]))

@@ -21,10 +21,9 @@ from xrai.evaluation.store import (
     Predictions,
     evaluation_folder,
     save_evaluation,
-    training_fingerprints,
 )
 from xrai.metrics import predict
-from xrai.models.card import Card
+from xrai.models.card import Card, EvaluationSummary
 from xrai.models.checkpoint import Checkpoint
 from xrai.networks.build import Network
 
@@ -188,7 +187,7 @@ def _find_seen(card: Card, dataset: Dataset, split: str, rows: np.ndarray) -> np
     In a dataset that one of them learned from, these are the training and validation scans, and files that are the
     same as one of them.
     """
-    if dataset.fingerprint not in training_fingerprints(card):
+    if dataset.fingerprint not in card.training_fingerprints:
         return np.zeros(len(rows), bool)
     learned_hashes = {
         content for learned_split in SPLITS[:2] for content in dataset.hashes[dataset.rows(learned_split)].tolist()
@@ -210,17 +209,19 @@ def _save_result(
     """Keep a measurement and note it in the card; says how often the split was measured before."""
     report = result.report
     key = (report["fingerprint"], report["split"])
-    summary = {name: report[name] for name in _CARD_KEYS} | {"per_class": _shorten_per_class(report["per_class"])}
+    summary = EvaluationSummary.from_dict(
+        {name: report[name] for name in _CARD_KEYS} | {"per_class": _shorten_per_class(report["per_class"])}
+    )
     checkpoint.read_card()  # that of a model which is gone is said, before the lock would make its folder anew
     try:
         with checkpoint.card_lock(_LOCK_SECONDS):
             card = _reload_card(checkpoint, evaluated_card, report["weights"])
-            earlier = [item for item in card.evaluations if (item["fingerprint"], item["split"]) == key]
+            earlier = [item for item in card.evaluations if (item.fingerprint, item.split) == key]
             result = replace(result, report=report | {"measured_before": len(earlier)})
             try:
                 save_evaluation(evaluation_folder(checkpoint, dataset.path, report["split"]), result)
             finally:  # it is told even if it cannot be kept, and so it was a look
-                checkpoint.write_card(replace(card, evaluations=[*card.evaluations, summary]))
+                checkpoint.write_card(card.replace(evaluations=(*card.evaluations, summary)))
     except OSError as error:
         area = say("not defined") if report["auc"] is None else say("{auc:.3f}", auc=report["auc"])
         raise NotSavedError(

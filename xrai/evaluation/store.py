@@ -141,21 +141,6 @@ class EvaluationResult:
             yield [*(item[name] for name in _COLUMNS), *item["probabilities"].values()]
 
 
-def training_fingerprints(card: Card) -> frozenset[str]:
-    """The fingerprints of the datasets that a model, or one that it goes back to, learned from, as its card tells."""
-    return ancestor_fingerprints(card) | _keep_strings([card.dataset.fingerprint])
-
-
-def ancestor_fingerprints(card: Card) -> frozenset[str]:
-    """The same of the models that it goes back to alone: the one that it started from, and those before that."""
-    start = card.training.get("started_from")
-    if not isinstance(start, dict):
-        return frozenset()
-    fingerprints, dataset = start.get("learned_from"), start.get("dataset")
-    first = dataset.get("fingerprint") if isinstance(dataset, dict) else None
-    return _keep_strings([first, *(fingerprints if isinstance(fingerprints, list) else [])])
-
-
 def measuring_title(name: str, dataset: Path, split: str) -> str:
     """The title of the job that measures a model on a part of a dataset."""
     return say("Measuring {name} on {stem}, {split}", name=name, stem=dataset.stem, split=SPLIT_NAMES[split])
@@ -247,10 +232,6 @@ def _is_same_calibration(one: Calibration | None, other: Calibration | None) -> 
     return np.allclose((one.slope, *one.offsets), (other.slope, *other.offsets), rtol=1e-6, atol=1e-6)
 
 
-def _keep_strings(values: list[Any]) -> frozenset[str]:
-    return frozenset(value for value in values if isinstance(value, str))
-
-
 def _write_predictions(file: Path, result: EvaluationResult) -> None:
     with file.open("w", encoding="utf-8", errors="surrogateescape", newline="") as stream:
         csv.writer(stream).writerows(
@@ -323,7 +304,7 @@ def _check_optional(result: EvaluationResult) -> None:
             for point in report["reliability"][name]:
                 _check_counts(point, "n")
                 _check_share(point["mean"], point["share"], *_unpack_pair(point["interval"]))
-    if result.abstention is not None and len(result.abstention.cuts) != len(classes):
+    if result.abstention is not None and len(result.abstention.thresholds) != len(classes):
         raise ValueError("doubt")
     answered = report.get("answered")
     if (answered is None) != (result.abstention is None):

@@ -295,7 +295,7 @@ def _show_results(
             open_new_run()
     with matrix_container:
         local = (
-            _to_local_prevalence(card, result) if is_calibration_current else (replace(card, threshold=None), result)
+            _to_local_prevalence(card, result) if is_calibration_current else (card.replace(threshold=None), result)
         )
         show_confusion(
             checkpoint,

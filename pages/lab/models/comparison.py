@@ -148,7 +148,7 @@ def _show_curves(selected: Sequence[Summary]) -> None:
 
 def _read_records(item: Summary) -> list[dict[str, Any]]:
     try:
-        return [record for record in Job(checkpoints_dir() / item.name).records() if models.is_valid_record(record)]
+        return [record.to_dict() for record in read_history(checkpoints_dir() / item.name / HISTORY_FILE)]
     except (OSError, RecursionError):
         return []
 

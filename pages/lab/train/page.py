@@ -477,7 +477,8 @@ def _draw_run(checkpoint: Checkpoint, job: jobs.Job, status: jobs.Status) -> Non
 def _final_metrics(checkpoint: Checkpoint) -> dict[str, Any] | None:
     """The measures of a finished model; what is wrong with a damaged one is said elsewhere on the page."""
     with suppress(CheckpointError):
-        return checkpoint.read_card().validation if checkpoint.is_model else None
+        validation = checkpoint.read_card().validation if checkpoint.is_model else None
+        return validation.to_dict() if validation else None
     return None
 
 
