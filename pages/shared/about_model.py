@@ -81,9 +81,7 @@ def _show_figures(card: Card) -> None:
             tr("Measured on"): place,
             tr("Scans"): item.n,
             tr(CALLED_FROM): threshold_text(card, getattr(item, "threshold", None)) if len(card.classes) == 2 else "",
-            tr("Called right (95 % interval)"): format_metric_with_interval(
-                item.accuracy, item.accuracy_interval
-            ),
+            tr("Called right (95 % interval)"): format_metric_with_interval(item.accuracy, item.accuracy_interval),
             tr("AUC (95 % interval)"): format_metric_with_interval(item.auc, item.auc_interval, as_percent=False),
         }
         for place, item in rows
@@ -106,12 +104,7 @@ def _show_figures(card: Card) -> None:
 
 def _show_class_recalls(item: EvaluationSummary) -> None:
     class_texts = [
-        tr(
-            "{n:,} of {total:,} {name}",
-            n=round(row.recall * row.support),
-            total=row.support,
-            name=class_label(name),
-        )
+        tr("{n:,} of {total:,} {name}", n=round(row.recall * row.support), total=row.support, name=class_label(name))
         for name, row in item.per_class.items()
     ]
     if class_texts:
@@ -172,7 +165,8 @@ def _in_force_text(card: Card) -> str:
         name, share = class_label(card.classes[1]), format_probability(local_threshold(card))
         parts.append(tr("{name} called from {share} on", name=name, share=share))
     return tr(
-        "In force now: {what}.", what=", ".join([*parts, _promise_text(card.abstention.alpha if card.abstention else None)])
+        "In force now: {what}.",
+        what=", ".join([*parts, _promise_text(card.abstention.alpha if card.abstention else None)]),
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from html import escape
 from typing import Any, NamedTuple, cast
 
@@ -24,6 +23,7 @@ from pages.shared.verdict import (
     to_local_probabilities,
 )
 from xrai.calibration import (
+    AbstentionReport,
     ThresholdGoal,
     abstention_report,
     compute_natural_frequencies,
@@ -226,13 +226,11 @@ def _effect_rows(card: Card, effect: Effect) -> dict[str, str]:
     if len(names) == 2:
         rows[tr("**{name}** found", name=names[1])] = _share_text(effect.sensitivity)
         rows[tr("**{name}** cleared", name=names[0])] = _share_text(effect.specificity)
-    rows[tr("Answered firmly")] = format_table_metric(
-        answers.coverage, answers.coverage_interval, as_percent=True
-    )
-    rows[tr("Of these, right")] = format_table_metric(answers["right"], answers["right_interval"], as_percent=True)
+    rows[tr("Answered firmly")] = format_table_metric(answers.coverage, answers.coverage_interval, as_percent=True)
+    rows[tr("Of these, right")] = format_table_metric(answers.accuracy, answers.accuracy_interval, as_percent=True)
     for name, row in zip(names, answers.per_class, strict=True):
         rows[tr("**{name}** with a wrong firm answer", name=name)] = format_table_metric(
-            row["wrong"], row["wrong_interval"], as_percent=True
+            row.error_rate, row.error_rate_interval, as_percent=True
         )
     return rows
 
@@ -281,7 +279,8 @@ def show_icon_array(
         other = compute_natural_frequencies(effect.sensitivity[0], effect.specificity[0], prevalence)
         counts = tr(
             "{true_positives:,} found, {false_negatives:,} missed, {false_positives:,} false alarms, "
-            "{true_negatives:,} cleared.", **other._asdict()
+            "{true_negatives:,} cleared.",
+            **other._asdict(),
         )
         text = " ".join([counts, *_predictive_value_sentences(card, effect, prevalence)])
         instead = INSTEAD[result.report["split"]]

@@ -16,12 +16,7 @@ from xrai.core.language import say
 from xrai.data.dataset import Dataset
 from xrai.data.sources import SPLIT_NAMES, SPLITS
 from xrai.evaluation.report import classification_report
-from xrai.evaluation.store import (
-    EvaluationResult,
-    Predictions,
-    evaluation_folder,
-    save_evaluation,
-)
+from xrai.evaluation.store import EvaluationResult, Predictions, evaluation_folder, save_evaluation
 from xrai.metrics import predict
 from xrai.models.card import Card, EvaluationSummary
 from xrai.models.checkpoint import Checkpoint

@@ -8,7 +8,7 @@ from xrai.models.folders import check_model
 from xrai.models.importing import MAX_CLASSES, MAX_TEXT_BYTES, MAX_WEIGHTS_BYTES, import_model
 from xrai.models.naming import rename
 from xrai.models.notes import MAX_NOTE, NOTE, read_note, set_note
-from xrai.models.table import Summary, differing_settings, list_summaries
+from xrai.models.table import Summary, list_summaries
 
 __all__ = [
     "DEFAULT",
@@ -23,7 +23,6 @@ __all__ = [
     "check_model",
     "default_model",
     "delete",
-    "differing_settings",
     "export_model",
     "import_model",
     "list_summaries",

@@ -15,7 +15,7 @@ from xrai.core.language import Message, say
 from xrai.core.language.field import MessageField
 from xrai.core.records import Count, Interval, Number, OpenShare, Record, Share
 from xrai.models.history import ValidationMetrics
-from xrai.networks.config import TrainConfig
+from xrai.networks.config import NetworkConfig
 from xrai.scans.preprocessing import Preprocessing
 
 CARD_VERSION = 5
@@ -29,20 +29,11 @@ _WORD_SPACE = re.compile(r"(?<!\d) | (?!\d)")
 """A space, unless it separates two numbers."""
 
 
-def _as_dict(value: Any) -> Any:
-    return value.to_dict()
+def _to_preprocessing(value: Any) -> Preprocessing:
+    return value if isinstance(value, Preprocessing) else Preprocessing.from_dict(value)
 
 
-Config = Annotated[
-    TrainConfig,
-    PlainValidator(lambda value: value if isinstance(value, TrainConfig) else TrainConfig.from_dict(value)),
-    PlainSerializer(_as_dict),
-]
-PreprocessingField = Annotated[
-    Preprocessing,
-    PlainValidator(lambda value: value if isinstance(value, Preprocessing) else Preprocessing.from_dict(value)),
-    PlainSerializer(_as_dict),
-]
+PreprocessingField = Annotated[Preprocessing, PlainValidator(_to_preprocessing), PlainSerializer(Preprocessing.to_dict)]
 
 
 class OperatingPoint(Record):
@@ -128,6 +119,7 @@ class TrainingRecord(Record):
     """How a training went.
 
     Attributes:
+        settings: all training settings.
         command: that repeats it.
         seconds: it took.
         end_reason: "finished", "early" (stopping), "stopped" or "failed".
@@ -136,6 +128,7 @@ class TrainingRecord(Record):
         source_model: the model that it started from.
     """
 
+    settings: dict[str, bool | int | float | str] = Field(default_factory=dict)
     command: str = ""
     epochs_run: Count | None = None
     best_epoch: Count | None = None
@@ -213,7 +206,7 @@ class Card(Record):
         name: of the model, which is its folder's.
         created: ISO time.
         classes: class names in the order of the network's outputs.
-        config: the settings of network and training.
+        network: the settings that decide its layers and input.
         threshold: two classes only; None for the likeliest class.
         validation: metrics on the validation split; None while they are not measured yet.
         heatmap_scale: {method: {class: reference evidence}}: the evidence shown in full colour.
@@ -230,7 +223,7 @@ class Card(Record):
     name: str
     created: str
     classes: tuple[str, ...] = Field(min_length=2)
-    config: Config
+    network: NetworkConfig
     preprocessing: PreprocessingField
     dataset: DatasetRecord
     threshold: OperatingPoint | None
@@ -260,8 +253,8 @@ class Card(Record):
             prevalence = self.calibration.prevalence or prevalence
         fits = {
             "threshold": not self.threshold or (n_classes == 2 and self.threshold.class_name == self.classes[1]),
-            "sizes": steps.input_size == self.config.image_size and 1 <= steps.stored_size <= MAX_STORED_SIZE,
-            "normalisation": steps.per_scan == (self.config.greys == "scan"),
+            "sizes": steps.input_size == self.network.image_size and 1 <= steps.stored_size <= MAX_STORED_SIZE,
+            "normalisation": steps.per_scan == (self.network.greys == "scan"),
             "heatmap scale": all(set(self.classes) <= set(scale) for scale in self.heatmap_scale.values()),
             "calibration": not self.calibration
             or (len(self.calibration.offsets) == n_classes and self.calibration.slope <= MAX_SLOPE),

@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,7 @@ from xrai.core.json_files import HISTORY_FILE, JOB_FILE, atomic_file, last_modif
 from xrai.core.language import load_json, say
 from xrai.core.paths import checkpoints_dir
 from xrai.models.card import CARD_VERSION, Card, parse_version
-from xrai.networks.config import IMAGENET, SCRATCH, TrainConfig
+from xrai.networks.config import IMAGENET, SCRATCH, NetworkConfig
 
 if TYPE_CHECKING:  # torch takes seconds to import, and listing models does not need it
     from torch import Tensor
@@ -111,7 +111,7 @@ class Checkpoint:
         """
         try:
             values = json.loads(self._read_text(CONFIG))
-            return {"dataset": str(values["dataset"]), "train": TrainConfig.from_dict(values["train"]).to_dict()}
+            return {"dataset": str(values["dataset"]), "train": _check_settings(values["train"])}
         except (ValueError, KeyError, TypeError, RecursionError, SettingsError) as error:
             raise CheckpointError(self._damage_message(CONFIG)) from error
 
@@ -148,7 +148,7 @@ class Checkpoint:
         if not file.is_file():
             raise CheckpointError(self._missing_message(WEIGHTS))
         with torch.device("meta"):  # shapes without numbers: a card may speak of more than any memory holds
-            network = build_network(replace(card.config, weights=SCRATCH, head_epochs=0), len(card.classes))
+            network = build_network(card.network, len(card.classes))
         try:
             network.load_state_dict(_match_tensors(load_file(file), network.state_dict()), assign=True)
         except (SafetensorError, OSError, RuntimeError, ValueError, LookupError, TypeError, AttributeError) as error:
@@ -327,6 +327,20 @@ def _sha256(file: Path, inode: int, mtime_ns: int, size: int) -> str:
     """Of a file's content, worked out once for as long as the file looks the same."""
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _check_settings(values: Any) -> dict[str, Any]:
+    """Training settings as stored; training itself checks the values.
+
+    Raises:
+        TypeError, SettingsError: they are none, or those of the network are outside their limits.
+    """
+    if not isinstance(values, dict) or not all(
+        isinstance(value, bool | int | float | str) for value in values.values()
+    ):
+        raise TypeError("settings")
+    NetworkConfig.from_dict({name: value for name, value in values.items() if name in NetworkConfig.model_fields})
+    return values
 
 
 def _match_tensors(stored: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -29,11 +29,13 @@ def draft_card(name: str, loader: BatchLoader, training: TrainingRecord) -> Card
         name=name,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         classes=dataset.classes,
-        config=loader.config,
+        network=loader.config.network_config,
         preprocessing=loader.preprocessing,
         dataset=DatasetRecord.from_dict(dataset.describe()),
         threshold=_default_threshold(dataset.classes),
-        training=training.replace(command=f"python -m xrai train {shlex.join(arguments)}"),
+        training=training.replace(
+            settings=loader.config.to_dict(), command=f"python -m xrai train {shlex.join(arguments)}"
+        ),
         validation=None,
         heatmap_scale={},
         versions={"xrai": __version__, "python": platform.python_version()}
@@ -70,11 +72,7 @@ def _draft_notes(dataset: Dataset, source: SourceModel | None) -> tuple[str, ...
     if source:
         whom = Message(source.dataset.population) or say("patients that nobody described")
         notes.append(
-            say(
-                "It started from the model “{origin}”, which had learned from: {whom}.",
-                origin=source.model,
-                whom=whom,
-            )
+            say("It started from the model “{origin}”, which had learned from: {whom}.", origin=source.model, whom=whom)
         )
     if dataset.licence:
         notes.append(say("Source of the scans: {licence}.", licence=Message(dataset.licence)))

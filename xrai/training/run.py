@@ -25,10 +25,11 @@ from xrai.models.card import Card, SourceModel, TrainingRecord
 from xrai.models.checkpoint import STATE, WEIGHTS, Checkpoint, open_checkpoint
 from xrai.models.operating_point import fit_operating_point, reset_operating_point
 from xrai.networks.build import Network, build_network, count_parameters, load_pretrained
-from xrai.networks.config import SCRATCH, TrainConfig
+from xrai.networks.config import IMAGENET
 from xrai.scans.preprocessing import Preprocessing
 from xrai.training.card import describe_origin, draft_card
 from xrai.training.clock import ProgressTimer
+from xrai.training.config import TrainConfig
 from xrai.training.data import BatchLoader, check_dataset, fit_preprocessing
 from xrai.training.diagnostics import NO_NUMBER
 from xrai.training.finalize import fit_artifacts, fit_cam_scale
@@ -146,8 +147,8 @@ class _TrainingRun:
         source_card = source_model.read_card() if source_model else None
         with torch.random.fork_rng():
             torch.manual_seed(config.seed)
-            build_config = replace(config, weights=SCRATCH, head_epochs=0) if is_resuming else config
-            network = build_network(build_config, len(dataset.classes), weights_dir=checkpoints_dir() / ".imagenet")
+            imagenet_dir = checkpoints_dir() / ".imagenet" if config.weights == IMAGENET and not is_resuming else None
+            network = build_network(config, len(dataset.classes), imagenet_dir=imagenet_dir)
         if source_model and source_card:
             load_pretrained(
                 network, source_model.load_network(source_card), source_card.class_permutation(dataset.classes)

@@ -294,9 +294,7 @@ def _show_results(
         if st.button(tr("Train another one"), icon=":material/model_training:", key="evaluate_train"):
             open_new_run()
     with matrix_container:
-        local = (
-            _to_local_prevalence(card, result) if is_calibration_current else (card.replace(threshold=None), result)
-        )
+        local = _to_local_prevalence(card, result) if is_calibration_current else (card.replace(threshold=None), result)
         show_confusion(
             checkpoint,
             local[0],
@@ -379,9 +377,7 @@ def _validation_captions(card: Card) -> list[str]:
 
 def _own_dataset_captions(card: Card, first_caption: str) -> list[str]:
     dataset_facts, captions = card.dataset, [first_caption]
-    is_without_patients = lacks_clinical_meaning(
-        dataset_facts.population, is_phantom=dataset_facts.is_phantom
-    )
+    is_without_patients = lacks_clinical_meaning(dataset_facts.population, is_phantom=dataset_facts.is_phantom)
     return [*captions, tr(NO_MEANING)] if is_without_patients else captions
 
 

@@ -6,14 +6,14 @@ import math
 import numpy as np
 import pytest
 
-from pages.shared.settings import FIELD_BY_NAME, setting_label
+from pages.shared.settings import setting_label
 from xrai.core.errors import TrainingError
 from xrai.core.json_files import read_records
 from xrai.figures import accuracy_curves, auc_curves, loss_curves
 from xrai.figures.curves import Annotation, annotate_curves
 from xrai.metrics.formulas import wilson_interval
 from xrai.models.checkpoint import open_checkpoint
-from xrai.networks.config import TrainConfig
+from xrai.training.config import TrainConfig, default_settings
 from xrai.training.diagnostics import (
     SEVERITIES,
     TEXTBOOK_COUNTS,
@@ -427,7 +427,7 @@ def test_every_advice_names_settings_as_train_names_them_and_changes_only_those(
 
     from xrai.training.diagnostics import amounts, learning, standing
 
-    labels = {setting_label(name) for name in FIELD_BY_NAME} | {"Go on training"}
+    labels = {setting_label(name) for name in default_settings()} | {"Go on training"}
     texts = [
         node.value
         for module in (amounts, learning, standing)
@@ -536,6 +536,6 @@ def test_the_models_in_the_box_are_read(real_data):
     for name, reading in {"pneumonia": "underfitting", "covid19": "learning-well"}.items():
         folder = PROJECT_DIR / "checkpoints" / name
         card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
-        found = said(read_records(folder / "history.jsonl"), card["config"], card["dataset"]["counts"])
+        found = said(read_records(folder / "history.jsonl"), card["training"]["settings"], card["dataset"]["counts"])
         assert [kind for kind in ("learning-well", "overfitting", "underfitting") if kind in found] == [reading]
         assert ("small-validation" in found) == (name == "covid19")

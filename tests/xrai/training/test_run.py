@@ -33,10 +33,10 @@ from xrai.data.sources import open_source
 from xrai.evaluation.evaluate import predict_probabilities
 from xrai.models.checkpoint import CARD, CONFIG, HISTORY_FILE, STATE, WEIGHTS, open_checkpoint
 from xrai.networks.build import build_network
-from xrai.networks.config import TrainConfig
 from xrai.scans.preprocessing import Preprocessing
 from xrai.training.card import describe_origin
 from xrai.training.clock import ProgressTimer
+from xrai.training.config import TrainConfig
 from xrai.training.data import Batch, BatchLoader, fit_preprocessing
 from xrai.training.loop import EpochOutputs, WarmupEma, learning_rate_at, make_loss, make_optimizer, run_epoch
 from xrai.training.run import _TrainingRun, train_model
@@ -188,7 +188,7 @@ def test_a_member_moves_as_it_would_alone(optimizer):
             make_optimizer(config, network).step()
         return networks
 
-    alone, (three,) = after_a_step(config), after_a_step(replace(config, members=3))
+    alone, (three,) = after_a_step(config), after_a_step(config.replace(members=3))
     heads = 3 * three.head.weight.detach().unflatten(1, (3, -1))
     for number, network in enumerate(alone):
         assert torch.allclose(heads[:, number], network.head.weight, atol=1e-4)
