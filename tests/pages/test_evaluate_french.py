@@ -90,7 +90,12 @@ class TestNoEnglish:
 
     @pytest.mark.usefixtures("no_cells")
     @pytest.mark.parametrize(
-        "goal", [ThresholdGoal(kind="max_fnr", limit=0.125), ThresholdGoal(kind="max_fpr", limit=0.2), ThresholdGoal(kind="fixed", limit=0.31)]
+        "goal",
+        [
+            ThresholdGoal(kind="max_fnr", limit=0.125),
+            ThresholdGoal(kind="max_fpr", limit=0.2),
+            ThresholdGoal(kind="fixed", limit=0.31),
+        ],
     )
     def test_every_goal_that_is_in_force(self, ready, measured_ready, goal):  # noqa: F811
         update_operating_point(ready, goal=goal, alpha=0.05, prevalence=0.055)
@@ -184,7 +189,11 @@ def test_what_the_engine_says_is_told_whole():
     p = np.clip(0.3 + 0.4 * labels + rng.normal(0, 0.2, 40), 0, 1)
     sentences = [
         choose_threshold(p, labels, range(40), goal, n_rounds=50).sentence(classes)
-        for goal in (ThresholdGoal(kind="max_fnr", limit=0.01), ThresholdGoal(kind="max_fpr", limit=0.125), ThresholdGoal(kind="fixed", limit=0.31))
+        for goal in (
+            ThresholdGoal(kind="max_fnr", limit=0.01),
+            ThresholdGoal(kind="max_fpr", limit=0.125),
+            ThresholdGoal(kind="fixed", limit=0.31),
+        )
     ]
     sentences.append(fit_abstention(np.stack([1 - p, p], axis=1), labels, 0.01, range(40)).sentence(classes))
     sentences += [describe_natural_frequency(share, "VIRAL_PNEUMONIA", "children") for share in (0, 0.01, 0.62, 1)]

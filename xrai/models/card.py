@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
+from math import inf, isfinite
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
@@ -255,6 +256,7 @@ class Card(Record):
             "threshold": not self.threshold or (n_classes == 2 and self.threshold.class_name == self.classes[1]),
             "sizes": steps.input_size == self.network.image_size and 1 <= steps.stored_size <= MAX_STORED_SIZE,
             "normalisation": steps.per_scan == (self.network.greys == "scan"),
+            "grey values": isfinite(steps.mean) and 0 < steps.std < inf,
             "heatmap scale": all(set(self.classes) <= set(scale) for scale in self.heatmap_scale.values()),
             "calibration": not self.calibration
             or (len(self.calibration.offsets) == n_classes and self.calibration.slope <= MAX_SLOPE),

@@ -90,7 +90,8 @@ class Checkpoint:
                     "read: train the model again.",
                     name=self.name,
                 )
-            return Card.from_dict(values | {"name": self.name})  # the folder may have been renamed since
+            card = Card.from_dict(values)
+            return card.model_copy(update={"name": self.name})  # the folder may have been renamed since
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError, SettingsError) as error:
             raise CheckpointError(self._damage_message(CARD)) from error
 

@@ -18,7 +18,7 @@ def test_calibrate_chooses_threshold_doubt_and_prevalence(call, model):
     printed = call("calibrate", "m", "--threshold", "0.4")
     assert "from a probability of 40 % on" in printed.out
     card = open_checkpoint("m").read_card()
-    assert card.prevalence == 0.2 and card.to_local_prevalence(card.threshold_value) == pytest.approx(0.4)
+    assert card.local_prevalence == 0.2 and card.to_local_prevalence(card.threshold_value) == pytest.approx(0.4)
     assert call("calibrate", "m", "--likeliest").status == 0
     card = open_checkpoint("m").read_card()
     assert card.to_local_prevalence(card.threshold_value) == pytest.approx(0.5)
@@ -26,7 +26,7 @@ def test_calibrate_chooses_threshold_doubt_and_prevalence(call, model):
 
 def test_calibrate_fits_anew_on_the_dataset_that_the_model_learned_from(call, model, practice):
     before = open_checkpoint("m").read_card()
-    (model / "kit.safetensors").unlink()
+    (model / "artifacts.safetensors").unlink()
     printed = call("calibrate", "m", "--alarms", "10")
     assert printed.status == 1 and "calibrate it with the dataset" in printed.err
     printed = call("calibrate", "m", practice)

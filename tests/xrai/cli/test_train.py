@@ -157,7 +157,7 @@ def test_loss_that_is_no_number(call, home, practice, monkeypatch):
 
 def test_a_training_leaves_what_readings_need(call, model):
     card = open_checkpoint("m").read_card()
-    assert card.calibration and card.doubt and card.threshold["goal"] == {"kind": "argmax", "limit": None}
+    assert card.calibration and card.abstention and card.threshold.goal == {"kind": "argmax", "limit": None}
     kit = load_artifacts(open_checkpoint("m"), card)
     assert kit.input_check and kit.neighbour_index and kit.validation
-    assert card.dataset["audit"] is None  # nobody checked the dataset before
+    assert card.dataset.audit is None  # nobody checked the dataset before

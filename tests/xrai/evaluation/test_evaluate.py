@@ -3,7 +3,6 @@ import json
 import shutil
 import threading
 import time
-from dataclasses import replace
 
 import h5py
 import numpy as np
@@ -18,7 +17,8 @@ from xrai.core.paths import PROJECT_DIR
 from xrai.data.dataset import open_dataset
 from xrai.evaluation.evaluate import NotSavedError, classification_report, evaluate, predict_probabilities
 from xrai.evaluation.store import evaluation_folder, load_evaluation, with_threshold
-from xrai.models.checkpoint import Card, Checkpoint, open_checkpoint
+from xrai.models.card import Card
+from xrai.models.checkpoint import Checkpoint, open_checkpoint
 from xrai.networks.build import build_network
 from xrai.scans.preprocessing import Preprocessing
 from xrai.training.config import TrainConfig
@@ -48,9 +48,9 @@ def make_model(name, classes, threshold=0.5, seed=0):
     card = Card(
         name=name, created="2026-11-21", classes=tuple(classes), network=config.network_config,
         preprocessing=Preprocessing(64, 32, 0.4, 0.2), dataset={"name": "d"},
-        threshold={"class": classes[1], "value": threshold, "chosen": "in a test"} if len(classes) == 2 else None,
+        threshold={"class_name": classes[1], "value": threshold, "description": "in a test"} if len(classes) == 2 else None,
         training={"best_epoch": 1, "settings": config.to_dict()}, validation=VALIDATION, versions={},
-        heatmap={"Grad-CAM": dict.fromkeys(classes, 1.0)},
+        heatmap_scale={"Grad-CAM": dict.fromkeys(classes, 1.0)},
     )  # fmt: skip
     checkpoint.write_card(card)
     return checkpoint
@@ -182,10 +182,9 @@ def test_threshold_is_the_cards(home, dataset):
 def test_under_another_threshold_and_doubt_it_is_what_measuring_anew_gives(model, dataset):
     kept = evaluate(model, dataset)
     card = model.read_card()
-    card = replace(
-        card,
+    card = card.replace(
         threshold=card.threshold | {"value": 0.3},
-        doubt=ConformalAbstention(alpha=0.1, thresholds=(0.2, 0.2), n_patients=(20, 20)),
+        abstention=ConformalAbstention(alpha=0.1, thresholds=(0.2, 0.2), n_patients=(20, 20)),
     )
     model.write_card(card)
     again, anew = with_threshold(kept, card), evaluate(model, dataset)
@@ -382,7 +381,7 @@ def test_what_others_noted_in_the_card_meanwhile_is_kept(model, dataset):
 
 
 def test_a_model_that_is_trained_on_meanwhile_is_to_be_measured_again(model, dataset):
-    later = replace(model.read_card(), training={"best_epoch": 2})
+    later = model.read_card().replace(training={"best_epoch": 2})
     with pytest.raises(CheckpointError, match=r"“m” was trained on while it was measured.*measure it again"):
         evaluate(model, dataset, "test", progress=lambda done, total: model.write_card(later))
     assert model.read_card() == later
@@ -407,7 +406,7 @@ def descended(model, dataset, how):
     start = {"model": "older", "created": "2026", "dataset": {"fingerprint": "of a set between", "population": ""}}
     start |= {"learned_from": [dataset.fingerprint]} if how == "far" else {}
     start["dataset"]["fingerprint"] = dataset.fingerprint if how == "near" else "of a set between"
-    return replace(model.read_card(), training={"best_epoch": 1, "started_from": start})
+    return model.read_card().replace(training={"best_epoch": 1, "started_from": start})
 
 
 @pytest.mark.parametrize("how", ["near", "far"])

@@ -21,7 +21,8 @@ from xrai.explain.overlay import draw_overlay, draw_side_by_side
 from xrai.explain.similar_cases import fit_neighbour_index
 from xrai.input_check import apply_correction
 from xrai.models.artifacts import Artifacts, ValidationOutputs, save_artifacts
-from xrai.models.checkpoint import CARD, Card, open_checkpoint
+from xrai.models.card import Card
+from xrai.models.checkpoint import CARD, open_checkpoint
 from xrai.networks.build import build_network
 from xrai.reading.reader import NO_INPUT_CHECK, Reader, save_heatmap
 from xrai.scans import read_scan
@@ -55,10 +56,10 @@ def make_model(name="m", network="resnet18", classes=("CLEAR", "OPACITY"), drawi
             network=config.network_config,
             preprocessing=steps,
             dataset={"name": "d", "drawings": drawings},
-            threshold={"class": classes[1], "value": 0.5, "chosen": "in a test"} if len(classes) == 2 else None,
+            threshold={"class_name": classes[1], "value": 0.5, "description": "in a test"} if len(classes) == 2 else None,
             training={"best_epoch": 1, "settings": config.to_dict()},
             validation=VALIDATION,
-            heatmap={method: {name: 2.0 + i for i, name in enumerate(classes)} for method in methods},
+            heatmap_scale={method: {name: 2.0 + i for i, name in enumerate(classes)} for method in methods},
             versions={},
         )
     )
@@ -143,7 +144,7 @@ def test_threshold_decides(reader):
     scan = read_scan(encoded(film()))
     share = reader.read(scan).probabilities["OPACITY"]
     for value, called in ((share - 0.01, "OPACITY"), (share + 0.01, "CLEAR")):
-        card = replace(reader.card, threshold={"class": "OPACITY", "value": value})
+        card = reader.card.replace(threshold={"class": "OPACITY", "value": value})
         assert Reader(card, reader.network, reader.artifacts).read(scan).diagnosis == called
 
 
@@ -171,7 +172,7 @@ def test_heatmap_lies_over_the_scan(home, network):
 def test_what_a_reading_found_is_not_looked_for_again(home, monkeypatch, first, classes):
     opened = Reader.open(make_model(network="convnet" if first == "HiResCAM" else "resnet18", classes=classes))
     anchors = {method: dict.fromkeys(classes, 0.5) for method in (first, "Grad-CAM")}
-    reader = Reader(replace(opened.card, heatmap=anchors), opened.network)
+    reader = Reader(opened.card.replace(heatmap_scale=anchors), opened.network)
     assert reader.methods == (first, "Grad-CAM")
     scan, looked = read_scan(encoded(film())), []
     reading = reader.read(scan)
@@ -199,7 +200,7 @@ def test_heatmap_is_weaker_the_more_evidence_full_colour_stands_for(reader):
     found = reader.heatmap(scan, name)
     assert found.max() > 0
     anchors = {method: dict.fromkeys(reader.card.classes, 1e4) for method in reader.methods}
-    weaker = Reader(replace(reader.card, heatmap=anchors), reader.network).heatmap(scan, name)
+    weaker = Reader(reader.card.replace(heatmap_scale=anchors), reader.network).heatmap(scan, name)
     assert 0 < weaker.max() < 0.1 * found.max()
 
 
@@ -258,15 +259,15 @@ def test_what_is_no_upright_film_is_refused_or_offered_mended(reader, gate):
 
 def test_a_model_of_drawings_says_that_it_knows_nothing_else(reader, gate):
     drawn = ready(reader, gate)
-    drawn = Reader(replace(drawn.card, dataset={"drawings": True}), drawn.network, drawn.artifacts)
+    drawn = Reader(drawn.card.replace(dataset={"drawings": True}), drawn.network, drawn.artifacts)
     noise = np.random.default_rng(0).integers(0, 256, (200, 200), dtype=np.uint8)
     with pytest.raises(RefusedError, match="choose a model that learned from X-rays"):
         drawn.check(read_scan(encoded(noise)))
 
 
 def test_a_patient_outside_the_population_is_not_counted_among_it(reader):
-    card = replace(reader.card, calibration=Calibration(slope=1.0, offsets=(0.0, 0.0), prevalence=(0.5, 0.5)))
-    card = replace(card, dataset={"population": "children of one hospital"})
+    card = reader.card.replace(calibration=Calibration(slope=1.0, offsets=(0.0, 0.0), prevalence=(0.5, 0.5)))
+    card = card.replace(dataset={"population": "children of one hospital"})
     scan = read_scan(encoded(film()))
     assert "children like this" in Reader(card, reader.network).read(scan).frequency
     assert Reader(card, reader.network).read(replace(scan, metadata={"PatientAge": "047Y"})).frequency == ""
@@ -283,7 +284,9 @@ def test_an_answer_in_doubt_is_not_sure(reader):
     scan = read_scan(encoded(film()))
     p = reader.read(scan).probabilities["OPACITY"]
     for cut, sure in ((min(p, 1 - p) / 2, False), (0.49, max(p, 1 - p) > 0.51)):
-        card = replace(reader.card, doubt=ConformalAbstention(alpha=0.05, thresholds=(cut, cut), n_patients=(50, 50)))
+        card = reader.card.replace(
+            abstention=ConformalAbstention(alpha=0.05, thresholds=(cut, cut), n_patients=(50, 50))
+        )
         assert Reader(card, reader.network).read(scan).is_confident is sure
     assert reader.read(scan).is_confident
 
@@ -292,30 +295,30 @@ def test_probabilities_are_the_calibrated_ones_among_the_readers_own_patients(re
     scan = read_scan(encoded(film()))
     p = reader.read(scan).probabilities["OPACITY"]
     odds = p / (1 - p)
-    card = replace(reader.card, calibration=Calibration(slope=2.0, offsets=(0.0, 0.0), prevalence=(0.5, 0.5)))
+    card = reader.card.replace(calibration=Calibration(slope=2.0, offsets=(0.0, 0.0), prevalence=(0.5, 0.5)))
     assert Reader(card, reader.network).read(scan).probabilities["OPACITY"] == pytest.approx(
         odds**2 / (1 + odds**2), abs=1e-5
     )
-    card = replace(card, prevalence=0.1)
+    card = card.replace(local_prevalence=0.1)
     rarer = Reader(card, reader.network).read(scan)
     assert rarer.probabilities["OPACITY"] == pytest.approx(odds**2 / 9 / (1 + odds**2 / 9), abs=1e-5)
-    assert rarer.diagnosis == Reader(replace(card, prevalence=None), reader.network).read(scan).diagnosis
+    assert rarer.diagnosis == Reader(card.replace(local_prevalence=None), reader.network).read(scan).diagnosis
 
 
 def test_a_probability_is_told_in_natural_frequencies(reader):
     scan = read_scan(encoded(film()))
     assert reader.read(scan).frequency == ""  # nobody knows what an uncalibrated one means
-    card = replace(reader.card, calibration=Calibration(slope=1.0, offsets=(0.0, 0.0), prevalence=(0.5, 0.5)))
-    card = replace(card, dataset={"population": "children of one hospital"})
+    card = reader.card.replace(calibration=Calibration(slope=1.0, offsets=(0.0, 0.0), prevalence=(0.5, 0.5)))
+    card = card.replace(dataset={"population": "children of one hospital"})
     found = Reader(card, reader.network).read(scan)
     count = round(100 * found.probabilities["OPACITY"])
     assert (
         found.frequency
         == f"Of 100 children like this, about {count} have opacity, where 50 of 100 who are X-rayed have it."
     )
-    rarer = Reader(replace(card, prevalence=0.1), reader.network).read(scan)
+    rarer = Reader(card.replace(local_prevalence=0.1), reader.network).read(scan)
     assert rarer.frequency.endswith("where 10 of 100 who are X-rayed have it.")
-    drawn = replace(card, dataset={"drawings": True})
+    drawn = card.replace(dataset={"drawings": True})
     assert Reader(drawn, reader.network).read(scan).frequency == ""
 
 
@@ -368,7 +371,7 @@ def test_warnings(home, gate):
     assert "drawings" in warning
     reader = ready(Reader.open(make_model("small")), gate)
     assert reader.read(read_scan(encoded(film()))).warnings == ()
-    card = replace(reader.card, preprocessing=replace(reader.card.preprocessing, input_size=300))
+    card = reader.card.replace(preprocessing=reader.card.preprocessing.replace(input_size=300))
     (warning,) = Reader(card, reader.network, reader.artifacts).read(read_scan(encoded(film()))).warnings
     assert "256 × 256" in warning
 
@@ -376,10 +379,10 @@ def test_warnings(home, gate):
 def test_what_a_model_learned_from_may_rob_its_answers_of_meaning(home, gate):
     reader = ready(Reader.open(make_model()), gate)
     covid = next(known.population for known in KAGGLE_SETS if "covid" in known.handle)
-    card = replace(reader.card, dataset=reader.card.dataset | {"population": covid})
+    card = reader.card.replace(dataset=reader.card.dataset | {"population": covid})
     (warning,) = Reader(card, reader.network, reader.artifacts).read(read_scan(encoded(film()))).warnings
     assert "no clinical meaning" in warning
-    card = replace(reader.card, dataset=reader.card.dataset | {"population": "adults of two hospitals"})
+    card = reader.card.replace(dataset=reader.card.dataset | {"population": "adults of two hospitals"})
     assert not Reader(card, reader.network, reader.artifacts).read(read_scan(encoded(film()))).warnings
 
 
@@ -461,7 +464,7 @@ def test_a_dicom_that_says_it_is_no_frontal_chest_is_warned_of(reader, facts, wo
 
 def test_an_adult_is_warned_of_where_the_model_knows_children(reader, gate):
     reader = ready(reader, gate)
-    card = replace(reader.card, dataset=reader.card.dataset | {"population": "children of one to five years"})
+    card = reader.card.replace(dataset=reader.card.dataset | {"population": "children of one to five years"})
     scan = read_scan(encoded(film()))
     [warning] = (
         Reader(card, reader.network, reader.artifacts).read(replace(scan, metadata={"PatientAge": "047Y"})).warnings
