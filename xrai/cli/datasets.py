@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xrai.cli.output import make_emitter, print_json, print_progress
-from xrai.cli.places import expand_path, find_dataset, read_names
+from xrai.cli.paths import expand_path, find_dataset, read_names
 from xrai.core import jobs
 from xrai.core.errors import DatasetError, SettingsError
 from xrai.core.paths import display_path
@@ -152,13 +152,13 @@ def _select_removals(options: argparse.Namespace, dataset: Dataset) -> tuple[lis
     from xrai.data.audit.findings import NEAR, explain_removal
     from xrai.data.dataset import find_rows_by_name
 
-    if options.keep_near_duplicates and options.only:
-        raise SettingsError("Give either --only or --keep-near-duplicates: the one already says what the other does.")
-    rows = set(find_rows_by_name(dataset, read_names(options.without)))
+    if options.keep_near_duplicates and options.kinds:
+        raise SettingsError("Give either --kinds or --keep-near-duplicates, not both.")
+    rows = set(find_rows_by_name(dataset, read_names(options.exclude)))
     kept_rows = set(find_rows_by_name(dataset, read_names(options.keep)))
-    if options.without and not options.only:
+    if options.exclude and not options.kinds:
         return sorted(rows - kept_rows), "a list named them"
-    kinds = options.only or [kind for kind in DEFAULT_CLEAN_KINDS if kind != NEAR or not options.keep_near_duplicates]
+    kinds = options.kinds or [kind for kind in DEFAULT_CLEAN_KINDS if kind != NEAR or not options.keep_near_duplicates]
     result = load_audit(dataset) or _run_audit(dataset)
     if result is None:
         return None

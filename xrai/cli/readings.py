@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xrai.cli.output import format_with_interval, make_emitter, print_error, print_json, print_progress
-from xrai.cli.places import expand_path, find_dataset, read_names
+from xrai.cli.paths import expand_path, find_dataset, read_names
 from xrai.core import jobs
 from xrai.core.errors import CheckpointError, RefusedError, ScanError
 from xrai.core.json_files import read_records
@@ -30,7 +30,7 @@ def evaluate(options: argparse.Namespace) -> int:
 
     checkpoint = open_checkpoint(options.name)
     checkpoint.read_card()  # a missing model is said before a slow dataset is opened
-    path, excluded_files = find_dataset(options.dataset), read_names(options.without)
+    path, excluded_files = find_dataset(options.dataset), read_names(options.exclude)
     with ExitStack() as stack:
         dataset = stack.enter_context(open_dataset(path))
         title = f"Measuring {checkpoint.name} on {path.stem}, {options.split}"
@@ -206,13 +206,13 @@ def _check_scan(reader: Reader, scan: Scan, options: argparse.Namespace) -> tupl
     try:
         reader.check(scan)
     except RefusedError as error:
-        if options.mend and error.correction:
+        if options.fix_orientation and error.correction:
             from xrai.input_check import apply_correction
 
             scan = replace(scan, pixels=apply_correction(scan.pixels, error.correction))
             reader.check(scan)
             return scan, [f"The picture was read {error.correction}."]
-        if not options.any_picture:
+        if not options.any_image:
             raise
         return scan, [str(error)]
     return scan, []

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xrai.cli.output import format_with_interval, make_emitter, print_error, print_json, print_progress
-from xrai.cli.places import find_dataset, first_existing
+from xrai.cli.paths import find_dataset, first_existing
 from xrai.core import jobs
 from xrai.core.errors import CheckpointError, DatasetError, SettingsError
 from xrai.core.json_files import write_json

@@ -94,10 +94,10 @@ def test_diagnose_refuses_what_is_no_film_and_says_what_would_mend_it(call, mode
     assert "diagnosis" in film and isinstance(film["sure"], bool)
     assert "not upright" in turned["error"] and turned["mend"] == "turned 90° right"
     assert "does not look like a chest X-ray" in noise["error"] and "mend" not in noise
-    printed = call("diagnose", paths[2], "--model", "m", "--any-picture", "--json")
+    printed = call("diagnose", paths[2], "--model", "m", "--any-image", "--json")
     (read,) = json.loads(printed.out)
     assert printed.status == 0 and "does not look like a chest X-ray" in read["warnings"][0]
-    printed = call("diagnose", *paths[:2], "--model", "m", "--mend", "--json")
+    printed = call("diagnose", *paths[:2], "--model", "m", "--fix-orientation", "--json")
     film, turned = json.loads(printed.out)
     assert printed.status == 0 and turned["warnings"][0] == "The picture was read turned 90° right."
     assert turned["probabilities"] == film["probabilities"]
