@@ -256,10 +256,10 @@ def _map_labels(card: Card, dataset: Dataset, rows: np.ndarray) -> np.ndarray:
     permutation = card.class_permutation(dataset.classes)
     if permutation is None:
         raise CheckpointError(
-            "The model knows the classes {join}, but the dataset {name} has "
-            "{join2}: choose a dataset with the same classes.",
-            join=card.classes,
+            "The model knows the classes {model_classes}, but the dataset {name} has "
+            "{dataset_classes}: choose a dataset with the same classes.",
+            model_classes=card.classes,
             name=dataset.path.name,
-            join2=dataset.classes,
+            dataset_classes=dataset.classes,
         )
     return np.array(permutation)[dataset.labels[rows]]

@@ -31,7 +31,7 @@ KEYS = {
     "expected_calibration_error_by_chance", "calibration", "doubt", "answered",
 }  # fmt: skip
 
-VALIDATION = {"n": 20, "accuracy": 0.5, "accuracy_interval": [0.3, 0.7], "auc": None, "auc_interval": None}
+VALIDATION = {"loss": 0.5, "n": 20, "accuracy": 0.5, "accuracy_interval": [0.3, 0.7], "auc": None, "auc_interval": None}
 
 
 def make_model(name, classes, threshold=0.5, seed=0):
@@ -183,7 +183,7 @@ def test_under_another_threshold_and_doubt_it_is_what_measuring_anew_gives(model
     kept = evaluate(model, dataset)
     card = model.read_card()
     card = card.replace(
-        threshold=card.threshold | {"value": 0.3},
+        threshold=card.threshold.replace(value=0.3),
         abstention=ConformalAbstention(alpha=0.1, thresholds=(0.2, 0.2), n_patients=(20, 20)),
     )
     model.write_card(card)
@@ -263,7 +263,7 @@ def test_other_classes_are_refused_with_both_lists(model, practice, tmp_path):
         ),
     ):
         evaluate(model, other)
-    assert model.read_card().evaluations == []
+    assert model.read_card().evaluations == ()
 
 
 def test_more_classes_are_refused(model, practice, tmp_path):
@@ -297,10 +297,10 @@ def test_the_card_keeps_every_measurement_and_counts_them(model, dataset):
     assert measured(model, dataset, "test")["measured_before"] == 1
     assert measured(model, dataset, "test")["measured_before"] == 2
     kept = model.read_card().evaluations
-    assert [item["split"] for item in kept] == ["test", "val", "test", "test"]
-    assert {item["fingerprint"] for item in kept} == {dataset.fingerprint}
+    assert [item.split for item in kept] == ["test", "val", "test", "test"]
+    assert {item.fingerprint for item in kept} == {dataset.fingerprint}
     for name in ("accuracy", "auc", "threshold", "n", "n_patients", "dataset"):
-        assert kept[0][name] == first[name]
+        assert getattr(kept[0], name) == first[name]
     assert model.read_card().threshold_value == 0.5
 
 
@@ -358,7 +358,7 @@ def test_two_that_end_at_once_are_both_counted(model, dataset, monkeypatch):
         user.start()
     for user in users:
         user.join()
-    assert sorted(item["split"] for item in model.read_card().evaluations) == ["test", "val"]
+    assert sorted(item.split for item in model.read_card().evaluations) == ["test", "val"]
 
 
 def test_a_model_that_is_deleted_meanwhile_leaves_nothing_behind(model, dataset):
@@ -377,7 +377,7 @@ def test_what_others_noted_in_the_card_meanwhile_is_kept(model, dataset):
             evaluate(model, dataset, "val")
 
     assert measured(model, dataset, "test", progress=meanwhile)["measured_before"] == 0
-    assert [item["split"] for item in model.read_card().evaluations] == ["val", "test"]
+    assert [item.split for item in model.read_card().evaluations] == ["val", "test"]
 
 
 def test_a_model_that_is_trained_on_meanwhile_is_to_be_measured_again(model, dataset):
@@ -390,7 +390,7 @@ def test_a_model_that_is_trained_on_meanwhile_is_to_be_measured_again(model, dat
 def test_weights_that_change_while_they_are_measured_are_to_be_measured_again(model, dataset):
     def train_on(done, total):
         torch.manual_seed(9)
-        model.save_network(build_network(model.read_card().config, 2))
+        model.save_network(build_network(model.read_card().network, 2))
 
     with pytest.raises(CheckpointError, match="measure it again"):
         evaluate(model, dataset, progress=train_on)
@@ -399,14 +399,14 @@ def test_weights_that_change_while_they_are_measured_are_to_be_measured_again(mo
 def test_the_card_tells_the_weights_that_were_measured(model, dataset):
     found = evaluate(model, dataset)
     assert found.has_weights_of(model)
-    assert model.read_card().evaluations[0]["weights"] == found.report["weights"] == model.weights_sha256()
+    assert model.read_card().evaluations[0].weights_sha256 == found.report["weights"] == model.weights_sha256()
 
 
 def descended(model, dataset, how):
     start = {"model": "older", "created": "2026", "dataset": {"fingerprint": "of a set between", "population": ""}}
-    start |= {"learned_from": [dataset.fingerprint]} if how == "far" else {}
+    start |= {"training_fingerprints": [dataset.fingerprint]} if how == "far" else {}
     start["dataset"]["fingerprint"] = dataset.fingerprint if how == "near" else "of a set between"
-    return model.read_card().replace(training={"best_epoch": 1, "started_from": start})
+    return model.read_card().replace(training={"best_epoch": 1, "source_model": start})
 
 
 @pytest.mark.parametrize("how", ["near", "far"])
@@ -442,7 +442,7 @@ def test_a_name_that_fits_several_files_leaves_none_of_them_out(model, practice,
 
     with open_dataset(changed_copy(practice, tmp_path / "d.hdf5", rename)) as dataset:
         names = dataset.files[dataset.rows("test")].tolist()
-        assert measured(model, dataset, left_out=["a/film.png"])["left_out"] == 1
+        assert measured(model, dataset, excluded_files=["a/film.png"])["left_out"] == 1
         kept = evaluate(model, dataset, excluded_files=["film.png"]).predictions.files
         assert set(names) - set(kept) == {"film.png"}, "a whole path is no last part"
 

@@ -49,7 +49,7 @@ def folder(tmp_path):
 
 def same(one, two):
     assert json.loads(json.dumps(one.report)) == json.loads(json.dumps(two.report))
-    for name in ("rows", "files", "patients", "labels", "called", "probabilities"):
+    for name in ("rows", "files", "patients", "labels", "predicted", "probabilities"):
         assert getattr(one.predictions, name).tolist() == getattr(two.predictions, name).tolist(), name
 
 
@@ -273,29 +273,6 @@ def test_equal_weights_have_equal_marks_whenever_they_were_saved(weights):
     assert len(mark) == 64
 
 
-def card_that_learned(**training):
-    class Learned:
-        pass
-
-    Learned.dataset, Learned.training = {"fingerprint": "own"}, training
-    return Learned
-
-
-@pytest.mark.parametrize(("start", "fingerprints"), [
-    (None, []),
-    ({"model": "x", "dataset": {"fingerprint": "a"}}, ["a"]),
-    ({"dataset": {"fingerprint": "a"}, "learned_from": ["a", "b"]}, ["a", "b"]),
-    ({"learned_from": ["b"]}, ["b"]),
-    ({"dataset": 3, "learned_from": {"b": 1}}, []),
-    ({"dataset": {"fingerprint": None}, "learned_from": [["b"], 3]}, []),
-    ("x", []),
-])  # fmt: skip
-def test_what_its_ancestors_learned_from_as_its_card_tells(start, fingerprints):
-    card = card_that_learned(started_from=start)
-    assert measurements.ancestor_fingerprints(card) == set(fingerprints)
-    assert measurements.training_fingerprints(card) == {"own", *fingerprints}
-
-
 def test_datasets_of_one_name_in_two_folders_do_not_share_a_measurement(home):
     checkpoint = open_checkpoint("m")
     one, other = (evaluation_folder(checkpoint, home / place / "d.hdf5", "test") for place in ("data", "elsewhere"))
@@ -330,7 +307,7 @@ class Decides:
     """What of a card `as_decided` asks for."""
 
     def __init__(self, threshold=None, doubt=None, calibration=None):
-        self.threshold_value, self.doubt, self.calibration = threshold, doubt, calibration
+        self.threshold_value, self.abstention, self.calibration = threshold, doubt, calibration
 
 
 LATER = ("reliability", "expected_calibration_error_interval", "expected_calibration_error_by_chance", "calibration",

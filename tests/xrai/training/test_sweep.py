@@ -213,7 +213,7 @@ def a_model(name, **settings):
     (checkpoint.folder / WEIGHTS).touch()
     config = TrainConfig(**TINY | settings)
     steps = Preprocessing(config.image_size, config.image_size, 0.5, 0.2)
-    measured = {"n": 0, "accuracy": 0.5, "accuracy_interval": None, "auc": None, "auc_interval": None}
+    measured = {"loss": 0.5, "n": 0, "accuracy": 0.5, "accuracy_interval": None, "auc": None, "auc_interval": None}
     checkpoint.write_card(Card(name, "", ("A", "B"), config.network_config, steps, {}, None, {}, measured, {}, {}))
     return checkpoint
 
