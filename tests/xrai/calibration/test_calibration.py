@@ -272,7 +272,7 @@ class TestChooseThreshold:
             scores, goal = np.clip(scores.round(decimals), 0, 0.999), ThresholdGoal(kind=kind, limit=limit)
             found = choose_threshold(scores, labels, patients, goal, n_rounds=20)
             best = searched(scores, labels, goal)
-            assert found.reached
+            assert found.is_reached
             assert ((scores >= found.value) == (scores >= best)).all()
             assert found.value not in scores
 
@@ -304,7 +304,7 @@ class TestChooseThreshold:
         assert found.sensitivity_interval == pytest.approx(sick["recall"])
         assert found.specificity_interval == pytest.approx(healthy["recall"])
         assert found.interval[0] <= found.value <= found.interval[1]
-        assert found.scans == (int((labels == 0).sum()), int((labels == 1).sum()))
+        assert found.n_scans == (int((labels == 0).sum()), int((labels == 1).sum()))
 
     def test_more_patients_know_it_better(self):
         def width(n, per_patient):
@@ -322,7 +322,7 @@ class TestChooseThreshold:
         five = choose_threshold(
             *(np.repeat(of, 5) for of in (scores, labels, patients)), ThresholdGoal(kind="max_fnr", limit=0.1)
         )
-        assert five.patients == once.patients
+        assert five.n_patients == once.n_patients
         assert five.interval == pytest.approx(once.interval)
         assert five.sensitivity_interval == pytest.approx(once.sensitivity_interval)
 
@@ -330,11 +330,11 @@ class TestChooseThreshold:
     def test_equal_scores_cannot_be_told_apart(self, kind):
         found = choose_threshold(np.full(20, 0.4), np.arange(20) % 2, range(20), ThresholdGoal(kind=kind, limit=0.05))
         assert (found.sensitivity, found.specificity) == ((1, 0) if kind == "max_fnr" else (0, 1))
-        assert found.reached
+        assert found.is_reached
 
     def test_certain_alarms_cannot_be_cleared(self):
         found = choose_threshold([1.0, 1.0, 0.2], [0, 1, 0], range(3), ThresholdGoal(kind="max_fpr", limit=0.1))
-        assert not found.reached
+        assert not found.is_reached
         assert found.value <= 1
         assert "No threshold keeps to that limit" in found.sentence(CLASSES)
 
@@ -354,14 +354,14 @@ class TestChooseThreshold:
 
     def test_the_likeliest_needs_no_choice(self):
         found = choose_threshold(*two_classes(50, 6), ThresholdGoal(kind="argmax"))
-        assert (found.value, found.interval, found.enough, found.reached) == (0.5, None, True, True)
+        assert (found.value, found.interval, found.has_enough_patients, found.is_reached) == (0.5, None, True, True)
 
     def test_says_where_so_few_patients_can_show_nothing(self):
         assert patients_needed(0.05) == 73
         few = choose_threshold(*two_classes(60, 7), ThresholdGoal(kind="max_fnr", limit=0.05), n_rounds=50)
         many = choose_threshold(*two_classes(400, 7), ThresholdGoal(kind="max_fnr", limit=0.05), n_rounds=50)
-        assert (few.enough, many.enough) == (False, True)
-        assert f"{few.patients[1]} patients with PNEUMONIA are too few" in few.sentence(CLASSES)
+        assert (few.has_enough_patients, many.has_enough_patients) == (False, True)
+        assert f"{few.n_patients[1]} patients with PNEUMONIA are too few" in few.sentence(CLASSES)
         assert "too few" not in many.sentence(CLASSES)
 
     def test_says_in_words_how_it_was_chosen(self):
@@ -449,15 +449,15 @@ class TestDoubt:
         rng = np.random.default_rng(0)
         scores, labels = rng.random(99), np.ones(99, dtype=int)
         doubt = fit_abstention(columns(scores), labels, 0.05, range(99))
-        assert doubt.cuts[1] == np.sort(scores)[4]  # floor(0.05 · 100) = 5
-        assert doubt.patients == (0, 99)
-        assert doubt.cuts[0] == 0
+        assert doubt.thresholds[1] == np.sort(scores)[4]  # floor(0.05 · 100) = 5
+        assert doubt.n_patients == (0, 99)
+        assert doubt.thresholds[0] == 0
 
     @pytest.mark.parametrize(("n", "known"), [(18, False), (19, True)])
     def test_too_few_patients_never_rule_a_class_out(self, n, known):
         scores = np.linspace(0.1, 0.9, n)
         doubt = fit_abstention(columns(scores), np.ones(n, dtype=int), 0.05, range(n))
-        assert (doubt.cuts[1] == pytest.approx(0.1)) == known
+        assert (doubt.thresholds[1] == pytest.approx(0.1)) == known
         assert doubt.min_alpha[1] == pytest.approx(1 / (n + 1))
         assert ("patients with PNEUMONIA are too few" in doubt.sentence(CLASSES)) != known
         if not known:
@@ -469,7 +469,7 @@ class TestDoubt:
         once = fit_abstention(p, labels, 0.1, patients)
         assert fit_abstention(*(np.repeat(of, 4, axis=0) for of in (p, labels)), 0.1, np.repeat(patients, 4)) == once
         alone = fit_abstention(np.repeat(p, 4, axis=0), np.repeat(labels, 4), 0.1, np.arange(360))
-        assert alone.patients == tuple(4 * n for n in once.patients)
+        assert alone.n_patients == tuple(4 * n for n in once.n_patients)
 
     @pytest.mark.parametrize("alpha", [0.05, 0.2])
     @pytest.mark.parametrize("n_classes", [2, 3])
@@ -496,8 +496,8 @@ class TestDoubt:
             patients = np.repeat(np.arange(40), np.where(hard, 1, 10))
             p, ones = columns(score[patients]), np.ones(len(patients), dtype=int)
             new = np.where(rng.random(200) < 0.2, rng.uniform(0, 0.4, 200), rng.uniform(0.3, 1, 200))
-            by_patient.append((new < fit_abstention(p, ones, alpha, patients).cuts[1]).mean())
-            by_scan.append((new < fit_abstention(p, ones, alpha, range(len(patients))).cuts[1]).mean())
+            by_patient.append((new < fit_abstention(p, ones, alpha, patients).thresholds[1]).mean())
+            by_scan.append((new < fit_abstention(p, ones, alpha, range(len(patients))).thresholds[1]).mean())
         assert 0.06 < np.mean(by_patient) <= alpha + 0.005
         assert np.mean(by_scan) > alpha + 0.02
 
@@ -562,16 +562,16 @@ class TestAnswerReport:
     def test_tells_what_firm_answers_are_worth(self):
         sure, called, labels = [True, True, True, False], [0, 1, 1, 0], [0, 0, 1, 1]
         told = abstention_report(sure, called, labels, "abcd", 3)
-        assert (told["n"], told["n_answered"], told["answered"]) == (4, 3, 0.75)
-        assert told["right"] == pytest.approx(2 / 3)
-        assert [item["wrong"] for item in told["per_class"]] == [0.5, 0, None]
-        assert [item["answered"] for item in told["per_class"]] == [1, 0.5, None]
-        assert told["right_interval"][0] < 2 / 3 < told["right_interval"][1]
-        json.dumps(told)
+        assert (told.n, told.n_confident, told.coverage) == (4, 3, 0.75)
+        assert told.accuracy == pytest.approx(2 / 3)
+        assert [item.error_rate for item in told.per_class] == [0.5, 0, None]
+        assert [item.coverage for item in told.per_class] == [1, 0.5, None]
+        assert told.accuracy_interval[0] < 2 / 3 < told.accuracy_interval[1]
+        json.dumps(told.to_dict())
 
     def test_of_no_answers_none_is_right(self):
         told = abstention_report([False], [0], [0], ["p"], 2)
-        assert (told["answered"], told["right"], told["right_interval"]) == (0, None, None)
+        assert (told.coverage, told.accuracy, told.accuracy_interval) == (0, None, None)
 
     def test_refuses_what_does_not_go_together(self):
         with pytest.raises(ValueError):
@@ -693,8 +693,12 @@ def test_a_margin_for_shift_takes_the_lowest_cut_of_all_versions_and_classes():
     patients = range(400)
     without = fit_abstention(plain, labels, 0.05, patients)
     with_margin = fit_abstention(plain, labels, 0.05, patients, perturbed_probabilities=[plain, shifted])
-    assert with_margin.cuts[0] == with_margin.cuts[1] == min(fit_abstention(shifted, labels, 0.05, patients).cuts)
-    assert with_margin.cuts[1] < without.cuts[1] < without.cuts[0]
+    assert (
+        with_margin.thresholds[0]
+        == with_margin.thresholds[1]
+        == min(fit_abstention(shifted, labels, 0.05, patients).thresholds)
+    )
+    assert with_margin.thresholds[1] < without.thresholds[1] < without.thresholds[0]
     called = (scores >= 0.5).astype(int)
     assert with_margin.is_confident(plain, called).mean() <= without.is_confident(plain, called).mean()
 
@@ -703,7 +707,7 @@ def test_a_threshold_that_is_given_stays_as_it_is():
     labels, scores = np.array([0, 0, 1, 1]), np.array([0.1, 0.6, 0.4, 0.9])
     chosen = choose_threshold(scores, labels, range(4), ThresholdGoal(kind="fixed", limit=0.35))
     assert chosen is not None
-    assert (chosen.value, chosen.interval, chosen.reached, chosen.enough) == (0.35, None, True, True)
+    assert (chosen.value, chosen.interval, chosen.is_reached, chosen.has_enough_patients) == (0.35, None, True, True)
     assert (chosen.sensitivity, chosen.specificity) == (1.0, 0.5)
     assert "from a probability of 35 % on" in chosen.sentence(("NORMAL", "PNEUMONIA"))
     assert Threshold.from_dict(chosen.to_dict()) == chosen
