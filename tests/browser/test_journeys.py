@@ -380,7 +380,7 @@ def refuse_and_mend(server, page, real_data, films):
     see(page, r"was not read\. The picture looks like a chest X-ray that is not upright")
     click(page, "Read it turned 90° right")
     see(page, "was read turned 90° right, as you chose")
-    see(page, "This looks like|This is probably|Not sure")
+    see(page, "No sign of|Probably no sign|This looks like|This is probably|Uncertain")
 
 
 def doubt_and_move_the_threshold(server, page, films):
@@ -392,8 +392,8 @@ def doubt_and_move_the_threshold(server, page, films):
     see(page, "Chest X-rays, seen from the front")
     settled(page)
     page.locator("input[type=file]").set_input_files(str(doubtful))
-    page.get_by_role("heading", name="Not sure: ask a radiologist").wait_for()
-    see(page, r"Called Pneumonia from a probability of 50 % on")
+    page.get_by_role("heading", name="Uncertain: radiologist review needed").wait_for()
+    see(page, r"Positive at 50 % or above")
     page.goto(server.url("evaluate"))
     settled(page)
     choose(page, "Dataset", "contaminated-clean")
@@ -414,7 +414,7 @@ def doubt_and_move_the_threshold(server, page, films):
     see(page, "Chest X-rays, seen from the front")
     settled(page)
     page.locator("input[type=file]").set_input_files(str(doubtful))
-    see(page, r"Called Pneumonia from a probability of 40 % on")
+    see(page, r"Positive at 40 % or above")
 
 
 def choose(page, label: str, option: str) -> None:

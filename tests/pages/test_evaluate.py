@@ -816,7 +816,7 @@ class TestChoosing:
         assert not app.exception
         card = ready.read_card()
         assert card.threshold.goal == {"kind": kind, "limit": limit / 100}
-        assert card.abstention == before.doubt
+        assert card.abstention == before.abstention
         assert "From now on scans are called Opacity from" in app.success[0].value
         assert button(app, USE).disabled
         said = load_evaluation(measured_ready).predictions
@@ -856,7 +856,7 @@ class TestChoosing:
         before = ready.read_card()
         button(app, USE).click().run()
         card = ready.read_card()
-        assert (card.local_prevalence, card.abstention) == (0.2, before.doubt)
+        assert (card.local_prevalence, card.abstention) == (0.2, before.abstention)
         assert card.to_local_prevalence(card.threshold_value) == pytest.approx(0.5), (
             "likelier among the team's own patients"
         )
@@ -970,7 +970,7 @@ class TestChoosing:
         app = opened()
         assert is_on(app, f"called Opacity from a probability of {100 * value:.1f} % on, chosen to miss at most 10")
         assert is_on(app, f"Between {100 * low:.1f} % and {100 * high:.1f} % the answer is “not sure")
-        first, last = (card.to_local_prevalence(end) for end in card.threshold["interval"])
+        first, last = (card.to_local_prevalence(end) for end in card.threshold.fit.interval)
         assert is_on(app, f"might have come out between {100 * first:.1f} % and {100 * last:.1f} %")
         layout = json.loads(app.get("plotly_chart")[0].proto.spec)["layout"]
         drawn = {shape["name"]: (shape["x0"], shape["x1"]) for shape in layout["shapes"]}

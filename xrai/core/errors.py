@@ -3,7 +3,6 @@
     XraiError
     ├── SettingsError     a setting or an option that cannot be used
     ├── ScanError         a file that cannot be read as a chest X-ray
-    │   └── RefusedError  a picture that is none, or one that must be mended first
     ├── SourceError       a folder, zip or download that holds no usable classes
     ├── DatasetError      an HDF5 dataset that is missing, damaged, or cannot be built
     ├── CheckpointError   a model folder that is missing, damaged or foreign
@@ -52,18 +51,6 @@ class SettingsError(XraiError):
 
 class ScanError(XraiError):
     """A file that cannot be read as a chest X-ray."""
-
-
-class RefusedError(ScanError):
-    """A picture that a model does not read, since it does not look like what it knows.
-
-    Attributes:
-        correction: the change after which it would (`xrai.input_check.MENDS`); None where none helps.
-    """
-
-    def __init__(self, sentence: str, correction: str | None = None) -> None:
-        super().__init__(sentence)
-        self.correction = correction
 
 
 class SourceError(XraiError):

@@ -9,9 +9,9 @@ from PIL import Image
 
 from tests.xrai.cli.support import BAD_SCANS, assert_one_sentence
 from xrai.core.errors import ScanError
-from xrai.explain.overlay import OUTSIDE_BODY_WARNING
 from xrai.models.artifacts import load_artifacts, save_artifacts
 from xrai.models.checkpoint import open_checkpoint
+from xrai.reading.warnings import OUTSIDE_BODY_WARNING
 from xrai.scans.phantoms import draw_thorax
 
 

@@ -505,7 +505,7 @@ def test_what_is_pointed_at_stands_in_the_figure_in_room_of_its_own():
     plain, figure = loss_curves(records), annotate_curves(
         loss_curves(records), [Annotation("Overfitting <b>", span=(12, 30), at=(12, 0.2)), Annotation("kept", at=(11, 0.2))]
     )  # fmt: skip
-    shape, (first, second) = figure.layout.curve_points[0], figure.layout.annotations
+    shape, (first, second) = figure.layout.shapes[0], figure.layout.annotations
     assert (shape.x0, shape.x1) == (11.5, 30.5)
     assert (first.x, first.y, first.text) == (12, 0.2, "Overfitting &lt;b&gt;")
     assert first.ay > second.ay > max(max(trace.y) for trace in plain.data if len(trace.y)) * 0.9
@@ -515,7 +515,7 @@ def test_what_is_pointed_at_stands_in_the_figure_in_room_of_its_own():
 def test_below_curves_that_rise_there_is_room_for_words_and_a_line_to_compare_with():
     records = make_textbook_run("well")
     figure = annotate_curves(accuracy_curves(records), [Annotation("Always", at=(10, 0.75), line=0.75)])
-    assert figure.layout.curve_points[0].y0 == 0.75
+    assert figure.layout.shapes[0].y0 == 0.75
     note = figure.layout.annotations[0]
     assert figure.layout.yaxis.range[0] < note.ay < accuracy_curves(records).layout.yaxis.range[0] + 0.1
 

@@ -318,7 +318,7 @@ def test_card_and_history_tell_the_run(home, easy):
     assert checkpoint.read_card() == card
     assert card.classes == ("CLEAR", "OPACITY")
     assert card.config == TrainConfig(**SMALL | {"epochs": 2, "label_smoothing": 0.1})
-    assert (card.threshold["class"], card.threshold.value) == ("OPACITY", 0.5)
+    assert (card.threshold.class_name, card.threshold.value) == ("OPACITY", 0.5)
     assert card.calibration and card.abstention
     assert card.training.epochs_run == 2
     assert card.training.end_reason == "finished"
@@ -599,7 +599,7 @@ def test_card_of_a_run_that_goes_on_tells_of_the_weights_beside_it(home, easy, m
 def a_look(card, **named):
     """An entry of a card's evaluations."""
     names = ("n", "accuracy", "accuracy_interval", "auc", "auc_interval")
-    look = {name: card.validation[name] for name in names} | named
+    look = {name: getattr(card.validation, name) for name in names} | named
     return look | {"dataset": "d", "split": "test", "when": "2026-11-21", "fingerprint": "f"}
 
 
