@@ -67,11 +67,13 @@ def build(folder: Path, scratch: Path) -> dict[str, float]:
             out.unlink(missing_ok=True)
             build_dataset(source, out, BuildConfig(size=SIZE, workers=workers))
 
-        times = _best_times({
-            "baseline": lambda: _build_baseline(source, scratch / "plain.hdf5"),
-            "1": lambda: with_workers(1),
-            "2": lambda: with_workers(2),
-        })  # fmt: skip
+        times = _best_times(
+            {
+                "baseline": lambda: _build_baseline(source, scratch / "plain.hdf5"),
+                "1": lambda: with_workers(1),
+                "2": lambda: with_workers(2),
+            }
+        )
     return {
         "1 worker / plain loop of full decoding": times["baseline"] / times["1"],
         "2 workers / plain loop of full decoding": times["baseline"] / times["2"],

@@ -147,10 +147,11 @@ def _draw_arrow(start: tuple[int, int], end: tuple[int, int]) -> str:
 
 def _draw_box(name: str, x: int, y: int) -> str:
     center = x + BOX_WIDTH // 2
+    contents = escape(CONTENTS.get(name, ""))
     return (
         f'<rect x="{x}" y="{y}" width="{BOX_WIDTH}" height="{BOX_HEIGHT}" rx="6" fill="#eef3f8" stroke="#40607f"/>'
         f'<text x="{center}" y="{y + 25}" text-anchor="middle" font-size="16" font-weight="bold">{escape(name)}</text>'
-        f'<text x="{center}" y="{y + 45}" text-anchor="middle" font-size="12" fill="#405060">{CONTENTS.get(name, "")}</text>'
+        f'<text x="{center}" y="{y + 45}" text-anchor="middle" font-size="12" fill="#405060">{contents}</text>'
     )
 
 

@@ -70,7 +70,12 @@ def model(home, gate):
             preprocessing=steps,
             threshold={"class_name": "PNEUMONIA", "value": 0.5, "description": "fixed"},
             training={"settings": config.to_dict()},
-            dataset={"name": "chest", "population": "children of one hospital", "drawings": False, "fingerprint": "f"},
+            dataset={
+                "name": "chest",
+                "population": "children of one hospital",
+                "is_phantom": False,
+                "fingerprint": "f",
+            },
             validation=MEASURED,
             versions={},
             calibration=Calibration(slope=1.0, offsets=(0.0, 0.0), prevalence=(0.5, 0.5)),

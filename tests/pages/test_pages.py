@@ -60,7 +60,7 @@ def model(home):
         classes=("NORMAL", "PNEUMONIA"),
         network=config.network_config,
         preprocessing=Preprocessing(64, 64, 0.5, 0.25),
-        dataset={"name": "d", "population": "children of one hospital", "drawings": False},
+        dataset={"name": "d", "population": "children of one hospital", "is_phantom": False},
         threshold={"class_name": "PNEUMONIA", "value": 0.5, "description": "fixed"},
         training={"settings": config.to_dict()},
         validation={

@@ -31,7 +31,7 @@ def draft_card(name: str, loader: BatchLoader, training: TrainingRecord) -> Card
         classes=dataset.classes,
         network=loader.config.network_config,
         preprocessing=loader.preprocessing,
-        dataset=DatasetRecord.from_dict(dataset.describe()),
+        dataset=DatasetRecord.from_dict(dataset.describe().to_dict()),
         threshold=_default_threshold(dataset.classes),
         training=training.replace(
             settings=loader.config.to_dict(), command=f"python -m xrai train {shlex.join(arguments)}"
@@ -76,7 +76,7 @@ def _draft_notes(dataset: Dataset, source: SourceModel | None) -> tuple[str, ...
         )
     if dataset.licence:
         notes.append(say("Source of the scans: {licence}.", licence=Message(dataset.licence)))
-    n_leaked = dataset.leaks()["test"]["scans"]
+    n_leaked = dataset.leaks()["test"].scans
     if n_leaked:
         notes.append(
             say(

@@ -332,7 +332,7 @@ def _train_run(
         arguments = _train_arguments(sweep, checkpoint, config)
         try:
             jobs.start(
-                arguments, job.folder, title=planned_run.name, details={"arguments": arguments, "sweep": sweep.name}
+                arguments, job.folder, title=planned_run.name, details=jobs.JobDetails(sweep=sweep.name)
             )
         except JobError as error:
             if not job.is_active:  # else somebody else was quicker

@@ -376,7 +376,7 @@ def _start_calibration(checkpoint: Checkpoint, path: Path) -> None:
     folder = calibration_folder(checkpoint.folder)
     arguments = ["calibrate", checkpoint.name, str(path)]
     title = calibration_title(checkpoint.name, path)
-    jobs.start(arguments, folder, title=title, details={"arguments": arguments})
+    jobs.start(arguments, folder, title=title)
     st.rerun()
 
 

@@ -374,7 +374,7 @@ def _start_training(name: str, dataset: Path, values: dict[str, Any], grid: dict
         jobs.start(["sweep", "--name", name, "--resume"], sweep.folder, title=name)
         _open_run(SWEEP_PREFIX + name)
     arguments = ["train", str(dataset), "--name", name, *TrainConfig(**values).to_arguments()]
-    jobs.start(arguments, checkpoint.folder, title=name, details={"arguments": arguments})
+    jobs.start(arguments, checkpoint.folder, title=name)
     _open_run(name)
 
 

@@ -39,9 +39,14 @@ def test_evaluate_for_people(call, model, practice):
     printed = call("evaluate", "m", practice, "--split", "val")
     assert printed.status == 0
     for word in (
-        "accuracy", "OPACITY", "recall", "AUC against the rest", "confusion matrix", "chosen by them",
+        "accuracy",
+        "OPACITY",
+        "recall",
+        "AUC against the rest",
+        "confusion matrix",
+        "chosen by them",
         "measured on this split once before",
-    ):  # fmt: skip
+    ):
         assert word in printed.out
     assert "left out" not in printed.out
     assert "measured on this split 2 times before" in call("evaluate", "m", practice, "--split", "val").out

@@ -51,14 +51,32 @@ def test_version(call):
 @pytest.mark.parametrize(
     "arguments",
     [
-        [], ["dance"], ["build"], ["build", "x"], ["train", "x"], ["train", "x", "--name", "m", "--epochs", "many"],
-        ["train", "x", "--name", "m", "--network", "alexnet"], ["train", "x", "--name", "m", "--flip", "perhaps"],
-        ["evaluate", "m"], ["evaluate", "m", "x", "--split", "all"], ["diagnose"], ["diagnose", "x", "--what"],
-        ["sweep", "x"], ["sweep", "x", "--name", "s", "--vary"], ["summary", "--classes", "two"], ["summary", "x"],
-        ["models", "dance"], ["models", "compare"], ["models", "rename", "m"], ["models", "note", "m"],
-        ["models", "default"], ["models", "export", "m"], ["models", "import"], ["models", "delete"],
+        [],
+        ["dance"],
+        ["build"],
+        ["build", "x"],
+        ["train", "x"],
+        ["train", "x", "--name", "m", "--epochs", "many"],
+        ["train", "x", "--name", "m", "--network", "alexnet"],
+        ["train", "x", "--name", "m", "--flip", "perhaps"],
+        ["evaluate", "m"],
+        ["evaluate", "m", "x", "--split", "all"],
+        ["diagnose"],
+        ["diagnose", "x", "--what"],
+        ["sweep", "x"],
+        ["sweep", "x", "--name", "s", "--vary"],
+        ["summary", "--classes", "two"],
+        ["summary", "x"],
+        ["models", "dance"],
+        ["models", "compare"],
+        ["models", "rename", "m"],
+        ["models", "note", "m"],
+        ["models", "default"],
+        ["models", "export", "m"],
+        ["models", "import"],
+        ["models", "delete"],
     ],
-)  # fmt: skip
+)
 def test_wrong_usage(call, home, arguments):
     printed = call(*arguments)
     assert printed.status == 2

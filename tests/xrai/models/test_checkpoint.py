@@ -48,7 +48,7 @@ def a_card(config=CONFIG_OF, **changes):
         "classes": ("CLEAR", "OPACITY"),
         "network": config.network_config,
         "preprocessing": Preprocessing(64, config.image_size, 0.5, 0.25),
-        "dataset": {"name": "d", "drawings": True},
+        "dataset": {"name": "d", "is_phantom": True},
         "threshold": {"class_name": "OPACITY", "value": 0.5, "description": "beforehand"},
         "training": {"best_epoch": 1, "settings": config.to_dict()},
         "validation": MEASURED,

@@ -45,7 +45,7 @@ def make_model(name="m", network="resnet18", classes=("CLEAR", "OPACITY"), drawi
             classes=classes,
             network=config.network_config,
             preprocessing=steps,
-            dataset={"name": "d", "drawings": drawings},
+            dataset={"name": "d", "is_phantom": drawings},
             threshold={"class_name": classes[1], "value": 0.5, "description": "in a test"}
             if len(classes) == 2
             else None,

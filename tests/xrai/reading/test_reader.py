@@ -153,7 +153,7 @@ class TestExamine:
         assert isinstance(reading, Reading) and "does not look like a chest X-ray" in reading.warnings[0]
 
     def test_a_model_of_phantoms_says_that_it_knows_nothing_else(self, checking):
-        card = checking.card.replace(dataset={"drawings": True})
+        card = checking.card.replace(dataset={"is_phantom": True})
         refusal = Reader(card, checking.network, checking.artifacts).examine(read_scan(encoded(noise_image())))
         assert isinstance(refusal, Refusal) and "choose a model that learned from X-rays" in refusal.reason
 
@@ -200,7 +200,7 @@ def test_a_probability_is_told_in_natural_frequencies(reader):
     )
     rarer = Reader(card.replace(local_prevalence=0.1), reader.network).read(scan)
     assert rarer.frequency.endswith("where 10 of 100 who are X-rayed have it.")
-    drawn = card.replace(dataset={"drawings": True})
+    drawn = card.replace(dataset={"is_phantom": True})
     assert Reader(drawn, reader.network).read(scan).frequency == ""
 
 
