@@ -137,7 +137,7 @@ def answer_rows(bench: Bench, details: dict[str, Any]) -> Iterator[Row]:
         splits[split] = {"logits": logits, "labels": bench.labels(rows), "patients": bench.dataset.patients[rows]}
     for split_results in splits.values():
         split_results["report"] = make_report(card, split_results)
-        split_results["raw"] = make_report(replace(card, calibration=None, doubt=None), split_results)
+        split_results["raw"] = make_report(card.replace(calibration=None, abstention=None), split_results)
     details["answers"] = {
         split: {kind: split_results[kind] | {"curves": None} for kind in ("report", "raw")}
         for split, split_results in splits.items()
@@ -286,7 +286,9 @@ def write_card_table(name: str, results: Mapping[str, Any]) -> None:
     checkpoint = Checkpoint(PROJECT_DIR / "checkpoints" / name)
     with checkpoint.card_lock():
         checkpoint.write_card(
-            replace(checkpoint.read_card(), trust=results["of"] | {"when": results["when"], "rows": results["rows"]})
+            checkpoint.read_card().replace(
+                trust_report=results["of"] | {"when": results["when"], "rows": results["rows"]}
+            )
         )
 
 
@@ -294,12 +296,12 @@ def as_document() -> str:
     """The tables in the models' cards as a page of the documentation."""
     lines = ["# How far the shipped models can be trusted", "", "Made by `benchmarks/trust.py`; do not edit.", ""]
     for name in DATASETS:
-        values = Checkpoint(PROJECT_DIR / "checkpoints" / name).read_card().trust
+        values = Checkpoint(PROJECT_DIR / "checkpoints" / name).read_card().trust_report
         assert values
         lines += [
             f"## {name}",
             "",
-            f"Measured on {values['when'][:10]}.",
+            f"Measured on {values.when[:10]}.",
             "",
             "| what | measured | aim |",
             "|---|---|---|",
