@@ -14,7 +14,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -307,7 +306,7 @@ def as_document() -> str:
             "|---|---|---|",
         ]
         lines += [
-            "| " + " | ".join(row[key].replace("|", "\\|") for key in Row._fields) + " |" for row in values["rows"]
+            "| " + " | ".join(getattr(row, key).replace("|", "\\|") for key in Row._fields) + " |" for row in values.rows
         ]
         lines.append("")
     return "\n".join(lines)

@@ -255,7 +255,7 @@ class Card(Record):
         fits = {
             "threshold": not self.threshold or (n_classes == 2 and self.threshold.class_name == self.classes[1]),
             "sizes": steps.input_size == self.network.image_size and 1 <= steps.stored_size <= MAX_STORED_SIZE,
-            "normalisation": steps.per_scan == (self.network.greys == "scan"),
+            "normalisation": steps.per_scan == (self.network.normalize == "image"),
             "grey values": isfinite(steps.mean) and 0 < steps.std < inf,
             "heatmap scale": all(set(self.classes) <= set(scale) for scale in self.heatmap_scale.values()),
             "calibration": not self.calibration

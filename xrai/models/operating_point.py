@@ -159,7 +159,7 @@ def goal_from_card(card: Card) -> ThresholdGoal:
 def _class_priors(card: Card, validation: ValidationOutputs) -> list[float]:
     """The class priors of the network: uniform where training balanced the classes."""
     n_classes = len(card.classes)
-    if card.training.settings.get("balance") != "none":
+    if card.training.settings.get("class_balance") != "none":
         return [1 / n_classes] * n_classes
     counts = np.bincount(validation.labels, minlength=n_classes)
     if set(card.dataset.counts) == set(card.classes):

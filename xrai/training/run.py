@@ -153,10 +153,10 @@ class _TrainingRun:
             load_pretrained(
                 network, source_model.load_network(source_card), source_card.class_permutation(dataset.classes)
             )
-        network.freeze_features = config.head_epochs > 0
+        network.freeze_features = config.freeze_epochs > 0
         network.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        ema_update: Any = WarmupEma(config.ema)
-        ema_model = AveragedModel(network, multi_avg_fn=ema_update, use_buffers=True) if config.ema else None
+        ema_update: Any = WarmupEma(config.ema_decay)
+        ema_model = AveragedModel(network, multi_avg_fn=ema_update, use_buffers=True) if config.ema_decay else None
         fabric_module, optimizer = fabric.setup(network, make_optimizer(config, network))
         preprocessing = fit_preprocessing(dataset, config, source_card.preprocessing if source_card else None)
         loader = BatchLoader(dataset, preprocessing, config, fabric.device, fabric.global_rank, fabric.world_size)
@@ -177,7 +177,7 @@ class _TrainingRun:
             {
                 "kind": "resume" if self._batches_done else "start",
                 "epochs": self.config.epochs,
-                "head_epochs": self.config.head_epochs,
+                "freeze_epochs": self.config.freeze_epochs,
                 "batches": self._n_batches,
                 "parameters": count_parameters(self.network),
                 "device": str(self.fabric.device),
@@ -291,7 +291,7 @@ class _TrainingRun:
 
     def _enter_phase(self) -> None:
         """Let the whole network learn once the epochs of the head alone are over."""
-        is_frozen = self.epoch < self.config.head_epochs
+        is_frozen = self.epoch < self.config.freeze_epochs
         if self.network.freeze_features == is_frozen:
             return
         self.network.freeze_features = is_frozen
@@ -376,7 +376,7 @@ class _TrainingRun:
         score = self._score(validation)
         is_first = self.best is None
         is_best = self.best is None or score > tuple(self.best["score"])
-        is_early = self.epoch < self.config.head_epochs  # patience begins when the whole network learns
+        is_early = self.epoch < self.config.freeze_epochs  # patience begins when the whole network learns
         self.since_best = 0 if is_best or is_early else self.since_best + 1
         self.epoch, self.batch = self.epoch + 1, 0
         record = {
@@ -401,9 +401,9 @@ class _TrainingRun:
 
     def _score(self, validation: dict[str, Any]) -> tuple[float, float]:
         """What makes an epoch better than another: the greater is kept."""
-        if self.config.keep == "last":
+        if self.config.select_by == "last":
             return float(self.epoch), 0.0
-        if self.config.keep == "loss":
+        if self.config.select_by == "loss":
             return -validation["loss"], 0.0
         metric = validation["accuracy"] if validation["auc"] is None else validation["auc"]
         return round(metric, 3), -validation["loss"]

@@ -194,7 +194,7 @@ def test_network_comes_back_in_half_precision(model):
 @pytest.mark.parametrize("weights", ["imagenet", "another model", "m"])
 def test_a_network_comes_back_whatever_it_started_from(model, no_network, weights):
     """The weights are its own: neither those that it started from nor the internet is needed."""
-    config = CONFIG_OF.replace(network="resnet18", weights=weights, head_epochs=2)
+    config = CONFIG_OF.replace(network="resnet18", weights=weights, freeze_epochs=2)
     model.save_network(a_network(config))
     model.write_card(a_card(config))
     network = model.load_network(model.read_card())

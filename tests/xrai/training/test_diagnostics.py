@@ -34,7 +34,7 @@ CHANCE = math.log(2)
 def run_of(train, val, *, n=400, areas=None, epochs=None, reason="finished", head=0, keep="auc"):
     """A made-up run with the losses of each epoch; AUC follows the loss unless it is given."""
     areas = areas or [max(1 - (loss / CHANCE) ** 2 / 2, 0.5) for loss in val]
-    records = [{"kind": "start", "epochs": epochs or len(train), "head_epochs": head, "val": n}]
+    records = [{"kind": "start", "epochs": epochs or len(train), "freeze_epochs": head, "val": n}]
     best = -math.inf
     for number, (learned, measured, area) in enumerate(zip(train, val, areas, strict=True), 1):
         score = area if keep == "auc" else -measured
@@ -135,10 +135,10 @@ def test_it_says_whether_the_weights_that_are_kept_are_from_before_the_turn():
 def test_against_learning_by_heart_it_proposes_what_was_not_used_yet():
     val = [*falling(10, end=0.2), *np.linspace(0.25, 0.9, 14).tolist()]
     records = run_of(falling(24, end=0.02), val)
-    assert said(records, CONFIG | {"augment": 0.0})["overfitting"].changes == {"augment": 1.0}
-    assert said(records)["overfitting"].changes == {"mixup": 0.2, "dropout": 0.4}
+    assert said(records, CONFIG | {"augment_strength": 0.0})["overfitting"].changes == {"augment_strength": 1.0}
+    assert said(records)["overfitting"].changes == {"mixup_alpha": 0.2, "dropout": 0.4}
     assert said(records, {})["overfitting"].changes == {}
-    used = CONFIG | {"mixup": 0.5, "dropout": 0.6}
+    used = CONFIG | {"mixup_alpha": 0.5, "dropout": 0.6}
     assert said(records, used)["overfitting"].changes == {}
 
 
@@ -267,7 +267,7 @@ def test_an_accuracy_no_better_than_always_calling_the_largest_class_is_serious(
     assert found.severity == "serious"
     assert found.line == 0.9
     assert "90 %" in found.sentence
-    assert found.changes == {"balance": "sampling"}
+    assert found.changes == {"class_balance": "sampling"}
 
 
 def test_uneven_classes_are_named_and_do_no_harm_where_the_model_is_better_than_that():
@@ -281,7 +281,7 @@ def test_one_class_far_more_frequent_that_nothing_makes_up_for_is_notable():
     uneven = {"A": {"train": 600, "val": 45}, "B": {"train": 100, "val": 30}, "C": {"train": 500, "val": 40}}
     records = run_of(falling(12), falling(12))
     assert said(records, counts=uneven)["imbalance"].severity == "notable"
-    assert said(records, CONFIG | {"balance": "sampling"}, counts=uneven)["imbalance"].severity == "fine"
+    assert said(records, CONFIG | {"class_balance": "sampling"}, counts=uneven)["imbalance"].severity == "fine"
 
 
 def test_an_auc_whose_interval_holds_guessing_is_serious():
@@ -332,9 +332,10 @@ def test_the_epoch_that_is_kept_and_why():
     val[11] = 0.2
     assert said(run_of(falling(12), val))["kept"].numbers["epoch"] == 11
     assert (
-        "loss was the lowest" in said(run_of(falling(12), val, keep="loss"), CONFIG | {"keep": "loss"})["kept"].sentence
+        "loss was the lowest"
+        in said(run_of(falling(12), val, keep="loss"), CONFIG | {"select_by": "loss"})["kept"].sentence
     )
-    assert "as was asked for" in said(run_of(falling(12), val), CONFIG | {"keep": "last"})["kept"].sentence
+    assert "as was asked for" in said(run_of(falling(12), val), CONFIG | {"select_by": "last"})["kept"].sentence
 
 
 def test_the_gravest_comes_first_and_everything_is_json():

@@ -46,7 +46,7 @@ SMALL = {
     "network": "convnet", "blocks": 3, "filters": 4, "dense_units": 16, "image_size": 32, "batch_size": 16,
     "learning_rate": 3e-3, "precision": "32",
 }  # fmt: skip
-DEMANDING = SMALL | {"epochs": 3, "dropout": 0.3, "mixup": 0.2, "ema": 0.9, "flip": True}
+DEMANDING = SMALL | {"epochs": 3, "dropout": 0.3, "mixup_alpha": 0.2, "ema_decay": 0.9, "hflip": True}
 N_BATCHES, N_VAL_BATCHES = 4, 1
 
 
@@ -146,12 +146,12 @@ def whole(home, easy):
     [
         {"epochs": 6},
         {"network": "resnet18", "epochs": 3, "learning_rate": 1e-3},
-        {"network": "resnet18_half", "epochs": 3, "learning_rate": 1e-3, "members": 2, "greys": "scan"},
+        {"network": "resnet18_half", "epochs": 3, "learning_rate": 1e-3, "ensemble_size": 2, "normalize": "image"},
     ],
     ids=["convnet", "resnet18", "two half resnet18"],
 )
 def test_networks_learn(home, easy, settings):
-    card, checkpoint = run(easy, **settings, augment=0.3)
+    card, checkpoint = run(easy, **settings, augment_strength=0.3)
     epochs = epochs_of(checkpoint)
     assert epochs[-1]["train"]["loss"] < 0.6 * epochs[0]["train"]["loss"]
     assert card.validation.auc > 0.95
@@ -179,7 +179,7 @@ def test_a_member_moves_as_it_would_alone(optimizer):
 
     def after_a_step(config):
         torch.manual_seed(0)
-        networks = [build_network(config, 2) for _ in range(1 if config.members > 1 else 3)]
+        networks = [build_network(config, 2) for _ in range(1 if config.ensemble_size > 1 else 3)]
         for network in networks:
             loss_of = make_loss(config, np.ones(2), torch.device("cpu"))
             with torch.no_grad():
@@ -188,7 +188,7 @@ def test_a_member_moves_as_it_would_alone(optimizer):
             make_optimizer(config, network).step()
         return networks
 
-    alone, (three,) = after_a_step(config), after_a_step(config.replace(members=3))
+    alone, (three,) = after_a_step(config), after_a_step(config.replace(ensemble_size=3))
     heads = 3 * three.head.weight.detach().unflatten(1, (3, -1))
     for number, network in enumerate(alone):
         assert torch.allclose(heads[:, number], network.head.weight, atol=1e-4)
@@ -214,9 +214,9 @@ def test_members_learn_each_for_itself_and_answer_together(home, easy):
     assert outcome.loss == pytest.approx(float(loss_of(torch.tensor([[1.0, 2.0]]), targets)))
     assert outcome.arrays()[0] == pytest.approx(torch.softmax(torch.tensor([[1.0, 2.0]]), dim=1).numpy())
 
-    settings = {"network": "resnet18_half", "members": 2, "greys": "scan", "epochs": 2}
+    settings = {"network": "resnet18_half", "ensemble_size": 2, "normalize": "image", "epochs": 2}
     card, checkpoint = run(easy, **settings)
-    assert (card.config.members, card.preprocessing.per_scan) == (2, True)
+    assert (card.network.ensemble_size, card.preprocessing.per_scan) == (2, True)
     network = checkpoint.load_network(card)
     assert network.ensemble_size == 2
     with open_dataset(easy) as dataset:
@@ -231,17 +231,17 @@ def test_members_learn_each_for_itself_and_answer_together(home, easy):
 
 @pytest.mark.parametrize("names", [("CLEAR", "OPACITY"), ("A", "B")], ids=["the same classes", "other classes"])
 def test_members_go_on_from_members(home, easy, tmp_path, names):
-    side_by_side = {"network": "resnet18_half", "members": 2}
+    side_by_side = {"network": "resnet18_half", "ensemble_size": 2}
     run(easy, "origin", **side_by_side, epochs=1)
     other = turned(easy, tmp_path / "other.hdf5", names)
-    card, checkpoint = run(other, "next", **side_by_side, weights="origin", epochs=3, head_epochs=1, ema=0.9)
-    assert (card.config.members, checkpoint.load_network(card).ensemble_size) == (2, 2)
+    card, checkpoint = run(other, "next", **side_by_side, weights="origin", epochs=3, freeze_epochs=1, ema_decay=0.9)
+    assert (card.network.ensemble_size, checkpoint.load_network(card).ensemble_size) == (2, 2)
     with pytest.raises(WeightsError, match="leave network, image size, members"):
         run(other, "alone", network="resnet18_half", weights="origin")
 
 
 def test_three_classes(home, three):
-    card, _ = run(three, epochs=8, augment=0.0)
+    card, _ = run(three, epochs=8, augment_strength=0.0)
     assert card.classes == ("Normal", "COVID", "Viral")
     assert card.threshold is None
     assert set(card.heatmap_scale["Grad-CAM"]) == set(card.classes)
@@ -251,8 +251,8 @@ def test_three_classes(home, three):
 
 @pytest.mark.parametrize("balance", ["none", "sampling", "loss"])
 def test_balance(home, easy, balance):
-    card, _ = run(easy, epochs=1, balance=balance)
-    assert card.config.balance == balance
+    card, _ = run(easy, epochs=1, class_balance=balance)
+    assert card.training.settings["class_balance"] == balance
     assert math.isfinite(card.validation.loss)
 
 
@@ -263,7 +263,9 @@ def test_optimizers_and_schedules(home, easy, optimizer):
     epochs = epochs_of(checkpoint)
     assert epochs[1]["train"]["loss"] < epochs[0]["train"]["loss"] + 0.1
     progress = (2 * N_BATCHES - 1) / (2 * N_BATCHES)
-    assert epochs[1]["learning_rate"] == pytest.approx(learning_rate_at(card.config, progress))
+    assert epochs[1]["learning_rate"] == pytest.approx(
+        learning_rate_at(TrainConfig(**card.training.settings), progress)
+    )
 
 
 def test_batch_larger_than_the_dataset(home, easy):
@@ -283,7 +285,7 @@ def test_a_class_with_a_single_training_scan(home, easy, tmp_path, balance):
     dataset = changed_copy(easy, tmp_path / "single.hdf5", change)
     with open_dataset(dataset) as opened:
         assert len(opened.rows("train", 1)) == 1
-    card, checkpoint = run(dataset, epochs=2, balance=balance)
+    card, checkpoint = run(dataset, epochs=2, class_balance=balance)
     assert card.training.epochs_run == 2
     assert all(math.isfinite(item["train"]["loss"]) for item in epochs_of(checkpoint))
     assert 0 <= card.validation.auc <= 1
@@ -317,7 +319,7 @@ def test_card_and_history_tell_the_run(home, easy):
     card, checkpoint = run(dataset, "my model", epochs=2, label_smoothing=0.1)
     assert checkpoint.read_card() == card
     assert card.classes == ("CLEAR", "OPACITY")
-    assert card.config == TrainConfig(**SMALL | {"epochs": 2, "label_smoothing": 0.1})
+    assert card.training.settings == TrainConfig(**SMALL | {"epochs": 2, "label_smoothing": 0.1}).to_dict()
     assert (card.threshold.class_name, card.threshold.value) == ("OPACITY", 0.5)
     assert card.calibration and card.abstention
     assert card.training.epochs_run == 2
@@ -370,11 +372,11 @@ def test_nothing_that_is_kept_names_the_place_of_the_home(home, easy):
 def test_the_command_in_the_card_is_that_of_the_run(home, easy):
     (home / "data").mkdir()
     dataset = shutil.copy(easy, home / "data" / "easy set.hdf5")
-    card, _ = run(dataset, "my model", epochs=1, flip=True)
+    card, _ = run(dataset, "my model", epochs=1, hflip=True)
     command = card.training.command
     assert command.startswith("python -m xrai train 'data/easy set.hdf5' --name 'my model' ")
-    assert "--flip yes" in command
-    assert TrainConfig.from_dict(card.config.to_dict()) == card.config
+    assert "--hflip yes" in command
+    assert TrainConfig.from_dict(card.training.settings).network_config == card.network
 
 
 def test_weights_are_those_of_the_best_epoch(home, easy):
@@ -400,7 +402,7 @@ def test_the_epoch_that_is_kept_can_be_chosen(home, easy, monkeypatch, keep, kep
         return found | {"auc": auc, "loss": loss}
 
     monkeypatch.setattr(_TrainingRun, "_validate", validated)
-    card, checkpoint = run(easy, epochs=3, keep=keep)
+    card, checkpoint = run(easy, epochs=3, select_by=keep)
     assert card.training.best_epoch == kept
     assert [item["epoch"] for item in epochs_of(checkpoint) if item["best"]][-1] == kept
 
@@ -586,11 +588,11 @@ def test_state_of_another_network_is_refused(home, easy, whole, other):
 
 def test_card_of_a_run_that_goes_on_tells_of_the_weights_beside_it(home, easy, monkeypatch):
     """Killed after a better epoch, a resumed run must not leave a card of the weights before."""
-    run(easy, **DEMANDING | {"ema": 0.0}, should_stop=stop_after(N_BATCHES + N_VAL_BATCHES + 1))
+    run(easy, **DEMANDING | {"ema_decay": 0.0}, should_stop=stop_after(N_BATCHES + N_VAL_BATCHES + 1))
     checkpoint = open_checkpoint("m")
     assert checkpoint.read_card().training.best_epoch == 1
     monkeypatch.setattr("xrai.training.run._TrainingRun.finish", lambda self, reason: None)
-    run(easy, **DEMANDING | {"ema": 0.0}, resume=True)
+    run(easy, **DEMANDING | {"ema_decay": 0.0}, resume=True)
     best = [item for item in epochs_of(checkpoint) if item["best"]][-1]
     assert checkpoint.read_card().training.best_epoch == best["epoch"] > 1
     assert checkpoint.read_card().validation.loss == best["val"]["loss"]
@@ -606,7 +608,7 @@ def a_look(card, **named):
 @pytest.mark.parametrize("tells", [True, False], ids=["tells its weights", "from before they were told"])
 def test_going_on_with_a_run_does_not_wipe_its_looks(home, easy, tells):
     """Training on after a look at the test split is just what the count must show."""
-    settings = DEMANDING | {"keep": "last"}
+    settings = DEMANDING | {"select_by": "last"}
     card, checkpoint = run(easy, **settings, should_stop=stop_after(N_BATCHES + N_VAL_BATCHES + 1))
     look = a_look(card) | ({"weights": checkpoint.weights_sha256()} if tells else {})
     checkpoint.write_card(card.replace(evaluations=[look]))
@@ -624,7 +626,7 @@ def test_going_on_with_a_run_does_not_wipe_its_looks(home, easy, tells):
 
 
 def test_a_look_at_weights_that_a_killed_run_makes_again_is_still_of_them(home, easy, monkeypatch):
-    settings = DEMANDING | {"keep": "last"}
+    settings = DEMANDING | {"select_by": "last"}
     run(easy, **settings, should_stop=stop_after(2 * (N_BATCHES + N_VAL_BATCHES)))  # in the second validation
     checkpoint = open_checkpoint("m")
     shutil.copytree(checkpoint.folder / STATE, home / "state")
@@ -688,7 +690,7 @@ def test_killed_run_goes_on_and_ctrl_c_stops_as_the_button_does(home, easy, monk
     assert (folder / WEIGHTS).read_bytes() == (never_broken.folder / WEIGHTS).read_bytes()
 
 
-@pytest.mark.parametrize("network", [{}, {"network": "resnet18_half", "members": 2}], ids=["one", "two members"])
+@pytest.mark.parametrize("network", [{}, {"network": "resnet18_half", "ensemble_size": 2}], ids=["one", "two members"])
 def test_two_processes_share_a_run(home, easy, network):
     flags = TrainConfig(**SMALL | {"epochs": 2, "devices": 2, "patience": 1} | network).to_arguments()
     done = subprocess.run(
@@ -749,8 +751,8 @@ def test_processes_must_be_as_many_as_devices(home, easy, monkeypatch):
 
 # --- from learned weights ---------------------------------------------------------------------------------------------
 
-FINE = DEMANDING | {"weights": "origin", "head_epochs": 1, "fine_tune": 0.3}
-FROZEN = {"learning_rate": 1e-7, "fine_tune": 0.001, "epochs": 2, "head_epochs": 1, "dropout": 0.0}
+FINE = DEMANDING | {"weights": "origin", "freeze_epochs": 1, "finetune_lr_scale": 0.3}
+FROZEN = {"learning_rate": 1e-7, "finetune_lr_scale": 0.001, "epochs": 2, "freeze_epochs": 1, "dropout": 0.0}
 """So slow that what is learned in the first phase is next to nothing."""
 
 
@@ -807,9 +809,9 @@ def test_a_run_starts_as_the_model_that_it_starts_from(home, easy, tmp_path, ori
     np.testing.assert_allclose(found, expected[:, ::-1], atol=2e-3)
 
 
-@pytest.mark.parametrize("head_epochs", [0, 1])
-def test_a_run_on_other_classes_takes_all_but_the_last_layer(home, three, origin, head_epochs):
-    settings = FROZEN | {"head_epochs": head_epochs}
+@pytest.mark.parametrize("freeze_epochs", [0, 1])
+def test_a_run_on_other_classes_takes_all_but_the_last_layer(home, three, origin, freeze_epochs):
+    settings = FROZEN | {"freeze_epochs": freeze_epochs}
     card, checkpoint = run(three, weights="origin", **settings)
     assert card.classes == ("Normal", "COVID", "Viral")
     learned = origin.load_network(origin.read_card()).state_dict()
@@ -819,21 +821,21 @@ def test_a_run_on_other_classes_takes_all_but_the_last_layer(home, three, origin
     for key in weights:
         torch.testing.assert_close(found[key], learned[key], atol=1e-3, rtol=1e-3)
     assert found["head.3.weight"].shape == (3, 16)
-    _, anew = run(three, "anew", **settings | {"head_epochs": 0})
+    _, anew = run(three, "anew", **settings | {"freeze_epochs": 0})
     assert not torch.allclose(anew.load_network(anew.read_card()).state_dict()["head.0.weight"], found["head.0.weight"])
 
 
 def test_a_run_learns_on(home, easy, origin):
-    card, checkpoint = run(easy, weights="origin", epochs=3, head_epochs=1)
+    card, checkpoint = run(easy, weights="origin", epochs=3, freeze_epochs=1)
     epochs = epochs_of(checkpoint)
     assert epochs[0]["train"]["loss"] < 0.9 * epochs_of(origin)[0]["train"]["loss"]
     assert card.validation.auc >= origin.read_card().validation.auc - 0.02
 
 
-@pytest.mark.parametrize("head_epochs", [0, 1])
-def test_a_run_sees_scans_as_the_model_that_it_starts_from(home, three, origin, head_epochs):
+@pytest.mark.parametrize("freeze_epochs", [0, 1])
+def test_a_run_sees_scans_as_the_model_that_it_starts_from(home, three, origin, freeze_epochs):
     origin.write_card(origin.read_card().replace(preprocessing=Preprocessing(96, 32, 0.125, 0.375)))
-    card, checkpoint = run(three, weights="origin", epochs=2, head_epochs=head_epochs)
+    card, checkpoint = run(three, weights="origin", epochs=2, freeze_epochs=freeze_epochs)
     assert card.preprocessing == Preprocessing(64, 32, 0.125, 0.375)
     saved = json.loads((checkpoint.folder / STATE / "values.json").read_text())
     assert saved["preprocessing"] == card.preprocessing.to_dict()
@@ -905,12 +907,13 @@ def test_the_command_in_the_card_repeats_a_run_from_a_model(home, easy, capsys):
     dataset = shutil.copy(easy, home / "data" / "easy set.hdf5")
     network = {"network": "mobilenet_v3_small"}
     run(dataset, "the origin", epochs=1, image_size=48, **network)
-    card, one = run(dataset, "one", weights="the origin", epochs=2, head_epochs=1, image_size=128, **network)
+    card, one = run(dataset, "one", weights="the origin", epochs=2, freeze_epochs=1, image_size=128, **network)
     words = shlex.split(card.training.command)
     assert words[:6] == ["python", "-m", "xrai", "train", "data/easy set.hdf5", "--name"]
     assert cli.main([*words[3:5], "--name", "again", *words[7:]]) == 0
     capsys.readouterr()
-    assert open_checkpoint("again").read_card().config == card.config
+    again = open_checkpoint("again").read_card()
+    assert again.training.settings == card.training.settings
     assert_same_run(one, open_checkpoint("again"))
 
 
@@ -919,14 +922,20 @@ def test_the_command_in_the_card_repeats_a_run_from_a_model(home, easy, capsys):
 
 def test_the_history_tells_both_phases(home, easy, origin):
     card, checkpoint = run(
-        easy, weights="origin", epochs=5, head_epochs=2, fine_tune=0.25, schedule="constant", learning_rate=1e-3
+        easy,
+        weights="origin",
+        epochs=5,
+        freeze_epochs=2,
+        finetune_lr_scale=0.25,
+        schedule="constant",
+        learning_rate=1e-3,
     )
     start = read_records(checkpoint.folder / HISTORY_FILE)[0]
-    assert (start["kind"], start["epochs"], start["head_epochs"]) == ("start", 5, 2)
+    assert (start["kind"], start["epochs"], start["freeze_epochs"]) == ("start", 5, 2)
     assert start["parameters"] == card.training.parameters == origin.read_card().training.parameters
     rates = [item["learning_rate"] for item in epochs_of(checkpoint)]
     assert rates == pytest.approx([1e-3, 1e-3, 2.5e-4, 2.5e-4, 2.5e-4])
-    assert read_records(origin.folder / HISTORY_FILE)[0]["head_epochs"] == 0
+    assert read_records(origin.folder / HISTORY_FILE)[0]["freeze_epochs"] == 0
 
 
 @pytest.mark.parametrize("schedule", ["one-cycle", "cosine"])
@@ -940,7 +949,7 @@ def test_each_phase_goes_through_its_schedule(home, easy, origin, monkeypatch, s
         return real(self, *arguments, **named)
 
     monkeypatch.setattr(torch.optim.AdamW, "step", step)
-    _, checkpoint = run(easy, weights="origin", epochs=3, head_epochs=1, fine_tune=0.25, schedule=schedule)
+    _, checkpoint = run(easy, weights="origin", epochs=3, freeze_epochs=1, finetune_lr_scale=0.25, schedule=schedule)
     phases = [TrainConfig(learning_rate=peak, schedule=schedule) for peak in (3e-3, 7.5e-4)]
     expected = [
         learning_rate_at(phase, step / (n * N_BATCHES))
@@ -955,7 +964,7 @@ def test_each_phase_goes_through_its_schedule(home, easy, origin, monkeypatch, s
 @pytest.mark.parametrize("ema", [0.0, 0.9])
 def test_features_rest_in_the_first_phase_and_learn_in_the_second(home, easy, origin, ema, optimizer):
     """To the bit, with the statistics of their normalisation, whatever pulls at weights and averages them."""
-    settings = FINE | {"epochs": 4, "head_epochs": 2, "ema": ema, "optimizer": optimizer, "weight_decay": 0.5}
+    settings = FINE | {"epochs": 4, "freeze_epochs": 2, "ema_decay": ema, "optimizer": optimizer, "weight_decay": 0.5}
     _, checkpoint = run(easy, **settings, should_stop=in_first_phase(2))
     learned = origin.load_network(origin.read_card())
     before = learned.features.state_dict()
@@ -982,7 +991,7 @@ def test_scans_are_dropped_out_of_the_head_while_it_learns_alone(home, easy, ori
         return real(self, inputs)
 
     monkeypatch.setattr(torch.nn.Dropout, "forward", forward)
-    run(easy, weights="origin", epochs=2, head_epochs=1, dropout=0.4, should_stop=stop_after(2))
+    run(easy, weights="origin", epochs=2, freeze_epochs=1, dropout=0.4, should_stop=stop_after(2))
     assert (True, 0.4) in seen
     assert (False, 0.4) not in seen
 
@@ -997,7 +1006,7 @@ def test_patience_begins_with_the_second_phase(home, easy, origin, monkeypatch):
         return found and found | {"auc": 0.5, "loss": 1.0}
 
     monkeypatch.setattr(module._TrainingRun, "_validate", never_better)
-    card, checkpoint = run(easy, weights="origin", epochs=20, head_epochs=4, patience=2)
+    card, checkpoint = run(easy, weights="origin", epochs=20, freeze_epochs=4, patience=2)
     assert card.training.end_reason == "early"
     assert card.training.best_epoch == 1
     assert len(epochs_of(checkpoint)) == 6
@@ -1081,7 +1090,7 @@ def test_a_model_to_start_from_that_is_not_there_is_one_sentence(home, easy, req
         else:
             (origin.folder / (CARD if damage == "damaged" else WEIGHTS)).write_bytes(b"hello")
     with pytest.raises(CheckpointError, match="“origin”") as error:
-        run(easy, "m", weights="origin", epochs=2, head_epochs=1)
+        run(easy, "m", weights="origin", epochs=2, freeze_epochs=1)
     assert "\n" not in str(error.value)
     assert [item.name for item in open_checkpoint("m").folder.iterdir()] == [CONFIG]
 
@@ -1114,7 +1123,7 @@ def published(name, folder, monkeypatch):
 
 
 def test_an_imagenet_run_goes_on_without_the_file_of_its_weights(home, easy, monkeypatch, no_network):
-    settings = {"network": "mobilenet_v3_small", "weights": "imagenet", "epochs": 2, "head_epochs": 1}
+    settings = {"network": "mobilenet_v3_small", "weights": "imagenet", "epochs": 2, "freeze_epochs": 1}
     file = published("mobilenet_v3_small", home / "checkpoints" / ".imagenet", monkeypatch)
     card, one = run(easy, "one", **settings)
     assert (card.preprocessing.mean, card.preprocessing.std) == (0.449, 0.226)
@@ -1164,7 +1173,7 @@ def test_two_processes_share_a_run_of_two_phases(home, easy, origin):
         assert done.returncode == 0, done.stderr
         assert "Traceback" not in done.stderr
 
-    settings = SMALL | {"weights": "origin", "epochs": 3, "head_epochs": 1, "devices": 2}
+    settings = SMALL | {"weights": "origin", "epochs": 3, "freeze_epochs": 1, "devices": 2}
     # stopped in the second phase, so that the run enters it once by itself and once by going on
     shell(N_BATCHES + 2, easy, "--name", "two", *TrainConfig(**settings).to_arguments())
     two = open_checkpoint("two")
@@ -1402,7 +1411,9 @@ def test_other_schedules():
 
 @pytest.mark.parametrize("schedule", ["one-cycle", "cosine", "constant"])
 def test_each_of_two_phases_is_a_schedule_of_its_own(schedule):
-    config = TrainConfig(schedule=schedule, learning_rate=1e-2, weights="m", epochs=8, head_epochs=2, fine_tune=0.05)
+    config = TrainConfig(
+        schedule=schedule, learning_rate=1e-2, weights="m", epochs=8, freeze_epochs=2, finetune_lr_scale=0.05
+    )
     head, whole = (TrainConfig(schedule=schedule, learning_rate=peak) for peak in (1e-2, 5e-4))
     for share in np.linspace(0, 0.999, 37):
         assert learning_rate_at(config, 0.25 * share) == pytest.approx(learning_rate_at(head, share))
@@ -1412,19 +1423,19 @@ def test_each_of_two_phases_is_a_schedule_of_its_own(schedule):
 
 @pytest.mark.parametrize("schedule", ["one-cycle", "cosine", "constant"])
 def test_without_a_first_phase_the_share_for_the_second_means_nothing(schedule):
-    one, other = (TrainConfig(schedule=schedule, weights="m", fine_tune=share) for share in (0.001, 1.0))
+    one, other = (TrainConfig(schedule=schedule, weights="m", finetune_lr_scale=share) for share in (0.001, 1.0))
     for progress in np.linspace(0, 1, 37):
         assert learning_rate_at(one, progress) == learning_rate_at(other, progress)
 
 
-@pytest.mark.parametrize(("epochs", "head_epochs"), [(15, 3), (47, 3), (49, 1), (49, 2), (77, 5)], ids=str)
+@pytest.mark.parametrize(("epochs", "freeze_epochs"), [(15, 3), (47, 3), (49, 1), (49, 2), (77, 5)], ids=str)
 @pytest.mark.parametrize("n_batches", [1, 4, 100])
-def test_the_second_phase_begins_with_its_first_batch(epochs, head_epochs, n_batches):
+def test_the_second_phase_begins_with_its_first_batch(epochs, freeze_epochs, n_batches):
     """The share of the run that is done, times its epochs, may fall short of a whole number by rounding."""
-    config = TrainConfig(schedule="constant", weights="m", epochs=epochs, head_epochs=head_epochs)
+    config = TrainConfig(schedule="constant", weights="m", epochs=epochs, freeze_epochs=freeze_epochs)
     total = epochs * n_batches
     rates = [learning_rate_at(config, batch / total) for batch in range(total)]
-    border = head_epochs * n_batches
+    border = freeze_epochs * n_batches
     assert set(rates[:border]) == {1e-3}
     assert {round(rate, 9) for rate in rates[border:]} == {1e-4}
 
@@ -1522,7 +1533,8 @@ def test_loss_counts_a_rare_class_more():
     logits = torch.tensor([[2.0, 0.0], [2.0, 0.0], [2.0, 0.0], [2.0, 0.0]])
     device, counts = torch.device("cpu"), np.array([3, 1])
     plain, balanced = (
-        make_loss(TrainConfig(balance=name), counts, device)(logits, torch.eye(2)[labels]) for name in ("none", "loss")
+        make_loss(TrainConfig(class_balance=name), counts, device)(logits, torch.eye(2)[labels])
+        for name in ("none", "loss")
     )
     assert float(plain) == pytest.approx(float(torch.nn.functional.cross_entropy(logits, labels)))
     each = torch.nn.functional.cross_entropy(logits, labels, reduction="none")
@@ -1544,7 +1556,7 @@ def test_sampling_shows_a_rare_class_as_often(easy, tmp_path):
     with open_dataset(changed_copy(easy, tmp_path / "rare.hdf5", change)) as dataset:
         shares = {}
         for balance in ("none", "sampling"):
-            rows = np.concatenate([feed_of(dataset, balance=balance).train_rows(epoch) for epoch in range(40)])
+            rows = np.concatenate([feed_of(dataset, class_balance=balance).train_rows(epoch) for epoch in range(40)])
             shares[balance] = float(dataset.labels[rows].mean())
             assert set(dataset.splits[rows]) == {0}
     assert shares["none"] == pytest.approx(5 / 34, abs=0.01)
@@ -1561,7 +1573,7 @@ def test_every_scan_is_shown_once_an_epoch_without_sampling(easy):
 
 def test_batches_from_the_middle_are_those_of_the_whole_epoch(easy):
     with open_dataset(easy) as dataset:
-        feed = feed_of(dataset, mixup=0.2)
+        feed = feed_of(dataset, mixup_alpha=0.2)
         whole, rest = list(feed.train_batches(3)), list(feed.train_batches(3, first_batch=2))
     assert len(whole) == N_BATCHES
     assert len(rest) == N_BATCHES - 2
@@ -1590,7 +1602,7 @@ def test_processes_vary_their_scans_each_in_its_own_way(easy, monkeypatch):
 
     monkeypatch.setattr("xrai.training.data.augment_batch", augmented)
     with open_dataset(easy) as dataset:
-        feeds = [feed_of(dataset, rank=rank, world=2, devices=2, erase=0.0) for rank in range(2)]
+        feeds = [feed_of(dataset, rank=rank, world=2, devices=2, erase_prob=0.0) for rank in range(2)]
         for feed in (*feeds, feed_of(dataset)):
             seeds.append([])
             assert len(list(feed.train_batches(0))) == N_BATCHES

@@ -188,7 +188,7 @@ def _imbalance_finding(run: RunCurves, finding: CurveFinding, uneven: str) -> Cu
 
 
 def _balance_changes(run: RunCurves) -> dict[str, str]:
-    return {"balance": "sampling"} if run.config.get("balance") == "none" else {}
+    return {"class_balance": "sampling"} if run.config.get("class_balance") == "none" else {}
 
 
 def _class_share(run: RunCurves, name: str) -> float:

@@ -46,7 +46,7 @@ class History:
         start_records = [record for record in records if record.get("kind") in ("start", "resume")]
         last_start = start_records[-1] if start_records else {}
         epoch_records = [record for record in clean_records(records) if record["kind"] == "epoch"]
-        freeze_epochs = as_count(last_start.get("head_epochs"))
+        freeze_epochs = as_count(last_start.get("freeze_epochs"))
         unfrozen_records = [record for record in epoch_records if record["epoch"] > freeze_epochs]
         boundary_records = [record for record in records if record.get("kind") in ("start", "resume", "end")]
         return cls(

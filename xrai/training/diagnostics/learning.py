@@ -329,10 +329,10 @@ def _detect_generalization_gap(run: RunCurves) -> list[CurveFinding]:
 def _suggest_regularization(run: RunCurves, *, is_worse_kept: bool) -> tuple[dict[str, Any], str]:
     """What makes learning by heart harder, of what was not used yet; the loss as judge where worse weights are kept."""
     config, changes = run.config, {}
-    if "augment" in config:
-        targets = {"augment": 1.0, "erase": 0.25, "dropout": 0.2, "weight_decay": 0.05}
-        changes = _raise_settings(config, targets) or _raise_settings(config, {"mixup": 0.2, "dropout": 0.4})
-        changes |= {"keep": "loss"} if is_worse_kept and config.get("keep") != "loss" else {}
+    if "augment_strength" in config:
+        targets = {"augment_strength": 1.0, "erase_prob": 0.25, "dropout": 0.2, "weight_decay": 0.05}
+        changes = _raise_settings(config, targets) or _raise_settings(config, {"mixup_alpha": 0.2, "dropout": 0.4})
+        changes |= {"select_by": "loss"} if is_worse_kept and config.get("select_by") != "loss" else {}
     advice = say(
         "More scans help most. Else make learning by heart harder: more “Strength of variation”, “Hidden patches” or "
         "“Mixing of scans”, more “Dropout”, or a smaller network."

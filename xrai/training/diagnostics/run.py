@@ -72,7 +72,7 @@ class RunCurves:
         rate = self.config.get("learning_rate")
         if rate is None:
             return None
-        return float(rate) * (float(self.config.get("fine_tune", 1)) if self.history.freeze_epochs else 1)
+        return float(rate) * (float(self.config.get("finetune_lr_scale", 1)) if self.history.freeze_epochs else 1)
 
     @property
     def typical_rate(self) -> float:

@@ -45,7 +45,7 @@ def report_selected_epoch(run: RunCurves) -> list[CurveFinding]:
         ),
         "last": say("Of {n} epochs the weights of the last one are kept, as was asked for.", n=n),
     }.get(
-        str(run.config.get("keep", "auc")),
+        str(run.config.get("select_by", "auc")),
         say("Of {n} epochs the weights of epoch {epoch} are kept: its validation AUC was the best.", n=n, epoch=epoch),
     )
     at = (epoch, float(run.history.val_loss[index]))

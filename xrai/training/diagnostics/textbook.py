@@ -37,7 +37,7 @@ def make_textbook_run(kind: str, *, epochs: int = EPOCHS, seed: int = 0) -> list
     rng, x = np.random.default_rng(seed), np.linspace(0, 1, epochs)
     train, val = _loss_curves(kind, x, rng)
     train, val = (np.maximum(losses * rng.normal(1, 0.012, epochs), 0.005) for losses in (train, val))
-    start = {"kind": "start", "epochs": epochs, "head_epochs": 0, "val": N_VAL}
+    start = {"kind": "start", "epochs": epochs, "freeze_epochs": 0, "val": N_VAL}
     epoch_records = [_epoch_record(number, *losses) for number, losses in enumerate(zip(train, val, strict=True), 1)]
     aucs = [record["val"]["auc"] for record in epoch_records]
     for index, record in enumerate(epoch_records):
