@@ -60,7 +60,7 @@ def test_probabilities_hold_for_the_shares_that_training_made_the_network_expect
     validation = answers()
     few = ValidationOutputs(*(item[..., 60:, :] if item.ndim > 1 else item[60:] for item in vars(validation).values()))
     balanced, plain = a_card(), a_card()
-    plain = replace(plain, training={"settings": {"class_balance": "none"}})
+    plain = plain.replace(training={"settings": {"class_balance": "none"}})
     assert fit_operating_point(balanced, few).calibration.prevalence == (0.5, 0.5)
     assert fit_operating_point(plain, few).calibration.prevalence == (0.5, 0.5)  # as many of each are left
     uneven = ValidationOutputs(few.logits[1:], few.perturbed_logits[:, 1:], few.labels[1:], few.patients[1:])
