@@ -11,7 +11,7 @@ from pages.shared.formatting import class_label, class_labels, format_probabilit
 from xrai.calibration import ARGMAX_THRESHOLD, people_word
 from xrai.core.labels import condition_phrase, is_healthy
 from xrai.core.language import N_, tr, translate
-from xrai.models.checkpoint import Card
+from xrai.models.card import Card
 
 if TYPE_CHECKING:
     from xrai.reading.results import Reading
@@ -25,19 +25,19 @@ NOT_DESCRIBED = N_("patients that nobody described when its dataset was built")
 
 def population_noun(card: Card) -> str:
     """Whom a model was trained on: `CHILDREN` or "patients"."""
-    return people_word(str(card.dataset.get("population") or ""))
+    return people_word(card.dataset.population)
 
 
 def population_text(card: Card) -> str:
     """Whom a model learned from, in the reader's language."""
-    return translate(card.dataset.get("population") or NOT_DESCRIBED)
+    return translate(card.dataset.population or NOT_DESCRIBED)
 
 
 def prevalence_text(card: Card) -> str:
     """Among whom probabilities are told, where the team said that; else ""."""
-    if card.prevalence is None or card.calibration is None or card.calibration.prevalence is None:
+    if card.local_prevalence is None or card.calibration is None or card.calibration.prevalence is None:
         return ""
-    n, condition = 100 * card.prevalence, translate(condition_phrase(card.classes[1]))
+    n, condition = 100 * card.local_prevalence, translate(condition_phrase(card.classes[1]))
     if population_noun(card) == CHILDREN:
         return tr(
             "Probabilities are adjusted to your prevalence: {n:.3g} in 100 children have {condition}.",
@@ -58,7 +58,7 @@ def verdict_text(reading: Reading, card: Card) -> str:
     condition = translate(condition_phrase(_named_class(reading.diagnosis, card)))
     template = _verdict_template(reading, card)
     answer = tr(template, name=class_label(reading.diagnosis), condition=condition)
-    return tr("{answer} (drawing)", answer=answer) if card.dataset.get("is_phantom") else answer
+    return tr("{answer} (drawing)", answer=answer) if card.dataset.is_phantom else answer
 
 
 def _named_class(diagnosis: str, card: Card) -> str:
@@ -67,7 +67,7 @@ def _named_class(diagnosis: str, card: Card) -> str:
 
 
 def _verdict_template(reading: Reading, card: Card) -> str:
-    has_abstention, share = card.doubt is not None, reading.probabilities[reading.diagnosis]
+    has_abstention, share = card.abstention is not None, reading.probabilities[reading.diagnosis]
     if not is_likeliest(reading):
         return N_("Positive by threshold: {name}") if has_abstention else N_("Uncertain, by threshold: {name}")
     if not has_abstention and share < PROBABLE:
@@ -89,9 +89,9 @@ def local_threshold(card: Card) -> float:
 
 def local_reject_zone(card: Card) -> tuple[float, float] | None:
     """Between which probabilities of the second of two classes the answer is not sure; None where it is for none."""
-    if card.doubt is None:
+    if card.abstention is None:
         return None
-    low, high = card.doubt.reject_zone(_threshold_or_even(card))
+    low, high = card.abstention.reject_zone(_threshold_or_even(card))
     return (card.to_local_prevalence(low), card.to_local_prevalence(high)) if low < high else None
 
 

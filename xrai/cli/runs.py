@@ -17,7 +17,8 @@ from xrai.core import jobs
 from xrai.core.errors import CheckpointError, DatasetError, SettingsError
 from xrai.core.json_files import write_json
 from xrai.core.paths import data_dir, display_path, home_dir
-from xrai.models.checkpoint import CONFIG, Card, Checkpoint, open_checkpoint
+from xrai.models.card import Card
+from xrai.models.checkpoint import CONFIG, Checkpoint, open_checkpoint
 from xrai.networks.config import applies_to
 from xrai.training.config import TrainConfig, flag_name, read_train_config
 
@@ -45,8 +46,12 @@ def train(options: argparse.Namespace) -> int:
                 write_json(job.folder / CONFIG, {"dataset": display_path(path), "train": config.to_dict()})
             card = _run_training(config, dataset, checkpoint, job, resume=options.resume)
         _print_end(checkpoint, card, was_stopped=job.has_stop_request)
-        end_reason = card.training["ended"] if card else "stopped"
-        summary = {"classes": dataset.classes, "ended": end_reason, "validation": card.validation if card else None}
+        end_reason = str(card.training.end_reason) if card else "stopped"
+        summary = {
+            "classes": dataset.classes,
+            "ended": end_reason,
+            "validation": card.validation.to_dict() if card and card.validation else None,
+        }
         print_json(options, {"model": checkpoint.name, **summary})
     return 0
 
@@ -246,7 +251,7 @@ def _print_end(checkpoint: Checkpoint, card: Card | None, *, was_stopped: bool) 
         when = "" if card else " before the first epoch was done"
         print(f"stopped{when}; go on with --resume", file=sys.stderr)
     elif card:
-        n_epochs, best = card.training["epochs_run"], card.training["best_epoch"]
+        n_epochs, best = card.training.epochs_run, card.training.best_epoch
         where = display_path(checkpoint.folder)
         epochs = "1 epoch" if n_epochs == 1 else f"{n_epochs} epochs"
         print(f"done after {epochs}, the best one was {best}: {where}", file=sys.stderr)

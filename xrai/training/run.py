@@ -21,7 +21,8 @@ from xrai.core.language import say
 from xrai.core.paths import checkpoints_dir
 from xrai.data.dataset import Dataset
 from xrai.models.artifacts import Artifacts, save_artifacts
-from xrai.models.checkpoint import STATE, WEIGHTS, Card, Checkpoint, open_checkpoint
+from xrai.models.card import Card, SourceModel, TrainingRecord
+from xrai.models.checkpoint import STATE, WEIGHTS, Checkpoint, open_checkpoint
 from xrai.models.operating_point import fit_operating_point, reset_operating_point
 from xrai.networks.build import Network, build_network, count_parameters, load_pretrained
 from xrai.networks.config import IMAGENET
@@ -120,7 +121,7 @@ class _TrainingRun:
     ema_model: AveragedModel | None
     optimizer: torch.optim.Optimizer
     loss_fn: Callable[[Tensor, Tensor], Tensor]
-    origin: dict[str, Any] | None = None
+    origin: SourceModel | None = None
     epoch: int = 0
     batch: int = 0
     outputs: EpochOutputs = field(default_factory=EpochOutputs.empty)
@@ -169,7 +170,7 @@ class _TrainingRun:
     def start(self) -> None:
         """Say what is about to happen; the clock starts here."""
         earlier_card = self._earlier_card()
-        self.alpha = earlier_card.doubt.alpha if earlier_card and earlier_card.doubt else None
+        self.alpha = earlier_card.abstention.alpha if earlier_card and earlier_card.abstention else None
         self.timer = ProgressTimer(self.timer.previous_seconds, self._batches_done)
         self.timer.mark_recorded(self.outputs)
         self._emit(
@@ -216,7 +217,7 @@ class _TrainingRun:
             heatmap = fit_cam_scale(network, draft, self.dataset)
             validation = self._validate(network, n_rounds=1000, amp=False)
             # before what takes a while, and may fail for want of memory: a model that can be read with is there by then
-            basic_card = self._write_card(replace(draft, heatmap=heatmap, validation=validation or {}))
+            basic_card = self._write_card(draft.replace(heatmap_scale=heatmap, validation=validation))
             card = self._write_card(*fit_artifacts(network, basic_card, self.dataset, on_progress=self._emit_progress))
         self._emit({"kind": "end", "reason": reason, "seconds": round(seconds, 1), "best": self.best})
         return card
@@ -243,7 +244,7 @@ class _TrainingRun:
                 self.ema_model.load_state_dict(select_prefix(tensors, "average"))
             restore_optimizer(self.optimizer, tensors)
             self.epoch, self.batch, self.best, self.since_best = (values[name] for name in _STATE_FIELDS)
-            self.origin = values.get("origin")
+            self.origin = SourceModel.from_dict(values["origin"]) if values.get("origin") else None
             if "preprocessing" in values:
                 self._restore_preprocessing(Preprocessing.from_dict(values["preprocessing"]))
             self.timer = ProgressTimer(values["seconds"])
@@ -413,7 +414,9 @@ class _TrainingRun:
         self.checkpoint.save_network(self._evaluation_network())  # type: ignore[arg-type]
         if earlier_card := self._earlier_card():
             self._write_card(
-                replace(self._draft_card(say("not yet")), heatmap=earlier_card.heatmap, validation=validation),
+                self._draft_card(say("not yet")).replace(
+                    heatmap_scale=earlier_card.heatmap_scale, validation=validation
+                ),
                 previous_sha256=previous_sha256,
             )
 
@@ -429,11 +432,11 @@ class _TrainingRun:
             earlier_card, current_sha256 = self._earlier_card(), self.checkpoint.weights_sha256()
             evaluations = [
                 item
-                if item.get("weights", previous_sha256 or current_sha256) == current_sha256
-                else item | {"earlier_weights": True}
+                if (item.weights_sha256 or previous_sha256 or current_sha256) == current_sha256
+                else item.replace(is_outdated=True)
                 for item in (earlier_card.evaluations if earlier_card else [])
             ]
-            card = replace(card, evaluations=evaluations)
+            card = card.replace(evaluations=evaluations)
             card = reset_operating_point(card, earlier_card) if earlier_card else card
             if artifacts and artifacts.validation:
                 save_artifacts(self.checkpoint, artifacts, current_sha256)
@@ -467,7 +470,7 @@ class _TrainingRun:
             "seconds": round(self.timer.seconds, 2),
             "fingerprint": self.dataset.fingerprint,
             "preprocessing": self.loader.preprocessing.to_dict(),
-            "origin": self.origin,
+            "origin": self.origin.to_dict() if self.origin else None,
             "records": len(read_records(self.checkpoint.folder / HISTORY_FILE)),
         }
         save_state(self.checkpoint.folder / STATE, tensors | optimizer_to_tensors(self.optimizer), values)
@@ -489,14 +492,13 @@ class _TrainingRun:
 
     def _draft_card(self, reason: str) -> Card:
         assert self.best is not None
-        training = {
-            "epochs_run": self.epoch,
-            "best_epoch": self.best["epoch"],
-            "ended": reason,
-            "seconds": round(self.timer.seconds, 1),
-            "parameters": count_parameters(self.network),
-            "precision": str(self.fabric._precision.precision),
-        }
-        if self.origin:
-            training["started_from"] = self.origin
+        training = TrainingRecord(
+            epochs_run=self.epoch,
+            best_epoch=self.best["epoch"],
+            end_reason=reason,
+            seconds=round(self.timer.seconds, 1),
+            parameters=count_parameters(self.network),
+            precision=str(self.fabric._precision.precision),
+            source_model=self.origin,
+        )
         return draft_card(self.checkpoint.name, self.loader, training)

@@ -33,7 +33,8 @@ from xrai.core.errors import CheckpointError, ScanError
 from xrai.core.language import ENGLISH, N_, language, tr, translate, use_language
 from xrai.explain.overlay import draw_overlay
 from xrai.input_check import apply_correction
-from xrai.models.checkpoint import Card, Checkpoint, list_models
+from xrai.models.card import Card
+from xrai.models.checkpoint import Checkpoint, list_models
 from xrai.reading.result_card import WARNING_SIGN, draw_result_card
 from xrai.reading.results import Refusal
 from xrai.scans import MAX_FILE_BYTES, Scan, read_scan
@@ -383,11 +384,11 @@ def _show_decision_rule(card: Card) -> None:
         if zone := local_reject_zone(card):
             low, high = map(format_probability, zone)
             sentences.append(tr("Between {low} and {high} the answer is “uncertain”.", low=low, high=high))
-    if card.doubt:
+    if card.abstention:
         sentences.append(
             tr(
                 "Set so that at most {n:.3g} in 100 validation scans of each class got a wrong answer.",
-                n=100 * card.doubt.alpha,
+                n=100 * card.abstention.alpha,
             )
         )
     if sentences:

@@ -14,7 +14,7 @@ from pages.shared.formatting import class_label, escape_markdown, join_words
 from pages.shared.page import display_errors
 from xrai.core.language import tr
 from xrai.data.dataset import list_datasets, open_dataset
-from xrai.models.checkpoint import Card
+from xrai.models.card import Card
 
 if TYPE_CHECKING:
     from xrai.reading.results import Reading, SimilarCase
@@ -56,7 +56,7 @@ def _show_cases(cases: Sequence[SimilarCase], card: Card) -> None:
                 tr(
                     "A model does not contain the images: they are shown if the unchanged dataset “{name}” is on "
                     "this computer.",
-                    name=card.dataset.get("name"),
+                    name=card.dataset.name,
                 )
             )
         )

@@ -26,7 +26,8 @@ from xrai.data.dataset import open_dataset
 from xrai.evaluation.store import EvaluationResult
 from xrai.explain.overlay import draw_overlay
 from xrai.figures import add_caption, confusion_figure
-from xrai.models.checkpoint import Card, Checkpoint
+from xrai.models.card import Card
+from xrai.models.checkpoint import Checkpoint
 
 PER_PAGE, COLUMNS = 6, 2
 OPACITY = 0.75
@@ -88,8 +89,10 @@ def show_confusion(
             )
         )
         if card.threshold and has_same_weights:
-            value, name = card.threshold["value"], class_label(card.threshold["class"])
-            st.caption(escape_markdown(tr("Positive for {name} at {n:.3g} % or above.", name=name, n=100 * value)))
+            value, name = card.threshold.value, class_label(card.threshold.class_name)
+            st.caption(
+                escape_markdown(tr("Positive for {name} at {n:.3g} % or above.", name=name, n=100 * value))
+            )
         label_by_cell = {item: _cell_label(item, matrix, names) for item in cells}
         cell = st.selectbox(
             tr("Cell"), cells, key=cell_key, persist_state="session", format_func=label_by_cell.__getitem__

@@ -22,7 +22,8 @@ from xrai.core.language import N_, tr, translate
 from xrai.core.paths import checkpoints_dir
 from xrai.data.dataset import open_dataset
 from xrai.models import default_model
-from xrai.models.checkpoint import Card, list_models, open_checkpoint
+from xrai.models.card import Card
+from xrai.models.checkpoint import list_models, open_checkpoint
 from xrai.networks.config import IMAGENET, SCRATCH, applies_to
 from xrai.training.config import FROM_MODEL_PRESET, PRESETS, TrainConfig, default_settings
 from xrai.training.sweep import active_sweep_jobs, expand_grid, list_sweeps
@@ -184,7 +185,7 @@ def _show_controls(settings: dict[str, Any], key: str) -> dict[str, Any]:
 
 
 def _inherited_text(origin: Card) -> str:
-    if not (population := origin.dataset.get("population")):
+    if not (population := origin.dataset.population):
         return tr(
             "Starts from the weights of **{name}**, which also fixes the network.", name=escape_markdown(origin.name)
         )

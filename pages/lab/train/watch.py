@@ -95,7 +95,8 @@ def _draw_run(checkpoint: Checkpoint, job: jobs.Job, status: jobs.Status) -> Non
 def _final_metrics(checkpoint: Checkpoint) -> dict[str, Any] | None:
     """The measures of a finished model; what is wrong with a damaged one is said elsewhere on the page."""
     with suppress(CheckpointError):
-        return checkpoint.read_card().validation if checkpoint.is_model else None
+        validation = checkpoint.read_card().validation if checkpoint.is_model else None
+        return validation.to_dict() if validation else None
     return None
 
 
@@ -127,13 +128,16 @@ def _show_next_steps(checkpoint: Checkpoint, status: str, records: list[dict[str
 
 def _show_ready_model(checkpoint: Checkpoint) -> None:
     card = checkpoint.read_card()
+    validation = card.validation
+    if validation is None:
+        return
     text = tr(
         "The model “{name}” is ready: accuracy {accuracy}, AUC {auc} on {n:,} validation scans. It distinguishes "
         "{classes}.",
         name=card.name,
-        n=card.validation["n"],
-        accuracy=format_metric_with_interval(card.validation["accuracy"], card.validation["accuracy_interval"]),
-        auc=format_metric_with_interval(card.validation["auc"], card.validation["auc_interval"], as_percent=False),
+        n=validation.n,
+        accuracy=format_metric_with_interval(validation.accuracy, validation.accuracy_interval),
+        auc=format_metric_with_interval(validation.auc, validation.auc_interval, as_percent=False),
         classes=join_words(list(map(class_label, card.classes))),
     )
     if card.weakness_warning:

@@ -154,8 +154,8 @@ def test_networks_learn(home, easy, settings):
     card, checkpoint = run(easy, **settings, augment_strength=0.3)
     epochs = epochs_of(checkpoint)
     assert epochs[-1]["train"]["loss"] < 0.6 * epochs[0]["train"]["loss"]
-    assert card.validation["auc"] > 0.95
-    assert card.validation["auc_interval"][0] <= card.validation["auc"] <= card.validation["auc_interval"][1]
+    assert card.validation.auc > 0.95
+    assert card.validation.auc_interval[0] <= card.validation.auc <= card.validation.auc_interval[1]
 
 
 class FixedAnswer(torch.nn.Module):
@@ -222,7 +222,7 @@ def test_members_learn_each_for_itself_and_answer_together(home, easy):
     with open_dataset(easy) as dataset:
         said = predict_probabilities(network, card, dataset, dataset.rows("val"))
         right = (said.argmax(axis=1) == dataset.labels[dataset.rows("val")]).mean()
-    assert card.validation["accuracy"] == pytest.approx(right, abs=1e-4)
+    assert card.validation.accuracy == pytest.approx(right, abs=1e-4)
     whole = epochs_of(checkpoint)
     run(easy, "cut", **settings, should_stop=stop_after(3))
     _, cut = run(easy, "cut", **settings, resume=True)
@@ -244,16 +244,16 @@ def test_three_classes(home, three):
     card, _ = run(three, epochs=8, augment_strength=0.0)
     assert card.classes == ("Normal", "COVID", "Viral")
     assert card.threshold is None
-    assert set(card.heatmap["Grad-CAM"]) == set(card.classes)
-    assert card.validation["accuracy"] > 0.6
-    assert card.validation["auc"] > 0.8
+    assert set(card.heatmap_scale["Grad-CAM"]) == set(card.classes)
+    assert card.validation.accuracy > 0.6
+    assert card.validation.auc > 0.8
 
 
 @pytest.mark.parametrize("balance", ["none", "sampling", "loss"])
 def test_balance(home, easy, balance):
     card, _ = run(easy, epochs=1, class_balance=balance)
-    assert card.training["settings"]["class_balance"] == balance
-    assert math.isfinite(card.validation["loss"])
+    assert card.training.settings["class_balance"] == balance
+    assert math.isfinite(card.validation.loss)
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "adam", "sgd"])
@@ -264,14 +264,14 @@ def test_optimizers_and_schedules(home, easy, optimizer):
     assert epochs[1]["train"]["loss"] < epochs[0]["train"]["loss"] + 0.1
     progress = (2 * N_BATCHES - 1) / (2 * N_BATCHES)
     assert epochs[1]["learning_rate"] == pytest.approx(
-        learning_rate_at(TrainConfig(**card.training["settings"]), progress)
+        learning_rate_at(TrainConfig(**card.training.settings), progress)
     )
 
 
 def test_batch_larger_than_the_dataset(home, easy):
     card, checkpoint = run(easy, epochs=2, batch_size=512)
     assert read_records(checkpoint.folder / HISTORY_FILE)[0]["batches"] == 1
-    assert card.training["epochs_run"] == 2
+    assert card.training.epochs_run == 2
 
 
 @pytest.mark.parametrize("balance", ["none", "sampling", "loss"])
@@ -286,9 +286,9 @@ def test_a_class_with_a_single_training_scan(home, easy, tmp_path, balance):
     with open_dataset(dataset) as opened:
         assert len(opened.rows("train", 1)) == 1
     card, checkpoint = run(dataset, epochs=2, class_balance=balance)
-    assert card.training["epochs_run"] == 2
+    assert card.training.epochs_run == 2
     assert all(math.isfinite(item["train"]["loss"]) for item in epochs_of(checkpoint))
-    assert 0 <= card.validation["auc"] <= 1
+    assert 0 <= card.validation.auc <= 1
 
 
 def test_same_seed_gives_the_same_run(home, easy, whole):
@@ -319,21 +319,21 @@ def test_card_and_history_tell_the_run(home, easy):
     card, checkpoint = run(dataset, "my model", epochs=2, label_smoothing=0.1)
     assert checkpoint.read_card() == card
     assert card.classes == ("CLEAR", "OPACITY")
-    assert card.training["settings"] == TrainConfig(**SMALL | {"epochs": 2, "label_smoothing": 0.1}).to_dict()
-    assert (card.threshold["class"], card.threshold["value"]) == ("OPACITY", 0.5)
-    assert card.calibration and card.doubt
-    assert card.training["epochs_run"] == 2
-    assert card.training["ended"] == "finished"
-    assert card.training["best_epoch"] in (1, 2)
+    assert card.training.settings == TrainConfig(**SMALL | {"epochs": 2, "label_smoothing": 0.1}).to_dict()
+    assert (card.threshold.class_name, card.threshold.value) == ("OPACITY", 0.5)
+    assert card.calibration and card.abstention
+    assert card.training.epochs_run == 2
+    assert card.training.end_reason == "finished"
+    assert card.training.best_epoch in (1, 2)
     with open_dataset(dataset) as opened:
         assert card.dataset == opened.describe() | {"audit": None}
         n_train, n_val = len(opened.rows("train")), len(opened.rows("val"))
     assert (card.preprocessing.stored_size, card.preprocessing.input_size) == (64, 32)
-    assert card.validation["n"] == n_val
-    assert min(card.heatmap["Grad-CAM"].values()) > 0
+    assert card.validation.n == n_val
+    assert min(card.heatmap_scale["Grad-CAM"].values()) > 0
     start, *_, end = read_records(checkpoint.folder / HISTORY_FILE)
     assert (start["kind"], start["train"], start["val"], start["batches"]) == ("start", n_train, n_val, N_BATCHES)
-    assert (end["kind"], end["reason"], end["best"]["epoch"]) == ("end", "finished", card.training["best_epoch"])
+    assert (end["kind"], end["reason"], end["best"]["epoch"]) == ("end", "finished", card.training.best_epoch)
     assert kinds_of(checkpoint) == ["start", "epoch", "epoch", "end"]
 
 
@@ -373,20 +373,20 @@ def test_the_command_in_the_card_is_that_of_the_run(home, easy):
     (home / "data").mkdir()
     dataset = shutil.copy(easy, home / "data" / "easy set.hdf5")
     card, _ = run(dataset, "my model", epochs=1, hflip=True)
-    command = card.training["command"]
+    command = card.training.command
     assert command.startswith("python -m xrai train 'data/easy set.hdf5' --name 'my model' ")
     assert "--hflip yes" in command
-    assert TrainConfig.from_dict(card.training["settings"]).network_config == card.network
+    assert TrainConfig.from_dict(card.training.settings).network_config == card.network
 
 
 def test_weights_are_those_of_the_best_epoch(home, easy):
     card, checkpoint = run(easy, epochs=4, patience=0, learning_rate=0.02)
     epochs = epochs_of(checkpoint)
     best = [item["epoch"] for item in epochs if item["best"]][-1]
-    assert card.training["best_epoch"] == best
+    assert card.training.best_epoch == best
     scores = [(round(item["val"]["auc"], 3), -item["val"]["loss"]) for item in epochs]
     assert scores[best - 1] == max(scores)
-    assert card.validation["loss"] == pytest.approx(epochs[best - 1]["val"]["loss"], abs=5e-3)
+    assert card.validation.loss == pytest.approx(epochs[best - 1]["val"]["loss"], abs=5e-3)
 
 
 @pytest.mark.parametrize(("keep", "kept"), [("auc", 1), ("loss", 2), ("last", 3)])
@@ -403,7 +403,7 @@ def test_the_epoch_that_is_kept_can_be_chosen(home, easy, monkeypatch, keep, kep
 
     monkeypatch.setattr(_TrainingRun, "_validate", validated)
     card, checkpoint = run(easy, epochs=3, select_by=keep)
-    assert card.training["best_epoch"] == kept
+    assert card.training.best_epoch == kept
     assert [item["epoch"] for item in epochs_of(checkpoint) if item["best"]][-1] == kept
 
 
@@ -414,9 +414,9 @@ def test_validation_that_lacks_a_class(home, easy, tmp_path):
         file["split"][...] = split
 
     card, checkpoint = run(changed_copy(easy, tmp_path / "lacking.hdf5", change), epochs=2)
-    assert card.validation["auc"] is None
-    assert card.validation["auc_interval"] is None
-    assert 0 <= card.validation["accuracy"] <= 1
+    assert card.validation.auc is None
+    assert card.validation.auc_interval is None
+    assert 0 <= card.validation.accuracy <= 1
     assert all(item["train"]["auc"] is not None for item in epochs_of(checkpoint))
 
 
@@ -444,10 +444,10 @@ def test_early_stopping(home, easy, monkeypatch):
 
     monkeypatch.setattr(module._TrainingRun, "_validate", never_better)
     card, checkpoint = run(easy, epochs=20, patience=2)
-    assert card.training["ended"] == "early"
+    assert card.training.end_reason == "early"
     assert len(epochs_of(checkpoint)) == 3
     card, _ = run(easy, epochs=20, patience=2, resume=True)
-    assert card.training["ended"] == "early"
+    assert card.training.end_reason == "early"
     assert len(epochs_of(checkpoint)) == 3
 
 
@@ -464,10 +464,10 @@ def test_stopped_run_goes_on_as_if_nothing_had_been(home, easy, whole, questions
     assert len(epochs_of(checkpoint)) == done
     assert (card is None) == (done == 0)
     if card:
-        assert card.training["ended"] == "stopped"
+        assert card.training.end_reason == "stopped"
     assert kinds_of(checkpoint)[-1] == "end"
     card, checkpoint = run(easy, "broken", **DEMANDING, resume=True)
-    assert card.training["ended"] == "finished"
+    assert card.training.end_reason == "finished"
     assert_same_run(whole, checkpoint)
     assert kinds_of(checkpoint) == ["start", *["epoch"] * done, "resume", *["epoch"] * (3 - done), "end"]
 
@@ -476,7 +476,7 @@ def test_run_can_be_stopped_again_and_again(home, easy, whole):
     run(easy, "broken", **DEMANDING, should_stop=stop_after(1))
     for _ in range(30):
         card, checkpoint = run(easy, "broken", **DEMANDING, resume=True, should_stop=stop_after(2))
-        if card and card.training["ended"] == "finished":
+        if card and card.training.end_reason == "finished":
             break
     run(easy, "broken", **DEMANDING, resume=True)
     assert_same_run(whole, checkpoint)
@@ -590,18 +590,18 @@ def test_card_of_a_run_that_goes_on_tells_of_the_weights_beside_it(home, easy, m
     """Killed after a better epoch, a resumed run must not leave a card of the weights before."""
     run(easy, **DEMANDING | {"ema_decay": 0.0}, should_stop=stop_after(N_BATCHES + N_VAL_BATCHES + 1))
     checkpoint = open_checkpoint("m")
-    assert checkpoint.read_card().training["best_epoch"] == 1
+    assert checkpoint.read_card().training.best_epoch == 1
     monkeypatch.setattr("xrai.training.run._TrainingRun.finish", lambda self, reason: None)
     run(easy, **DEMANDING | {"ema_decay": 0.0}, resume=True)
     best = [item for item in epochs_of(checkpoint) if item["best"]][-1]
-    assert checkpoint.read_card().training["best_epoch"] == best["epoch"] > 1
-    assert checkpoint.read_card().validation["loss"] == best["val"]["loss"]
+    assert checkpoint.read_card().training.best_epoch == best["epoch"] > 1
+    assert checkpoint.read_card().validation.loss == best["val"]["loss"]
 
 
 def a_look(card, **named):
     """An entry of a card's evaluations."""
     names = ("n", "accuracy", "accuracy_interval", "auc", "auc_interval")
-    look = {name: card.validation[name] for name in names} | named
+    look = {name: getattr(card.validation, name) for name in names} | named
     return look | {"dataset": "d", "split": "test", "when": "2026-11-21", "fingerprint": "f"}
 
 
@@ -611,16 +611,16 @@ def test_going_on_with_a_run_does_not_wipe_its_looks(home, easy, tells):
     settings = DEMANDING | {"select_by": "last"}
     card, checkpoint = run(easy, **settings, should_stop=stop_after(N_BATCHES + N_VAL_BATCHES + 1))
     look = a_look(card) | ({"weights": checkpoint.weights_sha256()} if tells else {})
-    checkpoint.write_card(replace(card, evaluations=[look]))
+    checkpoint.write_card(card.replace(evaluations=[look]))
     card, _ = run(easy, **settings, resume=True, should_stop=stop_after(2))
     assert card.evaluations == [look]  # the weights are still those
     card, _ = run(easy, **settings, resume=True, should_stop=stop_after(N_BATCHES + N_VAL_BATCHES + 1))
-    assert card.training["best_epoch"] == 2
+    assert card.training.best_epoch == 2
     assert card.evaluations == [look | {"earlier_weights": True}]
     again = look | ({"weights": checkpoint.weights_sha256()} if tells else {})
-    checkpoint.write_card(replace(card, evaluations=[*card.evaluations, again]))
+    checkpoint.write_card(card.replace(evaluations=[*card.evaluations, again]))
     card, _ = run(easy, **settings, resume=True)
-    assert card.training["ended"] == "finished"
+    assert card.training.end_reason == "finished"
     assert card.evaluations == [item | {"earlier_weights": True} for item in (look, again)]
     assert checkpoint.read_card() == card
 
@@ -631,10 +631,10 @@ def test_a_look_at_weights_that_a_killed_run_makes_again_is_still_of_them(home, 
     checkpoint = open_checkpoint("m")
     shutil.copytree(checkpoint.folder / STATE, home / "state")
     card, _ = run(easy, **settings, resume=True, should_stop=stop_after(3))
-    assert card.training["best_epoch"] == 2
+    assert card.training.best_epoch == 2
     shutil.rmtree(checkpoint.folder / STATE)
     (home / "state").rename(checkpoint.folder / STATE)  # killed before the state of the second epoch was saved
-    checkpoint.write_card(replace(card, evaluations=[a_look(card)]))
+    checkpoint.write_card(card.replace(evaluations=[a_look(card)]))
     card, _ = run(easy, **settings, resume=True, should_stop=stop_after(3))
     assert card.evaluations == [a_look(card)]
 
@@ -680,7 +680,7 @@ def test_killed_run_goes_on_and_ctrl_c_stops_as_the_button_does(home, easy, monk
     assert "go on with --resume" in capsys.readouterr().err
     assert json.loads((folder / "job.json").read_text())["status"] == "stopped"
     assert load_state(folder / STATE)[1]["epoch"] == saved["epoch"] + 2
-    assert open_checkpoint("killed").read_card().training["ended"] == "stopped"
+    assert open_checkpoint("killed").read_card().training.end_reason == "stopped"
 
     assert cli.main(["train", "--name", "killed", "--resume"]) == 0
     _, never_broken = run(easy, "whole", epochs=30, dropout=0.3)
@@ -701,11 +701,11 @@ def test_two_processes_share_a_run(home, easy, network):
     assert "Traceback" not in done.stderr
     checkpoint = open_checkpoint("two")
     card = checkpoint.read_card()
-    assert json.loads(done.stdout)["validation"]["auc"] == card.validation["auc"]
-    assert kinds_of(checkpoint) == ["start", *["epoch"] * card.training["epochs_run"], "end"]
-    assert [item["epoch"] for item in epochs_of(checkpoint)] == list(range(1, card.training["epochs_run"] + 1))
+    assert json.loads(done.stdout)["validation"]["auc"] == card.validation.auc
+    assert kinds_of(checkpoint) == ["start", *["epoch"] * card.training.epochs_run, "end"]
+    assert [item["epoch"] for item in epochs_of(checkpoint)] == list(range(1, card.training.epochs_run + 1))
     with open_dataset(easy) as opened:
-        assert card.validation["n"] == len(opened.rows("val"))
+        assert card.validation.n == len(opened.rows("val"))
     steps = [item for item in read_records(checkpoint.folder / HISTORY_FILE) if item["kind"] == "step"]
     assert sum(item["progress"] == 1 / N_BATCHES for item in steps) == 1
 
@@ -768,7 +768,7 @@ def fine(home, easy, origin):
 
     The model sees scans in another way than one that starts from nothing on this dataset would.
     """
-    origin.write_card(replace(origin.read_card(), preprocessing=Preprocessing(64, 32, 0.3, 0.25)))
+    origin.write_card(origin.read_card().replace(preprocessing=Preprocessing(64, 32, 0.3, 0.25)))
     return run(easy, "fine", **FINE)[1]
 
 
@@ -798,7 +798,7 @@ def test_a_run_starts_as_the_model_that_it_starts_from(home, easy, tmp_path, ori
     """Also where the dataset has the classes in another order or spelling."""
     other = turned(easy, tmp_path / "turned.hdf5", names)
     card, checkpoint = run(other, weights="origin", **FROZEN, should_stop=stop_after(N_BATCHES + N_VAL_BATCHES + 1))
-    assert (card.classes, card.training["best_epoch"]) == (names, 1)
+    assert (card.classes, card.training.best_epoch) == (names, 1)
     learned = origin.read_card()
     assert epochs_of(checkpoint)[0]["val"]["loss"] == pytest.approx(learned.validation["loss"], abs=1e-3)
     with open_dataset(easy) as straight, open_dataset(other) as dataset:
@@ -829,12 +829,12 @@ def test_a_run_learns_on(home, easy, origin):
     card, checkpoint = run(easy, weights="origin", epochs=3, freeze_epochs=1)
     epochs = epochs_of(checkpoint)
     assert epochs[0]["train"]["loss"] < 0.9 * epochs_of(origin)[0]["train"]["loss"]
-    assert card.validation["auc"] >= origin.read_card().validation["auc"] - 0.02
+    assert card.validation.auc >= origin.read_card().validation.auc - 0.02
 
 
 @pytest.mark.parametrize("freeze_epochs", [0, 1])
 def test_a_run_sees_scans_as_the_model_that_it_starts_from(home, three, origin, freeze_epochs):
-    origin.write_card(replace(origin.read_card(), preprocessing=Preprocessing(96, 32, 0.125, 0.375)))
+    origin.write_card(origin.read_card().replace(preprocessing=Preprocessing(96, 32, 0.125, 0.375)))
     card, checkpoint = run(three, weights="origin", epochs=2, freeze_epochs=freeze_epochs)
     assert card.preprocessing == Preprocessing(64, 32, 0.125, 0.375)
     saved = json.loads((checkpoint.folder / STATE / "values.json").read_text())
@@ -843,10 +843,10 @@ def test_a_run_sees_scans_as_the_model_that_it_starts_from(home, three, origin, 
 
 def test_the_card_tells_where_a_run_started(home, easy, origin):
     described = origin.read_card().dataset | {"population": "children of one hospital"}
-    origin.write_card(replace(origin.read_card(), dataset=described))
+    origin.write_card(origin.read_card().replace(dataset=described))
     origin.folder.rename(origin.folder.with_name("children"))  # its name is the folder's
     card, checkpoint = run(easy, weights="children", epochs=1)
-    assert card.training["started_from"] == {
+    assert card.training.source_model == {
         "model": "children",
         "created": origin_created(home, "children"),
         "dataset": {
@@ -884,8 +884,8 @@ def test_a_grandchild_tells_of_all_before_it(home, easy, three, origin):
     card, _ = run(easy, "grandchild", weights="child", epochs=1, should_stop=stop_after(2))
     assert card is None
     card, _ = run(easy, "grandchild", weights="child", epochs=1, resume=True)
-    prints = [open_checkpoint(name).read_card().dataset["fingerprint"] for name in ("child", "origin")]
-    assert card.training["started_from"]["learned_from"] == prints
+    prints = [open_checkpoint(name).read_card().dataset.fingerprint for name in ("child", "origin")]
+    assert card.training.source_model["learned_from"] == prints
     assert len(set(prints)) == 2
 
 
@@ -895,7 +895,7 @@ def origin_created(home, name):
 
 def test_the_card_tells_that_nobody_described_whom_the_model_knew(home, easy, origin):
     card, _ = run(easy, weights="origin", epochs=1)
-    assert card.training["started_from"]["dataset"]["population"] in (None, "")
+    assert card.training.source_model["dataset"]["population"] in (None, "")
     assert any("“origin”, which had learned from: patients that nobody described." in note for note in card.notes)
     assert "started_from" not in origin.read_card().training
     assert not any("started from" in note for note in origin.read_card().notes)
@@ -908,12 +908,12 @@ def test_the_command_in_the_card_repeats_a_run_from_a_model(home, easy, capsys):
     network = {"network": "mobilenet_v3_small"}
     run(dataset, "the origin", epochs=1, image_size=48, **network)
     card, one = run(dataset, "one", weights="the origin", epochs=2, freeze_epochs=1, image_size=128, **network)
-    words = shlex.split(card.training["command"])
+    words = shlex.split(card.training.command)
     assert words[:6] == ["python", "-m", "xrai", "train", "data/easy set.hdf5", "--name"]
     assert cli.main([*words[3:5], "--name", "again", *words[7:]]) == 0
     capsys.readouterr()
     again = open_checkpoint("again").read_card()
-    assert again.training["settings"] == card.training["settings"]
+    assert again.training.settings == card.training.settings
     assert_same_run(one, open_checkpoint("again"))
 
 
@@ -932,7 +932,7 @@ def test_the_history_tells_both_phases(home, easy, origin):
     )
     start = read_records(checkpoint.folder / HISTORY_FILE)[0]
     assert (start["kind"], start["epochs"], start["freeze_epochs"]) == ("start", 5, 2)
-    assert start["parameters"] == card.training["parameters"] == origin.read_card().training["parameters"]
+    assert start["parameters"] == card.training.parameters == origin.read_card().training.parameters
     rates = [item["learning_rate"] for item in epochs_of(checkpoint)]
     assert rates == pytest.approx([1e-3, 1e-3, 2.5e-4, 2.5e-4, 2.5e-4])
     assert read_records(origin.folder / HISTORY_FILE)[0]["freeze_epochs"] == 0
@@ -1007,8 +1007,8 @@ def test_patience_begins_with_the_second_phase(home, easy, origin, monkeypatch):
 
     monkeypatch.setattr(module._TrainingRun, "_validate", never_better)
     card, checkpoint = run(easy, weights="origin", epochs=20, freeze_epochs=4, patience=2)
-    assert card.training["ended"] == "early"
-    assert card.training["best_epoch"] == 1
+    assert card.training.end_reason == "early"
+    assert card.training.best_epoch == 1
     assert len(epochs_of(checkpoint)) == 6
 
 
@@ -1023,9 +1023,9 @@ BORDER = N_BATCHES + N_VAL_BATCHES
 def test_a_run_of_two_phases_goes_on_as_if_nothing_had_been(home, easy, fine, questions):
     run(easy, "broken", **FINE, should_stop=stop_after(questions))
     card, broken = run(easy, "broken", **FINE, resume=True)
-    assert card.training["ended"] == "finished"
+    assert card.training.end_reason == "finished"
     assert_same_run(fine, broken)
-    assert card.training["started_from"] == fine.read_card().training["started_from"]
+    assert card.training.source_model == fine.read_card().training.source_model
     assert card.notes == fine.read_card().notes
     assert card.preprocessing == fine.read_card().preprocessing
 
@@ -1054,7 +1054,7 @@ def test_a_run_of_two_phases_can_be_stopped_again_and_again(home, easy, fine):
     run(easy, "broken", **FINE, should_stop=stop_after(1))
     for _ in range(30):
         card, broken = run(easy, "broken", **FINE, resume=True, should_stop=stop_after(2))
-        if card and card.training["ended"] == "finished":
+        if card and card.training.end_reason == "finished":
             break
     assert_same_run(fine, broken)
 
@@ -1065,7 +1065,7 @@ def test_a_run_goes_on_without_the_model_that_it_started_from(home, easy, fine, 
     shutil.rmtree(origin.folder)
     card, broken = run(easy, "broken", **FINE, resume=True)
     assert_same_run(fine, broken)
-    assert card.training["started_from"]["model"] == "origin"
+    assert card.training.source_model["model"] == "origin"
     assert card.notes == fine.read_card().notes
     assert card.preprocessing == fine.read_card().preprocessing
 
@@ -1181,8 +1181,8 @@ def test_two_processes_share_a_run_of_two_phases(home, easy, origin):
     shell(0, "--name", "two", "--resume")
     assert [item["epoch"] for item in epochs_of(two)] == [1, 2, 3]
     card = two.read_card()
-    assert card.training["ended"] == "finished"
-    assert card.training["started_from"]["model"] == "origin"
+    assert card.training.end_reason == "finished"
+    assert card.training.source_model["model"] == "origin"
     assert card.preprocessing == origin.read_card().preprocessing
     before = origin.load_network(origin.read_card()).features.state_dict()
     assert all(not torch.equal(value, before[key]) for key, value in features_of(two).items())
@@ -1210,8 +1210,8 @@ def test_loss_that_is_no_number_later_keeps_the_best_weights(home, easy, monkeyp
         run(easy, epochs=5, optimizer="sgd")
     checkpoint = open_checkpoint("m")
     card = checkpoint.read_card()
-    assert card.training["best_epoch"] == 1
-    assert card.training["ended"] == "failed"
+    assert card.training.best_epoch == 1
+    assert card.training.end_reason == "failed"
     weights = load_file(checkpoint.folder / WEIGHTS)
     assert all(bool(value.isfinite().all()) for value in weights.values())
     json.loads((checkpoint.folder / CARD).read_text(), parse_constant=pytest.fail)
@@ -1224,10 +1224,10 @@ def test_a_learning_rate_that_is_truly_too_high_keeps_the_best_weights(home, eas
         run(easy, **settings)
     checkpoint = open_checkpoint("m")
     card = checkpoint.read_card()
-    assert card.training["ended"] == "failed"
-    assert card.training["best_epoch"] in [item["epoch"] for item in epochs_of(checkpoint)]
+    assert card.training.end_reason == "failed"
+    assert card.training.best_epoch in [item["epoch"] for item in epochs_of(checkpoint)]
     assert all(bool(value.isfinite().all()) for value in checkpoint.load_network(card).state_dict().values())
-    assert math.isfinite(card.validation["loss"])
+    assert math.isfinite(card.validation.loss)
 
 
 FULL = {
@@ -1295,7 +1295,7 @@ def test_a_kill_at_the_end_of_the_first_epoch_can_be_resumed(home, easy, whole, 
 def test_a_model_without_a_state_is_never_trained_over(home, easy, whole, ended):
     """Such as those in the box, and imported ones, however their training ended."""
     card = whole.read_card()
-    whole.write_card(replace(card, training=card.training | {"ended": ended, "epochs_run": 1}))
+    whole.write_card(card.replace(training=card.training | {"ended": ended, "epochs_run": 1}))
     shutil.rmtree(whole.folder / STATE)
     before = {name: (whole.folder / name).read_bytes() for name in (CARD, WEIGHTS, HISTORY_FILE)}
     assert (whole.is_taken, whole.can_resume) == (True, False)

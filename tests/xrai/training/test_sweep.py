@@ -11,7 +11,8 @@ from xrai.core.errors import CheckpointError, DatasetError, JobError, SettingsEr
 from xrai.core.jobs import HISTORY_FILE, JOB_FILE, Job
 from xrai.core.json_files import append_record, read_records, write_json
 from xrai.core.paths import display_path
-from xrai.models.checkpoint import CARD, CONFIG, WEIGHTS, Card, Checkpoint, open_checkpoint
+from xrai.models.card import Card
+from xrai.models.checkpoint import CARD, CONFIG, WEIGHTS, Checkpoint, open_checkpoint
 from xrai.scans.preprocessing import Preprocessing
 from xrai.training import sweep
 from xrai.training.config import TrainConfig, default_settings, format_value
@@ -212,7 +213,7 @@ def a_model(name, **settings):
     (checkpoint.folder / WEIGHTS).touch()
     config = TrainConfig(**TINY | settings)
     steps = Preprocessing(config.image_size, config.image_size, 0.5, 0.2)
-    measured = {"n": 0, "accuracy": 0.5, "accuracy_interval": None, "auc": None, "auc_interval": None}
+    measured = {"loss": 0.5, "n": 0, "accuracy": 0.5, "accuracy_interval": None, "auc": None, "auc_interval": None}
     checkpoint.write_card(Card(name, "", ("A", "B"), config.network_config, steps, {}, None, {}, measured, {}, {}))
     return checkpoint
 
@@ -655,8 +656,8 @@ def test_two_runs_stopped_between_and_gone_on_with(home, practice):
     for outcome, rate in zip(made.run_summaries(), (0.003, 0.001), strict=True):
         checkpoint = open_checkpoint(outcome.name)
         card = checkpoint.read_card()
-        assert (card.training["settings"]["learning_rate"], card.training["ended"]) == (rate, "finished")
-        assert outcome.val["epoch"] == card.training["best_epoch"] == 1
-        assert outcome.val["accuracy"] == pytest.approx(card.validation["accuracy"], abs=0.1)
+        assert (card.training.settings["learning_rate"], card.training.end_reason) == (rate, "finished")
+        assert outcome.val["epoch"] == card.training.best_epoch == 1
+        assert outcome.val["accuracy"] == pytest.approx(card.validation.accuracy, abs=0.1)
         assert jobs.Job(checkpoint.folder).details.sweep == "s"
     assert [item["kind"] for item in read_records(made.folder / HISTORY_FILE)] == ["start", "run", "run", "end"]
