@@ -1,4 +1,4 @@
-"""Abstention by class-conditional split conformal prediction: "not sure" where a confident answer would err too often."""
+"""Abstention by class-conditional split conformal prediction: no answer where confident ones would err too often."""
 
 from __future__ import annotations
 
@@ -53,7 +53,8 @@ class ConformalAbstention(Record):
         predicted_labels = check_labels(predicted, len(self.thresholds))
         if p.shape != (len(predicted_labels), len(self.thresholds)):
             raise ValueError(
-                f"Probabilities of shape {p.shape} do not fit {len(predicted_labels)} predictions of {len(self.thresholds)} classes."
+                f"Probabilities of shape {p.shape} do not fit {len(predicted_labels)} predictions and "
+                f"{len(self.thresholds)} classes."
             )
         is_excluded = p < np.array(self.thresholds)
         is_excluded[np.arange(len(p)), predicted_labels] = True
@@ -182,7 +183,8 @@ def abstention_report(
 
     Args:
         is_confident: bool (N,), N above 0.
-        predicted, labels: predicted and true classes, (N,).
+        predicted: predicted classes, (N,).
+        labels: true classes, (N,).
         patients: keys (N,), equal for scans of one patient.
         n_classes: number of classes.
     """

@@ -54,7 +54,7 @@ def evaluate(
         checkpoint: the model.
         dataset: open.
         split: train, val or test.
-        left_out: files of the dataset that are not to count, as the dataset names them, or by their last part where
+        excluded_files: files of the dataset that are not to count, as the dataset names them, or by their last part where
             only one has it.
         progress: told how many scans of how many are done.
 

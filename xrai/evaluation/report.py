@@ -50,7 +50,7 @@ def classification_report(
         patients: keys (N,), equal for scans of one patient.
         classes: names of the C classes.
         threshold: probability from which the second of two classes is called; None for the likeliest class.
-        doubt: where an answer is not firm; None for nowhere.
+        abstention: where a prediction is not confident; None for nowhere.
     """
     predicted = predict(probabilities, threshold)
     matrix = confusion_matrix(predicted, labels, len(classes))

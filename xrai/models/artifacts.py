@@ -22,7 +22,7 @@ class ValidationOutputs:
 
     Attributes:
         logits: float32 (N, C).
-        perturbed_logits: under V test-time perturbations (`xrai.training.perturbations`), float32 (V, N, C); V may be 0.
+        perturbed_logits: under V test-time perturbations (`xrai.training.perturbations`), float32 (V, N, C); V ≥ 0.
         labels: int64 (N,), in the model's order.
         patients: patient codes, int64 (N,).
     """

@@ -109,8 +109,8 @@ def fit_operating_point(
         card: of the model.
         validation: its logits of the validation scans.
         goal: of the threshold of two classes; None for the present one.
-        alpha: share of each class's scans that may get a wrong confident answer; None for the present one. Where a class
-            has too few patients to guarantee it, it is as small as they allow.
+        alpha: share of each class's scans that may get a wrong confident answer; None for the present one. Where
+            a class has too few patients to guarantee it, it is as small as they allow.
     """
     n_classes = len(card.classes)
     n_patients = [len(np.unique(validation.patients[validation.labels == k])) for k in range(n_classes)]
