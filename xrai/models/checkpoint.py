@@ -337,7 +337,7 @@ def _check_settings(values: Any) -> dict[str, Any]:
         TypeError, SettingsError: they are none, or those of the network are outside their limits.
     """
     if not isinstance(values, dict) or not all(
-        isinstance(value, bool | int | float | str) for value in values.values()
+        isinstance(value, str) or (isinstance(value, int | float) and abs(value) < 2**53) for value in values.values()
     ):
         raise TypeError("settings")
     NetworkConfig.from_dict({name: value for name, value in values.items() if name in NetworkConfig.model_fields})

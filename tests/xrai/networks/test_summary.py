@@ -1,7 +1,6 @@
 """Tests of `xrai.networks.summary`: layers and stages of every network."""
 
 import re
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -168,7 +167,7 @@ class TestStages:
     def test_too_many_dense_layers_share_a_box(self):
         deep = config("convnet", image_size=256, blocks=7, dense_layers=4, dense_units=16)
         assert names(deep)[-3:] == ["Flatten", "4 dense layers of 16", "Output"]
-        assert names(replace(deep, blocks=3))[-5:-1] == ["Dense layer 16"] * 4
+        assert names(deep.replace(blocks=3))[-5:-1] == ["Dense layer 16"] * 4
 
     def test_of_a_residual_network(self):
         assert names(config("resnet50")) == [

@@ -236,7 +236,7 @@ def test_members_go_on_from_members(home, easy, tmp_path, names):
     other = turned(easy, tmp_path / "other.hdf5", names)
     card, checkpoint = run(other, "next", **side_by_side, weights="origin", epochs=3, freeze_epochs=1, ema_decay=0.9)
     assert (card.network.ensemble_size, checkpoint.load_network(card).ensemble_size) == (2, 2)
-    with pytest.raises(WeightsError, match="leave network, image size, members"):
+    with pytest.raises(WeightsError, match="keep the network, image size, ensemble size"):
         run(other, "alone", network="resnet18_half", weights="origin")
 
 
@@ -1097,7 +1097,7 @@ def test_a_model_to_start_from_that_is_not_there_is_one_sentence(home, easy, req
 
 @pytest.mark.parametrize("other", [{"filters": 8}, {"dense_layers": 2}, {"network": "resnet18"}], ids=str)
 def test_a_model_of_another_shape_is_one_sentence(home, easy, origin, other, capsys):
-    with pytest.raises(WeightsError, match="leave network, image size, members and convnet settings as that"):
+    with pytest.raises(WeightsError, match="keep the network, image size, ensemble size and convnet settings of that"):
         run(easy, "m", weights="origin", **other)
     assert [item.name for item in open_checkpoint("m").folder.iterdir()] == [CONFIG]
     config = TrainConfig(**SMALL | {"weights": "origin", "epochs": 1} | other)
