@@ -11,6 +11,7 @@ from typing import Any
 from xrai import __version__
 from xrai.core.language import Message, say
 from xrai.core.paths import display_path
+from xrai.core.records import Record
 from xrai.data.dataset import Dataset
 from xrai.models.checkpoint import Card
 from xrai.training.data import BatchLoader
@@ -43,15 +44,31 @@ def draft_card(name: str, loader: BatchLoader, training: dict[str, Any]) -> Card
     )
 
 
-def describe_origin(card: Card) -> dict[str, Any]:
+class OriginDataset(Record):
+    """The dataset of the model from which a run started."""
+
+    name: str | None = None
+    fingerprint: str | None = None
+    population: str | None
+
+
+class Origin(Record):
+    """The model whose weights a run started from.
+
+    Attributes:
+        learned_from: fingerprints of its training dataset and of those of all models before it.
+    """
+
+    model: str
+    created: str
+    dataset: OriginDataset
+    learned_from: tuple[str, ...] = ()
+
+
+def describe_origin(card: Card) -> Origin:
     """What a model's card keeps of the model whose weights its training started from."""
-    dataset_summary = {name: card.dataset.get(name) for name in ("name", "fingerprint", "population")}
-    return {
-        "model": card.name,
-        "created": card.created,
-        "dataset": dataset_summary,
-        "learned_from": _training_fingerprints(card),
-    }
+    dataset = OriginDataset(**{name: card.dataset.get(name) for name in OriginDataset.model_fields})
+    return Origin(model=card.name, created=card.created, dataset=dataset, learned_from=tuple(_training_fingerprints(card)))
 
 
 def _training_fingerprints(card: Card) -> list[str]:

@@ -36,11 +36,12 @@ from xrai.networks.build import build_network
 from xrai.networks.config import TrainConfig
 from xrai.scans.preprocessing import Preprocessing
 from xrai.training.card import describe_origin
-from xrai.training.clock import ProgressTimer
+from xrai.training.recorder import ProgressTimer
 from xrai.training.data import Batch, BatchLoader, fit_preprocessing
 from xrai.training.loop import EpochOutputs, WarmupEma, learning_rate_at, make_loss, make_optimizer, run_epoch
-from xrai.training.run import _TrainingRun, train_model
-from xrai.training.state import load_state, optimizer_to_tensors, restore_optimizer, save_state
+from xrai.training.fit import Trainer
+from xrai.training.run import train_model
+from xrai.training.persistence import load_state, optimizer_to_tensors, restore_optimizer, save_state
 
 SMALL = {
     "network": "convnet", "blocks": 3, "filters": 4, "dense_units": 16, "image_size": 32, "batch_size": 16,
@@ -347,7 +348,7 @@ def test_a_step_is_recorded_after_the_first_batch(home, easy):
 def test_the_history_of_a_long_run_stays_small(monkeypatch):
     """A step record a second would be 600,000 in a week; later ones come the rarer the longer it took so far."""
     now, told = [0.0], 0
-    monkeypatch.setattr("xrai.training.clock.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("xrai.training.recorder.time.monotonic", lambda: now[0])
     clock = ProgressTimer(previous_seconds=50.0)
     outcome = EpochOutputs(0.0, [np.ones((1, 2), np.float32)], [np.zeros(1, np.int64)])
     for second in range(200_000):
@@ -390,7 +391,7 @@ def test_weights_are_those_of_the_best_epoch(home, easy):
 @pytest.mark.parametrize(("keep", "kept"), [("auc", 1), ("loss", 2), ("last", 3)])
 def test_the_epoch_that_is_kept_can_be_chosen(home, easy, monkeypatch, keep, kept):
     measured = iter([(0.99, 0.9), (0.9, 0.2), (0.8, 0.5)])  # AUC and loss of the epochs
-    real = _TrainingRun._validate
+    real = Trainer.validate
 
     def validated(self, *arguments, is_stoppable=False, **named):
         found = real(self, *arguments, is_stoppable=is_stoppable, **named)
@@ -399,7 +400,7 @@ def test_the_epoch_that_is_kept_can_be_chosen(home, easy, monkeypatch, keep, kep
         auc, loss = next(measured)
         return found | {"auc": auc, "loss": loss}
 
-    monkeypatch.setattr(_TrainingRun, "_validate", validated)
+    monkeypatch.setattr(Trainer, "validate", validated)
     card, checkpoint = run(easy, epochs=3, keep=keep)
     assert card.training["best_epoch"] == kept
     assert [item["epoch"] for item in epochs_of(checkpoint) if item["best"]][-1] == kept
@@ -434,13 +435,13 @@ def test_early_stopping(home, easy, monkeypatch):
     """Validation that never gets better ends the run after `patience` more epochs, also when it is resumed."""
     import xrai.training.run as module
 
-    real = module._TrainingRun._validate
+    real = module.Trainer.validate
 
     def never_better(self, *arguments, **named):
         found = real(self, *arguments, **named)
         return found and found | {"auc": 0.5, "loss": 1.0}
 
-    monkeypatch.setattr(module._TrainingRun, "_validate", never_better)
+    monkeypatch.setattr(module.Trainer, "validate", never_better)
     card, checkpoint = run(easy, epochs=20, patience=2)
     assert card.training["ended"] == "early"
     assert len(epochs_of(checkpoint)) == 3
@@ -589,7 +590,7 @@ def test_card_of_a_run_that_goes_on_tells_of_the_weights_beside_it(home, easy, m
     run(easy, **DEMANDING | {"ema": 0.0}, should_stop=stop_after(N_BATCHES + N_VAL_BATCHES + 1))
     checkpoint = open_checkpoint("m")
     assert checkpoint.read_card().training["best_epoch"] == 1
-    monkeypatch.setattr("xrai.training.run._TrainingRun.finish", lambda self, reason: None)
+    monkeypatch.setattr("xrai.training.run.finish_run", lambda trainer, reason, alpha: None)
     run(easy, **DEMANDING | {"ema": 0.0}, resume=True)
     best = [item for item in epochs_of(checkpoint) if item["best"]][-1]
     assert checkpoint.read_card().training["best_epoch"] == best["epoch"] > 1
@@ -990,13 +991,13 @@ def test_scans_are_dropped_out_of_the_head_while_it_learns_alone(home, easy, ori
 def test_patience_begins_with_the_second_phase(home, easy, origin, monkeypatch):
     import xrai.training.run as module
 
-    real = module._TrainingRun._validate
+    real = module.Trainer.validate
 
     def never_better(self, *arguments, **named):
         found = real(self, *arguments, **named)
         return found and found | {"auc": 0.5, "loss": 1.0}
 
-    monkeypatch.setattr(module._TrainingRun, "_validate", never_better)
+    monkeypatch.setattr(module.Trainer, "validate", never_better)
     card, checkpoint = run(easy, weights="origin", epochs=20, head_epochs=4, patience=2)
     assert card.training["ended"] == "early"
     assert card.training["best_epoch"] == 1
@@ -1024,7 +1025,7 @@ def test_a_run_of_two_phases_goes_on_as_if_nothing_had_been(home, easy, fine, qu
 def test_a_run_killed_between_its_phases_goes_on(home, easy, fine, monkeypatch):
     import xrai.training.run as module
 
-    real = module._TrainingRun._enter_phase
+    real = module.Trainer._enter_phase
 
     def killed(self):
         if self.epoch == 1:
@@ -1032,7 +1033,7 @@ def test_a_run_killed_between_its_phases_goes_on(home, easy, fine, monkeypatch):
         real(self)
 
     with monkeypatch.context() as patch:
-        patch.setattr(module._TrainingRun, "_enter_phase", killed)
+        patch.setattr(module.Trainer, "_set_phase", killed)
         with pytest.raises(KeyboardInterrupt):
             run(easy, "broken", **FINE)
     broken = open_checkpoint("broken")
@@ -1183,7 +1184,7 @@ def test_two_processes_share_a_run_of_two_phases(home, easy, origin):
 
 
 def test_loss_that_is_no_number_in_the_first_epoch(home, easy, monkeypatch):
-    monkeypatch.setattr("xrai.training.run.learning_rate_at", lambda config, progress: float("inf"))
+    monkeypatch.setattr("xrai.training.fit.learning_rate_at", lambda config, progress: float("inf"))
     with pytest.raises(TrainingError, match=r"no number any more in epoch 1.*learning rate 10 .*no usable weights"):
         run(easy, learning_rate=10.0, optimizer="sgd")
     checkpoint = open_checkpoint("m")
@@ -1194,7 +1195,7 @@ def test_loss_that_is_no_number_in_the_first_epoch(home, easy, monkeypatch):
 @pytest.mark.parametrize("moment", [N_BATCHES + 1, 2 * N_BATCHES - 1], ids=["while training", "seen in validation"])
 def test_loss_that_is_no_number_later_keeps_the_best_weights(home, easy, monkeypatch, moment):
     monkeypatch.setattr(
-        "xrai.training.run.learning_rate_at",
+        "xrai.training.fit.learning_rate_at",
         lambda config, progress: float("inf") if progress >= moment / (5 * N_BATCHES) else 1e-3,
     )
     with pytest.raises(TrainingError, match=r"no number any more in epoch 2.*best weights so far are kept"):
@@ -1253,7 +1254,7 @@ def test_full_disk_keeps_what_was_saved_last(home, easy, whole, monkeypatch, err
 def test_a_disk_full_at_the_very_first_state_can_be_resumed(home, easy, whole, monkeypatch):
     """It left weights of which nobody knew how to go on, and said “resume it”."""
     with monkeypatch.context() as patch:
-        patch.setattr("xrai.training.state.save_file", raising(FULL["the system's"]))
+        patch.setattr("xrai.training.persistence.save_file", raising(FULL["the system's"]))
         with pytest.raises(TrainingError, match="disk is full: free some space and resume it"):
             run(easy, "full", **DEMANDING)
     checkpoint = open_checkpoint("full")
@@ -1267,8 +1268,8 @@ def test_a_disk_full_at_the_very_first_state_can_be_resumed(home, easy, whole, m
 )
 def test_a_kill_at_the_end_of_the_first_epoch_can_be_resumed(home, easy, whole, monkeypatch, victim):
     """Before its state, between that and the weights, and after both; `finish` runs in no killed process."""
-    if victim.endswith("_enter_phase"):
-        real, kill = _TrainingRun._enter_phase, raising(KeyboardInterrupt())
+    if victim.endswith("_set_phase"):
+        real, kill = Trainer._set_phase, raising(KeyboardInterrupt())
         act = lambda self: kill() if self.epoch == 1 else real(self)  # noqa: E731
     else:
         act = raising(KeyboardInterrupt())
@@ -1347,7 +1348,7 @@ def test_too_little_memory_for_the_network_itself(home, easy, monkeypatch):
     def build(*arguments, **named):
         raise MemoryError
 
-    monkeypatch.setattr("xrai.training.run.build_network", build)
+    monkeypatch.setattr("xrai.training.state.build_network", build)
     with pytest.raises(TrainingError, match="does not fit into this machine's memory"):
         run(easy)
 
