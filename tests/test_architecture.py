@@ -11,9 +11,9 @@ PROJECT = Path(__file__).resolve().parent.parent
 LEVELS = [
     {"core", "metrics"},
     {"scans", "networks", "calibration", "manual"},
-    {"data", "explain", "input_check", "figures"},
+    {"data", "explain", "input_check"},
     {"models"},
-    {"training", "evaluation", "reading"},
+    {"training", "evaluation", "reading", "figures"},
     {"cli"},
     {"__main__"},
 ]

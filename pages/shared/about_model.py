@@ -50,8 +50,10 @@ def show_model_facts(card: Card) -> None:
     """One line on who the model is, more behind a click."""
     line = tr(
         "Model **{name}** tells apart {classes}. It was trained on {population}; it knows nothing of other patients.",
-        name=escape_markdown(card.name), classes=escape_markdown(join_words(list(map(class_label, card.classes)))), population=escape_markdown(population_text(card)),
-    )  # fmt: skip
+        name=escape_markdown(card.name),
+        classes=escape_markdown(join_words(list(map(class_label, card.classes)))),
+        population=escape_markdown(population_text(card)),
+    )
     st.caption(f":material/neurology: {line}")
     with st.expander(tr("What is known of this model"), icon=":material/fact_check:"):
         _show_figures(card)

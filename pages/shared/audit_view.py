@@ -104,11 +104,13 @@ def show_audit(dataset: Dataset, state: AuditState) -> None:
 
 
 def _offer_audit(dataset: Dataset) -> None:
-    st.markdown(tr(
-        "A check looks for what makes a model seem better than it is: the same picture twice, one picture with two "
-        "labels, a patient in both training and test, or classes that differ by more than the disease, such as by the "
-        "film's border. It also looks for blank, turned and inverted films."
-    ))  # fmt: skip
+    st.markdown(
+        tr(
+            "A check looks for what makes a model seem better than it is: the same picture twice, one picture with two "
+            "labels, a patient in both training and test, or classes that differ by more than the disease, such as by the "
+            "film's border. It also looks for blank, turned and inverted films."
+        )
+    )
     if st.button(tr("Check this dataset"), type="primary", icon=":material/fact_check:", key="check_start"):
         _start_audit(dataset)
     st.caption(

@@ -54,13 +54,19 @@ def offer_cleaned_copy(dataset: Dataset, audit: Audit) -> None:
         st.caption(tr("The test changes too: do not compare figures on the copy with those on this one."))
     with st.container(horizontal=True, vertical_alignment="bottom"):
         name = st.text_input(
-            tr("Name of the new dataset"), free_name(f"{dataset.path.stem}-clean"), max_chars=60, width=320,
+            tr("Name of the new dataset"),
+            free_name(f"{dataset.path.stem}-clean"),
+            max_chars=60,
+            width=320,
             key=f"clean_name_{dataset.path.stem}",
-        )  # fmt: skip
+        )
         is_clicked = st.button(
-            tr("Make the cleaned copy"), type="primary", icon=":material/cleaning_services:", key="clean_start",
+            tr("Make the cleaned copy"),
+            type="primary",
+            icon=":material/cleaning_services:",
+            key="clean_start",
             disabled=not rows,
-        )  # fmt: skip
+        )
     if is_clicked:
         _start_cleaning(dataset, audit, name)
 
@@ -74,9 +80,12 @@ def show_keep_switch(audit: Audit, kind: str, group: Sequence[int]) -> None:
     """A tick to leave a group of scans as it is; it stays when the page of scans is turned."""
     key = f"keep_{audit.fingerprint[:12]}_{kind}_{group[0]}"
     st.checkbox(
-        tr("Leave these as they are"), (kind, tuple(group)) in _kept_groups(audit), key=key, on_change=_toggle_group,
+        tr("Leave these as they are"),
+        (kind, tuple(group)) in _kept_groups(audit),
+        key=key,
+        on_change=_toggle_group,
         args=(audit, kind, tuple(group)),
-    )  # fmt: skip
+    )
 
 
 # ---------------------------------------------------------------- what is chosen
@@ -98,10 +107,13 @@ def _kept_rows(audit: Audit) -> set[int]:
 def _show_tick(audit: Audit, finding: AuditFinding) -> None:
     n = len(set(finding.suggestion) - _kept_rows(audit))
     st.checkbox(
-        tr("{what}: {scans}", what=tr(KIND_LABELS[finding.kind]), scans=scans_text(n)), finding.kind in DEFAULT_CLEAN_KINDS,
+        tr("{what}: {scans}", what=tr(KIND_LABELS[finding.kind]), scans=scans_text(n)),
+        finding.kind in DEFAULT_CLEAN_KINDS,
         help=tr(KIND_HELP[finding.kind]),
-        key=_tick_key(audit, finding.kind), disabled=not n, persist_state="session",
-    )  # fmt: skip
+        key=_tick_key(audit, finding.kind),
+        disabled=not n,
+        persist_state="session",
+    )
 
 
 def _ticked_kinds(audit: Audit) -> list[str]:

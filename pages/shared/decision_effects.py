@@ -158,8 +158,9 @@ def abstention_text(card: Card) -> str:
         return tr("No answer is “not sure”: the classes are told apart well enough without.")
     return tr(
         "Between {low} and {high} the answer is “not sure: ask a radiologist”.",
-        low=format_probability(zone[0]), high=format_probability(zone[1]),
-    )  # fmt: skip
+        low=format_probability(zone[0]),
+        high=format_probability(zone[1]),
+    )
 
 
 def _draw_threshold_chart(card: Card, points: dict[str, list[float]], about: Sequence[str]) -> go.Figure:
@@ -244,19 +245,30 @@ def _share_text(share: ShareWithInterval) -> str:
 
 
 def show_icon_array(
-    name: str, preview: Preview, effect: Effect | None, result: EvaluationResult | None, prevalence: float, about: Sequence[str]
-) -> None:  # fmt: skip
+    name: str,
+    preview: Preview,
+    effect: Effect | None,
+    result: EvaluationResult | None,
+    prevalence: float,
+    about: Sequence[str],
+) -> None:
     """What becomes of 1,000 people as the validation scans have it, and in a sentence as those that were measured."""
     card = preview.card
     people, condition = translate(population_noun(card)), translate(condition_phrase(card.classes[1]))
     sensitivity, specificity = preview.effect.sensitivity, preview.effect.specificity
     if sensitivity is None or specificity is None:
         return
-    st.markdown(escape_markdown(tr(
-        "What it means for 1,000 {people}, of whom {n:.3g} in 100 have {condition}, if they are like the validation "
-        "scans:",
-        people=people, n=100 * prevalence, condition=condition,
-    )))  # fmt: skip
+    st.markdown(
+        escape_markdown(
+            tr(
+                "What it means for 1,000 {people}, of whom {n:.3g} in 100 have {condition}, if they are like the validation "
+                "scans:",
+                people=people,
+                n=100 * prevalence,
+                condition=condition,
+            )
+        )
+    )
     counts = compute_natural_frequencies(sensitivity[0], specificity[0], prevalence)
     figure = add_caption(icon_array_figure(counts, condition, people), *about)
     st.plotly_chart(figure, key=f"decide_thousand_{name}", config=chart_config(f"{name}-thousand", is_static=True))
@@ -283,15 +295,25 @@ def _predictive_value_sentences(card: Card, effect: Effect, prevalence: float) -
     ppv, npv = predictive_values(effect.sensitivity[0], effect.specificity[0], prevalence)
     sentences = []
     if ppv is not None:
-        sentences.append(tr(
-            "Of 100 {people} who are called {name}, {about} have {condition}.",
-            people=people, name=second, about=_about_text(ppv), condition=condition,
-        ))  # fmt: skip
+        sentences.append(
+            tr(
+                "Of 100 {people} who are called {name}, {about} have {condition}.",
+                people=people,
+                name=second,
+                about=_about_text(ppv),
+                condition=condition,
+            )
+        )
     if npv is not None:
-        sentences.append(tr(
-            "Of 100 {people} who are called {name}, {about} have {condition} all the same.",
-            people=people, name=first, about=_about_text(1 - npv), condition=condition,
-        ))  # fmt: skip
+        sentences.append(
+            tr(
+                "Of 100 {people} who are called {name}, {about} have {condition} all the same.",
+                people=people,
+                name=first,
+                about=_about_text(1 - npv),
+                condition=condition,
+            )
+        )
     return sentences
 
 
@@ -301,11 +323,13 @@ def _abstention_sentences(card: Card, effect: Effect, prevalence: float) -> list
     if card.doubt is None or None in answered_shares:
         return []
     n_unsure = 1000 * ((1 - prevalence) * (1 - answered_shares[0]) + prevalence * (1 - answered_shares[1]))
-    return [tr(
-        "{n:,.0f} of the 1,000 get the answer “not sure: ask a radiologist”; the picture counts them by what the threshold "
-        "alone would call them.",
-        n=n_unsure,
-    )]  # fmt: skip
+    return [
+        tr(
+            "{n:,.0f} of the 1,000 get the answer “not sure: ask a radiologist”; the picture counts them by what the threshold "
+            "alone would call them.",
+            n=n_unsure,
+        )
+    ]
 
 
 def _about_text(share: float) -> str:

@@ -110,5 +110,6 @@ def _build_progress_text(title: str, last_step: dict[str, Any]) -> str:
     return tr(
         "Building **{title}**: {done:,} of {total:,} scans, {rate:,.0f} a second, about {left} left; {skipped:,} could "
         "not be read",
-        skipped=last_step["skipped"], **values,
-    )  # fmt: skip
+        skipped=last_step["skipped"],
+        **values,
+    )

@@ -58,18 +58,22 @@ def show_metrics(report: Mapping[str, Any]) -> None:
     with grid.cell():
         st.metric(tr("Scans"), number(f"{report['n']:,}"), help=translate(METRIC_HELP["n"]))
         st.caption(_patients_text(report["n_patients"], report["left_out"]))
-    st.caption(tr(
-        "The 95 % interval says how far chance alone could have moved a figure: with few scans it is wide, and a model that "
-        "lies within another's interval is not shown to be better or worse."
-    ))  # fmt: skip
+    st.caption(
+        tr(
+            "The 95 % interval says how far chance alone could have moved a figure: with few scans it is wide, and a model that "
+            "lies within another's interval is not shown to be better or worse."
+        )
+    )
 
 
 def _patients_text(n_patients: int, left_out: int) -> str:
     if left_out:
         return trn(
-            "of {n:,} patient; {scans} left out", "of {n:,} patients; {scans} left out",
-            n_patients, scans=scans_text(left_out),
-        )  # fmt: skip
+            "of {n:,} patient; {scans} left out",
+            "of {n:,} patients; {scans} left out",
+            n_patients,
+            scans=scans_text(left_out),
+        )
     return trn("of {n:,} patient", "of {n:,} patients", n_patients)
 
 
@@ -81,12 +85,21 @@ def show_unseen_metrics(report: Mapping[str, Any], *, is_stated: bool) -> None:
         accuracy = f"{format_metric(unseen['accuracy'])}, {interval_caption(unseen['accuracy_interval'])}"
         if unseen["accuracy"] is None:
             accuracy = tr("not known under the threshold in force, so measure again")
-        st.warning(escape_markdown(tr(
-            "{seen} of these {n:,} the model, or one that it goes back to, had seen in training, which may flatter the "
-            "figures above. Without them, on {scans} of {patients:,} patients: accuracy {accuracy}; AUC {auc}.",
-            seen=scans_text(report["seen"]), n=report["n"], scans=scans_text(unseen["n"]), patients=unseen["n_patients"],
-            accuracy=accuracy, auc=auc,
-        )), icon=":material/warning:")  # fmt: skip
+        st.warning(
+            escape_markdown(
+                tr(
+                    "{seen} of these {n:,} the model, or one that it goes back to, had seen in training, which may flatter the "
+                    "figures above. Without them, on {scans} of {patients:,} patients: accuracy {accuracy}; AUC {auc}.",
+                    seen=scans_text(report["seen"]),
+                    n=report["n"],
+                    scans=scans_text(unseen["n"]),
+                    patients=unseen["n_patients"],
+                    accuracy=accuracy,
+                    auc=auc,
+                )
+            ),
+            icon=":material/warning:",
+        )
     elif report["seen"] and not is_stated:
         words = tr("All of these scans the model, or one that it goes back to, learned from or was chosen by.")
         st.caption(f":material/warning: {words}")
@@ -105,22 +118,31 @@ def show_class_metrics(result: EvaluationResult) -> None:
             "auc": True,
         }
         cells = {
-            key: format_table_metric(row[key], row[f"{key}_interval"], as_percent=key != "auc") if is_defined[key] else "–"
+            key: format_table_metric(row[key], row[f"{key}_interval"], as_percent=key != "auc")
+            if is_defined[key]
+            else "–"
             for key in is_defined
-        }  # fmt: skip
-        rows.append({
-            tr("Class"): f"**{escape_markdown(label)}**", tr("Recall (sensitivity)"): cells["recall"],
-            tr("Precision (predictive value)"): cells["precision"], "F1": cells["f1"],
-            tr("AUC against the rest"): cells["auc"], tr("Scans"): number(f"{row['support']:,}"),
-        })  # fmt: skip
+        }
+        rows.append(
+            {
+                tr("Class"): f"**{escape_markdown(label)}**",
+                tr("Recall (sensitivity)"): cells["recall"],
+                tr("Precision (predictive value)"): cells["precision"],
+                "F1": cells["f1"],
+                tr("AUC against the rest"): cells["auc"],
+                tr("Scans"): number(f"{row['support']:,}"),
+            }
+        )
     st.table(pd.DataFrame(rows), border="horizontal", hide_index=True)
-    st.caption(tr(
-        "**Recall** is a class's sensitivity: of the scans that truly are of it, the share that the model called so. Of two "
-        "classes, the recall of the healthy one is the specificity. **Precision** is the positive predictive value: of the "
-        "scans called so, the share that truly are; it falls where the class is rarer than among these scans. **F1** is high "
-        "only when both are. “–”: cannot be said, because no scan is of the class or none was called so. In brackets: the "
-        "95 % interval."
-    ))  # fmt: skip
+    st.caption(
+        tr(
+            "**Recall** is a class's sensitivity: of the scans that truly are of it, the share that the model called so. Of two "
+            "classes, the recall of the healthy one is the specificity. **Precision** is the positive predictive value: of the "
+            "scans called so, the share that truly are; it falls where the class is rarer than among these scans. **F1** is high "
+            "only when both are. “–”: cannot be said, because no scan is of the class or none was called so. In brackets: the "
+            "95 % interval."
+        )
+    )
 
 
 def format_table_metric(value: float | None, interval: Sequence[float] | None, *, as_percent: bool) -> str:
@@ -158,9 +180,13 @@ def show_roc_curves(
                 tr("There is no curve of {names}: all scans, or none, are of that class.", names=join_words(missing))
             )
         )
-    multiclass_text = "" if len(classes) == 2 else tr(
-        "Of several classes the likeliest is called, not one from a threshold on, so that a diamond may lie off its curve."
-    )  # fmt: skip
+    multiclass_text = (
+        ""
+        if len(classes) == 2
+        else tr(
+            "Of several classes the likeliest is called, not one from a threshold on, so that a diamond may lie off its curve."
+        )
+    )
     curve_text = tr(
         "A model gives a probability; from which one on a scan is called is a choice, and the curves show every choice. "
         "**Left**: how many of a class are found, against how many of the others are false alarms; the further towards the "
@@ -201,8 +227,10 @@ def show_training_curves(checkpoint: Checkpoint, about: Sequence[str]) -> dict[s
     for kind, figure in figures.items():
         config = chart_config(f"{checkpoint.name}-{kind}")
         grid.plotly_chart(figure, key=f"evaluate_{kind}_{checkpoint.name}", config=config)
-    st.caption(tr(
-        "Loss is how wrong the answers were: lower is better. Training falling while validation rises is learning by heart. "
-        "The weights of the best epoch on validation were kept."
-    ))  # fmt: skip
+    st.caption(
+        tr(
+            "Loss is how wrong the answers were: lower is better. Training falling while validation rises is learning by heart. "
+            "The weights of the best epoch on validation were kept."
+        )
+    )
     return figures

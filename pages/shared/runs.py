@@ -172,13 +172,23 @@ def show_downloads(checkpoint: Checkpoint, records: list[dict[str, Any]]) -> Non
     """A run's history and charts as files."""
     language_code = language()  # when the file is asked for, no page is drawn whose language could be told
     st.download_button(
-        tr("History (CSV)"), lambda: _history_csv(records), f"{checkpoint.name}-history.csv", "text/csv",
-        icon=":material/download:", on_click="ignore", key=f"history_{checkpoint.name}",
-    )  # fmt: skip
+        tr("History (CSV)"),
+        lambda: _history_csv(records),
+        f"{checkpoint.name}-history.csv",
+        "text/csv",
+        icon=":material/download:",
+        on_click="ignore",
+        key=f"history_{checkpoint.name}",
+    )
     st.download_button(
-        tr("Charts (HTML)"), lambda: _charts_page(records, checkpoint.name, language_code), f"{checkpoint.name}-charts.html",
-        "text/html", icon=":material/download:", on_click="ignore", key=f"charts_{checkpoint.name}",
-    )  # fmt: skip
+        tr("Charts (HTML)"),
+        lambda: _charts_page(records, checkpoint.name, language_code),
+        f"{checkpoint.name}-charts.html",
+        "text/html",
+        icon=":material/download:",
+        on_click="ignore",
+        key=f"charts_{checkpoint.name}",
+    )
 
 
 def _charts_page(records: list[dict[str, Any]], name: str, language_code: str) -> str:
@@ -192,15 +202,32 @@ def _history_csv(records: list[dict[str, Any]]) -> str:
     writer = csv.writer(out, lineterminator="\n")
     columns = ("loss", "accuracy", "auc")
     writer.writerow(
-        ["epoch", *(f"train_{name}" for name in columns), *(f"val_{name}" for name in columns),
-         "val_accuracy_low", "val_accuracy_high", "val_auc_low", "val_auc_high", "learning_rate", "seconds", "best"]
-    )  # fmt: skip
+        [
+            "epoch",
+            *(f"train_{name}" for name in columns),
+            *(f"val_{name}" for name in columns),
+            "val_accuracy_low",
+            "val_accuracy_high",
+            "val_auc_low",
+            "val_auc_high",
+            "learning_rate",
+            "seconds",
+            "best",
+        ]
+    )
     for record in records:
         if record["kind"] == "epoch":
             train, val = record["train"], record["val"]
             intervals = [*(val["accuracy_interval"] or ("", "")), *(val["auc_interval"] or ("", ""))]
             writer.writerow(
-                [record["epoch"], *(train[name] for name in columns), *(val[name] for name in columns),
-                 *intervals, record["learning_rate"], record["seconds"], record["best"]]
-            )  # fmt: skip
+                [
+                    record["epoch"],
+                    *(train[name] for name in columns),
+                    *(val[name] for name in columns),
+                    *intervals,
+                    record["learning_rate"],
+                    record["seconds"],
+                    record["best"],
+                ]
+            )
     return out.getvalue()

@@ -19,26 +19,46 @@ from xrai.data.jobs import audit_folder, build_folder
 
 FINE = AuditFinding("blank-films", "fine", "No blank films", "Every film shows something.")
 GUESSED = AuditFinding(
-    "shortcut-border", "serious", "The border gives the class away", "A tiny model guesses it with AUC 0.97.",
-    "Look whether the heatmaps lie in the lungs.", {"auc": 0.97, "interval": [0.93, 0.98]},
-)  # fmt: skip
+    "shortcut-border",
+    "serious",
+    "The border gives the class away",
+    "A tiny model guesses it with AUC 0.97.",
+    "Look whether the heatmaps lie in the lungs.",
+    {"auc": 0.97, "interval": [0.93, 0.98]},
+)
 ODD = AuditFinding(
-    "odd-films", "notable", "Odd films", "3 films look odd.", "Look at them.",
-    {"reasons": {"turned": 2, "inverted": 1}}, ((7, 9), (8,)),
-)  # fmt: skip
+    "odd-films",
+    "notable",
+    "Odd films",
+    "3 films look odd.",
+    "Look at them.",
+    {"reasons": {"turned": 2, "inverted": 1}},
+    ((7, 9), (8,)),
+)
 LEAK = AuditFinding(
-    "leaking-patients", "serious", "Patients in more than one split", "1 patient.", "Take them out.",
-    groups=((5, 6),), suggestion=(5,),
-)  # fmt: skip
+    "leaking-patients",
+    "serious",
+    "Patients in more than one split",
+    "1 patient.",
+    "Take them out.",
+    groups=((5, 6),),
+    suggestion=(5,),
+)
 
 
 def equal(n):
     """A finding of `n` equal files, each twice; the second is to go."""
     groups = tuple((2 * i + 10, 2 * i + 11) for i in range(n))
     return AuditFinding(
-        "exact-duplicates", "serious", "Equal files across splits", "Some pictures stand here twice.",
-        "Take the copies out.", {"groups": n}, groups, tuple(group[1] for group in groups),
-    )  # fmt: skip
+        "exact-duplicates",
+        "serious",
+        "Equal files across splits",
+        "Some pictures stand here twice.",
+        "Take the copies out.",
+        {"groups": n},
+        groups,
+        tuple(group[1] for group in groups),
+    )
 
 
 @pytest.fixture

@@ -187,10 +187,17 @@ def test_a_build_under_way(home, skipped):
     folder = note_job(build_folder(data_dir() / "x.hdf5"), "starting")
     checked(opened())
     with jobs.run_job(folder, title="x"):
-        append_record(folder / jobs.HISTORY_FILE, {
-            "kind": "progress", "done": 1200, "total": 5856, "skipped": skipped, "images_per_second": 99.4,
-            "seconds_left": 47.0,
-        })  # fmt: skip
+        append_record(
+            folder / jobs.HISTORY_FILE,
+            {
+                "kind": "progress",
+                "done": 1200,
+                "total": 5856,
+                "skipped": skipped,
+                "images_per_second": 99.4,
+                "seconds_left": 47.0,
+            },
+        )
         assert "1 200 clichés sur 5 856" in said(checked(opened()))
 
 

@@ -62,13 +62,20 @@ def model(home, gate):
     checkpoint.save_network(network)
     checkpoint.write_card(
         Card(
-            name="chance", created="2026-01-01T00:00:00+00:00", classes=("NORMAL", "PNEUMONIA"), config=config,
-            preprocessing=steps, threshold={"class": "PNEUMONIA", "value": 0.5, "chosen": "fixed"}, training={},
+            name="chance",
+            created="2026-01-01T00:00:00+00:00",
+            classes=("NORMAL", "PNEUMONIA"),
+            config=config,
+            preprocessing=steps,
+            threshold={"class": "PNEUMONIA", "value": 0.5, "chosen": "fixed"},
+            training={},
             dataset={"name": "chest", "population": "children of one hospital", "drawings": False, "fingerprint": "f"},
-            validation=MEASURED, versions={}, calibration=Calibration(1.0, (0.0, 0.0), (0.5, 0.5)),
+            validation=MEASURED,
+            versions={},
+            calibration=Calibration(1.0, (0.0, 0.0), (0.5, 0.5)),
             heatmap={name: {"NORMAL": 0.1, "PNEUMONIA": 0.1} for name in ("Fused CAM", "CAM", "Grad-CAM")},
         )
-    )  # fmt: skip
+    )
     inputs = torch.cat([steps(film(seed)) for seed in range(8)])
     with torch.inference_mode():
         logits, vectors = (item.numpy() for item in network.forward_with_features(inputs))
@@ -184,9 +191,10 @@ def test_what_a_check_of_the_data_found_and_what_was_measured_are_told(model):
     audit = [{"severity": "serious", "title": "Copies", "sentence": "Six scans stand in training and test."}]
     card = model.read_card()
     changed(
-        model, dataset=card.dataset | {"audit": audit},
+        model,
+        dataset=card.dataset | {"audit": audit},
         trust={"when": "2026-11-21", "rows": [{"what": "Test films refused", "value": "1 of 624", "aim": ""}]},
-    )  # fmt: skip
+    )
     app = opened()
     assert "Six scans stand in training and test" in texts(app)
     assert "1 of 624" in app.dataframe[-1].value.to_string()
@@ -234,12 +242,15 @@ def reading_of(share, *, sure=True, diagnosis="PNEUMONIA"):
 class TestHeadlines:
     """Of a film called Pneumonia with 45 % among the team's patients it once said "In doubt, rather Pneumonia"."""
 
-    @pytest.mark.parametrize(("share", "firm", "without_doubt"), [
-        (0.95, "This looks like Pneumonia", "This looks like Pneumonia"),
-        (0.75, "This is probably Pneumonia", "This is probably Pneumonia"),
-        (0.55, "This is probably Pneumonia", "In doubt, rather Pneumonia"),
-        (0.45, "Called Pneumonia", "In doubt, called Pneumonia"),
-    ])  # fmt: skip
+    @pytest.mark.parametrize(
+        ("share", "firm", "without_doubt"),
+        [
+            (0.95, "This looks like Pneumonia", "This looks like Pneumonia"),
+            (0.75, "This is probably Pneumonia", "This is probably Pneumonia"),
+            (0.55, "This is probably Pneumonia", "In doubt, rather Pneumonia"),
+            (0.45, "Called Pneumonia", "In doubt, called Pneumonia"),
+        ],
+    )
     def test_the_headline_contradicts_neither_the_call_nor_the_numbers(self, share, firm, without_doubt):
         card = SimpleNamespace(doubt=ConformalAbstention(0.03, (0.1, 0.1), (100, 100)), dataset={})
         assert verdict_text(reading_of(share), card) == firm
@@ -271,9 +282,12 @@ class TestStaleFigures:
 
     def test_figures_of_another_threshold_and_doubt_say_which(self, model):
         changed(
-            model, trust=TRUST, evaluations=[LOOK, LOOK | {"threshold": 0.3}],
-            doubt=ConformalAbstention(0.05, (0.1, 0.1), (100, 100)), threshold={"class": "PNEUMONIA", "value": 0.3, "chosen": "x"},
-        )  # fmt: skip
+            model,
+            trust=TRUST,
+            evaluations=[LOOK, LOOK | {"threshold": 0.3}],
+            doubt=ConformalAbstention(0.05, (0.1, 0.1), (100, 100)),
+            threshold={"class": "PNEUMONIA", "value": 0.3, "chosen": "x"},
+        )
         app = opened()
         said = texts(app).replace("\\", "")
         assert "That was with Pneumonia called from 50.0 % on and at most 3 in 100 wrong firm answers." in said
@@ -338,13 +352,16 @@ class TestWorkOnARerun:
 
 
 class TestWhatHidingShows:
-    @pytest.mark.parametrize(("before", "after", "shown", "rests"), [
-        (reading_of(0.98), reading_of(0.88), "PNEUMONIA", False),
-        (reading_of(0.98), reading_of(0.6, diagnosis="NORMAL"), "PNEUMONIA", True),
-        (reading_of(0.55), reading_of(0.52, diagnosis="NORMAL"), "PNEUMONIA", True),
-        (reading_of(0.6, diagnosis="NORMAL"), reading_of(0.9, diagnosis="NORMAL"), "PNEUMONIA", False),
-        (reading_of(0.98), reading_of(0.97), "PNEUMONIA", False),
-    ])  # fmt: skip
+    @pytest.mark.parametrize(
+        ("before", "after", "shown", "rests"),
+        [
+            (reading_of(0.98), reading_of(0.88), "PNEUMONIA", False),
+            (reading_of(0.98), reading_of(0.6, diagnosis="NORMAL"), "PNEUMONIA", True),
+            (reading_of(0.55), reading_of(0.52, diagnosis="NORMAL"), "PNEUMONIA", True),
+            (reading_of(0.6, diagnosis="NORMAL"), reading_of(0.9, diagnosis="NORMAL"), "PNEUMONIA", False),
+            (reading_of(0.98), reading_of(0.97), "PNEUMONIA", False),
+        ],
+    )
     def test_an_answer_rests_on_the_hidden_place_only_where_the_call_changes(self, before, after, shown, rests):
         said = second_looks._occlusion_text(before, after, shown)
         assert ("rests largely" in said) == rests
@@ -405,26 +422,44 @@ def well_known(model):
     """The model with all that a card may tell."""
     notes = (f"Trained on: {CHILDREN}. It knows nothing of other patients.", "Research software, no medical device.")
     audit = [
-        {"severity": "serious", "title": "Equal files", "sentence": "30 pictures (62 scans) stand in the dataset more "
-         "than once as the very same file; none of them in more than one split."},
-    ]  # fmt: skip
+        {
+            "severity": "serious",
+            "title": "Equal files",
+            "sentence": "30 pictures (62 scans) stand in the dataset more "
+            "than once as the very same file; none of them in more than one split.",
+        }
+    ]
     rows = [
         {"what": "Data: Equal files", "value": audit[0]["sentence"], "aim": ""},
-        {"what": "Test: calibration error (ECE)", "value": "0.027 (0.018 to 0.050; 0.020 by chance alone)",
-         "aim": "at most 0.030"},
-        {"what": "Validation: threshold to miss at most 5 in 100 scans of PNEUMONIA",
-         "value": "4.8 in 100 of PNEUMONIA missed, 1.0 in 100 of NORMAL false alarms", "aim": ""},
+        {
+            "what": "Test: calibration error (ECE)",
+            "value": "0.027 (0.018 to 0.050; 0.020 by chance alone)",
+            "aim": "at most 0.030",
+        },
+        {
+            "what": "Validation: threshold to miss at most 5 in 100 scans of PNEUMONIA",
+            "value": "4.8 in 100 of PNEUMONIA missed, 1.0 in 100 of NORMAL false alarms",
+            "aim": "",
+        },
         {"what": "Test: PNEUMONIA with a wrong firm answer", "value": "0.3 % (0.0 % to 2.3 %)", "aim": "at most 3.0 %"},
         {"what": "Refused: films, a ninth of the picture (made)", "value": "104 of 104 (100.0 %)", "aim": ""},
-        {"what": "Heatmap: CAM, likeness with shuffled weights", "value": "head 0.26, half -0.11, all -0.12",
-         "aim": "about 0"},
-    ]  # fmt: skip
+        {
+            "what": "Heatmap: CAM, likeness with shuffled weights",
+            "value": "head 0.26, half -0.11, all -0.12",
+            "aim": "about 0",
+        },
+    ]
     dataset = model.read_card().dataset | {"population": CHILDREN, "audit": audit}
     per_class = {name: {"recall": 0.5, "support": 10} for name in ("NORMAL", "PNEUMONIA")}
     changed(
-        model, notes=notes, dataset=dataset, prevalence=0.1, doubt=ConformalAbstention(0.05, (0.1, 0.1), (100, 100)),
-        trust=TRUST | {"rows": rows}, evaluations=[LOOK | {"per_class": per_class, "threshold": 0.3}],
-    )  # fmt: skip
+        model,
+        notes=notes,
+        dataset=dataset,
+        prevalence=0.1,
+        doubt=ConformalAbstention(0.05, (0.1, 0.1), (100, 100)),
+        trust=TRUST | {"rows": rows},
+        evaluations=[LOOK | {"per_class": per_class, "threshold": 0.3}],
+    )
     return model
 
 
@@ -449,10 +484,13 @@ class TestInFrench:
     def test_readings_refusals_and_second_looks(self, well_known):
         noise = np.random.default_rng(0).integers(0, 256, (128, 128), dtype=np.uint8)
         app = opened_in_french(
-            ("a.png", as_png(film())), ("b.png", as_png(film(4))), ("noise.png", as_png(noise)),
-            ("turned.png", as_png(np.rot90(film(5)))), ("negative.png", as_png(255 - film(6))),
+            ("a.png", as_png(film())),
+            ("b.png", as_png(film(4))),
+            ("noise.png", as_png(noise)),
+            ("turned.png", as_png(np.rot90(film(5)))),
+            ("negative.png", as_png(255 - film(6))),
             diagnose_similar_open=True,
-        )  # fmt: skip
+        )
         with use_language("fr"):
             hidden = visible_texts(button(app, "La masquer et relire").click().run())
             mended = visible_texts(button(app, "Le lire tourné").click().run())

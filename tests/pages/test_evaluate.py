@@ -34,8 +34,14 @@ from xrai.scans.preprocessing import Preprocessing
 EVALUATE = "pages/lab/evaluate/page.py"
 CLASSES = ("CLEAR", "OPACITY")
 DOUBT = ConformalAbstention(0.1, (0.4, 0.45), (40, 40))
-LATER = ("reliability", "expected_calibration_error_interval", "expected_calibration_error_by_chance", "calibration",
-         "doubt", "answered")  # fmt: skip
+LATER = (
+    "reliability",
+    "expected_calibration_error_interval",
+    "expected_calibration_error_by_chance",
+    "calibration",
+    "doubt",
+    "answered",
+)
 CHOOSING, USE, BACK = "From when on is it called Opacity?", "Use this for reading scans", "Back to what is in force"
 
 
@@ -78,14 +84,19 @@ def make_model(model_name: str, classes=CLASSES, **dataset) -> Checkpoint:
     config = TrainConfig(network="convnet", blocks=3, filters=4, image_size=32)
     known = {"name": "d", "population": "children of one hospital", "drawings": False} | dataset
     card = Card(
-        name=model_name, created="2026-01-01T00:00:00+00:00", classes=tuple(classes), config=config,
-        preprocessing=Preprocessing(64, 32, 0.5, 0.25), dataset=known,
+        name=model_name,
+        created="2026-01-01T00:00:00+00:00",
+        classes=tuple(classes),
+        config=config,
+        preprocessing=Preprocessing(64, 32, 0.5, 0.25),
+        dataset=known,
         threshold={"class": classes[1], "value": 0.5, "chosen": "fixed"} if len(classes) == 2 else None,
         training={"best_epoch": 1},
         validation={"n": 20, "accuracy": 0.5, "accuracy_interval": None, "auc": None, "auc_interval": None},
-        heatmap={method: dict.fromkeys(classes, 1.0) for method in ("HiResCAM", "Grad-CAM")}, versions={},
+        heatmap={method: dict.fromkeys(classes, 1.0) for method in ("HiResCAM", "Grad-CAM")},
+        versions={},
         notes=("A note on the model.",),
-    )  # fmt: skip
+    )
     checkpoint = Checkpoint(checkpoints_dir() / model_name)
     checkpoint.folder.mkdir(parents=True)
     checkpoint.write_card(card)
@@ -151,9 +162,19 @@ def made_up(practice, tmp_path_factory):
     share = np.clip(0.25 + 0.25 * labels + rng.normal(0, 0.15, len(rows)), 0.01, 0.99)
     shares = np.stack([1 - share, share], axis=1)
     found = classification_report(shares, labels, patients, CLASSES, 0.5)
-    found |= {"split": "test", "dataset": "practice", "model": "chance", "fingerprint": fingerprint, "left_out": 0,
-              "when": "2026-11-21T13:14:23+00:00", "seen": 0, "unseen": None, "measured_before": 0,
-              "weights": "none", "calibration": None}  # fmt: skip
+    found |= {
+        "split": "test",
+        "dataset": "practice",
+        "model": "chance",
+        "fingerprint": fingerprint,
+        "left_out": 0,
+        "when": "2026-11-21T13:14:23+00:00",
+        "seen": 0,
+        "unseen": None,
+        "measured_before": 0,
+        "weights": "none",
+        "calibration": None,
+    }
     called = (share >= 0.5).astype(np.int64)
     assert (called != labels)[labels == 1].sum() > max((called != labels)[labels == 0].sum(), 7)
     return EvaluationResult(found, Predictions(rows, files, patients, labels, called, shares))
@@ -190,9 +211,18 @@ def note_look(model, dataset_file, split="test", **more):
     with open_dataset(dataset_file) as dataset:
         fingerprint = dataset.fingerprint
     card = model.read_card()
-    look = {"dataset": "practice", "split": split, "fingerprint": fingerprint, "when": "2026-02-03T04:05:06+00:00",
-            "n": 20, "accuracy": 0.61, "accuracy_interval": [0.4, 0.8], "auc": 0.72, "auc_interval": [0.5, 0.9],
-            "per_class": {}} | more  # fmt: skip
+    look = {
+        "dataset": "practice",
+        "split": split,
+        "fingerprint": fingerprint,
+        "when": "2026-02-03T04:05:06+00:00",
+        "n": 20,
+        "accuracy": 0.61,
+        "accuracy_interval": [0.4, 0.8],
+        "auc": 0.72,
+        "auc_interval": [0.5, 0.9],
+        "per_class": {},
+    } | more
     model.write_card(replace(card, evaluations=[*card.evaluations, look]))
 
 
@@ -211,8 +241,11 @@ class TestBefore:
     def test_classes_that_do_not_fit_are_named_instead_of_a_button(self, home, dataset_here):
         make_model("three", ("Normal", "Covid", "Viral Pneumonia"))
         app = opened()
-        assert is_on(app, "“three” knows the classes Normal, Covid and Viral Pneumonia, but the dataset practice has "
-                     "Clear and Opacity")  # fmt: skip
+        assert is_on(
+            app,
+            "“three” knows the classes Normal, Covid and Viral Pneumonia, but the dataset practice has "
+            "Clear and Opacity",
+        )
         assert not buttons(app)
 
     def test_classes_in_another_spelling_and_order_fit(self, home, dataset_here):
@@ -300,10 +333,13 @@ class TestBefore:
         assert is_on(app, "has been measured 3 times on the")
         assert is_on(app, "on 2026-02-03: 50.0 %")
 
-    @pytest.mark.parametrize(("split", "words"), [
-        ("train", "started from one that **learned from these very scans**"),
-        ("val", "started from one that **was chosen by these very scans**"),
-    ])  # fmt: skip
+    @pytest.mark.parametrize(
+        ("split", "words"),
+        [
+            ("train", "started from one that **learned from these very scans**"),
+            ("val", "started from one that **was chosen by these very scans**"),
+        ],
+    )
     @pytest.mark.parametrize("is_older", [True, False])
     def test_that_an_ancestor_learned_from_these_scans_is_told(self, model, dataset_here, split, words, is_older):
         with open_dataset(dataset_here) as dataset:
@@ -329,12 +365,15 @@ class TestBefore:
             file.attrs["drawings"] = True
         assert "Take no figure below for how good the model is on patients" in warned(opened())
 
-    @pytest.mark.parametrize(("population", "is_warned"), [
-        ("COVID: adults, so that no accuracy on it has a clinical meaning", True),
-        ("Made up. It has NO CLINICAL MEANING.", True),
-        ("adults of one hospital", False),
-        ("", False),
-    ])  # fmt: skip
+    @pytest.mark.parametrize(
+        ("population", "is_warned"),
+        [
+            ("COVID: adults, so that no accuracy on it has a clinical meaning", True),
+            ("Made up. It has NO CLINICAL MEANING.", True),
+            ("adults of one hospital", False),
+            ("", False),
+        ],
+    )
     def test_a_population_that_takes_the_meaning_away_is_a_warning(self, model, dataset_here, population, is_warned):
         with h5py.File(dataset_here, "r+") as file:
             file.attrs["population"], file.attrs["drawings"] = population, False
@@ -756,11 +795,14 @@ class TestChoosing:
         assert is_on(app, "Set beforehand, and tried on 160 scans that the model did not learn from")
         assert is_on(app, "Of 100 children who are called Opacity, about")
 
-    @pytest.mark.parametrize(("kind", "limit", "words"), [
-        ("misses", 12.5, "to miss at most 12.5 in 100 scans of Opacity"),
-        ("alarms", 20.0, "to take at most 20 in 100 scans of Clear for Opacity"),
-        ("given", 31.0, "to call Opacity from a probability of 31 % on"),
-    ])  # fmt: skip
+    @pytest.mark.parametrize(
+        ("kind", "limit", "words"),
+        [
+            ("misses", 12.5, "to miss at most 12.5 in 100 scans of Opacity"),
+            ("alarms", 20.0, "to take at most 20 in 100 scans of Clear for Opacity"),
+            ("given", 31.0, "to call Opacity from a probability of 31 % on"),
+        ],
+    )
     def test_a_goal_shows_at_once_what_comes_out_and_then_decides(self, ready, measured_ready, kind, limit, words):
         app, before = opened(), ready.read_card()
         goal_of(app).set_value(kind).run()
@@ -1007,16 +1049,21 @@ class TestTrust:
         assert is_on(app, "On the whole it foretold Opacity for")
         assert is_on(app, "They hold for scans of which 50 in 100 are Opacity. That it is 65 in 100")
 
-    @pytest.mark.parametrize(("error", "interval", "chance", "words"), [
-        (0.04, [0.03, 0.06], 0.01, "do not take a probability at its word"),
-        (0.02, [0.005, 0.03], 0.01, "can be taken at their word"),
-        (0.08, [0.04, 0.12], 0.07, "hardly be told from so few scans"),
-    ])  # fmt: skip
+    @pytest.mark.parametrize(
+        ("error", "interval", "chance", "words"),
+        [
+            (0.04, [0.03, 0.06], 0.01, "do not take a probability at its word"),
+            (0.02, [0.005, 0.03], 0.01, "can be taken at their word"),
+            (0.08, [0.04, 0.12], 0.07, "hardly be told from so few scans"),
+        ],
+    )
     def test_what_is_off_is_weighed_against_chance(self, measured, error, interval, chance, words):
         change_report(
-            measured, expected_calibration_error=error, expected_calibration_error_interval=interval,
+            measured,
+            expected_calibration_error=error,
+            expected_calibration_error_interval=interval,
             expected_calibration_error_by_chance=chance,
-        )  # fmt: skip
+        )
         assert is_on(opened(), words)
 
     @pytest.mark.parametrize(
@@ -1035,9 +1082,10 @@ class TestTrust:
         save_evaluation(evaluation_folder(model, dataset_here, "test"), changed)
         assert is_on(opened(), words)
 
-    @pytest.mark.parametrize(("share", "interval", "is_told"), [
-        (0.4, [0.2, 0.6], True), (0.4, [0.2, 0.8], False), (0.68, [0.66, 0.69], False),
-    ])  # fmt: skip
+    @pytest.mark.parametrize(
+        ("share", "interval", "is_told"),
+        [(0.4, [0.2, 0.6], True), (0.4, [0.2, 0.8], False), (0.68, [0.66, 0.69], False)],
+    )
     def test_where_it_is_farthest_off_is_told_if_it_is_more_than_chance(self, measured, share, interval, is_told):
         point = {"low": 0.6, "high": 0.8, "mean": 0.7, "share": share, "n": 30, "interval": interval}
         change_report(measured, reliability={name: [point] for name in CLASSES})
@@ -1046,12 +1094,15 @@ class TestTrust:
             is_on(app, f"farthest off where it foretold about 70.0 %: there {100 * share:.1f} % came true") == is_told
         )
 
-    @pytest.mark.parametrize(("wrong", "interval", "kind", "words"), [
-        (0.2, [0.15, 0.3], "error", "The promise does not hold on these scans"),
-        (0.2, [0.01, 0.3], "warning", "A little more than promised"),
-        (0.02, [0.0, 0.3], "success", "On these scans the promise is kept"),
-        (None, None, "success", "On these scans the promise is kept"),
-    ])  # fmt: skip
+    @pytest.mark.parametrize(
+        ("wrong", "interval", "kind", "words"),
+        [
+            (0.2, [0.15, 0.3], "error", "The promise does not hold on these scans"),
+            (0.2, [0.01, 0.3], "warning", "A little more than promised"),
+            (0.02, [0.0, 0.3], "success", "On these scans the promise is kept"),
+            (None, None, "success", "On these scans the promise is kept"),
+        ],
+    )
     def test_whether_the_promise_held_is_said_plainly(self, ready, measured_ready, wrong, interval, kind, words):
         report = load_evaluation(measured_ready).report
         per_class = [{"answered": 0.9, "answered_interval": [0.8, 1.0], "wrong": wrong, "wrong_interval": interval}]
@@ -1105,9 +1156,10 @@ class TestCalibrating:
         assert arguments == ["calibrate", "own", str(dataset_here)]
         assert folder == calibration_folder(own.folder)
 
-    @pytest.mark.parametrize(("name", "words"), [
-        ("elsewhere", "needs the dataset that it learned from, elsewhere,"), (None, "which its card does not name"),
-    ])  # fmt: skip
+    @pytest.mark.parametrize(
+        ("name", "words"),
+        [("elsewhere", "needs the dataset that it learned from, elsewhere,"), (None, "which its card does not name")],
+    )
     def test_where_its_dataset_is_not_here_it_is_named(self, home, dataset_here, name, words):
         make_model("foreign", name=name, fingerprint="of another")
         app = opened()
@@ -1181,9 +1233,7 @@ def shown_files(app: AppTest) -> list[str]:
 
 def captions(app: AppTest) -> list[str]:
     """What stands below the titles of the charts."""
-    return [
-        json.loads(item.proto.spec)["layout"]["title"]["subtitle"]["text"] for item in app.get("plotly_chart")
-    ]  # fmt: skip
+    return [json.loads(item.proto.spec)["layout"]["title"]["subtitle"]["text"] for item in app.get("plotly_chart")]
 
 
 def selection(*cells: int):

@@ -37,8 +37,9 @@ def captions(app):
 
 
 def cells(app, size=3):
-    return np.array([[app.number_input(key=f"manual_cell_{size}_{r}_{c}").value for c in range(size)]
-                     for r in range(size)])  # fmt: skip
+    return np.array(
+        [[app.number_input(key=f"manual_cell_{size}_{r}_{c}").value for c in range(size)] for r in range(size)]
+    )
 
 
 def button(app, key):

@@ -53,12 +53,25 @@ def write_model(name="tiny", network="resnet18", classes=("NORMAL", "PNEUMONIA")
     config = TrainConfig(network=network, **{"image_size": 64, "blocks": 2, "filters": 4, "dense_units": 4, **options})
     methods = ("Fused CAM", "CAM", "Grad-CAM") if network != "convnet" else ("HiResCAM", "Grad-CAM")
     card = Card(
-        name=name, created="2026-01-01T00:00:00+00:00", classes=classes, config=config,
-        preprocessing=Preprocessing(64, 64, 0.5, 0.25), dataset={"name": "d", "drawings": False}, threshold=None,
-        training={}, validation={"n": 20, "accuracy": 0.5, "accuracy_interval": (0.3, 0.7), "auc": 0.5,
-                                 "auc_interval": (0.3, 0.7), "loss": 0.7},
-        heatmap={method: dict.fromkeys(classes, 1.0) for method in methods}, versions={},
-    )  # fmt: skip
+        name=name,
+        created="2026-01-01T00:00:00+00:00",
+        classes=classes,
+        config=config,
+        preprocessing=Preprocessing(64, 64, 0.5, 0.25),
+        dataset={"name": "d", "drawings": False},
+        threshold=None,
+        training={},
+        validation={
+            "n": 20,
+            "accuracy": 0.5,
+            "accuracy_interval": (0.3, 0.7),
+            "auc": 0.5,
+            "auc_interval": (0.3, 0.7),
+            "loss": 0.7,
+        },
+        heatmap={method: dict.fromkeys(classes, 1.0) for method in methods},
+        versions={},
+    )
     checkpoint = Checkpoint(checkpoints_dir() / name)
     checkpoint.folder.mkdir(parents=True, exist_ok=True)
     checkpoint.write_card(card)

@@ -48,12 +48,19 @@ def write_model(name, records=(), *, classes=("NORMAL", "PNEUMONIA"), called=Non
     measured = {"n": 800, "loss": 0.3, "accuracy": 0.9, "accuracy_interval": [0.88, 0.92], "auc": None}
     checkpoint.write_card(
         Card(
-            name=name, created="2026-01-01T00:00:00+00:00", classes=classes, config=TINY,
-            preprocessing=Preprocessing(64, 32, 0.5, 0.25), dataset={"name": "practice", "counts": COUNTS},
-            threshold={"class": classes[1], "value": 0.5, "chosen": "so"} if two else None, training={},
-            validation=measured | {"auc_interval": None}, heatmap={"CAM": dict.fromkeys(classes, 1.0)}, versions={},
+            name=name,
+            created="2026-01-01T00:00:00+00:00",
+            classes=classes,
+            config=TINY,
+            preprocessing=Preprocessing(64, 32, 0.5, 0.25),
+            dataset={"name": "practice", "counts": COUNTS},
+            threshold={"class": classes[1], "value": 0.5, "chosen": "so"} if two else None,
+            training={},
+            validation=measured | {"auc_interval": None},
+            heatmap={"CAM": dict.fromkeys(classes, 1.0)},
+            versions={},
         )
-    )  # fmt: skip
+    )
     (checkpoint.folder / WEIGHTS).write_bytes(b"weights")
     if called is not None:
         n = len(called)
@@ -168,10 +175,14 @@ def test_a_share_that_is_not_zero_is_not_called_zero(home):
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        (0, "**0** were missed"), (1, "**fewer than 1** was missed"), (2, "**1** was missed"), (4, "**2** were missed"),
-        (199, "**more than 99** were missed"), (200, "**100** were missed"),
+        (0, "**0** were missed"),
+        (1, "**fewer than 1** was missed"),
+        (2, "**1** was missed"),
+        (4, "**2** were missed"),
+        (199, "**more than 99** were missed"),
+        (200, "**100** were missed"),
     ],
-)  # fmt: skip
+)
 def test_all_is_said_of_all_only_and_one_is_said_as_one(home, wrong, said):
     write_model("m", called=[0] * wrong + [1] * (200 - wrong) + [0] * 9, truth=[1] * 200 + [0] * 9)
     assert said in texts(opened())

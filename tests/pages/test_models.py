@@ -64,9 +64,13 @@ def titles(app):
 
 def measures(auc=0.8, interval=(0.7, 0.9), n=40):
     return {
-        "n": n, "accuracy": 0.75, "accuracy_interval": [0.6, 0.9], "auc": auc,
-        "auc_interval": list(interval) if interval else None, "loss": 0.5,
-    }  # fmt: skip
+        "n": n,
+        "accuracy": 0.75,
+        "accuracy_interval": [0.6, 0.9],
+        "auc": auc,
+        "auc_interval": list(interval) if interval else None,
+        "loss": 0.5,
+    }
 
 
 def write_run(name, config=TINY, *, status="done", dataset="data/practice.hdf5", error="", validation=None):
@@ -88,11 +92,18 @@ def write_model(name, config=TINY, *, validation=None, **changes):
     """A finished model whose weights nobody looks at."""
     checkpoint = write_run(name, config, validation=validation)
     values = {
-        "name": name, "created": "2026-01-01T00:00:00+00:00", "classes": ("NORMAL", "PNEUMONIA"), "config": config,
-        "preprocessing": Preprocessing(64, config.image_size, 0.5, 0.25), "dataset": {"name": "practice"},
-        "threshold": None, "training": {"epochs_run": 2, "seconds": 12_000.0}, "validation": validation or measures(),
-        "heatmap": {"CAM": {"NORMAL": 1.0, "PNEUMONIA": 1.0}}, "versions": {},
-    }  # fmt: skip
+        "name": name,
+        "created": "2026-01-01T00:00:00+00:00",
+        "classes": ("NORMAL", "PNEUMONIA"),
+        "config": config,
+        "preprocessing": Preprocessing(64, config.image_size, 0.5, 0.25),
+        "dataset": {"name": "practice"},
+        "threshold": None,
+        "training": {"epochs_run": 2, "seconds": 12_000.0},
+        "validation": validation or measures(),
+        "heatmap": {"CAM": {"NORMAL": 1.0, "PNEUMONIA": 1.0}},
+        "versions": {},
+    }
     checkpoint.write_card(Card(**values | changes))
     (checkpoint.folder / WEIGHTS).write_bytes(b"0" * 1024**2)
     return checkpoint
@@ -239,8 +250,11 @@ class TestOne:
     def test_shows_its_figures_and_what_can_be_done(self, three):
         app = opened(["fast"])
         assert {item.label: item.value for item in app.metric} == {
-            "Validation AUC": "0.800", "Validation accuracy": "75.0 %", "Epochs run": "2", "Size": "1.0 MB",
-        }  # fmt: skip
+            "Validation AUC": "0.800",
+            "Validation accuracy": "75.0 %",
+            "Epochs run": "2",
+            "Size": "1.0 MB",
+        }
         said = texts(app)
         assert "95 % interval 0.700 to 0.900" in said
         assert "Tells apart Normal and Pneumonia" in said
@@ -363,8 +377,11 @@ class TestSeveral:
     def test_two_have_three_charts_of_curves_and_one_of_intervals(self, three):
         app = opened(["slow", "fast"])
         assert titles(app)[:4] == [
-            "Validation AUC", "Validation accuracy", "Validation loss", "Best validation AUC, 95 % interval",
-        ]  # fmt: skip
+            "Validation AUC",
+            "Validation accuracy",
+            "Validation loss",
+            "Best validation AUC, 95 % interval",
+        ]
         assert [item["name"] for item in charts(app)[0]["data"]] == ["slow", "fast"]
         labelled(app.toggle, "Also the training curves").set_value(True).run()
         assert len(charts(app)[0]["data"]) == 4

@@ -55,14 +55,25 @@ def model(home):
 
     config = TrainConfig(network="resnet18", image_size=64)
     card = Card(
-        name="chance", created="2026-01-01T00:00:00+00:00", classes=("NORMAL", "PNEUMONIA"), config=config,
+        name="chance",
+        created="2026-01-01T00:00:00+00:00",
+        classes=("NORMAL", "PNEUMONIA"),
+        config=config,
         preprocessing=Preprocessing(64, 64, 0.5, 0.25),
         dataset={"name": "d", "population": "children of one hospital", "drawings": False},
-        threshold={"class": "PNEUMONIA", "value": 0.5, "chosen": "fixed"}, training={},
-        validation={"n": 20, "accuracy": 0.5, "accuracy_interval": (0.3, 0.7), "auc": 0.5, "auc_interval": (0.3, 0.7),
-                    "loss": 0.7},
-        heatmap={name: {"NORMAL": 1.0, "PNEUMONIA": 1.0} for name in ("CAM", "Grad-CAM")}, versions={},
-    )  # fmt: skip
+        threshold={"class": "PNEUMONIA", "value": 0.5, "chosen": "fixed"},
+        training={},
+        validation={
+            "n": 20,
+            "accuracy": 0.5,
+            "accuracy_interval": (0.3, 0.7),
+            "auc": 0.5,
+            "auc_interval": (0.3, 0.7),
+            "loss": 0.7,
+        },
+        heatmap={name: {"NORMAL": 1.0, "PNEUMONIA": 1.0} for name in ("CAM", "Grad-CAM")},
+        versions={},
+    )
     checkpoint = Checkpoint(checkpoints_dir() / "chance")
     checkpoint.folder.mkdir(parents=True)
     checkpoint.write_card(card)

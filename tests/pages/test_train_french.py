@@ -153,10 +153,14 @@ class TestTrain:
         assert not left(app, "essai")
         assert "9 images par seconde" in said(app)
 
-    @pytest.mark.parametrize("what", [
-        "learning what such scans look like", "reading the validation scans, as they are and changed",
-        "remembering the training scans",
-    ])  # fmt: skip
+    @pytest.mark.parametrize(
+        "what",
+        [
+            "learning what such scans look like",
+            "reading the validation scans, as they are and changed",
+            "remembering the training scans",
+        ],
+    )
     def test_a_run_that_is_got_ready(self, dataset_here, monkeypatch, what):  # noqa: F811
         write_run("essai", "running", epochs=2)
         append_record(
@@ -165,13 +169,24 @@ class TestTrain:
         monkeypatch.setattr(Job, "status", "running")
         assert not left(opened(TRAIN), "essai")
 
-    @pytest.mark.parametrize(("status", "error"), [
-        ("done", ""), ("stopped", ""), ("interrupted", ""),
-        ("failed", "The training does not fit into this machine's memory: choose a smaller batch size, image size or "
-                   "network, and run it again."),
-        ("failed", "The loss is no number any more in epoch 2, probably because the learning rate 0.1 is too high: "
-                   "run it again with a tenth of that; the best weights so far are kept."),
-    ])  # fmt: skip
+    @pytest.mark.parametrize(
+        ("status", "error"),
+        [
+            ("done", ""),
+            ("stopped", ""),
+            ("interrupted", ""),
+            (
+                "failed",
+                "The training does not fit into this machine's memory: choose a smaller batch size, image size or "
+                "network, and run it again.",
+            ),
+            (
+                "failed",
+                "The loss is no number any more in epoch 2, probably because the learning rate 0.1 is too high: "
+                "run it again with a tenth of that; the best weights so far are kept.",
+            ),
+        ],
+    )
     def test_a_run_that_ended(self, dataset_here, status, error):  # noqa: F811
         write_run("essai", status, error=error)
         app = opened(TRAIN)
@@ -315,21 +330,33 @@ class TestWords:
     def test_a_model_called_like_a_choice_keeps_its_name(self):
         assert value_text("weights", "none") == "none"
 
-    @pytest.mark.parametrize("settings", [
-        {"batch_size": 10, "devices": 3}, {"batch_size": 2, "devices": 2}, {"weights": " "}, {"head_epochs": 2},
-        {"weights": "imagenet", "head_epochs": 20}, {"patience": 2, "keep": "last"}, {"epochs": 0},
-        {"network": "convnet", "weights": "imagenet"}, {"network": "convnet", "image_size": 32, "blocks": 7},
-        {"network": "convnet", "image_size": 512, "blocks": 1, "filters": 128, "dense_units": 2048}, {"schedule": "x"},
-        {"learning_rate": 20.0}, {"keep": 3},
-    ])  # fmt: skip
+    @pytest.mark.parametrize(
+        "settings",
+        [
+            {"batch_size": 10, "devices": 3},
+            {"batch_size": 2, "devices": 2},
+            {"weights": " "},
+            {"head_epochs": 2},
+            {"weights": "imagenet", "head_epochs": 20},
+            {"patience": 2, "keep": "last"},
+            {"epochs": 0},
+            {"network": "convnet", "weights": "imagenet"},
+            {"network": "convnet", "image_size": 32, "blocks": 7},
+            {"network": "convnet", "image_size": 512, "blocks": 1, "filters": 128, "dense_units": 2048},
+            {"schedule": "x"},
+            {"learning_rate": 20.0},
+            {"keep": 3},
+        ],
+    )
     def test_errors_of_settings(self, settings):
         with pytest.raises(SettingsError) as caught:
             TrainConfig(**settings)
         _is_french(caught.value)
 
-    @pytest.mark.parametrize(("name", "text"), [
-        ("flip", "maybe"), ("epochs", "1.5"), ("learning_rate", "fast"), ("learning_rate", "0,1"), ("epochs", ","),
-    ])  # fmt: skip
+    @pytest.mark.parametrize(
+        ("name", "text"),
+        [("flip", "maybe"), ("epochs", "1.5"), ("learning_rate", "fast"), ("learning_rate", "0,1"), ("epochs", ",")],
+    )
     def test_errors_of_typed_values(self, name, text):
         with pytest.raises(SettingsError) as caught:
             parse_values(name, text)

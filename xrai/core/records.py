@@ -6,8 +6,11 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Count = Annotated[int, Field(strict=True, ge=0)]
+Count = Annotated[int, Field(strict=True, ge=0, lt=2**53)]
 """A whole number from 0 on; no bool, no text."""
+
+Number = Annotated[float, Field(strict=True, gt=-1e300, lt=1e300)]
+"""A finite number; no bool, no text."""
 
 Share = Annotated[float, Field(ge=0, le=1)]
 """A share or probability, 0 to 1."""

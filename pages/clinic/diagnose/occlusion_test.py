@@ -94,9 +94,11 @@ def show_similar_cases(upload: Upload, scan: Scan, reader: Reader, key: str) -> 
     if reader.artifacts.neighbour_index is None:
         return
     expander = st.expander(
-        tr("Similar scans that the model learned from"), icon=":material/compare:", key="diagnose_similar_open",
+        tr("Similar scans that the model learned from"),
+        icon=":material/compare:",
+        key="diagnose_similar_open",
         on_change="rerun",
-    )  # fmt: skip
+    )
     if expander.open:
         with expander, display_errors():
             cases = cached_value(
@@ -110,10 +112,16 @@ def show_similar_cases(upload: Upload, scan: Scan, reader: Reader, key: str) -> 
 def _show_cases(cases: Sequence[SimilarCase], card: Card) -> None:
     counts = Counter(case.class_name for case in cases)
     counts_text = join_words([tr("{n} {name}", n=n, name=class_label(name)) for name, n in counts.most_common()])
-    st.markdown(escape_markdown(tr(
-        "Of the {n} training scans that look most like this one to the model, each of another patient as far as "
-        "patients are known, the hospital's labels say: {said}.", n=len(cases), said=counts_text,
-    )))  # fmt: skip
+    st.markdown(
+        escape_markdown(
+            tr(
+                "Of the {n} training scans that look most like this one to the model, each of another patient as far as "
+                "patients are known, the hospital's labels say: {said}.",
+                n=len(cases),
+                said=counts_text,
+            )
+        )
+    )
     file = find_training_dataset(card, list_datasets())
     if file is None:
         st.caption(

@@ -228,9 +228,14 @@ def _show_table(uploads: list[Upload], readings: list[Reading | Refusal], card: 
         tr("Note"): tr("research only, no diagnosis"),
     }
     st.download_button(
-        tr("Save this table (CSV)"), _to_csv(table.assign(**metadata)), "xrai-readings.csv", "text/csv",
-        icon=":material/download:", on_click="ignore", key="diagnose_save_table",
-    )  # fmt: skip
+        tr("Save this table (CSV)"),
+        _to_csv(table.assign(**metadata)),
+        "xrai-readings.csv",
+        "text/csv",
+        icon=":material/download:",
+        on_click="ignore",
+        key="diagnose_save_table",
+    )
 
 
 def _to_csv(table: pd.DataFrame) -> bytes:
@@ -273,9 +278,13 @@ def _show_reading(upload: Upload, number: int, reading: Reading, reader: Reader,
     _offer_original(upload, number)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         view = st.segmented_control(
-            tr("View"), [SIDE_BY_SIDE, BLENDED, SCAN_ONLY], default=SIDE_BY_SIDE, format_func=tr, key="diagnose_view",
+            tr("View"),
+            [SIDE_BY_SIDE, BLENDED, SCAN_ONLY],
+            default=SIDE_BY_SIDE,
+            format_func=tr,
+            key="diagnose_view",
             required=True,
-        )  # fmt: skip
+        )
         class_name, method = _choose_heatmap(reading, reader)
         opacity = (
             st.slider(tr("Strength of colours"), 0, 100, 75, format="%d %%", key="diagnose_opacity", width=140) / 100
@@ -301,9 +310,14 @@ def _show_reading(upload: Upload, number: int, reading: Reading, reader: Reader,
             return _render_result_card(scan, heat, opacity, reading, reader.card, class_name, method, footer)
 
     st.download_button(
-        tr("Save this result (PNG)"), save, f"xrai-{upload.sha256[:8]}.png", "image/png",
-        icon=":material/download:", on_click="ignore", key="diagnose_save_card",
-    )  # fmt: skip
+        tr("Save this result (PNG)"),
+        save,
+        f"xrai-{upload.sha256[:8]}.png",
+        "image/png",
+        icon=":material/download:",
+        on_click="ignore",
+        key="diagnose_save_card",
+    )
 
 
 def _leaning_text(reading: Reading) -> str:
@@ -318,16 +332,24 @@ def _choose_heatmap(reading: Reading, reader: Reader) -> tuple[str, str]:
     """The class whose evidence is drawn, and the method that finds it."""
     classes = list(reader.card.classes)
     class_name = st.selectbox(
-        tr("Show what speaks for"), classes, index=classes.index(reader.default_class(reading)), format_func=class_label,
-        key=f"diagnose_class_{reading.diagnosis}", width=160,
-    )  # fmt: skip
+        tr("Show what speaks for"),
+        classes,
+        index=classes.index(reader.default_class(reading)),
+        format_func=class_label,
+        key=f"diagnose_class_{reading.diagnosis}",
+        width=160,
+    )
     methods = reader.methods
     if len(methods) == 1:
         return class_name, methods[0]
     return class_name, st.selectbox(
-        tr("Heatmap method"), methods, format_func=translate, key="diagnose_method", width=140,
+        tr("Heatmap method"),
+        methods,
+        format_func=translate,
+        key="diagnose_method",
+        width=140,
         help="\n".join(map(translate, reader.method_descriptions.split("\n"))),
-    )  # fmt: skip
+    )
 
 
 def _show_images(view: str, scan: Scan, heat: np.ndarray, opacity: float, class_label_text: str) -> None:
@@ -400,13 +422,15 @@ def _footer_lines(upload: Upload, reading: Reading, card: Card) -> list[str]:
     return [
         tr(
             "File {file}, read on {when} by the model “{name}”.",
-            file=upload.name, when=f"{datetime.now():%Y-%m-%d %H:%M}", name=card.name,
+            file=upload.name,
+            when=f"{datetime.now():%Y-%m-%d %H:%M}",
+            name=card.name,
         ),
         tr("Trained on {population}; it knows nothing of other patients.", population=population_text(card)),
         *([translate(reading.frequency)] if reading.frequency else []),
         *([tr("The scan was read {mend}.", mend=translate(upload.correction))] if upload.correction else []),
         tr("Research software, no medical device. It can be wrong: a radiologist decides."),
-    ]  # fmt: skip
+    ]
 
 
 main()

@@ -65,9 +65,14 @@ def main() -> None:
         if datasets:
             st.session_state.setdefault("dataset_view", BROWSE)
             view = st.segmented_control(
-                tr("What to do"), [BROWSE, BUILD], format_func=tr, key="dataset_view", required=True,
-                label_visibility="collapsed", persist_state="session",
-            )  # fmt: skip
+                tr("What to do"),
+                [BROWSE, BUILD],
+                format_func=tr,
+                key="dataset_view",
+                required=True,
+                label_visibility="collapsed",
+                persist_state="session",
+            )
         if view == BUILD and is_building:
             st.caption(
                 tr("You can leave this page: the work goes on. When it is done, the dataset can be looked into here.")
@@ -125,9 +130,14 @@ def _show_build(is_first: bool) -> None:
     if is_first:
         st.caption(tr("New here? The practice drawings need no data and no internet: take them for a first try."))
     kind = st.radio(
-        tr("Source"), [DRAWINGS, FOLDER, UPLOAD, FROM_KAGGLE], format_func=tr, horizontal=True,
-        label_visibility="collapsed", key="dataset_kind", persist_state="session",
-    )  # fmt: skip
+        tr("Source"),
+        [DRAWINGS, FOLDER, UPLOAD, FROM_KAGGLE],
+        format_func=tr,
+        horizontal=True,
+        label_visibility="collapsed",
+        key="dataset_kind",
+        persist_state="session",
+    )
     with display_errors():
         spec = {DRAWINGS: _choose_phantoms, FOLDER: _choose_local, UPLOAD: _choose_upload, FROM_KAGGLE: _choose_kaggle}[
             kind
@@ -142,20 +152,24 @@ def _show_build(is_first: bool) -> None:
 
 
 def _choose_phantoms() -> str:
-    st.caption(tr(
-        "About 300 drawn chests, half of them with a whitish patch in a lung. They are drawings with no medical "
-        "meaning: for learning how XRAI works."
-    ))  # fmt: skip
+    st.caption(
+        tr(
+            "About 300 drawn chests, half of them with a whitish patch in a lung. They are drawings with no medical "
+            "meaning: for learning how XRAI works."
+        )
+    )
     return PRACTICE_SPEC
 
 
 def _choose_local() -> str | None:
     sources = list_local_sources()
-    st.caption(tr(
-        "Put a folder into `{inbox}`: inside it one folder for each class, such as NORMAL and PNEUMONIA. "
-        "Folders named train, val and test above them are understood.",
-        inbox=inbox_dir(),
-    ))  # fmt: skip
+    st.caption(
+        tr(
+            "Put a folder into `{inbox}`: inside it one folder for each class, such as NORMAL and PNEUMONIA. "
+            "Folders named train, val and test above them are understood.",
+            inbox=inbox_dir(),
+        )
+    )
     if not sources:
         st.info(tr("The inbox is empty so far. Copy a folder or a zip of scans into it, then reload this page."))
         return None
@@ -222,10 +236,13 @@ def _choose_kaggle() -> str | None:
         key="dataset_kaggle",
     )
     kaggle_set = set_by_handle[handle]
-    st.caption(tr(
-        "Patients: {population}. Licence: {licence}. It is downloaded from kaggle.com.",
-        population=translate(kaggle_set.population), licence=translate(kaggle_set.licence),
-    ))  # fmt: skip
+    st.caption(
+        tr(
+            "Patients: {population}. Licence: {licence}. It is downloaded from kaggle.com.",
+            population=translate(kaggle_set.population),
+            licence=translate(kaggle_set.licence),
+        )
+    )
     spec = KAGGLE_PREFIX + handle
     if kaggle_folder(handle) is not None:
         return spec
@@ -283,10 +300,14 @@ def _show_description(inspection: SourceInspection) -> None:
     """How the files are made, what tells their patients, and what else is to be known of them."""
     format_counts = ", ".join(f"{count} × {_format_text(kind)}" for kind, count in inspection.formats.items())
     total = sum(map(sum, (row.values() for row in inspection.counts.values())))
-    st.markdown(tr(
-        "**{total:,} files.** Of {n} that were opened: {made}.",
-        total=total, n=inspection.n_sampled, made=format_counts or tr("none could be read"),
-    ))  # fmt: skip
+    st.markdown(
+        tr(
+            "**{total:,} files.** Of {n} that were opened: {made}.",
+            total=total,
+            n=inspection.n_sampled,
+            made=format_counts or tr("none could be read"),
+        )
+    )
     if inspection.smallest and inspection.largest:
         st.markdown(tr("Size in pixels: {sizes}.", sizes=_size_range(inspection.smallest, inspection.largest)))
     st.markdown(
@@ -324,24 +345,35 @@ def _show_build_form(spec: str, inspection: SourceInspection) -> None:
             tr("Name of the dataset"), _suggest_name(inspection.name), max_chars=60, key=f"dataset_name_{spec}"
         )
         population = st.text_input(
-            tr("Who is in these scans?"), translate(inspection.population), key=f"dataset_population_{spec}",
+            tr("Who is in these scans?"),
+            translate(inspection.population),
+            key=f"dataset_population_{spec}",
             placeholder=tr("For example: adults, emergency department of one hospital, 2019 to 2024, PA view"),
-            help=tr("Kept with every model that learns from them, so that whoever reads its answers knows whom it knows."),
-        )  # fmt: skip
+            help=tr(
+                "Kept with every model that learns from them, so that whoever reads its answers knows whom it knows."
+            ),
+        )
         licence = st.text_input(
             tr("Source and licence, if any"), translate(inspection.licence), key=f"dataset_licence_{spec}"
-        )  # fmt: skip
+        )
         with st.expander(tr("More settings"), key="dataset_more"):
             size = st.select_slider(
-                tr("Size of the stored scans in pixels"), [64, 96, 128, 160, 224, 320, 448], 224, key="dataset_size",
+                tr("Size of the stored scans in pixels"),
+                [64, 96, 128, 160, 224, 320, 448],
+                224,
+                key="dataset_size",
                 help=tr(
                     "Scans are squeezed to squares of this side. 224 is usual; more keeps finer detail and takes more disk."
                 ),
-            )  # fmt: skip
+            )
             seed = st.number_input(
-                tr("Seed of the split"), 0, 2**31 - 1, 0, key="dataset_seed",
+                tr("Seed of the split"),
+                0,
+                2**31 - 1,
+                0,
+                key="dataset_seed",
                 help=tr("The same seed draws the same split again."),
-            )  # fmt: skip
+            )
         if st.form_submit_button(
             tr("Build the dataset"), type="primary", icon=":material/construction:", key="dataset_build_start"
         ):

@@ -39,9 +39,12 @@ def browse_dataset(datasets: list[Path]) -> None:
         requested if requested in names else st.session_state.get("dataset_seen")
     )  # while the wanted one is being made
     file_name = st.selectbox(
-        tr("Dataset"), names, index=names.index(initial_file) if initial_file in names else 0,
-        format_func=lambda item: Path(item).stem, key=f"dataset_browse_{requested in names}_{requested}",
-    )  # fmt: skip
+        tr("Dataset"),
+        names,
+        index=names.index(initial_file) if initial_file in names else 0,
+        format_func=lambda item: Path(item).stem,
+        key=f"dataset_browse_{requested in names}_{requested}",
+    )
     st.session_state["dataset_seen"] = file_name
     with open_dataset(file_name) as dataset:
         audit_state = load_audit_state(dataset)
@@ -59,21 +62,33 @@ def browse_dataset(datasets: list[Path]) -> None:
             st.markdown(audit_line(audit_state))
             if st.session_state.get("dataset_part") != CHECK:
                 st.button(
-                    tr("See what the check found") if audit_state.audit else tr("To the check"), icon=":material/fact_check:",
-                    type="tertiary", key="dataset_to_check", on_click=_open_audit,
-                )  # fmt: skip
+                    tr("See what the check found") if audit_state.audit else tr("To the check"),
+                    icon=":material/fact_check:",
+                    type="tertiary",
+                    key="dataset_to_check",
+                    on_click=_open_audit,
+                )
             st.page_link("pages/lab/train/page.py", label=tr("Train a model on it"), icon=":material/model_training:")
             st.button(
-                tr("Delete this dataset"), icon=":material/delete:", type="tertiary", key=f"dataset_delete_{file_name}",
-                on_click=_ask_deletion, args=(Path(file_name),),
-            )  # fmt: skip
+                tr("Delete this dataset"),
+                icon=":material/delete:",
+                type="tertiary",
+                key=f"dataset_delete_{file_name}",
+                on_click=_ask_deletion,
+                args=(Path(file_name),),
+            )
         if dataset.skipped:
             _show_unreadable(dataset)
         st.session_state.setdefault("dataset_part", SCANS)
         view = st.segmented_control(
-            tr("What to look at"), [SCANS, CHECK], format_func=tr, key="dataset_part", required=True,
-            label_visibility="collapsed", persist_state="session",
-        )  # fmt: skip
+            tr("What to look at"),
+            [SCANS, CHECK],
+            format_func=tr,
+            key="dataset_part",
+            required=True,
+            label_visibility="collapsed",
+            persist_state="session",
+        )
         if view == CHECK:
             show_audit(dataset, audit_state)
         else:
@@ -115,9 +130,13 @@ def _show_grid(dataset: Dataset) -> None:
             tr("Class"), [ALL, *dataset.classes], format_func=_class_option_label, key="grid_class", width=200
         )
         split = st.selectbox(
-            tr("Split"), ["all", *SPLITS], format_func=lambda item: tr(SPLIT_LABELS[item]), key="grid_split", width=200,
+            tr("Split"),
+            ["all", *SPLITS],
+            format_func=lambda item: tr(SPLIT_LABELS[item]),
+            key="grid_split",
+            width=200,
             help=tr(SPLIT_HELP),
-        )  # fmt: skip
+        )
         search = st.text_input(tr("File name contains"), key="grid_search", width=300)
     mask = np.ones(len(dataset), bool)
     if name != ALL:

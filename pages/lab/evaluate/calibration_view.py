@@ -59,9 +59,12 @@ def show_reliability(result: EvaluationResult, card: Card, name: str, about: Seq
         shown_class = classes[1]
         if len(classes) > 2:
             shown_class = st.selectbox(
-                tr("Class"), classes, format_func=labels.__getitem__, persist_state="session",
+                tr("Class"),
+                classes,
+                format_func=labels.__getitem__,
+                persist_state="session",
                 key=valid_choice_key(f"evaluate_reliability_{name}", classes, classes[1]),
-            )  # fmt: skip
+            )
         st.plotly_chart(
             figures[shown_class], key=f"evaluate_reliability_chart_{name}", config=chart_config(f"{name}-reliability")
         )
@@ -87,16 +90,24 @@ def _show_calibration_error(result: EvaluationResult) -> None:
     chance = report["expected_calibration_error_by_chance"]
     grid = st.grid(2, min_column_width=150)
     with grid.cell():
-        st.metric(tr("Off by, on average"), format_metric(error), help=tr(
-            "Expected calibration error (ECE): how far the probability of what was called lies from how often that came "
-            "true, over 15 bins. 0 is best."
-        ))  # fmt: skip
+        st.metric(
+            tr("Off by, on average"),
+            format_metric(error),
+            help=tr(
+                "Expected calibration error (ECE): how far the probability of what was called lies from how often that came "
+                "true, over 15 bins. 0 is best."
+            ),
+        )
         st.caption(interval_caption(interval))
     with grid.cell():
-        st.metric(tr("Brier score"), format_metric(report["brier"], as_percent=False), help=tr(
-            "The mean squared distance between the probabilities and what came true: 0 is best, and it counts both being "
-            "off and being vague."
-        ))  # fmt: skip
+        st.metric(
+            tr("Brier score"),
+            format_metric(report["brier"], as_percent=False),
+            help=tr(
+                "The mean squared distance between the probabilities and what came true: 0 is best, and it counts both being "
+                "off and being vague."
+            ),
+        )
     accuracy, mean_confidence = (
         (predictions.probabilities.argmax(axis=1) == predictions.labels).mean(),
         predictions.probabilities.max(axis=1).mean(),
@@ -115,8 +126,9 @@ def _chance_text(
         return tr("How far chance alone goes is not known.")
     chance_text = tr(
         "Of probabilities that are exactly right, chance alone would make {share} with {scans}.",
-        share=format_metric(chance), scans=scans_text(n),
-    )  # fmt: skip
+        share=format_metric(chance),
+        scans=scans_text(n),
+    )
     return f"{chance_text} {tr(_chance_verdict(interval, chance, is_underconfident=is_underconfident))}"
 
 
@@ -157,34 +169,49 @@ def _show_mean_calibration(result: EvaluationResult, card: Card, k: int, label: 
         )
     )
     if farthest := _largest_deviation(result.report["reliability"][result.classes[k]]):
-        st.markdown(escape_markdown(tr(
-            "It is farthest off where it foretold about {foretold}: there {came} came true ({interval}), of {scans}.",
-            foretold=format_metric(farthest["mean"]), came=format_metric(farthest["share"]),
-            interval=format_interval(farthest["interval"], ".0%"), scans=scans_text(farthest["n"]),
-        )))  # fmt: skip
+        st.markdown(
+            escape_markdown(
+                tr(
+                    "It is farthest off where it foretold about {foretold}: there {came} came true ({interval}), of {scans}.",
+                    foretold=format_metric(farthest["mean"]),
+                    came=format_metric(farthest["share"]),
+                    interval=format_interval(farthest["interval"], ".0%"),
+                    scans=scans_text(farthest["n"]),
+                )
+            )
+        )
     reference_prevalence = card.calibration.prevalence if card.calibration else None
     if reference_prevalence and abs(reference_prevalence[k] - observed_share) > MIN_DEVIATION:
-        st.markdown(escape_markdown(tr(
-            "They hold for scans of which {known:.0f} in 100 are {name}. That it is {came:.0f} in 100 here moves the "
-            "points off the line even where the model knows what it sees.",
-            known=100 * reference_prevalence[k], name=label, came=100 * observed_share,
-        )))  # fmt: skip
+        st.markdown(
+            escape_markdown(
+                tr(
+                    "They hold for scans of which {known:.0f} in 100 are {name}. That it is {came:.0f} in 100 here moves the "
+                    "points off the line even where the model knows what it sees.",
+                    known=100 * reference_prevalence[k],
+                    name=label,
+                    came=100 * observed_share,
+                )
+            )
+        )
     if prevalence_text(card):
         st.markdown(tr("Here they stand as the model gave them, before they are turned into those for your patients."))
-    st.caption(tr(
-        "Each point holds a tenth of the scans: across, the probability that they were given; up, how many of them truly were "
-        "of the class. On the dotted line probabilities mean what they say. Above it the class is more frequent than foretold, "
-        "below it rarer. Below the chart: how many scans were given which probability."
-    ))  # fmt: skip
+    st.caption(
+        tr(
+            "Each point holds a tenth of the scans: across, the probability that they were given; up, how many of them truly were "
+            "of the class. On the dotted line probabilities mean what they say. Above it the class is more frequent than foretold, "
+            "below it rarer. Below the chart: how many scans were given which probability."
+        )
+    )
 
 
 def _largest_deviation(points: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
     """The point that lies farthest from what it foretold, of those that do so by more than chance explains."""
     deviations = [
-        point for point in points
+        point
+        for point in points
         if not point["interval"][0] <= point["mean"] <= point["interval"][1]
         and abs(point["mean"] - point["share"]) > MIN_DEVIATION
-    ]  # fmt: skip
+    ]
     return max(deviations, key=lambda point: abs(point["mean"] - point["share"]), default=None)
 
 
@@ -261,18 +288,31 @@ def _show_promise(answered: Mapping[str, Any], names: Sequence[str], abstention:
             )
     n = 100 * abstention.alpha
     if broken_classes:
-        st.error(escape_markdown(tr(
-            "The promise does not hold on these scans: at most {n:.3g} in 100 wrong firm answers were promised, and it is "
-            "more, beyond what chance explains, for {classes}. The promise is made for patients like those of the "
-            "validation scans; these differ from them. Do not rely on firm answers for scans like these, or promise less "
-            "and check again.", n=n, classes=", ".join(broken_classes),
-        )), icon=":material/error:")  # fmt: skip
+        st.error(
+            escape_markdown(
+                tr(
+                    "The promise does not hold on these scans: at most {n:.3g} in 100 wrong firm answers were promised, and it is "
+                    "more, beyond what chance explains, for {classes}. The promise is made for patients like those of the "
+                    "validation scans; these differ from them. Do not rely on firm answers for scans like these, or promise less "
+                    "and check again.",
+                    n=n,
+                    classes=", ".join(broken_classes),
+                )
+            ),
+            icon=":material/error:",
+        )
     elif exceeded_classes:
-        st.warning(escape_markdown(tr(
-            "A little more than promised: at most {n:.3g} in 100 wrong firm answers were promised, and it is more for "
-            "{classes}. That lies within what chance alone can do, so this neither keeps nor breaks the promise.",
-            n=n, classes=", ".join(exceeded_classes),
-        )), icon=":material/warning:")  # fmt: skip
+        st.warning(
+            escape_markdown(
+                tr(
+                    "A little more than promised: at most {n:.3g} in 100 wrong firm answers were promised, and it is more for "
+                    "{classes}. That lies within what chance alone can do, so this neither keeps nor breaks the promise.",
+                    n=n,
+                    classes=", ".join(exceeded_classes),
+                )
+            ),
+            icon=":material/warning:",
+        )
     else:
         text = tr("On these scans the promise is kept: at most {n:.3g} in 100 wrong firm answers for each class.", n=n)
         st.success(escape_markdown(text), icon=":material/check_circle:")
@@ -289,9 +329,12 @@ def show_calibration_job(checkpoint: Checkpoint) -> bool:
         watch_job(job, status, _show_progress)
         return True
     show_job_end(
-        job, status, tr("Calibrating"), next_step=tr("Start calibrating again."),
+        job,
+        status,
+        tr("Calibrating"),
+        next_step=tr("Start calibrating again."),
         stopped_text=tr("Calibrating was stopped before it was done; the model decides as before."),
-    )  # fmt: skip
+    )
     return False
 
 
@@ -308,17 +351,21 @@ def offer_calibration(checkpoint: Checkpoint, card: Card, datasets: Sequence[Pat
     path = find_training_dataset(card, datasets)
     if path is None:
         dataset_name = card.dataset.get("name")
-        st.markdown(escape_markdown(
-            tr(
-                "That needs the dataset that it learned from, {name}, as it was then: put its file into the data folder.",
-                name=dataset_name,
+        st.markdown(
+            escape_markdown(
+                tr(
+                    "That needs the dataset that it learned from, {name}, as it was then: put its file into the data folder.",
+                    name=dataset_name,
+                )
+                if dataset_name
+                else tr("That needs the dataset that it learned from, which its card does not name.")
             )
-            if dataset_name else tr("That needs the dataset that it learned from, which its card does not name.")
-        ))  # fmt: skip
+        )
     elif st.button(
-        tr("Calibrate it with {name}", name=path.stem), icon=":material/tune:",
+        tr("Calibrate it with {name}", name=path.stem),
+        icon=":material/tune:",
         key=f"evaluate_calibrate_{checkpoint.name}",
-    ):  # fmt: skip
+    ):
         with display_errors():
             _start_calibration(checkpoint, path)
 

@@ -154,9 +154,11 @@ def _count_text(times: int, where: str) -> str:
     if not times:
         return tr("This model has not been measured yet on {where}.", where=where)
     return trn(
-        "This model has been measured once on {where}.", "This model has been measured {n:,} times on {where}.",
-        times, where=where,
-    )  # fmt: skip
+        "This model has been measured once on {where}.",
+        "This model has been measured {n:,} times on {where}.",
+        times,
+        where=where,
+    )
 
 
 def _last_evaluation_text(card: Card, evaluation: Mapping[str, Any]) -> str:
@@ -170,6 +172,7 @@ def _last_evaluation_text(card: Card, evaluation: Mapping[str, Any]) -> str:
         return tr(
             "Its card still says how that went on {day}: {accuracy} called right, AUC {auc} (with {then}, which is no "
             "longer in force).",
-            **figures, then=threshold_change,
-        )  # fmt: skip
+            **figures,
+            then=threshold_change,
+        )
     return tr("Its card still says how that went on {day}: {accuracy} called right, AUC {auc}.", **figures)

@@ -71,16 +71,23 @@ def show_confusion(
         truth, predicted = divmod(st.session_state[cell_key], len(classes))
         st.plotly_chart(
             add_caption(
-                confusion_figure(matrix, names, as_rates=as_rates, selected_cell=(truth, predicted), text_colour=text_colour()), *about
+                confusion_figure(
+                    matrix, names, as_rates=as_rates, selected_cell=(truth, predicted), text_colour=text_colour()
+                ),
+                *about,
             ),
-            key=matrix_key, on_select=lambda: _store_clicked_cell(matrix_key, cell_key, cells), selection_mode="points",
+            key=matrix_key,
+            on_select=lambda: _store_clicked_cell(matrix_key, cell_key, cells),
+            selection_mode="points",
             config=chart_config(f"{checkpoint.name}-{split_name}-confusion", is_static=True),
-        )  # fmt: skip
+        )
     with halves.cell():
-        st.markdown(tr(
-            "Each row holds the scans that truly are of a class; each column what the model called. "
-            "Teal is right, orange is wrong. **Click a cell, or choose it here, to see its scans.**"
-        ))  # fmt: skip
+        st.markdown(
+            tr(
+                "Each row holds the scans that truly are of a class; each column what the model called. "
+                "Teal is right, orange is wrong. **Click a cell, or choose it here, to see its scans.**"
+            )
+        )
         if card.threshold and has_same_weights:
             value, name = card.threshold["value"], class_label(card.threshold["class"])
             st.caption(
@@ -88,9 +95,8 @@ def show_confusion(
             )
         label_by_cell = {item: _cell_label(item, matrix, names) for item in cells}
         cell = st.selectbox(
-            tr("Cell"), cells, key=cell_key, persist_state="session",
-            format_func=label_by_cell.__getitem__,
-        )  # fmt: skip
+            tr("Cell"), cells, key=cell_key, persist_state="session", format_func=label_by_cell.__getitem__
+        )
         truth, predicted = divmod(cell, len(classes))
         _show_cell_summary(matrix, names, truth, predicted)
         page_positions = _select_page(result, names, truth, predicted, f"evaluate_page_{key}_{cell}")
@@ -156,10 +162,17 @@ def _select_page(result: EvaluationResult, names: list[str], truth: int, predict
     positions = result.predictions.find_cell(truth, predicted)
     offset, page_positions = paginate(positions, PER_PAGE, key)
     if len(positions) > 1:
-        st.caption(escape_markdown(tr(
-            "{first:,} to {last:,} of {scans} are shown, the worst first: those with the lowest probability of {name}.",
-            first=offset + 1, last=offset + len(page_positions), scans=scans_text(len(positions)), name=names[truth],
-        )))  # fmt: skip
+        st.caption(
+            escape_markdown(
+                tr(
+                    "{first:,} to {last:,} of {scans} are shown, the worst first: those with the lowest probability of {name}.",
+                    first=offset + 1,
+                    last=offset + len(page_positions),
+                    scans=scans_text(len(positions)),
+                    name=names[truth],
+                )
+            )
+        )
     return page_positions
 
 
@@ -204,8 +217,10 @@ def _show_scan_text(result: EvaluationResult, names: list[str], position: int) -
     else:
         text = tr(
             "**{truth}** {share}, the truth · **{called}** {other}, as called",
-            called=escape_markdown(names[predicted]), other=escape_markdown(format_probability(probabilities[predicted])), **values,
-        )  # fmt: skip
+            called=escape_markdown(names[predicted]),
+            other=escape_markdown(format_probability(probabilities[predicted])),
+            **values,
+        )
     st.markdown(text)
     file_facts = {"file": predictions.files[position], "patient": predictions.patients[position]}
     st.caption(escape_markdown(tr("{file}, patient {patient}", **file_facts)))

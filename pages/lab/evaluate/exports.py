@@ -37,23 +37,52 @@ def show_exports(
         figures: the charts on the page; `confusion` is among them.
     """
     about = {
-        "population": facts.population, "drawings": facts.drawings, "model_notes": list(card.notes),
-        "chosen": card.threshold, "prevalence": card.prevalence,
+        "population": facts.population,
+        "drawings": facts.drawings,
+        "model_notes": list(card.notes),
+        "chosen": card.threshold,
+        "prevalence": card.prevalence,
         "threshold_told": card.to_local_prevalence(card.threshold_value) if card.threshold_value is not None else None,
-    }  # fmt: skip
+    }
     language_code = language()  # a file is made when it is fetched, by a thread that knows no reader
     downloads: dict[str, tuple[str, Callable[[], bytes], str, str]] = {
-        "predictions.csv": (tr("Predictions (CSV)"), lambda: predictions_csv(result), "text/csv", tr("Every scan with its truth, what it was called, whether firmly, and all probabilities.")),
-        "report.csv": (tr("Report (CSV)"), lambda: report_csv(result, facts), "text/csv", tr("A line for each class and one for all, each figure with the ends of its interval.")),
-        "report.json": (tr("Report (JSON)"), lambda: report_json(result, about), "application/json", tr("Everything on this page for another program, curves included.")),
-        "charts.html": (tr("Charts (HTML)"), lambda: _charts_html_in(language_code, name, facts, result, figures), "text/html", tr("All charts on one page that opens in any browser, without internet.")),
-    }  # fmt: skip
+        "predictions.csv": (
+            tr("Predictions (CSV)"),
+            lambda: predictions_csv(result),
+            "text/csv",
+            tr("Every scan with its truth, what it was called, whether firmly, and all probabilities."),
+        ),
+        "report.csv": (
+            tr("Report (CSV)"),
+            lambda: report_csv(result, facts),
+            "text/csv",
+            tr("A line for each class and one for all, each figure with the ends of its interval."),
+        ),
+        "report.json": (
+            tr("Report (JSON)"),
+            lambda: report_json(result, about),
+            "application/json",
+            tr("Everything on this page for another program, curves included."),
+        ),
+        "charts.html": (
+            tr("Charts (HTML)"),
+            lambda: _charts_html_in(language_code, name, facts, result, figures),
+            "text/html",
+            tr("All charts on one page that opens in any browser, without internet."),
+        ),
+    }
     with st.container(horizontal=True):
         for ending, (label, make, mime, help_text) in downloads.items():
             st.download_button(
-                label, make, f"{name}-{ending}", mime, icon=":material/download:", on_click="ignore", help=help_text,
+                label,
+                make,
+                f"{name}-{ending}",
+                mime,
+                icon=":material/download:",
+                on_click="ignore",
+                help=help_text,
                 key=f"evaluate_export_{ending}",
-            )  # fmt: skip
+            )
     notes = [tr("The camera above a chart saves it as a picture (PNG).")]
     if prevalence_text(card):
         notes.append(
@@ -125,12 +154,14 @@ def charts_html(name: str, facts: DatasetFacts, result: EvaluationResult, figure
     sentences = [
         tr(
             "{scans} of {n:,} patients, measured on {moment}.",
-            scans=scans_text(report["n"]), n=report["n_patients"], moment=format_time(report["when"]),
+            scans=scans_text(report["n"]),
+            n=report["n_patients"],
+            moment=format_time(report["when"]),
         ),
         tr("Patients: {who}.", who=translate(facts.population or N_("not described"))),
         _answered_text(report),
         tr("Research software, no medical device."),
-    ]  # fmt: skip
+    ]
     matrix = go.Figure(figures["confusion"]).update_layout(width=MATRIX_WIDTH)
     return make_html_page({**figures, "confusion": matrix}, name, " ".join(filter(None, sentences))).encode()
 

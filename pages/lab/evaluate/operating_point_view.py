@@ -80,10 +80,15 @@ def show_decisions(
         files_key = artifacts_key(checkpoint)
         lowest_error = _lowest_error_percent(load_validation(checkpoint, files_key))
         if lowest_error is None:
-            st.info(escape_markdown(tr(
-                "Nothing can be chosen here, because the validation scans lack one of the classes: build a dataset whose "
-                "validation split has scans of each, and train on that."
-            )), icon=":material/info:")  # fmt: skip
+            st.info(
+                escape_markdown(
+                    tr(
+                        "Nothing can be chosen here, because the validation scans lack one of the classes: build a dataset whose "
+                        "validation split has scans of each, and train on that."
+                    )
+                ),
+                icon=":material/info:",
+            )
             return
         _show_in_force(current_card)
         halves = st.grid(2 if len(current_card.classes) == 2 else 1, min_column_width=340)
@@ -136,8 +141,10 @@ def _rule_text(card: Card) -> str:
         return tr("called {name} from a probability of {value} on", name=second, value=value)
     return tr(
         "called {name} from a probability of {value} on, chosen to {goal}",
-        name=second, value=value, goal=translate(goal.describe((first, second))),
-    )  # fmt: skip
+        name=second,
+        value=value,
+        goal=translate(goal.describe((first, second))),
+    )
 
 
 def _lowest_error_percent(validation: ValidationOutputs) -> float | None:
@@ -187,9 +194,11 @@ def _choose_goal(key: str, card: Card, in_force: Choice) -> tuple[str, float | N
     first, second = map(escape_markdown, class_labels(card.classes))
     labels = {kind: tr(message, first=first, second=second) for kind, message in GOALS.items()}
     kind = st.radio(
-        tr("What is the threshold to do?"), list(labels), format_func=labels.__getitem__,
+        tr("What is the threshold to do?"),
+        list(labels),
+        format_func=labels.__getitem__,
         key=_init_state(f"{key}_kind", in_force.kind),
-    )  # fmt: skip
+    )
     if kind not in LIMITS:
         return kind, None
     start = (
@@ -197,8 +206,13 @@ def _choose_goal(key: str, card: Card, in_force: Choice) -> tuple[str, float | N
     )
     low, step = (1.0, 1.0) if kind == "given" else (0.5, 0.5)
     return kind, st.slider(
-        tr(LIMITS[kind], first=first, second=second), min(low, start), max(SLIDER_MAX[kind], start), step=step, format="%.3g", key=_init_state(f"{key}_{kind}", start),
-    )  # fmt: skip
+        tr(LIMITS[kind], first=first, second=second),
+        min(low, start),
+        max(SLIDER_MAX[kind], start),
+        step=step,
+        format="%.3g",
+        key=_init_state(f"{key}_{kind}", start),
+    )
 
 
 def _choose_prevalence(key: str, card: Card, in_force: Choice) -> float:
@@ -206,19 +220,27 @@ def _choose_prevalence(key: str, card: Card, in_force: Choice) -> float:
     prevalence = st.number_input(
         tr(
             "Of 100 {people} who are X-rayed with you, how many have {condition}?",
-            people=translate(population_noun(card)), condition=escape_markdown(translate(condition_phrase(card.classes[1]))),
+            people=translate(population_noun(card)),
+            condition=escape_markdown(translate(condition_phrase(card.classes[1]))),
         ),
-        0.1, 99.9, step=1.0, format="%g", key=_init_state(f"{key}_prevalence", in_force.prevalence),
+        0.1,
+        99.9,
+        step=1.0,
+        format="%g",
+        key=_init_state(f"{key}_prevalence", in_force.prevalence),
         help=tr(
             "Every probability here and on Diagnose is then told for your patients. Whichever class is likelier among "
             "them is called, or what reaches a probability that you set, so that what is called moves with this number; "
             "a threshold that limits errors stays, and so does the promise of few wrong firm answers."
         ),
-    )  # fmt: skip
+    )
     if card.prevalence is None:
-        st.caption(tr(
-            "Nobody has said yet: it begins at {n:.3g}, for which the model's probabilities hold now.", n=in_force.prevalence
-        ))  # fmt: skip
+        st.caption(
+            tr(
+                "Nobody has said yet: it begins at {n:.3g}, for which the model's probabilities hold now.",
+                n=in_force.prevalence,
+            )
+        )
     return prevalence
 
 
@@ -233,9 +255,13 @@ def _choose_max_error(key: str, in_force: Choice, lowest_error: float, n_classes
             "At most so many of 100 scans of any class get a wrong firm answer; where that cannot be kept, it is "
             "“not sure”"
         ),
-        lowest_error, max(MAX_ERROR_PERCENT, lowest_error + 10, in_force.max_error), step=0.1, format="%.3g", key=_init_state(f"{key}_doubt", in_force.max_error),
+        lowest_error,
+        max(MAX_ERROR_PERCENT, lowest_error + 10, in_force.max_error),
+        step=0.1,
+        format="%.3g",
+        key=_init_state(f"{key}_doubt", in_force.max_error),
         help=tr("The fewer wrong answers you accept, the more scans XRAI leaves to a radiologist."),
-    )  # fmt: skip
+    )
     if lowest_error > MIN_ERROR_PERCENT:
         st.caption(tr("Fewer than {n:.3g} cannot be promised from so few patients.", n=lowest_error))
     return max_error
@@ -290,13 +316,22 @@ def _show_buttons(
     kind, limit, alpha, prevalence = _choice_as_shares(choice, current_card, lowest_error)
     with st.container(horizontal=True):
         st.button(
-            tr("Use this for reading scans"), type="primary", icon=":material/gavel:", disabled=not is_changed,
-            on_click=_apply_choice, args=(checkpoint, kind, limit, alpha, prevalence), key=f"decide_use_{checkpoint.name}",
-        )  # fmt: skip
+            tr("Use this for reading scans"),
+            type="primary",
+            icon=":material/gavel:",
+            disabled=not is_changed,
+            on_click=_apply_choice,
+            args=(checkpoint, kind, limit, alpha, prevalence),
+            key=f"decide_use_{checkpoint.name}",
+        )
         st.button(
-            tr("Back to what is in force"), icon=":material/undo:", disabled=choice == in_force,
-            on_click=_reset_controls, args=(checkpoint.name,), key=f"decide_back_{checkpoint.name}",
-        )  # fmt: skip
+            tr("Back to what is in force"),
+            icon=":material/undo:",
+            disabled=choice == in_force,
+            on_click=_reset_controls,
+            args=(checkpoint.name,),
+            key=f"decide_back_{checkpoint.name}",
+        )
     if not is_changed:
         st.caption(tr("The controls stand at what is in force. Move one to see what it would do."))
 
@@ -308,8 +343,11 @@ def _apply_choice(
     with defer_errors():
         is_binary = len(checkpoint.read_card().classes) == 2
         card = update_operating_point(
-            checkpoint, goal=ThresholdGoal(cast(Any, kind), limit) if is_binary else None, alpha=alpha, prevalence=prevalence
-        )  # fmt: skip
+            checkpoint,
+            goal=ThresholdGoal(cast(Any, kind), limit) if is_binary else None,
+            alpha=alpha,
+            prevalence=prevalence,
+        )
         _reset_controls(checkpoint.name)
         sentences = [
             tr("From now on scans are {rule}.", rule=_rule_text(card)) if is_binary else "",

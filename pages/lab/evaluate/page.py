@@ -97,12 +97,19 @@ def main() -> None:
         with choice.cell():
             split = _choose_split()
         if card.class_permutation(facts.classes) is None:
-            st.info(escape_markdown(tr(
-                "The model “{name}” knows the classes {known}, but the dataset {dataset} has {there}: choose a dataset "
-                "with the model's classes, or another model.",
-                name=card.name, known=join_words(list(map(class_label, card.classes))), dataset=path.stem,
-                there=join_words(list(map(class_label, facts.classes))),
-            )), icon=":material/info:")  # fmt: skip
+            st.info(
+                escape_markdown(
+                    tr(
+                        "The model “{name}” knows the classes {known}, but the dataset {dataset} has {there}: choose a dataset "
+                        "with the model's classes, or another model.",
+                        name=card.name,
+                        known=join_words(list(map(class_label, card.classes))),
+                        dataset=path.stem,
+                        there=join_words(list(map(class_label, facts.classes))),
+                    )
+                ),
+                icon=":material/info:",
+            )
         elif not facts.counts[split]:
             st.info(escape_markdown(tr(EMPTY_SPLIT[split], name=path.stem)), icon=":material/info:")
         else:
@@ -126,7 +133,7 @@ def _choose_dataset(datasets: list[Path], card: Card) -> Path:
         st.session_state[key] = str(_first_dataset(datasets, card))
     file_name = st.selectbox(
         tr("Dataset"), names, format_func=lambda item: Path(item).stem, key=key, persist_state="session"
-    )  # fmt: skip
+    )
     return Path(file_name)
 
 
@@ -148,10 +155,13 @@ def _first_dataset(datasets: list[Path], card: Card) -> Path:
 def _choose_split() -> str:
     words = {split: tr(SPLIT_LABELS[split]) for split in SPLITS}
     return st.selectbox(
-        tr("Split"), SPLITS, key=valid_choice_key("evaluate_split", SPLITS, SPLITS[0]), persist_state="session",
+        tr("Split"),
+        SPLITS,
+        key=valid_choice_key("evaluate_split", SPLITS, SPLITS[0]),
+        persist_state="session",
         format_func=words.__getitem__,
         help=tr(SPLIT_HELP),
-    )  # fmt: skip
+    )
 
 
 # ---------------------------------------------------------------- before, while and after
@@ -167,9 +177,12 @@ def _show_evaluation(
         watch_job(job, status, _show_progress)
         return
     show_job_end(
-        job, status, tr("Measuring"), next_step=tr("Start it again."),
+        job,
+        status,
+        tr("Measuring"),
+        next_step=tr("Start it again."),
         stopped_text=tr("Measuring was stopped before it was done; nothing of it was kept."),
-    )  # fmt: skip
+    )
     result, problem = _load_result(folder)
     if problem:
         st.error(escape_markdown(translate(problem)), icon=":material/error:")

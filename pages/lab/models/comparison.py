@@ -112,9 +112,11 @@ def _quote_name(item: Summary) -> str:
 
 def _show_curves(selected: Sequence[Summary]) -> None:
     with_training = st.toggle(
-        tr("Also the training curves"), key="models_training", persist_state="session",
+        tr("Also the training curves"),
+        key="models_training",
+        persist_state="session",
         help=tr("Thin and dotted. Training far better than validation is learning by heart."),
-    )  # fmt: skip
+    )
     runs = {replace_surrogates(item.name): _read_records(item) for item in selected}
     grid = st.grid(2, min_column_width=340)
     for measure in ("auc", "accuracy", "loss"):
@@ -123,9 +125,10 @@ def _show_curves(selected: Sequence[Summary]) -> None:
     with grid.cell():
         rows = [(replace_surrogates(item.name), item.auc, item.auc_interval) for item in selected]
         st.plotly_chart(
-            interval_dots(rows, tr("Best validation AUC, 95 % interval")), key="models_intervals",
+            interval_dots(rows, tr("Best validation AUC, 95 % interval")),
+            key="models_intervals",
             config=chart_config("comparison-intervals"),
-        )  # fmt: skip
+        )
         st.caption(
             tr(
                 "The larger point on a curve is the epoch whose weights were kept. Bars that overlap mean that chance "
@@ -152,13 +155,19 @@ def _read_records(item: Summary) -> list[dict[str, Any]]:
 
 def _show_figures_table(selected: Sequence[Summary]) -> None:
     rows = {
-        tr("Validation AUC"): ["–" if item.auc is None else format_metric_with_interval(item.auc, item.auc_interval, as_percent=False) for item in selected],
-        tr("Validation accuracy"): ["–" if item.accuracy is None else format_metric_with_interval(item.accuracy, item.accuracy_interval) for item in selected],
+        tr("Validation AUC"): [
+            "–" if item.auc is None else format_metric_with_interval(item.auc, item.auc_interval, as_percent=False)
+            for item in selected
+        ],
+        tr("Validation accuracy"): [
+            "–" if item.accuracy is None else format_metric_with_interval(item.accuracy, item.accuracy_interval)
+            for item in selected
+        ],
         tr("Validation scans"): [_count_text(item.n_validation) for item in selected],
         tr("Epochs run"): [_count_text(item.epochs_run) for item in selected],
         tr("Time"): ["–" if item.seconds is None else format_duration(item.seconds) for item in selected],
         tr("Size"): [format_megabytes(item.size_bytes) for item in selected],
-    }  # fmt: skip
+    }
     st.markdown(tr("**Figures**, with 95 % intervals"))
     _show_table(rows, selected, highlighted=())
 
@@ -198,9 +207,7 @@ def _show_settings_table(selected: Sequence[Summary]) -> None:
 def _show_table(rows: dict[str, list[str]], selected: Sequence[Summary], highlighted: Sequence[str]) -> None:
     """A table with a column for each run; rows that are marked stand out."""
     table = pd.DataFrame.from_dict(rows, orient="index", columns=[table_cell(item.name) for item in selected])
-    style = table.style.apply(
-        lambda row: [HIGHLIGHT_STYLE if row.name in highlighted else ""] * len(row), axis=1
-    )  # fmt: skip
+    style = table.style.apply(lambda row: [HIGHLIGHT_STYLE if row.name in highlighted else ""] * len(row), axis=1)
     st.dataframe(style, height="content", column_config={"_index": st.column_config.TextColumn("", width=190)})
 
 
@@ -249,7 +256,11 @@ def show_setting_effects(visible: Sequence[Summary]) -> None:
         }
         for item in finished_runs
     ]
-    figure = parallel_settings(rows, {name: setting_label(name) for name in axes}, lambda name, value: replace_surrogates(value_text(name, value)))  # fmt: skip
+    figure = parallel_settings(
+        rows,
+        {name: setting_label(name) for name in axes},
+        lambda name, value: replace_surrogates(value_text(name, value)),
+    )
     st.plotly_chart(figure, key="models_parallel", config={"displayModeBar": False})  # it would lie on the labels
     text = tr(
         "Each line is a run, from its settings to its validation AUC: the more orange, the better. Drag along an axis to "

@@ -106,9 +106,12 @@ def _show_actions(item: Summary) -> None:
                 ):
                     open_diagnose(item.name)
             elif st.button(
-                tr("Use it to diagnose"), type="primary", icon=":material/stethoscope:", key="models_use",
+                tr("Use it to diagnose"),
+                type="primary",
+                icon=":material/stethoscope:",
+                key="models_use",
                 help=tr("Scans are then read with it, as long as nobody chooses another on the page Diagnose."),
-            ):  # fmt: skip
+            ):
                 _make_default(item)
             if st.button(tr("Evaluate it"), icon=":material/fact_check:", key="models_evaluate"):
                 open_evaluate(item.name)
@@ -129,9 +132,13 @@ def _show_note_form(item: Summary, checkpoint: Checkpoint) -> None:
     key = f"models_note_{replace_surrogates(item.name)}_{hash(item.note)}"
     with st.form(f"{key}_form", border=False, enter_to_submit=False):
         st.text_area(
-            tr("Note"), item.note, key=key, max_chars=models.MAX_NOTE, height=120,
+            tr("Note"),
+            item.note,
+            key=key,
+            max_chars=models.MAX_NOTE,
+            height=120,
             placeholder=tr("What was tried, what came out, who may use it"),
-        )  # fmt: skip
+        )
         st.form_submit_button(
             tr("Save the note"), icon=":material/save:", key=f"{key}_save", on_click=_save_note, args=(checkpoint, key)
         )
@@ -168,14 +175,23 @@ def _show_file_actions(item: Summary, name: str, checkpoint: Checkpoint) -> None
     with st.container(horizontal=True):
         if item.is_model and not item.problem:
             st.download_button(
-                tr("Export as zip"), lambda: _export_zip(checkpoint), f"{name}.zip", "application/zip", on_click="ignore",
-                icon=":material/download:", key="models_export",
+                tr("Export as zip"),
+                lambda: _export_zip(checkpoint),
+                f"{name}.zip",
+                "application/zip",
+                on_click="ignore",
+                icon=":material/download:",
+                key="models_export",
                 help=tr("The whole model in one file, to be imported on another machine."),
-            )  # fmt: skip
+            )
         st.button(
-            tr("Delete"), icon=":material/delete:", type="tertiary", key="models_delete", on_click=_ask_deletion,
+            tr("Delete"),
+            icon=":material/delete:",
+            type="tertiary",
+            key="models_delete",
+            on_click=_ask_deletion,
             args=(checkpoint,),
-        )  # fmt: skip
+        )
 
 
 def _export_zip(checkpoint: Checkpoint) -> io.BytesIO:

@@ -75,11 +75,15 @@ def _show_all(summaries: list[Summary]) -> None:
     _show_table(visible)
     _show_problems(visible)
     st.multiselect(
-        tr("Chosen"), names, key="models_chosen", format_func=replace_surrogates, persist_state="session",
+        tr("Chosen"),
+        names,
+        key="models_chosen",
+        format_func=replace_surrogates,
+        persist_state="session",
         placeholder=tr("Tick models in the table, or choose them here"),
         help=tr("One to see and change it, two or more to compare them."),
         select_all=False,  # it would come first, so that Enter after a name takes all that begin alike
-    )  # fmt: skip
+    )
     show_announcements()
     by_name = {item.name: item for item in summaries}
     selected = [by_name[name] for name in selected_names]
@@ -236,16 +240,30 @@ def _column_config() -> dict[str, Any]:
     config = st.column_config
     return {
         tr("Name"): config.TextColumn(pinned=True, width=150),
-        tr("Status"): config.MultiselectColumn(options=[tr(word) for word in colours], color=list(colours.values()), width=95),
-        tr("Default"): config.TextColumn(width=80, alignment="center", help=tr("Scans are read with this model as long as nobody chooses another.")),
-        tr("AUC"): config.NumberColumn(width=65, help=tr("How well the classes are told apart on validation scans: 0.5 is guessing, 1 is perfect. The interval says how far chance alone could have moved it.")),
+        tr("Status"): config.MultiselectColumn(
+            options=[tr(word) for word in colours], color=list(colours.values()), width=95
+        ),
+        tr("Default"): config.TextColumn(
+            width=80, alignment="center", help=tr("Scans are read with this model as long as nobody chooses another.")
+        ),
+        tr("AUC"): config.NumberColumn(
+            width=65,
+            help=tr(
+                "How well the classes are told apart on validation scans: 0.5 is guessing, 1 is perfect. The interval says how far chance alone could have moved it."
+            ),
+        ),
         tr("AUC, 95 %"): config.TextColumn(width=115, help=tr("The 95 % interval of the AUC.")),
-        tr("Accuracy"): config.NumberColumn(width=80, help=tr("The share of validation scans that was called right. The interval says how far chance alone could have moved it.")),
+        tr("Accuracy"): config.NumberColumn(
+            width=80,
+            help=tr(
+                "The share of validation scans that was called right. The interval says how far chance alone could have moved it."
+            ),
+        ),
         tr("Accuracy, 95 %"): config.TextColumn(width=115, help=tr("The 95 % interval of the accuracy.")),
         tr("Epochs run"): config.NumberColumn(width=90),
         tr("Size"): config.NumberColumn(width=80),
         tr("Date"): config.DatetimeColumn(format=tr("D MMM YYYY, HH:mm"), width=145),
-    }  # fmt: skip
+    }
 
 
 def _formats(table: pd.DataFrame) -> dict[str, Callable[[Any], str]]:
@@ -288,7 +306,9 @@ def _show_import(*, is_open: bool) -> None:
         st.expander(tr("Import a model"), icon=":material/upload:", expanded=is_open),
         st.form(f"models_import_{generation}", border=False, enter_to_submit=False),
     ):
-        file = st.file_uploader(tr("A zip that was exported here or on another machine"), type=["zip"], key=f"models_zip_{generation}")  # fmt: skip
+        file = st.file_uploader(
+            tr("A zip that was exported here or on another machine"), type=["zip"], key=f"models_zip_{generation}"
+        )
         name = st.text_input(
             tr("Name"),
             key=f"models_zip_name_{generation}",

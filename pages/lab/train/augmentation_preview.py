@@ -43,10 +43,14 @@ def show_layers(values: dict[str, Any], dataset: Path, key: str) -> None:
         if warning := memory_warning([config], n_classes):
             st.warning(escape_markdown(translate(warning)), icon=":material/memory:")
         rows = [
-            {tr("Layer"): layer.name, tr("What it is"): translate(layer.kind), tr("Output"): " × ".join(map(str, layer.shape)),
-             tr("Weights"): layer.parameters}
+            {
+                tr("Layer"): layer.name,
+                tr("What it is"): translate(layer.kind),
+                tr("Output"): " × ".join(map(str, layer.shape)),
+                tr("Weights"): layer.parameters,
+            }
             for layer in network_layers
-        ]  # fmt: skip
+        ]
         st.dataframe(rows, hide_index=True, height=260)
 
 

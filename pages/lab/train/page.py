@@ -89,9 +89,14 @@ def main() -> None:
             started_here = any((run.folder / jobs.JOB_FILE).is_file() for run in runs)  # the models in the box were not
             st.session_state.setdefault("train_view", WATCH_RUN if started_here else NEW_RUN)
             view = st.segmented_control(
-                tr("What to do"), [WATCH_RUN, NEW_RUN], format_func=tr, key="train_view", required=True,
-                label_visibility="collapsed", persist_state="session",
-            )  # fmt: skip
+                tr("What to do"),
+                [WATCH_RUN, NEW_RUN],
+                format_func=tr,
+                key="train_view",
+                required=True,
+                label_visibility="collapsed",
+                persist_state="session",
+            )
         if view == WATCH_RUN:
             _show_watch(runs, sweeps)
         elif datasets:
@@ -136,9 +141,12 @@ def _show_form(datasets: list[Path], settings: dict[str, Any], key: str) -> None
     names = [str(file) for file in datasets]
     previous_dataset = st.session_state.get("train_dataset")
     dataset = left.selectbox(
-        tr("Dataset"), names, index=names.index(previous_dataset) if previous_dataset in names else 0, format_func=lambda item: Path(item).stem,
+        tr("Dataset"),
+        names,
+        index=names.index(previous_dataset) if previous_dataset in names else 0,
+        format_func=lambda item: Path(item).stem,
         key=f"train_dataset_{key}",
-    )  # fmt: skip
+    )
     with left, display_errors(), open_dataset(dataset) as dataset_file:
         st.caption(audit_line(load_audit_state(dataset_file)))
     name = right.text_input(tr("Name of the model"), _suggest_name(), max_chars=80, key=f"train_name_{key}").strip()
@@ -187,8 +195,9 @@ def _copied_settings_text(name: str, changes: dict[str, Any]) -> str:
         return tr("The settings below are those of “{name}”. Change what you like and start.", name=name)
     return tr(
         "The settings below are those of “{name}”, but for these: {settings}. Change what you like and start.",
-        name=name, settings=escape_markdown(settings_text(changes)),
-    )  # fmt: skip
+        name=name,
+        settings=escape_markdown(settings_text(changes)),
+    )
 
 
 def _show_controls(settings: dict[str, Any], key: str) -> dict[str, Any]:
@@ -264,19 +273,27 @@ def _choose_grid(values: dict[str, Any], key: str) -> dict[str, list[Any]]:
         tr("Try several values, one run after another"), icon=":material/grid_view:", key=f"several_values_{key}"
     )
     varied_names: list[str] = expander.multiselect(
-        tr("Settings to vary"), [name for name in default_settings() if name != "weights"], format_func=setting_label,
-        max_selections=MAX_VARIED, key=f"varied_{key}", placeholder=tr("Choose options"), select_all=False,
+        tr("Settings to vary"),
+        [name for name in default_settings() if name != "weights"],
+        format_func=setting_label,
+        max_selections=MAX_VARIED,
+        key=f"varied_{key}",
+        placeholder=tr("Choose options"),
+        select_all=False,
         help=tr("Every combination is trained as a run of its own; Models then shows them side by side."),
-    )  # fmt: skip
+    )
     grid = {}
     for name in varied_names:
         text = expander.text_input(
-            tr("Values of “{setting}”", setting=setting_name(name)), _format_values(values[name]), key=f"values_{name}_{key}",
+            tr("Values of “{setting}”", setting=setting_name(name)),
+            _format_values(values[name]),
+            key=f"values_{name}_{key}",
             help=tr(
                 "{explanation} Several values with commas between them, such as {example}.",
-                explanation=setting_help(name), example=_example_values(name),
+                explanation=setting_help(name),
+                example=_example_values(name),
             ),
-        )  # fmt: skip
+        )
         grid[name] = parse_values(name, _to_english(name, text))
     if grid:
         configs = _plan_runs(values, grid)
@@ -400,7 +417,7 @@ def _show_watch(runs: list[Checkpoint], sweeps: list[Sweep]) -> None:
     if len(names) > 1:
         name = st.selectbox(
             tr("Run"), names, names.index(initial_label), format_func=_run_label, key=f"train_run_{initial_label}"
-        )  # fmt: skip
+        )
     selection = run_by_label[name]
     if isinstance(selection, Sweep):
         job = selection.job

@@ -71,9 +71,15 @@ def _choose_scans(places: list[str], name: str) -> str:
     if len(places) < 2:
         return places[0]
     choice = st.segmented_control(
-        tr("Scans"), places, default=places[0], format_func=tr, required=True, key=f"manual_errors_{name}",
-        label_visibility="collapsed", persist_state="session",
-    )  # fmt: skip
+        tr("Scans"),
+        places,
+        default=places[0],
+        format_func=tr,
+        required=True,
+        key=f"manual_errors_{name}",
+        label_visibility="collapsed",
+        persist_state="session",
+    )
     return choice or places[0]
 
 
@@ -81,9 +87,10 @@ def _show_counts(checkpoint: Checkpoint, card: Card, counts: _ErrorCounts, about
     names = class_labels(card.classes)
     halves = st.grid(2, min_column_width=340)
     halves.plotly_chart(
-        confusion_figure(counts.matrix, names, text_colour=text_colour()), key=f"manual_matrix_{checkpoint.name}",
+        confusion_figure(counts.matrix, names, text_colour=text_colour()),
+        key=f"manual_matrix_{checkpoint.name}",
         config=chart_config(f"{checkpoint.name}-matrix", is_static=True),
-    )  # fmt: skip
+    )
     with halves.cell():
         st.caption(escape_markdown(replace_surrogates(about)))
         of_disease = len(names) == 2 and is_healthy(card.classes[0])
@@ -114,8 +121,10 @@ def _show_class_errors(errors: ClassErrors, names: Sequence[str], *, of_disease:
     st.markdown(_hundred_text(errors, escape_markdown(names[errors.label]), of_disease=of_disease))
     text = tr(
         "Counted: {n:,} of {total:,}, 95 % interval {interval}.",
-        n=errors.n_wrong, total=errors.n, interval=format_interval(errors.interval, ".0%"),
-    )  # fmt: skip
+        n=errors.n_wrong,
+        total=errors.n,
+        interval=format_interval(errors.interval, ".0%"),
+    )
     if errors.top_confusion is not None and len(names) > 2:
         text = tr("{counted} Most of them as {other}.", counted=text, other=names[errors.top_confusion])
     st.caption(escape_markdown(text))
@@ -134,14 +143,19 @@ def _hundred_text(errors: ClassErrors, name: str, *, of_disease: bool) -> str:
         return tr("Of 100 {name} scans, **{n}** raised a false alarm.", name=name, n=words)
     if of_disease:
         return trn(
-            "Of 100 {name} scans, **{n}** was missed.", "Of 100 {name} scans, **{n}** were missed.",
-            number, name=name, n=words,
-        )  # fmt: skip
+            "Of 100 {name} scans, **{n}** was missed.",
+            "Of 100 {name} scans, **{n}** were missed.",
+            number,
+            name=name,
+            n=words,
+        )
     return trn(
         "Of 100 {name} scans, **{n}** was called something else.",
         "Of 100 {name} scans, **{n}** were called something else.",
-        number, name=name, n=words,
-    )  # fmt: skip
+        number,
+        name=name,
+        n=words,
+    )
 
 
 def _count_text(share: float) -> str:
@@ -162,9 +176,11 @@ def _about_text(place: str, card: Card, result: EvaluationResult | None) -> str:
     report = result.report
     return tr(
         "On {scans} of {dataset} (part: {split}), measured {when}.",
-        scans=scans_text(report["n"]), dataset=report["dataset"], split=_split_name(report["split"]),
+        scans=scans_text(report["n"]),
+        dataset=report["dataset"],
+        split=_split_name(report["split"]),
         when=format_time(report["when"]),
-    )  # fmt: skip
+    )
 
 
 def _split_name(name: str) -> str:

@@ -41,8 +41,15 @@ def _row(
         st.session_state.setdefault(name, float(value))
         cell_value = cell_container.number_input(  # its own value is what the browser fills an emptied cell with
             tr("Row {row}, column {column}", row=row + 1, column=column + 1),
-            -MAX_VALUE, MAX_VALUE, value=0.0, step=step, format="%.3g", key=name, on_change=on_change,
-            label_visibility="collapsed", persist_state="session",
-        )  # fmt: skip
+            -MAX_VALUE,
+            MAX_VALUE,
+            value=0.0,
+            step=step,
+            format="%.3g",
+            key=name,
+            on_change=on_change,
+            label_visibility="collapsed",
+            persist_state="session",
+        )
         values.append(cell_value)
     return values

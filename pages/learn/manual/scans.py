@@ -74,8 +74,11 @@ def _choose_dataset_scan(path: Path) -> tuple[np.ndarray, str]:
     number = _choose_number(len(rows))
     caption = tr(
         "{name}: scan {number:,} of {total:,} in {dataset}.",
-        name=escape_markdown(class_label(name)), number=number, total=len(rows), dataset=escape_markdown(path.stem),
-    )  # fmt: skip
+        name=escape_markdown(class_label(name)),
+        number=number,
+        total=len(rows),
+        dataset=escape_markdown(path.stem),
+    )
     return _read_row(str(path), status.st_mtime_ns, rows[number - 1]), caption
 
 
@@ -91,9 +94,13 @@ def _show_empty_class(name: str) -> tuple[np.ndarray, str]:
 
 def _choose_class(classes: tuple[str, ...]) -> str:
     return st.selectbox(
-        tr("Class"), classes, format_func=class_label, key=valid_choice_key(_CLASS, classes, classes[-1]), width=180,
+        tr("Class"),
+        classes,
+        format_func=class_label,
+        key=valid_choice_key(_CLASS, classes, classes[-1]),
+        width=180,
         persist_state="session",
-    )  # fmt: skip
+    )
 
 
 def _choose_number(maximum: int, default: int = 1) -> int:

@@ -96,13 +96,23 @@ def _show_filter(scan: np.ndarray, caption: str) -> None:
 def _choose_stride_and_padding() -> tuple[int, int]:
     with st.container(horizontal=True):
         stride = st.segmented_control(
-            tr("Stride"), [1, 2, 3], default=1, required=True, key="manual_stride", persist_state="session",
+            tr("Stride"),
+            [1, 2, 3],
+            default=1,
+            required=True,
+            key="manual_stride",
+            persist_state="session",
             help=tr("How many dots the window moves on at a time."),
-        )  # fmt: skip
+        )
         padding = st.segmented_control(
-            tr("Padding"), [0, 1, 2], default=0, required=True, key="manual_padding", persist_state="session",
+            tr("Padding"),
+            [0, 1, 2],
+            default=0,
+            required=True,
+            key="manual_padding",
+            persist_state="session",
             help=tr("How many rows and columns of zeros are put around the picture, so that its rim counts too."),
-        )  # fmt: skip
+        )
         return stride or 1, padding or 0
 
 
@@ -140,23 +150,35 @@ def _show_filtered(values: FloatArray) -> None:
         caption=_filtered_caption(values, signed=signed),
     )
     st.segmented_control(
-        tr("Values below 0"), list(NEGATIVE), default=BLACK, format_func=lambda item: tr(NEGATIVE[item]), required=True,
-        key="manual_negative", label_visibility="collapsed", persist_state="session",
-    )  # fmt: skip
+        tr("Values below 0"),
+        list(NEGATIVE),
+        default=BLACK,
+        format_func=lambda item: tr(NEGATIVE[item]),
+        required=True,
+        key="manual_negative",
+        label_visibility="collapsed",
+        persist_state="session",
+    )
 
 
 def _filtered_caption(values: FloatArray, *, signed: bool) -> str:
     height, width = values.shape
-    facts = {"name": filter_name(), "height": height, "width": width, "low": format_short(float(values.min())),
-             "high": format_short(float(values.max()))}  # fmt: skip
+    facts = {
+        "name": filter_name(),
+        "height": height,
+        "width": width,
+        "low": format_short(float(values.min())),
+        "high": format_short(float(values.max())),
+    }
     if signed:
         return tr("{name}: {height} × {width} values from {low} to {high}. Darker than grey is below 0.", **facts)
     if not (values < 0).any():
         return tr("{name}: {height} × {width} values from {low} to {high}. Above 255 is white.", **facts)
     return tr(
         "{name}: {height} × {width} values from {low} to {high}. The {share} below 0 are black, above 255 is white.",
-        share=format_probability(float((values < 0).mean())), **facts,
-    )  # fmt: skip
+        share=format_probability(float((values < 0).mean())),
+        **facts,
+    )
 
 
 # ---------------------------------------------------------------- step by step
@@ -181,17 +203,34 @@ def _show_steps(patch: np.ndarray, filter_pass: _FilterPass) -> None:
 
 def _show_buttons(now: int, total: int, *, playing: bool) -> None:
     with st.container(horizontal=True):
-        st.button(tr("Previous"), icon=":material/skip_previous:", key="manual_walk_back", on_click=_go_to_step, args=(now - 1,),
-                  disabled=playing or now == 0)  # fmt: skip
-        st.button(tr("Next step"), icon=":material/skip_next:", key="manual_walk_next", on_click=_go_to_step, args=(now + 1,),
-                  disabled=playing or now == total - 1)  # fmt: skip
+        st.button(
+            tr("Previous"),
+            icon=":material/skip_previous:",
+            key="manual_walk_back",
+            on_click=_go_to_step,
+            args=(now - 1,),
+            disabled=playing or now == 0,
+        )
+        st.button(
+            tr("Next step"),
+            icon=":material/skip_next:",
+            key="manual_walk_next",
+            on_click=_go_to_step,
+            args=(now + 1,),
+            disabled=playing or now == total - 1,
+        )
         if playing:
             st.button(
                 tr("Pause"), icon=":material/pause:", key="manual_walk_pause", on_click=_set_playing, args=(False,)
             )
         else:
-            st.button(tr("Play"), icon=":material/play_arrow:", key="manual_walk_play", on_click=_set_playing,
-                      args=(True, now == total - 1))  # fmt: skip
+            st.button(
+                tr("Play"),
+                icon=":material/play_arrow:",
+                key="manual_walk_play",
+                on_click=_set_playing,
+                args=(True, now == total - 1),
+            )
         st.button(tr("From the start"), icon=":material/replay:", key=_FIRST_BUTTON, on_click=_go_to_step, args=(0,))
 
 
@@ -221,8 +260,11 @@ def _show_step(patch: np.ndarray, filter_pass: _FilterPass, results: FloatArray)
     step = filter_pass.step(patch, number)
     text = tr(
         "Step {n} of {total}: row {row}, column {column} of the result.",
-        n=number + 1, total=results.size, row=step.row + 1, column=step.column + 1,
-    )  # fmt: skip
+        n=number + 1,
+        total=results.size,
+        row=step.row + 1,
+        column=step.column + 1,
+    )
     st.markdown(f"**{text}**")
     grid = st.grid(2, min_column_width=330)
     grid.html(patch_table(zero_pad(patch, filter_pass.padding), step, padding=filter_pass.padding))
@@ -299,9 +341,16 @@ def _show_costs(conv_cost: ConvolutionCost) -> None:
     facts = st.grid(4, min_column_width=150)
     facts.metric(tr("Size of each result"), f"{conv_cost.height} × {conv_cost.width}")
     facts.metric(tr("Values, all filters"), tr("{n:,}", n=conv_cost.values))
-    facts.metric(tr("Numbers to learn"), tr("{n:,}", n=conv_cost.weights + conv_cost.biases),
-                 help=tr("{weights:,} weights in the filters, and one number for each filter that is added to its "
-                         "sums (the bias): {biases:,}.", weights=conv_cost.weights, biases=conv_cost.biases))  # fmt: skip
+    facts.metric(
+        tr("Numbers to learn"),
+        tr("{n:,}", n=conv_cost.weights + conv_cost.biases),
+        help=tr(
+            "{weights:,} weights in the filters, and one number for each filter that is added to its "
+            "sums (the bias): {biases:,}.",
+            weights=conv_cost.weights,
+            biases=conv_cost.biases,
+        ),
+    )
     facts.metric(tr("Multiplications a scan"), tr("{n:,}", n=conv_cost.multiplications))
 
 

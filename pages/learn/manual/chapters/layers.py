@@ -115,10 +115,14 @@ def _show_before_and_after(name: str, values: np.ndarray, caption: str) -> None:
             "The same on a whole scan after the Sobel filter of chapter 1, which is above 0 where it gets brighter to the "
             "right, brought to a spread of 1 as networks do between layers. **{before} of its values lie below 0; afterwards, {after}.** "
             "They ran from {low:.1f} to {high:.1f}, and now run from {least:.1f} to {most:.1f}.",
-            before=_share_text(values < 0), after=_share_text(after < 0), low=float(values.min()), high=float(values.max()),
-            least=float(after.min()), most=float(after.max()),
+            before=_share_text(values < 0),
+            after=_share_text(after < 0),
+            low=float(values.min()),
+            high=float(values.max()),
+            least=float(after.min()),
+            most=float(after.max()),
         )
-    )  # fmt: skip
+    )
     st.caption(caption)
 
 
@@ -288,9 +292,15 @@ def _show_training() -> None:
         st.session_state["manual_play"] = False
     with st.container(horizontal=True, vertical_alignment="bottom"):
         rate = st.select_slider(
-            tr("Learning rate"), RATES, 0.3, format_func=lambda value: number(f"{value:g}"), key="manual_rate",
-            width=320, persist_state="session", on_change=_restart,
-        )  # fmt: skip
+            tr("Learning rate"),
+            RATES,
+            0.3,
+            format_func=lambda value: number(f"{value:g}"),
+            key="manual_rate",
+            width=320,
+            persist_state="session",
+            on_change=_restart,
+        )
         is_playing = st.toggle(tr("Play"), key="manual_play", on_change=_restart)
     st.fragment(_show_steps, run_every=0.5 if is_playing else None)(float(rate), is_playing)
 
@@ -319,9 +329,13 @@ def _show_steps(rate: float, is_playing: bool) -> None:
         tr(
             "After {n} of {total} steps: loss **{loss:.3f}**, {right} of {films} films right. Grey line: a probability "
             "of one half.",
-            n=step_number, total=STEPS, loss=steps[step_number].loss, right=n_correct, films=len(labels),
+            n=step_number,
+            total=STEPS,
+            loss=steps[step_number].loss,
+            right=n_correct,
+            films=len(labels),
         )
-    )  # fmt: skip
+    )
     if step_number == STEPS:
         st.markdown(_curve_verdict([step.loss for step in steps]))
     else:
@@ -353,8 +367,9 @@ def _curve_verdict(losses: list[float]) -> str:
         return tr(
             "The curve jumps: {n} of {total} steps made the loss **larger**. Each step overshoots, so the learning rate "
             "is too high.",
-            n=rises, total=STEPS,
-        )  # fmt: skip
+            n=rises,
+            total=STEPS,
+        )
     if losses[-1] > 0.9 * losses[0]:
         return tr("The curve hardly falls: at this learning rate thousands of steps would be needed. It is too low.")
     if losses[-1] < 0.99 * losses[-6]:

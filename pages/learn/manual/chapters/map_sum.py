@@ -29,9 +29,14 @@ def show_map_sum(view: ModelView) -> None:
     classes, key = view.reader.card.classes, f"manual_class_{view.state_key}"
     with st.container(horizontal=True, vertical_alignment="bottom"):
         name = st.segmented_control(
-            tr("Class"), classes, default=None if key in st.session_state else classes[-1], format_func=class_label,
-            required=True, key=key, persist_state="session",
-        )  # fmt: skip
+            tr("Class"),
+            classes,
+            default=None if key in st.session_state else classes[-1],
+            format_func=class_label,
+            required=True,
+            key=key,
+            persist_state="session",
+        )
         is_one_vs_rest = st.toggle(
             tr("Against the other classes, as on Diagnose"), key="manual_against", persist_state="session"
         )
@@ -59,20 +64,23 @@ def _sum_text(weighing: CamDecomposition, is_one_vs_rest: bool) -> str:
             "**Grad-CAM** takes instead for each map how much the answer would grow if the whole map grew a little "
             "(its slopes, added up: Grad-CAM's mean slope times the number of places), and adds the maps with these "
             "weights, without the cut at 0 of the original: close at best.",
-            n=n, shape=shape,
-        )  # fmt: skip
+            n=n,
+            shape=shape,
+        )
     if is_one_vs_rest:
         return tr(
             "The last convolution gives {n} maps of {shape}. For each class the last layer holds one weight a map; here "
             "it is that weight less the mean of the other classes' weights. Weight × map, added up, is the **class "
             "activation map**: what each place says for this class rather than another.",
-            n=n, shape=shape,
-        )  # fmt: skip
+            n=n,
+            shape=shape,
+        )
     return tr(
         "The last convolution gives {n} maps of {shape}. For each class the last layer holds one weight a map. Weight × "
         "map, added up, is the **class activation map**; its mean over all places plus the bias is the class's logit.",
-        n=n, shape=shape,
-    )  # fmt: skip
+        n=n,
+        shape=shape,
+    )
 
 
 def _show_formulas(is_one_vs_rest: bool) -> None:
@@ -118,9 +126,11 @@ def _show_sum_numbers(view: ModelView, weighing: CamDecomposition, k: int, label
                 tr(
                     "Mean of all {n} maps together: **{mean:.2f}**. The network's answer: **{answer:.2f}**. They need "
                     "not agree.",
-                    n=len(weighing.weights), mean=float(sums[-1]), answer=weighing.target,
+                    n=len(weighing.weights),
+                    mean=float(sums[-1]),
+                    answer=weighing.target,
                 )
-            )  # fmt: skip
+            )
         st.markdown(_probability_text(view, weighing, label, is_one_vs_rest))
 
 
@@ -138,9 +148,10 @@ def _show_numbers(weighing: CamDecomposition, k: int, total: float, is_one_vs_re
         st.markdown(
             tr(
                 "The other {n} maps add {rest:+.2f}, which makes it the network's answer z. Move the slider to its end.",
-                n=len(weighing.weights) - k, rest=weighing.target - total,
+                n=len(weighing.weights) - k,
+                rest=weighing.target - total,
             )
-        )  # fmt: skip
+        )
 
 
 def _probability_text(view: ModelView, weighing: CamDecomposition, label: int, is_one_vs_rest: bool) -> str:
@@ -153,19 +164,23 @@ def _probability_text(view: ModelView, weighing: CamDecomposition, label: int, i
     if local_probability == format_probability(softmax_probability) and view.reader.card.calibration is not None:
         return tr(
             "Softmax makes a probability of the logits: {raw} for {name}, which is what Diagnose shows.",
-            raw=local_probability, name=name,
-        )  # fmt: skip
+            raw=local_probability,
+            name=name,
+        )
     if view.reader.card.calibration is None:
         return tr(
             "Softmax makes a probability of the logits: {raw} for {name}. That is what Diagnose shows of this model, "
             "which was not calibrated, so take it with care.",
-            raw=format_probability(softmax_probability), name=name,
-        )  # fmt: skip
+            raw=format_probability(softmax_probability),
+            name=name,
+        )
     return tr(
         "Softmax makes a probability of the logits: {raw} for {name}. Diagnose shows the **calibrated** one, {share}: "
         "put right by how often the model was right on scans that it had not learned from.",
-        raw=format_probability(softmax_probability), share=local_probability, name=name,
-    )  # fmt: skip
+        raw=format_probability(softmax_probability),
+        share=local_probability,
+        name=name,
+    )
 
 
 def _show_contributions(weighing: CamDecomposition) -> None:
@@ -182,9 +197,11 @@ def _show_contributions(weighing: CamDecomposition) -> None:
             st.caption(
                 tr(
                     "Map {number}  \n× {weight:.3f}  \nadds {mean:+.3f}",
-                    number=map_number + 1, weight=float(weighing.weights[map_number]), mean=float(weighing.contributions[map_number]),
+                    number=map_number + 1,
+                    weight=float(weighing.weights[map_number]),
+                    mean=float(weighing.contributions[map_number]),
                 )
-            )  # fmt: skip
+            )
 
 
 def _show_relation(view: ModelView, weighing: CamDecomposition) -> None:

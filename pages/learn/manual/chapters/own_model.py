@@ -91,9 +91,10 @@ def _show_first_filters(view: ModelView, layers: list[Layer]) -> None:
             "The first layer has {n} filters of {side} × {side} numbers, all found by training. Orange numbers count "
             "for, blue against: orange beside blue looks for an edge, orange in a blue ring for a bright spot. Choose "
             "one, and see what it finds.",
-            n=n, side=side,
+            n=n,
+            side=side,
         )
-    )  # fmt: skip
+    )
     limit = float(np.abs(filters).max())
     filter_number = (
         st.slider(tr("Filter"), 1, n, 1, key=f"manual_first_filter_{view.state_key}", persist_state="session") - 1
@@ -103,9 +104,11 @@ def _show_first_filters(view: ModelView, layers: list[Layer]) -> None:
     st.caption(
         tr(
             "Numbers from {low:.2f} to {high:.2f}, all filters on one scale. The framed one is number {number}.",
-            low=float(filters.min()), high=float(filters.max()), number=filter_number + 1,
+            low=float(filters.min()),
+            high=float(filters.max()),
+            number=filter_number + 1,
         )
-    )  # fmt: skip
+    )
     row = st.grid(3, min_column_width=220)
     with row.cell():
         st.plotly_chart(
@@ -185,9 +188,10 @@ def _show_layer_maps(view: ModelView, values: np.ndarray, number: int) -> None:
         tr(
             "**{shape}**, strongest first: those whose values are largest on average. All on one scale, full colour at "
             "{limit:.2f}.",
-            shape=_shape_text(values.shape), limit=limit,
+            shape=_shape_text(values.shape),
+            limit=limit,
         )
-    )  # fmt: skip
+    )
     state_key = f"{view.state_key}_{number}"
     map_number = int(st.session_state.get(_map_key(state_key), order[0]))
     left, right = st.columns([3, 2])
@@ -208,9 +212,13 @@ def _show_small_maps(values: np.ndarray, order: np.ndarray, limit: float, map_nu
         with grid.cell():
             st.image(signed_image(values[map_index], limit, SMALL), width="stretch")
             st.button(
-                f"{map_index + 1}", key=f"{_map_key(state_key)}_{map_index}", on_click=st.session_state.__setitem__,
-                args=(_map_key(state_key), map_index), type="primary" if map_index == map_number else "tertiary", width="stretch",
-            )  # fmt: skip
+                f"{map_index + 1}",
+                key=f"{_map_key(state_key)}_{map_index}",
+                on_click=st.session_state.__setitem__,
+                args=(_map_key(state_key), map_index),
+                type="primary" if map_index == map_number else "tertiary",
+                width="stretch",
+            )
 
 
 def _show_large_map(view: ModelView, values: np.ndarray, limit: float, map_number: int) -> None:
@@ -218,9 +226,11 @@ def _show_large_map(view: ModelView, values: np.ndarray, limit: float, map_numbe
     st.caption(
         tr(
             "Map {number} over the scan: colour where it is above 0. Its values run from {low:.2f} to {high:.2f}.",
-            number=map_number + 1, low=float(values.min()), high=float(values.max()),
+            number=map_number + 1,
+            low=float(values.min()),
+            high=float(values.max()),
         )
-    )  # fmt: skip
+    )
     st.image(signed_scale(), tr("Of the small pictures. Blue: below 0. Black: 0. Orange: above 0."))
 
 

@@ -39,14 +39,18 @@ from xrai.training.diagnostics import (
 
 COLOURS = {"serious": SERIOUS, "notable": NOTABLE, "open": CALM, "fine": CALM}
 ICONS = {
-    "serious": ":red[:material/error:]", "notable": ":orange[:material/warning:]", "open": ":material/help:",
+    "serious": ":red[:material/error:]",
+    "notable": ":orange[:material/warning:]",
+    "open": ":material/help:",
     "fine": ":green[:material/check_circle:]",
-}  # fmt: skip
+}
 CURVES = {"loss": loss_curves, "accuracy": accuracy_curves, "auc": auc_curves}
 TEXTBOOK_LABELS = {
-    "well": N_("Learns well"), "overfits": N_("Overfits"), "underfits": N_("Underfits"),
+    "well": N_("Learns well"),
+    "overfits": N_("Overfits"),
+    "underfits": N_("Underfits"),
     "rate-too-high": N_("Learning rate too high"),
-}  # fmt: skip
+}
 _MAX_MARKS = 3
 
 
@@ -92,9 +96,12 @@ def _choose_run(runs: list[Checkpoint]) -> Checkpoint:
     if st.session_state.get("manual_run") not in names:
         st.session_state["manual_run"] = initial_name
     name = st.selectbox(
-        tr("Run"), list(names), key="manual_run", persist_state="session",
+        tr("Run"),
+        list(names),
+        key="manual_run",
+        persist_state="session",
         format_func=lambda name: tr("{name} (training now)", name=name) if name in active else name,
-    )  # fmt: skip
+    )
     return names[name]
 
 
@@ -204,10 +211,14 @@ def _show_next_step(checkpoint: Checkpoint, finding: CurveFinding, config: dict[
             open_training(checkpoint.name)
     elif finding.changes and config and status not in jobs.ACTIVE_STATUSES:
         change_texts = [
-            tr("{setting}: {new} instead of {old}", setting=setting_label(name), new=value_text(name, value),
-               old=value_text(name, config[name]))
+            tr(
+                "{setting}: {new} instead of {old}",
+                setting=setting_label(name),
+                new=value_text(name, value),
+                old=value_text(name, config[name]),
+            )
             for name, value in finding.changes.items()
-        ]  # fmt: skip
+        ]
         st.caption(escape_markdown(tr("For a next run: {changes}.", changes="; ".join(change_texts))))
         if st.button(tr("Set that on Train"), key=key, icon=":material/tune:"):
             _open_train_form(checkpoint, config, finding.changes)
@@ -287,9 +298,15 @@ def _show_textbook() -> None:
         )
     )
     choice = st.segmented_control(
-        tr("Textbook run"), TEXTBOOK_KINDS, default=TEXTBOOK_KINDS[1], format_func=lambda kind: tr(TEXTBOOK_LABELS[kind]), required=True,
-        key="manual_textbook", label_visibility="collapsed", persist_state="session",
-    )  # fmt: skip
+        tr("Textbook run"),
+        TEXTBOOK_KINDS,
+        default=TEXTBOOK_KINDS[1],
+        format_func=lambda kind: tr(TEXTBOOK_LABELS[kind]),
+        required=True,
+        key="manual_textbook",
+        label_visibility="collapsed",
+        persist_state="session",
+    )
     kind = choice or TEXTBOOK_KINDS[1]
     records = make_textbook_run(kind)
     counts = dict(zip(class_labels(list(TEXTBOOK_COUNTS)), TEXTBOOK_COUNTS.values(), strict=True))

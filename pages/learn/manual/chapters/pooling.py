@@ -80,13 +80,23 @@ def _show_example() -> None:
 def _show_on_scan(scan: np.ndarray, caption: str) -> None:
     with st.container(horizontal=True):
         source = st.segmented_control(
-            tr("What is pooled"), list(SOURCES), default=FILTERED, format_func=lambda item: tr(SOURCES[item]),
-            required=True, key="manual_pool_source", persist_state="session",
-        )  # fmt: skip
+            tr("What is pooled"),
+            list(SOURCES),
+            default=FILTERED,
+            format_func=lambda item: tr(SOURCES[item]),
+            required=True,
+            key="manual_pool_source",
+            persist_state="session",
+        )
         times = st.segmented_control(
-            tr("How many times"), list(range(1, MAX_TIMES + 1)), default=1, format_func=lambda n: f"{n} ×",
-            required=True, key="manual_pool_times", persist_state="session",
-        )  # fmt: skip
+            tr("How many times"),
+            list(range(1, MAX_TIMES + 1)),
+            default=1,
+            format_func=lambda n: f"{n} ×",
+            required=True,
+            key="manual_pool_times",
+            persist_state="session",
+        )
     before = np.asarray(scan, float) if source == SCAN else _filter_scan(scan)
     times = times or 1
     after = {how: pool_repeatedly(before, times, how=how) for how in (MAX_POOLING, AVERAGE_POOLING)}
@@ -140,11 +150,17 @@ def _show_savings(before: FloatArray, after: FloatArray, times: int) -> None:
         compute_cost(len(values), values.shape[1], padding=1).multiplications for values in (before, after)
     )
     grid = st.grid(3, min_column_width=180)
-    grid.metric(tr("Values"), tr("{n:,}", n=after.size), tr("of {n:,}", n=before.size), delta_color="off",
-                delta_arrow="off")  # fmt: skip
-    grid.metric(tr("Multiplications of the next filter"), tr("{n:,}", n=pooled_work), tr("of {n:,}", n=work),
-                delta_color="off", delta_arrow="off",
-                help=tr("A filter of 3 × 3 with padding 1: nine for each value."))  # fmt: skip
+    grid.metric(
+        tr("Values"), tr("{n:,}", n=after.size), tr("of {n:,}", n=before.size), delta_color="off", delta_arrow="off"
+    )
+    grid.metric(
+        tr("Multiplications of the next filter"),
+        tr("{n:,}", n=pooled_work),
+        tr("of {n:,}", n=work),
+        delta_color="off",
+        delta_arrow="off",
+        help=tr("A filter of 3 × 3 with padding 1: nine for each value."),
+    )
     grid.metric(tr("Work saved"), format_probability(1 - pooled_work / work))
     st.markdown(
         tr(
@@ -163,9 +179,13 @@ def _show_losses(before: FloatArray, after: dict[str, FloatArray], times: int) -
             "lay. Drawn at the old size, a dot is off by {largest} grey levels on average after max pooling, by {average} "
             "after average pooling. Max keeps the strongest answer, noise included; in the average, what is thin or small "
             "fades.",
-            side=2**times, n=4**times, lost=4**times - 1, largest=format_short(differences[MAX_POOLING], 3), average=format_short(differences[AVERAGE_POOLING], 3),
+            side=2**times,
+            n=4**times,
+            lost=4**times - 1,
+            largest=format_short(differences[MAX_POOLING], 3),
+            average=format_short(differences[AVERAGE_POOLING], 3),
         )
-    )  # fmt: skip
+    )
 
 
 def _mean_difference(before: FloatArray, after: FloatArray) -> float:
