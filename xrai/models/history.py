@@ -1,4 +1,4 @@
-"""Training history (`history.jsonl`): one typed record a line for the start, each step, each epoch and the end of a run."""
+"""Training history (`history.jsonl`): one typed record a line for start, steps, epochs and end of a run."""
 
 from __future__ import annotations
 
@@ -38,27 +38,16 @@ class TrainMetrics(Record):
 
 
 class ValidationMetrics(Record):
-    """Metrics on the validation split, with 95 % confidence intervals by patient; None where one is not defined.
-
-    Attributes:
-        n: validation scans.
-        loss: mean loss; a card has none.
-    """
+    """Metrics on the `n` validation scans, with 95 % confidence intervals by patient; None where one is not defined."""
 
     model_config = ConfigDict(extra="ignore")
 
     n: Count
-    loss: Number | None = None
+    loss: Number
     accuracy: Number
     accuracy_interval: NumberPair | None
     auc: Number | None
     auc_interval: NumberPair | None
-
-
-class EpochValidationMetrics(ValidationMetrics):
-    """Validation metrics after an epoch, with the loss that chose it."""
-
-    loss: Number
 
 
 class StartRecord(HistoryEvent):
@@ -115,7 +104,7 @@ class EpochRecord(HistoryEvent):
     kind: Literal["epoch"] = "epoch"
     epoch: Count
     train: TrainMetrics
-    val: EpochValidationMetrics
+    val: ValidationMetrics
     learning_rate: Number
     seconds: Number
     best: bool
