@@ -77,8 +77,8 @@ def show_progress(records: list[dict[str, Any]], status: str) -> None:
         return
     last_step, done = steps[-1], sum(record["kind"] == "epoch" for record in records)  # steps may be told less often
     progress = max(last_step["progress"], done)
-    if records[-1]["kind"] == "ready":
-        stage_text = escape_markdown(translate(records[-1]["what"]))
+    if records[-1]["kind"] == "finalize":
+        stage_text = escape_markdown(translate(records[-1]["stage"]))
         st.progress(1.0, text=tr("Getting it ready for reading scans: {what}", what=stage_text))
         return
     if progress >= plan["epochs"]:
@@ -89,10 +89,10 @@ def show_progress(records: list[dict[str, Any]], status: str) -> None:
 
 def _pace_text(plan: dict[str, Any], last_step: dict[str, Any], epoch: int) -> str:
     """Which epoch a run is in, how fast it is, and what is left."""
-    head_epochs = plan.get("head_epochs", 0)
-    if not head_epochs:
+    freeze_epochs = plan.get("freeze_epochs", 0)
+    if not freeze_epochs:
         message = N_("Epoch {epoch} of {epochs}, {speed:,.0f} images a second, about {left} left")
-    elif epoch <= head_epochs:
+    elif epoch <= freeze_epochs:
         message = N_(
             "Epoch {epoch} of {epochs} (the last layer alone), {speed:,.0f} images a second, about {left} left"
         )
@@ -153,7 +153,7 @@ def _show_reading_aid(records: list[dict[str, Any]]) -> None:
         "- Training accuracy looks lower than it is when scans are varied, hidden in part or mixed.\n"
         "- The camera above a chart saves it as PNG."
     )
-    if plan and plan.get("head_epochs"):
+    if plan and plan.get("freeze_epochs"):
         aid += "\n" + tr(
             "- In the **shaded** epochs only the last layer learns; after them the whole network does, in smaller steps."
         )

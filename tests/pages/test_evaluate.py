@@ -1170,7 +1170,7 @@ class TestCalibrating:
         with jobs.run_job(calibration_folder(own.folder), title="x") as job:
             app = opened()
             assert "Starting to calibrate" in app.get("progress")[0].proto.text
-            job.emit({"kind": "ready", "what": "reading the validation scans", "done": 3, "total": 10})
+            job.emit({"kind": "finalize", "stage": "reading the validation scans", "done": 3, "total": 10})
             app.run()
             assert "reading the validation scans" in app.get("progress")[0].proto.text
             assert buttons(app) == ["Measure"]

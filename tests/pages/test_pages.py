@@ -652,7 +652,7 @@ def write_run(name: str, status: str, *, error: str = "", epochs: int = 3, head_
     write_json(folder / jobs.JOB_FILE, {"status": status, "title": name, "error": error, "time": time.time()})
     plan = {
         "epochs": epochs,
-        "head_epochs": head_epochs,
+        "freeze_epochs": head_epochs,
         "batches": 3,
         "parameters": 10,
         "device": "cpu",

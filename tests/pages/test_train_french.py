@@ -164,7 +164,7 @@ class TestTrain:
     def test_a_run_that_is_got_ready(self, dataset_here, monkeypatch, what):  # noqa: F811
         write_run("essai", "running", epochs=2)
         append_record(
-            checkpoints_dir() / "essai" / "history.jsonl", {"kind": "ready", "what": what, "done": 0, "total": 1}
+            checkpoints_dir() / "essai" / "history.jsonl", {"kind": "finalize", "stage": what, "done": 0, "total": 1}
         )
         monkeypatch.setattr(Job, "status", "running")
         assert not left(opened(TRAIN), "essai")
@@ -392,7 +392,7 @@ class TestWords:
         measured = {"loss": 0.6, "accuracy": 0.7, "auc": 0.8}
         validation = measured | {"accuracy_interval": (0.5, 0.9), "auc_interval": (0.6, 0.9)}
         records = [
-            {"kind": "start", "head_epochs": 1},
+            {"kind": "start", "freeze_epochs": 1},
             {"kind": "step", "progress": 0.5, "loss": 0.7, "accuracy": 0.5},
             {"kind": "epoch", "epoch": 1, "train": measured, "val": validation, "best": True},
         ]

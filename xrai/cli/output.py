@@ -95,9 +95,9 @@ def _format_run(record: Record) -> str:
 
 
 def _format_finalizing(record: Record) -> str:
-    return f"{record['what']}: {record['done']:,} of {record['total']:,}"
+    return f"{record['stage']}: {record['done']:,} of {record['total']:,}"
 
 
 _FORMATTERS: dict[str, Callable[[Record], str]] = {
-    "progress": _format_progress, "step": _format_step, "epoch": _format_epoch, "run": _format_run, "ready": _format_finalizing,
+    "progress": _format_progress, "step": _format_step, "epoch": _format_epoch, "run": _format_run, "finalize": _format_finalizing,
 }  # fmt: skip

@@ -68,19 +68,19 @@ def _make_curve_figure(title: str, records: Records) -> go.Figure:
     )
     figure.update_xaxes(title=tr("Epoch"), rangemode="tozero")
     figure.update_yaxes(automargin=True)
-    if head_epochs := _head_epochs(records):
+    if freeze_epochs := _freeze_epochs(records):
         figure.add_vrect(
-            x0=0, x1=head_epochs, fillcolor="#8a9ba8", opacity=0.18, line_width=0, layer="below",
+            x0=0, x1=freeze_epochs, fillcolor="#8a9ba8", opacity=0.18, line_width=0, layer="below",
             annotation={"text": tr("last layer alone"), "font": {"size": 11}, "xanchor": "left"},
             annotation_position="bottom left",
         )  # fmt: skip
     return figure
 
 
-def _head_epochs(records: Records) -> int:
+def _freeze_epochs(records: Records) -> int:
     """The epochs at first in which only the last layer learned."""
     plans = [*_records_of_kind(records, "start"), *_records_of_kind(records, "resume")]
-    epochs = plans[-1].get("head_epochs", 0) if plans else 0
+    epochs = plans[-1].get("freeze_epochs", 0) if plans else 0
     return epochs if isinstance(epochs, int) else 0
 
 

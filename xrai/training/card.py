@@ -68,7 +68,9 @@ class Origin(Record):
 def describe_origin(card: Card) -> Origin:
     """What a model's card keeps of the model whose weights its training started from."""
     dataset = OriginDataset(**{name: card.dataset.get(name) for name in OriginDataset.model_fields})
-    return Origin(model=card.name, created=card.created, dataset=dataset, learned_from=tuple(_training_fingerprints(card)))
+    return Origin(
+        model=card.name, created=card.created, dataset=dataset, learned_from=tuple(_training_fingerprints(card))
+    )
 
 
 def _training_fingerprints(card: Card) -> list[str]:

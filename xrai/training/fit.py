@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from xrai.core.errors import TrainingError
 from xrai.core.language import say
-from xrai.models.history import EpochValidationMetrics
+from xrai.models.history import ValidationMetrics
 from xrai.training.loop import EpochOutputs, learning_rate_at, run_epoch
 from xrai.training.measure import all_reduce_mean, validate
 from xrai.training.persistence import save_best, save_run
@@ -57,7 +57,7 @@ class Trainer:
 
     def validate(
         self, network: nn.Module, n_rounds: int, *, amp: bool = True, is_stoppable: bool = False
-    ) -> EpochValidationMetrics | None:
+    ) -> ValidationMetrics | None:
         """Metrics on the validation split, intervals from `n_rounds` bootstrap rounds; None when stopped.
 
         Raises:
@@ -124,7 +124,7 @@ class Trainer:
         self._seed_dropout()
         return not self._is_stop_requested()
 
-    def _finish_epoch(self, validation: EpochValidationMetrics, seconds: float) -> None:
+    def _finish_epoch(self, validation: ValidationMetrics, seconds: float) -> None:
         state = self.state
         is_first = state.selector.best is None
         is_best = state.selector.update(state.epoch + 1, validation)

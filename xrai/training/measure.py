@@ -13,7 +13,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from xrai.metrics import Interval, auc, bootstrap_intervals
-from xrai.models.history import EpochValidationMetrics, TrainMetrics
+from xrai.models.history import ValidationMetrics, TrainMetrics
 from xrai.training.data import BatchLoader
 from xrai.training.loop import EpochOutputs, run_epoch
 
@@ -27,7 +27,7 @@ def validate(
     n_rounds: int,
     amp: bool,
     should_stop: Callable[[], bool],
-) -> EpochValidationMetrics | None:
+) -> ValidationMetrics | None:
     """Metrics on the validation split, intervals from `n_rounds` bootstrap rounds; None when stopped.
 
     Raises:
@@ -47,7 +47,7 @@ def validate(
         raise FloatingPointError
     patients = loader.dataset.patients[rows]
     intervals = bootstrap_intervals(probabilities, labels, patients, n_rounds=n_rounds, seed=loader.config.seed)
-    return EpochValidationMetrics(
+    return ValidationMetrics(
         n=len(rows),
         **compute_metrics(loss, probabilities, labels),
         accuracy_interval=_round_interval(intervals["accuracy"]),

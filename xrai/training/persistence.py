@@ -20,7 +20,7 @@ from xrai.core.language import say
 from xrai.core.records import Count, Number, Record
 from xrai.models.artifacts import Artifacts, save_artifacts
 from xrai.models.checkpoint import STATE, WEIGHTS, Card, Checkpoint
-from xrai.models.history import EpochValidationMetrics
+from xrai.models.history import ValidationMetrics
 from xrai.models.operating_point import fit_operating_point, reset_operating_point
 from xrai.networks.build import count_parameters
 from xrai.scans.preprocessing import Preprocessing
@@ -154,7 +154,7 @@ def _save_first_weights(state: TrainingState) -> None:
 # ---------------------------------------------------------------- best weights and card
 
 
-def save_best(state: TrainingState, seconds: float, validation: EpochValidationMetrics) -> None:
+def save_best(state: TrainingState, seconds: float, validation: ValidationMetrics) -> None:
     """Save the weights, and update the card of a resumed run to them; rank 0 only."""
     if not state.is_rank_zero:
         return

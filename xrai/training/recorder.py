@@ -10,7 +10,7 @@ from typing import Any
 from xrai.models.history import (
     EndRecord,
     EpochRecord,
-    EpochValidationMetrics,
+    ValidationMetrics,
     FinalizeRecord,
     HistoryEvent,
     StartRecord,
@@ -130,7 +130,7 @@ class Recorder:
         progress = round(state.batches_done / state.n_batches, 4)
         self._emit(StepRecord(progress=progress, epoch=state.epoch + 1, **step))
 
-    def record_epoch(self, validation: EpochValidationMetrics, seconds: float, *, is_best: bool) -> None:
+    def record_epoch(self, validation: ValidationMetrics, seconds: float, *, is_best: bool) -> None:
         """Record the epoch that is done, whose number is `state.epoch` by now."""
         state = self.state
         progress = (state.batches_done - 1) / (state.config.epochs * state.n_batches)

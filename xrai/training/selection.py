@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from xrai.core.records import Count, Number, Record
-from xrai.models.history import EpochValidationMetrics
+from xrai.models.history import ValidationMetrics
 from xrai.networks.config import TrainConfig
 
 
@@ -34,7 +34,7 @@ class BestEpochSelector:
         """Whether early stopping ends the run."""
         return 0 < self.config.patience <= self.epochs_since_best
 
-    def update(self, epoch: int, validation: EpochValidationMetrics) -> bool:
+    def update(self, epoch: int, validation: ValidationMetrics) -> bool:
         """Take account of epoch number `epoch`, from 1; gives whether it is the best so far."""
         score = self._score(epoch, validation)
         is_best = self.best is None or score > self.best.score
@@ -44,7 +44,7 @@ class BestEpochSelector:
             self.best = BestEpoch(epoch=epoch, score=score)
         return is_best
 
-    def _score(self, epoch: int, validation: EpochValidationMetrics) -> tuple[float, float]:
+    def _score(self, epoch: int, validation: ValidationMetrics) -> tuple[float, float]:
         """AUC to three decimals (accuracy where it is undefined), ties broken by loss; or what the setting asks for."""
         if self.config.keep == "last":
             return float(epoch), 0.0

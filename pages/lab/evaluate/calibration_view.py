@@ -381,10 +381,10 @@ def _start_calibration(checkpoint: Checkpoint, path: Path) -> None:
 
 def _show_progress(job: jobs.Job, status: jobs.Status) -> None:
     records = job.records() if status == "running" else []
-    steps = [record for record in records if record["kind"] == "ready"]
+    steps = [record for record in records if record["kind"] == "finalize"]
     if steps:
         last_step = steps[-1]
-        text = tr("Calibrating: {what}", what=escape_markdown(in_words(last_step["what"])))
+        text = tr("Calibrating: {what}", what=escape_markdown(in_words(last_step["stage"])))
         st.progress(min(last_step["done"] / max(last_step["total"], 1), 1.0), text=text)
     else:
         st.progress(0.0, text=tr("Starting to calibrate: loading what it needs takes about ten seconds…"))

@@ -95,6 +95,6 @@ def test_a_caption_says_below_the_title_what_a_figure_is_of_and_takes_its_room()
 def test_the_epochs_of_the_last_layer_alone_are_shaded():
     for curves in (loss_curves, accuracy_curves, auc_curves):
         assert not curves(RECORDS).layout.curve_points
-        shade = curves([{"kind": "start", "head_epochs": 2}, *RECORDS[1:]]).layout.curve_points[0]
+        shade = curves([{"kind": "start", "freeze_epochs": 2}, *RECORDS[1:]]).layout.curve_points[0]
         assert (shade.x0, shade.x1) == (0, 2)
-    assert not loss_curves([{"kind": "start", "head_epochs": "2"}]).layout.curve_points
+    assert not loss_curves([{"kind": "start", "freeze_epochs": "2"}]).layout.curve_points

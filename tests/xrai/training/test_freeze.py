@@ -31,11 +31,11 @@ def test_the_history_tells_both_phases(home, easy, origin):
         easy, weights="origin", epochs=5, head_epochs=2, fine_tune=0.25, schedule="constant", learning_rate=1e-3
     )
     start = read_records(checkpoint.folder / HISTORY_FILE)[0]
-    assert (start["kind"], start["epochs"], start["head_epochs"]) == ("start", 5, 2)
+    assert (start["kind"], start["epochs"], start["freeze_epochs"]) == ("start", 5, 2)
     assert start["parameters"] == card.training["parameters"] == origin.read_card().training["parameters"]
     rates = [item["learning_rate"] for item in epochs_of(checkpoint)]
     assert rates == pytest.approx([1e-3, 1e-3, 2.5e-4, 2.5e-4, 2.5e-4])
-    assert read_records(origin.folder / HISTORY_FILE)[0]["head_epochs"] == 0
+    assert read_records(origin.folder / HISTORY_FILE)[0]["freeze_epochs"] == 0
 
 
 @pytest.mark.parametrize("schedule", ["one-cycle", "cosine"])

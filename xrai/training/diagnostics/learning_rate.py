@@ -140,9 +140,7 @@ def _detect_oscillation(run: RunCurves) -> CurveFinding | None:
         n=history.n_val,
     )
     span = (history.first_epoch, history.last_epoch)
-    return _high_rate_finding(
-        run, say("Swings: learning rate perhaps too high"), sentence, is_mild=True, span=span
-    )
+    return _high_rate_finding(run, say("Swings: learning rate perhaps too high"), sentence, is_mild=True, span=span)
 
 
 def _high_rate_finding(

@@ -12,12 +12,7 @@ from xrai.training.diagnostics.history import History
 from xrai.training.diagnostics.learning_rate import detect_high_learning_rate, detect_low_learning_rate
 from xrai.training.diagnostics.overfitting import detect_overfitting
 from xrai.training.diagnostics.run import MIN_EPOCHS, Counts, RunCurves
-from xrai.training.diagnostics.standing import (
-    report_ending,
-    report_no_problem,
-    report_selected_epoch,
-    report_too_early,
-)
+from xrai.training.diagnostics.standing import report_ending, report_no_problem, report_selected_epoch, report_too_early
 from xrai.training.diagnostics.underfitting import detect_underfitting
 
 

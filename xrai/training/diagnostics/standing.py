@@ -87,9 +87,7 @@ def report_selected_epoch(run: RunCurves) -> list[CurveFinding]:
             "Of {n} epochs the weights of epoch {epoch} are kept: its validation AUC was the best.", n=n, epoch=epoch
         )
     title = say("Epoch {epoch} is kept", epoch=epoch)
-    return [
-        CurveFinding("kept", "fine", title, sentence, chart="loss", at=(epoch, loss), numbers={"epoch": epoch})
-    ]
+    return [CurveFinding("kept", "fine", title, sentence, chart="loss", at=(epoch, loss), numbers={"epoch": epoch})]
 
 
 def report_ending(run: RunCurves) -> list[CurveFinding]:
