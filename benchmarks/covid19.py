@@ -26,7 +26,7 @@ from xrai.cli.places import find_dataset
 from xrai.cli.runs import resolve_settings
 from xrai.data.dataset import Dataset, open_dataset
 from xrai.evaluation.evaluate import classification_report, predict_probabilities
-from xrai.networks.config import TrainConfig
+from xrai.training.config import TrainConfig
 from xrai.training.run import train_model
 
 TEST_COPIES = Path(__file__).with_name("covid19-test-copies.txt").read_text(encoding="utf-8").split()

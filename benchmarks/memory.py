@@ -20,9 +20,9 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from xrai.networks.build import build_network
-from xrai.networks.config import TrainConfig
-from xrai.networks.summary import estimate_memory
+from xrai.training.config import TrainConfig
 from xrai.training.loop import make_loss, make_optimizer
+from xrai.training.memory import estimate_memory
 
 RUNS = (
     ("convnet", 96, 16, 1),

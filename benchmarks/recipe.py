@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from dataclasses import replace
 from functools import reduce
 from pathlib import Path
 
@@ -37,9 +36,9 @@ from xrai.data.audit.looking import resize_image
 from xrai.data.dataset import Dataset, open_dataset
 from xrai.models.artifacts import load_artifacts
 from xrai.networks.build import Network
-from xrai.networks.config import TrainConfig
 from xrai.scans.preprocessing import Preprocessing, to_grey_tensor
 from xrai.training.appearance_transfer import APPEARANCE_TRANSFERS
+from xrai.training.config import TrainConfig
 from xrai.training.perturbations import PERTURBATIONS
 from xrai.training.run import train_model
 
@@ -58,7 +57,7 @@ def main() -> None:
     parser.add_argument("--folds", type=int, nargs="+", choices=range(1, N_PARTS + 1), default=range(1, N_PARTS + 1))
     add_settings(parser)
     options = parser.parse_args()
-    config = replace(TrainConfig(**resolve_settings(options)), keep="last")
+    config = TrainConfig(**resolve_settings(options)).replace(keep="last")
     print(" ".join(config.to_arguments()))
     print(f"{'fold':6}" + "".join(f"{name:>20}" for name in (*METRICS, *TRANSFERS)))
     with open_dataset(find_dataset(options.dataset)) as dataset:

@@ -28,10 +28,10 @@ from xrai.data.sources import Source, open_source
 from xrai.explain.cam import compute_cams
 from xrai.models.checkpoint import Checkpoint
 from xrai.networks.build import build_network
-from xrai.networks.config import TrainConfig
 from xrai.reading.reader import Reader
 from xrai.scans import Scan
 from xrai.scans.phantoms import write_practice_set
+from xrai.training.config import TrainConfig
 
 TURNS = 3
 SIZE = 224

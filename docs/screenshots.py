@@ -20,8 +20,8 @@ from playwright.sync_api import Page, sync_playwright
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.serving import PROJECT, run_server
-from xrai.networks.config import PRESETS, TrainConfig
 from xrai.scans.phantoms import draw_thorax
+from xrai.training.config import PRESETS, TrainConfig
 
 
 def main() -> None:

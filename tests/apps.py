@@ -8,7 +8,7 @@ from streamlit.testing.v1 import AppTest
 from xrai.core.json_files import HISTORY_FILE, append_record, write_json
 from xrai.core.paths import PROJECT_DIR
 from xrai.models.checkpoint import CONFIG, Checkpoint, open_checkpoint
-from xrai.networks.config import TrainConfig
+from xrai.training.config import TrainConfig
 
 
 def opened(page: str, **state: Any) -> AppTest:

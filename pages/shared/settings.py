@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import Field, fields
 from typing import Any
 
 import streamlit as st
 
 from xrai.core.language import N_, number, tr, translate
-from xrai.networks.config import IMAGENET, NETWORKS, SCRATCH, TrainConfig
+from xrai.networks.config import IMAGENET, NETWORKS, SCRATCH, settings_of
+from xrai.training.config import TrainConfig
 
 MAIN_SETTINGS = ("network", "weights", "image_size", "epochs", "batch_size")
 TRANSFER_GROUP, CONVNET_GROUP = N_("Start from learned weights"), N_("Shape of the plain convnet")
@@ -43,65 +43,6 @@ GROUPS = {
     CONVNET_GROUP: ("blocks", "filters", "dense_layers", "dense_units", "activation"),
     MACHINE_GROUP: ("precision", "devices", "seed"),
 }
-ENGINE_NAMES = {
-    "network": N_("network"),
-    "weights": N_("weights"),
-    "image_size": N_("image size"),
-    "members": N_("members"),
-    "epochs": N_("epochs"),
-    "batch_size": N_("batch size"),
-    "learning_rate": N_("learning rate"),
-    "head_epochs": N_("head epochs"),
-    "fine_tune": N_("fine tune"),
-    "optimizer": N_("optimizer"),
-    "schedule": N_("schedule"),
-    "weight_decay": N_("weight decay"),
-    "label_smoothing": N_("label smoothing"),
-    "balance": N_("balance"),
-    "greys": N_("greys"),
-    "augment": N_("augment"),
-    "erase": N_("erase"),
-    "border": N_("border"),
-    "quality": N_("quality"),
-    "borrow": N_("borrow"),
-    "stretch": N_("stretch"),
-    "flip": N_("flip"),
-    "mixup": N_("mixup"),
-    "ema": N_("ema"),
-    "keep": N_("keep"),
-    "patience": N_("patience"),
-    "seed": N_("seed"),
-    "precision": N_("precision"),
-    "devices": N_("devices"),
-    "blocks": N_("blocks"),
-    "filters": N_("filters"),
-    "dense_layers": N_("dense layers"),
-    "dense_units": N_("dense units"),
-    "activation": N_("activation"),
-    "dropout": N_("dropout"),
-}
-"""What the engine calls settings when it speaks of them."""
-SETTING_NAMES = ENGINE_NAMES | {
-    "ema": N_("weight averaging"),
-    "mixup": N_("mixing of scans"),
-    "augment": N_("strength of variation"),
-    "erase": N_("hidden patches"),
-    "border": N_("hidden borders"),
-    "quality": N_("change of sharpness"),
-    "borrow": N_("borrowed looks"),
-    "stretch": N_("change of width"),
-    "flip": N_("mirror left to right"),
-    "patience": N_("early stopping"),
-    "keep": N_("epoch that is kept"),
-    "blocks": N_("convolution blocks"),
-    "filters": N_("filters of the first block"),
-    "weights": N_("start from"),
-    "greys": N_("greys measured against"),
-    "members": N_("networks side by side"),
-    "head_epochs": N_("epochs of last layer alone"),
-    "fine_tune": N_("share of rate after that"),
-}
-"""What pages call them, within a sentence."""
 VALUE_NAMES = {
     "scratch": N_("scratch"),
     "one-cycle": N_("one-cycle"),
@@ -116,18 +57,18 @@ VALUE_NAMES = {
     "auto": N_("auto"),
 }
 """Values that say something to people."""
-FIELD_BY_NAME: dict[str, Field[Any]] = {item.name: item for item in fields(TrainConfig)}
+DECLARATIONS = settings_of(TrainConfig)
 
 
 def setting_label(setting: str) -> str:
-    """A setting in words, as a label begins."""
-    name = setting_name(setting)
-    return name[:1].upper() + name[1:]
+    """The label of a setting."""
+    return tr(DECLARATIONS[setting].label)
 
 
 def setting_name(setting: str) -> str:
-    """A setting in words, as it stands in a sentence."""
-    return tr(SETTING_NAMES[setting])
+    """The label of a setting within a sentence."""
+    label = setting_label(setting)
+    return label[0].lower() + label[1:]
 
 
 def value_text(setting: str, value: Any) -> str:
@@ -154,10 +95,9 @@ def show_control(setting: str, value: Any, key: str, *, disabled: bool = False, 
         disabled: shown, but not to be changed.
         options: what else may be chosen beside the field's own choices.
     """
-    rules, label = FIELD_BY_NAME[setting].metadata, setting_label(setting)
-    help_text = setting_help(setting)
+    declaration, label, help_text = DECLARATIONS[setting], setting_label(setting), setting_help(setting)
     key = f"{setting}_{key}"
-    choices = [*(rules["choices"] or ()), *options]
+    choices = [*declaration.choices, *options]
     if choices:
         format_choice: Callable[[str], str] = lambda item: value_text(setting, item)  # noqa: E731 -- a name for the type checker
         if value not in choices:
@@ -168,19 +108,18 @@ def show_control(setting: str, value: Any, key: str, *, disabled: bool = False, 
     if isinstance(value, bool):
         return st.checkbox(label, value, help=help_text, key=key, disabled=disabled)
     if isinstance(value, int):
-        low, high = int(rules["low"]), int(rules["high"])
+        low, high = int(declaration.low or 0), int(declaration.high or 0)
         return int(st.number_input(label, low, high, value, help=help_text, key=key, disabled=disabled))
     step, number_format = (0.0001, "%.6g") if setting == "learning_rate" else (0.05, "%.4g")
-    low, high = float(rules["low"]), float(rules["high"])
+    low, high = float(declaration.low or 0), float(declaration.high or 0)
     return float(
         st.number_input(label, low, high, float(value), step, number_format, help=help_text, key=key, disabled=disabled)
     )
 
 
 def setting_help(setting: str) -> str:
-    """What turning a setting does, in a sentence; of the networks, a line each."""
-    text = translate(FIELD_BY_NAME[setting].metadata["help"])
-    text = text[0].upper() + text[1:] + "."
+    """The explanation of a setting; of the network, with a line for each."""
+    text = tr(DECLARATIONS[setting].help)
     return text + "".join(f"\n- {translate(line)}" for line in NETWORKS.values()) if setting == "network" else text
 
 

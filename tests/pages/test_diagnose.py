@@ -25,11 +25,11 @@ from xrai.explain.similar_cases import fit_neighbour_index
 from xrai.models.artifacts import Artifacts, ValidationOutputs, save_artifacts
 from xrai.models.checkpoint import Card, Checkpoint
 from xrai.networks.build import build_network
-from xrai.networks.config import TrainConfig
 from xrai.reading.reader import Reader
 from xrai.scans import read_scan
 from xrai.scans.phantoms import draw_thorax
 from xrai.scans.preprocessing import Preprocessing
+from xrai.training.config import TrainConfig
 
 MEASURED = {
     "n": 20,
@@ -65,10 +65,10 @@ def model(home, gate):
             name="chance",
             created="2026-01-01T00:00:00+00:00",
             classes=("NORMAL", "PNEUMONIA"),
-            config=config,
+            network=config.network_config,
             preprocessing=steps,
             threshold={"class": "PNEUMONIA", "value": 0.5, "chosen": "fixed"},
-            training={},
+            training={"settings": config.to_dict()},
             dataset={"name": "chest", "population": "children of one hospital", "drawings": False, "fingerprint": "f"},
             validation=MEASURED,
             versions={},

@@ -28,8 +28,8 @@ from xrai.metrics import predict
 from xrai.models.artifacts import ARTIFACTS_FILE, Artifacts, ValidationOutputs, save_artifacts
 from xrai.models.checkpoint import CARD, WEIGHTS, Card, Checkpoint, calibration_folder
 from xrai.models.operating_point import fit_operating_point, update_operating_point
-from xrai.networks.config import TrainConfig
 from xrai.scans.preprocessing import Preprocessing
+from xrai.training.config import TrainConfig
 
 EVALUATE = "pages/lab/evaluate/page.py"
 CLASSES = ("CLEAR", "OPACITY")
@@ -87,11 +87,11 @@ def make_model(model_name: str, classes=CLASSES, **dataset) -> Checkpoint:
         name=model_name,
         created="2026-01-01T00:00:00+00:00",
         classes=tuple(classes),
-        config=config,
+        network=config.network_config,
         preprocessing=Preprocessing(64, 32, 0.5, 0.25),
         dataset=known,
         threshold={"class": classes[1], "value": 0.5, "chosen": "fixed"} if len(classes) == 2 else None,
-        training={"best_epoch": 1},
+        training={"best_epoch": 1, "settings": config.to_dict()},
         validation={"n": 20, "accuracy": 0.5, "accuracy_interval": None, "auc": None, "auc_interval": None},
         heatmap={method: dict.fromkeys(classes, 1.0) for method in ("HiResCAM", "Grad-CAM")},
         versions={},

@@ -18,8 +18,8 @@ from xrai.figures.layers import filter_figure, shares_figure
 from xrai.manual import dense_layer as dense
 from xrai.models.checkpoint import Card, Checkpoint
 from xrai.networks.build import build_network
-from xrai.networks.config import TrainConfig
 from xrai.scans.preprocessing import Preprocessing
+from xrai.training.config import TrainConfig
 
 
 def opened(name, language="en"):
@@ -56,11 +56,11 @@ def write_model(name="tiny", network="resnet18", classes=("NORMAL", "PNEUMONIA")
         name=name,
         created="2026-01-01T00:00:00+00:00",
         classes=classes,
-        config=config,
+        network=config.network_config,
         preprocessing=Preprocessing(64, 64, 0.5, 0.25),
         dataset={"name": "d", "drawings": False},
         threshold=None,
-        training={},
+        training={"settings": config.to_dict()},
         validation={
             "n": 20,
             "accuracy": 0.5,

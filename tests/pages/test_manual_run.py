@@ -15,8 +15,8 @@ from xrai.core.json_files import write_json
 from xrai.data.dataset import open_dataset
 from xrai.models.artifacts import Artifacts, ValidationOutputs, save_artifacts
 from xrai.models.checkpoint import CONFIG, WEIGHTS, Card, open_checkpoint
-from xrai.networks.config import TrainConfig
 from xrai.scans.preprocessing import Preprocessing
+from xrai.training.config import TrainConfig
 from xrai.training.diagnostics import make_textbook_run
 
 TINY = TrainConfig(network="convnet", blocks=2, filters=2, dense_units=2, image_size=32, epochs=30, augment=0.0)
@@ -51,11 +51,11 @@ def write_model(name, records=(), *, classes=("NORMAL", "PNEUMONIA"), called=Non
             name=name,
             created="2026-01-01T00:00:00+00:00",
             classes=classes,
-            config=TINY,
+            network=TINY.network_config,
             preprocessing=Preprocessing(64, 32, 0.5, 0.25),
             dataset={"name": "practice", "counts": COUNTS},
             threshold={"class": classes[1], "value": 0.5, "chosen": "so"} if two else None,
-            training={},
+            training={"settings": TINY.to_dict()},
             validation=measured | {"auc_interval": None},
             heatmap={"CAM": dict.fromkeys(classes, 1.0)},
             versions={},

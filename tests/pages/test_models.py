@@ -15,8 +15,8 @@ from xrai import models
 from xrai.core.json_files import HISTORY_FILE, JOB_FILE, append_record, write_json
 from xrai.core.paths import PROJECT_DIR, checkpoints_dir
 from xrai.models.checkpoint import CARD, CONFIG, WEIGHTS, Card, open_checkpoint
-from xrai.networks.config import TrainConfig
 from xrai.scans.preprocessing import Preprocessing
+from xrai.training.config import TrainConfig
 
 MODELS = "pages/lab/models/page.py"
 TINY = TrainConfig(network="convnet", blocks=2, filters=2, dense_units=2, image_size=32)
@@ -95,11 +95,11 @@ def write_model(name, config=TINY, *, validation=None, **changes):
         "name": name,
         "created": "2026-01-01T00:00:00+00:00",
         "classes": ("NORMAL", "PNEUMONIA"),
-        "config": config,
+        "network": config.network_config,
         "preprocessing": Preprocessing(64, config.image_size, 0.5, 0.25),
         "dataset": {"name": "practice"},
         "threshold": None,
-        "training": {"epochs_run": 2, "seconds": 12_000.0},
+        "training": {"epochs_run": 2, "seconds": 12_000.0, "settings": config.to_dict()},
         "validation": validation or measures(),
         "heatmap": {"CAM": {"NORMAL": 1.0, "PNEUMONIA": 1.0}},
         "versions": {},
@@ -113,7 +113,7 @@ def write_model(name, config=TINY, *, validation=None, **changes):
 def three(home):
     """Three models of one dataset: two that differ in the learning rate, and one network of another kind."""
     os.utime(write_model("slow").folder / CARD, (3e9, 3e9))
-    os.utime(write_model("fast", replace(TINY, learning_rate=0.1)).folder / CARD, (2e9, 2e9))
+    os.utime(write_model("fast", TINY.replace(learning_rate=0.1)).folder / CARD, (2e9, 2e9))
     deep = TrainConfig(network="resnet18", image_size=32)
     os.utime(write_model("deep", deep, validation=measures(0.99, (0.95, 1.0))).folder / CARD, (1e9, 1e9))
 
@@ -158,7 +158,7 @@ class TestTable:
         assert "Seed" not in found
 
     def test_what_only_the_plain_convnet_has_is_blank_for_others(self, three):
-        write_model("wide", replace(TINY, filters=8))
+        write_model("wide", TINY.replace(filters=8))
         found = table(opened()).set_index("Name")["Filters of the first block"]
         assert found["wide"] == 8
         assert found.isna()["deep"]
@@ -455,12 +455,12 @@ class TestWhatSettingsLedTo:
 
     def test_settings_that_differ_lead_to_the_auc(self, home):
         write_model("a")
-        write_model("b", replace(TINY, learning_rate=0.1))
+        write_model("b", TINY.replace(learning_rate=0.1))
         assert self.axes(opened()) == ["Run", "Learning rate", "Validation AUC"]
 
     def test_which_of_many_settings_can_be_chosen(self, home):
         write_model("a")
-        changed = replace(TINY, learning_rate=0.1, epochs=20, batch_size=8, optimizer="sgd", seed=3)
+        changed = TINY.replace(learning_rate=0.1, epochs=20, batch_size=8, optimizer="sgd", seed=3)
         write_model("b", changed)
         write_model("c", replace(changed, learning_rate=0.2, batch_size=4, seed=4))
         app = opened()
@@ -472,7 +472,7 @@ class TestWhatSettingsLedTo:
 
     def test_a_run_that_goes_on_is_not_drawn_yet(self, home):
         write_model("a")
-        write_run("b", replace(TINY, learning_rate=0.1), status="starting")
+        write_run("b", TINY.replace(learning_rate=0.1), status="starting")
         assert "as soon as two runs" in texts(opened())
 
     def test_too_few_runs_or_no_difference_is_said(self, home):

@@ -5,7 +5,6 @@ import json
 import re
 import shutil
 import time
-from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -22,10 +21,10 @@ from xrai.core.json_files import append_record, write_json
 from xrai.core.paths import PROJECT_DIR, checkpoints_dir, data_dir, inbox_dir
 from xrai.data.jobs import build_folder, download_folder
 from xrai.models.checkpoint import Card, Checkpoint
-from xrai.networks import summary as blueprint
-from xrai.networks.config import TrainConfig
 from xrai.scans.phantoms import draw_thorax
 from xrai.scans.preprocessing import Preprocessing
+from xrai.training import memory
+from xrai.training.config import TrainConfig
 from xrai.training.sweep import create_sweep, open_sweep
 
 DIAGNOSE, DATASET, TRAIN = "pages/clinic/diagnose/page.py", "pages/lab/dataset/page.py", "pages/lab/train/page.py"
@@ -58,11 +57,11 @@ def model(home):
         name="chance",
         created="2026-01-01T00:00:00+00:00",
         classes=("NORMAL", "PNEUMONIA"),
-        config=config,
+        network=config.network_config,
         preprocessing=Preprocessing(64, 64, 0.5, 0.25),
         dataset={"name": "d", "population": "children of one hospital", "drawings": False},
         threshold={"class": "PNEUMONIA", "value": 0.5, "chosen": "fixed"},
-        training={},
+        training={"settings": config.to_dict()},
         validation={
             "n": 20,
             "accuracy": 0.5,
@@ -383,7 +382,7 @@ class TestTrain:
         app = opened(TRAIN)
         controls = [*app.number_input, *app.selectbox, *app.checkbox]
         labels = {item.label for item in controls}
-        assert labels >= {setting_label(item.name) for item in fields(TrainConfig)}
+        assert labels >= set(map(setting_label, TrainConfig.model_fields))
         assert all(item.help for item in controls if item.label not in ("Dataset", "Run"))
 
     def test_a_run_from_a_model_takes_over_its_network(self, dataset_here, model, started):
@@ -467,7 +466,7 @@ class TestTrain:
     def test_a_run_that_will_not_fit_is_said_before_and_can_be_started_all_the_same(
         self, dataset_here, started, monkeypatch
     ):
-        monkeypatch.setattr(blueprint, "read_machine_memory", lambda: blueprint.MachineMemory(2**20, 2**20, "cpu"))
+        monkeypatch.setattr(memory, "read_machine_memory", lambda: memory.MachineMemory(2**20, 2**20, "cpu"))
         app = opened(TRAIN)
         button(app, "Start training").click().run()
         assert not started

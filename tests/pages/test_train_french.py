@@ -1,7 +1,6 @@
 """The pages Train and Models for somebody who reads French: nothing on them is English, and nothing chosen is lost."""
 
 import time
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -31,8 +30,9 @@ from xrai.figures import accuracy_curves, interval_dots, loss_curves, network_di
 from xrai.models import set_note
 from xrai.models.checkpoint import open_checkpoint
 from xrai.models.naming import check_name_free
-from xrai.networks.config import NETWORKS, PRESETS, TrainConfig, default_settings
+from xrai.networks.config import NETWORKS
 from xrai.networks.summary import group_stages, list_layers
+from xrai.training.config import PRESETS, TrainConfig, default_settings
 from xrai.training.sweep import CombinationError, create_sweep, expand_grid, parse_values
 
 GIVEN = ("chance", "practice", "children of one hospital", "slow", "fast", "deep")
@@ -94,9 +94,9 @@ class TestTrain:
         assert "Bloc de convolution 1" in "\n".join(stage.name for stage in _french_stages())
 
     def test_a_run_too_large(self, dataset_here, started, monkeypatch):  # noqa: F811
-        from xrai.networks import summary as blueprint
+        from xrai.training import memory
 
-        monkeypatch.setattr(blueprint, "read_machine_memory", lambda: blueprint.MachineMemory(10**9, 10**9, "cpu"))
+        monkeypatch.setattr(memory, "read_machine_memory", lambda: memory.MachineMemory(10**9, 10**9, "cpu"))
         app = opened(TRAIN)
         keyed(app.button, "start_").click().run()
         assert not left(app)
@@ -294,7 +294,7 @@ class TestModels:
 
     @pytest.mark.parametrize("chosen", [["slow", "fast"], ["slow", "deep"], ["slow", "fast", "deep"]])
     def test_several_models(self, three, chosen):  # noqa: F811
-        write_model("elsewhere", replace(TINY, learning_rate=0.2), dataset={"name": "autre"})
+        write_model("elsewhere", TINY.replace(learning_rate=0.2), dataset={"name": "autre"})
         app = opened(MODELS, models_chosen=chosen, models_training=True, models_only=False)
         assert not left(app)
         assert "AUC de validation" in said(app)

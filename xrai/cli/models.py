@@ -12,7 +12,7 @@ from xrai.cli.output import format_validation, print_json
 from xrai.cli.places import expand_path
 from xrai.core.errors import CheckpointError, SettingsError
 from xrai.models.checkpoint import Checkpoint, list_checkpoints, open_checkpoint
-from xrai.networks.config import default_settings, format_value
+from xrai.training.config import default_settings, differing_settings, format_value
 
 _FIGURES = ("accuracy", "accuracy_interval", "auc", "auc_interval", "n_validation")
 
@@ -34,7 +34,7 @@ def compare(options: argparse.Namespace) -> int:
     """Show the settings in which some models differ, and how good each was found to be on validation."""
     summary_by_name = {item.name: item for item in models.list_summaries()}
     selection = [summary_by_name[_open_existing(name).name] for name in options.names]
-    setting_names = models.differing_settings([item.config for item in selection])
+    setting_names = differing_settings([item.config for item in selection])
     table = [
         {"name": item.name, "settings": _settings_of(item, setting_names)}
         | {name: getattr(item, name) for name in _FIGURES}

@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import Any
 
 from xrai.core import jobs
-from xrai.networks.config import format_value
+from xrai.training.config import format_value
 
 Record = dict[str, Any]
 

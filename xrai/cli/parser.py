@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Callable
-from dataclasses import fields
 from typing import Any
 
 from xrai import __version__
@@ -13,7 +12,8 @@ from xrai.cli import calibrating, datasets, models, readings, runs
 from xrai.data.audit.findings import REMOVABLE_KINDS
 from xrai.data.sources import KAGGLE_SETS, PRACTICE_SPEC, SPLITS
 from xrai.models import SHIPPED
-from xrai.networks.config import TrainConfig, format_value
+from xrai.networks.config import settings_of
+from xrai.training.config import TrainConfig, flag_name, format_value
 
 _SETTINGS_EPILOG = (
     "With --weights MODEL, the network, its members, the image size and the greys are that model's, as far as they are "
@@ -207,15 +207,17 @@ def _add_model_verb(
 
 
 def add_settings(verb: argparse.ArgumentParser) -> None:
-    """An option for every field of `TrainConfig`; what is not given stays None."""
+    """A flag for every setting of `TrainConfig`; one that is not given is None."""
     verb.epilog = _SETTINGS_EPILOG
-    for item in fields(TrainConfig):
-        value_type: Any = _parse_yes_no if isinstance(item.default, bool) else type(item.default)
+    for name, setting in settings_of(TrainConfig).items():
+        is_switch = isinstance(setting.default, bool)
         verb.add_argument(
-            f"--{item.name.replace('_', '-')}", type=value_type, choices=item.metadata["choices"], default=None,
-            metavar="{yes,no}" if value_type is _parse_yes_no else None,
-            help=f"{item.metadata['help']} (default {format_value(item.default)})".replace("%", "%%"),
-        )  # fmt: skip
+            flag_name(name),
+            type=_parse_yes_no if is_switch else type(setting.default),
+            choices=setting.choices or None,
+            metavar="{yes,no}" if is_switch else None,
+            help=f"{setting.help} (default {format_value(setting.default)})".replace("%", "%%"),
+        )
 
 
 def _parse_yes_no(text: str) -> bool:

@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,8 @@ from xrai.core.errors import CheckpointError, DatasetError, SettingsError
 from xrai.core.json_files import write_json
 from xrai.core.paths import data_dir, display_path, home_dir
 from xrai.models.checkpoint import CONFIG, Card, Checkpoint, open_checkpoint
-from xrai.networks.config import TrainConfig, applies_to
+from xrai.networks.config import applies_to
+from xrai.training.config import TrainConfig, flag_name, read_train_config
 
 if TYPE_CHECKING:  # the dataset's file format is slow to import
     from xrai.data.dataset import Dataset
@@ -75,12 +76,11 @@ def summarize_network(options: argparse.Namespace) -> int:
     if not 2 <= options.classes <= 1000:
         raise SettingsError(f"A model tells apart 2 to 1,000 classes, not {options.classes}.")
     config = TrainConfig(**resolve_settings(options))
-    from xrai.networks import summary as blueprint
+    from xrai.networks.summary import list_layers
+    from xrai.training.memory import estimate_memory
 
-    network_layers, memory_bytes = (
-        blueprint.list_layers(config, options.classes),
-        blueprint.estimate_memory(config, options.classes),
-    )
+    network_layers = list_layers(config, options.classes)
+    memory_bytes = estimate_memory(config, options.classes)
     n_weights = sum(layer.parameters for layer in network_layers)
     if options.json:
         rows = [asdict(layer) for layer in network_layers]
@@ -97,7 +97,7 @@ def summarize_network(options: argparse.Namespace) -> int:
 
 def explicit_settings(options: argparse.Namespace) -> dict[str, Any]:
     """The training settings that were given on the command line."""
-    values = {item.name: getattr(options, item.name) for item in fields(TrainConfig)}
+    values = {name: getattr(options, name) for name in TrainConfig.model_fields}
     return {name: value for name, value in values.items() if value is not None}
 
 
@@ -112,12 +112,12 @@ def _new_run(options: argparse.Namespace) -> tuple[TrainConfig, Path]:
 def _resumed_run(options: argparse.Namespace, checkpoint: Checkpoint) -> tuple[TrainConfig, Path]:
     """The settings and the dataset of a run that goes on; the dataset may have moved."""
     run_config = checkpoint.read_config()
-    config = TrainConfig.from_dict(run_config["train"])
+    config = read_train_config(checkpoint)
     conflicts = [name for name, value in explicit_settings(options).items() if value != getattr(config, name)]
     if conflicts:
         raise SettingsError(
             f"The run “{options.name}” goes on with the settings that it was started with: leave out "
-            f"{_flag_name(conflicts[0])}, or train another model with it."
+            f"{flag_name(conflicts[0])}, or train another model with it."
         )
     if options.dataset:
         return config, find_dataset(options.dataset)
@@ -132,7 +132,7 @@ def _create_sweep(options: argparse.Namespace) -> Sweep:
     dataset = _require_dataset(options, "sweep data/chest.hdf5 --name NAME --vary seed=1,2")
     grid = _parse_grid(options.vary)
     if conflicts := [name for name in explicit_settings(options) if name in grid]:
-        flag = _flag_name(conflicts[0])
+        flag = flag_name(conflicts[0])
         raise SettingsError(f"The sweep varies what {flag} says is the same for all runs: leave out one of the two.")
     return create_sweep(options.name, dataset, resolve_settings(options), grid)
 
@@ -168,7 +168,7 @@ def _parse_grid(assignments: Sequence[str]) -> dict[str, list[Any]]:
                 f"“{assignment}” is no setting with its values: write it as in learning-rate=0.001,0.0003."
             )
         if setting in grid:
-            raise SettingsError(f"The sweep is told twice to vary {_flag_name(setting)}: give all its values at once.")
+            raise SettingsError(f"The sweep is told twice to vary {flag_name(setting)}: give all its values at once.")
         grid[setting] = parse_values(setting, values)
     return grid
 
@@ -179,7 +179,7 @@ def resolve_settings(options: argparse.Namespace) -> dict[str, Any]:
     base_model = TrainConfig(weights=explicit["weights"]).source_model if "weights" in explicit else None
     if not base_model:
         return explicit
-    inherited = open_checkpoint(base_model).read_card().config.shape
+    inherited = open_checkpoint(base_model).read_card().network.shape
     network = explicit.get("network", inherited["network"])
     return {name: value for name, value in inherited.items() if applies_to(name, network)} | explicit
 
@@ -188,10 +188,6 @@ def _require_dataset(options: argparse.Namespace, example: str) -> Path:
     if options.dataset is None:
         raise DatasetError(f"Which dataset to train on? Give its file, as in: {example}.")
     return find_dataset(options.dataset)
-
-
-def _flag_name(setting: str) -> str:
-    return f"--{setting.replace('_', '-')}"
 
 
 # ---------------------------------------------------------------- what is done
@@ -238,7 +234,7 @@ def _count_classes(dataset: Path) -> int:
 
 
 def _warn_about_memory(configs: Sequence[TrainConfig], n_classes: int) -> None:
-    from xrai.networks.summary import memory_warning
+    from xrai.training.memory import memory_warning
 
     if warning := memory_warning(configs, n_classes):
         print(f"warning: {warning}", file=sys.stderr)

@@ -9,7 +9,7 @@ from xrai.models.importing import MAX_CLASSES, MAX_TEXT_BYTES, MAX_WEIGHTS_BYTES
 from xrai.models.naming import rename
 from xrai.models.notes import MAX_NOTE, NOTE, read_note, set_note
 from xrai.models.soundness import is_valid_record
-from xrai.models.table import Summary, differing_settings, list_summaries
+from xrai.models.table import Summary, list_summaries
 
 __all__ = [
     "DEFAULT",
@@ -24,7 +24,6 @@ __all__ = [
     "check_model",
     "default_model",
     "delete",
-    "differing_settings",
     "export_model",
     "import_model",
     "is_valid_record",

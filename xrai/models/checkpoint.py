@@ -22,7 +22,7 @@ from xrai.core.errors import CheckpointError, SettingsError
 from xrai.core.json_files import HISTORY_FILE, JOB_FILE, atomic_file, last_modified, replace_file, write_json
 from xrai.core.language import load_json, say
 from xrai.core.paths import checkpoints_dir
-from xrai.networks.config import IMAGENET, SCRATCH, TrainConfig
+from xrai.networks.config import IMAGENET, SCRATCH, NetworkConfig
 from xrai.scans.preprocessing import Preprocessing
 
 if TYPE_CHECKING:  # torch takes seconds to import, and listing models does not need it
@@ -65,13 +65,13 @@ class Card:
         name: of the model, which is its folder's.
         created: ISO time.
         classes: class names in the order of the network's outputs.
-        config: everything that was asked of the training.
+        network: the settings that decide its layers and what they see.
         preprocessing: what is done to a scan first.
         dataset: what `Dataset.describe` gave.
         threshold: {"class", "value", "chosen"}: two classes only; at least this probability of that class
             is called that class. `chosen` says how the value was come by; where validation scans were asked, the
             fields of `calibration.Threshold` stand beside.
-        training: epochs run, the best one, seconds, why it ended, and the command that repeats it.
+        training: epochs run, the best one, seconds, why it ended, all settings, and the command that repeats it.
         validation: metrics on the validation split with their 95 % intervals.
         heatmap: {method: {class: anchor}}: the evidence that is drawn in full colour.
         versions: of the software.
@@ -87,7 +87,7 @@ class Card:
     name: str
     created: str
     classes: tuple[str, ...]
-    config: TrainConfig
+    network: NetworkConfig
     preprocessing: Preprocessing
     dataset: dict[str, Any]
     threshold: dict[str, Any] | None
@@ -104,7 +104,7 @@ class Card:
 
     def to_dict(self) -> dict[str, Any]:
         """The card as plain JSON-able values."""
-        return {"format": "xrai-model", "version": VERSION, **asdict(self)}
+        return {"format": "xrai-model", "version": VERSION, **asdict(self), "network": self.network.to_dict()}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Card:
@@ -121,7 +121,7 @@ class Card:
             **fields
             | {
                 "classes": tuple(fields["classes"]),
-                "config": TrainConfig.from_dict(fields["config"]),
+                "network": NetworkConfig.from_dict(fields["network"]),
                 "preprocessing": Preprocessing.from_dict(fields["preprocessing"]),
                 "notes": tuple(fields["notes"]),
                 "calibration": None if calibration is None else Calibration.from_dict(calibration),
@@ -205,9 +205,9 @@ class Card:
             is_second = len(self.classes) == 2 and self.threshold["class"] == self.classes[1]
             if not is_second or not _is_number(self.threshold["value"]) or not 0 <= self.threshold["value"] <= 1:
                 raise ValueError("threshold")
-        if steps.input_size != self.config.image_size or not 1 <= steps.stored_size <= MAX_STORED_SIZE:
+        if steps.input_size != self.network.image_size or not 1 <= steps.stored_size <= MAX_STORED_SIZE:
             raise ValueError("sizes")
-        is_normalization_as_trained = steps.per_scan == (self.config.greys == "scan")
+        is_normalization_as_trained = steps.per_scan == (self.network.greys == "scan")
         if not (is_normalization_as_trained and math.isfinite(steps.mean) and 0 < steps.std < math.inf):
             raise ValueError("grey values")
         if any(not 0 < anchors[name] < math.inf for anchors in self.heatmap.values() for name in self.classes):
@@ -314,7 +314,7 @@ class Checkpoint:
         """
         try:
             values = json.loads(self._read_text(CONFIG))
-            return {"dataset": str(values["dataset"]), "train": TrainConfig.from_dict(values["train"]).to_dict()}
+            return {"dataset": str(values["dataset"]), "train": _check_settings(values["train"])}
         except (ValueError, KeyError, TypeError, RecursionError, SettingsError) as error:
             raise CheckpointError(self._damage_message(CONFIG)) from error
 
@@ -351,7 +351,7 @@ class Checkpoint:
         if not file.is_file():
             raise CheckpointError(self._missing_message(WEIGHTS))
         with torch.device("meta"):  # shapes without numbers: a card may speak of more than any memory holds
-            network = build_network(replace(card.config, weights=SCRATCH, head_epochs=0), len(card.classes))
+            network = build_network(card.network, len(card.classes))
         try:
             network.load_state_dict(_match_tensors(load_file(file), network.state_dict()), assign=True)
         except (SafetensorError, OSError, RuntimeError, ValueError, LookupError, TypeError, AttributeError) as error:
@@ -530,6 +530,20 @@ def _sha256(file: Path, inode: int, mtime_ns: int, size: int) -> str:
     """Of a file's content, worked out once for as long as the file looks the same."""
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _check_settings(values: Any) -> dict[str, Any]:
+    """Training settings as they were written; training itself checks the values.
+
+    Raises:
+        TypeError, SettingsError: they are none, or those of the network are outside their limits.
+    """
+    if not isinstance(values, dict) or not all(
+        isinstance(value, bool | int | float | str) for value in values.values()
+    ):
+        raise TypeError("settings")
+    NetworkConfig.from_dict({name: value for name, value in values.items() if name in NetworkConfig.model_fields})
+    return values
 
 
 def _check_metrics(metrics: Mapping[str, Any]) -> None:

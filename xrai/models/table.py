@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,7 +16,6 @@ from xrai.models.checkpoint import CARD, CONFIG, WEIGHTS, Checkpoint, list_check
 from xrai.models.default import default_model
 from xrai.models.notes import read_note
 from xrai.models.soundness import is_count, is_number, iter_valid_records
-from xrai.networks.config import default_settings
 
 Interval = tuple[float, float]
 T = TypeVar("T")
@@ -68,16 +67,6 @@ def list_summaries() -> list[Summary]:
     return [_summarize(item, is_default=item == default) for item in list_checkpoints()]
 
 
-def differing_settings(configs: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The settings in which some runs differ, in TrainConfig's order; one that is missing has its default."""
-    default_values = default_settings()
-    return [
-        name
-        for name, value in default_values.items()
-        if any(config.get(name, value) != configs[0].get(name, value) for config in configs[1:])
-    ]
-
-
 def _summarize(checkpoint: Checkpoint, *, is_default: bool) -> Summary:
     status = Job(checkpoint.folder).status
     card, card_problem = _read_or_problem(checkpoint.read_card, (checkpoint.folder / CARD).exists())
@@ -95,7 +84,7 @@ def _summarize(checkpoint: Checkpoint, *, is_default: bool) -> Summary:
         note=read_note(checkpoint),
         dataset=run_config["dataset"] if run_config else str(card.dataset.get("name", "")) if card else "",
         classes=card.classes if card else None,
-        config=run_config["train"] if run_config else card.config.to_dict() if card else {},
+        config=run_config["train"] if run_config else card.training.get("settings", {}) if card else {},
         accuracy=metrics.get("accuracy"),
         accuracy_interval=_to_interval(metrics.get("accuracy_interval")),
         auc=metrics.get("auc"),

@@ -9,7 +9,6 @@ import socket
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
@@ -20,7 +19,7 @@ from torchvision.models.resnet import BasicBlock
 
 from xrai.core.errors import WeightsError
 from xrai.core.language import say
-from xrai.networks.config import IMAGENET, NETWORKS, WITHOUT_IMAGENET, TrainConfig, convnet_filters
+from xrai.networks.config import NETWORKS, WITHOUT_IMAGENET, NetworkConfig, convnet_filters
 
 IMAGENET_GREY_STATS = (0.449, 0.226)
 """Mean and standard deviation of ImageNet's grey values: the average over the three channels of torchvision's."""
@@ -121,28 +120,27 @@ class Network(nn.Module):
         return self.head(features), features
 
 
-def build_network(config: TrainConfig, n_classes: int, *, weights_dir: Path | None = None) -> Network:
+def build_network(config: NetworkConfig, n_classes: int, *, imagenet_dir: Path | None = None) -> Network:
     """A new network as configured.
 
     Args:
-        config: names the network, whether ImageNet weights are its start, and for `convnet` its shape; the weights
-            of a model are taken over by `take_over`.
+        config: names the network, and for `convnet` its shape.
         n_classes: outputs of the head.
-        weights_dir: where downloaded ImageNet weights are kept; needed when `config.weights` asks for them.
+        imagenet_dir: the folder of downloaded ImageNet weights, which are loaded; None for random weights.
 
     Raises:
         WeightsError: the ImageNet weights are neither there nor can be downloaded, or are damaged or foreign.
     """
     if config.members > 1:
-        member_config = replace(config, members=1)
+        member_config = config.replace(members=1)
         return _grouped_ensemble([build_network(member_config, n_classes) for _ in range(config.members)])
     if config.network == "convnet":
         return _convnet(config, n_classes)
     if config.network == "resnet18_half":
         return _half_resnet(n_classes, config.dropout)
     backbone = torchvision.models.get_model(config.network, weights=None)
-    if config.weights == IMAGENET:
-        _load_imagenet(backbone, config.network, weights_dir or Path())
+    if imagenet_dir:
+        _load_imagenet(backbone, config.network, imagenet_dir)
     _use_one_channel(backbone)
     return _BUILDERS[config.network](backbone, n_classes, config.dropout)
 
@@ -189,7 +187,7 @@ def _head_prefix(network: Network) -> str:
     return f"head.{len(network.head) - 1}." if isinstance(network.head, nn.Sequential) else "head."
 
 
-def _convnet(config: TrainConfig, n_classes: int) -> Network:
+def _convnet(config: NetworkConfig, n_classes: int) -> Network:
     """`blocks` x (convolution 3x3, normalisation, activation, max pooling 2x2), then dense layers."""
     activation = _ACTIVATIONS[config.activation]
     layers: OrderedDict[str, nn.Module] = OrderedDict()

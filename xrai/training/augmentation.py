@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from xrai.networks.config import TrainConfig
 from xrai.scans.preprocessing import resize_images, to_grey_tensor
 from xrai.training.appearance_transfer import APPEARANCE_TRANSFERS
+from xrai.training.config import TrainConfig
 
 MAX_ROTATION = math.radians(10)
 MAX_TRANSLATION = 0.08

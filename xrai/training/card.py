@@ -31,11 +31,12 @@ def draft_card(name: str, loader: BatchLoader, training: dict[str, Any]) -> Card
         name=name,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         classes=dataset.classes,
-        config=loader.config,
+        network=loader.config.network_config,
         preprocessing=loader.preprocessing,
         dataset=dataset.describe(),
         threshold=_default_threshold(dataset.classes),
-        training=training | {"command": f"python -m xrai train {shlex.join(arguments)}"},
+        training=training
+        | {"settings": loader.config.to_dict(), "command": f"python -m xrai train {shlex.join(arguments)}"},
         validation={},
         heatmap={},
         versions={"xrai": __version__, "python": platform.python_version()}

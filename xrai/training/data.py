@@ -14,9 +14,10 @@ from torch.nn import functional
 from xrai.core.errors import TrainingError
 from xrai.data.dataset import Dataset
 from xrai.networks.build import IMAGENET_GREY_STATS
-from xrai.networks.config import IMAGENET, TrainConfig
+from xrai.networks.config import IMAGENET
 from xrai.scans.preprocessing import Preprocessing, to_grey_tensor
 from xrai.training.augmentation import augment_batch, mixup_batch
+from xrai.training.config import TrainConfig
 
 STATISTICS_SCANS = 1000
 

@@ -45,7 +45,7 @@ Perturbation = Callable[[torch.Tensor], torch.Tensor]
 def fit_cam_scale(network: Network, card: Card, dataset: Dataset) -> dict[str, dict[str, float]]:
     """{method: {class: anchor}}: the evidence in some validation scans that heatmaps draw in full colour."""
     return _BatchPredictor(network, card, dataset).fit_cam_scale(
-        _subsample(dataset.rows("val"), MAX_CAM_SCALE_SCANS, card.config.seed)
+        _subsample(dataset.rows("val"), MAX_CAM_SCALE_SCANS, _seed(card))
     )
 
 
@@ -63,7 +63,7 @@ def fit_artifacts(
     Raises:
         DatasetError: the dataset is damaged.
     """
-    predictor, seed = _BatchPredictor(network, card, dataset), card.config.seed
+    predictor, seed = _BatchPredictor(network, card, dataset), _seed(card)
     train_rows = _subsample(dataset.rows("train"), MAX_TRAINING, seed)
     validation = predictor.predict_validation(_subsample(dataset.rows("val"), MAX_VALIDATION, seed), on_progress)
     index = predictor.build_index(train_rows, on_progress)
@@ -201,3 +201,7 @@ class _BatchPredictor:
             to_grey_tensor(stored_images, preprocessing.stored_size)
         )  # before they are made smaller, as another film would be
         return preprocessing.standardise(resize_images(images, preprocessing.input_size))
+
+
+def _seed(card: Card) -> int:
+    return int(card.training.get("settings", {}).get("seed", 0))

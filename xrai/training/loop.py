@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from xrai.networks.config import TrainConfig
+from xrai.training.config import TrainConfig
 from xrai.training.data import Batch
 
 WARMUP_FRACTION = 0.3

@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 
 from xrai.core.errors import SettingsError, TrainingError, system_reason
 from xrai.core.language import N_, Message, say
-from xrai.networks.config import TrainConfig
+from xrai.training.config import TrainConfig
 
 _OUT_OF_MEMORY_MESSAGE = N_(
     "The training does not fit into this machine's memory: choose a smaller batch size, image size or network, "

@@ -13,7 +13,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from xrai.metrics import Interval, auc, bootstrap_intervals
-from xrai.models.history import ValidationMetrics, TrainMetrics
+from xrai.models.history import TrainMetrics, ValidationMetrics
 from xrai.training.data import BatchLoader
 from xrai.training.loop import EpochOutputs, run_epoch
 

@@ -10,11 +10,11 @@ from typing import Any
 from xrai.models.history import (
     EndRecord,
     EpochRecord,
-    ValidationMetrics,
     FinalizeRecord,
     HistoryEvent,
     StartRecord,
     StepRecord,
+    ValidationMetrics,
 )
 from xrai.networks.build import count_parameters
 from xrai.training.loop import EpochOutputs, learning_rate_at

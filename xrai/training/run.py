@@ -9,7 +9,7 @@ from dataclasses import replace
 from xrai.core.errors import TrainingError
 from xrai.data.dataset import Dataset
 from xrai.models.checkpoint import Card, Checkpoint
-from xrai.networks.config import TrainConfig
+from xrai.training.config import TrainConfig
 from xrai.training.data import check_dataset
 from xrai.training.finalize import fit_artifacts, fit_cam_scale
 from xrai.training.fit import DivergenceError, Trainer

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from xrai.core.records import Count, Number, Record
 from xrai.models.history import ValidationMetrics
-from xrai.networks.config import TrainConfig
+from xrai.training.config import TrainConfig
 
 
 class BestEpoch(Record):

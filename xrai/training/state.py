@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -16,8 +16,9 @@ from xrai.core.paths import checkpoints_dir
 from xrai.data.dataset import Dataset
 from xrai.models.checkpoint import Checkpoint, open_checkpoint
 from xrai.networks.build import Network, build_network, load_pretrained
-from xrai.networks.config import SCRATCH, TrainConfig
+from xrai.networks.config import IMAGENET
 from xrai.training.card import Origin, describe_origin
+from xrai.training.config import TrainConfig
 from xrai.training.data import BatchLoader, fit_preprocessing
 from xrai.training.loop import EpochOutputs, WarmupEma, make_loss, make_optimizer
 from xrai.training.machine import make_fabric
@@ -123,7 +124,7 @@ class TrainingState:
 
 
 def _build_network(config: TrainConfig, n_classes: int, *, is_resuming: bool) -> Network:
-    build_config = replace(config, weights=SCRATCH, head_epochs=0) if is_resuming else config
+    imagenet_dir = checkpoints_dir() / ".imagenet" if config.weights == IMAGENET and not is_resuming else None
     with torch.random.fork_rng():
         torch.manual_seed(config.seed)
-        return build_network(build_config, n_classes, weights_dir=checkpoints_dir() / ".imagenet")
+        return build_network(config, n_classes, imagenet_dir=imagenet_dir)

@@ -29,7 +29,8 @@ from xrai.core.language import N_, say
 from xrai.core.paths import checkpoints_dir, display_path, home_dir
 from xrai.data.dataset import open_dataset
 from xrai.models.checkpoint import CONFIG, Checkpoint, open_checkpoint
-from xrai.networks.config import TrainConfig, default_settings, format_value
+from xrai.networks.config import NetworkConfig
+from xrai.training.config import TrainConfig, default_settings, format_value
 
 SWEEP = "sweep.json"
 MAX_RUNS = 100
@@ -446,7 +447,7 @@ def _check_source_models(configs: Sequence[TrainConfig]) -> None:
             )
 
 
-def _source_config(name: str) -> TrainConfig:
+def _source_config(name: str) -> NetworkConfig:
     """The settings of a model to start from.
 
     Raises:
@@ -458,10 +459,10 @@ def _source_config(name: str) -> TrainConfig:
         raise CheckpointError(
             "The model “{name}” to start from has no weights: copy its folder again, or train it.", name=name
         )
-    return card.config
+    return card.network
 
 
-def _layer_mismatch(config: TrainConfig, source_config: TrainConfig) -> str | None:
+def _layer_mismatch(config: TrainConfig, source_config: NetworkConfig) -> str | None:
     """The first setting by which two networks have other layers."""
     return next((name for name in config.layer_settings if getattr(config, name) != getattr(source_config, name)), None)
 

@@ -27,7 +27,7 @@ from xrai.core.paths import checkpoints_dir
 from xrai.figures import interval_dots, overlaid_curves, parallel_settings
 from xrai.figures.comparison import MAX_OVERLAID_RUNS
 from xrai.models import Summary
-from xrai.networks.config import TrainConfig
+from xrai.training.config import TrainConfig
 
 MAX_AXES = 3
 """Settings drawn as long as nobody chooses others: more do not fit on a narrow screen."""
@@ -183,7 +183,7 @@ def _show_settings_table(selected: Sequence[Summary]) -> None:
         is_only_differences = st.toggle(
             tr("Only differences"), key="models_only", persist_state="session", width="content"
         )
-    settings = list(TrainConfig.__dataclass_fields__)
+    settings = list(TrainConfig.model_fields)
     differing_names = differing_settings(selected)
     rows = {tr("Dataset"): [table_cell(dataset_name(item)) or "–" for item in selected]}
     differing_labels = {label for label, datasets in rows.items() if len(set(datasets)) > 1}

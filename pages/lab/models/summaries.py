@@ -9,10 +9,11 @@ from typing import Any
 from pages.shared.formatting import escape_formula, replace_surrogates, to_local_time
 from pages.shared.runs import STATUS
 from pages.shared.settings import value_text
-from xrai import models
 from xrai.core.language import N_, tr
 from xrai.models import Summary
-from xrai.networks.config import applies_to, default_settings
+from xrai.networks.config import applies_to
+from xrai.training.config import default_settings
+from xrai.training.config import differing_settings as differing_settings_of
 
 DAMAGED, NO_MODEL = N_("Damaged"), N_("No model")
 
@@ -37,7 +38,7 @@ def network_name(item: Summary) -> str:
 def differing_settings(items: Sequence[Summary]) -> list[str]:
     """The settings in which runs differ; those of the plain convnet count for it alone."""
     configs = [item.config for item in items if item.config]
-    names = models.differing_settings(configs) if configs else []
+    names = differing_settings_of(configs)
     return [name for name in names if len({setting_value(item, name) for item in items if item.config}) > 1]
 
 

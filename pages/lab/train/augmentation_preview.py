@@ -11,7 +11,7 @@ from pages.shared.formatting import escape_markdown
 from xrai.core.language import tr, translate
 from xrai.data.dataset import open_dataset
 from xrai.figures import network_diagram
-from xrai.networks.config import TrainConfig
+from xrai.training.config import TrainConfig
 
 
 def show_layers(values: dict[str, Any], dataset: Path, key: str) -> None:
@@ -24,7 +24,8 @@ def show_layers(values: dict[str, Any], dataset: Path, key: str) -> None:
     with expander:
         config = TrainConfig(**values)
         with st.spinner(tr("Laying out the network…")):
-            from xrai.networks.summary import estimate_memory, group_stages, list_layers, memory_warning
+            from xrai.networks.summary import group_stages, list_layers
+            from xrai.training.memory import estimate_memory, memory_warning
         with open_dataset(dataset) as dataset_file:
             n_classes = len(dataset_file.classes)
         network_layers = list_layers(config, n_classes)

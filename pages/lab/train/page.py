@@ -35,15 +35,14 @@ from xrai.core.paths import checkpoints_dir, display_path
 from xrai.data.dataset import list_datasets, open_dataset
 from xrai.models import default_model
 from xrai.models.checkpoint import CONFIG, Card, Checkpoint, list_checkpoints, list_models, open_checkpoint
-from xrai.networks.config import (
+from xrai.networks.config import IMAGENET, SCRATCH, applies_to, settings_of
+from xrai.training.config import (
     FROM_MODEL_PRESET,
-    IMAGENET,
     PRESETS,
-    SCRATCH,
     TrainConfig,
-    applies_to,
     default_settings,
     format_value,
+    read_train_config,
 )
 from xrai.training.sweep import (
     CombinationError,
@@ -215,8 +214,8 @@ def _show_controls(settings: dict[str, Any], key: str) -> dict[str, Any]:
         settings = settings | {"weights": SCRATCH}
     values = {"weights": st.session_state.get(f"weights_{key}", settings["weights"])}
     origin = _load_base_card(values["weights"])
-    base_values = origin.config.shape if origin else {}
-    locked_names = set(origin.config.layer_settings) if origin else set()
+    base_values = origin.network.shape if origin else {}
+    locked_names = set(origin.network.layer_settings) if origin else set()
     if values["weights"] == SCRATCH:
         base_values, locked_names = {"head_epochs": 0}, set(GROUPS[TRANSFER_GROUP])
     elif st.session_state.get("train_taken") and settings["weights"] == values["weights"]:
@@ -322,7 +321,7 @@ def _plan_runs(values: dict[str, Any], grid: dict[str, list[Any]]) -> list[Train
 
 def _example_values(setting: str) -> str:
     default_value = default_settings()[setting]
-    if choices := TrainConfig.__dataclass_fields__[setting].metadata["choices"]:
+    if choices := settings_of(TrainConfig)[setting].choices:
         return ", ".join(choices[:2])
     return (
         _format_values(False, True)
@@ -358,7 +357,7 @@ def _find_memory_warning(grid: dict[str, list[Any]], values: dict[str, Any], dat
     """The sentence that the run, or the largest of a sweep, will probably not fit into this machine."""
     configs = expand_grid(values, grid) if grid else [TrainConfig(**values)]
     with st.spinner(tr("Checking that it fits into this machine…")), open_dataset(dataset) as dataset_file:
-        from xrai.networks.summary import memory_warning
+        from xrai.training.memory import memory_warning
 
         return memory_warning(configs, len(dataset_file.classes))
 
@@ -499,9 +498,9 @@ def _show_next_steps(checkpoint: Checkpoint, status: str, records: list[dict[str
             tr("Run again with other settings"), icon=":material/tune:", key=f"again_{checkpoint.name}"
         ):
             with display_errors():
-                run_config = checkpoint.read_config()
-                files = [str(file) for file in list_datasets() if display_path(file) == run_config["dataset"]]
-                _copy_settings(checkpoint.name, run_config["train"], files[0] if files else None)
+                dataset, config = checkpoint.read_config()["dataset"], read_train_config(checkpoint)
+                files = [str(file) for file in list_datasets() if display_path(file) == dataset]
+                _copy_settings(checkpoint.name, config.to_dict(), files[0] if files else None)
         if any(record["kind"] == "epoch" for record in records):
             show_downloads(checkpoint, records)
 

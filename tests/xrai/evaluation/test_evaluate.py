@@ -20,8 +20,8 @@ from xrai.evaluation.evaluate import NotSavedError, classification_report, evalu
 from xrai.evaluation.store import evaluation_folder, load_evaluation, with_threshold
 from xrai.models.checkpoint import Card, Checkpoint, open_checkpoint
 from xrai.networks.build import build_network
-from xrai.networks.config import TrainConfig
 from xrai.scans.preprocessing import Preprocessing
+from xrai.training.config import TrainConfig
 
 KEYS = {
     "accuracy", "accuracy_interval", "balanced_accuracy", "balanced_accuracy_interval", "auc", "auc_interval",
@@ -46,10 +46,10 @@ def make_model(name, classes, threshold=0.5, seed=0):
     checkpoint.folder.mkdir()
     checkpoint.save_network(network)
     card = Card(
-        name=name, created="2026-11-21", classes=tuple(classes), config=config,
+        name=name, created="2026-11-21", classes=tuple(classes), network=config.network_config,
         preprocessing=Preprocessing(64, 32, 0.4, 0.2), dataset={"name": "d"},
         threshold={"class": classes[1], "value": threshold, "chosen": "in a test"} if len(classes) == 2 else None,
-        training={"best_epoch": 1}, validation=VALIDATION, versions={},
+        training={"best_epoch": 1, "settings": config.to_dict()}, validation=VALIDATION, versions={},
         heatmap={"Grad-CAM": dict.fromkeys(classes, 1.0)},
     )  # fmt: skip
     checkpoint.write_card(card)

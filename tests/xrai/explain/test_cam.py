@@ -15,7 +15,7 @@ from xrai.explain.cam import (
     scale_cam,
 )
 from xrai.networks.build import Network, build_network
-from xrai.networks.config import TrainConfig
+from xrai.training.config import TrainConfig
 
 POOLED = ("resnet18", "resnet18_half", "mobilenet_v3_small", "efficientnet_b0", "densenet121")
 SQUEEZING = ("mobilenet_v3_small", "efficientnet_b0")

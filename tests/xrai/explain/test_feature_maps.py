@@ -16,8 +16,9 @@ from xrai.explain.feature_maps import (
     rank_by_strength,
 )
 from xrai.networks.build import build_network
-from xrai.networks.config import NETWORKS, TrainConfig
+from xrai.networks.config import NETWORKS
 from xrai.networks.summary import group_stages, list_layers
+from xrai.training.config import TrainConfig
 
 POOLED = ("resnet18", "mobilenet_v3_small", "efficientnet_b0", "densenet121")
 SMALL = {"image_size": 32, "filters": 4, "blocks": 2, "dense_units": 8}

@@ -27,9 +27,9 @@ from xrai.explain.occlusion import (
     segment_body,
 )
 from xrai.networks.build import Network, build_network
-from xrai.networks.config import TrainConfig
 from xrai.scans.phantoms import draw_thorax
 from xrai.scans.preprocessing import Preprocessing
+from xrai.training.config import TrainConfig
 
 SIDE = 64
 STEPS = Preprocessing(SIDE, SIDE, 0.4, 0.25)

@@ -24,8 +24,9 @@ from xrai.models.checkpoint import (
     open_checkpoint,
 )
 from xrai.networks.build import build_network, count_parameters
-from xrai.networks.config import NETWORKS, TrainConfig
+from xrai.networks.config import NETWORKS
 from xrai.scans.preprocessing import Preprocessing
+from xrai.training.config import TrainConfig
 
 CONFIG_OF = TrainConfig(network="convnet", blocks=2, filters=4, dense_units=8, image_size=32)
 
@@ -39,11 +40,11 @@ def a_card(config=CONFIG_OF, **changes):
         "name": "m",
         "created": "2026-11-21T09:00:00+00:00",
         "classes": ("CLEAR", "OPACITY"),
-        "config": config,
+        "network": config.network_config,
         "preprocessing": Preprocessing(64, config.image_size, 0.5, 0.25),
         "dataset": {"name": "d", "drawings": True},
         "threshold": {"class": "OPACITY", "value": 0.5, "chosen": "beforehand"},
-        "training": {"best_epoch": 1},
+        "training": {"best_epoch": 1, "settings": config.to_dict()},
         "validation": MEASURED,
         "heatmap": {"Grad-CAM": {"CLEAR": 1.0, "OPACITY": 2.0}},
         "versions": {"xrai": "0.1.0"},
@@ -95,7 +96,7 @@ def test_card_is_json_with_its_format_and_version(model):
 def test_cards_of_this_version_and_those_before_are_read(model, version):
     edit_card(model, version=version)
     assert model.read_card() == a_card()
-    config = {name: value for name, value in asdict(CONFIG_OF).items() if name not in ("head_epochs", "fine_tune")}
+    config = {name: value for name, value in CONFIG_OF.to_dict().items() if name not in ("head_epochs", "fine_tune")}
     steps = {name: value for name, value in asdict(a_card().preprocessing).items() if name != "per_scan"}
     edit_card(model, config=config, preprocessing=steps)
     assert model.read_card() == a_card()
@@ -188,11 +189,11 @@ def test_network_comes_back_in_half_precision(model):
 @pytest.mark.parametrize("weights", ["imagenet", "another model", "m"])
 def test_a_network_comes_back_whatever_it_started_from(model, no_network, weights):
     """The weights are its own: neither those that it started from nor the internet is needed."""
-    config = replace(CONFIG_OF, network="resnet18", weights=weights, head_epochs=2)
-    model.save_network(a_network(replace(config, weights="scratch", head_epochs=0)))
+    config = CONFIG_OF.replace(network="resnet18", weights=weights, head_epochs=2)
+    model.save_network(a_network(config))
     model.write_card(a_card(config))
     network = model.load_network(model.read_card())
-    assert model.read_card().config == config
+    assert model.read_card().network == config.network_config
     assert not network.freeze_features
     assert all(item.requires_grad for item in network.parameters())
 
@@ -317,8 +318,8 @@ NONSENSE = {
     "classes of no words": {"classes": [1, 2]},
     "a threshold beyond 1": {"threshold": {"class": "OPACITY", "value": 1.5}},
     "a threshold without value": {"threshold": {"class": "OPACITY"}},
-    "an unknown network": {"config": asdict(CONFIG_OF) | {"network": "alexnet"}},
-    "an unknown setting": {"config": asdict(CONFIG_OF) | {"colour": "blue"}},
+    "an unknown network": {"network": CONFIG_OF.network_config.to_dict() | {"network": "alexnet"}},
+    "an unknown setting": {"network": CONFIG_OF.network_config.to_dict() | {"colour": "blue"}},
     "another size than the network's": {"preprocessing": STEPS | {"input_size": 64}},
     "no size": {"preprocessing": STEPS | {"stored_size": 0}},
     "a spread of nothing": {"preprocessing": STEPS | {"std": 0.0}},
@@ -474,7 +475,7 @@ def test_a_network_comes_back_just_as_when_it_was_built_with_numbers(home, name)
 def test_a_card_that_speaks_of_a_huge_network_fills_no_memory(model):
     """A few kilobytes of an import made the server build 33.6 GB of weights before it looked at the weights file."""
     resource = pytest.importorskip("resource")
-    huge = replace(CONFIG_OF, blocks=1, filters=128, image_size=512, dense_layers=0)
+    huge = CONFIG_OF.replace(blocks=1, filters=128, image_size=512, dense_layers=0)
     card = a_card(huge, classes=tuple(map(str, range(1000))), threshold=None, heatmap={})
     before = resource.getrlimit(resource.RLIMIT_AS)
     resource.setrlimit(resource.RLIMIT_AS, (24 * 1024**3, before[1]))

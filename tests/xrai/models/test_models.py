@@ -26,8 +26,8 @@ from xrai.core.paths import PROJECT_DIR, checkpoints_dir
 from xrai.evaluation.store import evaluation_folder
 from xrai.models.checkpoint import CARD, CONFIG, WEIGHTS, Card, Checkpoint, list_checkpoints, open_checkpoint
 from xrai.networks.build import build_network
-from xrai.networks.config import TrainConfig
 from xrai.scans.preprocessing import Preprocessing
+from xrai.training.config import TrainConfig
 
 TINY = TrainConfig(network="convnet", blocks=2, filters=2, dense_units=2, image_size=32)
 MEASURED = {"n": 9, "accuracy": 0.8, "accuracy_interval": [0.7, 0.9], "auc": 0.9, "auc_interval": [0.8, 1.0]}
@@ -56,8 +56,8 @@ def make_model(name, **changes):
     checkpoint.save_network(build_network(TINY, 2).eval())
     values = {
         "name": "as it was trained", "created": "2026-11-21T09:00:00+00:00", "classes": ("CLEAR", "OPACITY"),
-        "config": TINY, "preprocessing": Preprocessing(64, 32, 0.5, 0.25), "dataset": {"name": "d", "drawings": True},
-        "threshold": None, "training": {"epochs_run": 2, "seconds": 12.5}, "validation": MEASURED,
+        "network": TINY.network_config, "preprocessing": Preprocessing(64, 32, 0.5, 0.25), "dataset": {"name": "d", "drawings": True},
+        "threshold": None, "training": {"epochs_run": 2, "seconds": 12.5, "settings": TINY.to_dict()}, "validation": MEASURED,
         "heatmap": {"CAM": {"CLEAR": 1.0, "OPACITY": 2.0}}, "versions": {},
     }  # fmt: skip
     checkpoint.write_card(Card(**values | changes))
@@ -688,7 +688,7 @@ class TestImport:
 
     def test_weights_of_another_network(self, inside):
         card = json.loads(inside["m/card.json"])
-        card["config"]["filters"] = 4
+        card["network"]["filters"] = 4
         with refused("model.safetensors"):
             models.import_model(zipped(inside | {"m/card.json": json.dumps(card)}))
 

@@ -18,7 +18,7 @@ from xrai.core.errors import WeightsError
 from xrai.explain.cam import available_methods, compute_cams
 from xrai.networks import build as networks
 from xrai.networks.build import Network, build_network, count_parameters, load_pretrained
-from xrai.networks.config import NETWORKS, WITHOUT_IMAGENET, TrainConfig
+from xrai.networks.config import NETWORKS, WITHOUT_IMAGENET, NetworkConfig
 
 PRETRAINED = [name for name in NETWORKS if name not in WITHOUT_IMAGENET]
 SMALL: dict[str, Any] = {"image_size": 64, "blocks": 3, "filters": 4, "dense_units": 8}
@@ -26,7 +26,7 @@ SMALL: dict[str, Any] = {"image_size": 64, "blocks": 3, "filters": 4, "dense_uni
 
 def made(name, n_classes=2, **options: Any) -> Any:
     torch.manual_seed(0)
-    return build_network(TrainConfig(network=name, **(SMALL | options)), n_classes)
+    return build_network(NetworkConfig(network=name, **(SMALL | options)), n_classes)
 
 
 def scans(n=2, side=64):
@@ -67,7 +67,7 @@ def publish(monkeypatch):
 
 
 def from_imagenet(name, folder) -> Any:
-    return build_network(TrainConfig(network=name, weights="imagenet", image_size=64), 2, weights_dir=folder).eval()
+    return build_network(NetworkConfig(network=name, image_size=64), 2, imagenet_dir=folder).eval()
 
 
 def refused(name, folder):
@@ -166,7 +166,7 @@ class TestMembers:
     def alone(self):
         """Three networks by themselves, drawn one after another."""
         torch.manual_seed(0)
-        config = TrainConfig(network="resnet18_half", **SMALL)
+        config = NetworkConfig(network="resnet18_half", **SMALL)
         return [build_network(config, 3) for _ in range(3)]
 
     def test_the_answer_is_the_mean_of_theirs(self, alone):
@@ -352,7 +352,7 @@ class TestOnlyHeadLearns:
 def fresh(name, n_classes=3, *, seed=9, **options: Any) -> Any:
     """A network that knows something else than those that `made` gives."""
     torch.manual_seed(seed)
-    network = build_network(TrainConfig(network=name, **(SMALL | options)), n_classes)
+    network = build_network(NetworkConfig(network=name, **(SMALL | options)), n_classes)
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
             nn.init.uniform_(module.running_mean, -0.2, 0.2)
@@ -470,7 +470,7 @@ class TestImagenet:
             assert torch.allclose(network.features(scans()), expected, rtol=1e-3, atol=1e-4 * float(expected.max()))
 
     def test_scratch_needs_neither_file_nor_network(self, no_network, tmp_path):
-        assert isinstance(build_network(TrainConfig(), 2, weights_dir=tmp_path), Network)
+        assert isinstance(build_network(NetworkConfig(), 2), Network)
         assert list(tmp_path.iterdir()) == []
 
     @pytest.mark.parametrize("name", PRETRAINED)

@@ -8,17 +8,8 @@ import pytest
 
 from xrai.cli.parser import make_parser
 from xrai.core.errors import SettingsError
-from xrai.networks.config import (
-    ARCHITECTURE_SETTINGS,
-    MAX_DENSE_WEIGHTS,
-    NETWORKS,
-    PRESETS,
-    WITHOUT_IMAGENET,
-    TrainConfig,
-    convnet_filters,
-    default_settings,
-    format_value,
-)
+from xrai.networks.config import ARCHITECTURE_SETTINGS, MAX_DENSE_WEIGHTS, NETWORKS, WITHOUT_IMAGENET, convnet_filters
+from xrai.training.config import PRESETS, TrainConfig, default_settings, format_value
 
 FIELDS = {item.name: item for item in fields(TrainConfig)}
 LIMITED = [name for name, item in FIELDS.items() if item.metadata["low"] is not None]

@@ -23,11 +23,11 @@ from xrai.input_check import apply_correction
 from xrai.models.artifacts import Artifacts, ValidationOutputs, save_artifacts
 from xrai.models.checkpoint import CARD, Card, open_checkpoint
 from xrai.networks.build import build_network
-from xrai.networks.config import TrainConfig
 from xrai.reading.reader import NO_INPUT_CHECK, Reader, save_heatmap
 from xrai.scans import read_scan
 from xrai.scans.phantoms import draw_thorax
 from xrai.scans.preprocessing import Preprocessing
+from xrai.training.config import TrainConfig
 
 VALIDATION = {"n": 20, "accuracy": 0.5, "accuracy_interval": [0.3, 0.7], "auc": None, "auc_interval": None}
 
@@ -52,11 +52,11 @@ def make_model(name="m", network="resnet18", classes=("CLEAR", "OPACITY"), drawi
             name=name,
             created="2026-11-21",
             classes=classes,
-            config=config,
+            network=config.network_config,
             preprocessing=steps,
             dataset={"name": "d", "drawings": drawings},
             threshold={"class": classes[1], "value": 0.5, "chosen": "in a test"} if len(classes) == 2 else None,
-            training={"best_epoch": 1},
+            training={"best_epoch": 1, "settings": config.to_dict()},
             validation=VALIDATION,
             heatmap={method: {name: 2.0 + i for i, name in enumerate(classes)} for method in methods},
             versions={},

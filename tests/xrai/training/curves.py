@@ -1,13 +1,12 @@
 """Made-up training histories."""
 
 import math
-from dataclasses import replace
 
 import numpy as np
 
 from xrai.metrics.formulas import wilson_interval
 from xrai.models.history import EndRecord, EpochRecord, StartRecord
-from xrai.networks.config import TrainConfig
+from xrai.training.config import TrainConfig
 from xrai.training.diagnostics import analyse_curves
 
 CONFIG = TrainConfig(network="convnet", balance="none")
@@ -47,7 +46,7 @@ def changed(record, **values):
 
 def said(records, config=CONFIG, counts=EVEN, *, settings=None, **how):
     if settings:
-        config = replace(config, **settings)
+        config = config.replace(**settings)
     return {item.kind: item for item in analyse_curves(records, config, counts=counts, **how)}
 
 

@@ -13,7 +13,7 @@ from xrai.core.paths import display_path
 from xrai.data.dataset import BuildConfig, build_dataset, open_dataset
 from xrai.data.sources import open_source
 from xrai.models.checkpoint import CONFIG, HISTORY_FILE, STATE, WEIGHTS, open_checkpoint
-from xrai.networks.config import TrainConfig
+from xrai.training.config import TrainConfig
 from xrai.training.persistence import load_state
 from xrai.training.run import train_model
 

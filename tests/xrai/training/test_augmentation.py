@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 
-from xrai.networks.config import TrainConfig
 from xrai.training import augmentation
 from xrai.training.appearance_transfer import APPEARANCE_TRANSFERS
 from xrai.training.augmentation import (
@@ -17,6 +16,7 @@ from xrai.training.augmentation import (
     mixup_batch,
     preview,
 )
+from xrai.training.config import TrainConfig
 
 SIDE = 64
 

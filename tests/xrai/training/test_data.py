@@ -4,8 +4,8 @@ import torch
 
 from tests.xrai.training.runs import N_BATCHES, SMALL, changed_copy
 from xrai.data.dataset import open_dataset
-from xrai.networks.config import TrainConfig
 from xrai.scans.preprocessing import Preprocessing
+from xrai.training.config import TrainConfig
 from xrai.training.data import BatchLoader, fit_preprocessing
 
 

@@ -1,11 +1,10 @@
 """Tests of `xrai.training.diagnostics`: made-up histories of each kind, and the findings."""
 
 import json
-from dataclasses import replace
 
 import pytest
 
-from pages.shared.settings import FIELD_BY_NAME, setting_label
+from pages.shared.settings import setting_label
 from tests.xrai.training.curves import CONFIG, EVEN, LEARNING, changed, falling, run_of, said, shaken
 from xrai.training.diagnostics import SEVERITIES, TEXTBOOK_KINDS, History, analyse_curves, make_textbook_run
 
@@ -41,7 +40,7 @@ def test_one_class_far_more_frequent_that_nothing_makes_up_for_is_notable():
     uneven = {"A": {"train": 600, "val": 45}, "B": {"train": 100, "val": 30}, "C": {"train": 500, "val": 40}}
     records = run_of(falling(12), falling(12))
     assert said(records, counts=uneven)["imbalance"].severity == "notable"
-    assert said(records, replace(CONFIG, **{"balance": "sampling"}), counts=uneven)["imbalance"].severity == "fine"
+    assert said(records, CONFIG.replace(**{"balance": "sampling"}), counts=uneven)["imbalance"].severity == "fine"
 
 
 def test_an_auc_whose_interval_holds_guessing_is_serious():
@@ -62,7 +61,7 @@ def test_nothing_at_all_is_too_early_too():
 
 
 def test_a_finished_run_of_too_few_epochs_is_told_to_take_more():
-    found = said(run_of([0.6] * 2, [0.6] * 2), replace(CONFIG, **{"epochs": 2}))["too-early"]
+    found = said(run_of([0.6] * 2, [0.6] * 2), CONFIG.replace(**{"epochs": 2}))["too-early"]
     assert found.changes == {"epochs": 10}
 
 
@@ -80,7 +79,7 @@ def test_it_says_how_a_run_stands():
     assert "broken-off" in said(half, status="interrupted")
     assert "had not come down" in said(half, status="interrupted")["broken-off"].sentence
     early = run_of(falling(12), falling(12), epochs=24, reason="early")
-    assert "3 epochs in a row" in said(early, replace(CONFIG, **{"patience": 3}))["early"].sentence
+    assert "3 epochs in a row" in said(early, CONFIG.replace(**{"patience": 3}))["early"].sentence
     assert "broken-off" not in said(early)
 
 
@@ -90,9 +89,9 @@ def test_the_epoch_that_is_kept_and_why():
     assert said(run_of(falling(12), val))["kept"].numbers["epoch"] == 11
     assert (
         "loss was the lowest"
-        in said(run_of(falling(12), val, keep="loss"), replace(CONFIG, **{"keep": "loss"}))["kept"].sentence
+        in said(run_of(falling(12), val, keep="loss"), CONFIG.replace(**{"keep": "loss"}))["kept"].sentence
     )
-    assert "as was asked for" in said(run_of(falling(12), val), replace(CONFIG, **{"keep": "last"}))["kept"].sentence
+    assert "as was asked for" in said(run_of(falling(12), val), CONFIG.replace(**{"keep": "last"}))["kept"].sentence
 
 
 def test_the_gravest_comes_first_and_everything_is_json():
@@ -152,7 +151,7 @@ def test_every_advice_names_settings_as_train_names_them_and_changes_only_those(
 
     from xrai.training.diagnostics import amounts, learning_rate, overfitting, standing, underfitting
 
-    labels = {setting_label(name) for name in FIELD_BY_NAME} | {"Go on training"}
+    labels = {setting_label(name) for name in default_settings()} | {"Go on training"}
     texts = [
         node.value
         for module in (amounts, learning_rate, overfitting, standing, underfitting)
@@ -166,4 +165,4 @@ def test_every_advice_names_settings_as_train_names_them_and_changes_only_those(
 def test_all_changes_make_settings_that_can_be_trained_with():
     for kind in TEXTBOOK_KINDS:
         for item in analyse_curves(make_textbook_run(kind), CONFIG, counts=EVEN):
-            replace(CONFIG, **item.changes)
+            CONFIG.replace(**item.changes)

@@ -16,8 +16,8 @@ from xrai.data.dataset import open_dataset
 from xrai.models.artifacts import ARTIFACTS_FILE, load_artifacts
 from xrai.models.checkpoint import WEIGHTS, open_checkpoint
 from xrai.models.operating_point import goal_from_card, update_operating_point
-from xrai.networks.config import TrainConfig
 from xrai.training import finalize as readiness
+from xrai.training.config import TrainConfig
 from xrai.training.finalize import fit_artifacts, fit_cam_scale, recalibrate
 from xrai.training.perturbations import PERTURBATIONS
 from xrai.training.run import train_model
@@ -123,7 +123,7 @@ def test_a_failure_while_it_is_made_ready_leaves_a_model_that_can_be_read_with(h
 
 
 def test_going_on_keeps_what_people_chose(home, dataset):
-    config = replace(SMALL, epochs=2)
+    config = SMALL.replace(epochs=2)
     kinds: list[str] = []
     model = trained(
         dataset, config=config, emit=lambda record: kinds.append(record["kind"]), should_stop=lambda: "epoch" in kinds

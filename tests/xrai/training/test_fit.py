@@ -1,5 +1,4 @@
 import math
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -21,7 +20,7 @@ from xrai.data.dataset import open_dataset
 from xrai.evaluation.evaluate import predict_probabilities
 from xrai.models.checkpoint import HISTORY_FILE
 from xrai.networks.build import build_network
-from xrai.networks.config import TrainConfig
+from xrai.training.config import TrainConfig
 from xrai.training.data import Batch
 from xrai.training.loop import EpochOutputs, learning_rate_at, make_loss, make_optimizer, run_epoch
 
@@ -73,7 +72,7 @@ def test_a_member_moves_as_it_would_alone(optimizer):
             make_optimizer(config, network).step()
         return networks
 
-    alone, (three,) = after_a_step(config), after_a_step(replace(config, members=3))
+    alone, (three,) = after_a_step(config), after_a_step(config.replace(members=3))
     heads = 3 * three.head.weight.detach().unflatten(1, (3, -1))
     for number, network in enumerate(alone):
         assert torch.allclose(heads[:, number], network.head.weight, atol=1e-4)

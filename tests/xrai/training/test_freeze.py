@@ -20,7 +20,7 @@ from xrai import cli
 from xrai.core.errors import CheckpointError, WeightsError
 from xrai.core.json_files import append_record, read_records
 from xrai.models.checkpoint import CARD, CONFIG, HISTORY_FILE, STATE, WEIGHTS, open_checkpoint
-from xrai.networks.config import TrainConfig
+from xrai.training.config import TrainConfig
 from xrai.training.fit import Trainer
 from xrai.training.loop import learning_rate_at
 from xrai.training.persistence import load_state

@@ -1,14 +1,12 @@
 """Tests of `xrai.training.diagnostics`: made-up histories of each kind, and the findings."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
 from tests.xrai.training.curves import CHANCE, CONFIG, LEARNING, falling, run_of, said, shaken
 from xrai.models.checkpoint import open_checkpoint
 from xrai.models.history import parse_history
-from xrai.networks.config import TrainConfig
+from xrai.training.config import TrainConfig
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -75,10 +73,10 @@ def test_it_says_whether_the_weights_that_are_kept_are_from_before_the_turn():
 def test_against_learning_by_heart_it_proposes_what_was_not_used_yet():
     val = [*falling(10, end=0.2), *np.linspace(0.25, 0.9, 14).tolist()]
     records = run_of(falling(24, end=0.02), val)
-    assert said(records, replace(CONFIG, **{"augment": 0.0}))["overfitting"].changes == {"augment": 1.0}
+    assert said(records, CONFIG.replace(**{"augment": 0.0}))["overfitting"].changes == {"augment": 1.0}
     assert said(records)["overfitting"].changes == {"mixup": 0.2, "dropout": 0.4}
     assert said(records, None)["overfitting"].changes == {}
-    used = replace(CONFIG, **{"mixup": 0.5, "dropout": 0.6})
+    used = CONFIG.replace(**{"mixup": 0.5, "dropout": 0.6})
     assert said(records, used)["overfitting"].changes == {}
 
 
@@ -91,7 +89,7 @@ def test_new_scans_told_apart_far_worse_than_training_scans_is_learning_by_heart
 
 def test_losses_that_still_fall_together_ask_for_more_epochs():
     slow = np.linspace(0.69, 0.40, 20).tolist()
-    found = said(run_of(slow, shaken(slow, 0.01)), replace(CONFIG, **{"epochs": 20}))["underfitting"]
+    found = said(run_of(slow, shaken(slow, 0.01)), CONFIG.replace(**{"epochs": 20}))["underfitting"]
     assert found.severity == "notable"
     assert found.changes == {"epochs": 40}
     assert found.span[1] == 20
@@ -120,7 +118,7 @@ def test_a_loss_that_jumps_is_a_learning_rate_too_high():
 
 def test_a_loss_far_above_guessing_is_a_learning_rate_too_high_even_in_the_first_epoch():
     found = said(
-        run_of([8.2], [69.0], epochs=10, reason=""), replace(CONFIG, **{"learning_rate": 1.0}), status="running"
+        run_of([8.2], [69.0], epochs=10, reason=""), CONFIG.replace(**{"learning_rate": 1.0}), status="running"
     )
     assert found["rate-too-high"].severity == "serious"
     assert found["rate-too-high"].changes == {"learning_rate": 0.001}
@@ -153,7 +151,7 @@ def test_a_run_that_failed_for_such_a_loss_is_found(dataset, home):
 def test_a_huge_rate_that_stays_at_guessing_is_too_high_and_a_usual_one_is_not():
     flat = shaken([CHANCE] * 12, 0.005)
     stuck = run_of(flat, flat, areas=[0.5] * 12)
-    assert "rate-too-high" in said(stuck, replace(CONFIG, **{"learning_rate": 0.5}))
+    assert "rate-too-high" in said(stuck, CONFIG.replace(**{"learning_rate": 0.5}))
     assert "rate-too-high" not in said(stuck, CONFIG)
 
 
@@ -166,18 +164,18 @@ def test_validation_that_swings_more_than_its_scans_explain_may_be_a_rate_too_hi
 
 def test_a_loss_that_falls_steadily_but_hardly_is_a_rate_too_low():
     slow = np.linspace(0.693, 0.670, 15).tolist()
-    low = said(run_of(slow, slow, areas=[0.6] * 15), replace(CONFIG, **{"learning_rate": 1e-5}))["rate-too-low"]
+    low = said(run_of(slow, slow, areas=[0.6] * 15), CONFIG.replace(**{"learning_rate": 1e-5}))["rate-too-low"]
     assert low.changes == {"learning_rate": 0.001}
     assert "steadily" in low.sentence
-    assert "rate-too-low" not in said(run_of(slow, slow, areas=[0.6] * 15), replace(CONFIG, **{"learning_rate": 1e-3}))
+    assert "rate-too-low" not in said(run_of(slow, slow, areas=[0.6] * 15), CONFIG.replace(**{"learning_rate": 1e-3}))
 
 
 def test_a_loss_that_does_not_move_under_a_tiny_rate_is_a_rate_too_low():
     flat = shaken([0.7] * 15, 0.01)
-    found = said(run_of(flat, flat, areas=[0.55] * 15), replace(CONFIG, **{"learning_rate": 1e-6}))["rate-too-low"]
+    found = said(run_of(flat, flat, areas=[0.55] * 15), CONFIG.replace(**{"learning_rate": 1e-6}))["rate-too-low"]
     assert found.changes == {"learning_rate": 0.001}
     assert found.severity == "serious"
 
 
 def test_a_tiny_rate_that_learns_well_is_no_fault():
-    assert not LEARNING & set(said(run_of(falling(20), falling(20)), replace(CONFIG, **{"learning_rate": 1e-6})))
+    assert not LEARNING & set(said(run_of(falling(20), falling(20)), CONFIG.replace(**{"learning_rate": 1e-6})))

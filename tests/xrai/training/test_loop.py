@@ -6,7 +6,7 @@ import torch
 
 from tests.xrai.training.runs import SMALL
 from xrai.networks.build import build_network
-from xrai.networks.config import TrainConfig
+from xrai.training.config import TrainConfig
 from xrai.training.data import Batch
 from xrai.training.loop import EpochOutputs, WarmupEma, learning_rate_at, make_loss, make_optimizer, run_epoch
 from xrai.training.persistence import load_state, optimizer_to_tensors, restore_optimizer, save_state

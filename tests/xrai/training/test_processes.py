@@ -17,7 +17,7 @@ from xrai.core.json_files import read_records
 from xrai.core.paths import PROJECT_DIR
 from xrai.data.dataset import open_dataset
 from xrai.models.checkpoint import HISTORY_FILE, STATE, WEIGHTS, open_checkpoint
-from xrai.networks.config import TrainConfig
+from xrai.training.config import TrainConfig
 from xrai.training.persistence import load_state
 
 

@@ -16,7 +16,7 @@ from tests.xrai.training.runs import (
 )
 from xrai.core.json_files import append_record
 from xrai.models.checkpoint import HISTORY_FILE, STATE, WEIGHTS, open_checkpoint
-from xrai.networks.config import TrainConfig
+from xrai.training.config import TrainConfig
 
 
 @pytest.mark.parametrize(

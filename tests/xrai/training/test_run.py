@@ -7,7 +7,7 @@ from xrai.core.errors import TrainingError
 from xrai.core.json_files import read_records
 from xrai.data.dataset import open_dataset
 from xrai.models.checkpoint import CARD, CONFIG, HISTORY_FILE, STATE, WEIGHTS, open_checkpoint
-from xrai.networks.config import TrainConfig
+from xrai.training.config import TrainConfig
 from xrai.training.fit import Trainer
 
 

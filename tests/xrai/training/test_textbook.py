@@ -9,7 +9,7 @@ from tests.xrai.training.curves import LEARNING, said
 from xrai.figures import accuracy_curves, loss_curves
 from xrai.figures.curves import Annotation, annotate_curves
 from xrai.models.history import read_history
-from xrai.networks.config import TrainConfig
+from xrai.training.config import TrainConfig
 from xrai.training.diagnostics import TEXTBOOK_COUNTS, analyse_curves, count_class_errors, make_textbook_run
 from xrai.training.diagnostics.history import estimate_noise, mann_kendall_z, running_median
 
@@ -101,7 +101,9 @@ def test_the_models_in_the_box_are_read(real_data):
         folder = PROJECT_DIR / "checkpoints" / name
         card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
         found = said(
-            read_history(folder / "history.jsonl"), TrainConfig.from_dict(card["config"]), card["dataset"]["counts"]
+            read_history(folder / "history.jsonl"),
+            TrainConfig.from_dict(card["training"]["settings"]),
+            card["dataset"]["counts"],
         )
         assert [kind for kind in ("learning-well", "overfitting", "underfitting") if kind in found] == [reading]
         assert ("small-validation" in found) == (name == "covid19")

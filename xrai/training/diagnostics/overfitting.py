@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from xrai.core.language import join_messages, say
-from xrai.networks.config import TrainConfig
+from xrai.training.config import TrainConfig
 from xrai.training.diagnostics.findings import CurveFinding
 from xrai.training.diagnostics.history import estimate_noise, nan_median, running_median
 from xrai.training.diagnostics.run import RunCurves

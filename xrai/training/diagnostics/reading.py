@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from xrai.models.history import HistoryRecord
-from xrai.networks.config import TrainConfig
+from xrai.training.config import TrainConfig
 from xrai.training.diagnostics.amounts import detect_chance_level, detect_class_imbalance, detect_small_validation
 from xrai.training.diagnostics.findings import CurveFinding, sort_curve_findings
 from xrai.training.diagnostics.history import History

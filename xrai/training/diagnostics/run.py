@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from xrai.core.jobs import ACTIVE_STATUSES
-from xrai.networks.config import TrainConfig
+from xrai.training.config import TrainConfig
 from xrai.training.diagnostics.history import History, Metric, Split, nan_median
 
 Counts = Mapping[str, Mapping[str, int]]

@@ -57,8 +57,9 @@ def make_textbook_run(kind: str, *, epochs: int = EPOCHS, seed: int = 0) -> list
 
 def _validation_metrics(loss: float) -> ValidationMetrics:
     metrics = _metrics_from_loss(loss)
-    intervals = {f"{name}_interval": _interval(metrics[name]) for name in ("accuracy", "auc")}
-    return ValidationMetrics(n=N_VAL, **metrics, **intervals)
+    return ValidationMetrics(
+        n=N_VAL, accuracy_interval=_interval(metrics["accuracy"]), auc_interval=_interval(metrics["auc"]), **metrics
+    )
 
 
 def _loss_curves(kind: str, x: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

@@ -54,7 +54,7 @@ def load_layers(key: str, language_code: str, _view: ModelView) -> tuple[list[La
     from xrai.networks import summary as blueprint
 
     card = _view.reader.card
-    layers = blueprint.list_layers(card.config, len(card.classes))
+    layers = blueprint.list_layers(card.network, len(card.classes))
     stages = blueprint.group_stages(layers)
     return layers, stages, feature_maps.layer_ranges(stages)
 

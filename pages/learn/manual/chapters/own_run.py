@@ -29,7 +29,7 @@ from xrai.figures import accuracy_curves, auc_curves, loss_curves
 from xrai.figures.curves import CALM, NOTABLE, SERIOUS, Annotation, annotate_curves
 from xrai.models.checkpoint import Checkpoint, list_checkpoints
 from xrai.models.history import HistoryRecord, parse_history
-from xrai.networks.config import TrainConfig
+from xrai.training.config import TrainConfig, read_train_config
 from xrai.training.diagnostics import TEXTBOOK_COUNTS, TEXTBOOK_KINDS, CurveFinding, analyse_curves, make_textbook_run
 
 COLOURS = {"serious": SERIOUS, "notable": NOTABLE, "open": CALM, "fine": CALM}
@@ -243,7 +243,7 @@ def _open_train_form(checkpoint: Checkpoint, settings: dict[str, Any], changes: 
 def _read_settings(checkpoint: Checkpoint) -> TrainConfig | None:
     """Its settings; None where they are missing or damaged."""
     with suppress(CheckpointError):
-        return TrainConfig.from_dict(checkpoint.read_config()["train"])
+        return read_train_config(checkpoint)
     return None
 
 
