@@ -219,11 +219,12 @@ class JobContext:
 
 
 @contextmanager
-def run_job(folder: Path, *, title: str) -> Iterator[JobContext]:
+def run_job(folder: Path, *, title: str, fresh: bool = False) -> Iterator[JobContext]:
     """Be the process that works on the folder's job, and leave behind how it ended.
 
     A body that returns is done, or stopped if it was told to; a stated error makes the job failed with its sentence.
     Ctrl-C and a polite kill ask for a stop as the button does; a second Ctrl-C breaks off at once.
+    A fresh job starts with an empty history; else its records follow those of earlier processes.
 
     Raises:
         JobError: another process works on it, or the folder cannot be written to.
@@ -247,6 +248,8 @@ def run_job(folder: Path, *, title: str) -> Iterator[JobContext]:
     try:
         if previous.get("status") != "starting":  # what asked an earlier process to stop, which died, is not for us
             (folder / STOP_FILE).unlink(missing_ok=True)
+        if fresh:
+            (folder / HISTORY_FILE).unlink(missing_ok=True)
         write_status("running")
         with _stop_on_signals(job):
             yield job

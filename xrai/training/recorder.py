@@ -155,4 +155,4 @@ class Recorder:
 
     def _emit(self, record: HistoryEvent) -> None:
         if self.state.is_rank_zero:
-            self.emit(record.to_dict())
+            self.emit(record.model_dump())

@@ -33,7 +33,8 @@ from xrai.core.language import N_, tr
 from xrai.evaluation.store import EvaluationResult
 from xrai.figures import add_caption, reliability_figure
 from xrai.models import check_model
-from xrai.models.checkpoint import Card, Checkpoint, calibration_folder, calibration_title
+from xrai.models.checkpoint import Card, Checkpoint, calibration_folder
+from xrai.training.jobs import launch_calibration
 
 BINS = 20
 MIN_DEVIATION = 0.05
@@ -372,10 +373,7 @@ def offer_calibration(checkpoint: Checkpoint, card: Card, datasets: Sequence[Pat
 
 def _start_calibration(checkpoint: Checkpoint, path: Path) -> None:
     check_model(checkpoint)  # it may have been renamed or deleted in another tab
-    folder = calibration_folder(checkpoint.folder)
-    arguments = ["calibrate", checkpoint.name, str(path)]
-    title = calibration_title(checkpoint.name, path)
-    jobs.start(arguments, folder, title=title, details={"arguments": arguments})
+    launch_calibration(checkpoint, path)
     st.rerun()
 
 

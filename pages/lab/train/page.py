@@ -29,7 +29,7 @@ from pages.shared.settings import (
     show_control,
 )
 from xrai.core import jobs
-from xrai.core.errors import CheckpointError, JobError, SettingsError
+from xrai.core.errors import CheckpointError, SettingsError
 from xrai.core.language import N_, number, tr, translate, trn
 from xrai.core.paths import checkpoints_dir, display_path
 from xrai.data.dataset import list_datasets, open_dataset
@@ -44,15 +44,8 @@ from xrai.training.config import (
     format_value,
     read_train_config,
 )
-from xrai.training.sweep import (
-    CombinationError,
-    Sweep,
-    active_sweep_jobs,
-    create_sweep,
-    expand_grid,
-    list_sweeps,
-    parse_values,
-)
+from xrai.training.jobs import active_runs, active_sweeps, check_no_active_run, launch_resume, launch_run, launch_sweep
+from xrai.training.sweep import CombinationError, Sweep, create_sweep, expand_grid, list_sweeps, parse_values
 
 OWN_MODEL = N_("From one of your models")
 PRESET_CAPTIONS = {
@@ -176,7 +169,7 @@ def _show_form(datasets: list[Path], settings: dict[str, Any], key: str) -> None
 @st.fragment(run_every=3.0)
 def _show_running_notice() -> None:
     """Say when a run is going on, also one that another tab or the command line has started meanwhile."""
-    sweeps, runs = active_sweep_jobs(), jobs.list_active(checkpoints_dir())
+    sweeps, runs = active_sweeps(), active_runs()
     if not sweeps and not runs:
         return
     name = (runs or sweeps)[0].folder.name
@@ -364,16 +357,11 @@ def _find_memory_warning(grid: dict[str, list[Any]], values: dict[str, Any], dat
 
 def _start_training(name: str, dataset: Path, values: dict[str, Any], grid: dict[str, list[Any]]) -> None:
     """Start a run, or a sweep where there is something to vary."""
-    _check_nothing_runs()
-    checkpoint = open_checkpoint(name)
-    if checkpoint.is_taken:
-        raise CheckpointError(tr("There is already a model or run “{name}”: choose another name.", name=name))
     if grid:
-        sweep = create_sweep(name, dataset, values, grid)
-        jobs.start(["sweep", "--name", name, "--resume"], sweep.folder, title=name)
+        check_no_active_run()
+        launch_sweep(create_sweep(name, dataset, values, grid))
         _open_run(SWEEP_PREFIX + name)
-    arguments = ["train", str(dataset), "--name", name, *TrainConfig(**values).to_arguments()]
-    jobs.start(arguments, checkpoint.folder, title=name, details={"arguments": arguments})
+    launch_run(TrainConfig(**values), dataset, name)
     _open_run(name)
 
 
@@ -409,8 +397,8 @@ def _show_watch(runs: list[Checkpoint], sweeps: list[Sweep]) -> None:
     run_by_label |= {run.name: run for run in runs}
     names = [*(run.name for run in runs), *(SWEEP_PREFIX + sweep.name for sweep in sweeps)]
     requested = st.session_state.get("train_shown")
-    active = [SWEEP_PREFIX + job.folder.name for job in active_sweep_jobs()]
-    active += [job.folder.name for job in jobs.list_active(checkpoints_dir())]
+    active = [SWEEP_PREFIX + job.folder.name for job in active_sweeps()]
+    active += [job.folder.name for job in active_runs()]
     initial_label = next(name for name in (requested, *active, *names) if name in run_by_label)
     name = names[0]
     if len(names) > 1:
@@ -442,8 +430,7 @@ def _draw_sweep(sweep: Sweep, job: jobs.Job, status: jobs.Status) -> None:
             tr("Go on with the sweep"), type="primary", icon=":material/play_arrow:", key=f"resume_sweep_{sweep.name}"
         ):
             with display_errors():
-                _check_nothing_runs()
-                jobs.start(["sweep", "--name", sweep.name, "--resume"], sweep.folder, title=sweep.name)
+                launch_sweep(sweep)
                 _open_run(SWEEP_PREFIX + sweep.name)
     if status not in jobs.ACTIVE_STATUSES and st.button(
         tr("Compare its runs"), icon=":material/inventory_2:", key=f"compare_runs_{sweep.name}"
@@ -529,16 +516,8 @@ def _show_ready_model(checkpoint: Checkpoint) -> None:
             open_models(checkpoint.name)
 
 
-def _check_nothing_runs() -> None:
-    active = [*active_sweep_jobs(), *jobs.list_active(checkpoints_dir())]
-    if active:
-        name = active[0].folder.name
-        raise JobError(tr("“{name}” is being trained now: wait until it is done, or stop it first.", name=name))
-
-
 def _resume_run(checkpoint: Checkpoint) -> None:
-    _check_nothing_runs()
-    jobs.start(["train", "--name", checkpoint.name, "--resume"], checkpoint.folder, title=checkpoint.name)
+    launch_resume(checkpoint)
     _open_run(checkpoint.name)
 
 

@@ -6,8 +6,10 @@ import pytest
 
 from tests.conftest import fit_quickly
 from tests.xrai.training.runs import DEMANDING, FINE, build_easy, run
+from tests.xrai.training.sweeps import TINY
 from xrai.models.checkpoint import open_checkpoint
 from xrai.scans.preprocessing import Preprocessing
+from xrai.training import sweep
 
 
 @pytest.fixture(scope="session")
@@ -74,3 +76,9 @@ def fine(home, origin, trained_fine):
     """
     shutil.copytree(trained_fine, home / "checkpoints", dirs_exist_ok=True)
     return open_checkpoint("fine")
+
+
+@pytest.fixture
+def planned_sweep(home, practice):
+    """A sweep of three runs, none of which has begun."""
+    return sweep.create_sweep("Äpfel 1", practice, TINY | {"seed": 5}, {"seed": [1, 2, 2, 3]})

@@ -178,7 +178,7 @@ def _majority_baseline_finding(
         title=say("No better than always calling “{largest}”", largest=largest),
         sentence=sentence,
         advice=say(
-            "Read sensitivity and specificity instead; set “Balance” to sampling, and add scans of the rarer class."
+            "Read sensitivity and specificity instead; set “Class balancing” to sampling, and add scans of the rarer class."
         ),
         changes=_balance_changes(run),
     )
@@ -190,7 +190,9 @@ def _imbalance_finding(run: RunCurves, finding: CurveFinding, uneven: str) -> Cu
     changes = _balance_changes(run)
     if max(counts) < IMBALANCE_RATIO * min(counts) or not changes:
         return None
-    advice = say("Set “Balance” to sampling, so that the rarer class gets its due, and read the figures of each class.")
+    advice = say(
+        "Set “Class balancing” to sampling, so that the rarer class gets its due, and read the figures of each class."
+    )
     return replace(
         finding,
         severity="notable",

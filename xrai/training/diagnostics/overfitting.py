@@ -158,8 +158,8 @@ def _suggest_regularization(run: RunCurves, *, select_by_loss: bool) -> tuple[di
         if select_by_loss and config.keep != "loss":
             changes["keep"] = "loss"
     advice = say(
-        "More scans help most. Else make learning by heart harder: more “Strength of variation”, “Hidden patches” or "
-        "“Mixing of scans”, more “Dropout”, or a smaller network."
+        "More scans help most. Else make learning by heart harder: more “Augmentation strength”, “Random erasing "
+        "probability” or “Mixup alpha”, more “Dropout”, or a smaller network."
     )
     return changes, advice
 

@@ -65,7 +65,7 @@ def _underfitting_finding(run: RunCurves) -> CurveFinding:
         **numbers,
     )
     advice = say(
-        "Train longer (“Epochs”), with a larger network (“Network”) on finer pictures (“Image size”), or a higher "
+        "Train longer (“Epochs”), with a larger “Network architecture” on finer images (“Image size”), or a higher "
         "“Learning rate”. If that does not help, the difference may not be visible in these scans."
     )
     return CurveFinding(
