@@ -23,7 +23,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from xrai.calibration import Calibration, ConformalAbstention, fit_abstention, fit_calibration
-from xrai.cli.places import find_dataset
+from xrai.cli.paths import find_dataset
 from xrai.data.dataset import Dataset, open_dataset
 from xrai.metrics import expected_calibration_error
 from xrai.models.checkpoint import Card, Checkpoint, open_checkpoint

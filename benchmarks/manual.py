@@ -162,12 +162,17 @@ CLICK = "pointerdown"
 INTERACTIONS = (
     Interaction("a slider and a line of text: the baseline", "", _move_slider("Value"), TEXTS),
     Interaction(
-        "1 Convolution: a number of the filter, the scan filtered", "convolution",
-        _press_key(lambda page: page.get_by_label("Row 2, column 2"), "ArrowUp"), PICTURES,
+        "1 Convolution: a number of the filter, the scan filtered",
+        "convolution",
+        _press_key(lambda page: page.get_by_label("Row 2, column 2"), "ArrowUp"),
+        PICTURES,
     ),
     Interaction(
-        "1 Convolution: the next step", "convolution",
-        lambda page, turn: page.get_by_role("button", name="Next step").click(), TEXTS, CLICK,
+        "1 Convolution: the next step",
+        "convolution",
+        lambda page, turn: page.get_by_role("button", name="Next step").click(),
+        TEXTS,
+        CLICK,
     ),
     Interaction("2 Pooling: once more", "pooling", _choose_option("2 ×", "3 ×"), PICTURES, CLICK),
     Interaction("3 Layers: a value through the activation", "layers", _move_slider("Value"), FORMULAS),
@@ -175,8 +180,10 @@ INTERACTIONS = (
     Interaction("4 Your model: another first filter", "model", _move_slider("Filter"), PICTURES),
     Interaction("4 Your model: the sum of more maps", "model", _move_slider("Sum of the first k maps"), PICTURES),
     Interaction("5 Your run: another textbook run", "run", _choose_option("Underfits", "Overfits"), TEXTS, CLICK),
-    Interaction("6 Try yourself: the threshold", "exercises", _move_slider("Called pneumonia from", "Home", "End"), ALERTS),
-)  # fmt: skip
+    Interaction(
+        "6 Try yourself: the threshold", "exercises", _move_slider("Called pneumonia from", "Home", "End"), ALERTS
+    ),
+)
 
 
 if __name__ == "__main__":

@@ -30,9 +30,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.folds import open_fold
 from xrai.cli.parser import add_settings
-from xrai.cli.places import find_dataset
+from xrai.cli.paths import find_dataset
 from xrai.cli.runs import resolve_settings
-from xrai.data.audit.looking import resize_image
+from xrai.data.audit.dataset_pass import resize_image
 from xrai.data.dataset import Dataset, open_dataset
 from xrai.models.artifacts import load_artifacts
 from xrai.networks.build import Network

@@ -28,8 +28,11 @@ def run_server(script: Path, home: Path) -> Iterator[str]:
     options = ["--server.headless", "true", "--server.port", str(port)]
     server = subprocess.Popen(
         [sys.executable, "-m", "streamlit", "run", str(script), *options],
-        cwd=PROJECT, env=os.environ | {"XRAI_HOME": str(home)}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+        cwd=PROJECT,
+        env=os.environ | {"XRAI_HOME": str(home)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     address = f"http://127.0.0.1:{port}/"
     try:
         _wait_for(address)

@@ -120,7 +120,7 @@ def _proto_texts(proto: Message) -> Iterator[str]:
 
 
 def _table_texts(value: Any) -> Iterator[str]:
-    table = value if isinstance(value, pd.DataFrame) else value.data_rows
+    table = value if isinstance(value, pd.DataFrame) else value.data
     cells = [*table.columns, *table.index, *table.to_numpy().ravel()]
     yield from (cell for cell in cells if isinstance(cell, str))
 

@@ -37,7 +37,7 @@ def imports_of(file, *, at_start_only=False):
     """The modules that a file imports, in full; at its start, or also within functions and for types alone."""
     package = [*file.relative_to(PROJECT).parts[:-1]]
     tree = ast.parse(file.read_text(encoding="utf-8"))
-    nodes = tree.segment_body if at_start_only else ast.walk(tree)
+    nodes = tree.body if at_start_only else ast.walk(tree)
     for node in nodes:
         if isinstance(node, ast.Import):
             yield from (item.name for item in node.names)

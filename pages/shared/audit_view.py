@@ -19,7 +19,7 @@ from xrai.core.language import N_, tr, translate, trn
 from xrai.data.audit import Audit, AuditFinding, load_audit
 from xrai.data.audit.findings import CONFLICTING, EXACT, NEAR, PATIENTS, REMOVABLE_KINDS, Severity
 from xrai.data.dataset import Dataset
-from xrai.data.jobs import audit_folder, audit_title
+from xrai.data.jobs import audit_folder, start_audit
 from xrai.data.sources import SPLIT_NAMES, SPLITS
 
 GROUPED_KINDS = (CONFLICTING, EXACT, NEAR, PATIENTS)
@@ -124,9 +124,7 @@ def _offer_audit(dataset: Dataset) -> None:
 
 def _start_audit(dataset: Dataset) -> None:
     with display_errors():
-        arguments = ["audit", str(dataset.path)]
-        title, folder = audit_title(dataset.path), audit_folder(dataset.path)
-        jobs.start(arguments, folder, title=title, details={"arguments": arguments})
+        start_audit(dataset.path)
         st.rerun()
 
 

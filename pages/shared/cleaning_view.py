@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import streamlit as st
 
 from pages.shared.dataset_names import free_name, new_dataset_path
 from pages.shared.formatting import join_words, scans_text
 from pages.shared.page import display_errors
-from xrai.core import jobs
-from xrai.core.errors import DatasetError, JobError, system_reason
-from xrai.core.language import N_, tr, translate
+from xrai.core.language import N_, tr
 from xrai.data.audit import DEFAULT_CLEAN_KINDS, Audit, AuditFinding
 from xrai.data.audit.findings import BLANK, CONFLICTING, EXACT, NEAR, PATIENTS, REMOVABLE_KINDS
 from xrai.data.dataset import Dataset
-from xrai.data.jobs import build_folder
+from xrai.data.jobs import start_clean
 from xrai.data.sources import SPLITS
 
 KIND_LABELS = {
@@ -34,8 +31,6 @@ KIND_HELP = {
     BLANK: N_("There is nothing to learn from them."),
 }
 _SPLIT_COUNTS = {"train": N_("{n:,} of training"), "val": N_("{n:,} of validation"), "test": N_("{n:,} of test")}
-KEPT_FILE = "kept.txt"
-"""In the job's folder: the files that stay all the same, one a line."""
 
 
 def offer_cleaned_copy(dataset: Dataset, audit: Audit) -> None:
@@ -146,33 +141,7 @@ def _summary_text(dataset: Dataset, rows: Sequence[int]) -> str:
 def _start_cleaning(dataset: Dataset, audit: Audit, name: str) -> None:
     with display_errors():
         out = new_dataset_path(name)
-        folder = build_folder(out)
-        if jobs.Job(folder).is_active:
-            raise JobError(
-                tr("“{name}” is being made already: wait until it is done, or choose another name.", name=out.stem)
-            )
-        arguments = ["clean", str(dataset.path), str(out)]
-        for kind in _ticked_kinds(audit):
-            arguments += ["--only", kind]
-        if kept_rows := sorted(_kept_rows(audit)):
-            arguments += ["--keep", str(_write_kept_files(folder, [str(dataset.files[row]) for row in kept_rows]))]
-        jobs.start(arguments, folder, title=out.stem, details={"arguments": arguments})
+        exceptions = [str(dataset.files[row]) for row in sorted(_kept_rows(audit))]
+        start_clean(dataset.path, out, _ticked_kinds(audit), exceptions)
         st.session_state["dataset_shown"] = str(out)
         st.rerun()
-
-
-def _write_kept_files(folder: Path, files: Sequence[str]) -> Path:
-    """A list of files, written into a job's folder."""
-    file = folder / KEPT_FILE
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        file.write_text("\n".join(files), encoding="utf-8")
-    except OSError as error:
-        raise DatasetError(
-            tr(
-                "What is to stay cannot be noted in {folder} ({why}): free some disk space, or check its rights.",
-                folder=folder,
-                why=translate(system_reason(error)),
-            )
-        ) from error
-    return file

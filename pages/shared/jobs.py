@@ -82,7 +82,7 @@ def show_build_progress(job: Job, _: Status) -> None:
             last_step["done"] / max(last_step["total"], 1),
             text=_build_progress_text(escape_markdown(translate(job.title)), last_step),
         )
-    elif job.details.get("arguments", [""])[0] == "look":  # kagglehub tells no progress and cannot be stopped midway
+    elif job.details.arguments[:1] == ("inspect",):  # kagglehub tells no progress and cannot be stopped midway
         st.info(
             tr(
                 "{title} is running. It may take long; it goes on when you close this page.",

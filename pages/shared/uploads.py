@@ -1,4 +1,4 @@
-"""A scan that a tab is looking at: the uploaded file, what was changed in it, and how it fits on a screen."""
+"""A scan that a tab is looking at: the uploaded file, its correction, and how it fits on a screen."""
 
 from __future__ import annotations
 
@@ -8,59 +8,62 @@ from typing import Any
 
 import numpy as np
 import streamlit as st
-from PIL import Image
 
 from xrai.input_check import apply_correction
 from xrai.scans import Scan, read_scan
+from xrai.scans.preprocessing import fitted_shape, shrink_to_fit
 
 SCREEN_SIDE = 1000
 SCAN_STATE_KEYS = [
-    f"diagnose_{name}" for name in ("uploads", "readings", "scan", "heat", "mends", "hidden", "similar", "wanted")
+    f"diagnose_{name}" for name in ("uploads", "readings", "scan", "heat", "hidden", "similar", "wanted")
 ]
-# what a tab keeps of its scans, by its name in the session
+"""The keys of the session state that belong to the uploaded scans."""
 
 
 @dataclass(frozen=True)
 class Upload:
-    """A file that a tab is looking at: kept in that tab's memory only."""
+    """An uploaded file, kept in the tab's memory only.
+
+    Attributes:
+        name: of the file.
+        content: of the file.
+        sha256: of the content.
+        correction: the correction that the user chose, one of `input_check.CORRECTIONS`; "" for none.
+    """
 
     name: str
     content: bytes
     sha256: str
+    correction: str = ""
 
     @property
-    def correction(self) -> str:
-        """What a reader chose to change before it is read; "" for nothing."""
-        return st.session_state.get("diagnose_mends", {}).get(self.sha256, "")
+    def key(self) -> tuple[str, str]:
+        """Equal for equal pixels: what readings and images are cached by."""
+        return self.sha256, self.correction
 
-    def scan(self) -> Scan:
-        """The scan as it is to be read.
+    def corrected_scan(self) -> Scan:
+        """The scan with the chosen correction applied.
 
         Raises:
-            ScanError: the file is none.
+            ScanError: the file cannot be read as a scan.
         """
         scan = read_scan(self.content)
-        return replace(scan, pixels=apply_correction(scan.pixels, self.correction)) if self.correction else scan
-
-
-@dataclass(frozen=True, eq=False)
-class Refusal:
-    """Why a file was not read; the change that would mend it, if one would, and how the scan looks without, small."""
-
-    reason: str
-    correction: str | None = None
-    thumbnail: np.ndarray | None = None
+        return replace(scan, pixels=apply_correction(scan.pixels, self.correction))
 
 
 def read_with_correction(upload: Upload, number: int, correction: str) -> None:
-    """Let a scan, the one of that number, be read with a change from now on, or with "" as it came, and show that one."""
-    st.session_state.setdefault("diagnose_mends", {})[upload.sha256] = correction
-    st.session_state["diagnose_wanted"] = number
+    """Read an upload, and its copies, with a correction or with "" as it is in the file, and show scan `number`."""
+    state = st.session_state
+    state["diagnose_uploads"] = [
+        replace(item, correction=correction) if item.sha256 == upload.sha256 else item
+        for item in state["diagnose_uploads"]
+    ]
+    state["diagnose_wanted"] = number
     st.rerun()
 
 
 def cached_value(name: str, key: tuple[str, ...], make: Callable[[], Any]) -> Any:
-    """The value on screen, made again when another one is wanted: moving a slider must not decode a film again."""
+    """The value on screen, made again only when the key changes: moving a slider must not decode a scan again."""
     cached = st.session_state.get(name)
     if cached is None or cached[0] != key:
         cached = (key, make())
@@ -68,16 +71,11 @@ def cached_value(name: str, key: tuple[str, ...], make: Callable[[], Any]) -> An
     return cached[1]
 
 
-def screen_shape(pixels: np.ndarray, side: int = SCREEN_SIDE) -> tuple[int, int]:
-    """Height and width of a scan as a screen needs it, at most `side` each."""
-    factor = min(side / max(pixels.shape), 1)
-    height, width = (max(round(length * factor), 1) for length in pixels.shape)
-    return height, width
+def screen_shape(pixels: np.ndarray) -> tuple[int, int]:
+    """Height and width of an image on the screen, at most `SCREEN_SIDE` each."""
+    return fitted_shape(pixels.shape, SCREEN_SIDE)
 
 
 def resize_for_screen(pixels: np.ndarray, side: int = SCREEN_SIDE) -> np.ndarray:
-    """A scan no larger than a screen needs it."""
-    height, width = screen_shape(pixels, side)
-    if (height, width) == pixels.shape:
-        return pixels
-    return np.asarray(Image.fromarray(pixels).resize((width, height), Image.Resampling.BILINEAR, reducing_gap=2.0))
+    """An image no larger than the screen needs it."""
+    return shrink_to_fit(pixels, side)

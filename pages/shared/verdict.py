@@ -9,15 +9,21 @@ import numpy as np
 
 from pages.shared.formatting import class_label, class_labels, format_probability
 from xrai.calibration import ARGMAX_THRESHOLD, people_word
-from xrai.core.labels import condition_phrase
+from xrai.core.labels import condition_phrase, is_healthy
 from xrai.core.language import N_, tr, translate
 from xrai.models.checkpoint import Card
 
 if TYPE_CHECKING:
-    from xrai.reading.reader import Reading
+    from xrai.reading.results import Reading
 
-NOT_SURE = N_("Not sure: ask a radiologist")
+NOT_SURE = N_("Uncertain: radiologist review needed")
 CHILDREN = "children"
+_CLEAR_TEMPLATE = N_("This looks like {name}")
+_PROBABLE_TEMPLATE = N_("This is probably {name}")
+_HEALTHY_TEMPLATES = {
+    _CLEAR_TEMPLATE: N_("No sign of {condition}"),
+    _PROBABLE_TEMPLATE: N_("Probably no sign of {condition}"),
+}
 CLEAR, PROBABLE = 0.9, 0.7
 TOLERANCE = 1e-6
 
@@ -47,8 +53,12 @@ def verdict_text(reading: Reading, card: Card) -> str:
     """An answer as a headline; where the card has a doubt, that alone says whether it is firm."""
     if not reading.is_confident:
         return tr(NOT_SURE)
-    answer = tr(_verdict_template(reading, is_firm=card.doubt is not None), name=class_label(reading.diagnosis))
-    return tr("{answer} (drawing)", answer=answer) if card.dataset.get("drawings") else answer
+    template = _verdict_template(reading, is_firm=card.doubt is not None)
+    if template in _HEALTHY_TEMPLATES and is_healthy(reading.diagnosis) and len(card.classes) == 2:
+        answer = tr(_HEALTHY_TEMPLATES[template], condition=translate(condition_phrase(card.classes[1])))
+    else:
+        answer = tr(template, name=class_label(reading.diagnosis))
+    return tr("{answer} (drawing)", answer=answer) if card.dataset.get("is_phantom") else answer
 
 
 def _verdict_template(reading: Reading, *, is_firm: bool) -> str:
@@ -56,7 +66,7 @@ def _verdict_template(reading: Reading, *, is_firm: bool) -> str:
     if not is_likeliest(reading):
         return N_("Called {name}") if is_firm else N_("In doubt, called {name}")
     if is_firm or share >= PROBABLE:
-        return N_("This looks like {name}") if share >= CLEAR else N_("This is probably {name}")
+        return _CLEAR_TEMPLATE if share >= CLEAR else _PROBABLE_TEMPLATE
     return N_("In doubt, rather {name}")
 
 

@@ -17,30 +17,30 @@ from xrai.data.audit.findings import sort_by_severity
 from xrai.data.dataset import list_datasets, open_dataset
 from xrai.data.jobs import audit_folder, build_folder
 
-FINE = AuditFinding("blank-films", "fine", "No blank films", "Every film shows something.")
+FINE = AuditFinding(kind="blank-films", severity="fine", title="No blank films", sentence="Every film shows something.")
 GUESSED = AuditFinding(
-    "shortcut-border",
-    "serious",
-    "The border gives the class away",
-    "A tiny model guesses it with AUC 0.97.",
-    "Look whether the heatmaps lie in the lungs.",
-    {"auc": 0.97, "interval": [0.93, 0.98]},
+    kind="shortcut-border",
+    severity="serious",
+    title="The border gives the class away",
+    sentence="A tiny model guesses it with AUC 0.97.",
+    advice="Look whether the heatmaps lie in the lungs.",
+    numbers={"auc": 0.97, "interval": [0.93, 0.98]},
 )
 ODD = AuditFinding(
-    "odd-films",
-    "notable",
-    "Odd films",
-    "3 films look odd.",
-    "Look at them.",
-    {"reasons": {"turned": 2, "inverted": 1}},
-    ((7, 9), (8,)),
+    kind="odd-films",
+    severity="notable",
+    title="Odd films",
+    sentence="3 films look odd.",
+    advice="Look at them.",
+    numbers={"reasons": {"turned": 2, "inverted": 1}},
+    groups=((7, 9), (8,)),
 )
 LEAK = AuditFinding(
-    "leaking-patients",
-    "serious",
-    "Patients in more than one split",
-    "1 patient.",
-    "Take them out.",
+    kind="leaking-patients",
+    severity="serious",
+    title="Patients in more than one split",
+    sentence="1 patient.",
+    advice="Take them out.",
     groups=((5, 6),),
     suggestion=(5,),
 )
@@ -50,14 +50,14 @@ def equal(n):
     """A finding of `n` equal files, each twice; the second is to go."""
     groups = tuple((2 * i + 10, 2 * i + 11) for i in range(n))
     return AuditFinding(
-        "exact-duplicates",
-        "serious",
-        "Equal files across splits",
-        "Some pictures stand here twice.",
-        "Take the copies out.",
-        {"groups": n},
-        groups,
-        tuple(group[1] for group in groups),
+        kind="exact-duplicates",
+        severity="serious",
+        title="Equal files across splits",
+        sentence="Some pictures stand here twice.",
+        advice="Take the copies out.",
+        numbers={"groups": n},
+        groups=groups,
+        suggestion=tuple(group[1] for group in groups),
     )
 
 
@@ -75,13 +75,13 @@ def checked(here):
     def keep(*findings):
         with open_dataset(here) as dataset:
             found = Audit(
-                "ward",
-                dataset.fingerprint,
-                len(dataset),
-                "2026-11-21T12:00:00+00:00",
-                12.0,
-                {},
-                sort_by_severity(findings),
+                dataset="ward",
+                fingerprint=dataset.fingerprint,
+                n=len(dataset),
+                when="2026-11-21T12:00:00+00:00",
+                seconds=12.0,
+                versions={},
+                findings=sort_by_severity(findings),
             )
         save_audit(found, here)
         return found
@@ -257,7 +257,7 @@ def test_cleaning_starts_a_job_with_what_is_ticked(here, checked, started):
     assert labelled(app.text_input, "Name of the new dataset").value == "ward-clean"
     labelled(app.button, "Make the cleaned copy").click().run()
     out = data_dir() / "ward-clean.hdf5"
-    assert started == [(["clean", str(here), str(out), "--only", "leaking-patients"], build_folder(out))]
+    assert started == [(["clean", str(here), str(out), "--kinds", "leaking-patients"], build_folder(out))]
     assert app.session_state["dataset_shown"] == str(out)
 
 

@@ -16,9 +16,9 @@ from xrai.core.json_files import append_record, write_json
 from xrai.core.language import say, translate, use_language
 from xrai.core.paths import data_dir, inbox_dir
 from xrai.data.audit import audit_file, load_audit, run_audit, save_audit
-from xrai.data.audit.films import check_image_quality
-from xrai.data.audit.looking import run_dataset_pass
-from xrai.data.audit.odd import _outlier_finding as odd
+from xrai.data.audit.image_quality import check_image_quality
+from xrai.data.audit.dataset_pass import run_dataset_pass
+from xrai.data.audit.outliers import _outlier_finding as odd
 from xrai.data.dataset import BuildConfig, build_dataset, open_dataset
 from xrai.data.jobs import audit_folder, audit_title, build_folder, download_folder, download_title
 from xrai.data.sources import KAGGLE_PREFIX, KAGGLE_SETS, SPLITS, open_source
@@ -158,7 +158,7 @@ def test_kaggle(home, chosen):
         download_folder(KAGGLE_PREFIX + chosen.handle),
         "starting",
         title=download_title(KAGGLE_PREFIX + chosen.handle),
-        details={"arguments": ["look", KAGGLE_PREFIX + chosen.handle]},
+        details={"arguments": ["inspect", KAGGLE_PREFIX + chosen.handle]},
     )
     assert f"En cours : Téléchargement de {chosen.handle}" in said(checked(app.run(), chosen.handle))
 
@@ -213,7 +213,7 @@ def test_a_build_that_came_to_nothing(home, status):
         "error": error,
         "title": download_title("kaggle:a/b"),
     }
-    note_job(build_folder(data_dir() / "x.hdf5"), **noted, details={"arguments": ["look", "kaggle:a/b"]})
+    note_job(build_folder(data_dir() / "x.hdf5"), **noted, details={"arguments": ["inspect", "kaggle:a/b"]})
     assert "Téléchargement de a/b" in said(opened())
 
 
@@ -315,7 +315,7 @@ def test_findings_on_one_film_and_on_several(dataset, n):
             assert not find_untranslated(map(translate, (finding.title, finding.sentence, finding.advice)))
 
 
-@pytest.mark.parametrize("more", [[], ["--only", "exact-duplicates"]])
+@pytest.mark.parametrize("more", [[], ["--kinds", "exact-duplicates"]])
 def test_the_note_of_a_cleaned_copy(ward, home, more):
     arguments = ["clean", str(ward), str(data_dir() / "clean.hdf5"), "--without", str(listed(home, ward))]
     assert main([*arguments, *more]) == 0

@@ -17,15 +17,16 @@ from pages.shared.uploads import Upload
 from pages.shared.verdict import verdict_text
 from tests.languages import find_untranslated, open_in_french, visible_texts
 from xrai.calibration import Calibration, ConformalAbstention
-from xrai.core.errors import CheckpointError, DatasetError, RefusedError
+from xrai.core.errors import CheckpointError, DatasetError
 from xrai.core.language import use_language
 from xrai.core.paths import PROJECT_DIR, checkpoints_dir
-from xrai.explain.overlay import OUTSIDE_BODY_WARNING
 from xrai.explain.similar_cases import fit_neighbour_index
 from xrai.models.artifacts import Artifacts, ValidationOutputs, save_artifacts
 from xrai.models.checkpoint import Card, Checkpoint
 from xrai.networks.build import build_network
 from xrai.reading.reader import Reader
+from xrai.reading.results import Reading, Refusal
+from xrai.reading.warnings import OUTSIDE_BODY_WARNING
 from xrai.scans import read_scan
 from xrai.scans.phantoms import draw_thorax
 from xrai.scans.preprocessing import Preprocessing
@@ -69,7 +70,12 @@ def model(home, gate):
             preprocessing=steps,
             threshold={"class": "PNEUMONIA", "value": 0.5, "chosen": "fixed"},
             training={"settings": config.to_dict()},
-            dataset={"name": "chest", "population": "children of one hospital", "drawings": False, "fingerprint": "f"},
+            dataset={
+                "name": "chest",
+                "population": "children of one hospital",
+                "is_phantom": False,
+                "fingerprint": "f",
+            },
             validation=MEASURED,
             versions={},
             calibration=Calibration(1.0, (0.0, 0.0), (0.5, 0.5)),
@@ -141,7 +147,7 @@ def test_of_several_files_those_that_can_be_are_read(model):
 def test_a_doubtful_scan_is_not_sure_and_says_where_it_leans(model):
     changed(model, doubt=ConformalAbstention(0.05, (0.01, 0.01), (100, 100)))
     app = opened(("a.png", as_png(film())))
-    assert app.subheader[0].value.replace("\\", "") == "Not sure: ask a radiologist"
+    assert app.subheader[0].value.replace("\\", "") == "Uncertain: radiologist review needed"
     said = texts(app)
     assert re.search(r"leans towards \*\*(Normal|Pneumonia)", said)
     assert "Between 1 % and 99 % the model is not sure" in said.replace("\\", "")
@@ -229,14 +235,14 @@ class TestAtHome:
         card = model.read_card()
         said = texts(opened(("a.png", as_png(film())))).replace("\\", "")
         low, high = (100 * card.to_local_prevalence(share) for share in (0.1, 0.9))
-        assert "Called Pneumonia from a probability of 10 % on." in said
+        assert "Positive at 10 % or above." in said
         assert f"Between {low:.1f} % and {high:.1f} % the model is not sure".replace(".0 %", " %") in said
         assert "Probabilities are told for your children, of whom 10 in 100 have pneumonia." in said
 
 
 def reading_of(share, *, sure=True, diagnosis="PNEUMONIA"):
     other = "NORMAL" if diagnosis == "PNEUMONIA" else "PNEUMONIA"
-    return SimpleNamespace(diagnosis=diagnosis, probabilities={diagnosis: share, other: 1 - share}, sure=sure)
+    return SimpleNamespace(diagnosis=diagnosis, probabilities={diagnosis: share, other: 1 - share}, is_confident=sure)
 
 
 class TestHeadlines:
@@ -255,7 +261,7 @@ class TestHeadlines:
         card = SimpleNamespace(doubt=ConformalAbstention(0.03, (0.1, 0.1), (100, 100)), dataset={})
         assert verdict_text(reading_of(share), card) == firm
         assert verdict_text(reading_of(share), SimpleNamespace(doubt=None, dataset={})) == without_doubt
-        assert verdict_text(reading_of(share, sure=False), card) == "Not sure: ask a radiologist"
+        assert verdict_text(reading_of(share, sure=False), card) == "Uncertain: radiologist review needed"
 
     def test_what_is_not_sure_leans_only_where_the_numbers_do(self, model):
         changed(
@@ -300,7 +306,7 @@ class TestStaleFigures:
 class TestStray:
     def test_the_table_to_save_has_the_warning_too(self, model, monkeypatch):
         """The page once worked it out for the scan on screen alone."""
-        monkeypatch.setattr(Reader, "is_outside_body", staticmethod(lambda *_: True))
+        monkeypatch.setattr("xrai.reading.reader.outside_body_share", lambda *_: 1.0)
         taken = []
         monkeypatch.setattr(st, "download_button", lambda label, data, *_, **__: taken.append((label, data)))
         app = opened(("a.png", as_png(film())), ("b.png", as_png(film(4))))
@@ -313,7 +319,7 @@ class TestWorkOnARerun:
     def test_a_refused_film_is_not_decoded_again(self, model, monkeypatch):
         app = opened(("turned.png", as_png(np.rot90(film()))))
         decoded = []
-        monkeypatch.setattr(Upload, "scan", lambda upload: decoded.append(upload.name))
+        monkeypatch.setattr(Upload, "corrected_scan", lambda upload: decoded.append(upload.name))
         app.run()
         assert not app.exception and "not upright" in app.warning[0].value
         assert not decoded
@@ -344,7 +350,7 @@ class TestWorkOnARerun:
             raise CheckpointError("The model gives no number.")
 
         app = opened(("a.png", as_png(film())))
-        monkeypatch.setattr(Reader, "read_occluded", damaged)
+        monkeypatch.setattr(Reading, "occlude", damaged)
         button(app, "Hide it and read again").click().run()
         assert not app.exception
         assert [item.value for item in app.error] == ["The model gives no number."]
@@ -383,10 +389,7 @@ def test_a_mended_scan_can_be_read_as_it_came_again(model):
 def test_a_scan_that_is_refused_although_mended_can_be_read_as_it_came_too(model, monkeypatch):
     app = opened(("turned.png", as_png(np.rot90(film()))))
 
-    def refuse(*_):
-        raise RefusedError("It is no film.", "inverted")
-
-    monkeypatch.setattr(Reader, "check", refuse)
+    monkeypatch.setattr(Reader, "_check", lambda *_: Refusal("It is no film.", "inverted"))
     button(app, "Read it turned 90").click().run()
     assert not app.exception
     assert "It is no film" in app.error[0].value
@@ -512,7 +515,12 @@ class TestInFrench:
         saved["Enregistrer ce résultat (PNG)"]()
         words = drawn[0]
         assert words["lines"][0].startswith("Fichier a.png, lu le")
-        shown = [words["title"], words["heat_caption"], *words["lines"], *(text for _, _, text in words["shares"])]
+        shown = [
+            words["title"],
+            words["heat_caption"],
+            *words["lines"],
+            *(text for _, _, text in words["probabilities"]),
+        ]
         assert not find_untranslated(shown, NAMES)
 
     def test_a_change_of_language_keeps_what_was_chosen(self, model):

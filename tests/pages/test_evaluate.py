@@ -82,7 +82,7 @@ def make_model(model_name: str, classes=CLASSES, **dataset) -> Checkpoint:
     from xrai.networks.build import build_network
 
     config = TrainConfig(network="convnet", blocks=3, filters=4, image_size=32)
-    known = {"name": "d", "population": "children of one hospital", "drawings": False} | dataset
+    known = {"name": "d", "population": "children of one hospital", "is_phantom": False} | dataset
     card = Card(
         name=model_name,
         created="2026-01-01T00:00:00+00:00",

@@ -58,7 +58,7 @@ def write_model(name="tiny", network="resnet18", classes=("NORMAL", "PNEUMONIA")
         classes=classes,
         network=config.network_config,
         preprocessing=Preprocessing(64, 64, 0.5, 0.25),
-        dataset={"name": "d", "drawings": False},
+        dataset={"name": "d", "is_phantom": False},
         threshold=None,
         training={"settings": config.to_dict()},
         validation={

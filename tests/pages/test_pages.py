@@ -59,7 +59,7 @@ def model(home):
         classes=("NORMAL", "PNEUMONIA"),
         network=config.network_config,
         preprocessing=Preprocessing(64, 64, 0.5, 0.25),
-        dataset={"name": "d", "population": "children of one hospital", "drawings": False},
+        dataset={"name": "d", "population": "children of one hospital", "is_phantom": False},
         threshold={"class": "PNEUMONIA", "value": 0.5, "chosen": "fixed"},
         training={"settings": config.to_dict()},
         validation={

@@ -400,9 +400,9 @@ class TestWords:
         dots: Any = interval_dots([("a", 0.812, (0.7, 0.9))], "AUC")
         for figure in figures:
             assert figure.layout.separators == ",\u202f"
-            assert not find_untranslated(str(trace.name) for trace in figure.data_rows)
+            assert not find_untranslated(str(trace.name) for trace in figure.data)
             assert not find_untranslated([figure.layout.title.text, figure.layout.xaxis.title.text])
-        assert "0,812 (0,700 à 0,900)" in dots.data_rows[0].hovertemplate
+        assert "0,812 (0,700 à 0,900)" in dots.data[0].hovertemplate
 
     def test_a_page_of_charts_speaks_its_reader_s_language(self):
         from pages.shared import runs

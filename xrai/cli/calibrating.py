@@ -1,4 +1,4 @@
-"""The verb that decides what a model's answers mean: calibrate."""
+"""The verb `calibrate`: threshold, abstention and prevalence of a model."""
 
 from __future__ import annotations
 
@@ -7,18 +7,19 @@ import sys
 
 from xrai.calibration import ThresholdGoal
 from xrai.cli.output import print_json, print_progress
-from xrai.cli.places import find_dataset
+from xrai.cli.paths import find_dataset
 from xrai.core.errors import SettingsError
 from xrai.models.checkpoint import Card, open_checkpoint
-from xrai.models.operating_point import update_operating_point
+from xrai.models.operating_point import LocalOperatingPoint, local_operating_point, update_operating_point
 
 
 def calibrate(options: argparse.Namespace) -> int:
-    """Choose a model's threshold, doubt and prevalence on its validation scans."""
-    goal, alpha = _parse_goal(options), _parse_percent("--doubt", options.doubt)
+    """Set a model's threshold, abstention and prevalence on its validation scans."""
+    goal = _parse_goal(options)
+    alpha = _parse_percent("--abstain", options.abstain)
     prevalence = _parse_percent("--prevalence", options.prevalence)
     checkpoint = open_checkpoint(options.name)
-    checkpoint.read_card()  # a missing model is said before a slow dataset is opened
+    checkpoint.read_card()  # report a missing model before a slow dataset is opened
     if options.dataset:
         from xrai.training.jobs import run_calibration  # imports h5py
 
@@ -26,8 +27,8 @@ def calibrate(options: argparse.Namespace) -> int:
     card = update_operating_point(checkpoint, goal=goal, alpha=alpha, prevalence=prevalence)
     if alpha and card.doubt and card.doubt.alpha > alpha:
         print(
-            f"warning: At most {options.doubt:g} in 100 cannot be promised from so few validation patients: "
-            f"{100 * card.doubt.alpha:.3g} in 100 is what they allow.",
+            f"warning: An error rate of {options.abstain:g} % cannot be guaranteed with so few validation patients: "
+            f"{100 * card.doubt.alpha:.3g} % is the lowest possible.",
             file=sys.stderr,
         )
     _print_operating_point(options, card)
@@ -35,51 +36,63 @@ def calibrate(options: argparse.Namespace) -> int:
 
 
 def _parse_goal(options: argparse.Namespace) -> ThresholdGoal | None:
-    """What the threshold is to do; None where nothing was said."""
-    if options.likeliest:
+    """The rule for the threshold; None if no option sets one."""
+    if options.argmax:
         return ThresholdGoal("likeliest")
     if options.threshold is not None:
         if not 0 < options.threshold < 1:
-            raise SettingsError(f"The threshold is a probability between 0 and 1, not {options.threshold:g}.")
+            raise SettingsError(
+                "The threshold is a probability between 0 and 1, not {value:g}.", value=options.threshold
+            )
         return ThresholdGoal("given", options.threshold)
-    if (misses := _parse_percent("--misses", options.misses)) is not None:
-        return ThresholdGoal("misses", misses)
-    alarms = _parse_percent("--alarms", options.alarms)
-    return None if alarms is None else ThresholdGoal("alarms", alarms)
+    if options.sensitivity is not None:
+        return ThresholdGoal("misses", _error_rate("--sensitivity", options.sensitivity))
+    if options.specificity is not None:
+        return ThresholdGoal("alarms", _error_rate("--specificity", options.specificity))
+    return None
 
 
-def _parse_percent(flag: str, count: float | None) -> float | None:
-    """So many of 100 as a share; None where none was given.
+def _error_rate(flag: str, target: float) -> float:
+    """The error rate, 0 to 1, that a target in per cent allows."""
+    _parse_percent(flag, target)
+    return (100 - target) / 100
+
+
+def _parse_percent(flag: str, percent: float | None) -> float | None:
+    """A percentage as a share, 0 to 1; None if it is not given.
 
     Raises:
         SettingsError: it is not between 0 and 100.
     """
-    if count is None:
+    if percent is None:
         return None
-    if not 0 < count < 100:
-        raise SettingsError(f"{flag} says how many of 100, more than 0 and fewer than 100: not {count:g}.")
-    return count / 100
+    if not 0 < percent < 100:
+        raise SettingsError(
+            "{flag} is a percentage, more than 0 and less than 100, not {percent:g}.", flag=flag, percent=percent
+        )
+    return percent / 100
 
 
 def _print_operating_point(options: argparse.Namespace, card: Card) -> None:
-    """What is in force now, as pages tell it, and how it came about."""
-    value, sentences = card.threshold_value, []
-    threshold = None if value is None else card.to_local_prevalence(value)
-    zone = (
-        None
-        if value is None or card.doubt is None
-        else tuple(map(card.to_local_prevalence, card.doubt.reject_zone(value)))
-    )
-    if threshold is not None:
-        sentences.append(f"In force: called {card.classes[1]} from a probability of {threshold:.1%} on.")
-    if zone:
-        sentences.append(f"Between {zone[0]:.1%} and {zone[1]:.1%} the answer is “not sure”.")
-    if card.prevalence is not None:
-        sentences.append(f"Told for patients of whom {100 * card.prevalence:.3g} in 100 have {card.classes[1]}.")
+    """The operating point now in force, at the local prevalence, and how it was chosen."""
+    local = local_operating_point(card)
+    sentences = _describe(local, card.classes[-1])
     sentences += [card.threshold["chosen"]] if card.threshold else []
     sentences += [card.doubt.sentence(card.classes)] if card.doubt else []
     for sentence in sentences:
         print(sentence, file=sys.stderr if options.json else sys.stdout)
     values = card.to_dict()
     summary = {name: values[name] for name in ("name", "calibration", "threshold", "doubt", "prevalence")}
-    print_json(options, summary | {"told": {"threshold": threshold, "not_sure": zone}})
+    print_json(options, summary | {"local": {"threshold": local.threshold, "reject_zone": local.reject_zone}})
+
+
+def _describe(local: LocalOperatingPoint, positive_class: str) -> list[str]:
+    """One sentence for each part of a local operating point."""
+    sentences = []
+    if local.threshold is not None:
+        sentences.append(f"In force: {positive_class} at {local.threshold:.1%} or above.")
+    if local.reject_zone:
+        sentences.append("Uncertain between {:.1%} and {:.1%}.".format(*local.reject_zone))
+    if local.prevalence is not None:
+        sentences.append(f"Adjusted to a prevalence of {positive_class} of {100 * local.prevalence:.3g} %.")
+    return sentences

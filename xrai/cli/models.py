@@ -9,7 +9,7 @@ from typing import Any
 
 from xrai import models
 from xrai.cli.output import format_validation, print_json
-from xrai.cli.places import expand_path
+from xrai.cli.paths import expand_path
 from xrai.core.errors import CheckpointError, SettingsError
 from xrai.models.checkpoint import Checkpoint, list_checkpoints, open_checkpoint
 from xrai.training.config import default_settings, differing_settings, format_value
@@ -31,7 +31,7 @@ def show(options: argparse.Namespace) -> int:
 
 
 def compare(options: argparse.Namespace) -> int:
-    """Show the settings in which some models differ, and how good each was found to be on validation."""
+    """Compare the differing settings and the validation results of models."""
     summary_by_name = {item.name: item for item in models.list_summaries()}
     selection = [summary_by_name[_open_existing(name).name] for name in options.names]
     setting_names = differing_settings([item.config for item in selection])
@@ -39,7 +39,7 @@ def compare(options: argparse.Namespace) -> int:
         {"name": item.name, "settings": _settings_of(item, setting_names)}
         | {name: getattr(item, name) for name in _FIGURES}
         for item in selection
-    ]  # fmt: skip
+    ]
     if options.json:
         print_json(options, table)
         return 0
@@ -53,35 +53,35 @@ def compare(options: argparse.Namespace) -> int:
 
 
 def rename(options: argparse.Namespace) -> int:
-    """Give a model another name."""
+    """Rename a model."""
     return _print_done(options, models.rename(_open_existing(options.name), options.new_name).name, "renamed")
 
 
 def note(options: argparse.Namespace) -> int:
-    """Keep a note with a model."""
+    """Store a note with a model."""
     models.set_note(_open_existing(options.name), options.text)
     return _print_done(options, options.name, "noted")
 
 
 def default(options: argparse.Namespace) -> int:
-    """Choose the model that reads scans when none is named."""
+    """Set the default model of `diagnose`."""
     models.set_default(_open_existing(options.name))
     return _print_done(options, options.name, "chosen to read scans")
 
 
 def export(options: argparse.Namespace) -> int:
-    """Write a model into a zip."""
+    """Export a model to a zip file."""
     models.export_model(_open_existing(options.name), expand_path(options.zip))
     return _print_done(options, options.name, f"exported to {options.zip}")
 
 
 def import_(options: argparse.Namespace) -> int:
-    """Take in a model from a zip."""
+    """Import a model from a zip file."""
     return _print_done(options, models.import_model(expand_path(options.zip), options.name).name, "imported")
 
 
 def delete(options: argparse.Namespace) -> int:
-    """Delete a model for good, after a question unless it was answered beforehand."""
+    """Delete a model permanently, after a confirmation unless --yes is given."""
     checkpoint = _open_existing(options.name)
     if not options.yes and not _confirm(f"Delete “{options.name}” for good?"):
         return _print_done(options, options.name, "kept")
@@ -90,7 +90,7 @@ def delete(options: argparse.Namespace) -> int:
 
 
 def _open_existing(name: str) -> Checkpoint:
-    """The run or model of that name.
+    """The existing run or model with a name.
 
     Raises:
         CheckpointError: there is none.
@@ -99,23 +99,25 @@ def _open_existing(name: str) -> Checkpoint:
     checkpoint = open_checkpoint(name)
     if name not in existing_names:
         raise CheckpointError(
-            f"There is no run or model “{name}” in {checkpoint.folder.parent}: the ones here are: "
-            f"{', '.join(existing_names) or 'none yet'}."
+            "There is no run or model “{name}” in {folder}: the existing ones are: {names}.",
+            name=name,
+            folder=checkpoint.folder.parent,
+            names=", ".join(existing_names) or "none yet",
         )
     return checkpoint
 
 
 def _confirm(question: str) -> bool:
-    """Whether somebody answers yes.
+    """Ask for confirmation on the terminal.
 
     Raises:
-        SettingsError: there is nobody to answer.
+        SettingsError: standard input is closed.
     """
     print(f"{question} Type yes: ", end="", file=sys.stderr, flush=True)
     answer = sys.stdin.readline()
     if not answer:
         raise SettingsError(
-            "Nothing was deleted because nobody is here to answer: give --yes to delete without asking."
+            "Nothing was deleted, since standard input is closed: give --yes to delete without confirmation."
         )
     return answer.strip().lower() == "yes"
 
@@ -127,7 +129,7 @@ def _print_done(options: argparse.Namespace, name: str, what: str) -> int:
 
 
 def _settings_of(item: models.Summary, names: list[str]) -> dict[str, Any]:
-    """Some settings of a run; None for all of them where they cannot be read."""
+    """Named settings of a run; None if its configuration cannot be read."""
     return {name: item.config.get(name, default_settings()[name]) if item.config else None for name in names}
 
 

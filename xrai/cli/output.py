@@ -1,4 +1,4 @@
-"""What the command line prints: progress on standard error, results on standard output."""
+"""Terminal output: progress on standard error, results on standard output."""
 
 from __future__ import annotations
 
@@ -16,49 +16,50 @@ Record = dict[str, Any]
 
 
 def make_emitter(job: jobs.JobContext, print_record: Callable[[Record], None]) -> Callable[[Record], None]:
-    """A sink of records that keeps them in the job's history and shows them."""
+    """A callback that stores a record in the job's history and prints it."""
 
     def emit(record: Record) -> None:
         job.emit(record)
-        with suppress(OSError):  # the terminal may be gone; the work goes on
+        with suppress(OSError):  # the terminal may be closed; the work continues
             print_record(record)
 
     return emit
 
 
 def print_progress(record: Record) -> None:
-    """A line for a record that a build, a run, a sweep or a measurement emits; some are not worth one."""
+    """Print one line for a record of a build, run, sweep or evaluation; some kinds have none."""
     if line := _FORMATTERS.get(record["kind"]):
         print(line(record), file=sys.stderr)
 
 
 def format_with_interval(value: float | None, interval: Sequence[float] | None) -> str:
-    """A measure with its 95 % interval."""
+    """A metric with its 95 % interval."""
     if value is None:
         return "undefined"
     return f"{value:.3f}" + (f" ({interval[0]:.3f} to {interval[1]:.3f})" if interval else "")
 
 
 def format_validation(accuracy: float | None, accuracy_interval: Any, auc: float | None, auc_interval: Any) -> str:
-    """How good a model was found to be on the validation split."""
-    return f"validation accuracy {format_with_interval(accuracy, accuracy_interval)}, AUC {format_with_interval(auc, auc_interval)}"
+    """Accuracy and AUC on the validation split."""
+    accuracy_text = format_with_interval(accuracy, accuracy_interval)
+    return f"validation accuracy {accuracy_text}, AUC {format_with_interval(auc, auc_interval)}"
 
 
 def print_json(options: argparse.Namespace, values: Any) -> None:
-    """Print one JSON document, where that is asked for."""
+    """Print one JSON document if --json is given."""
     if options.json:
         print(json.dumps(values, indent=1, ensure_ascii=False), file=options.stdout, flush=True)
 
 
 def print_error(sentence: str) -> int:
-    """State an error; gives the exit status."""
+    """Print an error; returns the exit status."""
     with suppress(OSError):
         print(f"error: {sentence}", file=sys.stderr)
     return 1
 
 
 def _format_progress(record: Record) -> str:
-    """Of a build, which knows how fast it is, or of a measurement."""
+    """Progress of a build, with its speed, or of an evaluation."""
     line = f"{record['done']:,} of {record['total']:,} scans"
     if "skipped" not in record:
         return line
@@ -77,10 +78,11 @@ def _format_step(record: Record) -> str:
 
 def _format_epoch(record: Record) -> str:
     train, val = record["train"], record["val"]
+    accuracy = format_with_interval(val["accuracy"], val["accuracy_interval"])
+    auc = format_with_interval(val["auc"], val["auc_interval"])
     return (
         f"epoch {record['epoch']}: loss {train['loss']:.4f}, accuracy {train['accuracy']:.3f}; "
-        f"validation loss {val['loss']:.4f}, accuracy {format_with_interval(val['accuracy'], val['accuracy_interval'])}, "
-        f"AUC {format_with_interval(val['auc'], val['auc_interval'])}; {record['seconds']:.0f} s"
+        f"validation loss {val['loss']:.4f}, accuracy {accuracy}, AUC {auc}; {record['seconds']:.0f} s"
     )
 
 
@@ -99,5 +101,9 @@ def _format_finalizing(record: Record) -> str:
 
 
 _FORMATTERS: dict[str, Callable[[Record], str]] = {
-    "progress": _format_progress, "step": _format_step, "epoch": _format_epoch, "run": _format_run, "finalize": _format_finalizing,
-}  # fmt: skip
+    "progress": _format_progress,
+    "step": _format_step,
+    "epoch": _format_epoch,
+    "run": _format_run,
+    "finalize": _format_finalizing,
+}

@@ -5,22 +5,23 @@ from __future__ import annotations
 import argparse
 import sys
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xrai.cli.output import format_with_interval, make_emitter, print_error, print_json, print_progress
-from xrai.cli.places import expand_path, find_dataset, read_names
+from xrai.cli.paths import expand_path, find_dataset, read_names
 from xrai.core import jobs
-from xrai.core.errors import CheckpointError, RefusedError, ScanError
+from xrai.core.errors import CheckpointError, ScanError
 from xrai.core.json_files import read_records
 from xrai.evaluation.store import EvaluationResult, evaluation_folder
+from xrai.input_check import apply_correction
 from xrai.models import default_model
 from xrai.models.checkpoint import Checkpoint, open_checkpoint
 
 if TYPE_CHECKING:  # torch takes seconds to import
     from xrai.data.dataset import Dataset
-    from xrai.reading.reader import Reader, Reading
+    from xrai.reading.reader import Reader
+    from xrai.reading.results import Reading
     from xrai.scans import Scan
 
 
@@ -30,7 +31,7 @@ def evaluate(options: argparse.Namespace) -> int:
 
     checkpoint = open_checkpoint(options.name)
     checkpoint.read_card()  # a missing model is said before a slow dataset is opened
-    path, excluded_files = find_dataset(options.dataset), read_names(options.without)
+    path, excluded_files = find_dataset(options.dataset), read_names(options.exclude)
     with ExitStack() as stack:
         dataset = stack.enter_context(open_dataset(path))
         title = f"Measuring {checkpoint.name} on {path.stem}, {options.split}"
@@ -56,30 +57,16 @@ def evaluate(options: argparse.Namespace) -> int:
 def diagnose(options: argparse.Namespace) -> int:
     """Read scans with a model."""
     from xrai.reading.reader import Reader
-    from xrai.scans import read_scan
 
-    checkpoint = _find_model(options.model)
-    reader = Reader.open(checkpoint)
+    reader = Reader.open(_find_model(options.model))
     heatmap_files = _HeatmapFiles(expand_path(options.heatmap)) if options.heatmap else None
-    results: list[dict[str, Any]] = []
+    results = []
     status = 0
     for file in options.files:
-        try:
-            scan = read_scan(Path(file))
-            scan, remarks = _check_scan(reader, scan, options)
-        except ScanError as error:
-            status = print_error(f"{file}: {error}")
-            results.append({"file": file, "error": str(error)} | _correction_dict(error))
-            continue
-        reading = reader.read(scan)
-        result: dict[str, Any] = _reading_to_dict(reader, reading, file) | {"model": checkpoint.name}
-        result["warnings"] = [*remarks, *result["warnings"]]
-        results.append(result)
-        if not options.json:
-            _print_reading(result)
-        if heatmap_files and (problem := heatmap_files.write(reader, scan, reading, result)):
+        result, problem = _diagnose_file(reader, file, options, heatmap_files)
+        if problem:
             status = print_error(f"{file}: {problem}")
-            result["warnings"].append(problem)  # the reading is worth having without it
+        results.append(result)
     print_json(options, results)
     return status
 
@@ -182,51 +169,47 @@ def _find_model(name: str | None) -> Checkpoint:
     return checkpoint
 
 
-def _reading_to_dict(reader: Reader, reading: Reading, file: str) -> dict[str, Any]:
-    """What a model says of a scan, JSON-able."""
+def _diagnose_file(
+    reader: Reader, file: str, options: argparse.Namespace, heatmap_files: _HeatmapFiles | None
+) -> tuple[dict[str, Any], str]:
+    """The result of one file as `diagnose --json` prints it, and an error sentence or ""."""
+    from xrai.reading.results import Refusal
+    from xrai.scans import read_scan
+
+    try:
+        scan = read_scan(Path(file))
+    except ScanError as error:
+        return {"file": file, "error": str(error)}, str(error)
+    reading = reader.examine(scan, correct=options.fix_orientation, any_image=options.any_image)
+    if isinstance(reading, Refusal):
+        correction = {"mend": reading.correction} if reading.correction else {}
+        return {"file": file, "error": str(reading.reason)} | correction, reading.reason
+    result = _reading_to_dict(reading, file)
+    if not options.json:
+        _print_reading(result)
+    problem = heatmap_files.write(scan, reading, result) if heatmap_files else ""
+    return result, problem
+
+
+def _reading_to_dict(reading: Reading, file: str) -> dict[str, Any]:
+    card = reading.reader.card
+    remarks = [f"The picture was read {reading.correction}."] if reading.correction else []
     return {
         "file": file,
         "diagnosis": reading.diagnosis,
         "sure": reading.is_confident,
         "probabilities": reading.probabilities,
-        "threshold": reader.card.to_local_prevalence(reader.card.threshold_value)
-        if reader.card.threshold_value
-        else None,
+        "threshold": card.to_local_prevalence(card.threshold_value) if card.threshold_value else None,
         "frequency": reading.frequency,
-        "warnings": list(reading.warnings),
+        "warnings": [*remarks, *reading.warnings],
+        "model": card.name,
     }
 
 
-def _check_scan(reader: Reader, scan: Scan, options: argparse.Namespace) -> tuple[Scan, list[str]]:
-    """The scan as it is to be read, mended where that is wanted and offered, and what to say of that.
-
-    Raises:
-        RefusedError: it is not to be read.
-    """
-    try:
-        reader.check(scan)
-    except RefusedError as error:
-        if options.mend and error.correction:
-            from xrai.input_check import apply_correction
-
-            scan = replace(scan, pixels=apply_correction(scan.pixels, error.correction))
-            reader.check(scan)
-            return scan, [f"The picture was read {error.correction}."]
-        if not options.any_picture:
-            raise
-        return scan, [str(error)]
-    return scan, []
-
-
-def _correction_dict(error: ScanError) -> dict[str, str]:
-    """What would mend a picture that was refused, if anything would."""
-    return {"mend": error.correction} if isinstance(error, RefusedError) and error.correction else {}
-
-
 def _print_reading(result: dict[str, Any]) -> None:
-    shares = ", ".join(f"{name} {share:.1%}" for name, share in result["probabilities"].items())
-    uncertainty = "" if result["sure"] else "not sure, ask a radiologist; rather "
-    print(f"{result['file']}: {uncertainty}{result['diagnosis']} ({shares})")
+    probabilities = ", ".join(f"{name} {share:.1%}" for name, share in result["probabilities"].items())
+    abstention = "" if result["sure"] else "uncertain, radiologist review needed; leans towards "
+    print(f"{result['file']}: {abstention}{result['diagnosis']} ({probabilities})")
     if result["frequency"]:
         print(f"  {result['frequency']}")
     for warning in result["warnings"]:
@@ -234,21 +217,23 @@ def _print_reading(result: dict[str, Any]) -> None:
 
 
 class _HeatmapFiles:
-    """Names for heatmaps: those of an earlier call are replaced, two scans of one call never share one."""
+    """File names of heatmaps: files of an earlier call are replaced, two scans of one call never share a name."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.used_names: set[str] = set()
 
-    def write(self, reader: Reader, scan: Scan, reading: Reading, result: dict[str, Any]) -> str:
-        """Write the heatmap of what was read and note its name there; gives the sentence of why it cannot be."""
-        from xrai.reading.reader import save_heatmap
+    def write(self, scan: Scan, reading: Reading, result: dict[str, Any]) -> str:
+        """Write the heatmap of the diagnosis and add its path to the result; returns an error sentence or ""."""
+        from xrai.reading.result_card import save_heatmap
 
         try:
             target = self._name(result["file"])
-            save_heatmap(target, scan, reader.heatmap(scan, reading.diagnosis, reading=reading))
+            save_heatmap(target, apply_correction(scan.pixels, reading.correction), reading.heatmap(reading.diagnosis))
         except OSError as error:
-            return f"Its heatmap cannot be written ({error.strerror or error}): choose another folder."
+            problem = f"Its heatmap cannot be written ({error.strerror or error}): choose another folder."
+            result["warnings"].append(problem)  # the reading is worth having without its heatmap
+            return problem
         result["heatmap"] = str(target)
         return ""
 

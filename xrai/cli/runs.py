@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xrai.cli.output import format_with_interval, print_error, print_json, print_progress
-from xrai.cli.places import find_dataset, first_existing
+from xrai.cli.paths import find_dataset, first_existing
 from xrai.core.errors import DatasetError, SettingsError
 from xrai.core.paths import data_dir, display_path, home_dir
 from xrai.models.checkpoint import Card, open_checkpoint

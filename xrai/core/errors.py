@@ -1,44 +1,58 @@
-"""Every error that XRAI states on purpose; the message is one sentence made for the person who reads it.
+"""Exception hierarchy of XRAI; every message is one sentence for the user.
 
     XraiError
-    ├── SettingsError     a setting or an option that cannot be used
+    ├── SettingsError     an invalid setting or option
     ├── ScanError         a file that cannot be read as a chest X-ray
-    │   └── RefusedError  a picture that is none, or one that must be mended first
-    ├── SourceError       a folder, zip or download that holds no usable classes
+    ├── SourceError       a folder, zip or download without usable classes
     ├── DatasetError      an HDF5 dataset that is missing, damaged, or cannot be built
     ├── CheckpointError   a model folder that is missing, damaged or foreign
-    ├── WeightsError      pretrained weights that cannot be had
-    ├── TrainingError     a run that cannot start or go on
-    └── JobError          a job that is already running, or is not
+    ├── WeightsError      pretrained weights that cannot be loaded
+    ├── TrainingError     a run that cannot start or resume
+    └── JobError          a job that cannot be started, stopped or deleted
 
-A message says what happened, the likely cause and what to do. It never holds pixels or a patient's name.
+A message says what happened, the likely cause and what to do. It never contains pixels or a patient's name.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from xrai.core.language import N_, Message, say
 
 SYSTEM_REASONS = (
-    N_("Permission denied"), N_("Operation not permitted"), N_("Read-only file system"),
-    N_("No space left on device"), N_("Disk quota exceeded"), N_("File too large"),
-    N_("No such file or directory"), N_("Not a directory"), N_("Is a directory"), N_("File exists"),
-    N_("File name too long"), N_("Input/output error"), N_("Device or resource busy"),
-    N_("Too many open files"), N_("Cannot allocate memory"),
-)  # fmt: skip
-"""What a system says most often of a failure; the errors below quote it."""
+    N_("Permission denied"),
+    N_("Operation not permitted"),
+    N_("Read-only file system"),
+    N_("No space left on device"),
+    N_("Disk quota exceeded"),
+    N_("File too large"),
+    N_("No such file or directory"),
+    N_("Not a directory"),
+    N_("Is a directory"),
+    N_("File exists"),
+    N_("File name too long"),
+    N_("Input/output error"),
+    N_("Device or resource busy"),
+    N_("Too many open files"),
+    N_("Cannot allocate memory"),
+)
+"""The most common reasons of the operating system; `system_reason` translates them."""
+
+DAMAGE_ERRORS = (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
+"""What reading a damaged or foreign file raises; pydantic's ValidationError is a ValueError."""
 
 
 class XraiError(Exception):
-    """The base of all stated errors: print the message, with no traceback.
+    """The base class: print its message, without a traceback.
 
     Args:
         message: one sentence, or its template, as in `say`.
         values: of the template's fields.
 
     Attributes:
-        message: the sentence for the reader, `translate(error.message)`; `str(error)` is the same in English.
+        message: the sentence; `translate(error.message)` shows it in the reader's language, `str(error)` in English.
     """
 
     def __init__(self, message: str = "", /, **values: Any) -> None:
@@ -47,27 +61,15 @@ class XraiError(Exception):
 
 
 class SettingsError(XraiError):
-    """A setting or an option that cannot be used."""
+    """An invalid setting or option."""
 
 
 class ScanError(XraiError):
     """A file that cannot be read as a chest X-ray."""
 
 
-class RefusedError(ScanError):
-    """A picture that a model does not read, since it does not look like what it knows.
-
-    Attributes:
-        correction: the change after which it would (`xrai.input_check.MENDS`); None where none helps.
-    """
-
-    def __init__(self, sentence: str, correction: str | None = None) -> None:
-        super().__init__(sentence)
-        self.correction = correction
-
-
 class SourceError(XraiError):
-    """A folder, zip or download that holds no usable classes."""
+    """A folder, zip or download without usable classes."""
 
 
 class DatasetError(XraiError):
@@ -79,26 +81,44 @@ class CheckpointError(XraiError):
 
 
 class WeightsError(XraiError):
-    """Pretrained weights that cannot be had."""
+    """Pretrained weights that cannot be loaded."""
 
 
 class TrainingError(XraiError):
-    """A run that cannot start or go on."""
+    """A run that cannot start or resume."""
 
 
 class JobError(XraiError):
-    """A job that is already running, or is not."""
+    """A job that cannot be started, stopped or deleted."""
+
+
+@contextmanager
+def damage_as(error_type: type[XraiError], message: str, *also: type[Exception]) -> Iterator[None]:
+    """Replace what a damaged or foreign file raises within the block by one sentence.
+
+    Args:
+        error_type: the error to raise instead.
+        message: its sentence.
+        also: caught besides `DAMAGE_ERRORS`, such as SafetensorError; errors of XRAI always pass unchanged.
+    """
+    try:
+        yield
+    except XraiError:
+        raise
+    except (*DAMAGE_ERRORS, *also) as error:
+        raise error_type(message) from error
 
 
 def describe_error(error: Exception) -> str:
-    """The message of a stated error; of any other, what the machine lacks."""
+    """The sentence for any error: the message of an `XraiError`, else the likely cause."""
     if isinstance(error, XraiError):
         return error.message
     if isinstance(error, MemoryError):
         return say("This does not fit into the machine's memory: close other programs, or ask for less at once.")
     if isinstance(error, OSError):
         return say(
-            "{filename} cannot be read or written ({strerror}): free some disk space, or check the folder's rights.",
+            "{filename} cannot be read or written ({strerror}): "
+            "free some disk space, or check the folder's permissions.",
             filename=error.filename or N_("A file"),
             strerror=system_reason(error),
         )
@@ -106,5 +126,5 @@ def describe_error(error: Exception) -> str:
 
 
 def system_reason(error: OSError) -> Message:
-    """What the operating system says of a failure, translated where it is one of `REASONS`."""
+    """The reason that the operating system gives; translated where it is one of `SYSTEM_REASONS`."""
     return Message(error.strerror or str(error))

@@ -96,7 +96,7 @@ def replace_file(new_file: Path, file: Path) -> None:
     Folders too, where `file` is none yet.
 
     Raises:
-        PermissionError: the reader does not let go, or the folder's rights forbid it.
+        PermissionError: the reader does not let go, or the folder's permissions forbid it.
     """
     for _ in range(20):
         try:

@@ -1,6 +1,6 @@
-"""Occlusion: hide the hottest area of a heatmap and read again; the share of heat off the body (stray heat).
+"""Occlusion: inpaint the hottest area of a heatmap, to read the image again; share of the heat outside the body.
 
-The hidden area is filled in from its surroundings (noisy linear imputation, Rong et al. 2022, ICML, arXiv:2202.00449).
+Inpainting is noisy linear imputation (ROAD: Rong et al. 2022, ICML, arXiv:2202.00449).
 """
 
 from __future__ import annotations
@@ -11,43 +11,44 @@ import numpy as np
 from xrai.scans.preprocessing import to_square
 
 OCCLUDED_SHARE = 0.15
-"""How much of a film “hide the hot area and read again” hides."""
+"""Largest share of the image that the occlusion test inpaints."""
 
 FRAME_SHARE = 0.10
-"""How broad the frame is that counts as a picture's border, of each side."""
+"""Width of the border that counts as outside the body, as a share of each side."""
 
 MAX_OUTSIDE_BODY_SHARE = 0.45
-"""A larger `stray_share` of the called class's heat deserves an alarm: heat spread evenly has about 0.36."""
+"""A larger `outside_body_share` of the predicted class is warned of; evenly spread heat has about 0.36."""
 
 MAX_AIR_GREY = 12
-"""Grey value, 0 to 255, up to which what joins the picture's edge is taken for air around the body."""
+"""Grey value, 0 to 255, up to which pixels connected to the edge count as air around the body."""
 
 MIN_PEAK_HEAT = 0.25
-"""Heat that nowhere reaches this share of full colour: of such remains of maps, the place says nothing."""
+"""A heatmap whose maximum is lower is not judged: its location has no meaning."""
 
 INPAINT_NOISE_STD = 0.01
-"""Noise over what is filled in, as a share of the full grey scale: without it the smooth patch itself is a sign."""
+"""Standard deviation of the noise on the inpainted area, 0 to 1: a smooth patch would itself be a feature."""
 
 _NEIGHBOUR_KERNEL = np.array([[1, 2, 1], [2, 0, 2], [1, 2, 1]], np.float32) / 12
 
-_MIN_ITERATIONS, _ITERATION_BUDGET = 5, 800
+_MIN_ITERATIONS = 5
+_ITERATION_BUDGET = 800  # divided by the width of the image
 
 _BODY_SIDE = 224
-"""Side of the picture on which the body is looked for, whatever the film's size."""
+"""Side of the square on which the body is segmented."""
 
 
 def occlude(pixels: np.ndarray, heat: np.ndarray, share: float = OCCLUDED_SHARE) -> tuple[np.ndarray, np.ndarray]:
-    """A scan with its hottest area filled in from around it, to be read again.
+    """Inpaint the hottest area of an image.
 
     Args:
         pixels: uint8 (H, W).
-        heat: float (H, W), 0 where there is none.
-        share: at most so much of the picture is hidden, 0 to 1: less where less of it is hot.
+        heat: heatmap, float (H, W), 0 for no evidence.
+        share: largest share of the image that is inpainted, 0 to 1; less where less has heat above 0.
 
     Returns:
-        The pixels, uint8 (H, W), the same at every call, and what was filled in, bool (H, W): nothing where no heat is.
+        The pixels, uint8 (H, W), the same at every call, and the inpainted area, bool (H, W), empty without heat.
     """
-    # what is drawn in full colour is all equally hot: its middle goes first
+    # the heatmap saturates at 1: the middle of a saturated area ranks first
     coarse = cv2.GaussianBlur(cv2.resize(heat, (64, 64), interpolation=cv2.INTER_AREA), (0, 0), 4)
     rank = heat + 1e-3 * cv2.resize(coarse, heat.shape[::-1], interpolation=cv2.INTER_LINEAR)
     mask = hottest(rank, share) & (heat > 0)
@@ -56,10 +57,10 @@ def occlude(pixels: np.ndarray, heat: np.ndarray, share: float = OCCLUDED_SHARE)
 
 
 def inpaint(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Greys float32 (H, W) with the places in `mask`, bool (H, W), as the weighted mean of their eight neighbours.
+    """Replace the pixels of float32 (H, W) in `mask`, bool (H, W), by the weighted mean of their eight neighbours.
 
-    The linear imputation of ROAD (section 4.2), solved by relaxation from coarse to fine, which takes 1 ms where the
-    sparse equations take 25 to 450; the two differ by about 0.01 of the grey scale.
+    The linear imputation of ROAD (section 4.2), solved by relaxation from coarse to fine, in 1 ms instead of 25 to 450
+    for the sparse linear system; the two differ by about 0.01 of the grey scale.
     """
     if not mask.any() or mask.all():
         return image
@@ -70,9 +71,9 @@ def inpaint(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
 
 
 def segment_body(pixels: np.ndarray) -> np.ndarray:
-    """Where a scan shows the patient, bool (H, W): the largest piece without the nearly black around it.
+    """Segment the patient's body, bool (H, W): the largest connected component without the air around it.
 
-    The air in the lungs is dark too, but enclosed, and letters beside the body are pieces of their own.
+    The air in the lungs is dark too, but enclosed; letters beside the body are components of their own.
     """
     smooth = cv2.GaussianBlur(pixels, (0, 0), max(pixels.shape) / 100)
     _, dark = cv2.connectedComponents((smooth <= MAX_AIR_GREY).astype(np.uint8))
@@ -83,13 +84,11 @@ def segment_body(pixels: np.ndarray) -> np.ndarray:
 
 
 def outside_body_share(heat: np.ndarray, pixels: np.ndarray) -> float:
-    """How much of the heat lies where no disease of the chest can be, 0 to 1: see `STRAY_LIMIT`.
-
-    That is off the `body`, or in the frame of the outer `FRAME` of each side.
+    """The share of the heat outside the body or in the border of the image, 0 to 1: see `MAX_OUTSIDE_BODY_SHARE`.
 
     Args:
-        heat: as it is drawn, float (H, W) in 0 to 1; where all of it is `FAINT`, there is nothing to judge: 0.
-        pixels: the scan, uint8 (H, W).
+        heat: scaled heatmap, float (H, W) in 0 to 1; the share is 0 where its maximum is below `MIN_PEAK_HEAT`.
+        pixels: uint8 (H, W).
     """
     if heat.max() < MIN_PEAK_HEAT:
         return 0.0
@@ -98,24 +97,24 @@ def outside_body_share(heat: np.ndarray, pixels: np.ndarray) -> float:
 
 
 def hide(greys: np.ndarray, mask: np.ndarray, noise: np.ndarray) -> np.ndarray:
-    """Greys with the places in `mask` filled in from around them, plus noise; float32 (H, W)."""
+    """Inpaint grey values float32 (H, W) in `mask` and add noise there."""
     return np.where(mask, inpaint(greys, mask) + noise, greys)
 
 
 def noise_of(shape: tuple[int, ...]) -> np.ndarray:
-    """The same at every call, so that the same area hidden twice reads the same."""
+    """Standard normal noise, the same at every call, so that an occlusion test is reproducible."""
     return np.random.default_rng(0).standard_normal(shape, np.float32)
 
 
 def hottest(heat: np.ndarray, share: float) -> np.ndarray:
-    """The hottest places, bool (H, W), as many as make up `share` of the picture."""
+    """The hottest pixels, bool (H, W), as many as make up `share` of the image."""
     mask, count = np.zeros(heat.size, bool), round(heat.size * share)
     mask[np.argpartition(-heat.ravel(), max(count - 1, 0))[:count]] = True
     return mask.reshape(heat.shape)
 
 
 def _coarse_estimate(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """What the same picture of half the size gives for the places in `mask`; the mean where it is very small."""
+    """An initial estimate for the pixels in `mask` from the image at half its size; the mean for very small images."""
     if min(image.shape) <= 4:
         return np.full_like(image, image[~mask].mean())
     half, is_visible = (image.shape[1] // 2, image.shape[0] // 2), (~mask).astype(np.float32)
@@ -125,7 +124,7 @@ def _coarse_estimate(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
 
 
 def _outside_body_mask(pixels: np.ndarray) -> np.ndarray:
-    """Where no disease of the chest can be, bool (H, W)."""
+    """The area outside the body and the border of the image, bool (H, W)."""
     is_outside = ~segment_body(pixels)
     rows, columns = (round(side * FRAME_SHARE) for side in pixels.shape)
     is_outside[:rows], is_outside[len(is_outside) - rows :] = True, True

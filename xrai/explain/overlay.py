@@ -1,31 +1,23 @@
-"""Drawing heat over a scan: an anchored colour scale in which no evidence has no colour."""
+"""Heatmap overlay: colour map, blending, outline and colour bar; no evidence has no colour."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from xrai.core.language import N_
-
 COLOUR_STOPS = ((0.0, (255, 237, 160)), (0.5, (253, 141, 60)), (1.0, (220, 20, 20)))
-"""From pale yellow to red: brightness falls as evidence grows, so it reads without colour vision too."""
+"""Pale yellow to red; brightness decreases with evidence, so the scale is readable without colour vision."""
 
 OUTLINE_COLOUR = (40, 200, 255)
-"""Light blue, which neither films nor heat have."""
-
-OUTSIDE_BODY_WARNING = N_(
-    "Much of what the model looked at lies at the edge of the picture or outside the body, where no disease is: do not "
-    "rely on this answer."
-)
-"""What to say of a scan whose heat lies where no disease can be."""
+"""Light blue, in neither scans nor heatmaps."""
 
 
 def draw_overlay(pixels: np.ndarray, heat: np.ndarray, opacity: float = 0.6) -> np.ndarray:
-    """A scan with its heatmap over it, uint8 (H, W, 3).
+    """An image with its heatmap blended over it, uint8 (H, W, 3).
 
     Args:
         pixels: the scan, uint8 (H, W).
-        heat: float (H, W) in 0 to 1; 0 leaves the scan as it is, more is more opaque and goes from yellow to red.
-        opacity: of the hottest places, 0 to 1.
+        heat: float (H, W) in 0 to 1; sets colour and opacity.
+        opacity: at heat 1, 0 to 1.
     """
     grey_rgb = np.repeat(pixels[..., None].astype(np.float32), 3, axis=2)
     alpha = (opacity * heat)[..., None]
@@ -33,16 +25,16 @@ def draw_overlay(pixels: np.ndarray, heat: np.ndarray, opacity: float = 0.6) -> 
 
 
 def draw_side_by_side(pixels: np.ndarray, heat: np.ndarray, opacity: float = 0.6) -> np.ndarray:
-    """The scan beside the scan with its heatmap, uint8 (H, 2 W, 3)."""
+    """An image beside its overlay, uint8 (H, 2 W, 3)."""
     return np.concatenate([np.repeat(pixels[..., None], 3, axis=2), draw_overlay(pixels, heat, opacity)], axis=1)
 
 
 def draw_outline(pixels: np.ndarray, area: np.ndarray) -> np.ndarray:
-    """A scan with a line round an area, such as the one that was hidden, uint8 (H, W, 3).
+    """An image with an outline around an area, uint8 (H, W, 3).
 
     Args:
         pixels: the scan, uint8 (H, W).
-        area: bool (H, W); the line runs just inside it, about one in 200 of the picture's width broad.
+        area: bool (H, W); the line lies inside it and is about 1/200 of the image wide.
     """
     interior = area
     for _ in range(max(1, pixels.shape[1] // 200)):
@@ -54,7 +46,7 @@ def draw_outline(pixels: np.ndarray, area: np.ndarray) -> np.ndarray:
 
 
 def draw_colour_bar(width: int, height: int, opacity: float = 1.0) -> np.ndarray:
-    """The colours from no evidence to full as they look on mid-grey, uint8 (height, width, 3)."""
+    """The colour scale from 0 to 1 on mid-grey, uint8 (height, width, 3)."""
     heat = np.tile(np.linspace(0, 1, width, dtype=np.float32), (height, 1))
     return draw_overlay(np.full((height, width), 110, np.uint8), heat, opacity)
 

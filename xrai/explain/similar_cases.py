@@ -1,4 +1,4 @@
-"""Similar cases: the training scans that a network sees as most like a scan, by its own features."""
+"""Similar cases: nearest neighbours among training scans by cosine similarity of PCA features."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from typing import NamedTuple
 import numpy as np
 
 N_COMPONENTS = 64
-"""Features are kept as so many numbers a scan: the directions in which training scans differ most."""
+"""Principal components that are kept of the features."""
 
 MAX_EXACT_FEATURES = 4096
-"""Of more features, as several large networks side by side have, the directions are found by chance projections."""
+"""With more features, as in large ensembles, the components come from a randomised SVD."""
 
 
 class Neighbour(NamedTuple):
-    """A training scan that is like another scan.
+    """A training scan similar to a query.
 
     Attributes:
-        row: of the dataset that the model learned from.
-        label: its class, by the model's order.
-        similarity: cosine of the angle between the two in the network's features, -1 to 1.
+        row: row of the training dataset.
+        label: its class, in the model's order.
+        similarity: cosine similarity, -1 to 1.
     """
 
     row: int
@@ -31,15 +31,15 @@ class Neighbour(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class NeighbourIndex:
-    """The training scans of a model as its network sees them.
+    """A searchable index of the training scans' features.
 
     Attributes:
         mean: of the features, float32 (K,).
-        axes: the directions kept, float32 (D, K).
-        places: every training scan along these directions, of length 1, float32 (N, D).
+        axes: principal axes, float32 (D, K).
+        places: unit-length coordinates of the training scans along the axes, float32 (N, D).
         labels: int64 (N,).
-        rows: of the dataset, int64 (N,).
-        patients: a number a patient, int64 (N,).
+        rows: rows of the dataset, int64 (N,).
+        patients: patient codes, int64 (N,).
     """
 
     mean: np.ndarray
@@ -50,11 +50,11 @@ class NeighbourIndex:
     patients: np.ndarray
 
     def find_nearest(self, features: np.ndarray, n: int = 6) -> list[Neighbour]:
-        """The `n` most similar training scans, the most similar first, at most one a patient.
+        """The `n` most similar training scans, the most similar first, at most one per patient.
 
         Args:
-            features: of the scan, float (K,).
-            n: how many at most.
+            features: of the query, float (K,).
+            n: largest number of neighbours.
         """
         similarity = self.places @ _normalise_rows((features - self.mean)[None] @ self.axes.T)[0]  # (N,)
         order = np.argsort(-similarity, kind="stable")
@@ -63,16 +63,16 @@ class NeighbourIndex:
         return [Neighbour(int(self.rows[i]), int(self.labels[i]), float(similarity[i])) for i in indices]
 
     def to_tensors(self) -> dict[str, np.ndarray]:
-        """What is kept of it, in half precision."""
+        """The arrays to store, in half precision."""
         halves = {name: getattr(self, name).astype(np.float16) for name in ("mean", "axes", "places")}
         return halves | {name: getattr(self, name).astype(np.int32) for name in ("labels", "rows", "patients")}
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, np.ndarray], n_classes: int) -> NeighbourIndex:
-        """What was kept, read back.
+        """The index read back from stored arrays.
 
         Raises:
-            ValueError, LookupError: it is foreign or damaged.
+            ValueError, LookupError: the arrays are unknown or damaged.
         """
         mean, axes, places = (np.asarray(tensors[name], np.float32) for name in ("mean", "axes", "places"))
         labels, rows, patients = (np.asarray(tensors[name], np.int64) for name in ("labels", "rows", "patients"))
@@ -89,12 +89,12 @@ class NeighbourIndex:
 def fit_neighbour_index(
     features: np.ndarray, labels: np.ndarray, rows: np.ndarray, patients: Sequence[str] | np.ndarray
 ) -> NeighbourIndex:
-    """What is needed to find similar training scans: a principal component analysis of their features.
+    """Fit the index: a principal component analysis of the training scans' features.
 
     Args:
-        features: of the training scans, float (N, K): what the network's last layer looks at.
-        labels: int (N,), by the model's order of classes.
-        rows: of the dataset, int (N,).
+        features: inputs of the network's last layer, float (N, K).
+        labels: int (N,), in the model's order of classes.
+        rows: rows of the dataset, int (N,).
         patients: keys (N,), equal for scans of one patient.
     """
     mean = features.mean(axis=0, dtype=np.float64).astype(np.float32)
@@ -106,7 +106,7 @@ def fit_neighbour_index(
 
 
 def _principal_axes(centred: np.ndarray) -> np.ndarray:
-    """The principal axes of vectors (N, K) about their mean, the leading ones first: (at most `N_COMPONENTS`, K)."""
+    """The first principal axes of centred vectors (N, K): (at most `N_COMPONENTS`, K)."""
     if centred.shape[1] > MAX_EXACT_FEATURES:
         from sklearn.utils.extmath import randomized_svd
 

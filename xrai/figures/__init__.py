@@ -1,4 +1,4 @@
-"""Plotly figures: runs, what datasets and networks are made of, how good a model is and how honest, models compared."""
+"""Plotly figures of datasets, networks, training runs, evaluation, calibration and comparisons."""
 
 from xrai.figures.comparison import interval_dots, overlaid_curves, parallel_settings
 from xrai.figures.convolution import format_short, patch_table, pooling_row, products_row, result_table

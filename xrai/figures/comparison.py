@@ -1,69 +1,64 @@
-"""Runs side by side: their curves on shared axes, their figures with intervals, and what settings led to."""
+"""Comparison of runs: overlaid curves, measures with intervals, and parallel coordinates of settings."""
 
 from __future__ import annotations
 
 import math
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
-from html import escape
 from typing import Any, Literal
 
 import plotly.graph_objects as go
 
 from xrai.core.language import N_, number, tr
 from xrai.figures.runs import Records
-from xrai.figures.style import FONT, MARGIN, SERIES, make_title, new_figure
+from xrai.figures.style import GREY, SERIES, TRANSPARENT, escape_tags, legend_below, new_figure, new_titled_figure
 
 Measure = Literal["loss", "accuracy", "auc"]
 
 _TITLES = {"loss": N_("Validation loss"), "accuracy": N_("Validation accuracy"), "auc": N_("Validation AUC")}
 
 MAX_OVERLAID_RUNS = len(SERIES)
-"""More curves than colours cannot be told apart."""
+"""As many as there are colours."""
 
 MAX_NAMED_RUNS = 12
-"""With more runs than that, their names do not fit on an axis of their own."""
+"""With more runs, their names do not fit on an axis."""
 
-_LETTERS, _TICK_LETTERS = 26, 14  # of a name in a legend and beside an axis
+_LETTERS = 26  # of a name in a legend
+_TICK_LETTERS = 14  # of a label beside an axis
 _LOW_TO_HIGH = ((0.0, "#5d78f0"), (0.5, "#c850a8"), (1.0, "#f08a18"))
-"""Blue over purple to orange: told apart with any colour vision, and neither end vanishes on white or on black."""
-
-_GREY = "#7c8891"  # to be seen on white and on black
+"""Blue, purple, orange: distinguishable with any colour vision, on white and on black."""
 
 _LOG_SCALE_RATIO = 8
-"""Positive values that span so many times the smallest are drawn on a log scale."""
+"""Positive values whose maximum is so many times the minimum have a log scale."""
 
 _STRANDS = (-0.0035, 0.0, 0.0035)
-"""Plotly draws these lines a pixel wide: three, so far apart on an axis of length 1, can be seen."""
+"""Offsets of three lines per run, since Plotly draws these lines one pixel wide."""
 
-_MIN_TICK_GAP = 0.07  # of an axis between two labels
+_MIN_TICK_GAP = 0.07  # between two labels, as a share of the axis
 
 
 def overlaid_curves(runs: Mapping[str, Records], measure: Measure, *, with_training: bool = False) -> go.Figure:
-    """A measure on validation over epochs, a colour for each run; the epoch that was kept has a larger point.
+    """A validation measure over epochs, one colour per run; the selected epoch has a larger marker.
 
     Args:
         runs: {name: records}; colours are given in this order.
-        measure: what is drawn.
-        with_training: also on training, thinner and dotted.
+        measure: "loss", "accuracy" or "auc".
+        with_training: also draw the training measure, thinner and dotted.
     """
-    figure = new_figure()
+    rows = sum(len(_shorten(name)) + 8 for name in runs) // 44 + 1  # of the legend, at half the width of a page
+    figure = new_titled_figure(
+        tr(_TITLES[measure]),
+        320 + 20 * rows,
+        legend=legend_below(-0.22),
+        hovermode="x unified",
+        uirevision="comparison",
+    )
     for index, (name, records) in enumerate(runs.items()):
         epochs = [record for record in records if record.get("kind") == "epoch"]
         colour = SERIES[index % len(SERIES)]
         if with_training:
             _add_curve(figure, name, epochs, "train", measure, colour)
         _add_curve(figure, name, epochs, "val", measure, colour)
-    rows = sum(len(_shorten(name)) + 8 for name in runs) // 44 + 1  # of the legend, at the width of half a page
-    figure.update_layout(
-        font=FONT,
-        title=make_title(tr(_TITLES[measure])),
-        height=320 + 20 * rows,
-        margin=MARGIN,
-        legend={"orientation": "h", "y": -0.22, "yanchor": "top", "x": 0, "title": None},
-        hovermode="x unified",
-        uirevision="comparison",
-    )  # fmt: skip
     figure.update_xaxes(title=tr("Epoch"), rangemode="tozero")
     figure.update_yaxes(automargin=True)
     if measure == "loss":
@@ -74,41 +69,47 @@ def overlaid_curves(runs: Mapping[str, Records], measure: Measure, *, with_train
 
 
 def interval_dots(rows: Sequence[tuple[str, float | None, Sequence[float] | None]], title: str) -> go.Figure:
-    """A measure of several runs with its 95 % interval, one below the other, in the colours of their curves.
+    """A measure of several runs with its 95 % interval, one run per row, in the colours of `overlaid_curves`.
 
     Args:
-        rows: (name, value, interval); what is not known is left blank.
-        title: what is measured.
+        rows: (name, value, interval); a missing value leaves the row empty.
+        title: name of the measure.
     """
-    figure = new_figure()
+    figure = new_titled_figure(title, 110 + 32 * max(len(rows), 2), showlegend=False)
     for index, (name, value, interval) in enumerate(rows):
         colour = SERIES[index % len(SERIES)]
         if value is None:
-            figure.add_scatter(x=[None], y=[index], name=_escape_tags(name))
+            figure.add_scatter(x=[None], y=[index], name=escape_tags(name))
             continue
         low, high = interval or (value, value)
         hover_text = tr(
-            "{name}: {value:.3f} ({low:.3f} to {high:.3f})", name=_escape_tags(name), value=value, low=low, high=high
+            "{name}: {value:.3f} ({low:.3f} to {high:.3f})", name=escape_tags(name), value=value, low=low, high=high
         )
         figure.add_scatter(
             x=[value],
             y=[index],
-            name=_escape_tags(name),
+            name=escape_tags(name),
             mode="markers",
             marker={"color": colour, "size": 11},
-            error_x={"type": "data", "symmetric": False, "array": [high - value], "arrayminus": [value - low],
-                     "thickness": 2.5, "width": 5},
+            error_x={
+                "type": "data",
+                "symmetric": False,
+                "array": [high - value],
+                "arrayminus": [value - low],
+                "thickness": 2.5,
+                "width": 5,
+            },
             hovertemplate=f"{hover_text}<extra></extra>",
-        )  # fmt: skip
-    figure.update_layout(
-        font=FONT,
-        title=make_title(title),
-        height=110 + 32 * max(len(rows), 2), margin=MARGIN, showlegend=False,
-    )  # fmt: skip
+        )
     figure.update_yaxes(
-        tickvals=list(range(len(rows))), ticktext=[_shorten(name) for name, _, _ in rows],
-        range=[len(rows) - 0.5, -0.5], automargin=True, showgrid=False, zeroline=False, fixedrange=True,
-    )  # fmt: skip
+        tickvals=list(range(len(rows))),
+        ticktext=[_shorten(name) for name, _, _ in rows],
+        range=[len(rows) - 0.5, -0.5],
+        automargin=True,
+        showgrid=False,
+        zeroline=False,
+        fixedrange=True,
+    )
     return figure
 
 
@@ -119,13 +120,13 @@ def parallel_settings(
         f"{value:g}" if isinstance(value, float) else str(value)
     ),
 ) -> go.Figure:
-    """A line for each run through the values of its settings to its validation AUC, coloured by that AUC.
+    """Parallel coordinates: one line per run through its settings to its validation AUC, coloured by that AUC.
 
     Args:
-        rows: {"name": …, "auc": …, "settings": {setting: value}}; those without an AUC are left out, and a value
-            that is missing or None has a place of its own below the others.
+        rows: {"name": …, "auc": …, "settings": {setting: value}}; runs without an AUC are left out, and
+            missing values or None have their own place below the others.
         settings: {setting: label} of the axes, from left to right.
-        shown: a setting's value in words, given both.
+        format_value: formats a value, given the setting and the value.
     """
     rows = [row for row in rows if row.get("auc") is not None]
     aucs = [float(row["auc"]) for row in rows]
@@ -145,22 +146,22 @@ def parallel_settings(
             line={"color": [auc for auc in aucs for _ in _STRANDS], "colorscale": _LOW_TO_HIGH},
             labelangle=-20,
             labelfont={"size": 13},
-            tickfont={"size": 12, "weight": 600},  # lines pass behind them
-            rangefont={"size": 1, "color": "rgba(0, 0, 0, 0)"},  # the ends are ticks already
+            tickfont={"size": 12, "weight": 600},  # readable over lines
+            rangefont={"size": 1, "color": TRANSPARENT},  # hidden, since the ends have ticks
             unselected={"line": {"opacity": 0.08}},
         )
     )
-    for axis in range(len(dimensions)):  # Plotly draws the axes in black, which vanishes on black
+    for axis in range(len(dimensions)):  # Plotly's own axes are black, invisible on black
         x = axis / max(len(dimensions) - 1, 1)
         figure.add_shape(
-            type="line", xref="paper", yref="paper", x0=x, x1=x, y0=0, y1=1, line={"color": _GREY, "width": 1.5}
+            type="line", xref="paper", yref="paper", x0=x, x1=x, y0=0, y1=1, line={"color": GREY, "width": 1.5}
         )
     longest_name = max(map(len, dimensions[0]["ticktext"]), default=0)
     more_lines = max(item["label"].count("<br>") for item in dimensions)
     figure.update_layout(
         height=340 + 15 * more_lines,
         margin={"l": 20 + 6 * longest_name, "r": 45, "t": 55 + 15 * more_lines, "b": 25},
-        paper_bgcolor="rgba(0, 0, 0, 0)",  # of the halo round the ticks' words, too
+        paper_bgcolor=TRANSPARENT,  # also of the halo around tick labels
     )
     return figure
 
@@ -183,26 +184,21 @@ def _add_curve(figure: go.Figure, name: str, epochs: Records, split: str, measur
         mode="lines" if is_training and len(points) > 1 else "lines+markers",
         line={"color": colour, "width": 1.3, "dash": "dot"} if is_training else {"color": colour, "width": 2.5},
         marker={"size": 4 if is_training else [12 if at == selected_epoch else 5 for at, _, _ in points]},
-        legendgroup=_escape_tags(name),
+        legendgroup=escape_tags(name),
         showlegend=not is_training,
         hovertemplate="%{y:.1%}" if measure == "accuracy" else "%{y:.3f}",
     )
 
 
-def _escape_tags(name: str) -> str:
-    """A name as it is: Plotly takes tags for formatting."""
-    return escape(name, quote=False)
-
-
 def _shorten(name: str, letters: int = _LETTERS) -> str:
-    return _escape_tags(name if len(name) <= letters else f"{name[: letters - 1]}…")
+    return escape_tags(name if len(name) <= letters else f"{name[: letters - 1]}…")
 
 
 # ---------------------------------------------------------------- parallel axes
 
 
 def _names_axis(names: Sequence[str], aucs: Sequence[float]) -> dict[str, Any]:
-    """The runs in the order of their AUC, so that lines seldom cross."""
+    """The runs in the order of their AUC, so that few lines cross."""
     order = sorted(range(len(names)), key=aucs.__getitem__)
     positions = [float(order.index(number)) for number in range(len(names))]
     words = [_shorten(name, _TICK_LETTERS) for name in names]
@@ -232,7 +228,7 @@ def _axis(label: str, positions: Sequence[float], ticks: Mapping[float, str]) ->
         low, high = low - 0.5, high + 0.5
     strands = [strand * (high - low) for strand in _STRANDS]
     return {
-        "label": "<br>".join(textwrap.wrap(_escape_tags(label), 14, break_long_words=False)),
+        "label": "<br>".join(textwrap.wrap(escape_tags(label), 14, break_long_words=False)),
         "values": [position + strand for position in positions for strand in strands],
         "range": [low + strands[0], high + strands[-1]],
         "tickvals": list(ticks),
@@ -241,13 +237,13 @@ def _axis(label: str, positions: Sequence[float], ticks: Mapping[float, str]) ->
 
 
 def _drop_crowded_ticks(ticks: Mapping[float, str]) -> dict[float, str]:
-    """The ticks from the lowest to the highest, without those that would touch another."""
+    """The ticks in ascending order, without those too close to another."""
     positions = sorted(ticks)
     if not positions:
         return {}
     gap = (positions[-1] - positions[0]) * _MIN_TICK_GAP
-    kept_positions = positions[:1]
+    selected_positions = positions[:1]
     for position in positions[1:-1]:
-        if position - kept_positions[-1] >= gap and positions[-1] - position >= gap:
-            kept_positions.append(position)
-    return {position: ticks[position] for position in dict.fromkeys([*kept_positions, positions[-1]])}
+        if position - selected_positions[-1] >= gap and positions[-1] - position >= gap:
+            selected_positions.append(position)
+    return {position: ticks[position] for position in dict.fromkeys([*selected_positions, positions[-1]])}

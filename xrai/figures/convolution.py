@@ -1,8 +1,7 @@
-"""Tables of numbers as the manual draws them: a patch under a filter's window, its products, a pooled example.
+"""HTML tables of the manual: a patch under a filter's window, its products, a pooled example.
 
-These are HTML rather than Plotly: they are drawn anew at every edit of a filter and at every step of its window, and
-three Plotly charts would cost the browser most of the 200 ms in which an answer should be there. All numbers and titles
-are this module's own; text takes the theme's colour.
+HTML instead of Plotly, since three Plotly charts would take the browser most of 200 ms at every edit of a filter. All
+text comes from this module; it has the theme's colour.
 """
 
 from __future__ import annotations
@@ -20,19 +19,23 @@ from xrai.manual.convolution import ConvolutionStep
 Table = NDArray[np.floating]
 CellRectangle = tuple[int, int, int, int]  # left, top, width, height in cells
 
-_CELL, _MIN_WIDTH, _GAP = 36, 72, 12  # pixels: a cell, a title, between tables
-_LETTERS = 14  # pixels, where there is room
-_LETTER, _FILLED = 0.48, 92.0  # a letter's width in its height; how much of a cell its number fills, in %
+_CELL = 36  # pixels
+_MIN_WIDTH = 72  # of a table with its title, in pixels
+_GAP = 12  # between tables, in pixels
+_LETTERS = 14  # largest font size in pixels
+_LETTER = 0.48  # width of a digit, as a share of its height
+_FILLED = 92.0  # share of a cell that its number fills, in %
 _GREY, _BELOW, _ABOVE = "138, 151, 160", "217, 130, 43", "23, 145, 163"
-_FAINTEST, _STRONGEST = 0.1, 0.6  # so pale that the theme's own text reads on them, light or dark
+_FAINTEST = 0.1
+_STRONGEST = 0.6  # opacity at which text of any theme is readable
 
 
 def patch_table(patch: ArrayLike, step: ConvolutionStep, *, padding: int = 0) -> str:
-    """The patch as its numbers on their greys, with the window outlined; HTML.
+    """The patch as numbers on their grey levels, with the window outlined; HTML.
 
     Args:
-        patch: with its padding, grey levels (H, W).
-        step: where the window is.
+        patch: grey levels (H, W), with padding.
+        step: the position of the window.
         padding: rows and columns of zeros in the patch.
     """
     numbers = np.asarray(patch, float)
@@ -43,11 +46,11 @@ def patch_table(patch: ArrayLike, step: ConvolutionStep, *, padding: int = 0) ->
 
 
 def result_table(results: ArrayLike, step_index: int) -> str:
-    """The results of the steps so far, each at its place; those to come are empty. HTML.
+    """The results of the steps so far; later cells are empty. HTML.
 
     Args:
         results: of all steps, (H', W').
-        number_of_step: the step that is shown, counted from 0.
+        step_index: the step that is shown, counted from 0.
     """
     numbers = np.array(results, float)
     top, left = divmod(step_index, numbers.shape[1])
@@ -57,7 +60,7 @@ def result_table(results: ArrayLike, step_index: int) -> str:
 
 
 def products_row(kernel: ArrayLike, step: ConvolutionStep) -> str:
-    """What happens at one place: the window, times the filter, gives the products. HTML."""
+    """One step: window × filter = products. HTML."""
     window = _frame((0, 0, len(step.window), len(step.window)), step.window)
     return _row(
         [
@@ -71,7 +74,7 @@ def products_row(kernel: ArrayLike, step: ConvolutionStep) -> str:
 
 
 def pooling_row(numbers: ArrayLike, largest: float, average: float) -> str:
-    """A window of numbers, the largest of them outlined, and what each kind of pooling keeps. HTML."""
+    """A window of numbers, the largest outlined, and the results of max and average pooling. HTML."""
     table = np.asarray(numbers, float)
     top, left = divmod(int(table.argmax()), table.shape[1])
     pooled_tables = [
@@ -81,7 +84,7 @@ def pooling_row(numbers: ArrayLike, largest: float, average: float) -> str:
 
 
 def format_short(value: float, figures: int = 4) -> str:
-    """A number as short as it can be told: no decimals where it has none or is large, else some figures."""
+    """Format a number briefly: without decimals if it is whole or large, else with some significant figures."""
     if not np.isfinite(value):
         return ""
     whole = abs(value) >= 100 or abs(value - round(value)) < 1e-9
@@ -136,7 +139,7 @@ def _grey(value: float) -> str:
 
 
 def _shade(share: float) -> str:
-    """Orange below 0 and teal above; a cell that is still empty has only an outline."""
+    """The style of a cell: orange below 0, teal above, an outline if it is empty (NaN)."""
     if not np.isfinite(share):
         return f"box-shadow: inset 0 0 0 0.5px rgba({_GREY}, 0.4)"
     if abs(share) < 1e-12:

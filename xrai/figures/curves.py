@@ -1,4 +1,4 @@
-"""The curves of a run with what was found in them pointed at: bands over epochs, arrows at points, lines across."""
+"""Annotations of training curves: bands over epochs, arrows at points, horizontal lines."""
 
 from __future__ import annotations
 
@@ -6,28 +6,27 @@ import math
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
 from typing import Any
 
 import plotly.graph_objects as go
 
+from xrai.figures.style import escape_tags
+
 SERIOUS, NOTABLE, CALM = "#b5484d", "#c2a12b", "#6f8391"
-"""Red, yellow and grey: neither the orange of training nor the teal of validation."""
+"""Red, yellow and grey, unlike the colours of training and validation."""
 
 _LETTERS, _FONT = 26, 12
-_ROW_HEIGHT, _MIN_SIDE_DISTANCE = (
-    0.15,
-    0.2,
-)  # of the chart: height that the words of a mark take, least distance of their middle to a side
+_ROW_HEIGHT = 0.15  # of a text, as a share of the chart
+_MIN_SIDE_DISTANCE = 0.2  # between the centre of a text and a side, as a share of the chart
 _HEIGHT = 380
 
 
 @dataclass(frozen=True)
 class Annotation:
-    """Something that is pointed at.
+    """An annotation of a curve.
 
     Attributes:
-        text: that stand beside it, in the reader's language.
+        text: in the user's language; "" for none.
         colour: of band, arrow and line.
         span: first and last epoch of a band, from 1.
         at: epoch and value that an arrow points at.
@@ -44,12 +43,12 @@ class Annotation:
 def annotate_curves(
     figure: go.Figure, annotations: Sequence[Annotation], *, text_colour: str | None = None
 ) -> go.Figure:
-    """The figure of a run with some marks in it, their words in room that is made for them, one below the other.
+    """Add annotations to the figure of a run, with their texts one below the other in additional space.
 
     Args:
         figure: loss, accuracy or AUC over epochs.
-        marks: the gravest first; those without words are drawn, and not spoken of.
-        ink: colour of the words; None for the theme's.
+        annotations: the most serious first; those without text are drawn only.
+        text_colour: of the texts; None for the theme's.
     """
     figure.update_layout(height=_HEIGHT)
     texts_shown = [annotation for annotation in annotations if annotation.text]
@@ -76,11 +75,15 @@ def _annotation_layout(
     annotation: Annotation, height: float, epochs: tuple[float, float], text_colour: str | None
 ) -> dict[str, Any]:
     """An annotation: the words with an arrow from there to the point, or alone, amid the band."""
-    lines = [escape(line, quote=False) for line in textwrap.wrap(annotation.text, _LETTERS)]
+    lines = [escape_tags(line) for line in textwrap.wrap(annotation.text, _LETTERS)]
     layout: dict[str, Any] = {
-        "text": "<br>".join(lines), "font": {"size": _FONT, "color": text_colour}, "bordercolor": annotation.colour,
-        "borderwidth": 1.5, "borderpad": 3, "bgcolor": "rgba(128, 140, 150, 0.14)",
-    }  # fmt: skip
+        "text": "<br>".join(lines),
+        "font": {"size": _FONT, "color": text_colour},
+        "bordercolor": annotation.colour,
+        "borderwidth": 1.5,
+        "borderpad": 3,
+        "bgcolor": "rgba(128, 140, 150, 0.14)",
+    }
     first, last = epochs
     middle = annotation.at[0] if annotation.at else sum(annotation.span or epochs) / 2
     x = min(max(middle, first + _MIN_SIDE_DISTANCE * (last - first)), last - _MIN_SIDE_DISTANCE * (last - first))

@@ -1,4 +1,4 @@
-"""The curves of one run, with their uncertainty."""
+"""Training curves of one run, with 95 % intervals."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 import plotly.graph_objects as go
 
 from xrai.core.language import N_, tr
-from xrai.figures.style import FONT, MARGIN, TRAIN, VALIDATION, make_title, new_figure
+from xrai.figures.style import MARGIN, TRAIN, VALIDATION, legend_below, new_titled_figure
 
 MAX_STEP_POINTS = 1000
-"""More points than a screen has pixels only make a long run's charts slow."""
+"""More points than pixels make the charts of long runs slow."""
 
 Records = Sequence[Mapping[str, Any]]
 
@@ -19,7 +19,7 @@ _BAND = "rgba(23, 145, 163, 0.18)"
 
 
 def loss_curves(records: Records) -> go.Figure:
-    """Loss over epochs: training within epochs and at their ends, validation at their ends; lower is better."""
+    """Loss over epochs: training per step and epoch, validation per epoch."""
     steps, epochs = _records_of_kind(records, "step"), _records_of_kind(records, "epoch")
     figure = _make_curve_figure(tr("Loss"), records)
     _add_steps(figure, steps, "loss")
@@ -56,29 +56,32 @@ _STYLE = {"train": (N_("Training"), TRAIN), "val": (N_("Validation"), VALIDATION
 
 
 def _make_curve_figure(title: str, records: Records) -> go.Figure:
-    figure = new_figure()
-    figure.update_layout(
-        font=FONT,
-        title=make_title(title),
-        height=340,
-        margin=MARGIN | {"b": 80},  # room for the legend from the first drawing on
-        legend={"orientation": "h", "y": -0.25, "yanchor": "top", "x": 0, "title": None},
+    figure = new_titled_figure(
+        title,
+        340,
+        margin=MARGIN | {"b": 80},  # room for the legend from the start
+        legend=legend_below(-0.25),
         hovermode="x unified",
-        uirevision="run",  # a zoom survives the next second's points
+        uirevision="run",  # keeps the zoom when points are added
     )
     figure.update_xaxes(title=tr("Epoch"), rangemode="tozero")
     figure.update_yaxes(automargin=True)
     if freeze_epochs := _freeze_epochs(records):
         figure.add_vrect(
-            x0=0, x1=freeze_epochs, fillcolor="#8a9ba8", opacity=0.18, line_width=0, layer="below",
+            x0=0,
+            x1=freeze_epochs,
+            fillcolor="#8a9ba8",
+            opacity=0.18,
+            line_width=0,
+            layer="below",
             annotation={"text": tr("last layer alone"), "font": {"size": 11}, "xanchor": "left"},
             annotation_position="bottom left",
-        )  # fmt: skip
+        )
     return figure
 
 
 def _freeze_epochs(records: Records) -> int:
-    """The epochs at first in which only the last layer learned."""
+    """The number of frozen epochs, in which only the last layer is trained."""
     plans = [*_records_of_kind(records, "start"), *_records_of_kind(records, "resume")]
     epochs = plans[-1].get("freeze_epochs", 0) if plans else 0
     return epochs if isinstance(epochs, int) else 0
@@ -131,7 +134,7 @@ def _records_of_kind(records: Records, kind: str) -> list[Mapping[str, Any]]:
 
 
 def _lowest(records: Records, name: str) -> float:
-    """A little below the lowest value or interval of a measure."""
+    """Slightly below the lowest value or interval limit of a measure."""
     epochs = _records_of_kind(records, "epoch")
     values = [epoch[split][name] for epoch in epochs for split in ("train", "val")]
     values += [bounds[0] for epoch in epochs if (bounds := epoch["val"][f"{name}_interval"])]

@@ -1,13 +1,11 @@
-"""The gate before a model: whether a picture is an upright frontal chest X-ray like those that the model learned from.
+"""Input check: out-of-distribution (OOD) detection and orientation check in front of a classifier.
 
-    __init__     the names that others use
-    judging      the verdict on a picture, the sentence for the reader, and what would mend it
-    fitting      a gate learned from training scans alone
-    looks        what a picture looks like in a few hundred numbers
-    alterations  films taken otherwise, and films made into something else
-    drawings     quick drawings of pages, scenes, limbs and slices
+    check       the fitted check: OOD score, refusal reason and correction
+    fitting     fits it on training scans alone
+    transforms  augmentations of scans, and transforms that turn a scan into a negative
+    negatives   synthetic negatives: pages, charts, scenes, limbs and slices
 
-Nothing but numpy and Pillow is needed to judge. No outside picture is needed to fit.
+Checking needs numpy and Pillow only; fitting needs no images other than the training scans.
 """
 
 from xrai.input_check.check import CORRECTIONS, InputCheck, InputCheckResult, apply_correction

@@ -1,4 +1,4 @@
-"""The verdict on one picture: accepted, or refused with a sentence for the reader and perhaps a way to mend it."""
+"""The fitted input check: OOD log-odds from a descriptor, and the correction (rotate, invert) that would help."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from xrai.core.language import N_, say
 from xrai.scans.descriptor import DESCRIPTOR_SIZE, GREY_GRID, compute_descriptors, make_thumbnail
 
-# The turns to the left and the inversion that make the picture right.
+# Quarter turns to the left, and whether black and white are exchanged.
 _CORRECTION_STEPS = {
     N_("turned 90° left"): (1, False),
     N_("turned 180°"): (2, False),
@@ -21,15 +21,16 @@ _CORRECTION_STEPS = {
     N_("inverted and turned 90° right"): (3, True),
 }
 CORRECTIONS = tuple(_CORRECTION_STEPS)
-"""The changes that a gate may propose."""
+"""The corrections that an input check may offer."""
 
-GREY_AXES, EDGE_AXES = 64, 160  # principal components
-N_FEATURES = GREY_AXES + EDGE_AXES + 4  # what a gate's network is given
+GREY_AXES = 64  # principal components of grey values
+EDGE_AXES = 160  # and of edges
+N_FEATURES = GREY_AXES + EDGE_AXES + 4  # inputs of the network
 
-_MAX_FEATURE = 8.0  # how far from the training scans a number may seem, in standard deviations
-_LOG_DISTANCE_SCALE = 4.0  # brings logarithms of distances to about the same spread
-_MAX_COLOUR = 0.04  # of `Scan.colour`; the films that it was measured on stay below 0.02
-_MIN_CONTRAST = 6.0  # greys between the darkest and the brightest hundredth of a thumbnail
+_MAX_FEATURE = 8.0  # features are clipped to so many standard deviations
+_LOG_DISTANCE_SCALE = 4.0  # brings log distances to about unit standard deviation
+_MAX_COLOUR = 0.04  # of `Scan.colour`; measured scans stay below 0.02
+_MIN_CONTRAST = 6.0  # grey levels between the 1st and 99th percentile of a thumbnail
 
 _BLANK_MESSAGE = N_(
     "The picture is nearly all one grey, probably because the exposure failed or an empty page was exported: "
@@ -39,11 +40,11 @@ _COLOUR_MESSAGE = N_(
     "The picture is in colour, so it is probably a photo, a screenshot or an overlay rather than an X-ray: "
     "choose the chest X-ray itself."
 )
-_IS_FOREIGN = N_(
+_FOREIGN_MESSAGE = N_(
     "The picture does not look like a chest X-ray seen from the front (perhaps a photo, a document, another part of "
     "the body, or a side view): choose an upright frontal chest X-ray."
 )
-_IS_INVERTED = N_(
+_INVERTED_MESSAGE = N_(
     "The picture looks like a chest X-ray with black and white exchanged, probably because it was exported as a "
     "negative: invert it, then check that bones are white."
 )
@@ -51,13 +52,13 @@ _IS_INVERTED = N_(
 
 @dataclass(frozen=True, eq=False)
 class InputCheckResult:
-    """What a gate says of a picture.
+    """The result of an input check.
 
     Attributes:
-        is_accepted: whether it looks like an upright frontal chest film.
+        is_accepted: whether the image looks like an upright frontal chest X-ray.
         reason: empty when accepted; else one sentence: what it looks like, the probable cause, what to do.
-        correction: one of `MENDS` if the picture looks right after it, for `mended`; else None.
-        ood_score: 0 to 2, how unlike the training scans; above 1 is refused, and so are blank and coloured pictures, at 2.
+        correction: one of `CORRECTIONS` after which the image would be accepted, for `apply_correction`; else None.
+        ood_score: 0 to 2; above 1 is refused, and blank and coloured images have 2.
     """
 
     is_accepted: bool
@@ -68,19 +69,19 @@ class InputCheckResult:
 
 @dataclass(frozen=True, eq=False)
 class InputCheck:
-    """Knows what a set of training scans looks like; small, and safe to share between threads.
+    """An OOD detector fitted on a set of training scans; small, and safe to share between threads.
 
-    A network of one hidden layer on principal components of `looks`, and on how far a picture lies from the training
-    scans within and beyond these. Its answer is the log-odds that the picture is no upright film of this kind.
+    A network with one hidden layer on the principal components of the descriptor, and on the distances from the
+    training scans within and beyond them. Its output is the log-odds that an image is not an upright frontal scan.
 
     Attributes:
-        mean: float32 (N_NUMBERS,), of the training scans' looks.
-        axes: float32 (N_NUMBERS, K), of length 1: first `GREY_AXES` components of greys, then `EDGE_AXES` of edges.
-        spread: float32 (K,), of the training scans along each, above 0.
-        beyond: float32 (2,), mean square of what the components leave over, of greys and of edges, above 0.
-        hidden: float32 (N_SEEN + 1, H), weights of the hidden layer, the last row its biases.
-        output: float32 (H + 1,), weights of the answer, the last one its bias.
-        limits: float32 (2,), the greatest log-odds that are accepted, and those up to which a mend is offered.
+        mean: float32 (DESCRIPTOR_SIZE,), mean descriptor of the training scans.
+        axes: float32 (DESCRIPTOR_SIZE, K), unit principal axes, `GREY_AXES` of grey values, then `EDGE_AXES` of edges.
+        spread: float32 (K,), standard deviation of the training scans along each axis, above 0.
+        beyond: float32 (2,), residual variance of grey values and of edges beyond the axes, above 0.
+        hidden: float32 (N_FEATURES + 1, H), weights of the hidden layer, biases in the last row.
+        output: float32 (H + 1,), weights of the output, the bias last.
+        limits: float32 (2,), highest log-odds that are accepted, and highest at which a correction is offered.
     """
 
     mean: np.ndarray
@@ -92,11 +93,11 @@ class InputCheck:
     limits: np.ndarray
 
     def check(self, pixels: np.ndarray, *, colour: float = 0.0) -> InputCheckResult:
-        """Judge a picture.
+        """Check an image.
 
         Args:
             pixels: uint8 (H, W), 0 = air.
-            colour: as in `xrai.scans.Scan.colour`.
+            colour: as in `Scan.colour`.
         """
         small = make_thumbnail(pixels)
         if np.ptp(np.percentile(small, [1, 99])) < _MIN_CONTRAST:
@@ -111,32 +112,31 @@ class InputCheck:
         return InputCheckResult(False, _refusal_reason(correction), correction, score)
 
     def ood_log_odds(self, thumbnails: np.ndarray) -> np.ndarray:
-        """Log-odds float32 (N,) that thumbnails uint8 (N, SIDE, SIDE) show something else."""
-        features = extract_features(
-            compute_descriptors(thumbnails), self.mean, self.axes, self.spread, self.beyond
-        )  # (N, N_SEEN)
+        """Log-odds float32 (N,) that thumbnails uint8 (N, SIDE, SIDE) are out of distribution."""
+        descriptors = compute_descriptors(thumbnails)
+        features = extract_features(descriptors, self.mean, self.axes, self.spread, self.beyond)  # (N, N_FEATURES)
         activations = np.maximum(features @ self.hidden[:-1] + self.hidden[-1], 0)  # (N, H)
         return activations @ self.output[:-1] + self.output[-1]
 
     def to_tensors(self) -> dict[str, np.ndarray]:
-        """The gate as float32 arrays by name, for a safetensors file."""
+        """The arrays by name, float32, for a safetensors file."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, np.ndarray]) -> InputCheck:
-        """The gate read back.
+        """The input check read back from a safetensors file.
 
         Raises:
-            ValueError: an array is missing, foreign, of another shape or type, or holds what is no number.
+            ValueError: an array is missing, unknown, of another shape or dtype, or not finite.
         """
         if set(tensors) != {field.name for field in fields(cls)}:
-            raise ValueError("The gate's arrays are not those that XRAI writes.")
+            raise ValueError("The input check has other arrays than XRAI writes.")
         arrays = {name: np.asarray(values) for name, values in tensors.items()}
         if any(values.dtype != np.float32 or not np.isfinite(values).all() for values in arrays.values()):
-            raise ValueError("The gate's arrays hold something other than finite 32-bit numbers.")
+            raise ValueError("The input check holds something other than finite float32 numbers.")
         input_check = cls(**arrays)
         if not input_check._has_valid_shapes():
-            raise ValueError("The gate's arrays do not fit together.")
+            raise ValueError("The input check's arrays do not fit together.")
         return input_check
 
     def _has_valid_shapes(self) -> bool:
@@ -154,25 +154,27 @@ class InputCheck:
         return shapes_match and n_hidden > 0 and bool((self.spread > 0).all() and (self.beyond > 0).all())
 
     def _find_correction(self, small: np.ndarray) -> str | None:
-        """Find the change after which the picture looks most like a training scan, if clearly so."""
+        """The correction with the lowest log-odds, if they are low enough."""
         log_odds = self.ood_log_odds(np.stack([apply_correction(small, correction) for correction in CORRECTIONS]))
         best = int(log_odds.argmin())
         return CORRECTIONS[best] if log_odds[best] <= self.limits[1] else None
 
 
 def apply_correction(pixels: np.ndarray, correction: str) -> np.ndarray:
-    """A picture uint8 (H, W) after a change.
+    """Rotate and invert an image.
 
     Args:
-        pixels: the picture.
-        mend: one of `MENDS`.
+        pixels: uint8 (H, W).
+        correction: one of `CORRECTIONS`, or "" for none.
 
     Returns:
-        uint8, C-contiguous; (W, H) after a turn by 90°.
+        uint8, C-contiguous; (W, H) after a rotation by 90°.
 
     Raises:
-        KeyError: there is no such change.
+        KeyError: the correction is unknown.
     """
+    if not correction:
+        return pixels
     quarter_turns, is_inverted = _CORRECTION_STEPS[correction]
     return np.ascontiguousarray(np.rot90(255 - pixels if is_inverted else pixels, quarter_turns))
 
@@ -180,10 +182,10 @@ def apply_correction(pixels: np.ndarray, correction: str) -> np.ndarray:
 def extract_features(
     descriptors: np.ndarray, mean: np.ndarray, axes: np.ndarray, spread: np.ndarray, beyond: np.ndarray
 ) -> np.ndarray:
-    """What a gate's network is given of looks float32 (N, N_NUMBERS) -> float32 (N, N_SEEN).
+    """Network features float32 (N, N_FEATURES) from descriptors float32 (N, DESCRIPTOR_SIZE).
 
-    Places along the components, then for greys and for edges the distances from the training scans' middle along
-    these and beyond these, as logarithms. The other arguments are a `Gate`'s.
+    Coordinates along the principal axes; then, for grey values and for edges, the log distances from the training mean
+    beyond and along the axes. The other arguments are those of an `InputCheck`.
     """
     centred = descriptors - mean
     along = centred @ axes  # (N, K)
@@ -202,10 +204,10 @@ def extract_features(
 
 def _refusal_reason(correction: str | None) -> str:
     if correction is None:
-        return _IS_FOREIGN
+        return _FOREIGN_MESSAGE
     quarter_turns, is_inverted = _CORRECTION_STEPS[correction]
     if not quarter_turns:
-        return _IS_INVERTED
+        return _INVERTED_MESSAGE
     turn = {1: say("90° to the left"), 2: "180°", 3: say("90° to the right")}[quarter_turns]
     if is_inverted:
         return say(

@@ -1,6 +1,6 @@
-"""A gate learned from training scans alone: what they look like, set against what they are made into and drawings.
+"""Fit the OOD detector on training scans against synthetic negatives.
 
-OpenCV and scikit-learn are loaded only when a gate is fitted, so that a page that judges does not wait for them.
+OpenCV and scikit-learn are imported only here, when fitting, so that checking an image does not wait for them.
 """
 
 from __future__ import annotations
@@ -10,67 +10,68 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from xrai.input_check.check import EDGE_AXES, GREY_AXES, InputCheck, extract_features
+from xrai.metrics import patient_folds
 from xrai.scans.descriptor import GREY_GRID, compute_descriptors, make_thumbnail
 
 if TYPE_CHECKING:
     from sklearn.neural_network import MLPClassifier
 
-_N_AUGMENTED = 9_000  # at least so many films taken otherwise are learned from, and one of every scan,
-_N_TRANSFORMED = 12_000  # so many films made into something else,
-_N_SYNTHETIC = 1_500  # and so many drawings, each in `_WAYS` ways
+_N_AUGMENTED = 9_000  # least number of augmented scans; every scan is augmented at least once
+_N_TRANSFORMED = 12_000  # scans transformed into negatives
+_N_SYNTHETIC = 1_500  # synthetic negatives, each in `_VIEWS_PER_SYNTHETIC` augmentations
 _VIEWS_PER_SYNTHETIC = 4
-_FULL_EFFORT_SCANS = 200  # scans: from fewer, fewer pictures are made, as they would be all alike
-_MIN_EFFORT = 0.2  # of the pictures
+_FULL_EFFORT_SCANS = 200  # with fewer scans fewer images are made, since they would be too similar
+_MIN_EFFORT = 0.2  # least share of the images above
 _N_FOLDS = 3
-_N_HIDDEN = 64  # of each fold's network
-_EPOCHS, _BATCH = 14, 512
-_WORKING_SIDE = 112  # of the squares from which films are altered
+_N_HIDDEN = 64  # hidden units per fold
+_EPOCHS = 14
+_BATCH_SIZE = 512
+_WORKING_SIDE = 112  # side of the squares that are augmented
 
-_ACCEPT_QUANTILE = 0.999  # of films of patients left out that must be accepted,
-_ACCEPT_AUGMENTED_QUANTILE = 0.96  # and of the same taken otherwise
-_CORRECT_QUANTILE = 0.98  # of films of patients left out that would be offered mended if they came inverted or turned
+_ACCEPT_QUANTILE = 0.999  # of held-out scans that are accepted
+_ACCEPT_AUGMENTED_QUANTILE = 0.96  # of held-out augmented scans that are accepted
+_CORRECT_QUANTILE = 0.98  # of held-out scans for which a correction is offered when they are rotated or inverted
 
 
 def fit_input_check(squares: np.ndarray, patients: np.ndarray, *, seed: int = 0) -> InputCheck:
-    """Learn what training scans look like.
+    """Fit the input check on training scans.
 
-    The log-odds come from networks of one hidden layer, averaged, each of which leaves out a fold of the patients. The
-    limit comes from what each says of its own fold: all but 1 in 1,000 must be accepted, and nearly all when they are
-    nearer or aside, askew, mirrored, framed or exposed otherwise, which stands for what other hospitals send. With
-    fewer patients than folds nothing is left out. Tens of scans make a lenient gate: it has seen little of how films
-    differ.
+    The log-odds are the mean of one network per patient fold, each trained without that fold. The acceptance threshold
+    comes from held-out scans: all but 1 in 1,000 are accepted, and nearly all of their augmentations, which stand for
+    other hospitals' positioning and exposure. With fewer patients than folds nothing is held out. A check fitted on a
+    few dozen scans is lenient, since it has seen little variety.
 
     Args:
         squares: uint8 (N, S, S), as a dataset stores them; at least one.
         patients: (N,), equal for scans of one patient.
-        seed: of the alterations, drawings and networks.
+        seed: of the augmentations, negatives and networks.
 
     Returns:
-        The gate; the same for the same scans, seed and libraries.
+        The input check; the same for the same scans, seed and library versions.
     """
     rng = np.random.default_rng(seed)
     n, effort = len(squares), float(np.clip(len(squares) / _FULL_EFFORT_SCANS, _MIN_EFFORT, 1))
     augmented_rows, negative_rows = (
         np.arange(max(n, round(effort * count))) % n for count in (_N_AUGMENTED, _N_TRANSFORMED)
-    )  # which scan it is
-    inliers, negatives = _training_descriptors(
-        squares, augmented_rows, negative_rows, round(effort * _N_SYNTHETIC), rng
-    )
+    )  # the scan that each image is made from
+    n_synthetic = round(effort * _N_SYNTHETIC)
+    inliers, negatives = _training_descriptors(squares, augmented_rows, negative_rows, n_synthetic, rng)
     pca = _fit_pca(inliers)
     inliers, negatives = (extract_features(numbers, *pca) for numbers in (inliers, negatives))
-    folds = _assign_folds(patients, rng)
+    n_folds = _N_FOLDS if len(np.unique(patients)) >= _N_FOLDS else 1
+    folds = patient_folds(patients, n_folds, rng)
     inlier_folds = np.concatenate([folds, folds[augmented_rows]])
-    negative_folds = np.concatenate(
-        [folds[negative_rows], np.full(len(negatives) - len(negative_rows), -1)]
-    )  # drawings are nobody's
+    synthetic_folds = np.full(len(negatives) - len(negative_rows), -1)  # synthetic negatives belong to no patient
+    negative_folds = np.concatenate([folds[negative_rows], synthetic_folds])
     networks, log_odds = [], np.empty(len(inliers))
     for fold in np.unique(folds):
-        held_out, held_out_negatives = (fold_of == fold for fold_of in (inlier_folds, negative_folds))
-        is_single_fold = held_out.all()  # then there is nobody else to learn from
-        networks.append(
-            _train_network(inliers[~held_out | is_single_fold], negatives[~held_out_negatives | is_single_fold], seed)
+        held_out, held_out_negatives = inlier_folds == fold, negative_folds == fold
+        is_single_fold = held_out.all()  # then there is nothing else to train on
+        network = _train_network(
+            inliers[~held_out | is_single_fold], negatives[~held_out_negatives | is_single_fold], seed
         )
-        log_odds[held_out] = _predict_log_odds(networks[-1], inliers[held_out])
+        networks.append(network)
+        log_odds[held_out] = _predict_log_odds(network, inliers[held_out])
     return InputCheck(*pca, *_average_networks(networks), _fit_thresholds(log_odds[:n], log_odds[n:]))
 
 
@@ -81,7 +82,7 @@ def _training_descriptors(
     n_synthetic: int,
     rng: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The looks of films, as they are and then altered, and of what are none, spoiled films and then drawings."""
+    """Descriptors of scans and their augmentations, and of negatives: transformed scans, then synthetic images."""
     from xrai.input_check import transforms
     from xrai.input_check.negatives import SYNTHETIC_NEGATIVES
 
@@ -91,16 +92,13 @@ def _training_descriptors(
     transformed = [
         transforms.NEGATIVE_TRANSFORMS[kind](images[i], rng) for kind, i in zip(kinds, negative_rows, strict=True)
     ]
-    transformed = [
-        transforms.random_exposure(picture, rng) if rng.random() < 0.7 else picture for picture in transformed
-    ]
+    transformed = [transforms.random_exposure(image, rng) if rng.random() < 0.7 else image for image in transformed]
     synthetic = [SYNTHETIC_NEGATIVES[kind](rng) for kind in rng.integers(len(SYNTHETIC_NEGATIVES), size=n_synthetic)]
     synthetic += [
-        transforms.augment_negative(picture, rng) for picture in synthetic for _ in range(_VIEWS_PER_SYNTHETIC - 1)
+        transforms.augment_negative(image, rng) for image in synthetic for _ in range(_VIEWS_PER_SYNTHETIC - 1)
     ]
-    return compute_descriptors(np.stack([*map(make_thumbnail, squares), *augmented])), compute_descriptors(
-        np.stack([*transformed, *synthetic])
-    )
+    inliers = compute_descriptors(np.stack([*map(make_thumbnail, squares), *augmented]))
+    return inliers, compute_descriptors(np.stack([*transformed, *synthetic]))
 
 
 def _downsample(squares: np.ndarray) -> np.ndarray:
@@ -111,7 +109,7 @@ def _downsample(squares: np.ndarray) -> np.ndarray:
 
 
 def _fit_pca(inliers: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """The first four arrays of a `Gate`: principal components of greys and of edges apart."""
+    """The first four arrays of an `InputCheck`: separate principal components of grey values and of edges."""
     mean, n_greys = inliers.mean(axis=0), GREY_GRID * GREY_GRID
     greys, grey_spread, grey_rest = _principal_axes(inliers[:, :n_greys] - mean[:n_greys], GREY_AXES)
     edges, edge_spread, edge_rest = _principal_axes(inliers[:, n_greys:] - mean[n_greys:], EDGE_AXES)
@@ -126,13 +124,6 @@ def _principal_axes(centred: np.ndarray, n_axes: int) -> tuple[np.ndarray, np.nd
     return axes[:, ::-1][:, :n_axes], np.sqrt(eigenvalues[:n_axes]), float(eigenvalues[n_axes:].sum())
 
 
-def _assign_folds(patients: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A fold for each scan, the same for all of a patient; a single fold where there are too few patients."""
-    patient_ids, patient_index = np.unique(patients, return_inverse=True)
-    n_folds = _N_FOLDS if len(patient_ids) >= _N_FOLDS else 1
-    return (rng.permutation(len(patient_ids)) % n_folds)[patient_index]
-
-
 def _train_network(inliers: np.ndarray, negatives: np.ndarray, seed: int) -> MLPClassifier:
     from sklearn.neural_network import MLPClassifier
 
@@ -140,12 +131,12 @@ def _train_network(inliers: np.ndarray, negatives: np.ndarray, seed: int) -> MLP
     net = MLPClassifier(
         (_N_HIDDEN,),
         alpha=1e-3,
-        batch_size=min(_BATCH, len(inputs)),  # type: ignore[arg-type]
+        batch_size=min(_BATCH_SIZE, len(inputs)),  # type: ignore[arg-type]
         learning_rate_init=4e-3,
         random_state=seed,
     )
     is_negative = np.repeat([0, 1], [len(inliers), len(negatives)])
-    for _ in range(_EPOCHS):  # rather than `fit`, which warns when it has not converged
+    for _ in range(_EPOCHS):  # not `fit`, which warns when it has not converged
         net.partial_fit(inputs, is_negative, classes=[0, 1])
     return net
 
@@ -157,7 +148,7 @@ def _predict_log_odds(net: MLPClassifier, features: np.ndarray) -> np.ndarray:
 
 
 def _average_networks(networks: list[MLPClassifier]) -> tuple[np.ndarray, np.ndarray]:
-    """One network that answers what several answer on average: `hidden` and `output` of a `Gate`."""
+    """One network whose output is the mean of several: `hidden` and `output` of an `InputCheck`."""
     hidden = np.concatenate([np.vstack([net.coefs_[0], net.intercepts_[0]]) for net in networks], axis=1)
     output = np.concatenate([net.coefs_[1][:, 0] for net in networks])
     bias = sum(net.intercepts_[1][0] for net in networks)
@@ -165,7 +156,7 @@ def _average_networks(networks: list[MLPClassifier]) -> tuple[np.ndarray, np.nda
 
 
 def _fit_thresholds(log_odds: np.ndarray, augmented_log_odds: np.ndarray) -> np.ndarray:
-    """What is accepted, and what is offered mended, from the log-odds of films of patients left out."""
+    """The thresholds of acceptance and of offered corrections, from held-out log-odds."""
     accept_threshold = max(
         np.quantile(log_odds, _ACCEPT_QUANTILE), np.quantile(augmented_log_odds, _ACCEPT_AUGMENTED_QUANTILE)
     )

@@ -1,7 +1,7 @@
-"""Quick drawings of what people hand in by mistake: pages, charts, scenes, and X-rays and slices of other things.
+"""Synthetic negatives: pages, charts, scenes, and X-rays and slices of other parts of the body.
 
-Each takes a generator and gives a thumbnail uint8 (SIDE, SIDE). They need not be likely, only various: what a gate
-learns from them is where chest films end. Lengths are in half picture widths from the middle, y down.
+Each generator returns a thumbnail uint8 (SIDE, SIDE). Variety matters more than realism: the input check learns from
+them where chest X-rays end. Lengths are in half image widths from the centre, y down.
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from xrai.scans.descriptor import THUMBNAIL_SIDE
+from xrai.scans.shapes import ellipse_radius, smooth_step
 
 NegativeGenerator = Callable[[np.random.Generator], np.ndarray]
 
 _LINE = np.linspace(-1, 1, THUMBNAIL_SIDE, dtype=np.float32)
 _X, _Y = np.meshgrid(_LINE, _LINE)
-_SHEET_SIDE = 4 * THUMBNAIL_SIDE  # what has fine lines is drawn larger
+_SHEET_SIDE = 4 * THUMBNAIL_SIDE  # images with fine lines are drawn larger and downsampled
 
 
 # --- paper and screen -------------------------------------------------------------------------------------------------
@@ -80,7 +81,7 @@ def _draw_chart(rng: np.random.Generator) -> np.ndarray:
 
 
 def _draw_panels(rng: np.random.Generator) -> np.ndarray:
-    """Lay two to four charts out as in a figure of a paper."""
+    """Arrange two to four charts as in a figure of a paper."""
     rows, columns = ((1, 2), (2, 1), (2, 2))[rng.integers(3)]
     size = THUMBNAIL_SIDE // columns, THUMBNAIL_SIDE // rows
     charts = [Image.fromarray(_draw_chart(rng)).resize(size, Image.Resampling.BOX) for _ in range(rows * columns)]
@@ -106,7 +107,7 @@ def _draw_windows(draw: ImageDraw.ImageDraw, rng: np.random.Generator) -> None:
 
 
 def _draw_scene(rng: np.random.Generator) -> np.ndarray:
-    """Draw rounded and square things before a background, as in a photograph."""
+    """Draw rounded and square objects in front of a background, as in a photograph."""
     image = _power_law_noise(rng, 1.5) * rng.uniform(0.1, 0.7) + rng.uniform(0, 0.4)
     if rng.random() < 0.4:
         sky = rng.uniform(-0.4, 0.5) + 0.2 * rng.normal() * _X > _Y
@@ -278,76 +279,56 @@ def _draw_ultrasound(rng: np.random.Generator) -> np.ndarray:
     return _to_uint8(in_fan * _power_law_noise(rng, rng.uniform(0.3, 1.2)) * rng.uniform(0.5, 1.3))
 
 
-SYNTHETIC_NEGATIVES: tuple[NegativeGenerator, ...] = (
-    *(
-        _draw_clouds,
-        _draw_gradient,
-        _draw_checkers,
-        _draw_page,
-        _draw_page,
-        _draw_chart,
-        _draw_panels,
-        _draw_panels,
-        _draw_scene,
-        _draw_scene,
-        _draw_scene,
-    ),
-    *(
-        _draw_limb,
-        _draw_limb,
-        _draw_limb,
-        _draw_limb,
-        _draw_hand,
-        _draw_hand,
-        _draw_skull,
-        _draw_abdomen,
-        _draw_abdomen,
-    ),
-    *(
-        _draw_axial_slice,
-        _draw_axial_slice,
-        _draw_axial_slice,
-        _draw_coronal_slice,
-        _draw_coronal_slice,
-        _draw_lateral_view,
-        _draw_lateral_view,
-        _draw_lateral_view,
-        _draw_breast,
-        _draw_ultrasound,
-    ),
+_FREQUENCIES: tuple[tuple[NegativeGenerator, int], ...] = (
+    (_draw_clouds, 1),
+    (_draw_gradient, 1),
+    (_draw_checkers, 1),
+    (_draw_page, 2),
+    (_draw_chart, 1),
+    (_draw_panels, 2),
+    (_draw_scene, 3),
+    (_draw_limb, 4),
+    (_draw_hand, 2),
+    (_draw_skull, 1),
+    (_draw_abdomen, 2),
+    (_draw_axial_slice, 3),
+    (_draw_coronal_slice, 2),
+    (_draw_lateral_view, 3),
+    (_draw_breast, 1),
+    (_draw_ultrasound, 1),
 )
+
+SYNTHETIC_NEGATIVES = tuple(generator for generator, count in _FREQUENCIES for _ in range(count))
+"""The generators, each as often as it is to be drawn from."""
 
 
 # --- shapes -----------------------------------------------------------------------------------------------------------
 
 
 def _soft_edge(inside: np.ndarray, edge: float) -> np.ndarray:
-    """Rise from 0 to 1 where `inside` turns positive, over an edge that wide on both sides."""
-    t = np.clip(inside / (2 * edge) + 0.5, 0, 1)
-    return t * t * (3 - 2 * t)
+    """Rise from 0 to 1 where `inside` becomes positive, over `edge` on both sides."""
+    return smooth_step(inside / edge)
 
 
 def _ellipse_depth(x: float, y: float, across: float, along: float, turn: float) -> np.ndarray:
-    """Positive inside: 1 in the middle, 0 on the edge."""
-    cos, sin = np.float32(np.cos(turn)), np.float32(np.sin(turn))
-    dx, dy = _X - np.float32(x), _Y - np.float32(y)
-    return 1 - np.hypot((cos * dx + sin * dy) / across, (cos * dy - sin * dx) / along)
+    """Depth in an ellipse: 1 at the centre, 0 at the edge, negative outside."""
+    return 1 - ellipse_radius(_X - np.float32(x), _Y - np.float32(y), across, along, turn)
 
 
 def _segment_coordinates(start: np.ndarray | tuple, end: np.ndarray | tuple) -> tuple[np.ndarray, np.ndarray]:
-    """How far along a line each pixel lies, 0..1, and how far from it."""
+    """The position of each pixel along a line segment, 0..1, and its distance from it."""
     (x, y), (dx, dy) = np.asarray(start), np.subtract(end, start)
     place = np.clip(((_X - x) * dx + (_Y - y) * dy) / (dx * dx + dy * dy), 0, 1)
     return place, np.hypot(_X - x - place * dx, _Y - y - place * dy)
 
 
 def _draw_rod(start: np.ndarray | tuple, end: np.ndarray | tuple, width: float) -> np.ndarray:
-    """Draw flesh: thickest in the middle."""
+    """Draw soft tissue, thickest in the middle."""
     return np.sqrt(np.clip(1 - (_segment_coordinates(start, end)[1] / width) ** 2, 0, 1))
 
 
 def _draw_bone(start: np.ndarray | tuple, end: np.ndarray | tuple, width: float) -> np.ndarray:
-    """Draw a bone: whitest at its rims, thicker at its ends."""
+    """Draw a bone, brightest at its rims and thicker at its ends."""
     place, distance = _segment_coordinates(start, end)
     distance = distance / (width * (1 + 0.45 * (2 * place - 1) ** 4))
     return _soft_edge(1 - distance, 0.15) * (0.55 + 0.45 * np.minimum(distance, 1) ** 2)
@@ -358,7 +339,7 @@ def _draw_spine(x: float | np.ndarray, pitch: float, rng: np.random.Generator) -
 
 
 def _power_law_noise(rng: np.random.Generator, slope: float) -> np.ndarray:
-    """Make noise in 0..1 whose strength falls with frequency to the power `slope`: 0 is grain, 2 is clouds."""
+    """Noise in 0..1 with a 1/f^`slope` amplitude spectrum: 0 is white noise, 2 is clouds."""
     frequency = np.hypot(np.fft.fftfreq(THUMBNAIL_SIDE)[:, None], np.fft.rfftfreq(THUMBNAIL_SIDE)[None])
     frequency[0, 0] = 1
     noise = np.fft.irfft2(np.fft.rfft2(rng.standard_normal((THUMBNAIL_SIDE, THUMBNAIL_SIDE))) / frequency**slope)
@@ -366,7 +347,7 @@ def _power_law_noise(rng: np.random.Generator, slope: float) -> np.ndarray:
 
 
 def _expose(density: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Expose it like an X-ray: uneven, grainy, a little fogged."""
+    """Simulate the exposure of an X-ray: uneven, noisy, slightly fogged."""
     density = density + rng.uniform(0, 0.12) * (_power_law_noise(rng, 1.5) - 0.5) + rng.normal(0, 0.01, density.shape)
     fogged = np.clip(rng.uniform(0, 0.12) + rng.uniform(0.8, 1.3) * density, 0, 1)
     return _to_uint8(fogged ** np.exp(rng.uniform(-0.5, 0.5)))

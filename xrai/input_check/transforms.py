@@ -1,6 +1,6 @@
-"""Films as another hospital would have taken them, and films made into what is no upright chest film any more.
+"""Augmentations of scans, and transforms that turn a scan into a negative.
 
-All take a film uint8 (S, S) and give a thumbnail uint8 (SIDE, SIDE). OpenCV does the warping: import this only to fit.
+Each takes an image uint8 (S, S) and returns a thumbnail uint8 (SIDE, SIDE). Imports OpenCV: import this only to fit.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Range = tuple[float, float]
 
 
 def augment(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Take the film again: a little nearer, aside or askew, or mirrored; exposed otherwise; framed, with marks."""
+    """Augment a scan: small affine transform, mirroring, exposure, border and markers."""
     augmented = random_affine(image, rng, zoom=(0.85, 1.28), aspect=(0.8, 1.3), rotation=7, shift=0.08)
     if rng.random() < 0.25:
         augmented = _add_border(augmented, rng)
@@ -34,9 +34,16 @@ def random_affine(
     shift: float = 0,
     offset: Range = (0, 0),
 ) -> np.ndarray:
-    """Zoom, stretch (width by height), turn (degrees either way, or from and to), shift and perhaps mirror a film.
+    """Zoom, stretch, rotate, shift and perhaps mirror an image at random.
 
-    `shift` is drawn either way, in film widths, and `aside` (to the right, down) is added to it.
+    Args:
+        image: uint8 (S, S).
+        rng: random generator.
+        zoom: range of the scale factor.
+        aspect: range of the ratio of width to height.
+        rotation: largest angle, or range of its size, in degrees, in either direction.
+        shift: largest shift in either direction, in image widths.
+        offset: added to the shift, to the right and down, in image widths.
     """
     angle = (
         rng.uniform(-rotation, rotation)
@@ -61,7 +68,7 @@ def random_affine(
 
 
 def random_exposure(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Change brightness, contrast, sharpness and grain of a thumbnail, as makers of X-ray machines do."""
+    """Change brightness, contrast, sharpness and noise of a thumbnail, as X-ray machines differ."""
     greys = image.astype(np.float32) / 255
     low, high = np.percentile(greys, [rng.uniform(0, 6), rng.uniform(94, 100)])
     if high > low and rng.random() < 0.7:
@@ -74,12 +81,12 @@ def random_exposure(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def augment_negative(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Take what is no chest film nearer or aside, stretched or askew, and exposed otherwise."""
+    """Augment a negative: affine transform and exposure."""
     return random_exposure(random_affine(image, rng, zoom=(0.7, 1.4), aspect=(0.7, 1.4), rotation=15, shift=0.15), rng)
 
 
 def to_uint8(greys: np.ndarray) -> np.ndarray:
-    """Turn 0..1, clipped, into uint8."""
+    """Clip to 0..1 and convert to uint8, truncating."""
     return (np.clip(greys, 0, 1) * 255).astype(np.uint8)
 
 
@@ -98,7 +105,7 @@ def _random_tone(greys: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _add_border(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Put a black or white border on some of the four sides."""
+    """Add a black or white border on some sides."""
     left, right, top, bottom = (int(width) for width in rng.integers(0, 7, size=4) * (rng.random(4) < 0.5))
     inner_image = cv2.resize(
         image, (THUMBNAIL_SIDE - left - right, THUMBNAIL_SIDE - top - bottom), interpolation=cv2.INTER_AREA
@@ -108,7 +115,7 @@ def _add_border(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _add_markers(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Lay up to three letters or plates on it."""
+    """Add up to three markers."""
     for _ in range(rng.integers(0, 4)):
         height, width = rng.integers(1, 5), rng.integers(2, 12)
         row, column = rng.integers(0, THUMBNAIL_SIDE - height), rng.integers(0, THUMBNAIL_SIDE - width)
@@ -120,7 +127,7 @@ def _log_uniform(bounds: Range, rng: np.random.Generator) -> float:
     return float(np.exp(rng.uniform(np.log(bounds[0]), np.log(bounds[1]))))
 
 
-# --- no upright chest film any more -----------------------------------------------------------------------------------
+# --- negatives --------------------------------------------------------------------------------------------------------
 
 
 def _mild_affine(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -157,7 +164,7 @@ def _shuffle_tiles(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     tiles = (
         _mild_affine(image, rng).reshape(n, THUMBNAIL_SIDE // n, n, THUMBNAIL_SIDE // n).swapaxes(1, 2)
     )  # (n, n, height, width)
-    order = np.roll(np.arange(n * n), rng.integers(1, n * n))  # no tile stays where it was
+    order = np.roll(np.arange(n * n), rng.integers(1, n * n))  # no tile stays in place
     permutation = rng.permutation(n * n)
     shuffled = np.empty_like(tiles).reshape(n * n, THUMBNAIL_SIDE // n, THUMBNAIL_SIDE // n)
     shuffled[permutation] = tiles.reshape(shuffled.shape)[permutation[order]]
@@ -182,7 +189,7 @@ def _swap_halves(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _show_half(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """One lung, often with the other laid over it as in a view from the side, in a narrower frame."""
+    """Show one lung, often overlaid with the other as in a lateral view, in a narrower frame."""
     moved_image = random_affine(image, rng, zoom=(1, 1.25), rotation=5)
     cut_column = THUMBNAIL_SIDE // 2 + int(rng.integers(-4, 7))
     side = moved_image[:, :cut_column]

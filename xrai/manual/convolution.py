@@ -1,7 +1,7 @@
-"""Convolution and pooling of one picture by hand, as the manual shows them: small, exact, in numpy alone.
+"""Convolution and pooling in numpy, for the manual.
 
-What deep learning calls convolution is cross-correlation: the filter is not turned by 180 degrees first. The numbers
-are those of `torch.nn.functional.conv2d`, `max_pool2d` and `avg_pool2d`.
+Convolution in deep learning is cross-correlation: the filter is not rotated by 180 degrees. Results equal
+`torch.nn.functional.conv2d`, `max_pool2d` and `avg_pool2d`.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from xrai.core.errors import SettingsError
 FloatArray = NDArray[np.floating]
 
 MAX_POOLING, AVERAGE_POOLING = "max", "average"
-"""How a window is pooled to one number."""
+"""The ways of pooling."""
 
 IDENTITY, BLUR, SHARPEN, SOBEL_X, SOBEL_Y, EDGES = "identity", "blur", "sharpen", "sobel_x", "sobel_y", "edges"
 PRESETS = (IDENTITY, BLUR, SHARPEN, SOBEL_X, SOBEL_Y, EDGES)
 KERNEL_SIZES = (3, 5)
-"""Sides of the filters that there are presets of."""
+"""Sides of the preset filters."""
 
 
 # ---------------------------------------------------------------- filters
@@ -31,19 +31,18 @@ KERNEL_SIZES = (3, 5)
 def get_preset(name: str, size: int = 3) -> FloatArray:
     """A well-known filter, float64 (size, size).
 
-    `sobel_x` answers to changes from left to right, `sobel_y` from top to bottom, `edges` (8 in the middle and −1
-    around it, or 24) to any. The Sobel filters are a smoothing across times a difference along (Sobel and Feldman
-    1968), with binomial weights also where they are 5 × 5.
+    `sobel_x` responds to horizontal changes, `sobel_y` to vertical ones, `edges` (8 or 24 at the centre, −1 elsewhere)
+    to any. The Sobel filters are a smoothing times a perpendicular difference (Sobel and Feldman 1968), with binomial
+    weights also at 5 × 5.
 
     Raises:
         SettingsError: there is no filter of that name or size.
     """
     if name not in PRESETS or size not in KERNEL_SIZES:
         raise SettingsError(
-            "There is no filter “{name}” of {size} × {size2}: choose another name, and a side of 3 or 5.",
+            "There is no filter “{name}” of {size} × {size}: choose another name, and a side of 3 or 5.",
             name=name,
             size=size,
-            size2=size,
         )
     return {
         IDENTITY: _identity_kernel(size),
@@ -56,14 +55,14 @@ def get_preset(name: str, size: int = 3) -> FloatArray:
 
 
 def find_preset(kernel: ArrayLike) -> str | None:
-    """The name of the preset that a filter is, or None where it is the reader's own."""
+    """The name of the preset that equals a filter, or None."""
     kernel_array = np.asarray(kernel, float)
     names = PRESETS if len(kernel_array) in KERNEL_SIZES else ()
     return next((name for name in names if np.allclose(get_preset(name, len(kernel_array)), kernel_array)), None)
 
 
 def resize_kernel(kernel: ArrayLike, size: int) -> FloatArray:
-    """A filter of another odd side, float64 (size, size): zeros are put around it, or its rim is left out."""
+    """A filter resized to another odd side, float64 (size, size), by zero padding or cropping."""
     kernel_array = np.asarray(kernel, float)
     if (margin := (size - len(kernel_array)) // 2) >= 0:
         return np.pad(kernel_array, margin)
@@ -71,10 +70,10 @@ def resize_kernel(kernel: ArrayLike, size: int) -> FloatArray:
 
 
 def compose_kernels(first: ArrayLike, second: ArrayLike) -> FloatArray:
-    """The one filter, float64 (a + b − 1, a + b − 1), that does what two do one after the other.
+    """The filter, float64 (a + b − 1, a + b − 1), that equals two filters in sequence.
 
     Raises:
-        SettingsError: the first is no square table.
+        SettingsError: the first filter is not square.
     """
     flipped = _require_square(first)[::-1, ::-1]
     return convolve(second, flipped, padding=len(flipped) - 1)
@@ -98,19 +97,19 @@ _SHARPEN = {
 
 
 def output_size(n: int, kernel: int, stride: int = 1, padding: int = 0) -> int:
-    """How many places a window has along one side: ⌊(n + 2 · padding − kernel) / stride⌋ + 1.
+    """The output size along one side: ⌊(n + 2 · padding − kernel) / stride⌋ + 1.
 
     Dumoulin and Visin, A guide to convolution arithmetic for deep learning (2016, arXiv:1603.07285), relationship 6;
     the same as in `torch.nn.Conv2d` with dilation 1.
 
     Args:
-        n: values along the side of the picture.
-        kernel: values along the side of the window.
-        stride: values from one place of the window to the next.
-        padding: zeros put before and as many behind the picture.
+        n: input size.
+        kernel: window size.
+        stride: step of the window.
+        padding: zeros on each side.
 
     Raises:
-        SettingsError: a number is impossible, or the window is larger than the picture with its padding.
+        SettingsError: a number is invalid, or the window is larger than the padded input.
     """
     if min(n, kernel, stride) < 1:
         raise SettingsError(
@@ -123,22 +122,22 @@ def output_size(n: int, kernel: int, stride: int = 1, padding: int = 0) -> int:
         raise SettingsError("A padding of {padding} does not go: choose 0 or more.", padding=padding)
     if kernel > n + 2 * padding:
         raise SettingsError(
-            "A window of {kernel} does not fit into a side of {x}: "
+            "A window of {kernel} does not fit into a side of {side}: "
             "choose a smaller window, more padding or a larger picture.",
             kernel=kernel,
-            x=n + 2 * padding,
+            side=n + 2 * padding,
         )
     return (n + 2 * padding - kernel) // stride + 1
 
 
 def convolve(image: ArrayLike, kernel: ArrayLike, *, stride: int = 1, padding: int = 0) -> FloatArray:
-    """Lay a filter on every place of a picture and add up the products, float64 (H', W').
+    """Convolve an image with a filter, float64 (H', W').
 
     Args:
         image: numbers (H, W).
         kernel: numbers (k, k).
-        stride: pixels from one place to the next.
-        padding: rows and columns of zeros around the picture.
+        stride: step of the window.
+        padding: rows and columns of zeros around the image.
 
     Raises:
         SettingsError: as `output_size`; or the filter is not square.
@@ -149,14 +148,14 @@ def convolve(image: ArrayLike, kernel: ArrayLike, *, stride: int = 1, padding: i
 
 @dataclass(frozen=True)
 class ConvolutionStep:
-    """One place of the window, worked out.
+    """One step of a convolution.
 
     Attributes:
-        row, column: of the result.
-        top, left: of the window in the padded picture.
+        row, column: position in the result.
+        top, left: position of the window in the padded image.
         window: the numbers under the filter, (k, k).
-        products: each times the filter's, (k, k).
-        total: of the products, the result at that place.
+        products: window times filter, (k, k).
+        total: the sum of the products, which is the result.
     """
 
     row: int
@@ -171,7 +170,7 @@ class ConvolutionStep:
 def compute_step(
     image: ArrayLike, kernel: ArrayLike, number: int, *, stride: int = 1, padding: int = 0
 ) -> ConvolutionStep:
-    """The step of that number, counted from 0 along the rows of the result.
+    """Compute step `number`, counted from 0 along the rows of the result.
 
     Raises:
         SettingsError: as `convolve`; or there is no such step.
@@ -180,7 +179,9 @@ def compute_step(
     windows = _sliding_windows(padded_image, len(numbers), stride)
     rows, columns = windows.shape[:2]
     if not 0 <= number < rows * columns:
-        raise SettingsError("There is no step {x}: the window has {x2} places.", x=number + 1, x2=rows * columns)
+        raise SettingsError(
+            "There is no step {number}: the window has {places} places.", number=number + 1, places=rows * columns
+        )
     row, column = divmod(number, columns)
     products = windows[row, column] * numbers
     return ConvolutionStep(
@@ -189,7 +190,7 @@ def compute_step(
 
 
 def zero_pad(image: ArrayLike, padding: int) -> FloatArray:
-    """A picture with rows and columns of zeros around it, float64 (H + 2 · padding, W + 2 · padding).
+    """An image padded with zeros, float64 (H + 2 · padding, W + 2 · padding).
 
     Raises:
         SettingsError: the padding is negative.
@@ -200,12 +201,12 @@ def zero_pad(image: ArrayLike, padding: int) -> FloatArray:
 
 
 def to_grey_image(values: ArrayLike, *, signed: bool = False) -> NDArray[np.uint8]:
-    """Results as grey levels, uint8.
+    """Convert results to grey levels, uint8.
 
     Args:
         values: of any size and sign.
-        signed: 0 is mid-grey, and the largest size there is black if negative, white if positive; else below 0 is
-            black and above 255 white.
+        signed: 0 is mid-grey and the largest absolute value black or white; otherwise values are clipped to
+            0..255.
     """
     numbers = np.asarray(values, float)
     if signed:
@@ -217,27 +218,30 @@ def to_grey_image(values: ArrayLike, *, signed: bool = False) -> NDArray[np.uint
 
 
 def pool(image: ArrayLike, *, size: int = 2, stride: int | None = None, how: str = MAX_POOLING) -> FloatArray:
-    """Keep one number of every window, its largest or its average, float64 (H', W').
+    """Reduce every window to its maximum or its average, float64 (H', W').
 
     Args:
-        image: numbers (H, W); rows and columns that fill no window are left out.
+        image: numbers (H, W); rows and columns beyond the last full window are ignored.
         size: side of the window.
-        stride: pixels from one window to the next; None for the window's side, so that none overlap.
-        how: `MAX` or `AVERAGE`.
+        stride: step of the window; None for its side.
+        how: `MAX_POOLING` or `AVERAGE_POOLING`.
 
     Raises:
         SettingsError: as `output_size`; or there is no such way.
     """
     if how not in (MAX_POOLING, AVERAGE_POOLING):
         raise SettingsError(
-            "There is no pooling “{how}”: choose {MAX} or {AVERAGE}.", how=how, MAX=MAX_POOLING, AVERAGE=AVERAGE_POOLING
+            "There is no pooling “{how}”: choose {maximum} or {average}.",
+            how=how,
+            maximum=MAX_POOLING,
+            average=AVERAGE_POOLING,
         )
     windows = _sliding_windows(np.asarray(image, float), size, size if stride is None else stride)
     return windows.max(axis=(2, 3)) if how == MAX_POOLING else windows.mean(axis=(2, 3))
 
 
 def pool_repeatedly(image: ArrayLike, times: int, *, how: str = MAX_POOLING) -> FloatArray:
-    """Pool a picture 2 × 2 with stride 2 several times over, float64.
+    """Pool an image 2 × 2 with stride 2 several times, float64.
 
     Raises:
         SettingsError: nothing is left to pool.
@@ -253,14 +257,14 @@ def pool_repeatedly(image: ArrayLike, times: int, *, how: str = MAX_POOLING) -> 
 
 @dataclass(frozen=True)
 class ConvolutionCost:
-    """What a convolution makes of its input, and what it takes.
+    """Output size, parameters and multiplications of a convolution.
 
     Attributes:
-        height, width: of each map that comes out.
-        values: that come out, of all filters.
-        weights: numbers in the filters.
-        biases: one a filter.
-        multiplications: of one scan.
+        height, width: of each output map.
+        values: of all output maps.
+        weights: of all filters.
+        biases: one per filter.
+        multiplications: for one image.
     """
 
     height: int
@@ -274,7 +278,7 @@ class ConvolutionCost:
 def compute_cost(
     height: int, width: int, *, kernel: int = 3, stride: int = 1, padding: int = 0, channels: int = 1, filters: int = 1
 ) -> ConvolutionCost:
-    """Count what a convolution takes; each filter has a k × k table for every channel, and one bias.
+    """Count the cost of a convolution; each filter has k × k weights per channel and one bias.
 
     Raises:
         SettingsError: as `output_size`; or there is no channel or no filter.
@@ -290,7 +294,7 @@ def compute_cost(
 
 
 def _sliding_windows(image: FloatArray, size: int, stride: int) -> FloatArray:
-    """Every place of a window, (H', W', size, size), as a view."""
+    """All windows, (H', W', size, size), as a view."""
     for side in image.shape:
         output_size(side, size, stride)
     return sliding_window_view(image, (size, size))[::stride, ::stride]

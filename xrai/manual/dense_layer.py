@@ -1,4 +1,4 @@
-"""One dense layer with its activation function in plain numbers: small enough to follow a step of training by eye."""
+"""A dense layer with activation and gradient descent in numpy, for the manual."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 
 LEAKY_SLOPE = 0.01
-"""The slope of leaky ReLU below 0, as in torch."""
+"""Slope of leaky ReLU below 0, as in torch."""
 
 
 @dataclass(frozen=True)
 class Activation:
-    """A function that a layer sends each of its values through.
+    """An activation function.
 
     Attributes:
-        name: as people call it.
+        name: as shown to users.
         formula: in LaTeX.
         function: of an array of any shape.
     """
@@ -45,23 +45,23 @@ ACTIVATIONS: dict[str, Activation] = {
     "sigmoid": Activation("Sigmoid", r"f(x) = \sigma(x) = \frac{1}{1 + e^{-x}}", sigmoid),
     "tanh": Activation("tanh", r"f(x) = \frac{e^{x} - e^{-x}}{e^{x} + e^{-x}}", np.tanh),
 }
-"""Those that networks here use, and the two classics; values as torch's of the same name."""
+"""The activations of XRAI's networks, sigmoid and tanh; values equal torch's."""
 
 
 def activate(name: str, values: np.ndarray) -> np.ndarray:
-    """Values of any shape after one of `ACTIVATIONS`, float64."""
+    """Apply one of `ACTIVATIONS` to values of any shape; float64."""
     return np.asarray(ACTIVATIONS[name].function(np.asarray(values, np.float64)))
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
-    """Probabilities (C,), which sum to 1, of logits (C,)."""
+    """Convert logits (C,) to probabilities (C,)."""
     exponentials = np.exp(np.asarray(logits, np.float64) - np.max(logits))
     return exponentials / exponentials.sum()
 
 
 @dataclass(frozen=True, eq=False)
 class TrainingState:
-    """A layer of one unit after some steps of training.
+    """A layer with one unit during training.
 
     Attributes:
         weights: float64 (D + 1,), the bias last.
@@ -75,7 +75,7 @@ class TrainingState:
 
 
 def predict_probabilities(inputs: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Of class 1 for each example: the sigmoid of Σ wᵢ xᵢ + b.
+    """The probability of class 1 per example: the sigmoid of Σ wᵢ xᵢ + b.
 
     Args:
         inputs: float (N, D).
@@ -85,16 +85,16 @@ def predict_probabilities(inputs: np.ndarray, weights: np.ndarray) -> np.ndarray
 
 
 def train_layer(inputs: np.ndarray, labels: np.ndarray, learning_rate: float, steps: int) -> list[TrainingState]:
-    """Gradient descent from weights of 0, every step on all examples.
+    """Full-batch gradient descent from zero weights.
 
     Args:
         inputs: float (N, D).
         labels: 0 or 1, (N,).
-        rate: the learning rate.
-        steps: how many.
+        learning_rate: step size.
+        steps: number of steps.
 
     Returns:
-        `steps` + 1 of them: before the first step and after each.
+        `steps` + 1 states: before the first step and after each.
     """
     states = [_state_at(inputs, labels, np.zeros(inputs.shape[1] + 1))]
     for _ in range(steps):
@@ -103,7 +103,7 @@ def train_layer(inputs: np.ndarray, labels: np.ndarray, learning_rate: float, st
 
 
 def make_examples(seed: int = 5, per_class: int = 8) -> tuple[np.ndarray, np.ndarray]:
-    """Made-up examples of two classes that overlap: inputs float64 (N, 2), labels 0 or 1 (N,)."""
+    """Synthetic examples of two overlapping classes: inputs float64 (N, 2), labels 0 or 1 (N,)."""
     labels = np.repeat([0, 1], per_class)
     centres = np.where(labels[:, None] == 1, 1, -1) * np.array([1.6, 1.3])
     return np.random.default_rng(seed).normal(centres, 2).round(1), labels
@@ -111,7 +111,7 @@ def make_examples(seed: int = 5, per_class: int = 8) -> tuple[np.ndarray, np.nda
 
 def _state_at(inputs: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> TrainingState:
     logits = inputs @ weights[:-1] + weights[-1]
-    loss = float(np.mean(np.logaddexp(0, logits) - labels * logits))  # −log p of the right class
+    loss = float(np.mean(np.logaddexp(0, logits) - labels * logits))  # −log p of the true class
     errors = predict_probabilities(inputs, weights) - labels
     with_ones = np.column_stack([inputs, np.ones(len(inputs))])
     return TrainingState(weights, loss, with_ones.T @ errors / len(inputs))

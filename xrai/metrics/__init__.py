@@ -20,6 +20,7 @@ from xrai.metrics.measures import (
     predict,
 )
 from xrai.metrics.reliability import calibration_error_by_chance, calibration_error_interval, reliability
+from xrai.metrics.resampling import patient_folds
 from xrai.metrics.shares import clustered_proportion
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "confusion_matrix",
     "downsample",
     "expected_calibration_error",
+    "patient_folds",
     "per_class_report",
     "precision_recall_curve",
     "predict",

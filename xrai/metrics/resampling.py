@@ -76,3 +76,9 @@ def encode_groups(groups: Iterable[Hashable], n_scans: int) -> tuple[Ints, int]:
     if len(codes) != n_scans:
         raise ValueError(f"{len(codes)} patients' names do not go with {n_scans} scans.")
     return codes, len(code_of)
+
+
+def patient_folds(patients: ArrayLike, n_folds: int, rng: np.random.Generator) -> Ints:
+    """Assign each scan to a random cross-validation fold, the same fold for all scans of a patient, int (N,)."""
+    unique_patients, patient_index = np.unique(patients, return_inverse=True)
+    return (rng.permutation(len(unique_patients)) % n_folds)[patient_index]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -56,6 +56,32 @@ def update_operating_point(
         card = fit_operating_point(card, validation, goal=goal, alpha=alpha)
         checkpoint.write_card(card)
     return card
+
+
+class LocalOperatingPoint(NamedTuple):
+    """An operating point at the local prevalence: what the probabilities shown to users are compared with.
+
+    Attributes:
+        threshold: probability of the positive class from which it is called; None if the likeliest class is.
+        reject_zone: limits between which a reading is uncertain; None if there is no such zone.
+        prevalence: local prevalence of the positive class; None for that of the calibration.
+    """
+
+    threshold: float | None
+    reject_zone: tuple[float, float] | None
+    prevalence: float | None
+
+
+def local_operating_point(card: Card) -> LocalOperatingPoint:
+    """The card's threshold and reject zone as probabilities at the local prevalence."""
+    value = card.threshold_value
+    if value is None:
+        return LocalOperatingPoint(None, None, card.prevalence)
+    zone = None
+    if card.doubt is not None:
+        low, high = card.doubt.reject_zone(value)
+        zone = card.to_local_prevalence(low), card.to_local_prevalence(high)
+    return LocalOperatingPoint(card.to_local_prevalence(value), zone, card.prevalence)
 
 
 def load_validation_outputs(checkpoint: Checkpoint, card: Card) -> ValidationOutputs:

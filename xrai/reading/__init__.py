@@ -1,1 +1,1 @@
-"""Reading: a scan with a model, its diagnosis and heatmap, and the result card."""
+"""Reading: inference on one scan, its result and heatmaps, and the result card."""

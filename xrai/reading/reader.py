@@ -1,20 +1,17 @@
-"""Reading one scan with a model: a diagnosis in words, probabilities, warnings, and where the evidence lies."""
+"""Inference on one scan: input check, orientation, diagnosis, calibrated probability, abstention, heatmap."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import numpy as np
-from PIL import Image
 from torch import Tensor
 
 from xrai.calibration import describe_natural_frequency, round_to_hundred
-from xrai.core.errors import CheckpointError, RefusedError
+from xrai.core.errors import CheckpointError
 from xrai.core.labels import lacks_clinical_meaning
-from xrai.core.language import N_, Message, join_messages, say
+from xrai.core.language import N_, join_messages, say
 from xrai.explain.cam import (
     METHODS,
     available_methods,
@@ -23,68 +20,23 @@ from xrai.explain.cam import (
     compute_logits_and_features,
     scale_cam,
 )
-from xrai.explain.occlusion import MAX_OUTSIDE_BODY_SHARE, occlude, outside_body_share
-from xrai.explain.overlay import OUTSIDE_BODY_WARNING, draw_side_by_side
+from xrai.explain.occlusion import MAX_OUTSIDE_BODY_SHARE, outside_body_share
+from xrai.input_check import apply_correction
 from xrai.metrics import predict
 from xrai.models.artifacts import Artifacts, load_artifacts
 from xrai.models.checkpoint import Card, Checkpoint, check_finite
 from xrai.networks.build import Network
+from xrai.reading.results import Reading, Refusal, SimilarCase
+from xrai.reading.warnings import OUTSIDE_BODY_WARNING, model_warnings, scan_warnings
 from xrai.scans import Scan
-from xrai.scans.preprocessing import to_square
+from xrai.scans.preprocessing import shrink_to_fit, to_square
 
-ADULT_AGE = 18
-FRONTAL_VIEWS = {"AP", "PA"}
-CHEST_WORDS = ("CHEST", "THORAX", "LUNG", "RIB")
-
-
-NO_INPUT_CHECK = N_(
-    "This model does not notice when a picture is no chest X-ray from the front, and reads it all the same: "
-    "calibrate it, or train it again."
-)
-
+THUMBNAIL_SIDE = 260
 
 TRAINED_ON_PHANTOMS = N_(
     "The picture does not look like the drawings that this model learned from, which are all that it knows: for an "
     "X-ray of a patient choose a model that learned from X-rays."
 )
-
-
-@dataclass(frozen=True, eq=False)
-class Reading:
-    """What a model says of a scan.
-
-    Attributes:
-        diagnosis: the class that is called, by name.
-        probabilities: of every class, by name, summing to 1; among the patients of those who use the model, as far as
-            they said who these are.
-        is_confident: whether the call is firm; otherwise the answer is "not sure", and a radiologist is to be asked.
-        frequency: the probability of what is looked for in natural frequencies; "" where it means nothing.
-        warnings: sentences that a reader should see beside the diagnosis.
-        evidence: where the scan speaks for the diagnosis by the model's first method, as `evidence_maps` gives it; None
-            where the model has no method.
-    """
-
-    diagnosis: str
-    probabilities: dict[str, float]
-    is_confident: bool
-    frequency: str
-    warnings: tuple[str, ...]
-    evidence: np.ndarray | None = field(repr=False)
-
-
-@dataclass(frozen=True)
-class SimilarCase:
-    """A training scan that the network sees as like another scan.
-
-    Attributes:
-        row: in the dataset that the model learned from.
-        class_name: what it was labelled.
-        similarity: -1 to 1.
-    """
-
-    row: int
-    class_name: str
-    similarity: float
 
 
 @dataclass(frozen=True)
@@ -94,7 +46,7 @@ class Reader:
     Attributes:
         card: of the model.
         network: in evaluation mode.
-        artifacts: what it needs beside the weights; an empty one for models of earlier versions.
+        artifacts: input check and index of training scans; empty for models without them.
     """
 
     card: Card
@@ -106,7 +58,7 @@ class Reader:
         """Load a model.
 
         Raises:
-            CheckpointError: the folder holds no whole model.
+            CheckpointError: the folder holds no complete model.
         """
         card = checkpoint.read_card()
         network = checkpoint.load_network(card)
@@ -120,37 +72,48 @@ class Reader:
 
     @property
     def methods(self) -> tuple[str, ...]:
-        """The heatmap methods that fit this model and whose colours its card anchors, the default first."""
+        """The heatmap methods that fit this network and have a reference scale in the card, the default first."""
         return tuple(method for method in available_methods(self.network) if method in self.card.heatmap)
 
     @property
     def method_descriptions(self) -> str:
-        """What each of the methods is, a line each."""
-        lines = (say("- **{method}**: {METHODS}.", method=method, METHODS=METHODS[method]) for method in self.methods)
+        """A Markdown list of the methods."""
+        lines = (
+            say("- **{method}**: {description}.", method=method, description=METHODS[method]) for method in self.methods
+        )
         return join_messages(lines, "\n")
 
-    def default_class(self, reading: Reading) -> str:
-        """The class whose map tells most: of two, the one that is looked for, so that a normal film stays dark."""
-        return self.card.classes[1] if self.card.threshold else reading.diagnosis
+    def examine(self, scan: Scan, *, correct: bool | str = False, any_image: bool = False) -> Reading | Refusal:
+        """Check the input, correct its orientation and read it.
 
-    def check(self, scan: Scan) -> None:
-        """Refuse a picture that is no upright frontal chest film like those that the model learned from.
+        At most one correction is applied: no second one is offered for an image that stays refused after the first.
+
+        Args:
+            scan: the scan as it is in its file.
+            correct: True applies the correction that the input check offers; the name of a correction applies that
+                one before the check; False applies none.
+            any_image: read the image although the input check refuses it; the reason becomes the first warning.
 
         Raises:
-            RefusedError: with the sentence of why, and the change that would mend it, if one would.
+            CheckpointError: the model's output is not finite.
         """
-        if self.artifacts.input_check:
-            result = self.artifacts.input_check.check(scan.pixels, colour=scan.colour)
-            if not result.is_accepted:
-                raise RefusedError(
-                    TRAINED_ON_PHANTOMS if self._is_trained_on_phantoms else result.reason, result.correction
-                )
+        if isinstance(correct, str) and correct:
+            return self._examine_corrected(scan, correct, any_image=any_image)
+        refusal = self._check(scan)
+        if refusal is None:
+            return self.read(scan)
+        if correct and refusal.correction:
+            return self._examine_corrected(scan, refusal.correction)
+        if not any_image:
+            return refusal
+        reading = self.read(scan)
+        return replace(reading, warnings=(refusal.reason, *reading.warnings))
 
     def read(self, scan: Scan) -> Reading:
-        """The diagnosis of a scan, whatever it shows: `check` it first.
+        """Read a scan without an input check: see `examine`.
 
         Raises:
-            CheckpointError: the model's answer is no number, as that of damaged weights may be.
+            CheckpointError: the model's output is not finite, as with damaged weights.
         """
         inputs = self.card.preprocessing(scan.pixels)
         logits = compute_logits(self.network, inputs).numpy()
@@ -162,166 +125,101 @@ class Reader:
             name: round(float(share), 6) for name, share in zip(self.card.classes, local_probabilities, strict=True)
         }
         diagnosis = self.card.classes[int(predicted[0])]
-        evidence = self._compute_evidence(inputs, diagnosis, self.methods[0]) if self.methods else None
+        evidence = self.compute_evidence(inputs, diagnosis, self.methods[0]) if self.methods else None
+        height, width = scan.pixels.shape
         return Reading(
-            diagnosis,
-            class_probabilities,
-            bool(self.card.is_confident(probabilities, predicted)[0]),
-            self._natural_frequency(scan, class_probabilities),
-            (*self._scan_warnings(scan), *self._heatmap_warnings(scan, diagnosis, evidence)),
-            evidence,
+            reader=self,
+            inputs=inputs,
+            shape=(height, width),
+            diagnosis=diagnosis,
+            probabilities=class_probabilities,
+            is_confident=bool(self.card.is_confident(probabilities, predicted)[0]),
+            frequency=self._natural_frequency(scan, class_probabilities),
+            warnings=(*self._warnings(scan), *self._heatmap_warnings(scan, diagnosis, evidence)),
+            evidence=evidence,
         )
 
-    def find_similar(self, scan: Scan, n: int = 6) -> list[SimilarCase]:
-        """The training scans that are most like a scan to the network, the most similar first, one a patient."""
+    def find_similar(self, inputs: Tensor, n: int = 6) -> list[SimilarCase]:
+        """Training scans similar to a network input (1, 1, side, side): see `Reading.find_similar`."""
         if self.artifacts.neighbour_index is None:
             return []
-        _, features = compute_logits_and_features(self.network, self.card.preprocessing(scan.pixels))
+        _, features = compute_logits_and_features(self.network, inputs)
         neighbours = self.artifacts.neighbour_index.find_nearest(features[0].numpy(), n)
         return [SimilarCase(item.row, self.card.classes[item.label], item.similarity) for item in neighbours]
 
-    @staticmethod
-    def is_outside_body(pixels: np.ndarray, heat: np.ndarray) -> bool:
-        """Whether so much of a heatmap lies off the body or at the film's border that the answer is doubtful.
-
-        Args:
-            pixels: of the scan, uint8 (H, W).
-            heat: float (H, W), of the class that was called.
-        """
-        return outside_body_share(heat, pixels) > MAX_OUTSIDE_BODY_SHARE
-
-    def read_occluded(
-        self, scan: Scan, class_name: str, reading: Reading | None = None
-    ) -> tuple[np.ndarray, np.ndarray, Reading]:
-        """A scan with the place filled in that speaks most for a class, and read again; `reading` as in `heatmap`.
-
-        Returns:
-            Its pixels, uint8 (H, W), what was filled in, bool (H, W), and the reading.
-        """
-        pixels, mask = occlude(scan.pixels, self.heatmap(scan, class_name, reading=reading))
-        return pixels, mask, self.read(replace(scan, pixels=pixels))
-
-    def heatmap(
-        self,
-        scan: Scan,
-        class_name: str,
-        method: str | None = None,
-        *,
-        shape: tuple[int, int] | None = None,
-        reading: Reading | None = None,
-    ) -> np.ndarray:
-        """Where the scan speaks for a class, float32 of `shape` or of the scan's own, from 0 (nowhere) to 1.
-
-        1 is the evidence that 95 of 100 validation scans called that class stay below at their hottest place. Where
-        the scan's `reading` is at hand, what was found for it is not looked for again.
-        """
+    def heatmap(self, pixels: np.ndarray, class_name: str, method: str | None = None) -> np.ndarray:
+        """The heatmap of an image uint8 (H, W) that has no `Reading`, float32 (H, W): see `Reading.heatmap`."""
         method = method or self.methods[0]
-        evidence = self._evidence_in_reading(reading, class_name) if reading and method == self.methods[0] else None
-        if evidence is None:
-            evidence = self._compute_evidence(self.card.preprocessing(scan.pixels), class_name, method)
-        return scale_cam(evidence, self.card.heatmap[method][class_name], shape or scan.pixels.shape)
+        height, width = pixels.shape
+        evidence = self.compute_evidence(self.card.preprocessing(pixels), class_name, method)
+        return self.scale_evidence(evidence, class_name, method, (height, width))
 
-    def _evidence_in_reading(self, reading: Reading, class_name: str) -> np.ndarray | None:
-        """The evidence for a class that a reading holds, if it does: of two classes, for one is against the other."""
-        if reading.evidence is None or class_name == reading.diagnosis:
-            return reading.evidence
-        return -reading.evidence if len(self.card.classes) == 2 else None
-
-    def _compute_evidence(self, inputs: Tensor, class_name: str, method: str) -> np.ndarray:
+    def compute_evidence(self, inputs: Tensor, class_name: str, method: str) -> np.ndarray:
+        """The unscaled map (h, w) for one network input: see `explain.cam.compute_cams`."""
         _, maps = compute_cams(self.network, inputs, [self.card.classes.index(class_name)], method)
         return maps[0]
 
+    def scale_evidence(self, evidence: np.ndarray, class_name: str, method: str, shape: tuple[int, int]) -> np.ndarray:
+        """Evidence on the class's reference scale, float32 of `shape` in 0 to 1."""
+        return scale_cam(evidence, self.card.heatmap[method][class_name], shape)
+
+    def _examine_corrected(self, scan: Scan, correction: str, *, any_image: bool = False) -> Reading | Refusal:
+        corrected = replace(scan, pixels=apply_correction(scan.pixels, correction))
+        examined = self.examine(corrected, any_image=any_image)
+        if isinstance(examined, Refusal):
+            return Refusal(examined.reason)
+        return replace(examined, correction=correction)
+
+    def _check(self, scan: Scan) -> Refusal | None:
+        """The refusal of an image that is no upright frontal chest X-ray like the training scans."""
+        if self.artifacts.input_check is None:
+            return None
+        result = self.artifacts.input_check.check(scan.pixels, colour=scan.colour)
+        if result.is_accepted:
+            return None
+        reason = TRAINED_ON_PHANTOMS if self._is_trained_on_phantoms else result.reason
+        thumbnail = shrink_to_fit(scan.pixels, THUMBNAIL_SIDE) if result.correction else None
+        return Refusal(reason, result.correction, thumbnail)
+
+    def _warnings(self, scan: Scan) -> list[str]:
+        warnings = model_warnings(
+            self._population,
+            has_input_check=self.artifacts.input_check is not None,
+            is_trained_on_phantoms=self._is_trained_on_phantoms,
+        )
+        return [*warnings, *scan_warnings(scan, self._population, self.card.preprocessing.input_size)]
+
     def _heatmap_warnings(self, scan: Scan, diagnosis: str, evidence: np.ndarray | None) -> list[str]:
-        """What the heat of the class that was called says against the answer."""
+        """A warning where much of the heat of the predicted class lies outside the body."""
         if evidence is None:
             return []
         square = to_square(scan.pixels, self.card.preprocessing.stored_size)
-        heat = scale_cam(evidence, self.card.heatmap[self.methods[0]][diagnosis], square.shape)
-        return [OUTSIDE_BODY_WARNING] if self.is_outside_body(square, heat) else []
+        height, width = square.shape
+        heat = self.scale_evidence(evidence, diagnosis, self.methods[0], (height, width))
+        return [OUTSIDE_BODY_WARNING] if outside_body_share(heat, square) > MAX_OUTSIDE_BODY_SHARE else []
 
     def _natural_frequency(self, scan: Scan, class_probabilities: Mapping[str, float]) -> str:
-        """In natural frequencies, for two classes: of more nobody can say among whom they hold, nor of strangers."""
-        population = str(self.card.dataset.get("population") or "")
-        if _metadata_warnings(scan.metadata, population):
-            return ""
+        """The probability of the second of two classes as a natural frequency; "" where it has no clinical meaning.
+
+        It has none for phantoms, without calibration, and for patients unlike the training population.
+        """
         prevalence = self.card.calibration.prevalence if self.card.calibration else None
         if (
             prevalence is None
             or len(prevalence) != 2
-            or lacks_clinical_meaning(population, is_phantom=self._is_trained_on_phantoms)
+            or lacks_clinical_meaning(self._population, is_phantom=self._is_trained_on_phantoms)
+            or scan_warnings(scan, self._population)
         ):
             return ""
         name = self.card.classes[1]
-        frequency = describe_natural_frequency(class_probabilities[name], name, population)
+        frequency = describe_natural_frequency(class_probabilities[name], name, self._population)
         among = round_to_hundred(self.card.prevalence or prevalence[1])
-        return say("{said}, where {among} of 100 who are X-rayed have it.", said=frequency, among=among)
+        return say("{frequency}, where {among} of 100 who are X-rayed have it.", frequency=frequency, among=among)
+
+    @property
+    def _population(self) -> str:
+        return str(self.card.dataset.get("population") or "")
 
     @property
     def _is_trained_on_phantoms(self) -> bool:
-        return bool(self.card.dataset.get("drawings"))
-
-    def _scan_warnings(self, scan: Scan) -> tuple[str, ...]:
-        warnings, population = [], str(self.card.dataset.get("population") or "")
-        if self.artifacts.input_check is None:
-            warnings.append(NO_INPUT_CHECK)
-        if self._is_trained_on_phantoms:
-            warnings.append(say("This model learned from drawings: its answer has no medical meaning."))
-        elif lacks_clinical_meaning(population, is_phantom=False):
-            warnings.append(
-                say(
-                    "This answer has no clinical meaning: see what the model learned from ({population}).",
-                    population=Message(population),
-                )
-            )
-        if min(scan.width, scan.height) < self.card.preprocessing.input_size:
-            warnings.append(
-                say(
-                    "The picture is only {width} × {height} pixels, less than the model looks at: "
-                    "use the original film if you have it.",
-                    width=scan.width,
-                    height=scan.height,
-                )
-            )
-        return tuple(warnings + _metadata_warnings(scan.metadata, population))
-
-
-def _metadata_warnings(metadata: Mapping[str, str], population: str) -> list[str]:
-    """What a DICOM says of itself that does not go with a frontal chest film."""
-    warnings = []
-    view, part = metadata.get("ViewPosition", "").upper(), metadata.get("BodyPartExamined", "").upper()
-    if view and view not in FRONTAL_VIEWS:
-        warnings.append(
-            say(
-                "The file says that it is taken from another side ({view}): the model knows frontal films only.",
-                view=view,
-            )
-        )
-    if part and not any(word in part for word in CHEST_WORDS):
-        warnings.append(
-            say(
-                "The file says that it shows another part of the body ({part}): the model knows chests only.", part=part
-            )
-        )
-    years = re.fullmatch(r"(\d{3})Y", metadata.get("PatientAge", ""))
-    if years and int(years[1]) >= ADULT_AGE and "child" in population and "adult" not in population:
-        warnings.append(
-            say(
-                "The file says that the patient is {int} years old: the model knows {population}.",
-                int=int(years[1]),
-                population=Message(population),
-            )
-        )
-    if metadata.get("PresentationIntentType", "").upper() == "FOR PROCESSING":
-        warnings.append(
-            say("The file holds the detector's raw picture, not the one for viewing: export that one instead.")
-        )
-    return warnings
-
-
-def save_heatmap(file: Path, scan: Scan, heat: np.ndarray) -> None:
-    """Write the scan beside its heatmap as a PNG.
-
-    Raises:
-        OSError: the file cannot be written.
-    """
-    Image.fromarray(draw_side_by_side(scan.pixels, heat)).save(file, format="PNG")
+        return bool(self.card.dataset.get("is_phantom"))

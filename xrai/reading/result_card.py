@@ -1,4 +1,4 @@
-"""The result card as a picture: a scan, its heatmap, and what a model said of it, to keep or to hand on."""
+"""Result card: a PNG with scan, heatmap and diagnosis."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from xrai.core.language import tr
-from xrai.explain.overlay import draw_colour_bar, draw_overlay
+from xrai.explain.overlay import draw_colour_bar, draw_overlay, draw_side_by_side
 
 WIDTH = 1400
 WARNING_SIGN = "⚠"
-"""Stands before what to beware of."""
+"""The sign in front of a warning."""
 
-_MARGIN, _GAP = 40, 20
-_BREAKABLE_SPACE = re.compile(r"[^\S\u00a0\u202f]+")  # spaces, but those that keep « and : where they belong
+_MARGIN = 40
+_GAP = 20
+_BREAKABLE_SPACE = re.compile(r"[^\S\u00a0\u202f]+")  # without the no-break spaces of French punctuation
 _INK, _FAINT, _PAPER, _ACCENT, _WARNING = "#1d2a33", "#5b6b78", "#ffffff", "#0f6e7c", "#9a4a00"
 
 
@@ -34,17 +35,17 @@ def draw_result_card(
     heat_caption: str,
     warnings: Sequence[str] = (),
 ) -> bytes:
-    """A PNG of the result card.
+    """Draw the result card as a PNG.
 
     Args:
         pixels: the scan, uint8 (H, W).
         heat: its heatmap, float (H, W) in 0 to 1.
         opacity: of the hottest places, 0 to 1.
-        title: the diagnosis in words.
-        lines: sentences below it: the model, what it was trained on, warnings.
-        shares: class, probability and the probability in words.
-        heat_caption: what the colours mean.
-        warnings: what stands above the diagnosis, as nobody may miss it.
+        title: the diagnosis.
+        lines: sentences at the bottom: the model and its training population.
+        probabilities: class, probability and the formatted probability.
+        heat_caption: the meaning of the colours.
+        warnings: sentences above the diagnosis.
     """
     side = (WIDTH - 2 * _MARGIN - _GAP) // 2
     height = min(round(side * pixels.shape[0] / pixels.shape[1]), 2 * side)
@@ -72,16 +73,25 @@ def draw_result_card(
     return out.getvalue()
 
 
+def save_heatmap(file: Path, pixels: np.ndarray, heat: np.ndarray) -> None:
+    """Write an image uint8 (H, W) beside its heatmap as a PNG.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    Image.fromarray(draw_side_by_side(pixels, heat)).save(file, format="PNG")
+
+
 @lru_cache
 def _font(size: int) -> ImageFont.FreeTypeFont:
-    """DejaVu Sans, which comes with matplotlib and has the letters of most of Europe; Pillow's own has no é."""
+    """DejaVu Sans from matplotlib, with the letters of most European languages; Pillow's default font has no é."""
     import matplotlib
 
     return ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf", size)
 
 
 def _draw_text(draw: ImageDraw.ImageDraw, text: str, y: int, size: int, colour: str) -> int:
-    """Write text in lines that fit, from y downwards; gives where it ends."""
+    """Write wrapped text from y downwards; returns the y below it."""
     font = _font(size)
     line = ""
     for word in [*_BREAKABLE_SPACE.split(text.strip()), None]:

@@ -1,12 +1,13 @@
-"""The one gate from a file to pixels: `read_scan(path_or_bytes) -> Scan`.
+"""Image loading: `read_scan(path_or_bytes) -> Scan`, the only way from a file to pixels.
 
-    __init__      what the file is, by its first bytes; who reads it; the one sentence when nobody can
-    pictures      JPEG, PNG, TIFF, WebP, BMP
-    dicom         CR, DX and other single-frame projection images
-    gdcm_process  the rare JPEGs of DICOM, decoded where a crash harms nobody
-    scan          what comes out: the fields, the limits, the grey scale
-
-Nothing else in XRAI opens a picture: not the dataset builder, not diagnosis, not a test.
+__init__       detects the format by the first bytes and calls the decoder
+pictures       JPEG, PNG, TIFF, WebP, BMP
+dicom          CR, DX and other single-frame projection images
+gdcm_process   decodes rare DICOM JPEGs in a process of its own, which may crash
+scan           the `Scan` record, its limits, and intensity scaling
+preprocessing  from pixels to the network's input
+descriptor     thumbnail and HOG descriptor
+phantoms       synthetic chest X-rays, drawn of `shapes`
 """
 
 from __future__ import annotations
@@ -28,14 +29,13 @@ __all__ = ["MAX_FILE_BYTES", "MAX_PIXELS", "MIN_SIDE", "Scan", "read_scan"]
 def read_scan(source: Path | str | bytes, *, min_side: int | None = None) -> Scan:
     """Read one chest X-ray, from a file's path or a file's bytes, as upright grey pixels.
 
-    The format is decided by the content, never by the file's ending. 8-bit grey is kept exactly as stored; colour
-    becomes luma (ITU-R 601); deeper pictures are scaled from their least to their greatest value, or through the
-    window that a DICOM file brings. Safe to call from several threads at once.
+    The content determines the format, not the file's extension. 8-bit grey is kept as stored; colour becomes luma
+    (ITU-R 601); higher bit depths are scaled from minimum to maximum, or with a DICOM file's window. Thread-safe.
 
     Args:
         source: a path, or the file's content.
-        min_side: decode no finer than needed: a JPEG may come at 1/2, 1/4 or 1/8 of its size, with both sides still
-            at least this long. `Scan.width` and `Scan.height` keep the file's own size.
+        min_side: a JPEG may be decoded at 1/2, 1/4 or 1/8 of its size, as long as both sides have this length.
+            `Scan.width` and `Scan.height` keep the size in the file.
 
     Returns:
         A `Scan`; its pixels are uint8 (H, W), 0 = air.
@@ -55,13 +55,12 @@ def read_scan(source: Path | str | bytes, *, min_side: int | None = None) -> Sca
             return _decode(data, form, min_side)
     except ScanError:
         raise
-    # What a damaged file makes three decoding libraries raise has no end, and the file may hold anything. The cause
-    # is not chained: pydicom quotes the values it stumbled on, and those may name a patient.
+    # A damaged file can make the decoding libraries raise any exception. The cause is not chained, since pydicom quotes
+    # values, which may name a patient.
     except Exception:
         raise ScanError(
             "The {form} file cannot be decoded, probably because it is damaged or was cut short while being "
-            "copied: "
-            "copy or export it again.",
+            "copied: copy or export it again.",
             form=form,
         ) from None
 
@@ -69,7 +68,7 @@ def read_scan(source: Path | str | bytes, *, min_side: int | None = None) -> Sca
 def _decode(data: bytes, form: str, min_side: int | None) -> Scan:
     if form != "DICOM":
         return pictures.read_image_file(data, form, min_side=min_side)
-    # Imported here because pydicom takes 0.2 s, twice as long as all the rest, and most sites never send DICOM.
+    # Imported here, since pydicom takes 0.2 s and many sites never use DICOM.
     from xrai.scans import dicom
 
     return dicom.read_dicom(data)
@@ -99,14 +98,14 @@ def _read_bytes(path: Path) -> bytes:
 def _check_file_size(n_bytes: int) -> None:
     if n_bytes > MAX_FILE_BYTES:
         raise ScanError(
-            "The file has {x:,.0f} MB, more than the {x2} MB that XRAI reads, "
+            "The file has {size:,.0f} MB, more than the {limit} MB that XRAI reads, "
             "probably because it is no single X-ray: choose the picture itself or export it at a lower resolution.",
-            x=n_bytes / 1e6,
-            x2=MAX_FILE_BYTES // 1_000_000,
+            size=n_bytes / 1e6,
+            limit=MAX_FILE_BYTES // 1_000_000,
         )
 
 
-# ---------------------------------------------------------------------------------------------------- what it is
+# ---------------------------------------------------------------------------------------------------- format
 
 _IMAGE_SIGNATURES = {
     b"\xff\xd8\xff": "JPEG",
@@ -148,8 +147,9 @@ def _detect_format(data: bytes) -> str:
         if data.startswith(signature):
             return form
     raise ScanError(
-        "The file is {_look}, whatever its name says: export the X-ray itself as DICOM, PNG, JPEG, TIFF, WebP or BMP.",
-        _look=_describe_content(data),
+        "The file is {content}, whatever its name says: "
+        "export the X-ray itself as DICOM, PNG, JPEG, TIFF, WebP or BMP.",
+        content=_describe_content(data),
     )
 
 
@@ -181,15 +181,14 @@ def _is_text(head: bytes) -> bool:
     return b"\x00" not in head and printable >= 0.97 * len(head)
 
 
-# ---------------------------------------------------------------------------------------------------- silence
+# ---------------------------------------------------------------------------------------------------- warnings
 
 
 class _MutedWarnings:
     """Mutes warnings and pydicom's log while any thread is reading: both may quote a patient's data.
 
-    `warnings.catch_warnings` swaps filters that the whole process shares. Two threads that each swap them can restore
-    them in the wrong order and leave them wrong for ever, and one lock round each read would decode one file at a
-    time. So the first reader to enter mutes, and the last one to leave restores.
+    `warnings.catch_warnings` swaps filters of the whole process: two threads could restore them in the wrong order, and
+    a lock around each read would decode one file at a time. So the first reader mutes, and the last one restores.
     """
 
     def __init__(self) -> None:

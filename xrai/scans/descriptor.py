@@ -1,23 +1,23 @@
-"""What a picture looks like in a few hundred numbers: a thumbnail, its greys, and its edges by place and direction."""
+"""Image descriptor: thumbnail, grey values and a histogram of oriented gradients (HOG)."""
 
 from __future__ import annotations
 
 import numpy as np
 from PIL import Image
 
-THUMBNAIL_SIDE = 64  # of a thumbnail, in pixels
-GREY_GRID = 16  # places along a side at which greys are compared
-HOG_CELLS = 8  # places along a side at which edges are counted
+THUMBNAIL_SIDE = 64  # pixels
+GREY_GRID = 16  # cells along a side for grey values
+HOG_CELLS = 8  # cells along a side for edges
 HOG_DIRECTIONS = 8
 DESCRIPTOR_SIZE = GREY_GRID * GREY_GRID + HOG_CELLS * HOG_CELLS * HOG_DIRECTIONS
 
-_BATCH = 64  # as many thumbnails as a processor's cache holds while they are worked on
-_TARGET_STD = 48.0  # spread to which every thumbnail's greys are brought
-_HOG_REGULARISER = 64.0  # edges in a cell that count for little
+_BATCH = 64  # thumbnails that fit into the processor's cache
+_TARGET_STD = 48.0  # standard deviation to which grey values are scaled
+_HOG_REGULARISER = 64.0  # edge energy of a cell that is negligible
 
 
 def make_thumbnail(pixels: np.ndarray) -> np.ndarray:
-    """Squeeze a picture uint8 (H, W) into a square, uint8 (SIDE, SIDE), as `scans.preprocessing.to_square` does."""
+    """Resize an image uint8 (H, W) to uint8 (SIDE, SIDE), not in proportion, as `preprocessing.to_square` does."""
     resized = Image.fromarray(pixels).resize(
         (THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.BILINEAR, reducing_gap=2.0
     )
@@ -25,11 +25,10 @@ def make_thumbnail(pixels: np.ndarray) -> np.ndarray:
 
 
 def compute_descriptors(thumbnails: np.ndarray) -> np.ndarray:
-    """Describe thumbnails uint8 (N, SIDE, SIDE) -> float32 (N, N_NUMBERS).
+    """Describe thumbnails uint8 (N, SIDE, SIDE) -> float32 (N, DESCRIPTOR_SIZE).
 
-    The same whatever the brightness and contrast. Edges are counted by place and direction as in histograms of
-    oriented gradients (Dalal and Triggs 2005), but with dark-to-bright and bright-to-dark apart, lest a negative look
-    like its picture; each place is measured against its surroundings.
+    Invariant to brightness and contrast. Edges are histograms of oriented gradients (Dalal and Triggs 2005), but
+    signed, so that an inverted image differs from the original; each cell is normalised by its neighbourhood.
     """
     batches = range(0, len(thumbnails), _BATCH)
     return np.concatenate([_describe_batch(thumbnails[start : start + _BATCH]) for start in batches])
@@ -59,7 +58,7 @@ def _edge_histograms(images: np.ndarray) -> np.ndarray:
 
 
 def _sum_pool(values: np.ndarray, n_cells: int) -> np.ndarray:
-    """Sum squares of pixels: (N, SIDE, SIDE) -> (N, places, places)."""
+    """Sum over cells: (N, SIDE, SIDE) -> (N, n_cells, n_cells)."""
     width = THUMBNAIL_SIDE // n_cells
     return values.reshape(len(values), n_cells, width, n_cells, width).sum(axis=(2, 4))
 

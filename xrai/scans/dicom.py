@@ -1,8 +1,8 @@
-"""DICOM files of one projection X-ray (CR, DX and the like) as upright grey pixels.
+"""Decode DICOM files of one projection X-ray (CR, DX and similar) to upright grey pixels.
 
-The order is the standard's (PS3.4 N.2): stored values -> modality transform (PS3.3 C.11.1) -> values of interest,
-by look-up table or window (C.11.2) -> black or white first (C.7.6.3.1.2). Every step is a function of the stored value
-alone, so each is computed once for every value that occurs, at most 65,536, and not once for every pixel.
+The pipeline is that of the standard (PS3.4 N.2): stored values -> modality transform (PS3.3 C.11.1) -> VOI look-up
+table or window (C.11.2) -> photometric interpretation (C.7.6.3.1.2). Every step depends on the stored value alone, so
+it is computed once per value, at most 65,536 times, and not once per pixel.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from xrai.core.errors import ScanError
 from xrai.core.language import N_, say
 from xrai.scans.scan import MAX_FILE_BYTES, Scan, check_size, scale_to_unit_range, to_uint8
 
-# gdcm is pydicom's first choice for all of JPEG, and on damaged data it aborts or overruns its memory, which takes the
-# whole server down. So it decodes only what nothing else here can, and in a process of its own.
+# pydicom prefers gdcm for JPEG, but on damaged data gdcm aborts or overruns its memory, which would crash the server.
+# So it decodes only what no other library can, in a process of its own.
 _DECODER_PLUGINS = {
     uid.JPEGBaseline8Bit: "pillow",
-    uid.JPEGExtended12Bit: "pillow",  # as long as it has only 8 bits
+    uid.JPEGExtended12Bit: "pillow",  # with up to 8 bits
     uid.JPEG2000Lossless: "pylibjpeg",
     uid.JPEG2000: "pylibjpeg",
     uid.HTJ2KLossless: "pylibjpeg",
@@ -50,12 +50,12 @@ _METADATA_KEYWORDS = (
     "PatientOrientation",
     "PatientAge",
     "PatientSex",
-    "PresentationIntentType",  # "FOR PROCESSING" is a raw picture that nobody has ever read from
+    "PresentationIntentType",  # "FOR PROCESSING" is raw detector data, not for reading
     "BurnedInAnnotation",
     "LossyImageCompression",
 )
 
-# Modalities (PS3.3 C.7.3.1.1.1) of a single projection, and what a wrapper says of a picture from anywhere.
+# Modalities (PS3.3 C.7.3.1.1.1) of projection images, and of images converted to DICOM.
 _PROJECTIONS = {"CR", "DX", "DR", "RG", "RF", "OT", "SC", ""}
 
 _OTHER_MODALITIES = {
@@ -107,15 +107,14 @@ def read_dicom(data: bytes) -> Scan:
         data: the file's content, with or without preamble and file meta information (PS3.10, 7.1).
 
     Returns:
-        A `Scan`; 0 is air whatever the photometric interpretation, and padding pixels (PS3.3 C.7.5.1.1.2) are 0.
-        With a VOI look-up table or a window, the least and the greatest value that it can give are 0 and 255;
-        of several, the first one counts, and a table before a window. With neither, 8-bit values stay as stored, as
-        in other pictures, and deeper ones go linearly from the least to the greatest. Colour becomes luma.
-        A picture and its negative (values, window and MONOCHROME1 or 2 all reversed) give the same pixels; for
-        that, a LINEAR window on MONOCHROME1 lies one stored value beside where the standard has it.
+        A `Scan`; 0 is air for every photometric interpretation, and padding pixels (PS3.3 C.7.5.1.1.2) are 0. With a
+        VOI look-up table or window, the ends of its output range become 0 and 255; the first one counts, and a table
+        before a window. Without one, 8-bit values stay as stored, and higher bit depths are scaled from minimum to
+        maximum. Colour becomes luma. An image and its negative (values, window and MONOCHROME1 or 2 all reversed)
+        give the same pixels; for this, a LINEAR window on MONOCHROME1 is shifted by one stored value.
 
     Raises:
-        ScanError: no picture, several, of another kind or modality, of a size or coding that XRAI does not read.
+        ScanError: no image, several images, or an unsupported kind, modality, size or encoding.
         Exception: whatever pydicom or a decoder raises on a damaged file; `xrai.scans.read_scan` words it.
     """
     _refuse_inflated(data)
@@ -139,11 +138,11 @@ def read_dicom(data: bytes) -> Scan:
 
 
 def _refuse_inflated(data: bytes) -> None:
-    """Refuse a deflated file that would fill the memory, for pydicom inflates it whole before looking at anything."""
+    """Refuse a deflated file that would fill the memory: pydicom inflates it before reading anything."""
     if uid.DeflatedExplicitVRLittleEndian.encode() not in data[:4096]:
         return
     offset = 132 if data[128:132] == b"DICM" else 0
-    while data[offset : offset + 2] == b"\x02\x00":  # over the file meta information, always explicit and little-endian
+    while data[offset : offset + 2] == b"\x02\x00":  # skip the file meta information, always explicit little-endian
         has_long_length = data[offset + 4 : offset + 6] in (b"OB", b"UN")
         offset += (
             12 + int.from_bytes(data[offset + 8 : offset + 12], "little")
@@ -159,7 +158,7 @@ def _refuse_inflated(data: bytes) -> None:
 
 def _parse(data: bytes) -> Dataset:
     dataset = dcmread(io.BytesIO(data), force=True)
-    if "TransferSyntaxUID" not in dataset.file_meta:  # then it lies as it was found to parse
+    if "TransferSyntaxUID" not in dataset.file_meta:  # then use the encoding that the parser detected
         implicit, little = dataset.original_encoding
         explicit_syntax = uid.ExplicitVRLittleEndian if little else uid.ExplicitVRBigEndian
         dataset.file_meta.TransferSyntaxUID = uid.ImplicitVRLittleEndian if implicit else explicit_syntax
@@ -183,14 +182,14 @@ def _refuse_other_kinds(dataset: Dataset) -> None:
         )
     if int(dataset.get("NumberOfFrames") or 1) > 1:
         raise ScanError(
-            "The DICOM file holds {int} frames, so it is a series or a film rather than one "
+            "The DICOM file holds {frames} frames, so it is a series or a film rather than one "
             "X-ray: export the one frame that matters.",
-            int=int(dataset.NumberOfFrames),
+            frames=int(dataset.NumberOfFrames),
         )
 
 
 def _check_encoding(dataset: Dataset) -> None:
-    """Refuse what no decoder takes, and a compressed picture of another size than the header says."""
+    """Refuse unsupported encodings, and a compressed image whose size differs from the header."""
     syntax = dataset.file_meta.TransferSyntaxUID
     is_known_syntax = not syntax.is_encapsulated or syntax in _DECODER_PLUGINS or syntax in _GDCM_SYNTAXES
     samples = {
@@ -212,7 +211,7 @@ def _check_encoding(dataset: Dataset) -> None:
 
 
 def _encoded_size(frame: bytes) -> tuple[int, int] | None:
-    """(width, height) as a JPEG, JPEG-LS or JPEG 2000 stream says, from which decoders take the memory they need."""
+    """Width and height in a JPEG, JPEG-LS or JPEG 2000 stream, by which decoders allocate memory."""
     if (start := frame[:256].find(b"\xff\x4f\xff\x51")) >= 0:  # SOC and SIZ (ISO 15444-1, A.5.1)
         right, bottom, left, top = np.frombuffer(frame, ">u4", 4, offset=start + 8).tolist()
         return right - left, bottom - top
@@ -237,7 +236,7 @@ def _first_frame(dataset: Dataset) -> bytes:
 
 
 def _decode_stored_values(dataset: Dataset) -> np.ndarray:
-    """Decode the stored values -> (H, W), or (H, W, 3) for colour, which pydicom turns into RGB."""
+    """Decode the stored values -> (H, W), or RGB (H, W, 3) for colour."""
     syntax = dataset.file_meta.TransferSyntaxUID
     if syntax in _GDCM_SYNTAXES or (syntax == uid.JPEGExtended12Bit and dataset.BitsStored > 8):
         _decode_with_gdcm(dataset)
@@ -245,7 +244,7 @@ def _decode_stored_values(dataset: Dataset) -> np.ndarray:
 
 
 def _decode_with_gdcm(dataset: Dataset) -> None:
-    """Replace a JPEG picture by the same one uncompressed."""
+    """Replace compressed pixel data by the decoded ones."""
     frame, syntax = _first_frame(dataset), dataset.file_meta.TransferSyntaxUID
     bits_stored = header[0] if (header := _jpeg_header(frame)) else dataset.BitsStored
     bits_allocated = 8 if bits_stored <= 8 else 16
@@ -276,10 +275,10 @@ def _metadata(dataset: Dataset) -> dict[str, str]:
 
 
 def _to_grey_pixels(dataset: Dataset, stored_values: np.ndarray) -> np.ndarray:
-    """Turn stored values (H, W) of at most 16 bits into uint8 (H, W), 0 = air."""
+    """Convert stored values (H, W) of up to 16 bits to uint8 (H, W), 0 = air."""
     low, high = int(stored_values.min()), int(stored_values.max())
-    level_index = stored_values.astype(np.int32) - low  # (H, W), each pixel's place among the levels
-    levels = np.arange(low, high + 1)  # (L,), every value that a pixel may have
+    level_index = stored_values.astype(np.int32) - low  # (H, W), index into `levels`
+    levels = np.arange(low, high + 1)  # (L,), all possible stored values
     is_used = np.zeros(len(levels), dtype=bool)
     is_used[level_index] = True
     padding = _padding_mask(dataset, levels, stored_values.dtype)
@@ -289,17 +288,17 @@ def _to_grey_pixels(dataset: Dataset, stored_values: np.ndarray) -> np.ndarray:
 
 
 def _padding_mask(dataset: Dataset, levels: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """Which stored values only fill the frame: Pixel Padding Value, up to or down to its Range Limit, inclusive."""
+    """The stored values that are padding: Pixel Padding Value to its Range Limit, inclusive, bool (L,)."""
     if (first := dataset.get("PixelPaddingValue")) is None:
         return np.zeros(len(levels), dtype=bool)
     last = dataset.get("PixelPaddingRangeLimit")
-    # Through the pixels' own type, for writers are known to give −2000 as the unsigned 63536.
+    # Cast to the pixels' dtype, since some writers store −2000 as the unsigned 63536.
     ends = np.array([first, first if last is None else last]).astype(dtype).astype(np.int64)
     return (levels >= ends.min()) & (levels <= ends.max())
 
 
 def _to_brightness(dataset: Dataset, levels: np.ndarray, is_used: np.ndarray) -> np.ndarray:
-    """Turn stored values (L,) into brightness 0..1 (L,); `used` ones set the scale where the file sets none."""
+    """Convert stored values (L,) to brightness 0..1 (L,); those in `is_used` set the scale where the file has none."""
     is_negative = dataset.PhotometricInterpretation == "MONOCHROME1"
     values = _apply_modality_lut(dataset, levels)
     brightness = _apply_voi_lut(dataset, values, is_negative=is_negative)
@@ -311,7 +310,7 @@ def _to_brightness(dataset: Dataset, levels: np.ndarray, is_used: np.ndarray) ->
 
 
 def _apply_modality_lut(dataset: Dataset, levels: np.ndarray) -> np.ndarray:
-    """Apply the table or the slope and intercept of C.11.1; the same array where there is nothing to do."""
+    """Apply the table, or slope and intercept, of C.11.1; returns the same array where there are none."""
     if tables := dataset.get("ModalityLUTSequence"):
         entries = _read_lut_entries(dataset, tables[0])
         return entries[_lut_positions(dataset, tables[0], levels, len(entries))]
@@ -322,7 +321,7 @@ def _apply_modality_lut(dataset: Dataset, levels: np.ndarray) -> np.ndarray:
 
 
 def _apply_voi_lut(dataset: Dataset, values: np.ndarray, *, is_negative: bool) -> np.ndarray | None:
-    """Apply the first table, else the first window of C.11.2 -> brightness 0..1; None where there is neither."""
+    """Apply the first table, else the first window of C.11.2 -> brightness 0..1; None without either."""
     if tables := dataset.get("VOILUTSequence"):
         entries = _read_lut_entries(dataset, tables[0])
         return scale_to_unit_range(entries)[_lut_positions(dataset, tables[0], values, len(entries))]
@@ -330,12 +329,12 @@ def _apply_voi_lut(dataset: Dataset, values: np.ndarray, *, is_negative: bool) -
     function = str(dataset.get("VOILUTFunction") or "LINEAR").upper()
     is_linear = function not in ("LINEAR_EXACT", "SIGMOID")
     if centre is None or width is None or width <= 0 or (is_linear and width < 1):
-        return None  # widths that the standard forbids are as good as none
+        return None  # invalid widths count as none
     if function == "SIGMOID":
         return 1 / (1 + np.exp(np.clip(-4 * (values - centre) / width, -700, 700)))  # C.11.2.1.3.1
     if is_linear:
-        # C.11.2.1.2.1 sets the window half a step below its centre. We set it half a step above for MONOCHROME1, so
-        # that a picture and its negative (each value v as top − v, the centre likewise) give the same pixels.
+        # C.11.2.1.2.1 puts the window half a step below its centre. For MONOCHROME1 it is half a step above here, so
+        # that an image and its negative (value v as top − v, the centre likewise) give the same pixels.
         centre, width = centre + 0.5 if is_negative else centre - 0.5, width - 1
     if width == 0:
         return (values >= centre if is_negative else values > centre).astype(np.float64)
@@ -343,9 +342,9 @@ def _apply_voi_lut(dataset: Dataset, values: np.ndarray, *, is_negative: bool) -
 
 
 def _read_lut_entries(dataset: Dataset, table: Dataset) -> np.ndarray:
-    """Read a table (C.11.1.1, C.11.2.1.1) that lies as numbers, as 16-bit words or two entries to a word -> int64 (n,).
+    """Read a table (C.11.1.1, C.11.2.1.1), stored as numbers, 16-bit words or two entries per word -> int64 (n,).
 
-    Not pydicom's `apply_voi`, which loses its way in a table of more than 256 entries of 8 bits.
+    pydicom's `apply_voi` fails for tables of more than 256 entries of 8 bits.
     """
     count = int(table.LUTDescriptor[0]) or 1 << 16
     byte_order = "<u2" if dataset.file_meta.TransferSyntaxUID.is_little_endian else ">u2"
@@ -356,15 +355,15 @@ def _read_lut_entries(dataset: Dataset, table: Dataset) -> np.ndarray:
 
 
 def _lut_positions(dataset: Dataset, table: Dataset, values: np.ndarray, count: int) -> np.ndarray:
-    """Find each value's place in a table; what lies before its first or after its last entry takes that entry."""
+    """The index of each value in a table, clipped to its first and last entry."""
     first = int(table.LUTDescriptor[1])
     if dataset.PixelRepresentation == 1 and first >= 1 << 15:
-        first -= 1 << 16  # written as unsigned by mistake
+        first -= 1 << 16  # wrongly stored as unsigned
     return np.clip(np.rint(values) - first, 0, count - 1).astype(np.intp)
 
 
 def _read_number(dataset: Dataset, name: str) -> float | None:
-    """Read the first value of a decimal string; None where it is absent or not a number."""
+    """The first value of a decimal string; None where it is absent or not a finite number."""
     value = dataset.get(name)
     first = value if value is None or isinstance(value, (int, float, str)) else next(iter(value), None)
     try:
@@ -375,7 +374,7 @@ def _read_number(dataset: Dataset, name: str) -> float | None:
 
 
 def _to_luma_pixels(dataset: Dataset, stored_values: np.ndarray) -> np.ndarray:
-    """RGB, as pydicom gives all colour, or palette indices -> uint8 (H, W)."""
+    """Convert RGB or palette indices to luma, uint8 (H, W)."""
     bits = int(dataset.BitsStored)
     if dataset.PhotometricInterpretation == "PALETTE COLOR":
         stored_values = apply_color_lut(stored_values, dataset)[..., :3]

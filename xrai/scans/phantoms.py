@@ -1,11 +1,11 @@
-"""Drawn thoraxes, clear or with opacities: something to practise and to test with, of no medical meaning.
+"""Phantoms: synthetic chest X-rays, with or without opacities, for practice and tests; without medical meaning.
 
-A picture is built as a film is: every tissue on the way adds to what stops the beam, the air in the lungs takes it
-away, and what is left is exposed with its own brightness, contrast and noise. Lengths are in half picture widths, x to
-the right and y down from the middle of the patient; `density` is 0 in air and about 1 behind the spine.
+An image is simulated as a projection: tissues add attenuation, air in the lungs reduces it, and the sum is exposed with
+random brightness, contrast and noise. Lengths are in half image widths, x to the right and y down from the centre of
+the patient; `density` is 0 in air and about 1 behind the spine.
 
-Whatever differs from patient to patient or from film to film is drawn from the same distributions with and without
-opacities, so that nothing but the opacity gives the class away.
+All variation between patients and images has the same distribution with and without opacities, so that only the opacity
+determines the class.
 """
 
 from __future__ import annotations
@@ -18,53 +18,52 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from xrai.core.errors import SettingsError, SourceError, system_reason
+from xrai.scans.shapes import Field, ellipse_radius, smooth_step
 
 CLASSES = ("CLEAR", "OPACITY")
-
-Field = NDArray[np.floating]  # one value a pixel, (size, size)
 
 _LABEL = "DRAWING"
 
 
 def draw_thorax(rng: np.random.Generator, *, opacity: bool, size: int = 256) -> NDArray[np.uint8]:
-    """Draw one film of a new patient, uint8 (size, size), 0 = air.
+    """Draw one image of a new patient, uint8 (size, size), 0 = air.
 
-    A generator in the same state gives the very same film with and without opacities, but for these.
+    A generator in the same state gives the same image with and without opacities, apart from these.
 
     Raises:
-        SettingsError: the size is too small for the label that says that this is a drawing.
+        SettingsError: the size is too small for the label in the image.
     """
-    return _draw_film(_draw_patient(rng, opacity=opacity), rng, size)
+    return _draw_image(_draw_patient(rng, opacity=opacity), rng, size)
 
 
 def write_practice_set(folder: Path, *, n_patients: int = 150, seed: int = 0, size: int = 256) -> int:
-    """Write `folder/CLEAR/*.png` and `folder/OPACITY/*.png`, one to three films a patient; returns how many films.
+    """Write `folder/CLEAR/*.png` and `folder/OPACITY/*.png`, one to three images per patient; returns their number.
 
-    Half the patients have opacities, on all their films. A file is called `patient0012_1.png`: the patient's number in
-    the whole set, then the film's. The same arguments write the same pixels.
+    Half of the patients have opacities, in all their images. Files are named `patient0012_1.png`: the number of the
+    patient, then of the image. The same arguments write the same pixels.
 
     Raises:
         SettingsError: fewer than two patients, or a size too small for the label.
-        SourceError: the folder holds something that is not of this set, or cannot be written.
+        SourceError: the folder holds other files, or cannot be written.
     """
     if n_patients < len(CLASSES):
         raise SettingsError(
-            "A practice set needs at least {len} patients, one of each class: not {n_patients}.",
-            len=len(CLASSES),
+            "A practice set needs at least {minimum} patients, one of each class: not {n_patients}.",
+            minimum=len(CLASSES),
             n_patients=n_patients,
         )
     rng = np.random.default_rng(seed)
     classes = rng.permutation(n_patients) % len(CLASSES)
     counts = rng.integers(1, 4, size=n_patients)
     files = [
-        [folder / CLASSES[label] / f"patient{number:04}_{film}.png" for film in range(1, count + 1)]
+        [folder / CLASSES[label] / f"patient{number:04}_{index}.png" for index in range(1, count + 1)]
         for number, (label, count) in enumerate(zip(classes, counts, strict=True), start=1)
     ]
-    _refuse_other_files(folder, {file for films in files for file in films})
-    for films, label, patient_rng in zip(files, classes, rng.spawn(n_patients), strict=True):
+    _refuse_other_files(folder, {file for patient_files in files for file in patient_files})
+    for patient_files, label, patient_rng in zip(files, classes, rng.spawn(n_patients), strict=True):
         patient = _draw_patient(patient_rng, opacity=CLASSES[label] == "OPACITY")
-        for file in films:
-            _write_png(file, _draw_film(patient, patient_rng, size))
+        for file in patient_files:
+            _write_png(file, _draw_image(patient, patient_rng, size))
     return int(counts.sum())
 
 
@@ -73,32 +72,32 @@ def write_practice_set(folder: Path, *, n_patients: int = 150, seed: int = 0, si
 
 @dataclass(frozen=True)
 class _Patch:
-    """An opacity: its middle, its half axes, their turn, how soft its edge is and how much it adds."""
+    """An opacity: centre, semi-axes, rotation, softness of its edge and added density."""
 
     x: float
     y: float
     across: float
     along: float
-    turn: float
+    angle: float
     softness: float
     density: float
 
 
 @dataclass(frozen=True)
 class _Patient:
-    """What one patient's films have in common."""
+    """The anatomy that all images of a patient share."""
 
     girth: float  # half width of the chest
     shoulder: float  # height at which the shoulders slope
-    fat: float  # how much the soft tissue dims the lungs
+    fat: float  # attenuation of soft tissue over the lungs
     lung: tuple[float, float, float]  # half width, half height, taper towards the apex
-    dome: tuple[float, float]  # height of the diaphragm under the lung on the left and on the right of the picture
+    dome: tuple[float, float]  # height of the diaphragm on the left and right of the image
     heart: tuple[float, float, float, float]  # x, half axes, turn
     mediastinum: float  # half width
     ribs: tuple[float, float, float]  # offset, distance, slope
-    bone: float  # how white bones are
+    bone: float  # brightness of bones
     clavicle: tuple[float, float]  # height, slope
-    texture: int  # seed of the patterns that are the patient's own
+    texture: int  # seed of the patient's own texture
     patches: tuple[_Patch, ...] = ()
 
 
@@ -117,13 +116,13 @@ def _draw_patient(rng: np.random.Generator, *, opacity: bool) -> _Patient:
         clavicle=(u(-0.52, -0.44), u(0.10, 0.28)),
         texture=int(rng.integers(2**32)),
     )
-    # Drawn for both classes, so that one seed gives the very same film with and without opacities.
+    # For both classes, so that one seed gives the same image with and without opacities.
     patches = _place_patches(clear_patient, rng)
     return replace(clear_patient, patches=patches) if opacity else clear_patient
 
 
 def _place_patches(patient: _Patient, rng: np.random.Generator) -> tuple[_Patch, ...]:
-    """Place one or two patches, obvious or subtle, where there is nothing but lung."""
+    """Place one or two opacities, obvious or subtle, over lung only."""
     x, y = np.meshgrid(*[np.linspace(-1, 1, 64, dtype=np.float32)] * 2)
     positions = np.argwhere(_draw_lung_air(patient, x, y) > 0.9)
     return tuple(
@@ -135,13 +134,13 @@ def _draw_patch(x: float, y: float, rng: np.random.Generator) -> _Patch:
     u = rng.uniform
     across = u(0.08, 0.20)
     along = across * u(1.0, 1.6)
-    return _Patch(x, y, across, along, turn=u(0, np.pi), softness=u(0.35, 0.8), density=u(0.14, 0.36))
+    return _Patch(x, y, across, along, angle=u(0, np.pi), softness=u(0.35, 0.8), density=u(0.14, 0.36))
 
 
-# --- the film ---------------------------------------------------------------------------------------------------------
+# --- the image --------------------------------------------------------------------------------------------------------
 
 
-def _draw_film(patient: _Patient, rng: np.random.Generator, size: int) -> NDArray[np.uint8]:
+def _draw_image(patient: _Patient, rng: np.random.Generator, size: int) -> NDArray[np.uint8]:
     if size < 48:
         raise SettingsError(
             "A drawing of {size} pixels has no room for its label: choose a size of 48 or more.", size=size
@@ -160,7 +159,7 @@ def _draw_film(patient: _Patient, rng: np.random.Generator, size: int) -> NDArra
 
 
 def _patient_coordinates(rng: np.random.Generator, size: int) -> tuple[Field, Field]:
-    """Give each pixel its x and y in a patient who stands a little askew, aside, near or far."""
+    """The x and y of each pixel in a slightly rotated, shifted and scaled patient."""
     turn, zoom = rng.normal(0, 0.03), rng.uniform(0.93, 1.05)
     shift_x, shift_y = rng.normal(0, 0.03, size=2)
     line = np.linspace(-1, 1, size, dtype=np.float32)
@@ -170,7 +169,7 @@ def _patient_coordinates(rng: np.random.Generator, size: int) -> tuple[Field, Fi
 
 
 def _expose(density: Field, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Turn density into grey levels, as bright, hard, uneven and noisy as this film happens to be."""
+    """Convert density to grey levels with random brightness, contrast, unevenness and noise."""
     size = len(density)
     brightness, contrast = rng.uniform(0.80, 1.08), rng.uniform(0.85, 1.35)
     fog, grain = rng.uniform(0.0, 0.04), rng.uniform(0.008, 0.03)
@@ -195,69 +194,67 @@ def _add_label(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 def _draw_body(patient: _Patient, x: Field, y: Field) -> Field:
     """Draw the outline of neck, shoulders and chest: 1 inside, 0 in the air around."""
-    shoulder = _smooth_step((y - patient.shoulder) / 0.2)
+    shoulder = smooth_step((y - patient.shoulder) / 0.2)
     half_width = 0.20 + (patient.girth - 0.20) * shoulder
-    return _smooth_step((half_width - np.abs(x)) / 0.05)
+    return smooth_step((half_width - np.abs(x)) / 0.05)
 
 
 def _draw_soft_tissue(patient: _Patient, x: Field, y: Field) -> Field:
-    """Draw a body without lungs: thicker towards the middle and the belly, a spine, a windpipe."""
+    """Draw a body without lungs: thicker towards the middle and the abdomen, with spine and trachea."""
     thickness = np.sqrt(np.clip(1 - (x / 1.05) ** 2, 0, 1))
-    belly = _smooth_step((y - _diaphragm_height(patient, x)) / 0.1)
-    spine = _smooth_step((0.085 - np.abs(x)) / 0.05) * (0.85 + 0.15 * np.cos(y * 55))
-    windpipe = _smooth_step((0.045 - np.abs(x)) / 0.03) * _smooth_step((-0.30 - y) / 0.1)
+    belly = smooth_step((y - _diaphragm_height(patient, x)) / 0.1)
+    spine = smooth_step((0.085 - np.abs(x)) / 0.05) * (0.85 + 0.15 * np.cos(y * 55))
+    windpipe = smooth_step((0.045 - np.abs(x)) / 0.03) * smooth_step((-0.30 - y) / 0.1)
     return 0.44 + 0.24 * thickness + 0.10 * belly + 0.10 * spine - 0.13 * windpipe
 
 
 def _draw_lung_air(patient: _Patient, x: Field, y: Field) -> Field:
-    """Draw where the beam meets lung alone: 1 there, 0 elsewhere, between where heart and diaphragm overlap it."""
+    """Draw the share of lung in the beam: 1 for lung alone, less where heart or diaphragm overlap, 0 elsewhere."""
     half_width, half_height, taper = patient.lung
     u, v = (np.abs(x) - 0.42) / (half_width * (1 + taper * y)), (y - 0.12) / half_height
-    lungs = _smooth_step((1 - np.sqrt(u * u + v * v * np.abs(v))) / 0.08)
-    above = _smooth_step((_diaphragm_height(patient, x) - y) / 0.05)
+    lungs = smooth_step((1 - np.sqrt(u * u + v * v * np.abs(v))) / 0.08)
+    above = smooth_step((_diaphragm_height(patient, x) - y) / 0.05)
     return lungs * above * (1 - 0.92 * _draw_heart(patient, x, y))
 
 
 def _diaphragm_height(patient: _Patient, x: Field) -> Field:
     left, right = patient.dome
-    return left + (right - left) * _smooth_step(x / 0.15) + 1.1 * (np.abs(x) - 0.34) ** 2
+    return left + (right - left) * smooth_step(x / 0.15) + 1.1 * (np.abs(x) - 0.34) ** 2
 
 
 def _draw_heart(patient: _Patient, x: Field, y: Field) -> Field:
-    """Draw the heart, the great vessels above it with the knob of the aorta, and the two hila."""
+    """Draw heart, great vessels and aortic knob."""
     middle, long, short, turn = patient.heart
-    heart = _smooth_step((1 - _ellipse_radius(x - middle, y - 0.32, long, short, turn)) / 0.12)
-    vessels = _smooth_step((patient.mediastinum + 0.03 * y - np.abs(x)) / 0.06)
-    knob = _smooth_step((1 - _ellipse_radius(x - 0.10, y + 0.22, 0.10, 0.10, 0)) / 0.3)
+    heart = smooth_step((1 - ellipse_radius(x - middle, y - 0.32, long, short, turn)) / 0.12)
+    vessels = smooth_step((patient.mediastinum + 0.03 * y - np.abs(x)) / 0.06)
+    knob = smooth_step((1 - ellipse_radius(x - 0.10, y + 0.22, 0.10, 0.10, 0)) / 0.3)
     return np.maximum(np.maximum(heart, vessels), knob)
 
 
 def _draw_bones(patient: _Patient, x: Field, y: Field) -> Field:
-    """Draw ribs behind and before, and clavicles; 1 is the thickest bone."""
+    """Draw posterior and anterior ribs and clavicles; 1 is the thickest bone."""
     offset, distance, slope = patient.ribs
     u = np.abs(x)
-    visibility = 1 - 0.75 * _smooth_step(
-        (y - _diaphragm_height(patient, x)) / 0.1
-    )  # the belly drowns what is behind it
+    visibility = 1 - 0.75 * smooth_step((y - _diaphragm_height(patient, x)) / 0.1)  # low behind the abdomen
     cage = (
         visibility
-        * _smooth_step((0.80 - np.sqrt(u * u + 0.55 * (y + 0.05) ** 2)) / 0.08)
-        * _smooth_step((u - 0.06) / 0.06)
+        * smooth_step((0.80 - np.sqrt(u * u + 0.55 * (y + 0.05) ** 2)) / 0.08)
+        * smooth_step((u - 0.06) / 0.06)
     )
     behind = _draw_bands((y - slope * u * u) / distance + offset, 0.21)
-    before = _draw_bands((y + 0.45 * u) / distance - offset, 0.17) * _smooth_step((u - 0.25) / 0.2)
+    before = _draw_bands((y + 0.45 * u) / distance - offset, 0.17) * smooth_step((u - 0.25) / 0.2)
     height, lean = patient.clavicle
     along = height - lean * u - 0.05 * np.sin(u * 8)
     clavicle = (
-        _smooth_step((0.035 - np.abs(y - along)) / 0.02)
-        * _smooth_step((u - 0.08) / 0.04)
-        * _smooth_step((0.72 - u) / 0.06)
+        smooth_step((0.035 - np.abs(y - along)) / 0.02)
+        * smooth_step((u - 0.08) / 0.04)
+        * smooth_step((0.72 - u) / 0.06)
     )
     return cage * (behind + 0.5 * before) + 1.2 * clavicle
 
 
 def _draw_vessels(x: Field, y: Field, wavy: Field, fine: Field) -> Field:
-    """Draw the lungs' vessels: strands that leave each hilum and thin out, over a faint mottle."""
+    """Draw lung vessels that leave each hilum and thin out, over a faint texture."""
     u, v = np.abs(x) - 0.16, y - 0.02
     angle, distance = np.arctan2(v, u), np.hypot(u, v)
     strands = np.clip(np.cos(angle * 9 + 2.5 * wavy + 0.9 * fine + np.sign(x)), 0, 1) ** 3
@@ -265,33 +262,21 @@ def _draw_vessels(x: Field, y: Field, wavy: Field, fine: Field) -> Field:
 
 
 def _draw_opacity(patch: _Patch, x: Field, y: Field, wavy: Field, fine: Field) -> Field:
-    radius = _ellipse_radius(x - patch.x, y - patch.y, patch.across, patch.along, patch.turn)
-    return patch.density * _smooth_step((1 - radius + 0.25 * wavy + 0.10 * fine) / patch.softness) * (1 + 0.12 * fine)
+    radius = ellipse_radius(x - patch.x, y - patch.y, patch.across, patch.along, patch.angle)
+    return patch.density * smooth_step((1 - radius + 0.25 * wavy + 0.10 * fine) / patch.softness) * (1 + 0.12 * fine)
 
 
-# --- shapes -----------------------------------------------------------------------------------------------------------
-
-
-def _smooth_step(distance: Field) -> Field:
-    """Rise smoothly from 0 at −1 to 1 at 1, as an edge does that is not sharp."""
-    t = np.clip(distance * 0.5 + 0.5, 0, 1)
-    return t * t * (3 - 2 * t)
-
-
-def _ellipse_radius(x: Field, y: Field, across: float, along: float, turn: float) -> Field:
-    """Measure from the middle of an ellipse, in units of its edge."""
-    cos, sin = float(np.cos(turn)), float(np.sin(turn))
-    return np.hypot((cos * x + sin * y) / across, (cos * y - sin * x) / along)
+# --- patterns ---------------------------------------------------------------------------------------------------------
 
 
 def _draw_bands(phase: Field, half_width: float) -> Field:
-    """Draw a band at each whole number, its rims whiter than its middle."""
+    """Draw a band at each whole number, brighter at its rims."""
     off = np.abs(phase - np.rint(phase)) / half_width
-    return _smooth_step((1 - off) / 0.25) * (0.6 + 0.4 * np.minimum(off, 1) ** 2)
+    return smooth_step((1 - off) / 0.25) * (0.6 + 0.4 * np.minimum(off, 1) ** 2)
 
 
 def _smooth_noise(rng: np.random.Generator, cells: int, size: int) -> Field:
-    """Make a smooth random pattern of about −1 to 1 whose grain is a picture's width by `cells`."""
+    """Smooth noise of about −1 to 1 with a grain of 1 / `cells` of the image width."""
     coarse = Image.fromarray(rng.normal(0, 0.6, size=(cells, cells)).astype(np.float32))
     return np.asarray(coarse.resize((size, size), Image.Resampling.BICUBIC))
 
@@ -300,7 +285,7 @@ def _smooth_noise(rng: np.random.Generator, cells: int, size: int) -> Field:
 
 
 def _refuse_other_files(folder: Path, files: set[Path]) -> None:
-    """Keep drawings and anything else, above all real scans, from being mixed in one folder."""
+    """Refuse a folder with other files, so that phantoms are not mixed with real scans."""
     existing_files = {file for file in folder.rglob("*") if not file.is_dir() and not file.name.startswith(".")}
     other_files = existing_files - files
     if other_files:
@@ -318,7 +303,7 @@ def _write_png(file: Path, pixels: NDArray[np.uint8]) -> None:
         Image.fromarray(pixels).save(file, compress_level=1)
     except OSError as error:
         raise SourceError(
-            "The drawing {file} cannot be written ({strerror}): free some disk space or choose another folder.",
+            "The drawing {file} cannot be written ({reason}): free some disk space or choose another folder.",
             file=file,
-            strerror=system_reason(error),
+            reason=system_reason(error),
         ) from error

@@ -1,4 +1,4 @@
-"""From a scan's pixels to what a network sees: the same steps in training and in diagnosis, stored in the card."""
+"""Preprocessing and normalisation from pixels to the network's input tensor, stored with the model."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ if TYPE_CHECKING:  # torch takes seconds to import, and building a dataset does 
 
 
 MIN_STD = 0.03
-"""A scan with less contrast than that is all but blank: its noise is not blown up any further."""
+"""Lower limit of an image's standard deviation: the noise of a nearly blank image is not amplified further."""
 
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """The parameters of the way from pixels to a network's input.
+    """The parameters of the preprocessing.
 
     Attributes:
-        stored_size: side in pixels of the square to which a scan is first brought, as in the dataset.
-        input_size: side in pixels of what the network sees.
+        stored_size: side in pixels of the square to which an image is first resized, as in the dataset.
+        input_size: side in pixels of the network's input.
         mean: mean grey value, 0 to 1, subtracted.
         std: standard deviation of grey values, above 0, divided by.
-        per_scan: whether each scan is standardised with its own mean and deviation instead, so that exposure and
+        per_scan: standardise each image with its own mean and standard deviation instead, so that exposure and
             contrast make no difference.
     """
 
@@ -52,14 +52,14 @@ class Preprocessing:
         )
 
     def standardise(self, images: torch.Tensor) -> torch.Tensor:
-        """Greys (N, 1, H, W) in 0 to 1 brought to about zero mean and unit spread."""
+        """Standardise images (N, 1, H, W) in 0 to 1 to about zero mean and unit variance."""
         if self.per_scan:
             mean, std = images.mean(dim=(2, 3), keepdim=True), images.std(dim=(2, 3), keepdim=True)
             return (images - mean) / std.clamp_min(MIN_STD)
         return (images - self.mean) / self.std
 
     def __call__(self, pixels: np.ndarray) -> torch.Tensor:
-        """One scan, uint8 (H, W), as a network's input: float32 (1, 1, input_size, input_size)."""
+        """Convert an image uint8 (H, W) to network input, float32 (1, 1, input_size, input_size)."""
         import torch
 
         square = to_square(pixels, self.stored_size)
@@ -67,25 +67,39 @@ class Preprocessing:
 
 
 def to_square(pixels: np.ndarray, size: int) -> np.ndarray:
-    """A scan uint8 (H, W) squeezed to uint8 (size, size) with an antialiasing triangle filter.
+    """Resize an image uint8 (H, W) to uint8 (size, size), not in proportion, with an antialiasing triangle filter.
 
-    The sides are not kept in proportion: public sets come squeezed like this, and a film must read
-    like its squeezed copy.
+    Public datasets are resized like this, and a scan must be read like its resized copy.
     """
     if pixels.shape == (size, size):
         return pixels
     return np.array(Image.fromarray(pixels).resize((size, size), Image.Resampling.BILINEAR))
 
 
+def fitted_shape(shape: tuple[int, ...], side: int) -> tuple[int, int]:
+    """Height and width of an image of `shape` shrunk, in proportion, to at most `side` pixels each."""
+    factor = min(side / max(shape), 1)
+    height, width = (max(round(length * factor), 1) for length in shape)
+    return height, width
+
+
+def shrink_to_fit(pixels: np.ndarray, side: int) -> np.ndarray:
+    """An image uint8 (H, W) shrunk, in proportion, to at most `side` pixels a side; smaller images stay as they are."""
+    height, width = fitted_shape(pixels.shape, side)
+    if (height, width) == pixels.shape:
+        return pixels
+    return np.asarray(Image.fromarray(pixels).resize((width, height), Image.Resampling.BILINEAR, reducing_gap=2.0))
+
+
 def to_grey_tensor(squares: torch.Tensor, size: int) -> torch.Tensor:
-    """Squares uint8 (N, S, S) as float32 (N, 1, size, size) in 0 to 1, antialiased."""
+    """Convert squares uint8 (N, S, S) to float32 (N, 1, size, size) in 0 to 1, antialiased."""
     import torch
 
     return resize_images(squares.to(torch.float32)[:, None] / 255, size)
 
 
 def resize_images(images: torch.Tensor, size: int) -> torch.Tensor:
-    """Greys float32 (N, 1, S, S) in 0 to 1 as (N, 1, size, size), antialiased."""
+    """Resize images float32 (N, 1, S, S) in 0 to 1 to (N, 1, size, size), antialiased."""
     import torch
 
     if images.shape[-1] == size:

@@ -33,7 +33,7 @@ def draft_card(name: str, loader: BatchLoader, training: dict[str, Any]) -> Card
         classes=dataset.classes,
         network=loader.config.network_config,
         preprocessing=loader.preprocessing,
-        dataset=dataset.describe(),
+        dataset=dataset.describe().to_dict(),
         threshold=_default_threshold(dataset.classes),
         training=training
         | {"settings": loader.config.to_dict(), "command": f"python -m xrai train {shlex.join(arguments)}"},
@@ -112,7 +112,7 @@ def _draft_notes(dataset: Dataset, origin: dict[str, Any] | None) -> tuple[str, 
         )
     if dataset.licence:
         notes.append(say("Source of the scans: {licence}.", licence=Message(dataset.licence)))
-    n_leaked = dataset.leaks()["test"]["scans"]
+    n_leaked = dataset.leaks()["test"].scans
     if n_leaked:
         notes.append(
             say(

@@ -127,7 +127,7 @@ def _audit_findings(dataset: Dataset) -> list[dict[str, str]] | None:
         report = load_audit(dataset)
     except DatasetError:  # a damaged one says nothing
         return None
-    return None if report is None else summarise_for_card(report)
+    return None if report is None else [dict(item) for item in summarise_for_card(report)]
 
 
 def _subsample(rows: Rows, max_rows: int, seed: int) -> Rows:

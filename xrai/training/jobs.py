@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -78,7 +77,7 @@ def run_sweep(sweep: Sweep, *, resume: bool, on_record: OnRecord, on_warning: On
         if not resume:
             with open_dataset(sweep.dataset) as dataset:
                 _warn_about_memory(sweep.configs(), len(dataset.classes), on_warning)
-        sweeps.run_sweep(sweep, emit=_make_emit(job, on_record), should_stop=job.should_stop)
+        sweeps.run_sweep(sweep, emit=job.emitter(on_record), should_stop=job.should_stop)
     return job.has_stop_request
 
 
@@ -96,7 +95,7 @@ def run_calibration(checkpoint: Checkpoint, dataset: Path, *, on_record: OnRecor
         open_dataset(dataset) as training_data,
         jobs.run_job(calibration_folder(checkpoint.folder), title=title, fresh=True) as job,
     ):
-        emit = _make_emit(job, on_record)
+        emit = job.emitter(on_record)
 
         def record_progress(stage: str, n_done: int, n_total: int) -> None:
             emit(FinalizeRecord(stage=stage, done=n_done, total=n_total).model_dump())
@@ -118,7 +117,7 @@ def launch_run(config: TrainConfig, dataset: Path, name: str) -> jobs.Job:
     checkpoint = open_checkpoint(name)
     if checkpoint.is_taken:
         raise CheckpointError("There is already a model or run “{name}”: choose another name.", name=name)
-    return _launch(["train", str(dataset), "--name", name, *config.to_arguments()], checkpoint.folder, name)
+    return jobs.start(["train", str(dataset), "--name", name, *config.to_arguments()], checkpoint.folder, title=name)
 
 
 def launch_resume(checkpoint: Checkpoint) -> jobs.Job:
@@ -128,7 +127,7 @@ def launch_resume(checkpoint: Checkpoint) -> jobs.Job:
         JobError: another run is active, or the process cannot be started.
     """
     check_no_active_run()
-    return _launch(["train", "--name", checkpoint.name, "--resume"], checkpoint.folder, checkpoint.name)
+    return jobs.start(["train", "--name", checkpoint.name, "--resume"], checkpoint.folder, title=checkpoint.name)
 
 
 def launch_sweep(sweep: Sweep) -> jobs.Job:
@@ -138,7 +137,7 @@ def launch_sweep(sweep: Sweep) -> jobs.Job:
         JobError: another run is active, or the process cannot be started.
     """
     check_no_active_run()
-    return _launch(["sweep", "--name", sweep.name, "--resume"], sweep.folder, sweep.name)
+    return jobs.start(["sweep", "--name", sweep.name, "--resume"], sweep.folder, title=sweep.name)
 
 
 def launch_calibration(checkpoint: Checkpoint, dataset: Path) -> jobs.Job:
@@ -148,7 +147,9 @@ def launch_calibration(checkpoint: Checkpoint, dataset: Path) -> jobs.Job:
         JobError: it is being calibrated, or the process cannot be started.
     """
     arguments = ["calibrate", checkpoint.name, str(dataset)]
-    return _launch(arguments, calibration_folder(checkpoint.folder), calibration_title(checkpoint.name, dataset))
+    return jobs.start(
+        arguments, calibration_folder(checkpoint.folder), title=calibration_title(checkpoint.name, dataset)
+    )
 
 
 def active_runs() -> list[jobs.Job]:
@@ -171,10 +172,6 @@ def check_no_active_run() -> None:
         raise JobError(
             "“{name}” is being trained now: wait until it is done, or stop it first.", name=active[0].folder.name
         )
-
-
-def _launch(arguments: list[str], folder: Path, title: str) -> jobs.Job:
-    return jobs.start(arguments, folder, title=title, details={"arguments": arguments})
 
 
 # ---------------------------------------------------------------- training
@@ -203,7 +200,7 @@ def _train(
                 n=n_scans,
             )
         )
-    emit = _make_emit(job, on_record)
+    emit = job.emitter(on_record)
     return train_model(config, dataset, checkpoint, emit=emit, should_stop=job.should_stop, resume=resume)
 
 
@@ -226,12 +223,3 @@ def _warn_about_memory(configs: Sequence[TrainConfig], n_classes: int, on_warnin
 
     if warning := memory_warning(configs, n_classes):
         on_warning(warning)
-
-
-def _make_emit(job: jobs.JobContext, on_record: OnRecord) -> OnRecord:
-    def emit(record: Mapping[str, Any]) -> None:
-        job.emit(record)
-        with suppress(OSError):  # the terminal may be gone; the work goes on
-            on_record(dict(record))
-
-    return emit

@@ -380,9 +380,7 @@ def _train_run(
     if not job.is_active:  # else it outlived an earlier process of the sweep
         arguments = _train_arguments(sweep, checkpoint, config)
         try:
-            jobs.start(
-                arguments, job.folder, title=planned_run.name, details={"arguments": arguments, "sweep": sweep.name}
-            )
+            jobs.start(arguments, job.folder, title=planned_run.name, details=jobs.JobDetails(sweep=sweep.name))
         except JobError as error:
             if not job.is_active:  # else somebody else was quicker
                 summary = _summarize_run(sweep, planned_run, config)

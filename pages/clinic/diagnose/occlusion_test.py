@@ -18,25 +18,21 @@ from xrai.models.checkpoint import Card
 from xrai.scans import Scan
 
 if TYPE_CHECKING:
-    from xrai.reading.reader import Reader, Reading, SimilarCase
+    from xrai.reading.results import OcclusionTest, Reading, SimilarCase
 
 N_SIMILAR = 6
 MIN_CHANGE = 0.1  # a probability that changes by less has hardly moved
 
 
-def show_occlusion_test(
-    upload: Upload, scan: Scan, reading: Reading, reader: Reader, key: str, class_name: str
-) -> None:
+def show_occlusion_test(upload: Upload, scan: Scan, reading: Reading, key: str, class_name: str) -> None:
     """What becomes of the probability when the place is filled in that speaks most for a class."""
-    occlusion_key, state, name = (
-        (upload.sha256, upload.correction, key, class_name),
-        st.session_state,
-        escape_markdown(class_label(class_name)),
-    )
+    occlusion_key = (*upload.key, key, class_name)
+    state = st.session_state
+    name = escape_markdown(class_label(class_name))
 
     def occlude() -> None:
         with defer_errors():
-            state["diagnose_hidden"] = (occlusion_key, reader.read_occluded(scan, class_name, reading))
+            state["diagnose_hidden"] = (occlusion_key, reading.occlude(scan, class_name))
 
     stored = state.get("diagnose_hidden")
     is_current = stored is not None and stored[0] == occlusion_key
@@ -56,13 +52,14 @@ def show_occlusion_test(
         )
         if stored is None or not is_current:
             return
-        pixels, mask, occluded_reading = stored[1]
-        if not mask.any():
+        occlusion: OcclusionTest = stored[1]
+        occluded_reading = occlusion.reading
+        if not occlusion.mask.any():
             st.info(tr("No place in this scan speaks for {name}, so there is nothing to hide.", name=name))
             return
         before, after = reading.probabilities[class_name], occluded_reading.probabilities[class_name]
         halves = st.grid(2, min_column_width=260, vertical_alignment="center")
-        halves.image(resize_for_screen(pixels), caption=tr("With the hot area filled in"), width="stretch")
+        halves.image(resize_for_screen(occlusion.pixels), caption=tr("With the hot area filled in"), width="stretch")
         with halves.cell():
             st.progress(before, text=tr("{name} before: **{share}**", name=name, share=format_probability(before)))
             st.progress(after, text=tr("{name} now: **{share}**", name=name, share=format_probability(after)))
@@ -89,9 +86,9 @@ def _occlusion_text(reading: Reading, occluded_reading: Reading, class_name: str
     )
 
 
-def show_similar_cases(upload: Upload, scan: Scan, reader: Reader, key: str) -> None:
+def show_similar_cases(upload: Upload, reading: Reading, key: str) -> None:
     """The training scans that the network sees as most like this one, with their labels; read once they are asked for."""
-    if reader.artifacts.neighbour_index is None:
+    if reading.reader.artifacts.neighbour_index is None:
         return
     expander = st.expander(
         tr("Similar scans that the model learned from"),
@@ -101,12 +98,8 @@ def show_similar_cases(upload: Upload, scan: Scan, reader: Reader, key: str) -> 
     )
     if expander.open:
         with expander, display_errors():
-            cases = cached_value(
-                "diagnose_similar",
-                (upload.sha256, upload.correction, key),
-                lambda: reader.find_similar(scan, N_SIMILAR),
-            )
-            _show_cases(cases, reader.card)
+            cases = cached_value("diagnose_similar", (*upload.key, key), lambda: reading.find_similar(N_SIMILAR))
+            _show_cases(cases, reading.reader.card)
 
 
 def _show_cases(cases: Sequence[SimilarCase], card: Card) -> None:

@@ -19,7 +19,6 @@ from pages.shared.page import display_errors, show_announcements, show_head, val
 from pages.shared.readers import load_reader, model_files_key
 from pages.shared.uploads import (
     SCAN_STATE_KEYS,
-    Refusal,
     Upload,
     cached_value,
     read_with_correction,
@@ -27,17 +26,23 @@ from pages.shared.uploads import (
     screen_shape,
 )
 from pages.shared.verdict import is_likeliest, local_reject_zone, local_threshold, prevalence_text, verdict_text
-from xrai.core.errors import CheckpointError, RefusedError, ScanError
+from xrai.core.errors import CheckpointError, ScanError
 from xrai.core.language import ENGLISH, N_, language, tr, translate, use_language
 from xrai.explain.overlay import draw_overlay
 from xrai.input_check import apply_correction
 from xrai.models import default_model
 from xrai.models.checkpoint import Card, Checkpoint, list_models
 from xrai.reading.result_card import WARNING_SIGN, draw_result_card
-from xrai.scans import MAX_FILE_BYTES, Scan
+from xrai.reading.results import Refusal
+from xrai.scans import MAX_FILE_BYTES, Scan, read_scan
 
 if TYPE_CHECKING:
-    from xrai.reading.reader import Reader, Reading
+    from collections.abc import Mapping
+
+    from streamlit.runtime.uploaded_file_manager import UploadedFile
+
+    from xrai.reading.reader import Reader
+    from xrai.reading.results import Reading
 
 CORRECTED_SIDE = 260
 DECISION_HELP = N_(
@@ -93,9 +98,8 @@ def _choose_scans() -> list[Upload]:
     key = f"diagnose_upload_{generation}"
 
     def store_uploads() -> None:
-        state["diagnose_uploads"] = [
-            Upload(file.name, content := file.getvalue(), hashlib.sha256(content).hexdigest()) for file in state[key]
-        ]
+        corrections = {upload.sha256: upload.correction for upload in state.get("diagnose_uploads", [])}
+        state["diagnose_uploads"] = [_make_upload(file, corrections) for file in state[key]]
 
     st.file_uploader(
         tr("Chest X-rays, seen from the front"),
@@ -112,6 +116,13 @@ def _choose_scans() -> list[Upload]:
         state["diagnose_generation"] = generation + 1
         st.rerun()
     return uploads
+
+
+def _make_upload(file: UploadedFile, corrections: Mapping[str, str]) -> Upload:
+    """An upload with the correction that was chosen for equal content before."""
+    content = file.getvalue()
+    sha256 = hashlib.sha256(content).hexdigest()
+    return Upload(file.name, content, sha256, corrections.get(sha256, ""))
 
 
 def _show_results(uploads: list[Upload], reader: Reader, key: str) -> None:
@@ -174,30 +185,20 @@ def _offer_original(upload: Upload, number: int) -> None:
 def _read_uploads(uploads: list[Upload], reader: Reader, key: str) -> list[Reading | Refusal]:
     """A reading or why there is none, for each scan; each is read once."""
     cache: dict[tuple[str, str, str], Reading | Refusal] = st.session_state.setdefault("diagnose_readings", {})
-    unread = [upload for upload in uploads if (upload.sha256, upload.correction, key) not in cache]
+    unread = [upload for upload in uploads if (*upload.key, key) not in cache]
     if unread:
         n, bar = len(unread), st.progress(0.0, text=tr("Reading…"))
         for done, upload in enumerate(unread):
             text = tr("Reading {name} ({done:,} of {n:,})", name=escape_markdown(upload.name), done=done + 1, n=n)
             bar.progress(done / n, text=text)
-            cache[upload.sha256, upload.correction, key] = _read_upload(upload, reader)
+            cache[*upload.key, key] = _read_upload(upload, reader)
         bar.empty()
-    return [cache[upload.sha256, upload.correction, key] for upload in uploads]
+    return [cache[*upload.key, key] for upload in uploads]
 
 
 def _read_upload(upload: Upload, reader: Reader) -> Reading | Refusal:
     try:
-        scan = upload.scan()
-        try:
-            reader.check(scan)
-        except RefusedError as error:
-            correction = (
-                None if upload.correction else error.correction
-            )  # one change is the reader's choice, two would be guessing
-            return Refusal(
-                error.message, correction, resize_for_screen(scan.pixels, CORRECTED_SIDE) if correction else None
-            )
-        return reader.read(scan)
+        return reader.examine(read_scan(upload.content), correct=upload.correction)
     except (ScanError, CheckpointError) as error:
         return Refusal(error.message)
 
@@ -255,7 +256,7 @@ def _remarks_text(upload: Upload, reading: Reading) -> str:
 
 
 def _show_reading(upload: Upload, number: int, reading: Reading, reader: Reader, key: str) -> None:
-    scan: Scan = cached_value("diagnose_scan", (upload.sha256, upload.correction), upload.scan)
+    scan: Scan = cached_value("diagnose_scan", upload.key, upload.corrected_scan)
     for warning in reading.warnings:  # before the answer: who reads only one line reads this one
         st.warning(escape_markdown(translate(warning)), icon=":material/warning:")
     halves = st.grid(2, min_column_width=280, vertical_alignment="center")
@@ -291,12 +292,12 @@ def _show_reading(upload: Upload, number: int, reading: Reading, reader: Reader,
         )
     heat: np.ndarray = cached_value(
         "diagnose_heat",
-        (upload.sha256, upload.correction, key, class_name, method),
-        lambda: reader.heatmap(scan, class_name, method, shape=screen_shape(scan.pixels), reading=reading),
+        (*upload.key, key, class_name, method),
+        lambda: reading.heatmap(class_name, method, shape=screen_shape(scan.pixels)),
     )
     _show_images(view, scan, heat, opacity, class_label(class_name))
-    show_occlusion_test(upload, scan, reading, reader, key, class_name)
-    show_similar_cases(upload, scan, reader, key)
+    show_occlusion_test(upload, scan, reading, key, class_name)
+    show_similar_cases(upload, reading, key)
     attribution = tr(
         "Read by the model “{name}”, trained on {population}.",
         name=reader.card.name,
@@ -334,7 +335,7 @@ def _choose_heatmap(reading: Reading, reader: Reader) -> tuple[str, str]:
     class_name = st.selectbox(
         tr("Show what speaks for"),
         classes,
-        index=classes.index(reader.default_class(reading)),
+        index=classes.index(reading.default_class),
         format_func=class_label,
         key=f"diagnose_class_{reading.diagnosis}",
         width=160,
@@ -373,8 +374,7 @@ def _show_decision_rule(card: Card) -> None:
     """From which probability on a class is called, and when the answer is "not sure"."""
     sentences = []
     if card.threshold:
-        name, share = class_label(card.classes[1]), format_probability(local_threshold(card))
-        sentences.append(tr("Called {name} from a probability of {share} on.", name=name, share=share))
+        sentences.append(tr("Positive at {share} or above.", share=format_probability(local_threshold(card))))
         if zone := local_reject_zone(card):
             low, high = map(format_probability, zone)
             sentences.append(tr("Between {low} and {high} the model is not sure.", low=low, high=high))

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import shutil
-from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
@@ -17,13 +14,21 @@ from pages.shared.formatting import class_label, escape_markdown
 from pages.shared.jobs import show_build_progress, watch_job
 from pages.shared.page import display_errors, show_announcements, show_head
 from xrai.core import jobs
-from xrai.core.errors import SourceError, system_reason
+from xrai.core.errors import SourceError
 from xrai.core.language import LANGUAGES, N_, tr, translate, use_language
 from xrai.core.paths import data_dir, display_path, inbox_dir
 from xrai.data.dataset import list_datasets
 from xrai.data.inspect import SourceInspection, inspect_source
-from xrai.data.jobs import audit_folder, build_folder, download_folder, download_title
-from xrai.data.sources import KAGGLE_PREFIX, KAGGLE_SETS, PRACTICE_SPEC, kaggle_folder, list_local_sources, open_source
+from xrai.data.jobs import audit_folder, download_folder, start_build, start_download
+from xrai.data.sources import (
+    KAGGLE_PREFIX,
+    KAGGLE_SETS,
+    PRACTICE_SPEC,
+    kaggle_folder,
+    list_local_sources,
+    open_source,
+    store_upload,
+)
 from xrai.figures import SPLIT_LABELS
 
 DRAWINGS, FOLDER, UPLOAD, FROM_KAGGLE = (
@@ -110,16 +115,15 @@ def _show_failed_job(job: jobs.Job, status: str) -> None:
     )
     (st.error if status == "failed" else st.warning)(text)
     row = st.container(horizontal=True)
-    arguments = job.details.get("arguments")
+    arguments = job.details.arguments
     if arguments and row.button(tr("Start it again"), icon=":material/replay:", key=f"{job.folder}-again"):
         with display_errors():
             jobs.start(arguments, job.folder, title=job.title, details=job.details)
             st.rerun()
     if row.button(tr("Put aside"), icon=":material/close:", key=f"{job.folder}-away", type="tertiary"):
-        shutil.rmtree(job.folder, ignore_errors=True)
-        if arguments and arguments[0] in ("build", "clean"):  # a killed process could not clear up behind itself
-            Path(f"{arguments[2]}.partial").unlink(missing_ok=True)
-        st.rerun()
+        with display_errors():
+            jobs.discard(job)
+            st.rerun()
 
 
 # ---------------------------------------------------------------- build
@@ -194,7 +198,7 @@ def _choose_upload() -> str | None:
 def _save_checked_zip(file: UploadedFile) -> str | SourceError:
     """Where an uploaded zip was put, or why it cannot be used and was not kept."""
     try:
-        target = _save_zip(file)
+        target = store_upload(file, file.name)
     except SourceError as error:
         return error
     try:
@@ -203,28 +207,6 @@ def _save_checked_zip(file: UploadedFile) -> str | SourceError:
     except SourceError as error:
         target.unlink(missing_ok=True)
         return error
-
-
-def _save_zip(file: UploadedFile) -> Path:
-    """Put an uploaded zip into the inbox, under a name that is still free."""
-    stem = re.sub(r"[^\w.+-]+", "-", Path(file.name).stem).strip("-.")[:80] or "scans"
-    names = [f"{stem}.zip", *(f"{stem}-{number}.zip" for number in range(2, 1000))]
-    folder = inbox_dir()
-    for target in (folder / name for name in names):
-        try:
-            with suppress(FileExistsError), target.open("xb") as out:  # two tabs may upload the same name at once
-                shutil.copyfileobj(file, out)
-                return target
-        except OSError as error:
-            target.unlink(missing_ok=True)
-            raise SourceError(
-                tr(
-                    "The zip cannot be kept in {folder} ({why}): free some disk space and upload it again.",
-                    folder=folder,
-                    why=translate(system_reason(error)),
-                )
-            ) from error
-    raise SourceError(tr("There are a thousand zips called {name} already: give it another name.", name=stem))
 
 
 def _choose_kaggle() -> str | None:
@@ -250,8 +232,7 @@ def _choose_kaggle() -> str | None:
     if job.is_active:
         st.info(tr("The download is running; it goes on when you close this page."), icon=":material/downloading:")
     elif st.button(tr("Download it"), icon=":material/download:", key="dataset_download"):
-        arguments = ["look", spec]
-        jobs.start(arguments, job.folder, title=download_title(spec), details={"arguments": arguments})
+        start_download(spec)
         st.rerun()
     return None
 
@@ -285,8 +266,10 @@ def _show_inspection(inspection: SourceInspection) -> None:
         st.dataframe(table, column_config={"_index": tr("Class")})
     with halves.cell():
         _show_description(inspection)
-    for path, reason in inspection.unreadable:
-        words = tr("{file} cannot be read and will be left out. {reason}", file=path, reason=translate(reason))
+    for item in inspection.unreadable:
+        words = tr(
+            "{file} cannot be read and will be left out. {reason}", file=item.file, reason=translate(item.reason)
+        )
         st.warning(escape_markdown(words))
     for name, squares in inspection.examples.items():
         if squares:
@@ -393,9 +376,7 @@ def _keep_original(text: str, original: str) -> str:
 def _start_build(spec: str, name: str, population: str, licence: str, size: int, seed: int) -> None:
     with display_errors():
         out = new_dataset_path(name)
-        arguments = ["build", spec, str(out), "--size", str(size), "--seed", str(seed)]
-        arguments += [f"--population={population.strip()}", f"--licence={licence.strip()}"]
-        jobs.start(arguments, build_folder(out), title=out.stem, details={"arguments": arguments})
+        start_build(spec, out, population=population, licence=licence, size=size, seed=seed)
         st.session_state["dataset_shown"] = str(out)
         st.session_state["dataset_view_wanted"] = BROWSE
         st.rerun()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -16,12 +15,10 @@ from pages.shared.deletion import confirm_deletion
 from pages.shared.formatting import class_label, escape_markdown, format_number, scans_text
 from pages.shared.page import defer_errors, paginate
 from xrai.core import jobs
-from xrai.core.errors import DatasetError, system_reason
 from xrai.core.language import N_, tr, translate, trn
 from xrai.core.paths import display_path, inbox_dir
-from xrai.data.audit import audit_file
 from xrai.data.dataset import Dataset, open_dataset
-from xrai.data.jobs import audit_folder, build_folder
+from xrai.data.deletion import delete_dataset
 from xrai.data.sources import SPLIT_NAMES, SPLITS
 from xrai.figures import SPLIT_LABELS, class_balance
 from xrai.models.checkpoint import list_checkpoints
@@ -184,32 +181,10 @@ def _ask_deletion(file: Path) -> None:
 
 def _delete_dataset(file: Path) -> None:
     with defer_errors():
-        _check_unused(file)
-        try:
-            file.unlink(missing_ok=True)
-            audit_file(file).unlink(missing_ok=True)
-        except OSError as error:
-            raise DatasetError(
-                tr(
-                    "“{name}” cannot be deleted now ({why}): close whatever uses it and try again.",
-                    name=file.stem,
-                    why=translate(system_reason(error)),
-                )
-            ) from error
-        for folder in (audit_folder(file), build_folder(file)):
-            shutil.rmtree(folder, ignore_errors=True)
+        delete_dataset(file, models_in_training=_models_in_training(file))
 
 
-def _check_unused(file: Path) -> None:
-    if jobs.Job(audit_folder(file)).is_active:
-        raise DatasetError(tr("“{name}” is being checked: stop that first, or wait.", name=file.stem))
-    for job in jobs.list_active(build_folder(file).parent):
-        if job.details.get("arguments", [])[:2] == ["clean", str(file)]:
-            raise DatasetError(
-                tr("“{name}” is being made from it: stop that first, or wait.", name=translate(job.title))
-            )
-    for checkpoint in list_checkpoints():
-        if jobs.Job(checkpoint.folder).is_active and checkpoint.read_config()["dataset"] == display_path(file):
-            raise DatasetError(
-                tr("The model “{name}” is being trained on it: stop that first, or wait.", name=checkpoint.name)
-            )
+def _models_in_training(file: Path) -> list[str]:
+    """The names of the models that are being trained on a dataset."""
+    active = [checkpoint for checkpoint in list_checkpoints() if jobs.Job(checkpoint.folder).is_active]
+    return [checkpoint.name for checkpoint in active if checkpoint.read_config()["dataset"] == display_path(file)]

@@ -27,7 +27,6 @@ from xrai.evaluation.store import EvaluationResult
 from xrai.explain.overlay import draw_overlay
 from xrai.figures import add_caption, confusion_figure
 from xrai.models.checkpoint import Card, Checkpoint
-from xrai.scans import Scan
 
 PER_PAGE, COLUMNS = 6, 2
 OPACITY = 0.75
@@ -238,16 +237,10 @@ def _load_heatmaps(
         with st.spinner(tr("Looking at where the model looked…")):
             for item, square in zip(cache_keys, images, strict=True):
                 if item not in cache:
-                    cache[item] = reader.heatmap(_to_scan(square), class_name).astype(np.float16)
+                    cache[item] = reader.heatmap(square, class_name).astype(np.float16)
     for stale_key in [item for item in cache if item not in cache_keys][: max(len(cache) - MAX_HEATMAPS, 0)]:
         del cache[stale_key]
     return [cache[item] for item in cache_keys]
-
-
-def _to_scan(square: np.ndarray) -> Scan:
-    """A stored square as the scan that a reader takes; of its file it knows nothing."""
-    height, width = square.shape
-    return Scan(square, sha256="", format="", mode="L", width=width, height=height, n_bytes=square.nbytes)
 
 
 def _place_beside_heatmap(square: np.ndarray, heat: np.ndarray | None = None) -> np.ndarray:

@@ -219,7 +219,7 @@ def _start_evaluation(checkpoint: Checkpoint, path: Path, split: str, folder: Pa
     check_model(checkpoint)  # it may have been renamed or deleted in another tab
     arguments = ["evaluate", checkpoint.name, str(path), "--split", split]
     title = measuring_title(checkpoint.name, path, split)
-    jobs.start(arguments, folder, title=title, details={"arguments": arguments})
+    jobs.start(arguments, folder, title=title)
     st.rerun()
 
 

@@ -13,22 +13,59 @@ from xrai.core.paths import PROJECT_DIR
 from xrai.training import memory
 
 TINY = [
-    "--network", "convnet", "--blocks", "2", "--filters", "2", "--dense-units", "4", "--image-size", "32",
-    "--epochs", "1", "--batch-size", "16",
-]  # fmt: skip
+    "--network",
+    "convnet",
+    "--blocks",
+    "2",
+    "--filters",
+    "2",
+    "--dense-units",
+    "4",
+    "--image-size",
+    "32",
+    "--epochs",
+    "1",
+    "--batch-size",
+    "16",
+]
 
 
 TINY_SHAPE = {
-    "network": "convnet", "image_size": 32, "blocks": 2, "filters": 2, "dense_units": 4, "dense_layers": 1,
-    "activation": "relu", "greys": "set",
-}  # fmt: skip
+    "network": "convnet",
+    "image_size": 32,
+    "blocks": 2,
+    "filters": 2,
+    "dense_units": 4,
+    "dense_layers": 1,
+    "activation": "relu",
+    "greys": "set",
+}
 
 
 EVALUATION = {
-    "accuracy", "accuracy_interval", "balanced_accuracy", "auc", "auc_interval", "classes", "confusion_matrix",
-    "per_class", "curves", "threshold", "n", "n_patients", "brier", "split", "dataset", "model", "left_out", "seen",
-    "unseen", "measured_before", "predictions", "epochs",
-}  # fmt: skip
+    "accuracy",
+    "accuracy_interval",
+    "balanced_accuracy",
+    "auc",
+    "auc_interval",
+    "classes",
+    "confusion_matrix",
+    "per_class",
+    "curves",
+    "threshold",
+    "n",
+    "n_patients",
+    "brier",
+    "split",
+    "dataset",
+    "model",
+    "left_out",
+    "seen",
+    "unseen",
+    "measured_before",
+    "predictions",
+    "epochs",
+}
 
 
 def assert_one_sentence(printed, *words):

@@ -17,7 +17,7 @@ def test_audit_and_clean(call, doubled):
     assert job.records()[-1] == {"kind": "progress", "done": 100, "total": 100, "what": "done"}
 
     out = doubled.with_name("clean.hdf5")
-    printed = call("clean", doubled, out, "--only", "exact-duplicates", "--json")
+    printed = call("clean", doubled, out, "--kinds", "exact-duplicates", "--json")
     assert printed.status == 0, printed.err
     assert json.loads(printed.out)["removed"] == 1
     with open_dataset(doubled) as before, open_dataset(out) as after:

@@ -8,18 +8,18 @@ from xrai.models.checkpoint import calibration_folder, open_checkpoint
 
 
 def test_calibrate_chooses_threshold_doubt_and_prevalence(call, model):
-    printed = call("calibrate", "m", "--misses", "10", "--doubt", "30", "--prevalence", "20", "--json")
+    printed = call("calibrate", "m", "--sensitivity", "90", "--abstain", "30", "--prevalence", "20", "--json")
     assert printed.status == 0, printed.err
     result, card = json.loads(printed.out), open_checkpoint("m").read_card()
     assert result["threshold"]["goal"] == {"kind": "misses", "limit": 0.1}
     assert result["doubt"]["alpha"] == pytest.approx(0.3) and result["prevalence"] == 0.2
     assert json.dumps(card.to_dict()["threshold"]) == json.dumps(result["threshold"])
-    assert result["told"]["threshold"] == pytest.approx(card.to_local_prevalence(card.threshold_value))
+    assert result["local"]["threshold"] == pytest.approx(card.to_local_prevalence(card.threshold_value))
     printed = call("calibrate", "m", "--threshold", "0.4")
-    assert "from a probability of 40 % on" in printed.out
+    assert "OPACITY at 40.0% or above" in printed.out
     card = open_checkpoint("m").read_card()
     assert card.prevalence == 0.2 and card.to_local_prevalence(card.threshold_value) == pytest.approx(0.4)
-    assert call("calibrate", "m", "--likeliest").status == 0
+    assert call("calibrate", "m", "--argmax").status == 0
     card = open_checkpoint("m").read_card()
     assert card.to_local_prevalence(card.threshold_value) == pytest.approx(0.5)
 
@@ -27,7 +27,7 @@ def test_calibrate_chooses_threshold_doubt_and_prevalence(call, model):
 def test_calibrate_fits_anew_on_the_dataset_that_the_model_learned_from(call, model, practice):
     before = open_checkpoint("m").read_card()
     (model / "kit.safetensors").unlink()
-    printed = call("calibrate", "m", "--alarms", "10")
+    printed = call("calibrate", "m", "--specificity", "90")
     assert printed.status == 1 and "calibrate it with the dataset" in printed.err
     printed = call("calibrate", "m", practice)
     assert printed.status == 0, printed.err
@@ -47,10 +47,10 @@ def test_calibrate_refuses_another_dataset(call, model, drawings, tmp_path):
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        (["--misses", "0"], "more than 0 and fewer than 100"),
-        (["--alarms", "100"], "more than 0 and fewer than 100"),
-        (["--doubt", "-1"], "--doubt says how many of 100"),
-        (["--prevalence", "nan"], "--prevalence says how many of 100"),
+        (["--sensitivity", "0"], "more than 0 and less than 100"),
+        (["--specificity", "100"], "more than 0 and less than 100"),
+        (["--abstain", "-1"], "--abstain is a percentage"),
+        (["--prevalence", "nan"], "--prevalence is a percentage"),
         (["--threshold", "1"], "between 0 and 1"),
     ],
 )
@@ -60,4 +60,4 @@ def test_calibrate_refuses_what_makes_no_sense(call, model, options, sentence):
 
 
 def test_calibrate_takes_one_threshold_at_a_time(call, model):
-    assert call("calibrate", "m", "--misses", "5", "--alarms", "5").status == 2
+    assert call("calibrate", "m", "--sensitivity", "95", "--specificity", "95").status == 2

@@ -9,9 +9,9 @@ from PIL import Image
 
 from tests.xrai.cli.support import BAD_SCANS, assert_one_sentence
 from xrai.core.errors import ScanError
-from xrai.explain.overlay import OUTSIDE_BODY_WARNING
 from xrai.models.artifacts import load_artifacts, save_artifacts
 from xrai.models.checkpoint import open_checkpoint
+from xrai.reading.warnings import OUTSIDE_BODY_WARNING
 from xrai.scans.phantoms import draw_thorax
 
 
@@ -94,10 +94,10 @@ def test_diagnose_refuses_what_is_no_film_and_says_what_would_mend_it(call, mode
     assert "diagnosis" in film and isinstance(film["sure"], bool)
     assert "not upright" in turned["error"] and turned["mend"] == "turned 90° right"
     assert "does not look like a chest X-ray" in noise["error"] and "mend" not in noise
-    printed = call("diagnose", paths[2], "--model", "m", "--any-picture", "--json")
+    printed = call("diagnose", paths[2], "--model", "m", "--any-image", "--json")
     (read,) = json.loads(printed.out)
     assert printed.status == 0 and "does not look like a chest X-ray" in read["warnings"][0]
-    printed = call("diagnose", *paths[:2], "--model", "m", "--mend", "--json")
+    printed = call("diagnose", *paths[:2], "--model", "m", "--fix-orientation", "--json")
     film, turned = json.loads(printed.out)
     assert printed.status == 0 and turned["warnings"][0] == "The picture was read turned 90° right."
     assert turned["probabilities"] == film["probabilities"]

@@ -40,9 +40,14 @@ def test_evaluate_for_people(call, model, practice):
     printed = call("evaluate", "m", practice, "--split", "val")
     assert printed.status == 0
     for word in (
-        "accuracy", "OPACITY", "recall", "AUC against the rest", "confusion matrix", "chosen by them",
+        "accuracy",
+        "OPACITY",
+        "recall",
+        "AUC against the rest",
+        "confusion matrix",
+        "chosen by them",
         "measured on this split once before",
-    ):  # fmt: skip
+    ):
         assert word in printed.out
     assert "left out" not in printed.out
     assert "measured on this split 2 times before" in call("evaluate", "m", practice, "--split", "val").out
@@ -76,24 +81,24 @@ def test_evaluate_without_some_scans(call, model, practice, tmp_path):
         files = [str(dataset.files[row]) for row in dataset.rows("test")]
     listed = tmp_path / "list.txt"
     listed.write_bytes(f"\ufeff{files[0]}\r\n\r\n  {files[1].rsplit('/', 1)[-1]}  ".encode())
-    result = json.loads(call("evaluate", "m", practice, "--without", listed, "--json").out)
+    result = json.loads(call("evaluate", "m", practice, "--exclude", listed, "--json").out)
     assert (result["left_out"], result["n"]) == (2, len(files) - 2)
     assert not set(files[:2]) & {item["file"] for item in result["predictions"]}
     assert open_checkpoint("m").read_card().evaluations[-1]["left_out"] == 2
-    assert "2 scans of the split were left out" in call("evaluate", "m", practice, "--without", listed).out
+    assert "2 scans of the split were left out" in call("evaluate", "m", practice, "--exclude", listed).out
 
 
 def test_evaluate_without_what_is_not_there(call, model, practice, tmp_path):
     listed = tmp_path / "list.txt"
     listed.write_text("nobody.png")
     assert_one_sentence(
-        call("evaluate", "m", practice, "--without", listed, "--json"), "“nobody.png”", "no file of the test split"
+        call("evaluate", "m", practice, "--exclude", listed, "--json"), "“nobody.png”", "no file of the test split"
     )
     assert_one_sentence(
-        call("evaluate", "m", practice, "--without", tmp_path / "gone", "--json"), "gone", "No such file", "text file"
+        call("evaluate", "m", practice, "--exclude", tmp_path / "gone", "--json"), "gone", "No such file", "text file"
     )
     listed.write_bytes(b"\xff\xfe\0")
-    assert_one_sentence(call("evaluate", "m", practice, "--without", listed, "--json"), "it is no text")
+    assert_one_sentence(call("evaluate", "m", practice, "--exclude", listed, "--json"), "not a text file")
     assert open_checkpoint("m").read_card().evaluations == []
 
 

@@ -51,8 +51,14 @@ def test_compare(call, second):
         assert (first["name"], other["name"]) == ("n", "m")
         assert (first["settings"], other["settings"]) == ({"flip": True, "seed": 7}, {"flip": False, "seed": 0})
         assert set(first) == {
-            "name", "settings", "accuracy", "accuracy_interval", "auc", "auc_interval", "n_validation",
-        }  # fmt: skip
+            "name",
+            "settings",
+            "accuracy",
+            "accuracy_interval",
+            "auc",
+            "auc_interval",
+            "n_validation",
+        }
     printed = call("models", "compare", "n", "m")
     assert "    seed               7\n" in printed.out
     assert "    flip               yes\n" in printed.out
@@ -62,8 +68,9 @@ def test_compare(call, second):
 
 def test_rename_note_default(call, second, practice, scans):
     assert json.loads(call("models", "rename", "n", "Röntgen 2", "--json").out) == {
-        "model": "Röntgen 2", "done": "renamed",
-    }  # fmt: skip
+        "model": "Röntgen 2",
+        "done": "renamed",
+    }
     assert json.loads(call("models", "--json", "note", "m", "for\nchildren").out)["model"] == "m"
     assert models.read_note(open_checkpoint("m")) == "for\nchildren"
     assert call("models", "note", "m", "").err == "m: noted\n"
@@ -91,7 +98,7 @@ def test_rename_note_default(call, second, practice, scans):
         (["delete", "gone", "--yes"], ["no run or model “gone”"]),
         (["delete", "gone"], ["no run or model “gone”"]),  # and not asked about
     ],
-)  # fmt: skip
+)
 def test_what_models_refuses(call, second, arguments, words):
     (second.parent / "run").mkdir()
     (second.parent / "run" / CONFIG).write_text("{}")

@@ -5,7 +5,7 @@ from xrai.training import memory
 
 
 def test_layers(call, home, monkeypatch):
-    printed = call("layers", *TINY, "--classes", 3, "--json")
+    printed = call("summary", *TINY, "--classes", 3, "--json")
     assert printed.status == 0
     result = json.loads(printed.out)
     assert set(result) == {"layers", "parameters", "memory_bytes"}
@@ -20,7 +20,7 @@ def test_layers(call, home, monkeypatch):
         "in_sum": False,
     }
     assert result["layers"][-1]["shape"] == [3]
-    printed = call("layers", *TINY, "--classes", 3)
+    printed = call("summary", *TINY, "--classes", 3)
     assert (printed.status, printed.err) == (0, "")
     lines = printed.out.splitlines()
     assert len(lines) == len(result["layers"]) + 1
@@ -28,7 +28,7 @@ def test_layers(call, home, monkeypatch):
     assert lines[-1].startswith(f"{result['parameters']:,} weights; training needs about 1.")
     monkeypatch.setattr("xrai.training.memory.read_machine_memory", lambda: LITTLE)
     for more in ([], ["--json"]):
-        printed = call("layers", *TINY, *more)
+        printed = call("summary", *TINY, *more)
         assert printed.status == 0
         assert printed.err.startswith("warning: Training this network")
     assert json.loads(printed.out)["parameters"]
@@ -36,7 +36,7 @@ def test_layers(call, home, monkeypatch):
 
 
 def test_layers_of_a_model_and_of_what_cannot_be_built(call, model):
-    assert json.loads(call("layers", "--weights", "m", "--json").out)["layers"][0]["shape"] == [1, 32, 32]
-    assert_one_sentence(call("layers", "--classes", 1, "--json"), "2 to 1,000 classes, not 1")
-    assert_one_sentence(call("layers", *TINY, "--dropout", 2, "--json"), "dropout")
-    assert_one_sentence(call("layers", "--weights", "gone", "--json"), "no model “gone”")
+    assert json.loads(call("summary", "--weights", "m", "--json").out)["layers"][0]["shape"] == [1, 32, 32]
+    assert_one_sentence(call("summary", "--classes", 1, "--json"), "2 to 1,000 classes, not 1")
+    assert_one_sentence(call("summary", *TINY, "--dropout", 2, "--json"), "dropout")
+    assert_one_sentence(call("summary", "--weights", "gone", "--json"), "no model “gone”")

@@ -21,8 +21,11 @@ def test_sweep(call, home, practice):
         config = open_checkpoint(item["name"]).read_card().config
         assert config.learning_rate == item["settings"]["learning_rate"]
         assert config.shape == TINY_SHAPE
-    for words in ("run 1 of 2, “s-1”, learning rate 0.001: running", "run 2 of 2, “s-2”, learning rate 0.01: done",
-                  "2 of 2 runs are done; the best on validation is “s-"):  # fmt: skip
+    for words in (
+        "run 1 of 2, “s-1”, learning rate 0.001: running",
+        "run 2 of 2, “s-2”, learning rate 0.01: done",
+        "2 of 2 runs are done; the best on validation is “s-",
+    ):
         assert words in printed.err
     job = open_sweep("s").job
     assert job.status == "done"
@@ -79,12 +82,15 @@ BAD_SWEEPS = {
     "twice the same": (["--vary", "seed=1", "--vary=--seed=2"], ["told twice to vary --seed"]),
     "given and varied": (["--vary", "epochs=1,2"], ["--epochs", "leave out one of the two"]),
     "too many": (
-        [word for name in ("seed", "patience", "head-epochs", "dense-layers")
-         for word in ("--vary", f"{name}=" + ",".join(map(str, range(10))))],
+        [
+            word
+            for name in ("seed", "patience", "head-epochs", "dense-layers")
+            for word in ("--vary", f"{name}=" + ",".join(map(str, range(10))))
+        ],
         ["10,000 runs", f"more than the {MAX_RUNS}"],
     ),
     "one that cannot be trained": (["--vary", "seed=1", "--vary", "dropout=0.1,2"], ["combination", "dropout 2.0"]),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(("arguments", "words"), BAD_SWEEPS.values(), ids=BAD_SWEEPS.keys())

@@ -30,7 +30,7 @@ def test_train(call, home, practice):
     assert checkpoint.read_config()["train"]["flip"] is True
     assert jobs.Job(checkpoint.folder).status == "done"
     kinds = [item["kind"] for item in read_records(checkpoint.folder / HISTORY_FILE)]
-    assert list(dict.fromkeys(kinds)) == ["start", "step", "epoch", "ready", "end"]
+    assert list(dict.fromkeys(kinds)) == ["start", "step", "epoch", "finalize", "end"]
 
 
 def test_train_finds_a_dataset_by_its_name(call, home, practice):
@@ -116,8 +116,11 @@ def test_a_training_is_known_to_run_before_the_slow_imports(home, practice):
     )
     done = subprocess.run(
         [sys.executable, "-c", code, "train", str(practice), "--name", "m", *TINY],
-        cwd=PROJECT_DIR, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        cwd=PROJECT_DIR,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.stdout.splitlines()[0] == "False", done.stderr
     assert open_checkpoint("m").is_model
 
@@ -133,10 +136,13 @@ def test_a_run_that_goes_on_elsewhere_is_not_started_again(call, home, practice,
 @pytest.mark.parametrize(
     ("flag", "value", "word"),
     [
-        ("--epochs", 0, "epochs"), ("--learning-rate", "nan", "learning rate"), ("--devices", 3, "shared equally"),
-        ("--image-size", 8, "image size"), ("--weights", "imagenet", "convnet"),
+        ("--epochs", 0, "epochs"),
+        ("--learning-rate", "nan", "learning rate"),
+        ("--devices", 3, "shared equally"),
+        ("--image-size", 8, "image size"),
+        ("--weights", "imagenet", "convnet"),
     ],
-)  # fmt: skip
+)
 def test_settings_out_of_their_limits(call, home, practice, flag, value, word):
     assert_one_sentence(call("train", practice, "--name", "x", "--network", "convnet", flag, value, "--json"), word)
     assert not (home / "checkpoints" / "x").exists()

@@ -13,7 +13,7 @@ import pytest
 
 from xrai.core import jobs
 from xrai.core.errors import DatasetError, JobError
-from xrai.core.jobs import HISTORY_FILE, JOB_FILE, LOCK_FILE, LOG_FILE, STOP_FILE, Job
+from xrai.core.jobs import HISTORY_FILE, JOB_FILE, LOCK_FILE, LOG_FILE, STOP_FILE, Job, JobDetails
 from xrai.core.json_files import write_json
 from xrai.data.jobs import build_folder, download_folder
 
@@ -24,8 +24,8 @@ import os, sys, time
 sys.modules.pop("xrai")  # this stand-in for the command line, to make place for the real package
 sys.path[0] = {str(PROJECT)!r}
 from pathlib import Path
-from xrai import jobs
-from xrai.errors import DatasetError
+from xrai.core import jobs
+from xrai.core.errors import DatasetError
 
 what, folder, *rest = sys.argv[1:]
 if what == "die at once":
@@ -34,7 +34,7 @@ if what == "die at once":
 if what == "die silently":
     sys.exit(1)
 try:
-    with jobs.running(Path(folder), title="the work") as job:
+    with jobs.run_job(Path(folder), title="the work") as job:
         job.emit({{"kind": "start", "home": os.environ.get("XRAI_HOME"), "rest": rest}})
         print("hello from the work", flush=True)
         if what == "work":
@@ -107,17 +107,17 @@ def wait_until(job, *statuses):
 def test_a_folder_without_a_job(tmp_path):
     job = Job(tmp_path / "nothing")
     assert (job.status, job.is_active, job.is_stopping) == ("none", False, False)
-    assert (job.error, job.title, job.details, job.records(), job.log()) == ("", "nothing", {}, [], "")
+    assert (job.error, job.title, job.details, job.records(), job.log()) == ("", "nothing", JobDetails(), [], "")
     job.stop()
     assert not job.folder.exists()
 
 
 def test_start_watch_stop(worker):
-    job = worker("work", details={"dataset": "d"})
+    job = worker("work", details=JobDetails(reads="d"))
     assert job.status in ("starting", "running")
     wait_for(job.records)
     assert (job.status, job.is_active, job.is_stopping) == ("running", True, False)
-    assert (job.title, job.details) == ("the work", {"dataset": "d"})
+    assert (job.title, job.details) == ("the work", JobDetails(reads="d", arguments=("work", str(job.folder))))
     job.stop()
     wait_until(job, "stopped")
     assert not (job.folder / STOP_FILE).exists()
@@ -261,8 +261,8 @@ def test_a_job_outlives_who_started_it(worker, tmp_path):
     """As it must outlive a browser tab and the server."""
     folder = tmp_path / "outlives"
     script = (
-        f"import sys; sys.path.insert(0, {str(PROJECT)!r}); from pathlib import Path; from xrai import jobs\n"
-        f"jobs.PROJECT = Path({str(jobs.PROJECT_DIR)!r})\n"
+        f"import sys; sys.path.insert(0, {str(PROJECT)!r}); from pathlib import Path; from xrai.core import jobs\n"
+        f"jobs.PROJECT_DIR = Path({str(jobs.PROJECT_DIR)!r})\n"
         f"jobs.start(['work', {str(folder)!r}], Path({str(folder)!r}), title='t')\n"
     )
     subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
@@ -315,8 +315,8 @@ def test_a_job_that_changes_while_it_is_looked_at(tmp_path, locked, notes, statu
         def _is_locked(self):
             return next(locks)
 
-        def _read_state(self):
-            return {"status": next(found)}
+        def _read_note(self):
+            return jobs.JobNote(status=next(found))
 
     locks, found = iter(locked), iter(notes)
     assert Changing(tmp_path).status == status
@@ -361,7 +361,7 @@ def test_a_corrupt_note_is_borne(tmp_path, content):
     assert job.status in ("none", "interrupted")
     assert not job.is_active
     assert isinstance(job.title, str)
-    assert job.details == {}
+    assert job.details == JobDetails()
     with jobs.run_job(tmp_path, title="t"):
         assert job.status == "running"
     assert job.status == "done"

@@ -23,7 +23,7 @@ def test_a_copy_has_everything_but_what_was_taken_out(dataset, tmp_path):
         for name, column in copy.file_metadata().items():
             assert (column == dataset.file_metadata()[name][kept]).all()
         assert (copy.images(range(len(copy))) == dataset.images(kept)).all()
-        for name in ("classes", "size", "source", "population", "licence", "drawings", "seed", "versions", "skipped"):
+        for name in ("classes", "size", "source", "population", "licence", "is_phantom", "seed", "versions", "skipped"):
             assert getattr(copy, name) == getattr(dataset, name)
         assert copy.notes == (*dataset.notes, "Three were taken out.")
         assert copy.fingerprint != dataset.fingerprint

@@ -27,9 +27,9 @@ def test_an_unreadable_file_is_named_with_its_reason(tmp_path, write_scan):
     (tmp_path / "B" / "two.jpg").write_text("no picture")
     with open_source(tmp_path) as source:
         found = inspect_source(source)
-    [(path, reason)] = found.unreadable
-    assert path == "B/two.jpg"
-    assert reason
+    [skipped] = found.unreadable
+    assert skipped.file == "B/two.jpg"
+    assert skipped.reason
     assert not found.patients_known
 
 

@@ -173,14 +173,14 @@ class TestWeigh:
     @pytest.mark.parametrize("name", POOLED)
     def test_against_the_others_the_sum_is_the_class_activation_map(self, name):
         network, _ = made(name, image_size=64)
-        found = decompose_cam(network, scan(side=64), 1, one_vs_rest=True)
+        found = decompose_cam(network, scan(side=64), 1, against_rest=True)
         logits, maps = compute_cams(network, scan(side=64), [1], "CAM")
         np.testing.assert_allclose(found.partial_sum(len(found.weights)), maps[0], rtol=1e-3, atol=1e-5)
         assert found.cumulative_means()[-1] == pytest.approx(float(logits[0, 1] - logits[0, [0, 2]].mean()), abs=1e-4)
 
     def test_where_dense_layers_follow_it_is_grad_cam_and_not_the_answer(self):
         network, _ = made("convnet")
-        found = decompose_cam(network, scan(), 1, one_vs_rest=True)
+        found = decompose_cam(network, scan(), 1, against_rest=True)
         _, maps = compute_cams(network, scan(), [1], "Grad-CAM")
         np.testing.assert_allclose(found.partial_sum(len(found.weights)), maps[0], rtol=1e-3, atol=1e-5)
         assert not found.is_exact

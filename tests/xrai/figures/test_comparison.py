@@ -17,7 +17,7 @@ RUN = [{"kind": "start"}, {"kind": "step", "loss": 0.9}, epoch(1, 0.6), epoch(2,
 
 
 def curve(figure, name):
-    return next(item for item in figure.data_rows if item.name == name)
+    return next(item for item in figure.data if item.name == name)
 
 
 class TestOverlaidCurves:
@@ -89,7 +89,7 @@ def row(name, auc, **settings):
 
 
 def axes(figure):
-    return {item.label.replace("<br>", " "): item for item in figure.data_rows[0].dimensions}
+    return {item.label.replace("<br>", " "): item for item in figure.data[0].dimensions}
 
 
 def places(axis):

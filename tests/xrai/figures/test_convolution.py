@@ -71,4 +71,4 @@ def test_patients_stand_on_a_scale_of_hundred_written_the_readers_way(code, unit
     assert [list(trace.x) for trace in figure.data] == [[10], [35, 90]]
     assert figure.layout.xaxis.ticksuffix == unit
     assert figure.data[1].hovertemplate == f"%{{x:.0f}}{unit}<extra></extra>"
-    assert figure.layout.curve_points[0].x0 == 50
+    assert figure.layout.shapes[0].x0 == 50

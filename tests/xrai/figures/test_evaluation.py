@@ -17,7 +17,7 @@ CLASSES = ["Normal", "Covid", "Viral Pneumonia"]
 def cells(figure, name="cell"):
     return {
         (round((shape.y0 + shape.y1) / 2), round((shape.x0 + shape.x1) / 2)): shape
-        for shape in figure.layout.curve_points
+        for shape in figure.layout.shapes
         if shape.name == name
     }
 
@@ -27,7 +27,7 @@ def words(figure):
 
 
 def trace(figure, start):
-    return next(item for item in figure.data_rows if item.name.startswith(start))
+    return next(item for item in figure.data if item.name.startswith(start))
 
 
 @pytest.fixture(scope="module")

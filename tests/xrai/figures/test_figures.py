@@ -17,7 +17,7 @@ RECORDS = [{"kind": "start"}, STEP, epoch(1, 0.6), STEP | {"progress": 1.4}, epo
 
 
 def trace(figure, name: str):
-    return next(item for item in figure.data_rows if item.name == name)
+    return next(item for item in figure.data if item.name == name)
 
 
 def test_loss_shows_steps_and_the_ends_of_epochs():
@@ -94,7 +94,7 @@ def test_a_caption_says_below_the_title_what_a_figure_is_of_and_takes_its_room()
 
 def test_the_epochs_of_the_last_layer_alone_are_shaded():
     for curves in (loss_curves, accuracy_curves, auc_curves):
-        assert not curves(RECORDS).layout.curve_points
-        shade = curves([{"kind": "start", "freeze_epochs": 2}, *RECORDS[1:]]).layout.curve_points[0]
+        assert not curves(RECORDS).layout.shapes
+        shade = curves([{"kind": "start", "freeze_epochs": 2}, *RECORDS[1:]]).layout.shapes[0]
         assert (shade.x0, shade.x1) == (0, 2)
-    assert not loss_curves([{"kind": "start", "freeze_epochs": "2"}]).layout.curve_points
+    assert not loss_curves([{"kind": "start", "freeze_epochs": "2"}]).layout.shapes

@@ -38,11 +38,11 @@ def labels(figure: Any) -> list[Any]:
 
 
 def fronts(figure: Any) -> list[Any]:
-    return [shape for shape in figure.layout.curve_points if shape.type == "rect"]
+    return [shape for shape in figure.layout.shapes if shape.type == "rect"]
 
 
 def hover_of(figure: Any) -> list[str]:
-    return [*figure.data_rows[0].text]
+    return [*figure.data[0].text]
 
 
 def text_of(figure: Any) -> list[str]:
@@ -95,7 +95,7 @@ def test_neighbours_labels_stand_in_two_rows_where_there_are_many():
     assert len(high) == len(low) == 1
     assert max(low) < min(high)
     assert min(low) > figure.layout.yaxis.range[0]
-    assert len([shape for shape in figure.layout.curve_points if shape.type == "line"]) == 6
+    assert len([shape for shape in figure.layout.shapes if shape.type == "line"]) == 6
 
 
 def test_colours_of_text_and_page_are_the_theme_s():

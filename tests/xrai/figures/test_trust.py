@@ -33,17 +33,17 @@ class TestReliability:
 
     def test_a_point_a_bin_with_its_interval(self, drawn):
         bins, figure = drawn
-        (points,) = named(figure.data_rows, "As it came, with 95 % intervals")
+        (points,) = named(figure.data, "As it came, with 95 % intervals")
         for k, item in enumerate(bins):
             assert (points.x[k], points.y[k]) == (item["mean"], item["share"])
             ends = points.y[k] - points.error_y.arrayminus[k], points.y[k] + points.error_y.array[k]
             assert ends == pytest.approx(item["interval"])
             assert f"{item['n']:,} scans" in points.text[k]
-        (line,) = named(figure.data_rows, "As foretold")
+        (line,) = named(figure.data, "As foretold")
         assert (line.x, line.y) == ((0, 1), (0, 1))
 
     def test_how_many_stand_below(self, drawn, scored):
-        (bars,) = named(drawn[1].data_rows, "Scans")
+        (bars,) = named(drawn[1].data, "Scans")
         assert sum(bars.y) == len(scored[0])
         assert (bars.x[0], bars.x[-1]) == pytest.approx((0.025, 0.975))
 
@@ -66,9 +66,7 @@ class TestThreshold:
 
     def test_the_chosen_one_its_interval_and_where_the_answer_is_not_sure(self, scored):
         figure = threshold_figure(threshold_points(*scored), CLASSES, 0.3, zone=(0.2, 0.6), interval=(0.25, 0.4))
-        (line,), (zone,), (interval,) = (
-            named(figure.layout.curve_points, name) for name in ("chosen", "zone", "interval")
-        )
+        (line,), (zone,), (interval,) = (named(figure.layout.shapes, name) for name in ("chosen", "zone", "interval"))
         assert (line.x0, line.x1) == (0.3, 0.3)
         assert (zone.x0, zone.x1) == (0.2, 0.6)
         assert (interval.x0, interval.x1) == (0.25, 0.4)
@@ -86,7 +84,7 @@ class TestThreshold:
 
     def test_no_doubt_no_zone(self, scored):
         figure = threshold_figure(threshold_points(*scored), CLASSES, 0.3, zone=(0.3, 0.3))
-        assert [shape.name for shape in figure.layout.curve_points] == ["chosen"]
+        assert [shape.name for shape in figure.layout.shapes] == ["chosen"]
 
 
 class TestThousand:

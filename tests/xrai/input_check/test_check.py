@@ -21,7 +21,7 @@ def quickly_fitted(squares, patients, scale=1.0, **options):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(fitting, "_MIN_EFFORT", 1)
         patch.setattr(fitting, "_EPOCHS", 14)
-        for name, count in {"_ALTERED": 1000, "_SPOILED": 2000, "_DRAWN": 300}.items():
+        for name, count in {"_N_AUGMENTED": 1000, "_N_TRANSFORMED": 2000, "_N_SYNTHETIC": 300}.items():
             patch.setattr(fitting, name, int(scale * count))
         return fit_input_check(squares, patients, **options)
 
@@ -167,7 +167,7 @@ def test_damaged_arrays_are_refused(gate, name):
         {**whole, "another": whole[name]},
     ]
     for tensors in bad:
-        with pytest.raises(ValueError, match="gate's arrays"):
+        with pytest.raises(ValueError, match="input check"):
             InputCheck.from_tensors(tensors)
 
 

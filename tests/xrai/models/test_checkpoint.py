@@ -42,7 +42,7 @@ def a_card(config=CONFIG_OF, **changes):
         "classes": ("CLEAR", "OPACITY"),
         "network": config.network_config,
         "preprocessing": Preprocessing(64, config.image_size, 0.5, 0.25),
-        "dataset": {"name": "d", "drawings": True},
+        "dataset": {"name": "d", "is_phantom": True},
         "threshold": {"class": "OPACITY", "value": 0.5, "chosen": "beforehand"},
         "training": {"best_epoch": 1, "settings": config.to_dict()},
         "validation": MEASURED,

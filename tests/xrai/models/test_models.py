@@ -56,7 +56,7 @@ def make_model(name, **changes):
     checkpoint.save_network(build_network(TINY, 2).eval())
     values = {
         "name": "as it was trained", "created": "2026-11-21T09:00:00+00:00", "classes": ("CLEAR", "OPACITY"),
-        "network": TINY.network_config, "preprocessing": Preprocessing(64, 32, 0.5, 0.25), "dataset": {"name": "d", "drawings": True},
+        "network": TINY.network_config, "preprocessing": Preprocessing(64, 32, 0.5, 0.25), "dataset": {"name": "d", "is_phantom": True},
         "threshold": None, "training": {"epochs_run": 2, "seconds": 12.5, "settings": TINY.to_dict()}, "validation": MEASURED,
         "heatmap": {"CAM": {"CLEAR": 1.0, "OPACITY": 2.0}}, "versions": {},
     }  # fmt: skip

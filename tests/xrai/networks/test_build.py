@@ -541,7 +541,7 @@ class TestImagenet:
         file = publish("mobilenet_v3_small", tmp_path)
         from_imagenet("mobilenet_v3_small", tmp_path)
         if change == "one number":
-            backbone.classifier[0].bias.data_rows[0] += 1
+            backbone.classifier[0].bias.data[0] += 1
             torch.save(backbone.state_dict(), file)
         else:
             file.write_bytes(pickle.dumps({}))

@@ -17,7 +17,7 @@ def card(**changes) -> Image.Image:
         "opacity": 0.6,
         "title": "This looks like Pneumonia",
         "lines": ["Trained on children; it knows nothing of other patients."],
-        "shares": [("Normal", 0.07, "7.0 %"), ("Pneumonia", 0.93, "93.0 %")],
+        "probabilities": [("Normal", 0.07, "7.0 %"), ("Pneumonia", 0.93, "93.0 %")],
         "heat_caption": "Full red is strong evidence.",
     } | changes
     return Image.open(BytesIO(draw_result_card(given.pop("pixels"), given.pop("heat"), **given)))

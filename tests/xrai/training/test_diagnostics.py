@@ -6,6 +6,7 @@ import pytest
 
 from pages.shared.settings import setting_label
 from tests.xrai.training.curves import CONFIG, EVEN, LEARNING, changed, falling, run_of, said, shaken
+from xrai.training.config import default_settings
 from xrai.training.diagnostics import SEVERITIES, TEXTBOOK_KINDS, History, analyse_curves, make_textbook_run
 
 

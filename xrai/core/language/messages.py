@@ -27,7 +27,14 @@ Identity: TypeAlias = str | tuple[str, ...]
 PROJECT = Path(xrai.__file__).resolve().parents[1]
 KEYWORDS: dict[str, Any] = {"tr": (1,), "trn": (1, 2), "say": (1,), "say_plural": (1, 2), "N_": (1,)}
 """Functions and the positions of the messages among their arguments."""
-PARTS = ("streamlit_app.py", "pages", "xrai", "benchmarks/trust.py")
+PARTS = (
+    "streamlit_app.py",
+    "pages",
+    "xrai",
+    "benchmarks/trust.py",
+    "benchmarks/trust_refusals.py",
+    "benchmarks/trust_table.py",
+)
 WITHOUT = ("xrai/cli", "xrai/core/language", "xrai/__main__.py")
 """Not translated: what the command line prints."""
 

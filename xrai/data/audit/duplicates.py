@@ -1,4 +1,4 @@
-"""Pictures that stand in a dataset more than once: equal files, and copies resized, re-encoded or of other contrast."""
+"""Exact duplicates (SHA-256) and near-duplicates (correlation of locally normalised thumbnails)."""
 
 from __future__ import annotations
 
@@ -9,36 +9,49 @@ from functools import lru_cache
 import numpy as np
 
 from xrai.core.language import N_, say
-from xrai.data.audit.findings import CONFLICTING, EXACT, NEAR, AuditFinding, Severity, pictures, scans
-from xrai.data.audit.looking import DatasetPass, ProgressCallback, iterate_with_progress, resize_image, sub_progress
+from xrai.data.audit.dataset_pass import (
+    DatasetPass,
+    ProgressCallback,
+    iterate_with_progress,
+    resize_image,
+    sub_progress,
+)
+from xrai.data.audit.findings import (
+    CONFLICTING,
+    EXACT,
+    NEAR,
+    AuditFinding,
+    Group,
+    fine_finding,
+    picture_count,
+    scan_count,
+)
 from xrai.data.dataset import Dataset
 from xrai.data.sources import SPLITS
 
 COARSE_CORRELATION, FINE_CORRELATION = 0.85, 0.65
 """Correlation at 32 and at 128 pixels from which two scans are one picture.
 
-Of 13 million pairs of different films outside the test split of a public set, several of one patient among them, the
-closest reached 0.57 at 128 pixels; copies of its training films of gamma 0.5 to 2, equalised, at 64 pixels or at
-JPEG quality 10 kept at least 0.74, and the real copies among the films of another set 0.87.
+Of 13 million pairs of different films outside the test split of a public set, some of them of one patient, the highest
+correlation at 128 pixels is 0.57. Altered copies of its training films (gamma 0.5 to 2, equalised, 64 pixels, JPEG
+quality 10) keep at least 0.74, and the real copies in another set 0.87.
 """
 
 MAD_FACTOR, MAX_CORRELATION = 4.5, 0.9
-"""Where all films of a set are much alike, as drawings are, one picture must stand out from them: by so many standard
-deviations of the correlations between films drawn at random, up to this correlation."""
+"""In a homogeneous set, such as phantoms, copies must exceed the median correlation of random pairs by this many
+standard deviations; the threshold never exceeds the maximum."""
 
 _N_SAMPLED = 200
-"""Films among which it is measured how much alike a set's films are."""
+"""Scans whose pairwise correlations show how homogeneous a set is."""
 
 _DETAIL_SIDE = 128
 _BLOCK_SIZE = 256
 _N_CACHED_BLOCKS = 32
-"""Blocks of `_AT_ONCE` films whose fine structure is kept: 8 MB each."""
-
-Group = tuple[int, ...]
+"""Blocks of `_BLOCK_SIZE` scans whose detail patterns are cached, 8 MB each."""
 
 
 def find_duplicates(dataset_pass: DatasetPass, progress: ProgressCallback) -> list[AuditFinding]:
-    """Conflicting labels, equal files and near copies, a finding each."""
+    """Conflicting labels, exact duplicates and near-duplicates, one finding each."""
     dataset = dataset_pass.dataset
     equal_groups = _group_equal_files(dataset.hashes)
     near_links = _find_near_links(dataset_pass, _first_row_per_hash(dataset.hashes), progress)
@@ -57,11 +70,12 @@ def find_duplicates(dataset_pass: DatasetPass, progress: ProgressCallback) -> li
 
 
 def pick_best_copy(dataset_pass: DatasetPass, group: Sequence[int]) -> int:
-    """The row to keep of copies: test before validation before training, so that a test split stays what it is.
+    """The row to keep of copies: test before validation before training, so that the test split does not change.
 
-    Within a split the one whose file has the most pixels, then the most bytes, then the first.
+    Within a split the one with the most pixels, then the most bytes, then the first.
     """
-    n_bytes, splits = dataset_pass.dataset.file_metadata()["n_bytes"], dataset_pass.dataset.splits
+    n_bytes = dataset_pass.dataset.file_metadata()["n_bytes"]
+    splits = dataset_pass.dataset.splits
     return max(group, key=lambda row: (splits[row], dataset_pass.n_pixels[row], n_bytes[row], -row))
 
 
@@ -70,25 +84,27 @@ def pick_best_copy(dataset_pass: DatasetPass, group: Sequence[int]) -> int:
 
 def _conflict_finding(dataset_pass: DatasetPass, groups: list[Group]) -> AuditFinding:
     if not groups:
-        return AuditFinding(CONFLICTING, "fine", say("No conflicting labels"), say("No picture stands in two classes."))
+        return fine_finding(CONFLICTING, say("No conflicting labels"), say("No picture stands in two classes."))
     rows = sorted(row for group in groups for row in group)
+    classes, splits = _classes_and_splits(dataset_pass.dataset, rows)
     return AuditFinding(
-        CONFLICTING,
-        "serious",
-        say("One picture, two labels"),
-        say(
+        kind=CONFLICTING,
+        severity="serious",
+        title=say("One picture, two labels"),
+        sentence=say(
             "{pictures} ({scans}) stand in more than one class: at least one of the labels is wrong.",
-            pictures=pictures(len(groups)),
-            scans=scans(len(rows)),
+            pictures=picture_count(len(groups)),
+            scans=scan_count(len(rows)),
         ),
-        say(
+        advice=say(
             "Ask a radiologist which is right. Until then take all of them out, for nobody can say which label to "
             "learn."
         ),
-        {"groups": len(groups), "scans": len(rows)},
-        tuple(groups),
-        tuple(rows),
-        *_classes_and_splits(dataset_pass.dataset, rows),
+        numbers={"groups": len(groups), "scans": len(rows)},
+        groups=tuple(groups),
+        suggestion=tuple(rows),
+        classes=classes,
+        splits=splits,
     )
 
 
@@ -100,41 +116,41 @@ _TITLES = {
     EXACT: (N_("No equal files"), N_("Equal files"), N_("Equal files across splits")),
     NEAR: (N_("No near copies"), N_("Near copies"), N_("Near copies across splits")),
 }
-"""Of what came out well, of copies within splits, and of those across."""
+"""Titles for no copies, for copies within splits, and for copies across splits."""
 
 
 def _copies_finding(dataset_pass: DatasetPass, kind: str, groups: list[Group]) -> AuditFinding:
-    (things, how), (none, within, between) = _COPY_WORDS[kind], _TITLES[kind]
+    (things, how), (no_copies, within, between) = _COPY_WORDS[kind], _TITLES[kind]
     if not groups:
-        return AuditFinding(kind, "fine", none, say("No picture stands in the dataset twice {how}.", how=how))
+        return fine_finding(kind, no_copies, say("No picture stands in the dataset twice {how}.", how=how))
     splits = dataset_pass.dataset.splits
     groups = sorted(groups, key=lambda group: len(set(splits[list(group)])) == 1)  # those across splits first
-    across = sum(len(set(splits[list(group)])) > 1 for group in groups)
+    n_across = sum(len(set(splits[list(group)])) > 1 for group in groups)
     best_rows = {pick_best_copy(dataset_pass, group) for group in groups}
     rows = sorted(row for group in groups for row in group)
-    severity: Severity = "serious" if across else "notable"
-    how_many = say("{across:,} of them", across=across) if across else say("none of them")
+    class_names, split_names = _classes_and_splits(dataset_pass.dataset, rows)
     return AuditFinding(
-        kind,
-        severity,
-        between if across else within,
-        say(
-            "{pictures} ({scans}) stand in the dataset more than once {how}; {how_many} in more than one split.",
-            pictures=pictures(len(groups)),
-            scans=scans(len(rows)),
+        kind=kind,
+        severity="serious" if n_across else "notable",
+        title=between if n_across else within,
+        sentence=say(
+            "{pictures} ({scans}) stand in the dataset more than once {how}; {some} in more than one split.",
+            pictures=picture_count(len(groups)),
+            scans=scan_count(len(rows)),
             how=how,
-            how_many=how_many,
+            some=say("{n:,} of them", n=n_across) if n_across else say("none of them"),
         ),
-        _advice(things, across),
-        {"groups": len(groups), "scans": len(rows), "across_splits": across},
-        tuple(groups),
-        tuple(row for row in rows if row not in best_rows),
-        *_classes_and_splits(dataset_pass.dataset, rows),
+        advice=_advice(things, n_across),
+        numbers={"groups": len(groups), "scans": len(rows), "across_splits": n_across},
+        groups=tuple(groups),
+        suggestion=tuple(row for row in rows if row not in best_rows),
+        classes=class_names,
+        splits=split_names,
     )
 
 
-def _advice(things: str, across: int) -> str:
-    if across:
+def _advice(things: str, n_across: int) -> str:
+    if n_across:
         return say(
             "A model has seen these scans before it is tested on them, so that its figures flatter it. Take the copies "
             "out; of {things} in training and test, the test keeps its own.",

@@ -1,17 +1,17 @@
-"""Shortcuts: whether the class can be guessed without the lungs."""
+"""Shortcut learning: whether border, file metadata or a thumbnail predict the class."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from xrai.core.language import N_, say
-from xrai.data.audit.findings import AuditFinding, Severity
-from xrai.data.audit.guessing import LinearProbeResult, run_linear_probe, sample_rows
-from xrai.data.audit.looking import DatasetPass, ProgressCallback, sub_progress
+from xrai.data.audit.dataset_pass import DatasetPass, ProgressCallback, sub_progress
+from xrai.data.audit.findings import AuditFinding, Severity, fine_finding
+from xrai.data.audit.linear_probe import LinearProbeResult, run_linear_probe, sample_rows
 from xrai.data.sources import SPLITS
 
 NOTABLE_AUC, SERIOUS_AUC = 0.6, 0.75
-"""Lower limits of the interval from which a guess is notable and serious."""
+"""Lower interval limits of the AUC from which a shortcut is notable and serious."""
 
 _DESCRIPTIONS = {
     "shortcut-border": (N_("the border"), N_("the outermost eighth of the picture alone, without the lungs")),
@@ -26,32 +26,27 @@ _TITLES = {
 _ADVICE = {
     "shortcut-border": N_(
         "A model can score well by what lies round the chest: collimation, markers, how the patient was "
-        "placed, the machine. Do not trust its figures elsewhere before it was measured on films of another "
-        "hospital; look "
-        "whether its heatmaps lie in the lungs."
+        "placed, the machine. Do not trust its figures elsewhere before it was measured on films of another hospital; "
+        "look whether its heatmaps lie in the lungs."
     ),
     "shortcut-file-facts": N_(
         "The classes were collected or saved in different ways, and a model may learn the source "
         "instead of the disease. Collect both classes from one source and period and save them alike; figures on "
-        "this set "
-        "say little of another. Films are squeezed into squares: where one class came wider than the other, let scans "
-        "change their width while a model learns (stretch)."
+        "this set say little of another. Films are squeezed into squares: where one class came wider than the other, "
+        "let scans change their width while a model learns (stretch)."
     ),
     "shortcut-thumbnail": N_(
         "A thumbnail still shows the lungs in coarse form, so this warns less than the border or the "
         "file facts do: an opacity shows in it, but so do age, position and exposure. A large network must do "
-        "better than "
-        "this to be worth its while."
+        "better than this to be worth its while."
     ),
 }
 
 
 def check_shortcuts(dataset_pass: DatasetPass, progress: ProgressCallback) -> list[AuditFinding]:
-    """What guesses the class, each with its AUC: the border, file facts, a thumbnail."""
+    """One finding for each shortcut: the border, file metadata, a thumbnail."""
     dataset = dataset_pass.dataset
-    rows = sample_rows(
-        np.flatnonzero(dataset.splits != SPLITS.index("test"))
-    )  # the test split is not for trying things on
+    rows = sample_rows(np.flatnonzero(dataset.splits != SPLITS.index("test")))  # the test split stays untouched
     features = {
         "shortcut-border": extract_border(dataset_pass.thumbnails_at(32)[rows]),
         "shortcut-file-facts": extract_file_features(dataset_pass)[rows],
@@ -75,9 +70,9 @@ def extract_border(thumbnails: np.ndarray) -> np.ndarray:
 
 
 def extract_file_features(dataset_pass: DatasetPass) -> np.ndarray:
-    """What the files said of themselves, float (N, D).
+    """File metadata, float (N, D).
 
-    Sides, proportion, bytes and bytes a pixel as logarithms, and a column for each format and colour mode.
+    Logarithms of the sides, the aspect ratio, the bytes and the bytes per pixel; one-hot format and colour mode.
     """
     metadata = dataset_pass.dataset.file_metadata()
     width, height, n_bytes = (np.log(np.maximum(metadata[name], 1.0)) for name in ("width", "height", "n_bytes"))
@@ -87,42 +82,40 @@ def extract_file_features(dataset_pass: DatasetPass) -> np.ndarray:
 
 
 def _shortcut_finding(kind: str, probe: LinearProbeResult | None) -> AuditFinding:
-    title, what = _DESCRIPTIONS[kind]
+    title, source = _DESCRIPTIONS[kind]
     if probe is None:
         return AuditFinding(
-            kind,
-            "notable",
-            say("Not measured: {title}", title=title),
-            say(
-                "Whether {what} gives the class away cannot be said: a class has fewer than two patients to learn "
+            kind=kind,
+            severity="notable",
+            title=say("Not measured: {title}", title=title),
+            sentence=say(
+                "Whether {source} gives the class away cannot be said: a class has fewer than two patients to learn "
                 "from.",
-                what=what,
+                source=source,
             ),
-            say("Add scans of more patients."),
+            advice=say("Add scans of more patients."),
         )
-    severity = _severity(kind, probe)
+    severity, auc = _severity(kind, probe), probe.sentence()
     if severity == "fine":
-        sentence = say("From {what}, the class can hardly be guessed ({found}).", what=what, found=probe)
+        sentence = say("From {source}, the class can hardly be guessed ({auc}).", source=source, auc=auc)
         if kind == "shortcut-thumbnail":
             sentence = say(
-                "From {what}, in which the lungs show in coarse form, the class is not easily guessed ({found}).",
-                what=what,
-                found=probe,
+                "From {source}, in which the lungs show in coarse form, the class is not easily guessed ({auc}).",
+                source=source,
+                auc=auc,
             )
-        return AuditFinding(
-            kind, severity, say("No shortcut through {title}", title=title), sentence, numbers=probe.to_dict()
-        )
+        return fine_finding(kind, say("No shortcut through {title}", title=title), sentence, numbers=probe.numbers())
     return AuditFinding(
-        kind,
-        severity,
-        _TITLES[kind],
-        say(
-            "From {what}, a tiny model guesses the class of new patients with {found}; chance would be 0.50.",
-            what=what,
-            found=probe,
+        kind=kind,
+        severity=severity,
+        title=_TITLES[kind],
+        sentence=say(
+            "From {source}, a tiny model guesses the class of new patients with {auc}; chance would be 0.50.",
+            source=source,
+            auc=auc,
         ),
-        _ADVICE[kind],
-        probe.to_dict(),
+        advice=_ADVICE[kind],
+        numbers=probe.numbers(),
     )
 
 

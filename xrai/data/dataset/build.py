@@ -181,7 +181,7 @@ def _read_entry(source: Source, entry: Entry, size: int) -> _Row | str:
         return error.message
     except OSError as error:
         return say(
-            "The file cannot be read ({strerror}): check its rights and the drive.", strerror=system_reason(error)
+            "The file cannot be read ({strerror}): check its permissions and the drive.", strerror=system_reason(error)
         )
     patient = f"dicom/{scan.patient}" if scan.patient else parse_patient_id(entry.path, entry.split)
     metadata = (scan.format, scan.mode, scan.width, scan.height, scan.n_bytes)
@@ -270,23 +270,23 @@ def _describe_leaks(splits: np.ndarray, patients: list[str], hashes: list[str]) 
         ]
         where = say("the {split} split", split=SPLIT_NAMES[split])
         before = SPLIT_NAMES["train"] if split == "val" else say("training or validation")
-        if leak["scans"]:
+        if leak.scans:
             notes.append(
                 say(
                     "{leak:,} of {len:,} scans of {where} are the same files as {before} scans: "
                     "figures measured on it flatter the model.",
-                    leak=leak["scans"],
+                    leak=leak.scans,
                     len=len(split_patients),
                     where=where,
                     before=before,
                 )
             )
-        if leak["patients"]:
+        if leak.patients:
             notes.append(
                 say(
                     "{leak:,} of {len:,} patients of {where} also have scans in {before}: "
                     "figures measured on it flatter the model.",
-                    leak=leak["patients"],
+                    leak=leak.patients,
                     len=len(set(split_patients)),
                     where=where,
                     before=before,

@@ -1,12 +1,11 @@
-"""Reading a built dataset: the format's names, checks at opening, and access to scans and their labels."""
+"""Open and validate HDF5 datasets; access to images, labels and splits."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -15,10 +14,13 @@ from typing import Any, Self
 import h5py
 import numpy as np
 
-from xrai.core.errors import DatasetError
+from xrai.core.errors import DatasetError, damage_as
 from xrai.core.language import Message, load_json, say
+from xrai.core.language.field import MessageField
 from xrai.core.paths import data_dir
+from xrai.core.records import Record
 from xrai.data.dataset.splitting import count_leaks
+from xrai.data.description import DatasetDescription, Leakage
 from xrai.data.sources import SPLITS
 
 FORMAT = "xrai-dataset"
@@ -26,27 +28,28 @@ VERSION = 1
 COLUMNS = ("label", "split", "patient", "file", "sha256", "format", "mode", "width", "height", "n_bytes")
 
 
-@dataclass(frozen=True)
-class Skipped:
-    """A file that is not in the dataset, and the sentence that says why."""
+class Skipped(Record):
+    """A file that could not be read, and the sentence that says why."""
 
     file: str
-    reason: str
+    reason: MessageField
 
 
 class Dataset:
-    """An open HDF5 dataset. Use it in a `with`; the columns are read when first asked for.
+    """An open HDF5 dataset, a context manager; columns are read on first access.
 
     Attributes:
         path: the file.
         classes: class names in label order.
         size: side of the stored squares in pixels.
-        source, population, licence: what the builder was told.
-        is_phantom: whether these are drawings with no medical meaning.
+        source: name of the source.
+        population: who is in the scans, in words.
+        licence: of the scans, in words.
+        is_phantom: whether the scans are phantoms without clinical meaning.
         seed: of the split.
         created: ISO time.
-        notes: what a person should know of sources and splits.
-        versions: software versions that built it.
+        notes: remarks on the source and the splits, for people.
+        versions: of the software that built it.
     """
 
     def __init__(self, path: Path, file: h5py.File) -> None:
@@ -56,9 +59,10 @@ class Dataset:
         self.classes: tuple[str, ...] = tuple(json.loads(attributes["classes"]))
         self.size = int(attributes["size"])
         self.seed = int(attributes["seed"])
-        self.source, self.population, self.licence, self.created = (
-            attributes[name] for name in ("source", "population", "licence", "created")
-        )
+        self.source: str = attributes["source"]
+        self.population: str = attributes["population"]
+        self.licence: str = attributes["licence"]
+        self.created: str = attributes["created"]
         self.is_phantom = bool(attributes["drawings"])
         self._messages = _messages(attributes)
         self.notes: tuple[str, ...] = tuple(self._message(note) for note in json.loads(attributes["notes"]))
@@ -108,21 +112,23 @@ class Dataset:
     def skipped(self) -> tuple[Skipped, ...]:
         """The files that could not be read when the dataset was built."""
         files, reasons = self._text("skipped/file"), self._text("skipped/reason")
-        with _damage_as_dataset_error(self.path):
-            return tuple(Skipped(file, self._message(reason)) for file, reason in zip(files, reasons, strict=True))
+        with _damage(self.path):
+            return tuple(
+                Skipped(file=file, reason=self._message(reason)) for file, reason in zip(files, reasons, strict=True)
+            )
 
     def file_metadata(self) -> dict[str, np.ndarray]:
-        """What the files said of themselves: format, mode, width, height and n_bytes, (N,) each."""
+        """Metadata of the original files: format, mode, width, height and n_bytes, each (N,)."""
         return dict(self._file_metadata)
 
     def images(self, rows: Sequence[int] | np.ndarray) -> np.ndarray:
-        """The scans of some rows in that order, uint8 (n, size, size), 0 = air.
+        """The images of some rows in that order, uint8 (n, size, size), 0 = air.
 
         Raises:
             DatasetError: the file is damaged there.
         """
         out = np.empty((len(rows), self.size, self.size), np.uint8)
-        with _damage_as_dataset_error(self.path):
+        with _damage(self.path):
             h5_images: Any = self._file["images"]
             for i, row in enumerate(rows):
                 h5_images.read_direct(out, np.s_[int(row)], np.s_[i])
@@ -139,8 +145,8 @@ class Dataset:
             name: {split: len(self.rows(split, label)) for split in SPLITS} for label, name in enumerate(self.classes)
         }
 
-    def leaks(self) -> dict[str, dict[str, int]]:
-        """Patients and scans of val and test that a model has seen before, as `count_leaks` counts them."""
+    def leaks(self) -> dict[str, Leakage]:
+        """Data leakage into the validation and the test split; see `count_leaks`."""
         return count_leaks(self.splits, self.patients.tolist(), self.hashes.tolist())
 
     @cached_property
@@ -151,37 +157,37 @@ class Dataset:
             digest.update(repr(row).encode())
         return digest.hexdigest()
 
-    def describe(self) -> dict[str, Any]:
-        """What a model's card keeps of the dataset, JSON-able."""
-        return {
-            "name": self.path.stem,
-            "fingerprint": self.fingerprint,
-            "source": self.source,
-            "population": self.population,
-            "licence": self.licence,
-            "drawings": self.is_phantom,
-            "seed": self.seed,
-            "counts": self.counts(),
-            "patients": {split: len(set(self.patients[self.rows(split)])) for split in SPLITS},
-            "leaks": self.leaks(),
-        }
+    def describe(self) -> DatasetDescription:
+        """The record that a model's card keeps of the dataset."""
+        return DatasetDescription(
+            name=self.path.stem,
+            fingerprint=self.fingerprint,
+            source=self.source,
+            population=self.population,
+            licence=self.licence,
+            is_phantom=self.is_phantom,
+            seed=self.seed,
+            counts=self.counts(),
+            patients={split: len(set(self.patients[self.rows(split)])) for split in SPLITS},
+            leaks=self.leaks(),
+        )
 
     @cached_property
     def _file_metadata(self) -> dict[str, np.ndarray]:
         return {name: self._text(name) if name in ("format", "mode") else self._column(name) for name in COLUMNS[5:]}
 
     def _column(self, name: str) -> np.ndarray:
-        with _damage_as_dataset_error(self.path):
+        with _damage(self.path):
             h5_column: Any = self._file[name]
             return h5_column[()]
 
     def _message(self, text: str) -> str:
-        """A sentence of the file with its template and values, where the file has them."""
+        """A sentence as a message, where the file stores its template and values."""
         return self._messages.get(text, text)
 
     def _text(self, name: str) -> np.ndarray:
         column = self._column(name)
-        with _damage_as_dataset_error(self.path):
+        with _damage(self.path):
             return np.array(_decode_texts(column), dtype=object)
 
 
@@ -199,11 +205,18 @@ def open_dataset(path: Path | str) -> Dataset:
     path = Path(path)
     if not path.is_file():
         raise DatasetError("There is no dataset at {path}: check the name, or build it first.", path=path)
-    with _damage_as_dataset_error(path):
-        # A dataset never changes once it has its name, and network drives often know no locks.
-        file = h5py.File(path, "r", locking=False)
     try:
-        with _damage_as_dataset_error(path):
+        with _damage(path):
+            # A dataset never changes once it has its name, and network drives often have no locks.
+            file = h5py.File(path, "r", locking=False)
+    except DatasetError as error:
+        if isinstance(error.__cause__, PermissionError):
+            raise DatasetError(
+                "The dataset {name} may not be read by this account: check its permissions.", name=path.name
+            ) from error
+        raise
+    try:
+        with _damage(path):
             _check_format(file, path)
             return Dataset(path, file)
     except DatasetError:
@@ -232,19 +245,14 @@ def _check_format(file: h5py.File, path: Path) -> None:
         raise ValueError("labels")
 
 
-@contextmanager
-def _damage_as_dataset_error(path: Path) -> Iterator[None]:
-    """Turn whatever broken bytes lead to into one sentence."""
-    try:
-        yield
-    except DatasetError:
-        raise
-    except PermissionError as error:
-        raise DatasetError(
-            "The dataset {name} may not be read by this account: check its rights.", name=path.name
-        ) from error
-    except Exception as error:  # HDF5 trusts what it reads, so a flipped byte may surface anywhere
-        raise DatasetError(_damage_message(path)) from error
+def _damage(path: Path) -> AbstractContextManager[None]:
+    """One sentence for any exception: HDF5 trusts what it reads, so that a flipped byte may surface anywhere."""
+    message = say(
+        "The dataset {name} is damaged or cut short, perhaps because a copy broke off: "
+        "copy it again, or build it again from its scans.",
+        name=path.name,
+    )
+    return damage_as(DatasetError, message, Exception)
 
 
 def _attributes(file: h5py.File) -> dict[str, Any]:
@@ -252,21 +260,12 @@ def _attributes(file: h5py.File) -> dict[str, Any]:
 
 
 def _messages(attributes: Mapping[str, Any]) -> dict[str, str]:
-    """The messages that the file keeps, by their English sentences; older files have none."""
+    """The messages that the file stores, by their English sentences; older files have none."""
     messages = load_json(attributes.get("messages", "[]"))
     if not isinstance(messages, list) or not all(isinstance(item, Message) for item in messages):
         raise ValueError("messages")
-    known: dict[str, str] = {str(item): item for item in messages}
-    return known
+    return {str(item): item for item in messages}
 
 
 def _decode_texts(values: np.ndarray) -> list[str]:
     return [value.decode() if isinstance(value, bytes) else str(value) for value in values]
-
-
-def _damage_message(path: Path) -> str:
-    return say(
-        "The dataset {name} is damaged or cut short, perhaps because a copy broke off: "
-        "copy it again, or build it again from its scans.",
-        name=path.name,
-    )

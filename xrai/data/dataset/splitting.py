@@ -1,4 +1,4 @@
-"""Which scan goes to train, validation or test: by patient, every class in proportion, repeatable."""
+"""Train/validation/test split by patient, stratified by class and repeatable."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from xrai.core.language import say
+from xrai.data.description import Leakage
 from xrai.data.sources import SPLITS
 
 MIN_VALIDATION = 100
-"""A given validation split with fewer scans says too little to choose a model by, and is drawn anew."""
+"""Scans; a given validation split with fewer is too small for model selection and is drawn again."""
 
 HELD_OUT_FRACTION = 0.15
-"""The share of patients of each class that a drawn validation or test split takes."""
+"""Share of the patients of each class in a drawn validation or test split."""
 
 TRAIN, VAL, TEST = range(len(SPLITS))
 
@@ -27,17 +28,18 @@ def assign_splits(
     *,
     seed: int,
 ) -> tuple[np.ndarray, list[str]]:
-    """The split of every scan, and why it is not the one that the folders gave.
+    """The split of every scan, and notes on what was drawn.
+
+    A given validation split of at least `MIN_VALIDATION` scans, and any test split beside a training split, are kept.
 
     Args:
-        given: the split that each scan's folders tell, "train", "val", "test" or None.
-        labels: the class of each scan.
-        patients: a key of each scan's patient; scans of one patient that are split here stay together.
-        seed: start of chance.
+        folder_splits: the split that each scan's folders name, "train", "val", "test" or None.
+        labels: class of each scan.
+        patients: patient key of each scan; drawn splits keep a patient's scans together.
+        seed: random seed.
 
     Returns:
-        Splits as uint8 (N,), indices into `SPLITS`; and sentences for people. A validation split of at least
-        `MIN_VALIDATION` scans and any test split next to a train split are kept as they are given.
+        Splits, uint8 (N,), indices into `SPLITS`; and sentences for people.
     """
     sampler = _SplitSampler(np.asarray(labels), np.asarray(patients, dtype=object), np.random.default_rng(seed))
     counts = {split: sum(item == split for item in folder_splits) for split in SPLITS}
@@ -64,42 +66,41 @@ def assign_splits(
     return splits, notes
 
 
-def count_leaks(splits: np.ndarray, patients: Sequence[str], hashes: Sequence[str]) -> dict[str, dict[str, int]]:
-    """How much of validation and test stands also in a split before it, in which a model has seen it.
+def count_leaks(splits: np.ndarray, patients: Sequence[str], hashes: Sequence[str]) -> dict[str, Leakage]:
+    """Data leakage into the validation and the test split, {split: Leakage}.
 
-    Only splits that folders give can leak: what is drawn here is drawn by patient, and equal files are one patient's.
+    Only splits given by folders can leak: drawn ones are drawn by patient, and equal files count as one patient.
 
     Args:
         splits: of every scan, uint8 (N,).
-        patients: a key of each scan's patient.
+        patients: patient key of each scan.
         hashes: SHA-256 of each scan's file.
-
-    Returns:
-        `{"val": {"patients": n, "scans": n}, "test": ...}`: patients who also have scans in train (for test: or in
-        val), and scans whose file is the same as one there.
     """
     leaks = {}
     rows = list(zip(splits.tolist(), patients, hashes, strict=True))
     for split in (VAL, TEST):
         earlier_patients = {patient for place, patient, _ in rows if place < split}
         earlier_files = {content for place, _, content in rows if place < split}
-        leaks[SPLITS[split]] = {
-            "patients": len({patient for place, patient, _ in rows if place == split} & earlier_patients),
-            "scans": sum(place == split and content in earlier_files for place, _, content in rows),
-        }
+        leaks[SPLITS[split]] = Leakage(
+            patients=len({patient for place, patient, _ in rows if place == split} & earlier_patients),
+            scans=sum(place == split and content in earlier_files for place, _, content in rows),
+        )
     return leaks
 
 
 @dataclass(frozen=True)
 class _SplitSampler:
-    """What a split is drawn from, and the chance that draws it."""
+    """Draws patients for a split."""
 
     labels: np.ndarray
     patients: np.ndarray
     rng: np.random.Generator
 
     def hold_out(self, splits: np.ndarray, split: int) -> None:
-        """Move `HELD_OUT` of each class's patients from train to `split`, in place; a class's last patient stays."""
+        """Move `HELD_OUT_FRACTION` of each class's patients from train to `split`, in place.
+
+        A class's last patient stays in train.
+        """
         classes_of: dict[str, set[int]] = {}
         for patient, label in zip(self.patients[splits == TRAIN], self.labels[splits == TRAIN], strict=True):
             classes_of.setdefault(patient, set()).add(int(label))
@@ -119,7 +120,7 @@ class _SplitSampler:
 
 
 def _describe_draw(what: str, why: str) -> str:
-    share = say("{x:.0f}% of the patients of each class", x=100 * HELD_OUT_FRACTION)
+    share = say("{percent:.0f}% of the patients of each class", percent=100 * HELD_OUT_FRACTION)
     if " and " in what:
         return say(
             "{what} were drawn at random by patient, {share} held out, because {why}.", what=what, share=share, why=why

@@ -76,7 +76,7 @@ def write_atomically(out: Path, required_bytes: int, fill: Callable[[h5py.File, 
 
     Args:
         out: the file to make; must not exist.
-        needed: bytes that its scans take.
+        required_bytes: size of the images.
         fill: writes everything, asking the disk after each step; False where it was stopped.
 
     Returns:

@@ -54,7 +54,7 @@ class FolderFiles:
             return list(self._walk(self.root, [self.root.resolve()]))
         except OSError as error:
             raise SourceError(
-                "The folder {filename} cannot be read ({strerror}): check its rights.",
+                "The folder {filename} cannot be read ({strerror}): check its permissions.",
                 filename=error.filename or self.root,
                 strerror=system_reason(error),
             ) from error
@@ -134,7 +134,7 @@ def open_zip(path: Path) -> Iterator[zipfile.ZipFile]:
     try:
         archive = zipfile.ZipFile(path)
     except PermissionError as error:
-        raise SourceError("{name} may not be read by this account: check its rights.", name=path.name) from error
+        raise SourceError("{name} may not be read by this account: check its permissions.", name=path.name) from error
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
         raise SourceError(
             "{name} is not a zip file that can be read, perhaps because its upload or download broke off: "

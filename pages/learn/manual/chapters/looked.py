@@ -73,7 +73,7 @@ def _weigh_maps(key: str, sha256: str, label: int, against_others: bool, _view: 
 
     reader = _view.reader
     inputs = reader.card.preprocessing(_view.pixels)
-    return decompose_cam(reader.network, inputs, label, one_vs_rest=against_others)
+    return decompose_cam(reader.network, inputs, label, against_rest=against_others)
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)

@@ -1,4 +1,4 @@
-"""How well a tiny model guesses something from a few features, cross-validated by patient."""
+"""Linear probe: logistic regression on a few features, cross-validated by patient."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 
 from xrai.core.language import say
-from xrai.data.audit.looking import ProgressCallback, iterate_with_progress
+from xrai.data.audit.dataset_pass import ProgressCallback, iterate_with_progress
+from xrai.data.audit.findings import Numbers
 from xrai.metrics import auc, bootstrap_intervals
 
 MAX_SCANS = 3000
-"""Scans that a guess learns from at most, drawn with a fixed seed: a tiny model needs no more."""
+"""Maximum number of scans, drawn with a fixed seed: a linear model needs no more."""
 
 _N_FOLDS = 5
 _N_COMPONENTS = 40
@@ -22,12 +23,13 @@ _BOOTSTRAP_ROUNDS = 500
 
 @dataclass(frozen=True)
 class LinearProbeResult:
-    """How well the guess came out on patients that it had not learned from.
+    """Performance on held-out patients.
 
     Attributes:
-        auc: 0.5 is chance, 1 certain; of more than two classes the mean of each against the rest.
+        auc: 0.5 is chance, 1 perfect; of more than two classes the mean of one against the rest.
         low, high: its 95 % interval.
-        n, patients: scans and patients.
+        n: scans.
+        patients: patients.
     """
 
     auc: float
@@ -36,16 +38,17 @@ class LinearProbeResult:
     n: int
     patients: int
 
-    def to_dict(self) -> dict[str, Any]:
-        """The figures, JSON-able."""
-        return {"auc": self.auc, "interval": [self.low, self.high], "n": self.n, "patients": self.patients}
+    def numbers(self) -> Numbers:
+        """The figures for a finding."""
+        return {"auc": self.auc, "interval": (self.low, self.high), "n": self.n, "patients": self.patients}
 
-    def __str__(self) -> str:
+    def sentence(self) -> str:
+        """The AUC with its interval."""
         return say("AUC {auc:.2f}, 95 % interval {low:.2f} to {high:.2f}", auc=self.auc, low=self.low, high=self.high)
 
 
 def sample_rows(rows: np.ndarray) -> np.ndarray:
-    """At most `MOST` of the rows, always the same ones, ascending."""
+    """At most `MAX_SCANS` of the rows, ascending; repeatable."""
     if len(rows) <= MAX_SCANS:
         return rows
     return np.sort(np.random.default_rng(0).choice(rows, MAX_SCANS, replace=False))
@@ -54,10 +57,10 @@ def sample_rows(rows: np.ndarray) -> np.ndarray:
 def run_linear_probe(
     features: np.ndarray, labels: np.ndarray, patients: np.ndarray, progress: ProgressCallback
 ) -> LinearProbeResult | None:
-    """Guess labels (N,) from features (N, D) by logistic regression, five times on four fifths of the patients.
+    """Predict labels (N,) from features (N, D) by logistic regression in five-fold cross-validation by patient.
 
-    More than `_COMPONENTS` features are first brought down to so many principal components. None where fewer than two
-    classes are present or one has a single patient, for nothing can be held out then.
+    More than `_N_COMPONENTS` features are first reduced to as many principal components. None where fewer than two
+    classes are present, or one has a single patient.
     """
     from sklearn.model_selection import StratifiedGroupKFold
 
@@ -68,23 +71,21 @@ def run_linear_probe(
     probabilities = np.zeros((len(labels), len(classes)))
     folds = StratifiedGroupKFold(n_folds, shuffle=True, random_state=0)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a class with few scans, a fit cut short: neither matters to so rough a guess
+        warnings.simplefilter("ignore")  # small classes and unconverged fits do not matter here
         for train_rows, test_rows in iterate_with_progress(list(folds.split(features, labels, patients)), progress):
             if len(test_rows):
                 probabilities[test_rows] = fit_and_predict(
                     features[train_rows], labels[train_rows], features[test_rows], len(classes)
                 )
-    value, interval = (
-        auc(probabilities, labels),
-        bootstrap_intervals(probabilities, labels, patients, n_rounds=_BOOTSTRAP_ROUNDS)["auc"],
-    )
+    value = auc(probabilities, labels)
+    interval = bootstrap_intervals(probabilities, labels, patients, n_rounds=_BOOTSTRAP_ROUNDS)["auc"]
     if value is None or interval is None:
         return None
     return LinearProbeResult(value, *interval, len(labels), len(set(patients)))
 
 
 def fit_and_predict(features: np.ndarray, labels: np.ndarray, new_features: np.ndarray, n_classes: int) -> np.ndarray:
-    """Probabilities (n, C) for `new`; 0 for a class that `labels` lack."""
+    """Class probabilities (n, C) of `new_features` (n, D); 0 for a class missing in `labels`."""
     from sklearn.decomposition import PCA
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline

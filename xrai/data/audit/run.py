@@ -1,4 +1,4 @@
-"""Running an audit: one look at every scan, then one check after another."""
+"""Run the audit: one dataset pass, then every check, with progress."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from importlib.metadata import version
 
 from xrai import __version__
 from xrai.core.language import N_, say
-from xrai.data.audit.balance import check_sizes
+from xrai.data.audit.class_balance import check_sizes
+from xrai.data.audit.dataset_pass import AuditStoppedError, DatasetPass, ProgressCallback, run_dataset_pass
+from xrai.data.audit.distribution_shift import check_split_shift
 from xrai.data.audit.duplicates import find_duplicates
-from xrai.data.audit.films import check_image_quality
-from xrai.data.audit.findings import Audit, AuditFinding, sort_by_severity
-from xrai.data.audit.looking import AuditStoppedError, DatasetPass, ProgressCallback, run_dataset_pass
-from xrai.data.audit.odd import find_outliers
-from xrai.data.audit.patients import find_patient_leaks
-from xrai.data.audit.shift import check_split_shift
+from xrai.data.audit.findings import Audit, AuditFinding
+from xrai.data.audit.image_quality import check_image_quality
+from xrai.data.audit.outliers import find_outliers
+from xrai.data.audit.patient_leakage import find_patient_leaks
 from xrai.data.audit.shortcuts import check_shortcuts
 from xrai.data.dataset import Dataset
 
@@ -25,23 +25,27 @@ Check = Callable[[DatasetPass, ProgressCallback], list[AuditFinding]]
 
 
 def _without_progress(check: Callable[[DatasetPass], list[AuditFinding]]) -> Check:
-    """A check that is over before there is anything to tell of it."""
+    """A check that is too fast to report its progress."""
     return lambda dataset_pass, progress: check(dataset_pass)
 
 
+def _check_quality(dataset_pass: DatasetPass) -> list[AuditFinding]:
+    return check_image_quality(dataset_pass.quality, is_phantom=dataset_pass.dataset.is_phantom)
+
+
 _PASS_PERCENT = 40
-"""Of 100, the share of the first look in the progress."""
+"""Progress in percent when the dataset pass is done."""
 
 _CHECKS: tuple[tuple[str, int, Check], ...] = (
     (N_("looking for copies"), 65, find_duplicates),
     (N_("comparing patients"), 65, _without_progress(find_patient_leaks)),
     (N_("trying to guess the class without the lungs"), 78, check_shortcuts),
     (N_("comparing training and test"), 88, check_split_shift),
-    (N_("looking for bad films"), 88, _without_progress(check_image_quality)),
+    (N_("looking for bad films"), 88, _without_progress(_check_quality)),
     (N_("looking for odd films"), 99, find_outliers),
     (N_("counting"), 100, _without_progress(check_sizes)),
 )
-"""What is done, how far the progress is when it is done, and what does it."""
+"""What each step does, in words; the progress in percent when it is done; the check."""
 
 
 def run_audit(
@@ -50,15 +54,15 @@ def run_audit(
     progress: Callable[[int, int, str], None] = lambda done, total, what: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Audit | None:
-    """Audit an open dataset. The same dataset always gives the same findings.
+    """Audit an open dataset; the findings are deterministic.
 
     Args:
         dataset: open.
-        progress: told how much is done of how much (100), and what is done now, in words.
-        should_stop: asked every few scans, before every check and within those that take long.
+        progress: takes the progress, its total (100), and the current step in words.
+        should_stop: polled every few scans and before every check.
 
     Returns:
-        The audit, not yet kept; None where it was stopped.
+        The audit, not yet stored; None where it was stopped.
 
     Raises:
         DatasetError: the dataset is damaged.
@@ -70,13 +74,13 @@ def run_audit(
         return None
     progress(100, 100, N_("done"))
     return Audit(
-        dataset.path.stem,
-        dataset.fingerprint,
-        len(dataset),
-        datetime.now(UTC).isoformat(timespec="seconds"),
-        round(time.monotonic() - start_time, 1),
-        _versions(),
-        sort_by_severity(findings),
+        dataset=dataset.path.stem,
+        fingerprint=dataset.fingerprint,
+        n=len(dataset),
+        when=datetime.now(UTC).isoformat(timespec="seconds"),
+        seconds=round(time.monotonic() - start_time, 1),
+        versions=_versions(),
+        findings=tuple(findings),
     )
 
 
@@ -90,7 +94,7 @@ def _run_checks(
             nonlocal last_percent
             if should_stop():
                 raise AuditStoppedError
-            if (percent := int(start + (end - start) * share)) > last_percent:  # a step a percent is enough to be read
+            if (percent := int(start + (end - start) * share)) > last_percent:  # one record for each percent
                 last_percent = percent
                 progress(percent, 100, what)
 

@@ -1,21 +1,17 @@
-"""Patients who stand in more than one split."""
+"""Data leakage: patients in more than one split."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 
 from xrai.core.language import say
-from xrai.data.audit.findings import PATIENTS, AuditFinding, patients, scans
-from xrai.data.audit.looking import DatasetPass
+from xrai.data.audit.dataset_pass import DatasetPass
+from xrai.data.audit.findings import PATIENTS, AuditFinding, fine_finding, patient_count, scan_count
 from xrai.data.sources import SPLITS, parse_patient_id
 
 
 def find_patient_leaks(dataset_pass: DatasetPass) -> list[AuditFinding]:
-    """Whether the splits share patients, as far as the files tell who they are of.
-
-    Copies of one file are equal files and told as such: where nothing else is known of a patient, they are no second
-    scan of one.
-    """
+    """Patients that splits share, as far as the files identify them; copies of one file are not counted."""
     dataset = dataset_pass.dataset
     rows_of: dict[str, list[int]] = defaultdict(list)
     for row, patient in enumerate(dataset.patients):
@@ -38,47 +34,50 @@ def _leak_finding(dataset_pass: DatasetPass, groups: list[tuple[int, ...]]) -> A
     earlier_rows = sorted(row for group in groups for row in group if splits[row] < splits[list(group)].max())
     n_scans = sum(map(len, groups))
     return AuditFinding(
-        PATIENTS,
-        "serious",
-        say("Patients in more than one split"),
-        say("{patients} ({scans}) stand in more than one split.", patients=patients(len(groups)), scans=scans(n_scans)),
-        say(
-            "A model knows these patients before it is measured on them, so that its figures flatter it. Take their "
-            "scans "
-            "out of the earlier split, or give the scans without splits: they are then drawn by patient."
+        kind=PATIENTS,
+        severity="serious",
+        title=say("Patients in more than one split"),
+        sentence=say(
+            "{patients} ({scans}) stand in more than one split.",
+            patients=patient_count(len(groups)),
+            scans=scan_count(n_scans),
         ),
-        {"patients": len(groups), "scans": n_scans},
-        tuple(groups),
-        tuple(earlier_rows),
+        advice=say(
+            "A model knows these patients before it is measured on them, so that its figures flatter it. Take their "
+            "scans out of the earlier split, or give the scans without splits: they are then drawn by patient."
+        ),
+        numbers={"patients": len(groups), "scans": n_scans},
+        groups=tuple(groups),
+        suggestion=tuple(earlier_rows),
         splits=tuple(SPLITS[split] for split in split_ids),
     )
 
 
 def _no_leak_finding(n: int) -> AuditFinding:
     sentence = say("Each of the {n:,} patients stands in one split only.", n=n)
-    return AuditFinding(PATIENTS, "fine", say("No patient in two splits"), sentence, numbers={"patients": 0})
+    return fine_finding(PATIENTS, say("No patient in two splits"), sentence, numbers={"patients": 0})
 
 
 def _single_scan_finding(dataset_pass: DatasetPass, n: int) -> AuditFinding:
-    """As many patients as files: each known and with one scan, or nobody known.
+    """As many patients as files: all identified and with one scan each, or not identified.
 
-    The dataset holds pseudonyms, and does not tell whether a DICOM file named its patient.
+    The dataset holds pseudonyms and does not record whether a DICOM file named its patient.
     """
     files, formats = dataset_pass.dataset.files, dataset_pass.dataset.file_metadata()["format"]
     has_patient_id = [parse_patient_id(file, None) is not None for file in files]
     if all(has_patient_id):
         return _no_leak_finding(n)
-    title, sentence = say("Patients are not known"), say("Nothing tells which scans are of one patient")
+    title, reason = say("Patients are not known"), say("Nothing tells which scans are of one patient")
     if any(has_patient_id) or "DICOM" in formats:
-        title, sentence = say("Patients may not be known"), say("Not every file is sure to tell whose it is")
+        title, reason = say("Patients may not be known"), say("Not every file is sure to tell whose it is")
     return AuditFinding(
-        PATIENTS,
-        "notable",
-        title,
-        say("{sentence}: each of the {n:,} different files counts as a patient of its own.", sentence=sentence, n=n),
-        say(
+        kind=PATIENTS,
+        severity="notable",
+        title=title,
+        sentence=say("{reason}: each of the {n:,} different files counts as a patient of its own.", reason=reason, n=n),
+        advice=say(
             "If some patients have several scans, figures may flatter the model and their intervals are too narrow. "
             "Name the files patient0001_1.png and so on, or give DICOM files with a patient ID."
         ),
-        {"patients": 0},
+        numbers={"patients": 0},
     )

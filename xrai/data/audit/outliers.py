@@ -1,4 +1,4 @@
-"""Films unlike the others: inverted, turned, or something else altogether."""
+"""Outlier detection: inverted, rotated or atypical scans, cross-fitted by patient."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ from collections import Counter
 
 import numpy as np
 
-from xrai.core.language import N_, join_messages, say
-from xrai.data.audit.films import MIN_CONTRAST
-from xrai.data.audit.findings import AuditFinding, films
-from xrai.data.audit.guessing import fit_and_predict
-from xrai.data.audit.looking import DatasetPass, ProgressCallback, iterate_with_progress
+from xrai.core.language import N_, join_messages, say, say_plural
+from xrai.data.audit.dataset_pass import DatasetPass, ProgressCallback, iterate_with_progress
+from xrai.data.audit.findings import AuditFinding, film_count, fine_finding
+from xrai.data.audit.image_quality import MIN_CONTRAST
+from xrai.data.audit.linear_probe import fit_and_predict
 
 KIND = "odd-films"
 MIN_SCANS = 40
-"""Scans from which a set knows what is usual in it."""
+"""Scans that a dataset needs for the detection."""
 
 MIN_PROBABILITY = 0.7
-"""Probability from which a film is said to be inverted or turned."""
+"""Probability from which a scan counts as inverted or rotated."""
 
 MAD_FACTOR = 8.0
-"""Spreads of the logarithm of the distance beyond the middle film from which one is unlike the others."""
+"""Median absolute deviations of the log distance above the median from which a scan is an outlier."""
 
 _N_FOLDS = 3
 _MAX_TRAIN_SCANS = 600
@@ -30,57 +30,60 @@ _ORIENTATIONS = ("upright", _INVERTED, _ROTATED, _ROTATED, _ROTATED)
 
 
 def find_outliers(dataset_pass: DatasetPass, progress: ProgressCallback) -> list[AuditFinding]:
-    """The films that others, changed on purpose, show to be changed, or that are far from all others.
+    """Scans that look inverted or rotated, or far from all others; each is judged by a model of other patients.
 
-    Each is judged by what was learned from other patients. Blank films are found elsewhere.
+    Blank scans are left out: the image quality check reports them.
     """
-    usable = np.flatnonzero(dataset_pass.contrast >= MIN_CONTRAST)
+    usable = np.flatnonzero(dataset_pass.quality.contrast >= MIN_CONTRAST)
     if len(usable) < MIN_SCANS:
-        sentence = say(
-            "With {films} it cannot be said what is usual, so odd ones were not sought.", films=films(len(usable))
+        too_few = AuditFinding(
+            kind=KIND,
+            severity="notable",
+            title=say("Odd films not sought"),
+            sentence=say(
+                "With {films} it cannot be said what is usual, so odd ones were not sought.",
+                films=film_count(len(usable)),
+            ),
+            advice=say("Look through the films yourself."),
         )
-        return [
-            AuditFinding(
-                KIND, "notable", say("Odd films not sought"), sentence, say("Look through the films yourself.")
-            )
-        ]
+        return [too_few]
     reasons = _outlier_reasons(dataset_pass, usable, progress)
     if not reasons:
-        return [
-            AuditFinding(KIND, "fine", say("No odd films"), say("No film looks inverted, turned or unlike all others."))
-        ]
+        sentence = say("No film looks inverted, turned or unlike all others.")
+        return [fine_finding(KIND, say("No odd films"), sentence)]
     return [_outlier_finding(reasons)]
 
 
 def _outlier_finding(reasons: dict[int, str]) -> AuditFinding:
     counts = Counter(reasons.values())
-    summary = _format_counts(counts)
-    groups = tuple(tuple(row for row, why in reasons.items() if why == reason) for reason in counts)
     return AuditFinding(
-        KIND,
-        "notable",
-        say("Odd films"),
-        say("1 film looks odd: {listed}.", listed=summary)
-        if len(reasons) == 1
-        else say("{len:,} films look odd: {listed}.", len=len(reasons), listed=summary),
-        say("Look at them: an inverted or turned film should be exported again; a rare patient should stay."),
-        {"scans": len(reasons), "reasons": dict(counts)},
-        groups,
+        kind=KIND,
+        severity="notable",
+        title=say("Odd films"),
+        sentence=say_plural(
+            "{n:,} film looks odd: {reasons}.",
+            "{n:,} films look odd: {reasons}.",
+            len(reasons),
+            reasons=_format_counts(counts),
+        ),
+        advice=say("Look at them: an inverted or turned film should be exported again; a rare patient should stay."),
+        numbers={"scans": len(reasons), "reasons": {str(reason): n for reason, n in counts.items()}},
+        groups=tuple(tuple(row for row, why in reasons.items() if why == reason) for reason in counts),
     )
 
 
 def _format_counts(counts: Counter[str]) -> str:
     """Such as “2 turned, 1 inverted”."""
-    words: dict[str, str] = {
-        _INVERTED: say("{counts:,} inverted", counts=counts[_INVERTED]),
-        _ROTATED: say("{counts:,} turned", counts=counts[_ROTATED]),
-        _OUTLIER: say("{counts:,} unlike the others", counts=counts[_OUTLIER]),
+    words = {
+        _INVERTED: say("{n:,} inverted", n=counts[_INVERTED]),
+        _ROTATED: say("{n:,} turned", n=counts[_ROTATED]),
+        _OUTLIER: say("{n:,} unlike the others", n=counts[_OUTLIER]),
     }
     return join_messages((words[reason] for reason in counts), ", ")
 
 
 def _outlier_reasons(dataset_pass: DatasetPass, rows: np.ndarray, progress: ProgressCallback) -> dict[int, str]:
-    """Why each odd film is odd: “inverted”, “turned” or “unlike the others”."""
+    """The reason of each outlier by row: inverted, rotated or atypical."""
     from xrai.scans.descriptor import compute_descriptors
 
     descriptors = compute_descriptors(dataset_pass.thumbnails[rows])  # (n, D)
@@ -103,7 +106,7 @@ def _outlier_reasons(dataset_pass: DatasetPass, rows: np.ndarray, progress: Prog
 
 
 def _orientation_probabilities(thumbnails: np.ndarray, descriptors: np.ndarray) -> np.ndarray:
-    """Probabilities (n, 5) of each of `_WAYS`, learned from thumbnails changed in each."""
+    """Probabilities (n, 5) of each of `_ORIENTATIONS`, learned from transformed thumbnails (m, 64, 64)."""
     from xrai.scans.descriptor import compute_descriptors
 
     variants = [thumbnails, 255 - thumbnails, *(np.rot90(thumbnails, turns, axes=(1, 2)) for turns in (1, 2, 3))]
@@ -114,7 +117,7 @@ def _orientation_probabilities(thumbnails: np.ndarray, descriptors: np.ndarray) 
 
 
 def _is_outlier(reference: np.ndarray, candidates: np.ndarray) -> np.ndarray:
-    """Whether each of `new` (n, D) lies far from what is known: beyond its leading components, bool (n,)."""
+    """Whether each candidate (n, D) lies far from the leading principal components of the reference, bool (n,)."""
     from sklearn.decomposition import PCA
 
     pca = PCA(min(_N_COMPONENTS, len(reference) - 1), svd_solver="randomized", random_state=0).fit(reference)

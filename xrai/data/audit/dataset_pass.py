@@ -1,4 +1,4 @@
-"""One look at every scan: a thumbnail, and what can be measured of a film by itself."""
+"""One pass over the dataset: a thumbnail and quality measurements of every scan."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from xrai.data.audit.measuring import count_letters_in_line, measure_uniform_border
+from xrai.data.audit.image_quality import ImageQuality, measure_image_quality
 from xrai.data.dataset import Dataset
 
 THUMBNAIL_SIDE = 64
@@ -20,42 +20,38 @@ _BATCH_SIZE = 128
 T = TypeVar("T")
 
 ProgressCallback = Callable[[float], None]
-"""Told by a check what share of it is done, from 0 to 1; raises `StoppedError` where the audit is to stop."""
+"""Takes the share of a check that is done, 0 to 1; raises `AuditStoppedError` where the audit shall stop."""
 
 
 class AuditStoppedError(Exception):
-    """The audit was told to stop."""
+    """The audit was asked to stop."""
 
 
 def iterate_with_progress(items: Sequence[T], progress: ProgressCallback) -> Iterator[T]:
-    """Go through items, and tell before each what share of them is done."""
+    """Iterate over items and report the progress before each."""
     for index, item in enumerate(items):
         progress(index / len(items))
         yield item
 
 
 def sub_progress(progress: ProgressCallback, index: int, n: int) -> ProgressCallback:
-    """Tells of a check's part `number` of `n`, from 0."""
+    """The progress callback of part `index`, from 0, of `n` equal parts of a check."""
     return lambda share: progress((index + share) / n)
 
 
 @dataclass(frozen=True, eq=False)
 class DatasetPass:
-    """A dataset with what one pass over its scans gave.
+    """A dataset with the results of one pass over its scans.
 
     Attributes:
         dataset: open.
-        thumbnails: uint8 (N, 64, 64), each pixel the mean of what it covers.
-        contrast: grey values between the darkest and the brightest hundredth of each scan, int (N,).
-        border: share of the width or height, whichever is more, that plain black or white bands take, float (N,).
-        letters: the longest line of letter-like bright spots, int (N,).
+        thumbnails: uint8 (N, 64, 64), by area averaging.
+        quality: measurements, (N,) each.
     """
 
     dataset: Dataset
     thumbnails: np.ndarray
-    contrast: np.ndarray
-    border: np.ndarray
-    letters: np.ndarray
+    quality: ImageQuality
 
     def thumbnails_at(self, side: int) -> np.ndarray:
         """The thumbnails at `side` pixels, a divisor of 64: float32 (N, side, side), 0 to 255."""
@@ -65,15 +61,15 @@ class DatasetPass:
     @cached_property
     def n_pixels(self) -> np.ndarray:
         """Pixels of each original file, int64 (N,)."""
-        facts = self.dataset.file_metadata()
-        return facts["width"].astype(np.int64) * facts["height"]
+        metadata = self.dataset.file_metadata()
+        return metadata["width"].astype(np.int64) * metadata["height"]
 
 
 def run_dataset_pass(dataset: Dataset, progress: ProgressCallback) -> DatasetPass:
-    """Look at every scan once.
+    """Read every scan once.
 
     Raises:
-        StoppedError: it was told to stop.
+        AuditStoppedError: the audit was asked to stop.
     """
     n = len(dataset)
     thumbnails = np.empty((n, THUMBNAIL_SIDE, THUMBNAIL_SIDE), np.uint8)
@@ -82,18 +78,13 @@ def run_dataset_pass(dataset: Dataset, progress: ProgressCallback) -> DatasetPas
         rows = range(start, min(start + _BATCH_SIZE, n))
         for row, scan in zip(rows, dataset.images(rows), strict=True):
             thumbnails[row] = resize_image(scan, THUMBNAIL_SIDE)
-            measurements[:, row] = _contrast(scan), measure_uniform_border(scan), count_letters_in_line(scan)
+            measurements[:, row] = measure_image_quality(scan)
     contrast, border, letters = measurements
-    return DatasetPass(dataset, thumbnails, contrast.astype(np.int64), border, letters.astype(np.int64))
+    return DatasetPass(dataset, thumbnails, ImageQuality(contrast.astype(np.int64), border, letters.astype(np.int64)))
 
 
 def resize_image(scan: np.ndarray, side: int) -> np.ndarray:
-    """A scan uint8 (S, S) at `side` pixels, uint8 (side, side); a smaller one is enlarged."""
+    """A scan uint8 (S, S) at `side` pixels, uint8 (side, side), up or down."""
     import cv2
 
     return cv2.resize(scan, (side, side), interpolation=cv2.INTER_AREA if scan.shape[0] >= side else cv2.INTER_LINEAR)
-
-
-def _contrast(scan: np.ndarray) -> int:
-    cumulative = np.bincount(scan.ravel(), minlength=256).cumsum() / scan.size
-    return int(np.searchsorted(cumulative, 0.99) - np.searchsorted(cumulative, 0.01))
