@@ -32,7 +32,7 @@ from xrai.data.dataset import open_dataset
 from xrai.models.checkpoint import CONFIG, Checkpoint, open_checkpoint
 from xrai.models.history import HistoryEvent, HistoryRecord, NumberPair, best_epoch, read_history
 from xrai.networks.config import NetworkConfig
-from xrai.training.config import TrainConfig, default_settings, format_value
+from xrai.training.config import TrainConfig, default_settings, format_value, read_train_config
 
 SWEEP = "sweep.json"
 MAX_RUNS = 100
@@ -429,7 +429,8 @@ def _is_foreign(sweep: Sweep, planned_run: PlannedRun, config: TrainConfig) -> b
     if not checkpoint.is_taken and not (checkpoint.folder / CONFIG).exists():
         return False  # nothing yet, or the job of a process that comes to life
     with suppress(CheckpointError):
-        return checkpoint.read_config() != {"dataset": display_path(sweep.dataset), "train": config.to_dict()}
+        has_other_dataset = checkpoint.read_config()["dataset"] != display_path(sweep.dataset)
+        return has_other_dataset or read_train_config(checkpoint) != config
     return True
 
 

@@ -71,6 +71,10 @@ def run(dataset, name="m", *, resume=False, should_stop=lambda: False, **setting
     return card, checkpoint
 
 
+def settings_of(card):
+    return TrainConfig.from_dict(card.training["settings"])
+
+
 def stop_after(n_questions):
     asked = iter(range(10**9))
     return lambda: next(asked) >= n_questions - 1

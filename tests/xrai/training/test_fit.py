@@ -11,6 +11,7 @@ from tests.xrai.training.runs import (
     changed_copy,
     epochs_of,
     run,
+    settings_of,
     stop_after,
     turned,
 )
@@ -100,7 +101,7 @@ def test_members_learn_each_for_itself_and_answer_together(home, easy):
 
     settings = {"network": "resnet18_half", "members": 2, "greys": "scan", "epochs": 2}
     card, checkpoint = run(easy, **settings)
-    assert (card.config.members, card.preprocessing.per_scan) == (2, True)
+    assert (settings_of(card).members, card.preprocessing.per_scan) == (2, True)
     network = checkpoint.load_network(card)
     assert network.ensemble_size == 2
     with open_dataset(easy) as dataset:
@@ -119,7 +120,7 @@ def test_members_go_on_from_members(home, easy, tmp_path, names):
     run(easy, "origin", **side_by_side, epochs=1)
     other = turned(easy, tmp_path / "other.hdf5", names)
     card, checkpoint = run(other, "next", **side_by_side, weights="origin", epochs=3, head_epochs=1, ema=0.9)
-    assert (card.config.members, checkpoint.load_network(card).ensemble_size) == (2, 2)
+    assert (settings_of(card).members, checkpoint.load_network(card).ensemble_size) == (2, 2)
     with pytest.raises(WeightsError, match="leave network, image size, members"):
         run(other, "alone", network="resnet18_half", weights="origin")
 
@@ -136,7 +137,7 @@ def test_three_classes(home, three):
 @pytest.mark.parametrize("balance", ["none", "sampling", "loss"])
 def test_balance(home, easy, balance):
     card, _ = run(easy, epochs=1, balance=balance)
-    assert card.config.balance == balance
+    assert settings_of(card).balance == balance
     assert math.isfinite(card.validation["loss"])
 
 
@@ -147,7 +148,7 @@ def test_optimizers_and_schedules(home, easy, optimizer):
     epochs = epochs_of(checkpoint)
     assert epochs[1]["train"]["loss"] < epochs[0]["train"]["loss"] + 0.1
     progress = (2 * N_BATCHES - 1) / (2 * N_BATCHES)
-    assert epochs[1]["learning_rate"] == pytest.approx(learning_rate_at(card.config, progress))
+    assert epochs[1]["learning_rate"] == pytest.approx(learning_rate_at(settings_of(card), progress))
 
 
 def test_batch_larger_than_the_dataset(home, easy):

@@ -2,7 +2,7 @@ import shutil
 
 import pytest
 
-from tests.xrai.training.runs import N_BATCHES, SMALL, changed_copy, epochs_of, kinds_of, run
+from tests.xrai.training.runs import N_BATCHES, SMALL, changed_copy, epochs_of, kinds_of, run, settings_of
 from xrai.core.errors import TrainingError
 from xrai.core.json_files import read_records
 from xrai.data.dataset import open_dataset
@@ -17,7 +17,7 @@ def test_card_and_history_tell_the_run(home, easy):
     card, checkpoint = run(dataset, "my model", epochs=2, label_smoothing=0.1)
     assert checkpoint.read_card() == card
     assert card.classes == ("CLEAR", "OPACITY")
-    assert card.config == TrainConfig(**SMALL | {"epochs": 2, "label_smoothing": 0.1})
+    assert settings_of(card) == TrainConfig(**SMALL | {"epochs": 2, "label_smoothing": 0.1})
     assert (card.threshold["class"], card.threshold["value"]) == ("OPACITY", 0.5)
     assert card.calibration and card.doubt
     assert card.training["epochs_run"] == 2
@@ -51,7 +51,7 @@ def test_the_command_in_the_card_is_that_of_the_run(home, easy):
     command = card.training["command"]
     assert command.startswith("python -m xrai train 'data/easy set.hdf5' --name 'my model' ")
     assert "--flip yes" in command
-    assert TrainConfig.from_dict(card.config.to_dict()) == card.config
+    assert settings_of(card).flip
 
 
 def test_weights_are_those_of_the_best_epoch(home, easy):

@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from tests.xrai.training.runs import settings_of
 from tests.xrai.training.sweeps import BEST, EPOCH, TINY, VAL, assert_one_sentence, write_json_in
 from xrai.core import jobs
 from xrai.core.errors import JobError, TrainingError
@@ -334,7 +335,7 @@ def test_two_runs_stopped_between_and_gone_on_with(home, practice):
     for outcome, rate in zip(made.run_summaries(), (0.003, 0.001), strict=True):
         checkpoint = open_checkpoint(outcome.name)
         card = checkpoint.read_card()
-        assert (card.config.learning_rate, card.training["ended"]) == (rate, "finished")
+        assert (settings_of(card).learning_rate, card.training["ended"]) == (rate, "finished")
         assert outcome.val.epoch == card.training["best_epoch"] == 1
         assert outcome.val.accuracy == pytest.approx(card.validation["accuracy"], abs=0.1)
         assert jobs.Job(checkpoint.folder).details["sweep"] == "s"
