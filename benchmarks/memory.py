@@ -94,7 +94,7 @@ def _config(
         network=name,
         image_size=int(side),
         batch_size=int(batch),
-        members=int(ensemble_size),
+        ensemble_size=int(ensemble_size),
         precision=options.precision,
         optimizer=options.optimizer,
     )

@@ -57,7 +57,7 @@ def main() -> None:
     parser.add_argument("--folds", type=int, nargs="+", choices=range(1, N_PARTS + 1), default=range(1, N_PARTS + 1))
     add_settings(parser)
     options = parser.parse_args()
-    config = TrainConfig(**resolve_settings(options)).replace(keep="last")
+    config = TrainConfig(**resolve_settings(options)).replace(select_by="last")
     print(" ".join(config.to_arguments()))
     print(f"{'fold':6}" + "".join(f"{name:>20}" for name in (*METRICS, *TRANSFERS)))
     with open_dataset(find_dataset(options.dataset)) as dataset:

@@ -87,7 +87,7 @@ def training_step(size: int = 160, n: int = 16) -> dict[str, float]:
     settings_by_name = {
         "whole": {},
         "half": {"network": "resnet18_half"},
-        "four halves": {"network": "resnet18_half", "members": 4},
+        "four halves": {"network": "resnet18_half", "ensemble_size": 4},
     }
     networks = {
         name: build_network(TrainConfig(**settings), 2).to(memory_format=torch.channels_last)  # type: ignore[call-overload]

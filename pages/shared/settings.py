@@ -1,4 +1,4 @@
-"""A control for every training setting, with its explanation, and the words that pages call settings by."""
+"""Form controls of the training settings, and their labels, explanations and values in words."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ GROUPS = {
         "weight_decay",
         "label_smoothing",
         "dropout",
-        "members",
-        "ema",
-        "keep",
+        "ensemble_size",
+        "ema_decay",
+        "select_by",
         "patience",
     ),
-    TRANSFER_GROUP: ("head_epochs", "fine_tune"),
+    TRANSFER_GROUP: ("freeze_epochs", "finetune_lr_scale"),
     N_("Variation of the scans"): (
-        "balance",
-        "greys",
-        "augment",
-        "erase",
-        "border",
-        "quality",
-        "borrow",
-        "stretch",
-        "mixup",
-        "flip",
+        "class_balance",
+        "normalize",
+        "augment_strength",
+        "erase_prob",
+        "border_prob",
+        "quality_prob",
+        "appearance_transfer_prob",
+        "aspect_jitter_prob",
+        "mixup_alpha",
+        "hflip",
     ),
     CONVNET_GROUP: ("blocks", "filters", "dense_layers", "dense_units", "activation"),
     MACHINE_GROUP: ("precision", "devices", "seed"),
@@ -52,11 +52,11 @@ VALUE_NAMES = {
     "loss": N_("loss"),
     "none": N_("none"),
     "last": N_("last"),
-    "set": N_("all scans (set)"),
-    "scan": N_("each scan (scan)"),
+    "dataset": N_("whole dataset (dataset)"),
+    "image": N_("each image (image)"),
     "auto": N_("auto"),
 }
-"""Values that say something to people."""
+"""Values in words."""
 DECLARATIONS = settings_of(TrainConfig)
 
 
@@ -72,7 +72,7 @@ def setting_name(setting: str) -> str:
 
 
 def value_text(setting: str, value: Any) -> str:
-    """A setting's value in words."""
+    """The value of a setting in words."""
     if setting == "network":
         return translate(NETWORKS[value]).split(":")[0].strip() if value in NETWORKS else str(value)
     if setting == "weights" and value == IMAGENET:
@@ -107,11 +107,12 @@ def show_control(setting: str, value: Any, key: str, *, disabled: bool = False, 
         )
     if isinstance(value, bool):
         return st.checkbox(label, value, help=help_text, key=key, disabled=disabled)
+    limits = declaration.limits or (0, 0)
     if isinstance(value, int):
-        low, high = int(declaration.low or 0), int(declaration.high or 0)
+        low, high = map(int, limits)
         return int(st.number_input(label, low, high, value, help=help_text, key=key, disabled=disabled))
     step, number_format = (0.0001, "%.6g") if setting == "learning_rate" else (0.05, "%.4g")
-    low, high = float(declaration.low or 0), float(declaration.high or 0)
+    low, high = map(float, limits)
     return float(
         st.number_input(label, low, high, float(value), step, number_format, help=help_text, key=key, disabled=disabled)
     )

@@ -19,7 +19,9 @@ from xrai.scans.preprocessing import Preprocessing
 from xrai.training.config import TrainConfig
 from xrai.training.diagnostics import make_textbook_run
 
-TINY = TrainConfig(network="convnet", blocks=2, filters=2, dense_units=2, image_size=32, epochs=30, augment=0.0)
+TINY = TrainConfig(
+    network="convnet", blocks=2, filters=2, dense_units=2, image_size=32, epochs=30, augment_strength=0.0
+)
 COUNTS = {"NORMAL": {"train": 100, "val": 40, "test": 0}, "PNEUMONIA": {"train": 300, "val": 120, "test": 0}}
 
 
@@ -121,7 +123,7 @@ def test_what_follows_is_set_on_train(home, practice):
     app = opened()
     app.button(key="manual_overfitting_mine").click().run()
     assert not app.exception
-    assert app.session_state["train_settings"]["augment"] == 1.0
+    assert app.session_state["train_settings"]["augment_strength"] == 1.0
     assert app.session_state["train_settings"]["filters"] == 2
     assert app.session_state["train_dataset"].endswith("practice.hdf5")
     assert "those of “mine”, but for these: strength of variation 1" in texts(app)

@@ -361,7 +361,7 @@ class TestTrain:
         arguments, folder = started[0]
         assert arguments[0] == "train"
         assert arguments[arguments.index("--epochs") + 1] == "7"
-        assert arguments[arguments.index("--members") + 1] == "4"
+        assert arguments[arguments.index("--ensemble-size") + 1] == "4"
         assert folder == checkpoints_dir() / "model-1"
 
     def test_settings_that_cannot_go_together_are_one_sentence(self, dataset_here, started):
@@ -395,7 +395,7 @@ class TestTrain:
         arguments = started[0][0]
         assert arguments[arguments.index("--weights") + 1] == "chance"
         assert arguments[arguments.index("--image-size") + 1] == "64"
-        assert arguments[arguments.index("--head-epochs") + 1] == "2"
+        assert arguments[arguments.index("--freeze-epochs") + 1] == "2"
 
     def test_networks_side_by_side_are_for_resnets(self, dataset_here, started):
         def named(kind, label):
@@ -412,26 +412,26 @@ class TestTrain:
         named("number_input", "Networks side by side").set_value(3).run()
         button(app, "Start training").click().run()
         arguments = started[0][0]
-        assert arguments[arguments.index("--members") + 1] == "3"
+        assert arguments[arguments.index("--ensemble-size") + 1] == "3"
 
     def test_run_again_keeps_the_runs_own_greys_though_it_started_from_a_model(self, dataset_here, model, started):
         write_run("child", "done")
         asked = json.loads((checkpoints_dir() / "child" / "config.json").read_text())
-        own = {"network": "resnet18", "weights": "chance", "greys": "scan", "image_size": 96}
+        own = {"network": "resnet18", "weights": "chance", "normalize": "image", "image_size": 96}
         write_json(checkpoints_dir() / "child" / "config.json", asked | {"train": asked["train"] | own})
         app = opened(TRAIN)
         app.get("button_group")[0].set_value("Watch a run").run()
         button(app, "Run again with other settings").click().run()
         button(app, "Start training").click().run()
         arguments = started[0][0]
-        assert arguments[arguments.index("--greys") + 1] == "scan"
+        assert arguments[arguments.index("--normalize") + 1] == "image"
         assert arguments[arguments.index("--image-size") + 1] == "96"
 
     def test_a_run_whose_start_is_gone_can_be_run_again(self, dataset_here, started):
         """The form once gave way to a red box when the starting model had been renamed."""
         write_run("child", "done")
         asked = json.loads((checkpoints_dir() / "child" / "config.json").read_text())
-        network = {"network": "resnet18", "weights": "gone", "head_epochs": 1}
+        network = {"network": "resnet18", "weights": "gone", "freeze_epochs": 1}
         write_json(checkpoints_dir() / "child" / "config.json", asked | {"train": asked["train"] | network})
         app = opened(TRAIN)
         app.get("button_group")[0].set_value("Watch a run").run()
@@ -513,7 +513,7 @@ class TestTrain:
         assert started[0] == (["sweep", "--name", "s", "--resume"], sweep.folder)
 
     def test_both_phases_of_transfer_learning_are_told(self, dataset_here):
-        write_run("a", "done", head_epochs=2)
+        write_run("a", "done", freeze_epochs=2)
         app = opened(TRAIN)
         app.get("button_group")[0].set_value("Watch a run").run()
         assert "only the last layer learns" in texts(app)
@@ -642,7 +642,7 @@ def vary(app: AppTest, **values: str) -> None:
     app.run()
 
 
-def write_run(name: str, status: str, *, error: str = "", epochs: int = 3, head_epochs: int = 0) -> None:
+def write_run(name: str, status: str, *, error: str = "", epochs: int = 3, freeze_epochs: int = 0) -> None:
     """A run's folder as a process leaves it."""
     folder = checkpoints_dir() / name
     folder.mkdir(parents=True)
@@ -651,7 +651,7 @@ def write_run(name: str, status: str, *, error: str = "", epochs: int = 3, head_
     write_json(folder / jobs.JOB_FILE, {"status": status, "title": name, "error": error, "time": time.time()})
     plan = {
         "epochs": epochs,
-        "freeze_epochs": head_epochs,
+        "freeze_epochs": freeze_epochs,
         "batches": 3,
         "parameters": 10,
         "device": "cpu",

@@ -7,15 +7,7 @@ import pytest
 from pyarrow.ipc import open_stream
 from streamlit.testing.v1 import AppTest
 
-from pages.shared.settings import (
-    ENGINE_NAMES,
-    GROUPS,
-    MAIN_SETTINGS,
-    SETTING_NAMES,
-    setting_label,
-    settings_text,
-    value_text,
-)
+from pages.shared.settings import GROUPS, MAIN_SETTINGS, setting_label, settings_text, value_text
 from tests.languages import find_untranslated, open_in_french, visible_texts
 from tests.pages import test_pages
 from tests.pages.test_models import MODELS, TINY, measures, three, write_model  # noqa: F401 -- one is a fixture
@@ -30,7 +22,7 @@ from xrai.figures import accuracy_curves, interval_dots, loss_curves, network_di
 from xrai.models import set_note
 from xrai.models.checkpoint import open_checkpoint
 from xrai.models.naming import check_name_free
-from xrai.networks.config import NETWORKS
+from xrai.networks.config import NETWORKS, settings_of
 from xrai.networks.summary import group_stages, list_layers
 from xrai.training.config import PRESETS, TrainConfig, default_settings
 from xrai.training.sweep import CombinationError, create_sweep, expand_grid, parse_values
@@ -91,7 +83,7 @@ class TestTrain:
         keyed(app.button, "preview_").click().run()
         assert not app.exception
         assert not left(app)
-        assert "Bloc de convolution 1" in "\n".join(stage.name for stage in _french_stages())
+        assert "Bloc de convolution 1" in "\n".join(translate(stage.name) for stage in _french_stages())
 
     def test_a_run_too_large(self, dataset_here, started, monkeypatch):  # noqa: F811
         from xrai.training import memory
@@ -111,7 +103,7 @@ class TestTrain:
 
     def test_several_values_are_typed_the_french_way(self, dataset_here, started):  # noqa: F811
         app = opened(TRAIN)
-        keyed(app.multiselect, "varied_").set_value(["learning_rate", "flip"]).run()
+        keyed(app.multiselect, "varied_").set_value(["learning_rate", "hflip"]).run()
         assert keyed(app.text_input, "values_learning_rate").value == "0,001"
         keyed(app.text_input, "values_learning_rate").set_value("0,001; 0,0003, 0.01").run()
         keyed(app.text_input, "values_flip").set_value("oui; non").run()
@@ -141,10 +133,10 @@ class TestTrain:
         assert "est en cours d'entraînement" in said(app)
         assert not left(app, "premier")
 
-    @pytest.mark.parametrize("head_epochs", [0, 1, 3])
+    @pytest.mark.parametrize("freeze_epochs", [0, 1, 3])
     @pytest.mark.parametrize("epochs", [0, 2])
-    def test_a_run_under_way(self, dataset_here, monkeypatch, head_epochs, epochs):  # noqa: F811
-        write_run("essai", "running", epochs=5, head_epochs=head_epochs)
+    def test_a_run_under_way(self, dataset_here, monkeypatch, freeze_epochs, epochs):  # noqa: F811
+        write_run("essai", "running", epochs=5, freeze_epochs=freeze_epochs)
         history = checkpoints_dir() / "essai" / "history.jsonl"
         kept = history.read_text().splitlines(keepends=True)[: 2 + epochs]
         history.write_text("".join(kept))
@@ -308,20 +300,24 @@ class TestModels:
 
 class TestWords:
     def test_every_setting_has_a_name(self):
-        assert set(SETTING_NAMES) == set(ENGINE_NAMES) == set(default_settings())
         assert {*MAIN_SETTINGS, *(name for names in GROUPS.values() for name in names)} == set(default_settings())
         for name in default_settings():
             with use_language(ENGLISH):
                 english = setting_label(name)
-            assert setting_label(name) != english or name in ("activation", "dropout")
-            assert ENGINE_NAMES[name] == name.replace("_", " ")
+            assert setting_label(name) != english or name in ("dropout", "patience")
 
     def test_help_texts_and_networks_are_told(self):
-        texts = [item.metadata["help"] for item in TrainConfig.__dataclass_fields__.values()]
+        texts = [item.help for item in settings_of(TrainConfig).values()]
         assert not find_untranslated([translate(text) for text in [*texts, *NETWORKS.values()]])
 
     def test_values_in_words(self):
-        settings = {"learning_rate": 0.001, "flip": True, "balance": "none", "network": "convnet", "weights": "scratch"}
+        settings = {
+            "learning_rate": 0.001,
+            "hflip": True,
+            "class_balance": "none",
+            "network": "convnet",
+            "weights": "scratch",
+        }
         with use_language(ENGLISH):
             assert settings_text({"learning_rate": 0.001, "dropout": 0.2}) == "learning rate 0.001, dropout 0.2"
         words = [value_text(name, value) for name, value in settings.items()]
@@ -336,16 +332,16 @@ class TestWords:
             {"batch_size": 10, "devices": 3},
             {"batch_size": 2, "devices": 2},
             {"weights": " "},
-            {"head_epochs": 2},
-            {"weights": "imagenet", "head_epochs": 20},
-            {"patience": 2, "keep": "last"},
+            {"freeze_epochs": 2},
+            {"weights": "imagenet", "freeze_epochs": 20},
+            {"patience": 2, "select_by": "last"},
             {"epochs": 0},
             {"network": "convnet", "weights": "imagenet"},
             {"network": "convnet", "image_size": 32, "blocks": 7},
             {"network": "convnet", "image_size": 512, "blocks": 1, "filters": 128, "dense_units": 2048},
             {"schedule": "x"},
             {"learning_rate": 20.0},
-            {"keep": 3},
+            {"select_by": 3},
         ],
     )
     def test_errors_of_settings(self, settings):
@@ -355,7 +351,7 @@ class TestWords:
 
     @pytest.mark.parametrize(
         ("name", "text"),
-        [("flip", "maybe"), ("epochs", "1.5"), ("learning_rate", "fast"), ("learning_rate", "0,1"), ("epochs", ",")],
+        [("hflip", "maybe"), ("epochs", "1.5"), ("learning_rate", "fast"), ("learning_rate", "0,1"), ("epochs", ",")],
     )
     def test_errors_of_typed_values(self, name, text):
         with pytest.raises(SettingsError) as caught:
@@ -382,7 +378,7 @@ class TestWords:
     @pytest.mark.parametrize("name", NETWORKS)
     def test_layers_and_stages(self, name):
         found = list_layers(TrainConfig(network=name, image_size=64), 2)
-        words = [text for stage in group_stages(found) for text in (stage.name, stage.explanation)]
+        words = [translate(text) for stage in group_stages(found) for text in (stage.name, stage.explanation)]
         assert not find_untranslated([*words, *(translate(layer.kind) for layer in found)])
         assert '"separators":",\u202f"' in str(network_diagram(group_stages(found)).to_json()).replace(
             "\\u202f", "\u202f"

@@ -10,7 +10,7 @@ from typing import Protocol
 
 import plotly.graph_objects as go
 
-from xrai.core.language import tr, trn
+from xrai.core.language import tr, translate, trn
 from xrai.figures.style import PALE_GREY, TEST, TRAIN, TRANSPARENT, VALIDATION, new_figure
 
 
@@ -196,7 +196,7 @@ def _write_label(figure: go.Figure, x: float, height: float, lines: list[str], l
 
 def _label(stage: StageLike) -> list[str]:
     joined_name = re.sub(
-        r"(?<=[a-z]) (?=\d)|(?<=\d) (?=[a-z])", "\u00a0", stage.name
+        r"(?<=[a-z]) (?=\d)|(?<=\d) (?=[a-z])", "\u00a0", translate(stage.name)
     )  # no break between a number and its word
     words = textwrap.wrap(joined_name, _LETTERS, break_long_words=False)
     weights = [_weights(stage.parameters)] if stage.parameters else []
@@ -225,4 +225,6 @@ def _hover(stage: StageLike) -> str:
     if stage.n_layers:
         facts += [trn("{n:,} layer", "{n:,} layers", stage.n_layers)]
         facts += [trn("{n:,} weight", "{n:,} weights", stage.parameters)]
-    return "<br>".join([f"<b>{stage.name}</b>", " · ".join(facts), *textwrap.wrap(stage.explanation, 44)])
+    return "<br>".join(
+        [f"<b>{translate(stage.name)}</b>", " · ".join(facts), *textwrap.wrap(translate(stage.explanation), 44)]
+    )

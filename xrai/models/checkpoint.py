@@ -207,7 +207,7 @@ class Card:
                 raise ValueError("threshold")
         if steps.input_size != self.network.image_size or not 1 <= steps.stored_size <= MAX_STORED_SIZE:
             raise ValueError("sizes")
-        is_normalization_as_trained = steps.per_scan == (self.network.greys == "scan")
+        is_normalization_as_trained = steps.per_scan == (self.network.normalize == "image")
         if not (is_normalization_as_trained and math.isfinite(steps.mean) and 0 < steps.std < math.inf):
             raise ValueError("grey values")
         if any(not 0 < anchors[name] < math.inf for anchors in self.heatmap.values() for name in self.classes):

@@ -154,7 +154,7 @@ def goal_from_card(card: Card) -> ThresholdGoal:
 def _class_priors(card: Card, validation: ValidationOutputs) -> list[float]:
     """The class shares that the network learned to expect: even ones where training gave each class its due."""
     n_classes = len(card.classes)
-    if card.training.get("settings", {}).get("balance") != "none":
+    if card.training.get("settings", {}).get("class_balance") != "none":
         return [1 / n_classes] * n_classes
     training_counts = card.dataset.get("counts")
     counts = np.bincount(validation.labels, minlength=n_classes)

@@ -73,11 +73,11 @@ def _is_validation_metrics(values: object) -> bool:
     return _is_train_metrics(values) and _has_fields(values, intervals | {"n": is_count})
 
 
-_OPTIONAL_FIELDS = {"head_epochs": 0}
+_OPTIONAL_FIELDS = {"freeze_epochs": 0}
 """What runs of earlier versions did not write down."""
 
 _START_FIELDS: dict[str, Callable[[Any], bool]] = {
-    "epochs": is_count, "head_epochs": is_count, "batches": is_count, "parameters": is_count, "device": _is_text,
+    "epochs": is_count, "freeze_epochs": is_count, "batches": is_count, "parameters": is_count, "device": _is_text,
     "precision": _is_text, "train": is_count, "val": is_count,
 }  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""The networks that can be trained: each is feature maps, then pooling, then a head of one output per class."""
+"""Building networks: convolutional features, pooling, and a classification head with one logit per class."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import hashlib
 import re
 import socket
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
@@ -22,13 +22,13 @@ from xrai.core.language import say
 from xrai.networks.config import NETWORKS, WITHOUT_IMAGENET, NetworkConfig, convnet_filters
 
 IMAGENET_GREY_STATS = (0.449, 0.226)
-"""Mean and standard deviation of ImageNet's grey values: the average over the three channels of torchvision's."""
+"""Mean and standard deviation of ImageNet's grey values, averaged over torchvision's three channels."""
 
 HALF_FILTERS = 32
-"""Filters of the half ResNet's first stage, doubled in each next one."""
+"""Filters of the half ResNet's first stage; they double in each next stage."""
 
 DOWNLOAD_TIMEOUT_SECONDS = 10.0
-"""A download server that is silent for so long is taken for unreachable."""
+"""Timeout of a silent download server."""
 
 _ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,
@@ -42,13 +42,12 @@ _ACTIVATIONS: dict[str, type[nn.Module]] = {
 class Network(nn.Module):
     """A classifier of one-channel scans.
 
-    `features` turns scans (N, 1, H, W) into feature maps (N, K, h, w), `pool` into vectors, and `head`
-    into one logit a class, (N, C). The last convolution's maps, which explanations look at, are
-    therefore always what `features` gives.
+    `features` turns scans (N, 1, H, W) into feature maps (N, K, h, w), `pool` turns these into vectors, and `head`
+    into one logit per class, (N, C). Class activation maps use the output of `features`.
 
-    With several `ensemble_size` it is as many networks side by side, each with its share of all channels. While they train,
-    each answers for itself, so that they stay different; else the answer is the mean of theirs (deep ensembles,
-    Lakshminarayanan et al. 2017; as grouped convolutions, Laurent et al. 2023), which a linear head gives by itself.
+    With `ensemble_size` above 1 it is an ensemble of networks as grouped convolutions (Laurent et al. 2023), each
+    with its share of the channels. In training each network gives its own logits, so that they stay different; in
+    evaluation the output is their mean (deep ensembles, Lakshminarayanan et al. 2017), which the linear head computes.
     """
 
     def __init__(
@@ -64,7 +63,7 @@ class Network(nn.Module):
 
     @property
     def freeze_features(self) -> bool:
-        """Whether training leaves `features` as they are, statistics of their normalisation layers included."""
+        """Whether `features` are frozen in training, including the statistics of batch normalisation."""
         return self._freeze_features
 
     @freeze_features.setter
@@ -74,7 +73,7 @@ class Network(nn.Module):
         self.train(self.training)
 
     def train(self, mode: bool = True) -> Self:
-        """Switch between training and evaluation; features that do not learn stay in evaluation."""
+        """Switch between training and evaluation mode; frozen features stay in evaluation mode."""
         super().train(mode)
         if self._freeze_features:
             self.features.eval()
@@ -82,17 +81,17 @@ class Network(nn.Module):
 
     @property
     def has_global_pooling(self) -> bool:
-        """Whether a linear head follows global average pooling: what a class activation map (Zhou 2016) needs."""
+        """Whether a linear head follows global average pooling, as class activation maps (Zhou et al. 2016) need."""
         return isinstance(self.pool, nn.AdaptiveAvgPool2d) and isinstance(self.head, nn.Linear)
 
     def forward(self, scans: Tensor) -> Tensor:
-        """Standardised scans, float (N, 1, H, W), to logits (N, C); of several members in training (N, members, C)."""
+        """Logits (N, C) of normalised scans, float (N, 1, H, W); of an ensemble in training (N, members, C)."""
         maps = self.features(scans)  # (N, K, h, w)
         features = self.dropout(self.pool(maps).flatten(1))
         return self._member_logits(features) if self.training and self.ensemble_size > 1 else self.head(features)
 
     def _member_logits(self, features: Tensor) -> Tensor:
-        """The logits of each member, (N, members, C), of which those of the head are the mean."""
+        """The logits of each member, (N, members, C); their mean is the output of the head."""
         assert isinstance(self.head, nn.Linear)
         member_features = features.unflatten(1, (self.ensemble_size, -1))  # (N, members, K / members)
         weights = self.head.weight.unflatten(1, (self.ensemble_size, -1))  # (C, members, K / members)
@@ -103,15 +102,15 @@ class Network(nn.Module):
 
     @property
     def num_features(self) -> int:
-        """How many numbers a scan the last layer looks at."""
+        """The number of inputs of the last layer."""
         last = self.head[-1] if isinstance(self.head, nn.Sequential) else self.head
         assert isinstance(last, nn.Linear)
         return last.in_features
 
     def forward_with_features(self, scans: Tensor) -> tuple[Tensor, Tensor]:
-        """Standardised scans, float (N, 1, H, W), to logits (N, C) and what the last layer makes them of (N, K).
+        """Logits (N, C) of normalised scans, float (N, 1, H, W), and the inputs of the last layer (N, K).
 
-        For a network in evaluation mode.
+        Only in evaluation mode.
         """
         features = self.pool(self.features(scans)).flatten(1)
         if isinstance(self.head, nn.Sequential):
@@ -121,7 +120,7 @@ class Network(nn.Module):
 
 
 def build_network(config: NetworkConfig, n_classes: int, *, imagenet_dir: Path | None = None) -> Network:
-    """A new network as configured.
+    """A new network.
 
     Args:
         config: names the network, and for `convnet` its shape.
@@ -129,11 +128,11 @@ def build_network(config: NetworkConfig, n_classes: int, *, imagenet_dir: Path |
         imagenet_dir: the folder of downloaded ImageNet weights, which are loaded; None for random weights.
 
     Raises:
-        WeightsError: the ImageNet weights are neither there nor can be downloaded, or are damaged or foreign.
+        WeightsError: the ImageNet weights cannot be downloaded, or the file is damaged or of another network.
     """
-    if config.members > 1:
-        member_config = config.replace(members=1)
-        return _grouped_ensemble([build_network(member_config, n_classes) for _ in range(config.members)])
+    if config.ensemble_size > 1:
+        member_config = config.replace(ensemble_size=1)
+        return _grouped_ensemble([build_network(member_config, n_classes) for _ in range(config.ensemble_size)])
     if config.network == "convnet":
         return _convnet(config, n_classes)
     if config.network == "resnet18_half":
@@ -142,17 +141,17 @@ def build_network(config: NetworkConfig, n_classes: int, *, imagenet_dir: Path |
     if imagenet_dir:
         _load_imagenet(backbone, config.network, imagenet_dir)
     _use_one_channel(backbone)
-    return _BUILDERS[config.network](backbone, n_classes, config.dropout)
+    return _with_linear_head(backbone, config.network, n_classes, config.dropout)
 
 
 def load_pretrained(network: Network, pretrained: Network, class_permutation: Sequence[int] | None = None) -> None:
-    """Give a network what another of the same shape has learned.
+    """Copy the weights of a network with the same layers (transfer learning).
 
     Args:
         network: changed in place.
-        learned: the other one.
-        outputs: for each output of `network`, that of `learned` which stands for the same class; None where the
-            classes are others, so that the last layer starts anew.
+        pretrained: the network to copy from.
+        class_permutation: for each output of `network`, the output of `pretrained` for the same class; None where
+            the classes differ, so that the last layer keeps its random weights.
 
     Raises:
         WeightsError: the two differ in more than the last layer.
@@ -160,7 +159,7 @@ def load_pretrained(network: Network, pretrained: Network, class_permutation: Se
     head_prefix, state_dict = _head_prefix(network), pretrained.state_dict()
     try:
         if list(map(type, network.modules())) != list(map(type, pretrained.modules())):
-            raise ValueError("layers")  # such as another activation, which no weight would tell of
+            raise ValueError("layers")  # for example another activation function, which has no weights
         if class_permutation is None:
             state_dict |= {name: value for name, value in network.state_dict().items() if name.startswith(head_prefix)}
         else:
@@ -173,17 +172,17 @@ def load_pretrained(network: Network, pretrained: Network, class_permutation: Se
     except (IndexError, RuntimeError, ValueError) as error:
         raise WeightsError(
             "The model to start from has layers of another kind or size than this run asks for: "
-            "leave network, image size, members and convnet settings as that model has them."
+            "keep the network, image size, ensemble size and convnet settings of that model."
         ) from error
 
 
 def count_parameters(network: nn.Module) -> int:
-    """How many numbers training can change, also those that rest while only the head learns."""
+    """The number of trainable weights, including frozen ones."""
     return sum(parameter.numel() for parameter in network.parameters())
 
 
 def _head_prefix(network: Network) -> str:
-    """What the names of its weights begin with."""
+    """The prefix of the names of the last layer's weights."""
     return f"head.{len(network.head) - 1}." if isinstance(network.head, nn.Sequential) else "head."
 
 
@@ -211,16 +210,10 @@ def _convnet(config: NetworkConfig, n_classes: int) -> Network:
     return Network(nn.Sequential(layers), nn.Identity(), head, dropout=0.0 if config.dense_layers else config.dropout)
 
 
-def _resnet(backbone: nn.Module, n_classes: int, dropout: float) -> Network:
-    names = ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4")
-    features = nn.Sequential(OrderedDict((name, backbone.get_submodule(name)) for name in names))
-    return _with_linear_head(features, backbone.get_submodule("fc"), n_classes, dropout)
-
-
 def _half_resnet(n_classes: int, dropout: float) -> Network:
-    """ResNet-18 (He et al. 2016) of one-channel scans with half the filters everywhere, begun as torchvision's.
+    """ResNet-18 (He et al. 2016) for one-channel scans with half the filters, initialised as in torchvision.
 
-    Its last stage does not halve the maps again: one place of them stands for 16 pixels instead of 32, so that class
+    The last stage keeps the resolution, so that the stride of the feature maps is 16 pixels instead of 32 and class
     activation maps are twice as fine.
     """
     filters = HALF_FILTERS
@@ -245,9 +238,9 @@ def _half_resnet(n_classes: int, dropout: float) -> Network:
 
 
 def _grouped_ensemble(members: Sequence[Network]) -> Network:
-    """Residual networks of one kind as a single one with grouped convolutions, which computes all of them at once.
+    """Several residual networks as one network with grouped convolutions.
 
-    The first one's layers become those of all.
+    Reuses the modules of the first one.
     """
     features = members[0].features
     for name, module in list(features.named_modules()):
@@ -264,59 +257,58 @@ def _grouped_ensemble(members: Sequence[Network]) -> Network:
 
 
 def _grouped_layer(layer: nn.Conv2d | nn.BatchNorm2d, members: Sequence[nn.Module]) -> nn.Module:
-    """The same layer of several untrained networks as one: as each begins, and no weights between them."""
+    """One layer of all members as a grouped layer with their initial weights and no connections between members."""
     n = len(members)
     if isinstance(layer, nn.BatchNorm2d):
         grouped: nn.Module = nn.BatchNorm2d(n * layer.num_features)
     else:
-        has_shared_input = layer.in_channels == 1  # all look at the one scan
+        has_shared_input = layer.in_channels == 1  # the scan itself
         grouped = nn.Conv2d(
-            layer.in_channels if has_shared_input else n * layer.in_channels, n * layer.out_channels, layer.kernel_size, layer.stride,  # type: ignore[arg-type]
-            layer.padding, groups=1 if has_shared_input else n, bias=False,  # type: ignore[arg-type]
-        )  # fmt: skip
+            layer.in_channels if has_shared_input else n * layer.in_channels,
+            n * layer.out_channels,
+            layer.kernel_size,  # type: ignore[arg-type]
+            layer.stride,  # type: ignore[arg-type]
+            layer.padding,  # type: ignore[arg-type]
+            groups=1 if has_shared_input else n,
+            bias=False,
+        )
     with torch.no_grad():
         grouped.weight.copy_(torch.cat([member.weight for member in members]))  # type: ignore[operator, arg-type]
     return grouped
 
 
-def _densenet(backbone: nn.Module, n_classes: int, dropout: float) -> Network:
-    features = nn.Sequential(OrderedDict(features=backbone.get_submodule("features"), relu=nn.ReLU()))
-    return _with_linear_head(features, backbone.get_submodule("classifier"), n_classes, dropout)
-
-
-def _efficientnet(backbone: nn.Module, n_classes: int, dropout: float) -> Network:
-    return _with_linear_head(
-        backbone.get_submodule("features"), backbone.get_submodule("classifier.1"), n_classes, dropout
-    )
-
-
-def _mobilenet(backbone: nn.Module, n_classes: int, dropout: float) -> Network:
-    return _with_linear_head(
-        backbone.get_submodule("features"), backbone.get_submodule("classifier.0"), n_classes, dropout
-    )
-
-
-def _with_linear_head(features: nn.Module, old_head: nn.Module, n_classes: int, dropout: float) -> Network:
-    """Global average pooling and a new linear head in place of the backbone's own classifier."""
-    assert isinstance(old_head, nn.Linear)
-    return Network(features, nn.AdaptiveAvgPool2d(1), nn.Linear(old_head.in_features, n_classes), dropout)
-
-
-_BUILDERS: dict[str, Callable[[nn.Module, int, float], Network]] = {
-    "resnet18": _resnet,
-    "resnet50": _resnet,
-    "resnet101": _resnet,
-    "densenet121": _densenet,
-    "mobilenet_v3_small": _mobilenet,
-    "efficientnet_b0": _efficientnet,
+_CLASSIFIERS = {
+    "resnet18": "fc",
+    "resnet50": "fc",
+    "resnet101": "fc",
+    "densenet121": "classifier",
+    "mobilenet_v3_small": "classifier.0",
+    "efficientnet_b0": "classifier.1",
 }
-assert {*WITHOUT_IMAGENET, *_BUILDERS} == set(NETWORKS)
+"""The first linear layer of the classifier of each of torchvision's networks."""
+_RESNET_LAYERS = ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4")
+
+
+def _with_linear_head(backbone: nn.Module, name: str, n_classes: int, dropout: float) -> Network:
+    """Global average pooling and a new linear head in place of the backbone's own classifier."""
+    classifier = backbone.get_submodule(_CLASSIFIERS[name])
+    assert isinstance(classifier, nn.Linear)
+    if name.startswith("resnet"):
+        features = nn.Sequential(OrderedDict((layer, backbone.get_submodule(layer)) for layer in _RESNET_LAYERS))
+    elif name == "densenet121":
+        features = nn.Sequential(OrderedDict(features=backbone.get_submodule("features"), relu=nn.ReLU()))
+    else:
+        features = backbone.get_submodule("features")
+    return Network(features, nn.AdaptiveAvgPool2d(1), nn.Linear(classifier.in_features, n_classes), dropout)
+
+
+assert {*WITHOUT_IMAGENET, *_CLASSIFIERS} == set(NETWORKS)
 
 
 def _use_one_channel(backbone: nn.Module) -> None:
-    """Let the first convolution take grey scans: its filters are summed over red, green and blue.
+    """Replace the first convolution by one for grey scans, with its filters summed over the colour channels.
 
-    That gives exactly what the three-channel network gives on a grey picture repeated in each channel.
+    The output equals that of the three-channel network on a grey image repeated in each channel.
     """
     name, stem = next((name, module) for name, module in backbone.named_modules() if isinstance(module, nn.Conv2d))
     assert stem.padding_mode == "zeros" and stem.groups == 1
@@ -335,7 +327,7 @@ def _load_imagenet(backbone: nn.Module, name: str, folder: Path) -> None:
     if not file.exists():
         _download(url, file, name)
     try:
-        with file.open("rb") as stream:  # once, so that what is read is what was checked
+        with file.open("rb") as stream:  # opened once, so that the checked bytes are the ones that are read
             if not hashlib.file_digest(stream, "sha256").hexdigest().startswith(_hash_from_name(file)):
                 raise WeightsError(
                     "The ImageNet weights file {file} is not the one that torchvision publishes under that name, "
@@ -344,7 +336,7 @@ def _load_imagenet(backbone: nn.Module, name: str, folder: Path) -> None:
                     file=file,
                 )
             stream.seek(0)
-            # weights_only: tensors and nothing else are read, whatever the file holds
+            # weights_only: unpickles tensors only
             weights = torch.load(stream, map_location="cpu", weights_only=True)
         backbone.load_state_dict({_current_name(key): value for key, value in weights.items()})
     except WeightsError:
@@ -374,18 +366,20 @@ def _download(url: str, file: Path, name: str) -> None:
         is_disk_full = getattr(error, "errno", None) == errno.ENOSPC
         raise WeightsError(
             "The ImageNet weights of {name} cannot be downloaded, "
-            "{x}: "
-            "choose “scratch”, or put the file {name2} from another machine into {parent}.",
+            "{reason}: "
+            "choose “scratch”, or put the file {file} from another machine into {parent}.",
             name=name,
-            x=say("because the disk is full") if is_disk_full else say("probably because this machine has no internet"),
-            name2=file.name,
+            reason=say("because the disk is full")
+            if is_disk_full
+            else say("probably because this machine has no internet"),
+            file=file.name,
             parent=file.parent,
         ) from error
 
 
 @contextmanager
 def _socket_timeout(seconds: float) -> Iterator[None]:
-    """Limit how long any connection made inside may be silent; torch.hub waits for ever."""
+    """Set the timeout of all connections made inside; torch.hub has none."""
     previous_timeout = socket.getdefaulttimeout()
     socket.setdefaulttimeout(seconds)
     try:

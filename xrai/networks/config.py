@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any, NamedTuple, Self
 
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from xrai.core.errors import SettingsError
-from xrai.core.language import N_
+from xrai.core.language import N_, Message
 from xrai.core.records import Record
 
 NETWORKS: dict[str, str] = {
@@ -34,43 +34,35 @@ SCRATCH, IMAGENET = "scratch", "imagenet"
 """Initial weights other than those of a trained model."""
 
 CONVNET_SETTINGS = ("blocks", "filters", "dense_layers", "dense_units", "activation")
-ARCHITECTURE_SETTINGS = ("network", "image_size", "greys", "members", *CONVNET_SETTINGS)
+ARCHITECTURE_SETTINGS = ("network", "image_size", "normalize", "ensemble_size", *CONVNET_SETTINGS)
 """Settings that a run inherits from the model whose weights it starts from."""
 
 MAX_DENSE_WEIGHTS = 100_000_000
 
 
 class Setting(NamedTuple):
-    """The declaration of a setting, from which its flag and its form control are made.
+    """The declaration of a setting, which generates its command-line flag and its form control.
 
     Attributes:
         default: also gives the type.
-        label: translatable, with a capital letter.
-        help: translatable, one or two sentences.
-        low, high: inclusive limits of a number.
+        label: capitalised.
+        help: one or two sentences.
+        limits: lowest and highest value of a number.
         choices: of a word; empty where any word will do.
     """
 
     default: Any
-    label: str
-    help: str
-    low: float | None
-    high: float | None
+    label: Message
+    help: Message
+    limits: tuple[float, float] | None
     choices: tuple[str, ...]
 
 
 def setting(
-    default: Any,
-    label: str,
-    help: str,
-    *,
-    low: float | None = None,
-    high: float | None = None,
-    choices: tuple[str, ...] = (),
+    label: str, default: Any, *, limits: tuple[float, float] | None = None, choices: tuple[str, ...] = ()
 ) -> Any:
-    """A pydantic field that declares a setting; see `Setting`."""
-    declaration = Setting(default, label, help, low, high, choices)
-    return Field(default, description=help, json_schema_extra={"setting": declaration})  # type: ignore[dict-item]
+    """A pydantic field that declares a setting; the docstring below the field is the help text."""
+    return Field(default, title=label, json_schema_extra={"limits": limits, "choices": choices})  # type: ignore[dict-item]
 
 
 class NetworkConfig(Record):
@@ -80,87 +72,35 @@ class NetworkConfig(Record):
         SettingsError: a value is outside its limits; the message names the setting, the value and the limits.
     """
 
-    network: str = setting(
-        "resnet18",
-        N_("Network architecture"),
-        N_("The type of neural network to train. Larger networks can learn finer differences, but train more slowly."),
-        choices=tuple(NETWORKS),
-    )
-    image_size: int = setting(
-        128,
-        N_("Image size"),
-        N_(
-            "Side length, in pixels, of the images the network sees. Larger images show finer detail and make training slower."
-        ),
-        low=32,
-        high=512,
-    )
-    greys: str = setting(
-        "set",
-        N_("Intensity normalization"),
-        N_(
-            "Normalize pixel values with the mean and standard deviation of the whole training set (dataset), or with those of each image (image), so that exposure differences matter less."
-        ),
-        choices=("set", "scan"),
-    )
-    members: int = setting(
-        1,
-        N_("Ensemble size"),
-        N_(
-            "How many networks are trained side by side; the model's answer is the mean of theirs. A larger ensemble is more stable and slower. Residual networks (ResNet) only, and not with ImageNet weights."
-        ),
-        low=1,
-        high=8,
-    )
-    blocks: int = setting(
-        4,
-        N_("Convolution blocks"),
-        N_(
-            "Plain convnet only: number of convolution and pooling blocks. Each block doubles the field of view and halves the resolution of the feature maps."
-        ),
-        low=1,
-        high=7,
-    )
-    filters: int = setting(
-        16,
-        N_("Filters in the first block"),
-        N_("Plain convnet only: number of filters in the first block; it doubles in each following block."),
-        low=2,
-        high=128,
-    )
-    dense_layers: int = setting(
-        1,
-        N_("Hidden dense layers"),
-        N_("Plain convnet only: number of fully connected hidden layers after the convolution blocks."),
-        low=0,
-        high=4,
-    )
-    dense_units: int = setting(
-        64,
-        N_("Units per dense layer"),
-        N_(
-            "Plain convnet only: number of units in each hidden dense layer. More units can learn more, and overfit more easily."
-        ),
-        low=2,
-        high=2048,
-    )
-    activation: str = setting(
-        "relu",
-        N_("Activation function"),
-        N_(
-            "Plain convnet only: the nonlinear function after each layer. ReLU sets negative values to zero; the others let part of them through."
-        ),
-        choices=("relu", "leaky_relu", "elu", "gelu", "silu"),
-    )
-    dropout: float = setting(
-        0.2,
-        N_("Dropout"),
-        N_(
-            "Fraction of the last layer's inputs that is set to zero at random during training. Higher values reduce overfitting."
-        ),
-        low=0.0,
-        high=0.9,
-    )
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    network: str = setting("Network architecture", "resnet18", choices=tuple(NETWORKS))
+    """The type of neural network to train. Larger networks can learn finer differences, but train more slowly."""
+    image_size: int = setting("Image size", 128, limits=(32, 512))
+    """Side length, in pixels, of the images the network sees. Larger images show finer detail and make training
+    slower."""
+    normalize: str = setting("Intensity normalization", "dataset", choices=("dataset", "image"))
+    """Normalize pixel values with the mean and standard deviation of the whole training set (dataset), or with
+    those of each image (image), so that exposure differences matter less."""
+    ensemble_size: int = setting("Ensemble size", 1, limits=(1, 8))
+    """How many networks are trained side by side; the model's answer is the mean of theirs. A larger ensemble is
+    more stable and slower. Residual networks (ResNet) only, and not with ImageNet weights."""
+    blocks: int = setting("Convolution blocks", 4, limits=(1, 7))
+    """Plain convnet only: number of convolution and pooling blocks. Each block doubles the field of view and halves
+    the resolution of the feature maps."""
+    filters: int = setting("Filters in the first block", 16, limits=(2, 128))
+    """Plain convnet only: number of filters in the first block; it doubles in each following block."""
+    dense_layers: int = setting("Hidden dense layers", 1, limits=(0, 4))
+    """Plain convnet only: number of fully connected hidden layers after the convolution blocks."""
+    dense_units: int = setting("Units per dense layer", 64, limits=(2, 2048))
+    """Plain convnet only: number of units in each hidden dense layer. More units can learn more, and overfit more
+    easily."""
+    activation: str = setting("Activation function", "relu", choices=("relu", "leaky_relu", "elu", "gelu", "silu"))
+    """Plain convnet only: the nonlinear function after each layer. ReLU sets negative values to zero; the others
+    let part of them through."""
+    dropout: float = setting("Dropout", 0.2, limits=(0.0, 0.9))
+    """Fraction of the last layer's inputs that is set to zero at random during training. Higher values reduce
+    overfitting."""
 
     @field_validator("*", mode="before")
     @classmethod
@@ -169,7 +109,7 @@ class NetworkConfig(Record):
 
     @model_validator(mode="after")
     def _check_network(self) -> Self:
-        if self.members > 1 and not applies_to("members", self.network):
+        if self.ensemble_size > 1 and not applies_to("ensemble_size", self.network):
             raise SettingsError(
                 "Only ResNets can be trained as an ensemble: choose one of them, or set “Ensemble size” to 1."
             )
@@ -187,7 +127,7 @@ class NetworkConfig(Record):
         """The names of the settings that decide the layers; only a convnet's depend on the image size."""
         if self.network == "convnet":
             return ("network", "image_size", *CONVNET_SETTINGS)
-        return ("network", "members")
+        return ("network", "ensemble_size")
 
     @property
     def network_config(self) -> NetworkConfig:
@@ -246,13 +186,21 @@ def applies_to(name: str, network: str) -> bool:
     """Whether a setting has an effect on a network."""
     if name in CONVNET_SETTINGS:
         return network == "convnet"
-    return name != "members" or network.startswith("resnet")
+    return name != "ensemble_size" or network.startswith("resnet")
 
 
 @cache
 def settings_of(config: type[NetworkConfig]) -> dict[str, Setting]:
     """The declaration of every setting of a configuration, by name."""
-    return {name: item.json_schema_extra["setting"] for name, item in config.model_fields.items()}  # type: ignore
+    return {
+        name: Setting(
+            item.default,
+            Message(item.title or ""),
+            Message(" ".join((item.description or "").split())),
+            **item.json_schema_extra,  # type: ignore[arg-type]
+        )
+        for name, item in config.model_fields.items()
+    }
 
 
 def _check_value(declaration: Setting, value: Any) -> Any:
@@ -278,14 +226,13 @@ def _check_value(declaration: Setting, value: Any) -> Any:
             value=repr(value),
             choices=declaration.choices,
         )
-    low, high = declaration.low, declaration.high
-    if low is not None and high is not None and not low <= value <= high:  # also refuses nan
+    if (limits := declaration.limits) and not limits[0] <= value <= limits[1]:  # also refuses nan
         raise SettingsError(
             "The setting “{setting}” is {value}, but must lie between {low} and {high}.",
             setting=label,
             value=value,
-            low=low,
-            high=high,
+            low=limits[0],
+            high=limits[1],
         )
     return value
 

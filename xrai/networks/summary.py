@@ -1,7 +1,6 @@
-"""A network before anything is trained: its layers, its stages for a diagram, and whether training it fits the machine.
+"""Model summary: the table of a network's layers, and their grouping into the stages of a diagram.
 
-The network is built on torch's meta device, where tensors have shapes but no numbers: that takes no memory, hardly any
-time, and never the weights that a run would start from.
+The network is built on torch's meta device, which allocates no memory and loads no weights.
 """
 
 from __future__ import annotations
@@ -16,32 +15,30 @@ from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock, Bottleneck
 from torchvision.ops import StochasticDepth
 
-from xrai.core.language import N_, say, tr, translate, trn
+from xrai.core.language import Message, join_messages, say, say_plural
 from xrai.networks.build import Network, build_network
 from xrai.networks.config import NetworkConfig
 
-INPUT = N_("Input")
-
 MAX_STAGES = 12
-"""A diagram with more boxes than that is not taken in at a glance."""
+"""The largest number of boxes in a diagram."""
 
 
 @dataclass(frozen=True)
 class Layer:
-    """One layer, at one of the times that data passes it.
+    """One call of a layer in the forward pass.
 
     Attributes:
-        stage: name of the part of the network that it belongs to: "conv1", "layer1", "block2", "pool", "head".
-        name: its dotted path in the network.
-        kind: what it is, in plain English words: "Convolution 3×3, stride 2"; screens tell it.
-        shape: of its output, without the batch: (C, H, W) or (C,).
-        parameters: trainable numbers of its own; 0 where they were counted at an earlier pass.
-        in_sum: whether it lies in a block that adds what came into it to what leaves it.
+        stage: the top-level part of the network that holds it: "conv1", "layer1", "block2", "pool", "head".
+        name: dotted path in the network.
+        kind: the type in plain words: "Convolution 3×3, stride 2".
+        shape: of the output without the batch: (C, H, W) or (C,).
+        parameters: number of trainable weights; 0 at a repeated call.
+        in_sum: whether it lies in a block with an identity shortcut.
     """
 
     stage: str
     name: str
-    kind: str
+    kind: Message
     shape: tuple[int, ...]
     parameters: int
     in_sum: bool = False
@@ -49,32 +46,32 @@ class Layer:
 
 @dataclass(frozen=True)
 class Stage:
-    """Several layers as one box of a diagram.
+    """Consecutive layers as one box of a diagram.
 
     Attributes:
-        name: in words: "Residual stage 1 (3 blocks)".
-        shape: of what leaves it, without the batch: (C, H, W) or (C,).
-        parameters: trainable numbers.
-        n_layers: layers within; 0 for the input.
-        explanation: what it is for, in a line.
-        has_residual: whether a block in it adds what came into it to what leaves it.
+        name: such as "Residual stage 1 (3 blocks)".
+        shape: of the output without the batch: (C, H, W) or (C,).
+        parameters: number of trainable weights.
+        n_layers: number of layers; 0 for the input.
+        explanation: one sentence.
+        has_residual: whether a block in it has an identity shortcut.
     """
 
-    name: str
+    name: Message
     shape: tuple[int, ...]
     parameters: int
     n_layers: int
-    explanation: str
+    explanation: Message
     has_residual: bool
 
 
 def list_layers(config: NetworkConfig, n_classes: int) -> list[Layer]:
-    """Every layer of the network as configured, in the order in which data passes, the input first.
+    """Every layer of the configured network in the order of the forward pass, the input first.
 
-    What does nothing (no dropout, for one) is left out. Parameters add up to `networks.n_parameters`.
+    Layers without effect, such as a dropout of 0, are left out. Parameters add up to `build.count_parameters`.
     """
-    network = build_on_meta(config, n_classes).eval()  # one scan is too few for normalisation layers that learn
-    table = [Layer("input", "input", INPUT, (1, config.image_size, config.image_size), 0)]
+    network = build_on_meta(config, n_classes).eval()  # batch normalisation cannot train on a single scan
+    table = [Layer("input", "input", say("Input"), (1, config.image_size, config.image_size), 0)]
     counted_modules: set[nn.Module] = set()
     residual_prefixes = tuple(f"{path}." for path, module in network.named_modules() if _is_residual_block(module))
 
@@ -99,65 +96,74 @@ def list_layers(config: NetworkConfig, n_classes: int) -> list[Layer]:
 
 
 def group_stages(layers: Sequence[Layer]) -> list[Stage]:
-    """The layers as the boxes of a diagram, from input to output, at most `MOST_STAGES`."""
+    """The layers grouped into the boxes of a diagram, from input to output, at most `MAX_STAGES`."""
     groups = _group_layers(layers)
     if len(groups) > MAX_STAGES:
         groups = _merge_dense_layers(groups)
-    grouped_stages, n_inverted = [], 0
+    stages: list[Stage] = []
+    inverted_number = 0
     for number, group in enumerate(groups):
-        n_inverted += _has_inverted_residual(group)
+        inverted_number += _has_inverted_residual(group)
         name, explanation = _describe_stage(
-            group, is_stem=number == 1, is_last=number == len(groups) - 1, n_inverted=n_inverted
+            group, is_stem=number == 1, is_last=number == len(groups) - 1, inverted_number=inverted_number
         )
-        n_layers = 0 if number == 0 else len(group)
-        n_parameters, in_sum = sum(layer.parameters for layer in group), any(layer.in_sum for layer in group)
-        grouped_stages.append(Stage(name, group[-1].shape, n_parameters, n_layers, explanation, in_sum))
-    return grouped_stages
+        stages.append(
+            Stage(
+                name,
+                group[-1].shape,
+                sum(layer.parameters for layer in group),
+                len(group) if number else 0,
+                explanation,
+                any(layer.in_sum for layer in group),
+            )
+        )
+    return stages
 
 
 def build_on_meta(config: NetworkConfig, n_classes: int) -> Network:
-    """The network with shapes but no numbers."""
+    """The network with the shapes of its weights, but no values."""
     with torch.device("meta"):
         return build_network(config, n_classes)
 
 
 def _is_residual_block(module: nn.Module) -> bool:
-    """Whether it is a block whose input is added, as it came, to what leaves it."""
+    """Whether it is a block whose unchanged input is added to its output."""
     if isinstance(module, BasicBlock | Bottleneck):
         return module.downsample is None
-    return getattr(module, "use_res_connect", False)  # torchvision's inverted residual blocks say so themselves
+    return getattr(module, "use_res_connect", False)  # of torchvision's inverted residual blocks
 
 
 def _stage_of(path: str) -> str:
-    """The top-level part that a layer belongs to; torchvision only numbers some, which are then "part3"."""
+    """The top-level part that holds a layer; parts that torchvision only numbers are called "part3"."""
     first = next(word for word in path.split(".") if word != "features")
     return f"part{first}" if first.isdigit() else first
 
 
 def _is_identity(module: nn.Module, path: str) -> bool:
-    """Whether what comes in goes out as it was, which is worth a line only where a picture becomes a row of numbers."""
+    """Whether its output is its input; flattening in place of pooling counts as a layer."""
     if isinstance(module, nn.Dropout | StochasticDepth):
         return module.p == 0
     return isinstance(module, nn.Identity | nn.Sequential) and path != "pool"
 
 
-_LAYER_NAMES: dict[type[nn.Module], str] = {
-    nn.AdaptiveAvgPool2d: N_("Global average pooling"),
-    nn.BatchNorm2d: N_("Batch normalisation"),
-    nn.ELU: N_("ELU"),
-    nn.GELU: N_("GELU"),
-    nn.Hardsigmoid: N_("Hard sigmoid"),
-    nn.Hardswish: N_("Hard swish"),
-    nn.Identity: N_("Flatten"),
-    nn.LeakyReLU: N_("Leaky ReLU"),
-    nn.Linear: N_("Dense"),
-    nn.ReLU: N_("ReLU"),
-    nn.SiLU: N_("SiLU"),
-    nn.Sigmoid: N_("Sigmoid"),
+_LAYER_NAMES: dict[type[nn.Module], Message] = {
+    nn.AdaptiveAvgPool2d: say("Global average pooling"),
+    nn.BatchNorm2d: say("Batch normalisation"),
+    nn.ELU: say("ELU"),
+    nn.GELU: say("GELU"),
+    nn.Hardsigmoid: say("Hard sigmoid"),
+    nn.Hardswish: say("Hard swish"),
+    nn.Identity: say("Flatten"),
+    nn.LeakyReLU: say("Leaky ReLU"),
+    nn.Linear: say("Dense"),
+    nn.ReLU: say("ReLU"),
+    nn.SiLU: say("SiLU"),
+    nn.Sigmoid: say("Sigmoid"),
 }
 
 
-def _describe_layer(module: nn.Module) -> str:
+def _describe_layer(module: nn.Module) -> Message:
+    """The type of a layer, with its size."""
     if isinstance(module, nn.Conv2d):
         window = _format_window(module.kernel_size, module.stride, default_stride=1)
         if module.groups == module.in_channels > 1:
@@ -179,17 +185,13 @@ def _describe_layer(module: nn.Module) -> str:
         return say("Dropout {x:.0f} %", x=100 * module.p)
     if isinstance(module, StochasticDepth):
         return say("Block skipped at random {x:.1f} %", x=100 * module.p)
-    return _LAYER_NAMES.get(type(module), type(module).__name__)
+    return _LAYER_NAMES.get(type(module)) or Message(type(module).__name__)
 
 
 def _format_window(size: int | tuple[int, ...], stride: int | tuple[int, ...], default_stride: int) -> str:
-    """Such as "3×3, stride 2"; a stride that goes without saying is not said."""
+    """Such as "3×3, stride 2"; the default stride is left out."""
     side, step = _first_size(size), _first_size(stride)
-    return (
-        f"{side}×{side}"
-        if step == default_stride
-        else say("{side}×{side2}, stride {step}", side=side, side2=side, step=step)
-    )
+    return f"{side}×{side}" if step == default_stride else say("{side}×{side}, stride {step}", side=side, step=step)
 
 
 def _first_size(value: int | tuple[int, ...]) -> int:
@@ -210,7 +212,7 @@ def _group_layers(layers: Sequence[Layer]) -> list[LayerGroup]:
 
 
 def _split_runs(layers: Sequence[Layer]) -> Iterator[LayerGroup]:
-    """Neighbours of the same part; each dense layer begins a run."""
+    """Consecutive layers of the same part; each dense layer begins a new run."""
     run: LayerGroup = []
     for layer in layers:
         if run and (layer.stage != run[0].stage or (layer.kind == "Dense" and _is_dense(run))):
@@ -224,7 +226,7 @@ _STAGE_START = re.compile(r"(block|layer|denseblock)\d+|pool|dropout")
 
 
 def _belongs_to_group(run: LayerGroup, group: LayerGroup) -> bool:
-    """Whether a run of layers goes into the box before it."""
+    """Whether a run of layers joins the group before it."""
     stage_name = run[0].stage
     if group[0].stage == "input" or _STAGE_START.fullmatch(stage_name):
         return False
@@ -246,72 +248,77 @@ def _is_dense(group: LayerGroup) -> bool:
 
 
 def _merge_dense_layers(groups: list[LayerGroup]) -> list[LayerGroup]:
-    """The hidden dense layers, those before the last, in one box."""
+    """All hidden dense layers in one group."""
     front = [group for group in groups[:-1] if not _is_dense(group)]
     hidden = [layer for group in groups[:-1] if _is_dense(group) for layer in group]
     return [*front, hidden, groups[-1]]
 
 
-def _describe_stage(group: LayerGroup, *, is_stem: bool, is_last: bool, n_inverted: int) -> tuple[str, str]:
-    """Name and explanation of a box."""
+def _describe_stage(
+    group: LayerGroup, *, is_stem: bool, is_last: bool, inverted_number: int
+) -> tuple[Message, Message]:
+    """Name and explanation of a stage."""
     stage_name, kinds = group[0].stage, " ".join(layer.kind for layer in group)
     if stage_name == "input":
-        return tr(INPUT), tr("The scan as the network sees it: one grey value for each pixel.")
+        return say("Input"), say("The scan as the network sees it: one grey value for each pixel.")
     if stage_name == "pool":
-        return translate(group[0].kind), tr(_POOLING_TEXTS[group[0].kind == "Flatten"])
+        return group[0].kind, _POOLING_TEXTS[group[0].kind == "Flatten"]
     if is_last:
-        return tr("Output"), tr("One number for each class; together they become the probabilities of the diagnosis.")
+        return say("Output"), say("One number for each class; together they become the probabilities of the diagnosis.")
     if _is_dense(group):
-        n = kinds.split().count("Dense")
         units = next(layer.shape[0] for layer in group if layer.kind == "Dense")
-        name = trn("Dense layer {units}", "{n} dense layers of {units}", n, units=units)
-        return name, tr(
-            "Every unit weighs up all the numbers before it, and so combines what was found all over the scan."
+        return (
+            say_plural("Dense layer {units}", "{n} dense layers of {units}", kinds.split().count("Dense"), units=units),
+            say("Every unit weighs up all the numbers before it, and so combines what was found all over the scan."),
         )
-    return _describe_convolution_stage(group, stage_name, kinds, is_stem, n_inverted)
+    return _describe_convolution_stage(group, kinds, is_stem=is_stem, inverted_number=inverted_number)
 
 
 _POOLING_TEXTS = (
-    N_("The average of each map over the whole picture: what was found counts, no longer where."),
-    N_("The maps written out in one row of numbers, as dense layers need them."),
+    say("The average of each map over the whole picture: what was found counts, no longer where."),
+    say("The maps written out in one row of numbers, as dense layers need them."),
 )
 
 
 def _describe_convolution_stage(
-    group: LayerGroup, stage_name: str, kinds: str, is_stem: bool, n_inverted: int
-) -> tuple[str, str]:
-    number, n = re.sub(r"\D", "", stage_name), _count_blocks(group)
+    group: LayerGroup, kinds: str, *, is_stem: bool, inverted_number: int
+) -> tuple[Message, Message]:
+    stage_name, n = group[0].stage, _count_blocks(group)
+    number = re.sub(r"\D", "", stage_name)
     if stage_name.startswith("block"):
-        return tr("Convolution block {number}", number=number), tr(
+        return say("Convolution block {number}", number=number), say(
             "Filters look for small patterns, normalisation keeps their answers in a steady range, and pooling keeps "
             "the strongest of each 2×2 pixels, so that the next block sees more of the scan at once."
         )
     if is_stem:
-        name = tr("First convolution and pooling") if "pooling" in kinds else tr("First convolution")
-        return name, tr("The first filters look for edges and brightness, and make the picture smaller.")
+        name = say("First convolution and pooling") if "pooling" in kinds else say("First convolution")
+        return name, say("The first filters look for edges and brightness, and make the picture smaller.")
     if stage_name.startswith("denseblock"):
-        name = trn("Dense block {number} ({n} layer)", "Dense block {number} ({n} layers)", n, number=number)
-        words = tr("Each layer sees what all layers before it in the block have found, and adds its own.")
-        return name, f"{words} {tr('Then a transition halves the picture.')}" if "Average pooling" in kinds else words
+        name = say_plural("Dense block {number} ({n} layer)", "Dense block {number} ({n} layers)", n, number=number)
+        text = say("Each layer sees what all layers before it in the block have found, and adds its own.")
+        transition = say("Then a transition halves the picture.")
+        return name, join_messages([text, transition]) if "Average pooling" in kinds else text
     if stage_name.startswith("layer"):
-        name = trn("Residual stage {number} ({n} block)", "Residual stage {number} ({n} blocks)", n, number=number)
-        return name, tr("Each block adds corrections to what it was given, so that even deep networks can learn.")
+        name = say_plural(
+            "Residual stage {number} ({n} block)", "Residual stage {number} ({n} blocks)", n, number=number
+        )
+        return name, say("Each block adds corrections to what it was given, so that even deep networks can learn.")
     if _has_inverted_residual(group):
-        name = trn(
+        name = say_plural(
             "Inverted residual stage {number} ({n} block)",
             "Inverted residual stage {number} ({n} blocks)",
             n,
-            number=n_inverted,
+            number=inverted_number,
         )
-        return name, tr(
+        return name, say(
             "Blocks that widen, filter each map by itself and narrow again: much seeing for little calculation."
         )
-    return tr("Last convolution"), tr("Combines what was found at each place into many maps for the decision.")
+    return say("Last convolution"), say("Combines what was found at each place into many maps for the decision.")
 
 
 _BLOCK_PATTERN = re.compile(r"(.*\.layer\d+\.\d+|.*\.denselayer\d+|.*?(?=\.block\.))")
 
 
 def _count_blocks(group: LayerGroup) -> int:
-    """How many blocks of the same make are in a box."""
+    """The number of repeated blocks in a stage."""
     return len({match[0] for layer in group if (match := _BLOCK_PATTERN.match(layer.name))})

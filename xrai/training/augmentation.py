@@ -78,8 +78,8 @@ def augment(
 def augment_batch(images: Tensor, generator: torch.Generator, config: TrainConfig) -> Tensor:
     """`augment` as a run asks for it."""
     return augment(
-        images, generator, strength=config.augment, erase_prob=config.erase, hflip=config.flip, border_prob=config.border,
-        quality_prob=config.quality, appearance_transfer_prob=config.borrow, aspect_jitter_prob=config.stretch,
+        images, generator, strength=config.augment_strength, erase_prob=config.erase_prob, hflip=config.hflip, border_prob=config.border_prob,
+        quality_prob=config.quality_prob, appearance_transfer_prob=config.appearance_transfer_prob, aspect_jitter_prob=config.aspect_jitter_prob,
     )  # fmt: skip
 
 
@@ -113,8 +113,8 @@ def preview(images: np.ndarray, config: TrainConfig, *, is_augmented: bool = Tru
     if is_augmented:
         generator = torch.Generator().manual_seed(config.seed)
         inputs = augment_batch(inputs, generator, config)
-        if config.mixup > 0:
-            inputs, _ = mixup_batch(inputs, torch.zeros(len(inputs), 1), generator, config.mixup)
+        if config.mixup_alpha > 0:
+            inputs, _ = mixup_batch(inputs, torch.zeros(len(inputs), 1), generator, config.mixup_alpha)
     return (inputs[:, 0] * 255).round().to(torch.uint8).numpy()
 
 

@@ -11,7 +11,6 @@ from typing import Any, Self
 from pydantic import model_validator
 
 from xrai.core.errors import SettingsError
-from xrai.core.language import N_
 from xrai.models.checkpoint import CONFIG, Checkpoint
 from xrai.networks.config import IMAGENET, SCRATCH, WITHOUT_IMAGENET, NetworkConfig, setting, settings_of
 
@@ -21,33 +20,33 @@ PRESETS: dict[str, dict[str, Any]] = {
         "image_size": 96,
         "epochs": 25,
         "batch_size": 16,
-        "augment": 0.5,
-        "erase": 0.0,
+        "augment_strength": 0.5,
+        "erase_prob": 0.0,
         "blocks": 5,
         "dropout": 0.0,
     },
     "Balanced": {"network": "resnet18", "image_size": 128, "epochs": 12},
     "Best": {
         "network": "resnet18_half",
-        "members": 4,
+        "ensemble_size": 4,
         "image_size": 128,
         "epochs": 28,
         "batch_size": 64,
         "learning_rate": 0.002,
-        "greys": "scan",
-        "quality": 0.3,
-        "borrow": 0.3,
-        "stretch": 1.0,
-        "ema": 0.998,
-        "keep": "last",
+        "normalize": "image",
+        "quality_prob": 0.3,
+        "appearance_transfer_prob": 0.3,
+        "aspect_jitter_prob": 1.0,
+        "ema_decay": 0.998,
+        "select_by": "last",
     },
     "Transfer learning": {
         "network": "resnet101",
         "weights": IMAGENET,
         "image_size": 224,
         "epochs": 15,
-        "head_epochs": 3,
-        "fine_tune": 0.1,
+        "freeze_epochs": 3,
+        "finetune_lr_scale": 0.1,
     },
 }
 """Settings for a few minutes, for an hour, for the best result on an ordinary computer, and for a graphics card."""
@@ -56,9 +55,9 @@ FROM_MODEL_PRESET: dict[str, Any] = {
     "epochs": 12,
     "batch_size": 16,
     "learning_rate": 0.001,
-    "head_epochs": 2,
-    "fine_tune": 0.5,
-    "ema": 0.98,
+    "freeze_epochs": 2,
+    "finetune_lr_scale": 0.5,
+    "ema_decay": 0.98,
 }
 """Settings for fine-tuning one's own model on few scans."""
 
@@ -70,208 +69,76 @@ class TrainConfig(NetworkConfig):
         SettingsError: a value is outside its limits, or two values exclude each other.
     """
 
-    weights: str = setting(
-        SCRATCH,
-        N_("Initial weights"),
-        N_(
-            "Where training starts: from random weights (scratch), from weights pretrained on ImageNet photographs (imagenet, downloaded once), or from one of your models by name (transfer learning)."
-        ),
-    )
-    epochs: int = setting(
-        10,
-        N_("Epochs"),
-        N_("How many times training passes through all training scans. Too few epochs underfit; too many can overfit."),
-        low=1,
-        high=1000,
-    )
-    batch_size: int = setting(
-        32,
-        N_("Batch size"),
-        N_("Number of scans used for each weight update. Larger batches give steadier updates and need more memory."),
-        low=2,
-        high=1024,
-    )
-    learning_rate: float = setting(
-        0.001,
-        N_("Learning rate"),
-        N_("Size of each weight update. Too low learns slowly; too high does not converge."),
-        low=1e-07,
-        high=10.0,
-    )
-    head_epochs: int = setting(
-        0,
-        N_("Freeze epochs"),
-        N_(
-            "With pretrained weights: the number of first epochs in which only the classification head is trained and the feature layers are frozen."
-        ),
-        low=0,
-        high=999,
-    )
-    fine_tune: float = setting(
-        0.1,
-        N_("Fine-tuning learning-rate scale"),
-        N_(
-            "After the freeze epochs, the whole network is trained with the learning rate multiplied by this factor, so that pretrained features are kept. No effect without freeze epochs."
-        ),
-        low=0.001,
-        high=1.0,
-    )
-    optimizer: str = setting(
-        "adamw",
-        N_("Optimizer"),
-        N_("The algorithm that updates the weights. AdamW suits most cases; SGD needs a higher learning rate."),
-        choices=("adamw", "adam", "sgd"),
-    )
-    schedule: str = setting(
-        "one-cycle",
-        N_("Learning-rate schedule"),
-        N_(
-            "How the learning rate changes during training: warm-up then decay (one-cycle), decay only (cosine), or no change (constant)."
-        ),
-        choices=("one-cycle", "cosine", "constant"),
-    )
-    weight_decay: float = setting(
-        0.05,
-        N_("Weight decay (L2)"),
-        N_("L2 regularization of the weights. Higher values reduce overfitting; too high a value causes underfitting."),
-        low=0.0,
-        high=1.0,
-    )
-    label_smoothing: float = setting(
-        0.0,
-        N_("Label smoothing"),
-        N_("Replaces hard labels by slightly softened ones, so that the model is less overconfident."),
-        low=0.0,
-        high=0.5,
-    )
-    balance: str = setting(
-        "sampling",
-        N_("Class balancing"),
-        N_(
-            "How class imbalance is handled: oversampling of rarer classes (sampling), class weights in the loss (loss), or none."
-        ),
-        choices=("sampling", "loss", "none"),
-    )
-    augment: float = setting(
-        1.0,
-        N_("Augmentation strength"),
-        N_(
-            "Strength of random rotation, translation, scaling and contrast changes of training scans. 0 turns them off."
-        ),
-        low=0.0,
-        high=2.0,
-    )
-    erase: float = setting(
-        0.25,
-        N_("Random erasing probability"),
-        N_(
-            "Probability that a random rectangle of a training scan is blanked out, so that no single region decides the result."
-        ),
-        low=0,
-        high=1,
-    )
-    border: float = setting(
-        0.0,
-        N_("Border masking probability"),
-        N_(
-            "Probability that the border of a training scan is blanked out, up to one sixth of the side at each edge, so that markers, shoulders and film edges do not decide the result."
-        ),
-        low=0,
-        high=1,
-    )
-    quality: float = setting(
-        0.0,
-        N_("Image quality augmentation probability"),
-        N_(
-            "Probability that a training scan is blurred or sharpened and given noise, so that the device and the file format do not decide the result."
-        ),
-        low=0,
-        high=1,
-    )
-    borrow: float = setting(
-        0.0,
-        N_("Appearance transfer probability"),
-        N_(
-            "Probability that a training scan takes on the histogram of another scan and, each drawn separately with the same probability, its sharpness, its border and its shading."
-        ),
-        low=0,
-        high=1,
-    )
-    stretch: float = setting(
-        0.0,
-        N_("Aspect-ratio jitter probability"),
-        N_(
-            "Probability that the aspect ratio of a training scan is changed, up to a factor of 1.5, so that the original film format does not decide the result."
-        ),
-        low=0,
-        high=1,
-    )
-    flip: bool = setting(
-        False,
-        N_("Horizontal flip"),
-        N_("Mirror half of the training scans left to right. The heart then appears on the wrong side."),
-    )
-    mixup: float = setting(
-        0.0,
-        N_("Mixup alpha"),
-        N_(
-            "Blends pairs of training scans and their labels; alpha is the parameter of the Beta distribution of the mixing ratio. 0 turns it off; 0.2 is usual."
-        ),
-        low=0.0,
-        high=1.0,
-    )
-    ema: float = setting(
-        0.0,
-        N_("Weight averaging (EMA decay)"),
-        N_(
-            "Keeps an exponential moving average of the weights with this decay and uses it as the model. 0 turns it off."
-        ),
-        low=0.0,
-        high=0.9999,
-    )
-    keep: str = setting(
-        "auc",
-        N_("Checkpoint selection"),
-        N_(
-            "Which epoch's weights are kept: the highest validation AUC (auc), the lowest validation loss (loss), or the last epoch (last), which is steadier with few validation scans."
-        ),
-        choices=("auc", "loss", "last"),
-    )
-    patience: int = setting(
-        0,
-        N_("Early-stopping patience"),
-        N_(
-            "Stop training after this many epochs without improvement on the validation set. 0 turns early stopping off."
-        ),
-        low=0,
-        high=999,
-    )
-    seed: int = setting(
-        0,
-        N_("Random seed"),
-        N_(
-            "Start value of the random number generators. The same seed and settings reproduce the same run on the same machine."
-        ),
-        low=0,
-        high=2**31 - 1,
-    )
-    precision: str = setting(
-        "auto",
-        N_("Numerical precision"),
-        N_(
-            "Number format of the computation: 32-bit floating point or bf16 mixed precision. Auto uses bf16 where the hardware is fast at it."
-        ),
-        choices=("auto", "32", "bf16"),
-    )
-    devices: int = setting(
-        1, N_("Devices"), N_("Number of processes or graphics cards (GPUs) that share each batch."), low=1, high=64
-    )
+    weights: str = setting("Initial weights", SCRATCH)
+    """Where training starts: from random weights (scratch), from weights pretrained on ImageNet photographs
+    (imagenet, downloaded once), or from one of your models by name (transfer learning)."""
+    epochs: int = setting("Epochs", 10, limits=(1, 1000))
+    """How many times training passes through all training scans. Too few epochs underfit; too many can overfit."""
+    batch_size: int = setting("Batch size", 32, limits=(2, 1024))
+    """Number of scans used for each weight update. Larger batches give steadier updates and need more memory."""
+    learning_rate: float = setting("Learning rate", 0.001, limits=(1e-07, 10.0))
+    """Size of each weight update. Too low learns slowly; too high does not converge."""
+    freeze_epochs: int = setting("Freeze epochs", 0, limits=(0, 999))
+    """With pretrained weights: the number of first epochs in which only the classification head is trained and the
+    feature layers are frozen."""
+    finetune_lr_scale: float = setting("Fine-tuning learning-rate scale", 0.1, limits=(0.001, 1.0))
+    """After the freeze epochs, the whole network is trained with the learning rate multiplied by this factor, so
+    that pretrained features are kept. No effect without freeze epochs."""
+    optimizer: str = setting("Optimizer", "adamw", choices=("adamw", "adam", "sgd"))
+    """The algorithm that updates the weights. AdamW suits most cases; SGD needs a higher learning rate."""
+    schedule: str = setting("Learning-rate schedule", "one-cycle", choices=("one-cycle", "cosine", "constant"))
+    """How the learning rate changes during training: warm-up then decay (one-cycle), decay only (cosine), or no
+    change (constant)."""
+    weight_decay: float = setting("Weight decay (L2)", 0.05, limits=(0.0, 1.0))
+    """L2 regularization of the weights. Higher values reduce overfitting; too high a value causes underfitting."""
+    label_smoothing: float = setting("Label smoothing", 0.0, limits=(0.0, 0.5))
+    """Replaces hard labels by slightly softened ones, so that the model is less overconfident."""
+    class_balance: str = setting("Class balancing", "sampling", choices=("sampling", "loss", "none"))
+    """How class imbalance is handled: oversampling of rarer classes (sampling), class weights in the loss (loss),
+    or none."""
+    augment_strength: float = setting("Augmentation strength", 1.0, limits=(0.0, 2.0))
+    """Strength of random rotation, translation, scaling and contrast changes of training scans. 0 turns them off."""
+    erase_prob: float = setting("Random erasing probability", 0.25, limits=(0, 1))
+    """Probability that a random rectangle of a training scan is blanked out, so that no single region decides the
+    result."""
+    border_prob: float = setting("Border masking probability", 0.0, limits=(0, 1))
+    """Probability that the border of a training scan is blanked out, up to one sixth of the side at each edge, so
+    that markers, shoulders and film edges do not decide the result."""
+    quality_prob: float = setting("Image quality augmentation probability", 0.0, limits=(0, 1))
+    """Probability that a training scan is blurred or sharpened and given noise, so that the device and the file
+    format do not decide the result."""
+    appearance_transfer_prob: float = setting("Appearance transfer probability", 0.0, limits=(0, 1))
+    """Probability that a training scan takes on the histogram of another scan and, each drawn separately with the
+    same probability, its sharpness, its border and its shading."""
+    aspect_jitter_prob: float = setting("Aspect-ratio jitter probability", 0.0, limits=(0, 1))
+    """Probability that the aspect ratio of a training scan is changed, up to a factor of 1.5, so that the original
+    film format does not decide the result."""
+    hflip: bool = setting("Horizontal flip", False)
+    """Mirror half of the training scans left to right. The heart then appears on the wrong side."""
+    mixup_alpha: float = setting("Mixup alpha", 0.0, limits=(0.0, 1.0))
+    """Blends pairs of training scans and their labels; alpha is the parameter of the Beta distribution of the
+    mixing ratio. 0 turns it off; 0.2 is usual."""
+    ema_decay: float = setting("Weight averaging (EMA decay)", 0.0, limits=(0.0, 0.9999))
+    """Keeps an exponential moving average of the weights with this decay and uses it as the model. 0 turns it off."""
+    select_by: str = setting("Checkpoint selection", "auc", choices=("auc", "loss", "last"))
+    """Which epoch's weights are kept: the highest validation AUC (auc), the lowest validation loss (loss), or the
+    last epoch (last), which is steadier with few validation scans."""
+    patience: int = setting("Early-stopping patience", 0, limits=(0, 999))
+    """Stop training after this many epochs without improvement on the validation set. 0 turns early stopping off."""
+    seed: int = setting("Random seed", 0, limits=(0, 2**31 - 1))
+    """Start value of the random number generators. The same seed and settings reproduce the same run on the same
+    machine."""
+    precision: str = setting("Numerical precision", "auto", choices=("auto", "32", "bf16"))
+    """Number format of the computation: 32-bit floating point or bf16 mixed precision. Auto uses bf16 where the
+    hardware is fast at it."""
+    devices: int = setting("Devices", 1, limits=(1, 64))
+    """Number of processes or graphics cards (GPUs) that share each batch."""
 
     @model_validator(mode="after")
     def _check_combinations(self) -> Self:
         self._check_batch()
         self._check_initial_weights()
-        if self.patience and self.keep == "last":
+        if self.patience and self.select_by == "last":
             raise SettingsError(
                 "Early stopping waits for a better epoch, but checkpoint selection keeps the last one: "
                 "set “Early-stopping patience” to 0, or “Checkpoint selection” to auc or loss."
@@ -313,21 +180,21 @@ class TrainConfig(NetworkConfig):
     def _check_initial_weights(self) -> None:
         if not self.weights.strip():
             raise SettingsError("“Initial weights” is empty: choose scratch, imagenet, or one of your models.")
-        if self.head_epochs and self.weights == SCRATCH:
+        if self.freeze_epochs and self.weights == SCRATCH:
             raise SettingsError(
                 "Random feature layers cannot be frozen: "
                 "set “Freeze epochs” to 0, or start from ImageNet weights or one of your models."
             )
-        if self.head_epochs >= self.epochs:
+        if self.freeze_epochs >= self.epochs:
             raise SettingsError(
                 "Of {epochs} epochs, {freeze_epochs} frozen ones leave none for the whole "
                 "network: choose more epochs, or fewer freeze epochs.",
                 epochs=self.epochs,
-                freeze_epochs=self.head_epochs,
+                freeze_epochs=self.freeze_epochs,
             )
         if self.weights == IMAGENET and self.network in WITHOUT_IMAGENET:
             raise SettingsError(WITHOUT_IMAGENET[self.network])
-        if self.weights == IMAGENET and self.members > 1:
+        if self.weights == IMAGENET and self.ensemble_size > 1:
             raise SettingsError(
                 "From ImageNet weights all networks of an ensemble would start equal and stay equal: "
                 "choose scratch, or set “Ensemble size” to 1."

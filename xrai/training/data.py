@@ -60,7 +60,7 @@ class BatchLoader:
         """Rows of the training split in the order of an epoch; rarer classes come more often when balanced."""
         rng = np.random.default_rng([self.config.seed, epoch])
         rows = self.dataset.rows("train")
-        if self.config.balance == "sampling":
+        if self.config.class_balance == "sampling":
             labels = self.dataset.labels[rows]
             weights = 1 / np.bincount(labels, minlength=len(self.dataset.classes)).clip(1)[labels]
             rows = rng.choice(rows, size=len(rows), p=weights / weights.sum())
@@ -112,8 +112,8 @@ class BatchLoader:
         config = self.config
         images = augment_batch(self._load_images(rows), generator, config)
         inputs, (targets, labels) = self.preprocessing.standardise(images), self._load_targets(rows)
-        if config.mixup > 0:
-            inputs, targets = mixup_batch(inputs, targets, generator, config.mixup)
+        if config.mixup_alpha > 0:
+            inputs, targets = mixup_batch(inputs, targets, generator, config.mixup_alpha)
             labels = targets.argmax(dim=1)
         return Batch(inputs, targets, labels)
 
@@ -128,7 +128,7 @@ def fit_preprocessing(dataset: Dataset, config: TrainConfig, pretrained: Preproc
     Its grey statistics are those with which the weights that it starts from have learned: of the model with the
     preprocessing `learned`, of ImageNet, or else of the train split.
     """
-    sizes, per_scan = (dataset.size, config.image_size), config.greys == "scan"
+    sizes, per_scan = (dataset.size, config.image_size), config.normalize == "image"
     if pretrained is not None:
         return Preprocessing(*sizes, pretrained.mean, pretrained.std, per_scan)
     if config.weights == IMAGENET:

@@ -75,7 +75,7 @@ class Trainer:
     def _set_phase(self) -> None:
         """Unfreeze the features after the freeze epochs."""
         state = self.state
-        is_frozen = state.epoch < state.config.head_epochs
+        is_frozen = state.epoch < state.config.freeze_epochs
         if state.network.freeze_features == is_frozen:
             return
         state.network.freeze_features = is_frozen

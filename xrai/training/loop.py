@@ -108,7 +108,7 @@ def make_loss(
     It takes logits (N, C), or of members (N, members, C), each of which learns for itself: the sum of their losses.
     """
     weight = None
-    if config.balance == "loss":
+    if config.class_balance == "loss":
         weight = torch.tensor(
             class_counts.sum() / (len(class_counts) * class_counts.clip(1)), dtype=torch.float32, device=device
         )
@@ -127,7 +127,7 @@ def make_optimizer(config: TrainConfig, network: nn.Module) -> torch.optim.Optim
     Each group's learning rate is the run's times the group's `factor`, which is not 1 for the last layer of several
     members alone: it holds each one's weights divided by their number, and is to move as theirs would.
     """
-    ensemble_size, decay = config.members, config.weight_decay
+    ensemble_size, decay = config.ensemble_size, config.weight_decay
     head_weight = network.get_parameter("head.weight") if ensemble_size > 1 else None
     decay_params = [item for item in network.parameters() if item.ndim > 1 and item is not head_weight]
     no_decay_params = [item for item in network.parameters() if item.ndim <= 1]
@@ -170,15 +170,15 @@ def learning_rate_at(config: TrainConfig, progress: float) -> float:
 
     one-cycle: cosine from 1/25 of the peak up to it in the first 30 %, then down to 1/10,000 of the start;
     cosine: from the peak to zero; constant: the peak throughout. Where only the head learns at first, each of the two
-    phases goes through its schedule once, the second one with `fine_tune` times the peak.
+    phases goes through its schedule once, the second one with `finetune_lr_scale` times the peak.
     """
     epoch, freeze_epochs = (
         round(progress * config.epochs, 9),
-        config.head_epochs,
+        config.freeze_epochs,
     )  # 3 may come out as 2.9999999999999996
     if epoch < freeze_epochs:
         return _apply_schedule(config.schedule, config.learning_rate, epoch / freeze_epochs)
-    peak = config.learning_rate * (config.fine_tune if freeze_epochs else 1)
+    peak = config.learning_rate * (config.finetune_lr_scale if freeze_epochs else 1)
     return _apply_schedule(config.schedule, peak, (epoch - freeze_epochs) / (config.epochs - freeze_epochs))
 
 

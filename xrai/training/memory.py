@@ -16,8 +16,9 @@ from torch import Tensor
 
 from xrai.core.language import say
 from xrai.networks.build import Network
+from xrai.networks.config import NetworkConfig
 from xrai.networks.summary import build_on_meta
-from xrai.training.config import TrainConfig, default_settings
+from xrai.training.config import TrainConfig
 
 BASE_BYTES = 1_100_000_000
 """What Python, torch and its libraries take by themselves; on a graphics card, about what its libraries take there."""
@@ -27,13 +28,8 @@ _ACTIVATION_FACTOR, _WEIGHT_FACTOR, _SCAN_COPIES = 1.25, 1.5, 13
 """Working space in proportion to activations, to weights and to a batch of scans: fitted by benchmarks/memory.py."""
 
 
-_MEMORY_FREE_SETTINGS = (
-    "weights", "epochs", "learning_rate", "head_epochs", "fine_tune", "schedule", "weight_decay", "label_smoothing",
-    "balance", "greys", "augment", "erase", "border", "quality", "borrow", "stretch", "flip", "mixup", "keep",
-    "patience", "seed",
-)  # fmt: skip
-"""Settings that take no memory."""
-
+_MEMORY_SETTINGS = (*NetworkConfig.model_fields, "batch_size", "devices", "ema_decay", "optimizer", "precision")
+"""Settings that change the need for memory."""
 
 _CGROUP_2, _CGROUP_1 = Path("/sys/fs/cgroup"), Path("/sys/fs/cgroup/memory")
 
@@ -59,7 +55,7 @@ def estimate_memory(config: TrainConfig, n_classes: int) -> int:
     weight_bytes = 4 * sum(item.numel() for item in network.parameters())
     n_scans = config.batch_size // config.devices
     scan_bytes = 4 * n_scans * config.image_size**2
-    n_saved = 1 + (1 if config.optimizer == "sgd" else 2) + (config.ema > 0)  # itself, moments, average
+    n_saved = 1 + (1 if config.optimizer == "sgd" else 2) + (config.ema_decay > 0)  # itself, moments, average
     n_gradients = 1 + (config.devices > 1)  # shared ones lie in a buffer once more
     working_bytes = _ACTIVATION_FACTOR * _activation_bytes(network, n_scans, config) + _WEIGHT_FACTOR * weight_bytes
     saving_bytes = n_saved * weight_bytes  # saving copies first what it writes, when activations are gone
@@ -111,9 +107,8 @@ def memory_warning(configs: Sequence[TrainConfig], n_classes: int) -> str | None
 
 
 def _distinct_in_memory(configs: Sequence[TrainConfig]) -> list[TrainConfig]:
-    """One for each kind of run as far as `memory_needed` tells them apart: a sweep's runs are often all of one kind."""
-    default_values = {name: default_settings()[name] for name in _MEMORY_FREE_SETTINGS}
-    return list(dict.fromkeys(config.replace(**default_values) for config in configs))
+    """One of each group of runs that need the same memory; the runs of a sweep often all do."""
+    return list({tuple(getattr(config, name) for name in _MEMORY_SETTINGS): config for config in configs}.values())
 
 
 def _activation_bytes(network: Network, n_scans: int, config: TrainConfig) -> int:

@@ -110,7 +110,7 @@ class Recorder:
             StartRecord(
                 kind="resume" if state.batches_done else "start",
                 epochs=state.config.epochs,
-                freeze_epochs=state.config.head_epochs,
+                freeze_epochs=state.config.freeze_epochs,
                 batches=state.n_batches,
                 parameters=count_parameters(state.network),
                 device=str(state.fabric.device),

@@ -38,7 +38,7 @@ class BestEpochSelector:
         """Take account of epoch number `epoch`, from 1; gives whether it is the best so far."""
         score = self._score(epoch, validation)
         is_best = self.best is None or score > self.best.score
-        is_frozen = epoch <= self.config.head_epochs
+        is_frozen = epoch <= self.config.freeze_epochs
         self.epochs_since_best = 0 if is_best or is_frozen else self.epochs_since_best + 1
         if is_best:
             self.best = BestEpoch(epoch=epoch, score=score)
@@ -46,9 +46,9 @@ class BestEpochSelector:
 
     def _score(self, epoch: int, validation: ValidationMetrics) -> tuple[float, float]:
         """AUC to three decimals (accuracy where it is undefined), ties broken by loss; or what the setting asks for."""
-        if self.config.keep == "last":
+        if self.config.select_by == "last":
             return float(epoch), 0.0
-        if self.config.keep == "loss":
+        if self.config.select_by == "loss":
             return -validation.loss, 0.0
         metric = validation.accuracy if validation.auc is None else validation.auc
         return round(metric, 3), -validation.loss

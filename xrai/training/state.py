@@ -65,10 +65,10 @@ class TrainingState:
         if source_model and source_card:
             source_network = source_model.load_network(source_card)
             load_pretrained(network, source_network, source_card.class_permutation(dataset.classes))
-        network.freeze_features = config.head_epochs > 0
+        network.freeze_features = config.freeze_epochs > 0
         network.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        ema_update: Any = WarmupEma(config.ema)
-        ema_model = AveragedModel(network, multi_avg_fn=ema_update, use_buffers=True) if config.ema else None
+        ema_update: Any = WarmupEma(config.ema_decay)
+        ema_model = AveragedModel(network, multi_avg_fn=ema_update, use_buffers=True) if config.ema_decay else None
         fabric_module, optimizer = fabric.setup(network, make_optimizer(config, network))
         preprocessing = fit_preprocessing(dataset, config, source_card.preprocessing if source_card else None)
         class_counts = np.bincount(dataset.labels[dataset.rows("train")], minlength=len(dataset.classes))

@@ -31,7 +31,7 @@ from xrai.core.records import Count, Number, Record
 from xrai.data.dataset import open_dataset
 from xrai.models.checkpoint import CONFIG, Checkpoint, open_checkpoint
 from xrai.models.history import HistoryEvent, HistoryRecord, NumberPair, best_epoch, read_history
-from xrai.networks.config import NetworkConfig
+from xrai.networks.config import NetworkConfig, settings_of
 from xrai.training.config import TrainConfig, default_settings, format_value, read_train_config
 
 SWEEP = "sweep.json"
@@ -62,7 +62,7 @@ class CombinationError(SettingsError):
     """
 
     def __init__(self, settings: Mapping[str, Any], reason: str) -> None:
-        combination = ", ".join(f"{_words(name)} {format_value(value)}" for name, value in settings.items())
+        combination = ", ".join(f"{name.replace('_', ' ')} {format_value(value)}" for name, value in settings.items())
         super().__init__(
             say("The combination “{combination}” cannot be trained: {reason}", combination=combination, reason=reason)
         )
@@ -236,10 +236,10 @@ def parse_values(name: str, text: str) -> list[Any]:
     if kind is float and (match := _DECIMAL_COMMA.search(text)):
         point, apart = match[0].replace(",", "."), match[0].replace(",", ", ")
         raise SettingsError(
-            "“{found}” for the setting “{_words}” could be one number or two: "
+            "“{found}” for the setting “{setting}” could be one number or two: "
             "write {point} for the one, or “{apart}” for the two.",
             found=match[0],
-            _words=_words(name),
+            setting=_label(name),
             point=point,
             apart=apart,
         )
@@ -469,9 +469,9 @@ def _check_source_models(configs: Sequence[TrainConfig]) -> None:
         if (name := config.source_model) and (setting := _layer_mismatch(config, source_configs[name])):
             run_value, model_value = (format_value(getattr(item, setting)) for item in (config, source_configs[name]))
             raise SettingsError(
-                "A run whose “{_words}” is {asked} cannot start from the model “{name}”, which was trained "
+                "A run whose “{setting}” is {asked} cannot start from the model “{name}”, which was trained "
                 "with {known}: leave network and layers as that model has them, or start from another.",
-                _words=_words(setting),
+                setting=_label(setting),
                 asked=run_value,
                 name=name,
                 known=model_value,
@@ -559,7 +559,7 @@ def _default_value(name: str) -> Any:
     """
     if name not in (default_values := default_settings()):
         raise SettingsError(
-            "There is no training setting “{name}”: the settings are: {join}.", name=name, join=list(default_values)
+            "There is no training setting “{name}”: the settings are: {names}.", name=name, names=list(default_values)
         )
     return default_values[name]
 
@@ -580,11 +580,11 @@ def _parse_value(name: str, kind: type, word: str) -> Any:
         if kind is float and _NUMBER.fullmatch(word):
             return float(word)
     raise SettingsError(
-        "“{word}” is {_NOT} for the setting “{_words}”, {_LIKE}.",
+        "“{word}” is {problem} for the setting “{setting}”, {hint}.",
         word=word,
-        _NOT=_NOT[kind],
-        _words=_words(name),
-        _LIKE=_LIKE[kind],
+        problem=_NOT[kind],
+        setting=_label(name),
+        hint=_LIKE[kind],
     )
 
 
@@ -598,9 +598,9 @@ _LIKE = {
 
 def _missing_value_error(name: str) -> SettingsError:
     return SettingsError(
-        "There is no value for the setting “{_words}”: give one or more, with commas between.", _words=_words(name)
+        "There is no value for the setting “{setting}”: give one or more, with commas between.", setting=_label(name)
     )
 
 
-def _words(name: str) -> str:
-    return name.replace("_", " ")
+def _label(name: str) -> str:
+    return settings_of(TrainConfig)[name].label

@@ -210,7 +210,7 @@ def _show_controls(settings: dict[str, Any], key: str) -> dict[str, Any]:
     base_values = origin.network.shape if origin else {}
     locked_names = set(origin.network.layer_settings) if origin else set()
     if values["weights"] == SCRATCH:
-        base_values, locked_names = {"head_epochs": 0}, set(GROUPS[TRANSFER_GROUP])
+        base_values, locked_names = {"freeze_epochs": 0}, set(GROUPS[TRANSFER_GROUP])
     elif st.session_state.get("train_taken") and settings["weights"] == values["weights"]:
         base_values = {
             name: value for name, value in base_values.items() if name in locked_names
@@ -225,7 +225,7 @@ def _show_controls(settings: dict[str, Any], key: str) -> dict[str, Any]:
                 options = (SCRATCH, IMAGENET, *models) if name == "weights" else ()
                 value, control_key = settings[name], key_of[name]
                 is_unused = not applies_to(name, values.get("network", settings["network"]))
-                if is_unused and name == "members":  # which would be refused
+                if is_unused and name == "ensemble_size":  # which would be refused
                     value, control_key = 1, f"{control_key}_idle"
                 values[name] = show_control(
                     name, value, control_key, disabled=is_unused or name in locked_names, options=options

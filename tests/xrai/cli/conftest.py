@@ -54,7 +54,7 @@ def second(model):
     folder = model.parent / "n"
     shutil.copytree(model, folder)
     config = json.loads((folder / CONFIG).read_text())
-    write_json(folder / CONFIG, config | {"train": config["train"] | {"seed": 7, "flip": True}})
+    write_json(folder / CONFIG, config | {"train": config["train"] | {"seed": 7, "hflip": True}})
     return folder
 
 

@@ -38,7 +38,7 @@ TINY_SHAPE = {
     "dense_units": 4,
     "dense_layers": 1,
     "activation": "relu",
-    "greys": "set",
+    "normalize": "dataset",
 }
 
 

@@ -58,7 +58,7 @@ def test_version(call):
         ["train", "x"],
         ["train", "x", "--name", "m", "--epochs", "many"],
         ["train", "x", "--name", "m", "--network", "alexnet"],
-        ["train", "x", "--name", "m", "--flip", "perhaps"],
+        ["train", "x", "--name", "m", "--hflip", "perhaps"],
         ["evaluate", "m"],
         ["evaluate", "m", "x", "--split", "all"],
         ["diagnose"],

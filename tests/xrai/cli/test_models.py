@@ -49,7 +49,7 @@ def test_compare(call, second):
         printed = call("models", *arguments)
         first, other = json.loads(printed.out)
         assert (first["name"], other["name"]) == ("n", "m")
-        assert (first["settings"], other["settings"]) == ({"flip": True, "seed": 7}, {"flip": False, "seed": 0})
+        assert (first["settings"], other["settings"]) == ({"hflip": True, "seed": 7}, {"hflip": False, "seed": 0})
         assert set(first) == {
             "name",
             "settings",

@@ -18,9 +18,9 @@ def test_sweep(call, home, practice):
     assert [item["settings"] for item in result["runs"]] == [{"learning_rate": 0.001}, {"learning_rate": 0.01}]
     for item in result["runs"]:
         assert (item["status"], item["error"]) == ("done", "")
-        config = open_checkpoint(item["name"]).read_card().config
-        assert config.learning_rate == item["settings"]["learning_rate"]
-        assert config.shape == TINY_SHAPE
+        card = open_checkpoint(item["name"]).read_card()
+        assert card.training["settings"]["learning_rate"] == item["settings"]["learning_rate"]
+        assert card.network.shape == TINY_SHAPE
     for words in (
         "run 1 of 2, “s-1”, learning rate 0.001: running",
         "run 2 of 2, “s-2”, learning rate 0.01: done",
@@ -113,8 +113,8 @@ def test_a_sweep_over_a_start_model_takes_over_its_shape(call, model, practice):
         "sweep", practice, "--name", "s", "--weights", "m", "--epochs", 1, "--batch-size", 16, "--vary", "seed=1"
     )
     assert printed.status == 0, printed.err
-    config = open_checkpoint("s-1").read_card().config
-    assert (config.weights, config.shape) == ("m", TINY_SHAPE)
+    card = open_checkpoint("s-1").read_card()
+    assert (card.training["settings"]["weights"], card.network.shape) == ("m", TINY_SHAPE)
 
 
 def test_a_sweep_warns_once_where_the_memory_will_not_do_for_its_largest_run(call, home, practice, monkeypatch):

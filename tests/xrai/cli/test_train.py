@@ -14,7 +14,7 @@ from xrai.models.checkpoint import CARD, CONFIG, HISTORY_FILE, STATE, WEIGHTS, o
 
 
 def test_train(call, home, practice):
-    printed = call("train", practice, "--name", "Mein Modell", *TINY, "--flip", "yes", "--json")
+    printed = call("train", practice, "--name", "Mein Modell", *TINY, "--hflip", "yes", "--json")
     assert printed.status == 0, printed.err
     result = json.loads(printed.out)
     assert result["model"] == "Mein Modell"
@@ -27,7 +27,7 @@ def test_train(call, home, practice):
     assert sorted(item.name for item in checkpoint.folder.iterdir() if item.suffix != ".lock") == sorted(
         [CARD, CONFIG, HISTORY_FILE, ARTIFACTS_FILE, WEIGHTS, STATE, jobs.JOB_FILE]
     )
-    assert checkpoint.read_config()["train"]["flip"] is True
+    assert checkpoint.read_config()["train"]["hflip"] is True
     assert jobs.Job(checkpoint.folder).status == "done"
     kinds = [item["kind"] for item in read_records(checkpoint.folder / HISTORY_FILE)]
     assert list(dict.fromkeys(kinds)) == ["start", "step", "epoch", "finalize", "end"]
@@ -43,7 +43,7 @@ def test_train_finds_a_dataset_by_its_name(call, home, practice):
 
 def test_what_another_network_has_no_use_for_is_not_taken_over(call, home, practice):
     """Members of a starting model once gave a sentence on a setting that nobody had made."""
-    two = ["--network", "resnet18_half", "--members", 2, "--image-size", 32, "--epochs", 1, "--batch-size", 16]
+    two = ["--network", "resnet18_half", "--ensemble-size", 2, "--image-size", 32, "--epochs", 1, "--batch-size", 16]
     assert call("train", practice, "--name", "two", *two).status == 0
     printed = call("train", practice, "--name", "d", "--weights", "two", "--network", "densenet121", "--epochs", 1)
     assert_one_sentence(printed, "layers of another kind or size")
@@ -52,7 +52,7 @@ def test_what_another_network_has_no_use_for_is_not_taken_over(call, home, pract
 def test_a_run_takes_over_the_network_of_the_model_it_starts_from(call, model, practice):
     usual = ["--weights", "m", "--epochs", 1, "--batch-size", 16]
     assert call("train", practice, "--name", "a", *usual).status == 0
-    assert open_checkpoint("a").read_card().config.shape == TINY_SHAPE
+    assert open_checkpoint("a").read_card().network.shape == TINY_SHAPE
     assert (
         call("train", practice, "--name", "b", *usual, "--image-size", 64).status == 1
     )  # its dense layer does not fit
@@ -97,7 +97,7 @@ def test_name_of_a_run_that_left_nothing_is_free(call, home, practice, monkeypat
     assert_one_sentence(call(*wanted, "--weights", "imagenet", "--json"), "no internet", "scratch")
     assert jobs.Job(home / "checkpoints" / "m").status == "failed"
     assert call(*wanted, "--weights", "scratch").status == 0
-    assert open_checkpoint("m").read_card().config.weights == "scratch"
+    assert open_checkpoint("m").read_card().training["settings"]["weights"] == "scratch"
     assert jobs.Job(home / "checkpoints" / "m").error == ""
 
 

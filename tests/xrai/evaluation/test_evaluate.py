@@ -389,7 +389,7 @@ def test_a_model_that_is_trained_on_meanwhile_is_to_be_measured_again(model, dat
 def test_weights_that_change_while_they_are_measured_are_to_be_measured_again(model, dataset):
     def train_on(done, total):
         torch.manual_seed(9)
-        model.save_network(build_network(model.read_card().config, 2))
+        model.save_network(build_network(model.read_card().network, 2))
 
     with pytest.raises(CheckpointError, match="measure it again"):
         evaluate(model, dataset, progress=train_on)

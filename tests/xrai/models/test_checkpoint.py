@@ -96,7 +96,9 @@ def test_card_is_json_with_its_format_and_version(model):
 def test_cards_of_this_version_and_those_before_are_read(model, version):
     edit_card(model, version=version)
     assert model.read_card() == a_card()
-    config = {name: value for name, value in CONFIG_OF.to_dict().items() if name not in ("head_epochs", "fine_tune")}
+    config = {
+        name: value for name, value in CONFIG_OF.to_dict().items() if name not in ("freeze_epochs", "finetune_lr_scale")
+    }
     steps = {name: value for name, value in asdict(a_card().preprocessing).items() if name != "per_scan"}
     edit_card(model, config=config, preprocessing=steps)
     assert model.read_card() == a_card()
@@ -189,7 +191,7 @@ def test_network_comes_back_in_half_precision(model):
 @pytest.mark.parametrize("weights", ["imagenet", "another model", "m"])
 def test_a_network_comes_back_whatever_it_started_from(model, no_network, weights):
     """The weights are its own: neither those that it started from nor the internet is needed."""
-    config = CONFIG_OF.replace(network="resnet18", weights=weights, head_epochs=2)
+    config = CONFIG_OF.replace(network="resnet18", weights=weights, freeze_epochs=2)
     model.save_network(a_network(config))
     model.write_card(a_card(config))
     network = model.load_network(model.read_card())

@@ -875,20 +875,6 @@ class TestSummaries:
         assert done.stdout.strip() == "False"
 
 
-class TestDifferingSettings:
-    def test_in_the_order_of_the_config(self):
-        one = TrainConfig(epochs=3, network="convnet", seed=1)
-        two = TrainConfig(epochs=4, network="resnet18", seed=1)
-        assert models.differing_settings([one.to_dict(), two.to_dict(), one.to_dict()]) == ["network", "epochs"]
-
-    def test_what_is_missing_has_its_default(self):
-        assert models.differing_settings([{"epochs": TrainConfig().epochs}, {}]) == []
-        assert models.differing_settings([{}, {"epochs": 99}]) == ["epochs"]
-
-    def test_less_than_two(self):
-        assert models.differing_settings([]) == models.differing_settings([{"epochs": 3}]) == []
-
-
 class TestIsSound:
     @pytest.mark.parametrize("record", [*RECORDS, START | {"kind": "resume"}, {"kind": "new", "x": None}])
     def test_what_training_writes(self, record):
@@ -1011,6 +997,6 @@ def test_what_cannot_be_read_for_paths_is_not_exported(model, command):
 @pytest.mark.parametrize("kind", ["start", "resume"])
 def test_the_number_of_head_epochs_counts_where_it_is_written_down(kind):
     for sound in (0, 3):
-        assert models.is_valid_record(START | {"kind": kind, "head_epochs": sound})
+        assert models.is_valid_record(START | {"kind": kind, "freeze_epochs": sound})
     for odd in (-1, 1.5, "2", None, True, [], float("nan")):
-        assert not models.is_valid_record(START | {"kind": kind, "head_epochs": odd})
+        assert not models.is_valid_record(START | {"kind": kind, "freeze_epochs": odd})

@@ -61,7 +61,7 @@ def test_probabilities_hold_for_the_shares_that_training_made_the_network_expect
     validation = answers()
     few = ValidationOutputs(*(item[..., 60:, :] if item.ndim > 1 else item[60:] for item in vars(validation).values()))
     balanced, plain = a_card(), a_card()
-    plain = replace(plain, training={"settings": {"balance": "none"}})
+    plain = replace(plain, training={"settings": {"class_balance": "none"}})
     assert fit_operating_point(balanced, few).calibration.prevalence == (0.5, 0.5)
     assert fit_operating_point(plain, few).calibration.prevalence == (0.5, 0.5)  # as many of each are left
     uneven = ValidationOutputs(few.logits[1:], few.perturbed_logits[:, 1:], few.labels[1:], few.patients[1:])
@@ -151,7 +151,7 @@ def test_new_weights_remember_what_people_chose_and_promise_nothing_yet(model):
 def test_without_balance_the_shares_are_those_of_the_training_scans():
     card = a_card()
     counts = {"CLEAR": {"train": 10, "val": 5}, "OPACITY": {"train": 30, "val": 5}}
-    card = replace(card, training={"settings": {"balance": "none"}}, dataset={"counts": counts})
+    card = replace(card, training={"settings": {"class_balance": "none"}}, dataset={"counts": counts})
     assert fit_operating_point(card, answers()).calibration.prevalence == (0.25, 0.75)
 
 

@@ -170,7 +170,7 @@ class TestMembers:
         return [build_network(config, 3) for _ in range(3)]
 
     def test_the_answer_is_the_mean_of_theirs(self, alone):
-        together = made("resnet18_half", 3, members=3).eval()
+        together = made("resnet18_half", 3, ensemble_size=3).eval()
         with torch.inference_mode():
             expected = torch.stack([network.eval()(scans()) for network in alone]).mean(dim=0)
             assert torch.allclose(together(scans()), expected, atol=1e-4)
@@ -180,7 +180,7 @@ class TestMembers:
             assert torch.allclose(maps.mean(dim=(2, 3)) + together.head.bias, expected, atol=1e-4)
 
     def test_in_training_each_answers_for_itself(self, alone):
-        together = made("resnet18_half", 3, members=3, dropout=0.0).train()
+        together = made("resnet18_half", 3, ensemble_size=3, dropout=0.0).train()
         each, shared = together(scans(4)), together.head.bias
         assert each.shape == (4, 3, 3)
         for number, network in enumerate(alone):
@@ -189,7 +189,7 @@ class TestMembers:
             assert torch.allclose(each[:, number], expected, atol=1e-3)
 
     def test_no_member_learns_from_another(self):
-        together = made("resnet18_half", members=2).train()
+        together = made("resnet18_half", ensemble_size=2).train()
         together(scans(4))[:, 0].sum().backward()
         for name, parameter in together.features.named_parameters():
             first, second = parameter.grad.chunk(2)
@@ -197,7 +197,7 @@ class TestMembers:
             assert float(second.abs().sum()) == 0, name
 
     def test_every_method_of_explaining_fits(self):
-        together = made("resnet18_half", members=2).eval()
+        together = made("resnet18_half", ensemble_size=2).eval()
         assert available_methods(together) == available_methods(made("resnet18_half"))
         with torch.inference_mode():
             expected = together(scans())
@@ -208,7 +208,7 @@ class TestMembers:
 
     @pytest.mark.parametrize("name", ["resnet18", "resnet50"])
     def test_of_the_other_resnets(self, name):
-        one, two = made(name), made(name, members=2).eval()
+        one, two = made(name), made(name, ensemble_size=2).eval()
         assert count_parameters(two) == 2 * count_parameters(one) - 2  # their two biases are one
         assert two(scans()).shape == (2, 2)
 
@@ -408,11 +408,16 @@ class TestTakeOver:
     @pytest.mark.parametrize(
         ("name", "options"),
         [
-            ("resnet18", {}), ("convnet", {"blocks": 2}), ("convnet", {"filters": 8}), ("convnet", {"image_size": 96}),
-            ("convnet", {"dense_layers": 0}), ("convnet", {"dense_layers": 2}), ("convnet", {"dense_units": 16}),
+            ("resnet18", {}),
+            ("convnet", {"blocks": 2}),
+            ("convnet", {"filters": 8}),
+            ("convnet", {"image_size": 96}),
+            ("convnet", {"dense_layers": 0}),
+            ("convnet", {"dense_layers": 2}),
+            ("convnet", {"dense_units": 16}),
         ],
         ids=str,
-    )  # fmt: skip
+    )
     @pytest.mark.parametrize("outputs", [None, [2, 1, 0]], ids=["other classes", "the same classes"])
     def test_another_network_is_one_sentence(self, name, options, outputs):
         with pytest.raises(WeightsError) as error:
@@ -439,7 +444,7 @@ THREE_CHANNELS = {
     "densenet121": lambda backbone, x: nn.functional.relu(backbone.features(x)),
     "mobilenet_v3_small": lambda backbone, x: backbone.features(x),
     "efficientnet_b0": lambda backbone, x: backbone.features(x),
-}  # fmt: skip
+}
 """The feature maps of torchvision's own networks."""
 
 
@@ -554,10 +559,16 @@ class TestImagenet:
 
     @pytest.mark.parametrize(
         "content",
-        [b"<html>Sign in to the hospital's network</html>", {"no": torch.zeros(1)}, [1, 2], torch.zeros(3), {"a": 1},
-         {1: torch.zeros(1)}],
+        [
+            b"<html>Sign in to the hospital's network</html>",
+            {"no": torch.zeros(1)},
+            [1, 2],
+            torch.zeros(3),
+            {"a": 1},
+            {1: torch.zeros(1)},
+        ],
         ids=lambda content: type(content).__name__,
-    )  # fmt: skip
+    )
     def test_a_foreign_file(self, tmp_path, no_network, publish, content):
         file = weights_file("resnet18", tmp_path)
         if isinstance(content, bytes):

@@ -32,7 +32,7 @@ def names(asked: TrainConfig) -> list[str]:
 
 class TestLayers:
     def test_members_are_groups(self):
-        alone, two = config("resnet18_half"), config("resnet18_half", members=2)
+        alone, two = config("resnet18_half"), config("resnet18_half", ensemble_size=2)
         assert "Convolution 3×3 in 2 groups" in kinds(two)
         assert [item.name for item in list_layers(two, 2)] == [item.name for item in list_layers(alone, 2)]
         assert len(group_stages(list_layers(two, 2))) == len(group_stages(list_layers(alone, 2)))
@@ -111,7 +111,7 @@ class TestLayers:
 class TestNothingIsTouched:
     @pytest.fixture
     def transfer(self) -> TrainConfig:
-        return config("resnet18", weights="imagenet", epochs=5, head_epochs=2)
+        return config("resnet18", weights="imagenet", epochs=5, freeze_epochs=2)
 
     def test_no_weights_file_is_looked_for(self, transfer, monkeypatch, no_network):
         monkeypatch.setattr(networks, "_load_imagenet", lambda *_: pytest.fail("weights were asked for"))
@@ -133,12 +133,17 @@ class TestNothingIsTouched:
 
 
 class TestStages:
-    @pytest.mark.parametrize("asked", [
-        *map(config, NETWORKS), *(config(name, image_size=32) for name in NETWORKS),
-        config("convnet", blocks=1, dense_layers=0, dropout=0.0),
-        config("convnet", image_size=256, blocks=7, dense_layers=4),
-        config("convnet", image_size=256, blocks=7, dense_layers=2),
-    ], ids=lambda asked: f"{asked.network}-{asked.image_size}-{asked.blocks}-{asked.dense_layers}")  # fmt: skip
+    @pytest.mark.parametrize(
+        "asked",
+        [
+            *map(config, NETWORKS),
+            *(config(name, image_size=32) for name in NETWORKS),
+            config("convnet", blocks=1, dense_layers=0, dropout=0.0),
+            config("convnet", image_size=256, blocks=7, dense_layers=4),
+            config("convnet", image_size=256, blocks=7, dense_layers=2),
+        ],
+        ids=lambda asked: f"{asked.network}-{asked.image_size}-{asked.blocks}-{asked.dense_layers}",
+    )
     def test_few_boxes_hold_all_layers(self, asked):
         found = list_layers(asked, 2)
         boxes = group_stages(found)
@@ -152,8 +157,13 @@ class TestStages:
 
     def test_of_the_plain_network(self):
         assert names(SMALL) == [
-            "Input", "Convolution block 1", "Convolution block 2", "Flatten", "Dense layer 8", "Output"
-        ]  # fmt: skip
+            "Input",
+            "Convolution block 1",
+            "Convolution block 2",
+            "Flatten",
+            "Dense layer 8",
+            "Output",
+        ]
 
     def test_too_many_dense_layers_share_a_box(self):
         deep = config("convnet", image_size=256, blocks=7, dense_layers=4, dense_units=16)
@@ -162,28 +172,45 @@ class TestStages:
 
     def test_of_a_residual_network(self):
         assert names(config("resnet50")) == [
-            "Input", "First convolution and pooling", "Residual stage 1 (3 blocks)", "Residual stage 2 (4 blocks)",
-            "Residual stage 3 (6 blocks)", "Residual stage 4 (3 blocks)", "Global average pooling", "Output",
-        ]  # fmt: skip
+            "Input",
+            "First convolution and pooling",
+            "Residual stage 1 (3 blocks)",
+            "Residual stage 2 (4 blocks)",
+            "Residual stage 3 (6 blocks)",
+            "Residual stage 4 (3 blocks)",
+            "Global average pooling",
+            "Output",
+        ]
 
     def test_of_a_dense_network(self):
         assert names(config("densenet121"))[2:6] == [
-            "Dense block 1 (6 layers)", "Dense block 2 (12 layers)", "Dense block 3 (24 layers)",
+            "Dense block 1 (6 layers)",
+            "Dense block 2 (12 layers)",
+            "Dense block 3 (24 layers)",
             "Dense block 4 (16 layers)",
-        ]  # fmt: skip
+        ]
 
     def test_inverted_blocks_are_grouped_by_the_picture_s_size(self):
         assert names(config("mobilenet_v3_small"))[1:7] == [
-            "First convolution", "Inverted residual stage 1 (1 block)", "Inverted residual stage 2 (2 blocks)",
-            "Inverted residual stage 3 (5 blocks)", "Inverted residual stage 4 (3 blocks)", "Last convolution",
-        ]  # fmt: skip
+            "First convolution",
+            "Inverted residual stage 1 (1 block)",
+            "Inverted residual stage 2 (2 blocks)",
+            "Inverted residual stage 3 (5 blocks)",
+            "Inverted residual stage 4 (3 blocks)",
+            "Last convolution",
+        ]
         assert names(config("efficientnet_b0"))[6] == "Inverted residual stage 5 (5 blocks)"
 
-    @pytest.mark.parametrize(("name", "depth", "blocks"), [
-        ("convnet", 0, ""), ("densenet121", 0, ""), ("resnet18", 3, "layer1.0 layer1.1 layer2.1 layer3.1 layer4.1"),
-        ("mobilenet_v3_small", 2, "3 5 6 8 10 11"),
-        ("efficientnet_b0", 3, "2.1 3.1 4.1 4.2 5.1 5.2 6.1 6.2 6.3"),
-    ])  # fmt: skip
+    @pytest.mark.parametrize(
+        ("name", "depth", "blocks"),
+        [
+            ("convnet", 0, ""),
+            ("densenet121", 0, ""),
+            ("resnet18", 3, "layer1.0 layer1.1 layer2.1 layer3.1 layer4.1"),
+            ("mobilenet_v3_small", 2, "3 5 6 8 10 11"),
+            ("efficientnet_b0", 3, "2.1 3.1 4.1 4.2 5.1 5.2 6.1 6.2 6.3"),
+        ],
+    )
     def test_only_blocks_that_leave_size_and_width_add_their_input(self, name, depth, blocks):
         found = [layer.name.split(".") for layer in list_layers(config(name), 2) if layer.in_sum]
         assert {".".join(parts[1:depth]) for parts in found} == set(blocks.split())

@@ -9,7 +9,7 @@ from xrai.models.history import EndRecord, EpochRecord, StartRecord
 from xrai.training.config import TrainConfig
 from xrai.training.diagnostics import analyse_curves
 
-CONFIG = TrainConfig(network="convnet", balance="none")
+CONFIG = TrainConfig(network="convnet", class_balance="none")
 EVEN = {"NORMAL": {"train": 400, "val": 200}, "PNEUMONIA": {"train": 400, "val": 200}}
 CHANCE = math.log(2)
 

@@ -23,7 +23,7 @@ SMALL = {
 }  # fmt: skip
 
 
-DEMANDING = SMALL | {"epochs": 3, "dropout": 0.3, "mixup": 0.2, "ema": 0.9, "flip": True}
+DEMANDING = SMALL | {"epochs": 3, "dropout": 0.3, "mixup_alpha": 0.2, "ema_decay": 0.9, "hflip": True}
 
 
 N_BATCHES, N_VAL_BATCHES = 4, 1
@@ -107,10 +107,10 @@ def assert_same_run(one, other):
     assert cards[0].heatmap == cards[1].heatmap
 
 
-FINE = DEMANDING | {"weights": "origin", "head_epochs": 1, "fine_tune": 0.3}
+FINE = DEMANDING | {"weights": "origin", "freeze_epochs": 1, "finetune_lr_scale": 0.3}
 
 
-FROZEN = {"learning_rate": 1e-7, "fine_tune": 0.001, "epochs": 2, "head_epochs": 1, "dropout": 0.0}
+FROZEN = {"learning_rate": 1e-7, "finetune_lr_scale": 0.001, "epochs": 2, "freeze_epochs": 1, "dropout": 0.0}
 """So slow that what is learned in the first phase is next to nothing."""
 
 

@@ -262,7 +262,7 @@ class TestAugment:
     def test_a_run_varies_as_its_settings_say(self):
         greys = noise()
         named = {"erase": 0.3, "flip": True, "border": 0.6, "quality": 0.7, "borrow": 0.8, "stretch": 0.9}
-        config = TrainConfig(augment=0.5, **named)
+        config = TrainConfig(augment_strength=0.5, **named)
         assert torch.equal(augment_batch(greys, chance(1), config), augment(greys, chance(1), strength=0.5, **named))
 
     def test_any_device(self):
@@ -321,7 +321,7 @@ def squares():
 
 class TestPreview:
     def test_unvaried_is_what_is_seen_at_diagnosis(self, squares):
-        config = TrainConfig(image_size=96, mixup=0.2)
+        config = TrainConfig(image_size=96, mixup_alpha=0.2)
         assert (preview(squares, config, is_augmented=False) == squares).all()
         assert preview(squares, TrainConfig(image_size=48), is_augmented=False).shape == (5, 48, 48)
 
@@ -333,8 +333,10 @@ class TestPreview:
         assert (first != other).any()
 
     def test_everything_off_changes_nothing(self, squares):
-        config = TrainConfig(image_size=96, augment=0, erase=0)
+        config = TrainConfig(image_size=96, augment_strength=0, erase_prob=0)
         assert (preview(squares, config) == squares).all()
 
     def test_mixup_shows(self, squares):
-        assert (preview(squares, TrainConfig(image_size=96, augment=0, erase=0, mixup=1.0)) != squares).any()
+        assert (
+            preview(squares, TrainConfig(image_size=96, augment_strength=0, erase_prob=0, mixup_alpha=1.0)) != squares
+        ).any()

@@ -24,7 +24,7 @@ def test_sampling_shows_a_rare_class_as_often(easy, tmp_path):
     with open_dataset(changed_copy(easy, tmp_path / "rare.hdf5", change)) as dataset:
         shares = {}
         for balance in ("none", "sampling"):
-            rows = np.concatenate([feed_of(dataset, balance=balance).train_rows(epoch) for epoch in range(40)])
+            rows = np.concatenate([feed_of(dataset, class_balance=balance).train_rows(epoch) for epoch in range(40)])
             shares[balance] = float(dataset.labels[rows].mean())
             assert set(dataset.splits[rows]) == {0}
     assert shares["none"] == pytest.approx(5 / 34, abs=0.01)
@@ -33,7 +33,7 @@ def test_sampling_shows_a_rare_class_as_often(easy, tmp_path):
 
 def test_every_scan_is_shown_once_an_epoch_without_sampling(easy):
     with open_dataset(easy) as dataset:
-        feed = feed_of(dataset, balance="none")
+        feed = feed_of(dataset, class_balance="none")
         assert sorted(feed.train_rows(0)) == sorted(dataset.rows("train"))
         assert list(feed.train_rows(0)) != list(feed.train_rows(1))
         assert list(feed.train_rows(0)) == list(feed.train_rows(0))
@@ -41,7 +41,7 @@ def test_every_scan_is_shown_once_an_epoch_without_sampling(easy):
 
 def test_batches_from_the_middle_are_those_of_the_whole_epoch(easy):
     with open_dataset(easy) as dataset:
-        feed = feed_of(dataset, mixup=0.2)
+        feed = feed_of(dataset, mixup_alpha=0.2)
         whole, rest = list(feed.train_batches(3)), list(feed.train_batches(3, first_batch=2))
     assert len(whole) == N_BATCHES
     assert len(rest) == N_BATCHES - 2
@@ -70,7 +70,7 @@ def test_processes_vary_their_scans_each_in_its_own_way(easy, monkeypatch):
 
     monkeypatch.setattr("xrai.training.data.augment_batch", augmented)
     with open_dataset(easy) as dataset:
-        feeds = [feed_of(dataset, rank=rank, world=2, devices=2, erase=0.0) for rank in range(2)]
+        feeds = [feed_of(dataset, rank=rank, world=2, devices=2, erase_prob=0.0) for rank in range(2)]
         for feed in (*feeds, feed_of(dataset)):
             seeds.append([])
             assert len(list(feed.train_batches(0))) == N_BATCHES

@@ -27,7 +27,7 @@ def test_an_accuracy_no_better_than_always_calling_the_largest_class_is_serious(
     assert found.severity == "serious"
     assert found.line == 0.9
     assert "90 %" in found.sentence
-    assert found.changes == {"balance": "sampling"}
+    assert found.changes == {"class_balance": "sampling"}
 
 
 def test_uneven_classes_are_named_and_do_no_harm_where_the_model_is_better_than_that():
@@ -41,7 +41,7 @@ def test_one_class_far_more_frequent_that_nothing_makes_up_for_is_notable():
     uneven = {"A": {"train": 600, "val": 45}, "B": {"train": 100, "val": 30}, "C": {"train": 500, "val": 40}}
     records = run_of(falling(12), falling(12))
     assert said(records, counts=uneven)["imbalance"].severity == "notable"
-    assert said(records, CONFIG.replace(**{"balance": "sampling"}), counts=uneven)["imbalance"].severity == "fine"
+    assert said(records, CONFIG.replace(**{"class_balance": "sampling"}), counts=uneven)["imbalance"].severity == "fine"
 
 
 def test_an_auc_whose_interval_holds_guessing_is_serious():
@@ -90,9 +90,11 @@ def test_the_epoch_that_is_kept_and_why():
     assert said(run_of(falling(12), val))["kept"].numbers["epoch"] == 11
     assert (
         "loss was the lowest"
-        in said(run_of(falling(12), val, keep="loss"), CONFIG.replace(**{"keep": "loss"}))["kept"].sentence
+        in said(run_of(falling(12), val, keep="loss"), CONFIG.replace(**{"select_by": "loss"}))["kept"].sentence
     )
-    assert "as was asked for" in said(run_of(falling(12), val), CONFIG.replace(**{"keep": "last"}))["kept"].sentence
+    assert (
+        "as was asked for" in said(run_of(falling(12), val), CONFIG.replace(**{"select_by": "last"}))["kept"].sentence
+    )
 
 
 def test_the_gravest_comes_first_and_everything_is_json():

@@ -31,12 +31,12 @@ from xrai.training.loop import EpochOutputs, learning_rate_at, make_loss, make_o
     [
         {"epochs": 6},
         {"network": "resnet18", "epochs": 3, "learning_rate": 1e-3},
-        {"network": "resnet18_half", "epochs": 3, "learning_rate": 1e-3, "members": 2, "greys": "scan"},
+        {"network": "resnet18_half", "epochs": 3, "learning_rate": 1e-3, "ensemble_size": 2, "normalize": "image"},
     ],
     ids=["convnet", "resnet18", "two half resnet18"],
 )
 def test_networks_learn(home, easy, settings):
-    card, checkpoint = run(easy, **settings, augment=0.3)
+    card, checkpoint = run(easy, **settings, augment_strength=0.3)
     epochs = epochs_of(checkpoint)
     assert epochs[-1]["train"]["loss"] < 0.6 * epochs[0]["train"]["loss"]
     assert card.validation["auc"] > 0.95
@@ -73,7 +73,7 @@ def test_a_member_moves_as_it_would_alone(optimizer):
             make_optimizer(config, network).step()
         return networks
 
-    alone, (three,) = after_a_step(config), after_a_step(config.replace(members=3))
+    alone, (three,) = after_a_step(config), after_a_step(config.replace(ensemble_size=3))
     heads = 3 * three.head.weight.detach().unflatten(1, (3, -1))
     for number, network in enumerate(alone):
         assert torch.allclose(heads[:, number], network.head.weight, atol=1e-4)
@@ -99,9 +99,9 @@ def test_members_learn_each_for_itself_and_answer_together(home, easy):
     assert outcome.loss == pytest.approx(float(loss_of(torch.tensor([[1.0, 2.0]]), targets)))
     assert outcome.arrays()[0] == pytest.approx(torch.softmax(torch.tensor([[1.0, 2.0]]), dim=1).numpy())
 
-    settings = {"network": "resnet18_half", "members": 2, "greys": "scan", "epochs": 2}
+    settings = {"network": "resnet18_half", "ensemble_size": 2, "normalize": "image", "epochs": 2}
     card, checkpoint = run(easy, **settings)
-    assert (settings_of(card).members, card.preprocessing.per_scan) == (2, True)
+    assert (settings_of(card).ensemble_size, card.preprocessing.per_scan) == (2, True)
     network = checkpoint.load_network(card)
     assert network.ensemble_size == 2
     with open_dataset(easy) as dataset:
@@ -116,17 +116,17 @@ def test_members_learn_each_for_itself_and_answer_together(home, easy):
 
 @pytest.mark.parametrize("names", [("CLEAR", "OPACITY"), ("A", "B")], ids=["the same classes", "other classes"])
 def test_members_go_on_from_members(home, easy, tmp_path, names):
-    side_by_side = {"network": "resnet18_half", "members": 2}
+    side_by_side = {"network": "resnet18_half", "ensemble_size": 2}
     run(easy, "origin", **side_by_side, epochs=1)
     other = turned(easy, tmp_path / "other.hdf5", names)
-    card, checkpoint = run(other, "next", **side_by_side, weights="origin", epochs=3, head_epochs=1, ema=0.9)
-    assert (settings_of(card).members, checkpoint.load_network(card).ensemble_size) == (2, 2)
+    card, checkpoint = run(other, "next", **side_by_side, weights="origin", epochs=3, freeze_epochs=1, ema_decay=0.9)
+    assert (settings_of(card).ensemble_size, checkpoint.load_network(card).ensemble_size) == (2, 2)
     with pytest.raises(WeightsError, match="leave network, image size, members"):
         run(other, "alone", network="resnet18_half", weights="origin")
 
 
 def test_three_classes(home, three):
-    card, _ = run(three, epochs=8, augment=0.0)
+    card, _ = run(three, epochs=8, augment_strength=0.0)
     assert card.classes == ("Normal", "COVID", "Viral")
     assert card.threshold is None
     assert set(card.heatmap["Grad-CAM"]) == set(card.classes)
@@ -136,8 +136,8 @@ def test_three_classes(home, three):
 
 @pytest.mark.parametrize("balance", ["none", "sampling", "loss"])
 def test_balance(home, easy, balance):
-    card, _ = run(easy, epochs=1, balance=balance)
-    assert settings_of(card).balance == balance
+    card, _ = run(easy, epochs=1, class_balance=balance)
+    assert settings_of(card).class_balance == balance
     assert math.isfinite(card.validation["loss"])
 
 
@@ -168,7 +168,7 @@ def test_a_class_with_a_single_training_scan(home, easy, tmp_path, balance):
     dataset = changed_copy(easy, tmp_path / "single.hdf5", change)
     with open_dataset(dataset) as opened:
         assert len(opened.rows("train", 1)) == 1
-    card, checkpoint = run(dataset, epochs=2, balance=balance)
+    card, checkpoint = run(dataset, epochs=2, class_balance=balance)
     assert card.training["epochs_run"] == 2
     assert all(math.isfinite(item["train"]["loss"]) for item in epochs_of(checkpoint))
     assert 0 <= card.validation["auc"] <= 1

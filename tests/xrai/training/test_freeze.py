@@ -28,7 +28,13 @@ from xrai.training.persistence import load_state
 
 def test_the_history_tells_both_phases(home, easy, origin):
     card, checkpoint = run(
-        easy, weights="origin", epochs=5, head_epochs=2, fine_tune=0.25, schedule="constant", learning_rate=1e-3
+        easy,
+        weights="origin",
+        epochs=5,
+        freeze_epochs=2,
+        finetune_lr_scale=0.25,
+        schedule="constant",
+        learning_rate=1e-3,
     )
     start = read_records(checkpoint.folder / HISTORY_FILE)[0]
     assert (start["kind"], start["epochs"], start["freeze_epochs"]) == ("start", 5, 2)
@@ -49,7 +55,7 @@ def test_each_phase_goes_through_its_schedule(home, easy, origin, monkeypatch, s
         return real(self, *arguments, **named)
 
     monkeypatch.setattr(torch.optim.AdamW, "step", step)
-    _, checkpoint = run(easy, weights="origin", epochs=3, head_epochs=1, fine_tune=0.25, schedule=schedule)
+    _, checkpoint = run(easy, weights="origin", epochs=3, freeze_epochs=1, finetune_lr_scale=0.25, schedule=schedule)
     phases = [TrainConfig(learning_rate=peak, schedule=schedule) for peak in (3e-3, 7.5e-4)]
     expected = [
         learning_rate_at(phase, step / (n * N_BATCHES))
@@ -64,7 +70,7 @@ def test_each_phase_goes_through_its_schedule(home, easy, origin, monkeypatch, s
 @pytest.mark.parametrize("ema", [0.0, 0.9])
 def test_features_rest_in_the_first_phase_and_learn_in_the_second(home, easy, origin, ema, optimizer):
     """To the bit, with the statistics of their normalisation, whatever pulls at weights and averages them."""
-    settings = FINE | {"epochs": 4, "head_epochs": 2, "ema": ema, "optimizer": optimizer, "weight_decay": 0.5}
+    settings = FINE | {"epochs": 4, "freeze_epochs": 2, "ema_decay": ema, "optimizer": optimizer, "weight_decay": 0.5}
     _, checkpoint = run(easy, **settings, should_stop=in_first_phase(2))
     learned = origin.load_network(origin.read_card())
     before = learned.features.state_dict()
@@ -91,7 +97,7 @@ def test_scans_are_dropped_out_of_the_head_while_it_learns_alone(home, easy, ori
         return real(self, inputs)
 
     monkeypatch.setattr(torch.nn.Dropout, "forward", forward)
-    run(easy, weights="origin", epochs=2, head_epochs=1, dropout=0.4, should_stop=stop_after(2))
+    run(easy, weights="origin", epochs=2, freeze_epochs=1, dropout=0.4, should_stop=stop_after(2))
     assert (True, 0.4) in seen
     assert (False, 0.4) not in seen
 
@@ -104,7 +110,7 @@ def test_patience_begins_with_the_second_phase(home, easy, origin, monkeypatch):
         return found and found.model_copy(update={"auc": 0.5, "loss": 1.0})
 
     monkeypatch.setattr(Trainer, "validate", never_better)
-    card, checkpoint = run(easy, weights="origin", epochs=20, head_epochs=4, patience=2)
+    card, checkpoint = run(easy, weights="origin", epochs=20, freeze_epochs=4, patience=2)
     assert card.training["ended"] == "early"
     assert card.training["best_epoch"] == 1
     assert len(epochs_of(checkpoint)) == 6
@@ -183,7 +189,7 @@ def test_a_model_to_start_from_that_is_not_there_is_one_sentence(home, easy, req
         else:
             (origin.folder / (CARD if damage == "damaged" else WEIGHTS)).write_bytes(b"hello")
     with pytest.raises(CheckpointError, match="“origin”") as error:
-        run(easy, "m", weights="origin", epochs=2, head_epochs=1)
+        run(easy, "m", weights="origin", epochs=2, freeze_epochs=1)
     assert "\n" not in str(error.value)
     assert [item.name for item in open_checkpoint("m").folder.iterdir()] == [CONFIG]
 

@@ -73,10 +73,12 @@ def test_it_says_whether_the_weights_that_are_kept_are_from_before_the_turn():
 def test_against_learning_by_heart_it_proposes_what_was_not_used_yet():
     val = [*falling(10, end=0.2), *np.linspace(0.25, 0.9, 14).tolist()]
     records = run_of(falling(24, end=0.02), val)
-    assert said(records, CONFIG.replace(**{"augment": 0.0}))["overfitting"].changes == {"augment": 1.0}
-    assert said(records)["overfitting"].changes == {"mixup": 0.2, "dropout": 0.4}
+    assert said(records, CONFIG.replace(**{"augment_strength": 0.0}))["overfitting"].changes == {
+        "augment_strength": 1.0
+    }
+    assert said(records)["overfitting"].changes == {"mixup_alpha": 0.2, "dropout": 0.4}
     assert said(records, None)["overfitting"].changes == {}
-    used = CONFIG.replace(**{"mixup": 0.5, "dropout": 0.6})
+    used = CONFIG.replace(**{"mixup_alpha": 0.5, "dropout": 0.6})
     assert said(records, used)["overfitting"].changes == {}
 
 

@@ -41,7 +41,9 @@ def test_other_schedules():
 
 @pytest.mark.parametrize("schedule", ["one-cycle", "cosine", "constant"])
 def test_each_of_two_phases_is_a_schedule_of_its_own(schedule):
-    config = TrainConfig(schedule=schedule, learning_rate=1e-2, weights="m", epochs=8, head_epochs=2, fine_tune=0.05)
+    config = TrainConfig(
+        schedule=schedule, learning_rate=1e-2, weights="m", epochs=8, freeze_epochs=2, finetune_lr_scale=0.05
+    )
     head, whole = (TrainConfig(schedule=schedule, learning_rate=peak) for peak in (1e-2, 5e-4))
     for share in np.linspace(0, 0.999, 37):
         assert learning_rate_at(config, 0.25 * share) == pytest.approx(learning_rate_at(head, share))
@@ -51,7 +53,7 @@ def test_each_of_two_phases_is_a_schedule_of_its_own(schedule):
 
 @pytest.mark.parametrize("schedule", ["one-cycle", "cosine", "constant"])
 def test_without_a_first_phase_the_share_for_the_second_means_nothing(schedule):
-    one, other = (TrainConfig(schedule=schedule, weights="m", fine_tune=share) for share in (0.001, 1.0))
+    one, other = (TrainConfig(schedule=schedule, weights="m", finetune_lr_scale=share) for share in (0.001, 1.0))
     for progress in np.linspace(0, 1, 37):
         assert learning_rate_at(one, progress) == learning_rate_at(other, progress)
 
@@ -60,7 +62,7 @@ def test_without_a_first_phase_the_share_for_the_second_means_nothing(schedule):
 @pytest.mark.parametrize("n_batches", [1, 4, 100])
 def test_the_second_phase_begins_with_its_first_batch(epochs, head_epochs, n_batches):
     """The share of the run that is done, times its epochs, may fall short of a whole number by rounding."""
-    config = TrainConfig(schedule="constant", weights="m", epochs=epochs, head_epochs=head_epochs)
+    config = TrainConfig(schedule="constant", weights="m", epochs=epochs, freeze_epochs=head_epochs)
     total = epochs * n_batches
     rates = [learning_rate_at(config, batch / total) for batch in range(total)]
     border = head_epochs * n_batches
@@ -161,7 +163,8 @@ def test_loss_counts_a_rare_class_more():
     logits = torch.tensor([[2.0, 0.0], [2.0, 0.0], [2.0, 0.0], [2.0, 0.0]])
     device, counts = torch.device("cpu"), np.array([3, 1])
     plain, balanced = (
-        make_loss(TrainConfig(balance=name), counts, device)(logits, torch.eye(2)[labels]) for name in ("none", "loss")
+        make_loss(TrainConfig(class_balance=name), counts, device)(logits, torch.eye(2)[labels])
+        for name in ("none", "loss")
     )
     assert float(plain) == pytest.approx(float(torch.nn.functional.cross_entropy(logits, labels)))
     each = torch.nn.functional.cross_entropy(logits, labels, reduction="none")

@@ -72,7 +72,7 @@ def test_killed_run_goes_on_and_ctrl_c_stops_as_the_button_does(home, easy, monk
     assert (folder / WEIGHTS).read_bytes() == (never_broken.folder / WEIGHTS).read_bytes()
 
 
-@pytest.mark.parametrize("network", [{}, {"network": "resnet18_half", "members": 2}], ids=["one", "two members"])
+@pytest.mark.parametrize("network", [{}, {"network": "resnet18_half", "ensemble_size": 2}], ids=["one", "two members"])
 def test_two_processes_share_a_run(home, easy, network):
     flags = TrainConfig(**SMALL | {"epochs": 2, "devices": 2, "patience": 1} | network).to_arguments()
     done = subprocess.run(
@@ -168,7 +168,7 @@ def test_two_processes_share_a_run_of_two_phases(home, easy, origin):
         assert done.returncode == 0, done.stderr
         assert "Traceback" not in done.stderr
 
-    settings = SMALL | {"weights": "origin", "epochs": 3, "head_epochs": 1, "devices": 2}
+    settings = SMALL | {"weights": "origin", "epochs": 3, "freeze_epochs": 1, "devices": 2}
     # stopped in the second phase, so that the run enters it once by itself and once by going on
     shell(N_BATCHES + 2, easy, "--name", "two", *TrainConfig(**settings).to_arguments())
     two = open_checkpoint("two")

@@ -79,11 +79,11 @@ def test_run_that_saved_nothing_starts_anew(home, easy, whole):
 
 def test_card_of_a_run_that_goes_on_tells_of_the_weights_beside_it(home, easy, monkeypatch):
     """Killed after a better epoch, a resumed run must not leave a card of the weights before."""
-    run(easy, **DEMANDING | {"ema": 0.0}, should_stop=stop_after(N_BATCHES + N_VAL_BATCHES + 1))
+    run(easy, **DEMANDING | {"ema_decay": 0.0}, should_stop=stop_after(N_BATCHES + N_VAL_BATCHES + 1))
     checkpoint = open_checkpoint("m")
     assert checkpoint.read_card().training["best_epoch"] == 1
     monkeypatch.setattr("xrai.training.run.finish_run", lambda trainer, reason, alpha: None)
-    run(easy, **DEMANDING | {"ema": 0.0}, resume=True)
+    run(easy, **DEMANDING | {"ema_decay": 0.0}, resume=True)
     best = [item for item in epochs_of(checkpoint) if item["best"]][-1]
     assert checkpoint.read_card().training["best_epoch"] == best["epoch"] > 1
     assert checkpoint.read_card().validation["loss"] == best["val"]["loss"]
@@ -99,7 +99,7 @@ def a_look(card, **named):
 @pytest.mark.parametrize("tells", [True, False], ids=["tells its weights", "from before they were told"])
 def test_going_on_with_a_run_does_not_wipe_its_looks(home, easy, tells):
     """Training on after a look at the test split is just what the count must show."""
-    settings = DEMANDING | {"keep": "last"}
+    settings = DEMANDING | {"select_by": "last"}
     card, checkpoint = run(easy, **settings, should_stop=stop_after(N_BATCHES + N_VAL_BATCHES + 1))
     look = a_look(card) | ({"weights": checkpoint.weights_sha256()} if tells else {})
     checkpoint.write_card(replace(card, evaluations=[look]))
@@ -117,7 +117,7 @@ def test_going_on_with_a_run_does_not_wipe_its_looks(home, easy, tells):
 
 
 def test_a_look_at_weights_that_a_killed_run_makes_again_is_still_of_them(home, easy, monkeypatch):
-    settings = DEMANDING | {"keep": "last"}
+    settings = DEMANDING | {"select_by": "last"}
     run(easy, **settings, should_stop=stop_after(2 * (N_BATCHES + N_VAL_BATCHES)))  # in the second validation
     checkpoint = open_checkpoint("m")
     shutil.copytree(checkpoint.folder / STATE, home / "state")

@@ -47,11 +47,11 @@ def test_nothing_that_is_kept_names_the_place_of_the_home(home, easy):
 def test_the_command_in_the_card_is_that_of_the_run(home, easy):
     (home / "data").mkdir()
     dataset = shutil.copy(easy, home / "data" / "easy set.hdf5")
-    card, _ = run(dataset, "my model", epochs=1, flip=True)
+    card, _ = run(dataset, "my model", epochs=1, hflip=True)
     command = card.training["command"]
     assert command.startswith("python -m xrai train 'data/easy set.hdf5' --name 'my model' ")
-    assert "--flip yes" in command
-    assert settings_of(card).flip
+    assert "--hflip yes" in command
+    assert settings_of(card).hflip
 
 
 def test_weights_are_those_of_the_best_epoch(home, easy):
@@ -77,7 +77,7 @@ def test_the_epoch_that_is_kept_can_be_chosen(home, easy, monkeypatch, keep, kep
         return found.model_copy(update={"auc": auc, "loss": loss})
 
     monkeypatch.setattr(Trainer, "validate", validated)
-    card, checkpoint = run(easy, epochs=3, keep=keep)
+    card, checkpoint = run(easy, epochs=3, select_by=keep)
     assert card.training["best_epoch"] == kept
     assert [item["epoch"] for item in epochs_of(checkpoint) if item["best"]][-1] == kept
 

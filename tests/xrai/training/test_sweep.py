@@ -20,7 +20,7 @@ from xrai.training.sweep import SWEEP, PlannedRun, expand_grid
 
 
 def test_every_combination_in_the_given_order():
-    configs = expand_grid({"network": "convnet", "epochs": 3}, {"learning_rate": [0.01, 0.001], "flip": [True, False]})
+    configs = expand_grid({"network": "convnet", "epochs": 3}, {"learning_rate": [0.01, 0.001], "hflip": [True, False]})
     assert [(item.learning_rate, item.flip) for item in configs] == [
         (0.01, True), (0.01, False), (0.001, True), (0.001, False),
     ]  # fmt: skip
@@ -44,7 +44,7 @@ def test_what_is_varied_is_not_taken_from_the_base():
         ({"learning_speed": 1}, {"dropout": [0.1]}, ["“learning_speed”"]),
         ({}, {"dropout": [0.1, 0.95]}, ["“dropout 0.95”", "between 0.0 and 0.9"]),
         ({}, {"epochs": [1.5]}, ["“epochs 1.5”", "whole number"]),
-        ({"network": "convnet"}, {"image_size": [64, 32], "blocks": [5], "flip": [True]},
+        ({"network": "convnet"}, {"image_size": [64, 32], "blocks": [5], "hflip": [True]},
          ["“image size 32, blocks 5, flip yes”", "halve 32 pixels"]),
         ({}, {"dropout": [float("nan")]}, ["nan"]),
     ],

@@ -49,7 +49,7 @@ def test_a_run_starts_as_the_model_that_it_starts_from(home, easy, tmp_path, ori
 
 @pytest.mark.parametrize("head_epochs", [0, 1])
 def test_a_run_on_other_classes_takes_all_but_the_last_layer(home, three, origin, head_epochs):
-    settings = FROZEN | {"head_epochs": head_epochs}
+    settings = FROZEN | {"freeze_epochs": head_epochs}
     card, checkpoint = run(three, weights="origin", **settings)
     assert card.classes == ("Normal", "COVID", "Viral")
     learned = origin.load_network(origin.read_card()).state_dict()
@@ -59,12 +59,12 @@ def test_a_run_on_other_classes_takes_all_but_the_last_layer(home, three, origin
     for key in weights:
         torch.testing.assert_close(found[key], learned[key], atol=1e-3, rtol=1e-3)
     assert found["head.3.weight"].shape == (3, 16)
-    _, anew = run(three, "anew", **settings | {"head_epochs": 0})
+    _, anew = run(three, "anew", **settings | {"freeze_epochs": 0})
     assert not torch.allclose(anew.load_network(anew.read_card()).state_dict()["head.0.weight"], found["head.0.weight"])
 
 
 def test_a_run_learns_on(home, easy, origin):
-    card, checkpoint = run(easy, weights="origin", epochs=3, head_epochs=1)
+    card, checkpoint = run(easy, weights="origin", epochs=3, freeze_epochs=1)
     epochs = epochs_of(checkpoint)
     assert epochs[0]["train"]["loss"] < 0.9 * epochs_of(origin)[0]["train"]["loss"]
     assert card.validation["auc"] >= origin.read_card().validation["auc"] - 0.02
@@ -73,7 +73,7 @@ def test_a_run_learns_on(home, easy, origin):
 @pytest.mark.parametrize("head_epochs", [0, 1])
 def test_a_run_sees_scans_as_the_model_that_it_starts_from(home, three, origin, head_epochs):
     origin.write_card(replace(origin.read_card(), preprocessing=Preprocessing(96, 32, 0.125, 0.375)))
-    card, checkpoint = run(three, weights="origin", epochs=2, head_epochs=head_epochs)
+    card, checkpoint = run(three, weights="origin", epochs=2, freeze_epochs=head_epochs)
     assert card.preprocessing == Preprocessing(64, 32, 0.125, 0.375)
     saved = json.loads((checkpoint.folder / STATE / "values.json").read_text())
     assert saved["preprocessing"] == card.preprocessing.to_dict()
@@ -145,7 +145,7 @@ def test_the_command_in_the_card_repeats_a_run_from_a_model(home, easy, capsys):
     dataset = shutil.copy(easy, home / "data" / "easy set.hdf5")
     network = {"network": "mobilenet_v3_small"}
     run(dataset, "the origin", epochs=1, image_size=48, **network)
-    card, one = run(dataset, "one", weights="the origin", epochs=2, head_epochs=1, image_size=128, **network)
+    card, one = run(dataset, "one", weights="the origin", epochs=2, freeze_epochs=1, image_size=128, **network)
     words = shlex.split(card.training["command"])
     assert words[:6] == ["python", "-m", "xrai", "train", "data/easy set.hdf5", "--name"]
     assert cli.main([*words[3:5], "--name", "again", *words[7:]]) == 0
@@ -167,7 +167,7 @@ def published(name, folder, monkeypatch):
 
 
 def test_an_imagenet_run_goes_on_without_the_file_of_its_weights(home, easy, monkeypatch, no_network):
-    settings = {"network": "mobilenet_v3_small", "weights": "imagenet", "epochs": 2, "head_epochs": 1}
+    settings = {"network": "mobilenet_v3_small", "weights": "imagenet", "epochs": 2, "freeze_epochs": 1}
     file = published("mobilenet_v3_small", home / "checkpoints" / ".imagenet", monkeypatch)
     card, one = run(easy, "one", **settings)
     assert (card.preprocessing.mean, card.preprocessing.std) == (0.449, 0.226)

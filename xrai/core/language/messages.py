@@ -7,6 +7,7 @@ tokens and misses calls within f-strings and within other calls, so it is given 
 from __future__ import annotations
 
 import ast
+import itertools
 import re
 import sys
 from collections.abc import Collection, Iterator, Mapping
@@ -99,10 +100,21 @@ def extract_python(
 ) -> Iterator[tuple[int, str, Any, list[str]]]:
     """An extraction method of Babel: line, function, literal arguments and comments of each call of a keyword."""
     for node in ast.walk(ast.parse(file.read())):
+        if isinstance(node, ast.ClassDef):
+            yield from ((line, "N_", text, []) for line, text in _setting_texts(node))
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in keywords:
             texts = [_literal(argument) for argument in node.args]
             if any(texts[:1]):
                 yield node.lineno, node.func.id, tuple(texts) if len(texts) > 1 else texts[0], []
+
+
+def _setting_texts(node: ast.ClassDef) -> Iterator[tuple[int, str]]:
+    """Line, and label or help text, of the fields `name: type = setting("Label", …)` with a docstring below."""
+    for field, below in itertools.pairwise(node.body):
+        call, text = getattr(field, "value", None), getattr(below, "value", None)
+        if isinstance(call, ast.Call) and ast.unparse(call.func) == "setting" and text:
+            yield field.lineno, str(_literal(call.args[0]))
+            yield below.lineno, " ".join(str(_literal(text)).split())
 
 
 def _literal(node: ast.expr) -> str | None:

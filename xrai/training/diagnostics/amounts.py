@@ -204,7 +204,7 @@ def _imbalance_finding(run: RunCurves, finding: CurveFinding, uneven: str) -> Cu
 
 
 def _balance_changes(run: RunCurves) -> dict[str, Any]:
-    return {"balance": "sampling"} if run.config and run.config.balance == "none" else {}
+    return {"class_balance": "sampling"} if run.config and run.config.class_balance == "none" else {}
 
 
 def _class_share(run: RunCurves, name: str) -> float:

@@ -153,10 +153,10 @@ def _suggest_regularization(run: RunCurves, *, select_by_loss: bool) -> tuple[di
     """Regularization that is not used yet; selection by loss where the selected weights are worse."""
     changes: dict[str, Any] = {}
     if config := run.config:
-        targets = {"augment": 1.0, "erase": 0.25, "dropout": 0.2, "weight_decay": 0.05}
-        changes = _raise_settings(config, targets) or _raise_settings(config, {"mixup": 0.2, "dropout": 0.4})
-        if select_by_loss and config.keep != "loss":
-            changes["keep"] = "loss"
+        targets = {"augment_strength": 1.0, "erase_prob": 0.25, "dropout": 0.2, "weight_decay": 0.05}
+        changes = _raise_settings(config, targets) or _raise_settings(config, {"mixup_alpha": 0.2, "dropout": 0.4})
+        if select_by_loss and config.select_by != "loss":
+            changes["select_by"] = "loss"
     advice = say(
         "More scans help most. Else make learning by heart harder: more “Augmentation strength”, “Random erasing "
         "probability” or “Mixup alpha”, more “Dropout”, or a smaller network."

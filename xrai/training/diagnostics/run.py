@@ -64,7 +64,7 @@ class RunCurves:
         """The peak learning rate of the whole network; None if unknown."""
         if self.config is None:
             return None
-        return self.config.learning_rate * (self.config.fine_tune if self.history.freeze_epochs else 1)
+        return self.config.learning_rate * (self.config.finetune_lr_scale if self.history.freeze_epochs else 1)
 
     @property
     def typical_rate(self) -> float:

@@ -75,7 +75,7 @@ def report_selected_epoch(run: RunCurves) -> list[CurveFinding]:
         return []
     epoch, loss = run.history.point(index, "val")
     n = run.history.last_epoch
-    keep = run.config.keep if run.config else "auc"
+    keep = run.config.select_by if run.config else "auc"
     if keep == "last":
         sentence = say("Of {n} epochs the weights of the last one are kept, as was asked for.", n=n)
     elif keep == "loss":

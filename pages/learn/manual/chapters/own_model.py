@@ -151,7 +151,7 @@ def _choose_layer(view: ModelView, layers: list[Layer], stages: list[Stage], par
         stage = st.selectbox(
             tr("Stage"),
             range(1, len(stages)),
-            format_func=lambda i: f"{i}. {stages[i].name}",
+            format_func=lambda i: f"{i}. {translate(stages[i].name)}",
             key=f"manual_stage_{view.state_key}",
             persist_state="session",
         )
@@ -164,7 +164,7 @@ def _choose_layer(view: ModelView, layers: list[Layer], stages: list[Stage], par
             key=f"manual_layer_{view.state_key}_{stage}",
             persist_state="session",
         )
-    st.caption(stages[stage].explanation)
+    st.caption(translate(stages[stage].explanation))
     if stages[stage].has_residual:
         st.caption(
             tr(
