@@ -21,7 +21,7 @@ from xrai.training.sweep import SWEEP, PlannedRun, expand_grid
 
 def test_every_combination_in_the_given_order():
     configs = expand_grid({"network": "convnet", "epochs": 3}, {"learning_rate": [0.01, 0.001], "hflip": [True, False]})
-    assert [(item.learning_rate, item.flip) for item in configs] == [
+    assert [(item.learning_rate, item.hflip) for item in configs] == [
         (0.01, True), (0.01, False), (0.001, True), (0.001, False),
     ]  # fmt: skip
     assert all(item.network == "convnet" and item.epochs == 3 for item in configs)
@@ -39,7 +39,7 @@ def test_what_is_varied_is_not_taken_from_the_base():
     ("base", "grid", "words"),
     [
         ({}, {}, ["no setting"]),
-        ({}, {"dropout": []}, ["no value", "“dropout”"]),
+        ({}, {"dropout": []}, ["no value", "“Dropout”"]),
         ({}, {"learning_speed": [1]}, ["“learning_speed”", "learning_rate"]),
         ({"learning_speed": 1}, {"dropout": [0.1]}, ["“learning_speed”"]),
         ({}, {"dropout": [0.1, 0.95]}, ["“dropout 0.95”", "between 0.0 and 0.9"]),
@@ -81,7 +81,7 @@ def test_as_many_runs_as_there_can_be():
         ("epochs", "8,16 ; 32,", [8, 16, 32]),
         ("network", "resnet18, convnet", ["resnet18", "convnet"]),
         ("weights", "scratch\nMein Modell 2", ["scratch", "Mein Modell 2"]),
-        ("flip", "yes, No", [True, False]),
+        ("hflip", "yes, No", [True, False]),
     ],
 )
 def test_values_that_are_typed(name, text, values):
@@ -93,16 +93,16 @@ def test_values_that_are_typed(name, text, values):
 @pytest.mark.parametrize(
     ("name", "text", "words"),
     [
-        ("learning_rate", "0.1, abc", ["“abc” is no number for the setting “learning rate”", "0.0003"]),
+        ("learning_rate", "0.1, abc", ["“abc” is no number for the setting “Learning rate”", "0.0003"]),
         ("learning_rate", "0,001; 0,0003", ["“0,001”", "0.001", "“0, 001”"]),
-        ("mixup", "0,1", ["“0,1”", "write 0.1", "“0, 1”"]),
+        ("mixup_alpha", "0,1", ["“0,1”", "write 0.1", "“0, 1”"]),
         ("dropout", "nan", ["“nan”"]), ("dropout", "inf", ["“inf”"]), ("dropout", "1_0", ["“1_0”"]),
         ("dropout", "٣", ["“٣”"]), ("dropout", "0.1 0.2", ["“0.1 0.2”"]),
-        ("epochs", "8, 16.5", ["“16.5” is no whole number for the setting “epochs”"]),
+        ("epochs", "8, 16.5", ["“16.5” is no whole number for the setting “Epochs”"]),
         ("seed", "1,000", ["“000” is no whole number"]), ("seed", "٣", ["“٣”"]),
         ("seed", "9" * 5000, ["is no whole number"]),
-        ("flip", "perhaps", ["“perhaps” is neither yes nor no for the setting “flip”"]),
-        ("dropout", "", ["no value", "“dropout”"]), ("network", " , ;\n", ["no value", "“network”"]),
+        ("hflip", "perhaps", ["“perhaps” is neither yes nor no for the setting “Horizontal flip”"]),
+        ("dropout", "", ["no value", "“Dropout”"]), ("network", " , ;\n", ["no value", "“Network architecture”"]),
         ("learning_speed", "1", ["“learning_speed”"]),
     ],
 )  # fmt: skip
@@ -129,7 +129,7 @@ def test_a_sweep_comes_back_as_it_was_made(home, practice, planned_sweep):
     )
     assert planned_sweep.folder == home / "checkpoints" / ".sweeps" / "Äpfel 1"
     assert (planned_sweep.base, planned_sweep.grid) == (TINY, {"seed": [1, 2, 3]})
-    assert planned_sweep.runs == tuple(PlannedRun(f"Äpfel 1-{number}", {"seed": number}) for number in (1, 2, 3))
+    assert planned_sweep.runs == tuple(PlannedRun(name=f"Äpfel 1-{number}", settings={"seed": number}) for number in (1, 2, 3))
     assert planned_sweep.configs() == [TrainConfig(**TINY, seed=number) for number in (1, 2, 3)]
     assert json.loads((planned_sweep.folder / SWEEP).read_text(encoding="utf-8"))["runs"][0] == {
         "name": "Äpfel 1-1", "settings": {"seed": 1},
@@ -211,9 +211,9 @@ def test_a_model_to_start_from_that_is_missing_is_said_before_any_run(home, prac
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"blocks": 3}, ["“blocks” is 3", "with 2:"]), ({"image_size": 48}, ["“image size” is 48", "with 32:"]),
-        ({"network": "resnet18"}, ["“network” is resnet18", "with convnet:"]),
-        ({"activation": "gelu"}, ["“activation” is gelu", "with relu:"]),
+        ({"blocks": 3}, ["“Convolution blocks” is 3", "with 2:"]), ({"image_size": 48}, ["“Image size” is 48", "with 32:"]),
+        ({"network": "resnet18"}, ["“Network architecture” is resnet18", "with convnet:"]),
+        ({"activation": "gelu"}, ["“Activation function” is gelu", "with relu:"]),
     ],
 )  # fmt: skip
 def test_a_model_to_start_from_of_another_shape_is_said_before_any_run(home, practice, settings, words):

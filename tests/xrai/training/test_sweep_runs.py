@@ -5,7 +5,6 @@ import time
 
 import pytest
 
-from tests.xrai.training.runs import settings_of
 from tests.xrai.training.sweeps import BEST, EPOCH, TINY, VAL, assert_one_sentence, write_json_in
 from xrai.core import jobs
 from xrai.core.errors import JobError, TrainingError
@@ -29,7 +28,7 @@ def leave(name, status, *records, error=""):
 
 
 def note_settings(folder, **others):
-    """The config of a run of the sweep `planned_sweep`, or one with other settings."""
+    """The config of a run of the sweep `three`, or one with other settings."""
     swept = sweep.open_sweep("Äpfel 1")
     config = next(config for run, config in zip(swept.runs, swept.configs(), strict=True) if run.name == folder.name)
     write_json(folder / CONFIG, {"dataset": display_path(swept.dataset), "train": config.to_dict() | others})
@@ -194,7 +193,7 @@ def test_one_run_after_another(planned_sweep, children, practice):
     del between[1]["time"]
     assert between[1] == {
         "kind": "run", "number": 1, "runs": 3, "name": "Äpfel 1-1", "settings": {"seed": 1}, "status": "done",
-        "val": BEST, "error": "",
+        "val": BEST.model_dump(), "error": "",
     }  # fmt: skip
     assert children.started[1] == [
         "train", str(practice.resolve()), "--name", "Äpfel 1-2", *TrainConfig(**TINY, seed=2).to_arguments(),
@@ -335,8 +334,8 @@ def test_two_runs_stopped_between_and_gone_on_with(home, practice):
     for outcome, rate in zip(made.run_summaries(), (0.003, 0.001), strict=True):
         checkpoint = open_checkpoint(outcome.name)
         card = checkpoint.read_card()
-        assert (settings_of(card).learning_rate, card.training["ended"]) == (rate, "finished")
+        assert (card.training["settings"]["learning_rate"], card.training["ended"]) == (rate, "finished")
         assert outcome.val.epoch == card.training["best_epoch"] == 1
         assert outcome.val.accuracy == pytest.approx(card.validation["accuracy"], abs=0.1)
-        assert jobs.Job(checkpoint.folder).details["sweep"] == "s"
+        assert jobs.Job(checkpoint.folder).details.sweep == "s"
     assert [item["kind"] for item in read_records(made.folder / HISTORY_FILE)] == ["start", "run", "run", "end"]
