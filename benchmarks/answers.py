@@ -26,7 +26,8 @@ from xrai.calibration import Calibration, ConformalAbstention, fit_abstention, f
 from xrai.cli.paths import find_dataset
 from xrai.data.dataset import Dataset, open_dataset
 from xrai.metrics import expected_calibration_error
-from xrai.models.checkpoint import Card, Checkpoint, open_checkpoint
+from xrai.models.card import Card
+from xrai.models.checkpoint import Checkpoint, open_checkpoint
 from xrai.models.operating_point import DEFAULT_ALPHA
 from xrai.scans.preprocessing import resize_images, to_grey_tensor
 from xrai.training.perturbations import PERTURBATIONS
@@ -116,7 +117,7 @@ def _logits(network: Any, card: Card, dataset: Dataset, rows: np.ndarray, pertur
 
 def evaluate_methods(val: Split, test: Split) -> Iterator[dict[str, Any]]:
     """A row for every way."""
-    identity, slope_only = Calibration(1.0, (0.0, 0.0)), fit_slope(val.logits[""], val)
+    identity, slope_only = Calibration(slope=1.0, offsets=(0.0, 0.0)), fit_slope(val.logits[""], val)
     slope_and_offsets = fit_calibration(val.logits[""], val.labels, with_offsets=True, prevalence=EQUAL_PREVALENCE)
     yield evaluate_method("not calibrated", val, test, identity, None)
     yield evaluate_method("slope", val, test, slope_only, None)
@@ -162,9 +163,9 @@ def _fit_class_thresholds(
         fit_abstention(calibration(val.logits[name]), val.labels, alpha, val.patients) for name in ("", *perturbations)
     ]
     return ConformalAbstention(
-        alpha,
-        tuple(min(cuts) for cuts in zip(*(item.cuts for item in abstentions), strict=True)),
-        abstentions[0].patients,
+        alpha=alpha,
+        thresholds=tuple(min(cuts) for cuts in zip(*(item.thresholds for item in abstentions), strict=True)),
+        n_patients=abstentions[0].n_patients,
     )
 
 

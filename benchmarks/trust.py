@@ -14,7 +14,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -37,7 +36,8 @@ from xrai.evaluation.evaluate import predict_logits
 from xrai.evaluation.report import classification_report
 from xrai.explain.cam import compute_logits_and_features
 from xrai.explain.occlusion import MAX_OUTSIDE_BODY_SHARE
-from xrai.models.checkpoint import Card, Checkpoint
+from xrai.models.card import Card
+from xrai.models.checkpoint import Checkpoint
 from xrai.models.operating_point import fit_operating_point
 from xrai.reading.reader import Reader
 
@@ -61,7 +61,7 @@ HEATMAP_SCANS = 100
 NEIGHBOURS = 6
 
 
-MAX_FNR_GOAL, MAX_FPR_GOAL = ThresholdGoal("misses", 0.05), ThresholdGoal("alarms", 0.10)
+MAX_FNR_GOAL, MAX_FPR_GOAL = ThresholdGoal(kind="max_fnr", limit=0.05), ThresholdGoal(kind="max_fpr", limit=0.10)
 
 
 DOC = PROJECT_DIR / "docs" / "trust.md"
@@ -110,7 +110,7 @@ def measure_model(name: str, scans: Path, scratch: Path) -> dict[str, Any]:
         "rows": [row._asdict() for row in rows],
         "of": {
             "threshold": reader.card.threshold_value,
-            "alpha": reader.card.doubt.alpha if reader.card.doubt else None,
+            "alpha": reader.card.abstention.alpha if reader.card.abstention else None,
         },
         **details,
     }
@@ -136,7 +136,7 @@ def answer_rows(bench: Bench, details: dict[str, Any]) -> Iterator[Row]:
         splits[split] = {"logits": logits, "labels": bench.labels(rows), "patients": bench.dataset.patients[rows]}
     for split_results in splits.values():
         split_results["report"] = make_report(card, split_results)
-        split_results["raw"] = make_report(replace(card, calibration=None, doubt=None), split_results)
+        split_results["raw"] = make_report(card.replace(calibration=None, abstention=None), split_results)
     details["answers"] = {
         split: {kind: split_results[kind] | {"curves": None} for kind in ("report", "raw")}
         for split, split_results in splits.items()
@@ -172,7 +172,7 @@ def answer_rows(bench: Bench, details: dict[str, Any]) -> Iterator[Row]:
             yield Row(
                 say("{words}: {name} with a wrong firm answer", words=words, name=name),
                 format_share(of_class["wrong"], of_class["wrong_interval"]),
-                say("at most {alpha:.1f} %", alpha=100 * card.doubt.alpha) if card.doubt else "",
+                say("at most {alpha:.1f} %", alpha=100 * card.abstention.alpha) if card.abstention else "",
             )
 
 
@@ -184,7 +184,7 @@ def make_report(card: Card, split_results: Mapping[str, Any]) -> dict[str, Any]:
         split_results["patients"],
         card.classes,
         card.threshold_value,
-        card.doubt,
+        card.abstention,
     )
 
 
@@ -285,7 +285,9 @@ def write_card_table(name: str, results: Mapping[str, Any]) -> None:
     checkpoint = Checkpoint(PROJECT_DIR / "checkpoints" / name)
     with checkpoint.card_lock():
         checkpoint.write_card(
-            replace(checkpoint.read_card(), trust=results["of"] | {"when": results["when"], "rows": results["rows"]})
+            checkpoint.read_card().replace(
+                trust_report=results["of"] | {"when": results["when"], "rows": results["rows"]}
+            )
         )
 
 
@@ -293,18 +295,18 @@ def as_document() -> str:
     """The tables in the models' cards as a page of the documentation."""
     lines = ["# How far the shipped models can be trusted", "", "Made by `benchmarks/trust.py`; do not edit.", ""]
     for name in DATASETS:
-        values = Checkpoint(PROJECT_DIR / "checkpoints" / name).read_card().trust
+        values = Checkpoint(PROJECT_DIR / "checkpoints" / name).read_card().trust_report
         assert values
         lines += [
             f"## {name}",
             "",
-            f"Measured on {values['when'][:10]}.",
+            f"Measured on {values.when[:10]}.",
             "",
             "| what | measured | aim |",
             "|---|---|---|",
         ]
         lines += [
-            "| " + " | ".join(row[key].replace("|", "\\|") for key in Row._fields) + " |" for row in values["rows"]
+            "| " + " | ".join(getattr(row, key).replace("|", "\\|") for key in Row._fields) + " |" for row in values.rows
         ]
         lines.append("")
     return "\n".join(lines)

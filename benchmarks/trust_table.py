@@ -10,7 +10,7 @@ import numpy as np
 
 from xrai.core.language import say
 from xrai.data.dataset import Dataset
-from xrai.models.checkpoint import Card
+from xrai.models.card import Card
 from xrai.reading.reader import Reader
 
 COPIES = Path(__file__).with_name("covid19-test-copies.txt").read_text(encoding="utf-8").split()

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import pandas as pd
 import streamlit as st
 
@@ -19,7 +16,8 @@ from pages.shared.formatting import (
 from pages.shared.verdict import has_threshold_moved, local_threshold, moved_threshold_text, threshold_text
 from xrai.core.language import N_, tr, translate
 from xrai.data.sources import SPLIT_NAMES
-from xrai.models.checkpoint import Card
+from xrai.models.card import Card, EvaluationSummary, TrustReport
+from xrai.models.history import ValidationMetrics
 
 CALLED_FROM = N_("Called from")
 NOT_DESCRIBED = N_("patients that nobody described when its dataset was built")
@@ -67,27 +65,28 @@ def show_model_facts(card: Card) -> None:
 
 def population_text(card: Card) -> str:
     """Whom a model learned from, in the reader's language."""
-    return translate(card.dataset.get("population") or NOT_DESCRIBED)
+    return translate(card.dataset.population or NOT_DESCRIBED)
 
 
 def _show_figures(card: Card) -> None:
     """What was measured of it, the oldest first, and what its training measured."""
-    evaluations = [item for item in card.evaluations if not item.get("earlier_weights")]
-    rows = [(f"{_split_text(item)}, {item['when'][:10]}", item) for item in evaluations]
-    rows.append((tr("Validation: it also chose the best epoch, which flatters"), card.validation))
+    evaluations = [item for item in card.evaluations if not item.is_outdated]
+    rows: list[tuple[str, EvaluationSummary | ValidationMetrics]] = [
+        (f"{_split_text(item)}, {item.evaluated_at[:10]}", item) for item in evaluations
+    ]
+    if card.validation:
+        rows.append((tr("Validation: it also chose the best epoch, which flatters"), card.validation))
     table = [
         {
             tr("Measured on"): place,
-            tr("Scans"): item["n"],
-            tr(CALLED_FROM): threshold_text(card, item.get("threshold")) if len(card.classes) == 2 else "",
-            tr("Called right (95 % interval)"): format_metric_with_interval(
-                item["accuracy"], item["accuracy_interval"]
-            ),
-            tr("AUC (95 % interval)"): format_metric_with_interval(item["auc"], item["auc_interval"], as_percent=False),
+            tr("Scans"): item.n,
+            tr(CALLED_FROM): threshold_text(card, getattr(item, "threshold", None)) if len(card.classes) == 2 else "",
+            tr("Called right (95 % interval)"): format_metric_with_interval(item.accuracy, item.accuracy_interval),
+            tr("AUC (95 % interval)"): format_metric_with_interval(item.auc, item.auc_interval, as_percent=False),
         }
         for place, item in rows
     ]
-    has_threshold_changed = any(has_threshold_moved(card, item.get("threshold")) for _, item in rows)
+    has_threshold_changed = any(has_threshold_moved(card, getattr(item, "threshold", None)) for _, item in rows)
     st.dataframe(pd.DataFrame(table).drop(columns=[] if has_threshold_changed else tr(CALLED_FROM)), hide_index=True)
     if has_threshold_changed:
         st.markdown(
@@ -103,15 +102,10 @@ def _show_figures(card: Card) -> None:
         _show_class_recalls(item)
 
 
-def _show_class_recalls(item: Mapping[str, Any]) -> None:
+def _show_class_recalls(item: EvaluationSummary) -> None:
     class_texts = [
-        tr(
-            "{n:,} of {total:,} {name}",
-            n=round(row["recall"] * row["support"]),
-            total=row["support"],
-            name=class_label(name),
-        )
-        for name, row in item.get("per_class", {}).items()
+        tr("{n:,} of {total:,} {name}", n=round(row.recall * row.support), total=row.support, name=class_label(name))
+        for name, row in item.per_class.items()
     ]
     if class_texts:
         text = tr(
@@ -122,22 +116,22 @@ def _show_class_recalls(item: Mapping[str, Any]) -> None:
         st.markdown(f"- {text}")
 
 
-def _split_text(item: Mapping[str, Any]) -> str:
+def _split_text(item: EvaluationSummary) -> str:
     """Where it was measured; a split of another name is told as it is."""
-    split = str(item["split"])
+    split = item.split
     word = tr(SPLIT_NAMES[split]) if split in SPLIT_NAMES else split
-    return tr("{dataset}, {split} split", dataset=item["dataset"], split=word)
+    return tr("{dataset}, {split} split", dataset=item.dataset, split=word)
 
 
 def _show_data_findings(card: Card) -> None:
     """What a check of the training data found."""
-    findings = card.dataset.get("audit")
-    if not isinstance(findings, list):
+    findings = card.dataset.audit
+    if findings is None:
         return
     st.markdown(tr("**What a check of its training data found**"))
     for item in findings:
-        icon = ":material/error:" if item["severity"] == "serious" else ":material/info:"
-        title, sentence = (escape_markdown(in_words(item[name])) for name in ("title", "sentence"))
+        icon = ":material/error:" if item.severity == "serious" else ":material/info:"
+        title, sentence = (escape_markdown(in_words(text)) for text in (item.title, item.sentence))
         st.markdown(f"- {icon} {tr('{title}: {sentence}', title=title, sentence=sentence)}")
     if not findings:
         st.markdown(f"- {tr('Nothing that would mislead.')}")
@@ -145,23 +139,23 @@ def _show_data_findings(card: Card) -> None:
 
 def _show_trust(card: Card) -> None:
     """What was measured of how far it can be trusted, for the models in the box."""
-    if rows := card.trust.get("rows"):
-        when = escape_markdown(str(card.trust.get("when", ""))[:10])
+    if card.trust_report and card.trust_report.rows:
+        when = escape_markdown(card.trust_report.when[:10])
         st.markdown(tr("**How far it can be trusted**, measured on {when}", when=when))
-        if changes := _changes_since_trust(card):
+        if changes := _changes_since_trust(card, card.trust_report):
             st.markdown(
                 escape_markdown(f"{tr('That was with {what}.', what=join_words(changes))} {_in_force_text(card)}")
             )
         names = {"what": tr("What"), "value": tr("Measured"), "aim": tr("Aim")}
-        table = [{name: in_words(row[item]) for item, name in names.items()} for row in rows]
+        table = [{name: in_words(getattr(row, item)) for item, name in names.items()} for row in card.trust_report.rows]
         st.dataframe(pd.DataFrame(table), hide_index=True, row_height=36)
 
 
-def _changes_since_trust(card: Card) -> list[str]:
+def _changes_since_trust(card: Card, report: TrustReport) -> list[str]:
     """Of threshold and doubt what was not as it is now when that was measured."""
-    current, earlier = _promise_text(card.doubt.alpha if card.doubt else None), _promise_text(card.trust.get("alpha"))
-    threshold_change = moved_threshold_text(card, card.trust.get("threshold")) if "threshold" in card.trust else ""
-    return [*filter(None, [threshold_change]), *([earlier] if "alpha" in card.trust and earlier != current else [])]
+    current, earlier = _promise_text(card.abstention.alpha if card.abstention else None), _promise_text(report.alpha)
+    threshold_change = moved_threshold_text(card, report.threshold)
+    return [*filter(None, [threshold_change]), *([earlier] if earlier != current else [])]
 
 
 def _in_force_text(card: Card) -> str:
@@ -171,7 +165,8 @@ def _in_force_text(card: Card) -> str:
         name, share = class_label(card.classes[1]), format_probability(local_threshold(card))
         parts.append(tr("{name} called from {share} on", name=name, share=share))
     return tr(
-        "In force now: {what}.", what=", ".join([*parts, _promise_text(card.doubt.alpha if card.doubt else None)])
+        "In force now: {what}.",
+        what=", ".join([*parts, _promise_text(card.abstention.alpha if card.abstention else None)]),
     )
 
 

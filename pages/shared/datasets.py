@@ -12,7 +12,7 @@ import streamlit as st
 from xrai.core.errors import DatasetError
 from xrai.core.language import N_
 from xrai.data.dataset import open_dataset
-from xrai.models.checkpoint import Card
+from xrai.models.card import Card
 
 SPLITS = ("test", "val", "train")
 SPLIT_HELP = N_(
@@ -46,7 +46,7 @@ def find_training_dataset(card: Card, datasets: Sequence[Path]) -> Path | None:
     """The one of some datasets that a model learned from, as it was then."""
     for path in datasets:
         with suppress(DatasetError, OSError):
-            if load_facts(path).fingerprint == card.dataset.get("fingerprint"):
+            if load_facts(path).fingerprint == card.dataset.fingerprint:
                 return path
     return None
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from html import escape
 from typing import Any, NamedTuple, cast
 
@@ -24,7 +23,7 @@ from pages.shared.verdict import (
     to_local_probabilities,
 )
 from xrai.calibration import (
-    Threshold,
+    AbstentionReport,
     ThresholdGoal,
     abstention_report,
     compute_natural_frequencies,
@@ -38,7 +37,8 @@ from xrai.evaluation.store import EvaluationResult
 from xrai.figures import add_caption, icon_array_figure, threshold_figure
 from xrai.metrics import Interval, clustered_proportion, predict
 from xrai.models.artifacts import ARTIFACTS_FILE, ValidationOutputs
-from xrai.models.checkpoint import Card, Checkpoint
+from xrai.models.card import Card
+from xrai.models.checkpoint import Checkpoint
 from xrai.models.operating_point import fit_operating_point, load_validation_outputs
 
 TEST_SPLIT_WARNING = N_(
@@ -67,7 +67,7 @@ class Effect(NamedTuple):
 
     sensitivity: ShareWithInterval
     specificity: ShareWithInterval
-    answers: dict[str, Any]
+    answers: AbstentionReport
 
 
 class Preview(NamedTuple):
@@ -118,8 +118,8 @@ def preview_decision(
         CheckpointError: its answers to the validation scans were not kept, or are damaged.
     """
     card, validation = _checkpoint.read_card(), load_validation(_checkpoint, files_key)
-    card = card if prevalence is None else replace(card, prevalence=prevalence)
-    card = fit_operating_point(card, validation, goal=ThresholdGoal(cast(Any, kind), limit), alpha=alpha)
+    card = card if prevalence is None else card.replace(local_prevalence=prevalence)
+    card = fit_operating_point(card, validation, goal=ThresholdGoal(kind=cast(Any, kind), limit=limit), alpha=alpha)
     probabilities = card.to_probabilities(validation.logits)
     points = threshold_points(probabilities[:, 1], validation.labels) if len(card.classes) == 2 else None
     return Preview(card, _compute_effect(card, probabilities, validation.labels, validation.patients), points)
@@ -148,10 +148,10 @@ def _compute_effect(card: Card, probabilities: np.ndarray, labels: np.ndarray, p
 
 def abstention_text(card: Card) -> str:
     """Where it is not sure, as a sentence."""
-    assert card.doubt is not None
+    assert card.abstention is not None
     if len(card.classes) != 2:
         return tr(
-            "At most {n:.3g} in 100 scans of each class are to get a wrong firm answer.", n=100 * card.doubt.alpha
+            "At most {n:.3g} in 100 scans of each class are to get a wrong firm answer.", n=100 * card.abstention.alpha
         )
     zone = local_reject_zone(card)
     if zone is None:
@@ -179,7 +179,7 @@ def _draw_threshold_chart(card: Card, points: dict[str, list[float]], about: Seq
 
 
 def _local_interval(card: Card) -> tuple[float, float] | None:
-    interval = (card.threshold or {}).get("interval")
+    interval = card.threshold.fit.interval if card.threshold and card.threshold.fit else None
     return (card.to_local_prevalence(interval[0]), card.to_local_prevalence(interval[1])) if interval else None
 
 
@@ -194,12 +194,12 @@ def show_decision_text(card: Card) -> None:
     """How the threshold came out on the validation scans, and where it is not sure."""
     names = class_labels(card.classes)
     sentences = []
-    if card.threshold and len(names) == 2:
-        threshold = replace(Threshold.from_dict(card.threshold), interval=_local_interval(card))
+    if card.threshold and card.threshold.fit:
+        threshold = card.threshold.fit.replace(interval=_local_interval(card))
         sentences.append(translate(threshold.sentence((names[0], names[1]))))
-    if card.doubt:
+    if card.abstention:
         sentences += [abstention_text(card)] if len(names) == 2 else []
-        sentences.append(translate(card.doubt.sentence(tuple(names))))
+        sentences.append(translate(card.abstention.sentence(tuple(names))))
     st.markdown(escape_markdown(" ".join(sentences)))
 
 
@@ -226,13 +226,11 @@ def _effect_rows(card: Card, effect: Effect) -> dict[str, str]:
     if len(names) == 2:
         rows[tr("**{name}** found", name=names[1])] = _share_text(effect.sensitivity)
         rows[tr("**{name}** cleared", name=names[0])] = _share_text(effect.specificity)
-    rows[tr("Answered firmly")] = format_table_metric(
-        answers["answered"], answers["answered_interval"], as_percent=True
-    )
-    rows[tr("Of these, right")] = format_table_metric(answers["right"], answers["right_interval"], as_percent=True)
-    for name, row in zip(names, answers["per_class"], strict=True):
+    rows[tr("Answered firmly")] = format_table_metric(answers.coverage, answers.coverage_interval, as_percent=True)
+    rows[tr("Of these, right")] = format_table_metric(answers.accuracy, answers.accuracy_interval, as_percent=True)
+    for name, row in zip(names, answers.per_class, strict=True):
         rows[tr("**{name}** with a wrong firm answer", name=name)] = format_table_metric(
-            row["wrong"], row["wrong_interval"], as_percent=True
+            row.error_rate, row.error_rate_interval, as_percent=True
         )
     return rows
 
@@ -280,7 +278,9 @@ def show_icon_array(
     if effect and result and effect.sensitivity and effect.specificity:
         other = compute_natural_frequencies(effect.sensitivity[0], effect.specificity[0], prevalence)
         counts = tr(
-            "{found:,} found, {missed:,} missed, {alarms:,} false alarms, {cleared:,} cleared.", **other._asdict()
+            "{true_positives:,} found, {false_negatives:,} missed, {false_positives:,} false alarms, "
+            "{true_negatives:,} cleared.",
+            **other._asdict(),
         )
         text = " ".join([counts, *_predictive_value_sentences(card, effect, prevalence)])
         instead = INSTEAD[result.report["split"]]
@@ -319,8 +319,8 @@ def _predictive_value_sentences(card: Card, effect: Effect, prevalence: float) -
 
 def _abstention_sentences(card: Card, effect: Effect, prevalence: float) -> list[str]:
     """How many are left to a radiologist, where the classes have scans and there is a doubt."""
-    answered_shares = [row["answered"] for row in effect.answers["per_class"]]
-    if card.doubt is None or None in answered_shares:
+    answered_shares = [row.coverage for row in effect.answers.per_class]
+    if card.abstention is None or None in answered_shares:
         return []
     n_unsure = 1000 * ((1 - prevalence) * (1 - answered_shares[0]) + prevalence * (1 - answered_shares[1]))
     return [

@@ -11,7 +11,7 @@ from pages.shared.formatting import class_label, class_labels, format_probabilit
 from xrai.calibration import ARGMAX_THRESHOLD, people_word
 from xrai.core.labels import condition_phrase, is_healthy
 from xrai.core.language import N_, tr, translate
-from xrai.models.checkpoint import Card
+from xrai.models.card import Card
 
 if TYPE_CHECKING:
     from xrai.reading.results import Reading
@@ -30,14 +30,14 @@ TOLERANCE = 1e-6
 
 def population_noun(card: Card) -> str:
     """Whom a model was trained on: `CHILDREN` or "patients"."""
-    return people_word(str(card.dataset.get("population") or ""))
+    return people_word(card.dataset.population)
 
 
 def prevalence_text(card: Card) -> str:
     """Among whom probabilities are told, where the team said that; else ""."""
-    if card.prevalence is None or card.calibration is None or card.calibration.prevalence is None:
+    if card.local_prevalence is None or card.calibration is None or card.calibration.prevalence is None:
         return ""
-    n, condition = 100 * card.prevalence, translate(condition_phrase(card.classes[1]))
+    n, condition = 100 * card.local_prevalence, translate(condition_phrase(card.classes[1]))
     if population_noun(card) == CHILDREN:
         return tr(
             "Probabilities are told for your children, of whom {n:.3g} in 100 have {condition}.",
@@ -53,12 +53,12 @@ def verdict_text(reading: Reading, card: Card) -> str:
     """An answer as a headline; where the card has a doubt, that alone says whether it is firm."""
     if not reading.is_confident:
         return tr(NOT_SURE)
-    template = _verdict_template(reading, is_firm=card.doubt is not None)
+    template = _verdict_template(reading, is_firm=card.abstention is not None)
     if template in _HEALTHY_TEMPLATES and is_healthy(reading.diagnosis) and len(card.classes) == 2:
         answer = tr(_HEALTHY_TEMPLATES[template], condition=translate(condition_phrase(card.classes[1])))
     else:
         answer = tr(template, name=class_label(reading.diagnosis))
-    return tr("{answer} (drawing)", answer=answer) if card.dataset.get("is_phantom") else answer
+    return tr("{answer} (drawing)", answer=answer) if card.dataset.is_phantom else answer
 
 
 def _verdict_template(reading: Reading, *, is_firm: bool) -> str:
@@ -82,9 +82,9 @@ def local_threshold(card: Card) -> float:
 
 def local_reject_zone(card: Card) -> tuple[float, float] | None:
     """Between which probabilities of the second of two classes the answer is not sure; None where it is for none."""
-    if card.doubt is None:
+    if card.abstention is None:
         return None
-    low, high = card.doubt.reject_zone(_threshold_or_even(card))
+    low, high = card.abstention.reject_zone(_threshold_or_even(card))
     return (card.to_local_prevalence(low), card.to_local_prevalence(high)) if low < high else None
 
 

@@ -16,8 +16,8 @@ from xrai.core.json_files import append_record, write_json
 from xrai.core.language import say, translate, use_language
 from xrai.core.paths import data_dir, inbox_dir
 from xrai.data.audit import audit_file, load_audit, run_audit, save_audit
-from xrai.data.audit.image_quality import check_image_quality
 from xrai.data.audit.dataset_pass import run_dataset_pass
+from xrai.data.audit.image_quality import check_image_quality
 from xrai.data.audit.outliers import _outlier_finding as odd
 from xrai.data.dataset import BuildConfig, build_dataset, open_dataset
 from xrai.data.jobs import audit_folder, audit_title, build_folder, download_folder, download_title

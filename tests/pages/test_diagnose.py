@@ -2,7 +2,6 @@
 
 import io
 import re
-from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -22,7 +21,8 @@ from xrai.core.language import use_language
 from xrai.core.paths import PROJECT_DIR, checkpoints_dir
 from xrai.explain.similar_cases import fit_neighbour_index
 from xrai.models.artifacts import Artifacts, ValidationOutputs, save_artifacts
-from xrai.models.checkpoint import Card, Checkpoint
+from xrai.models.card import Card
+from xrai.models.checkpoint import Checkpoint
 from xrai.networks.build import build_network
 from xrai.reading.reader import Reader
 from xrai.reading.results import Reading, Refusal
@@ -68,7 +68,7 @@ def model(home, gate):
             classes=("NORMAL", "PNEUMONIA"),
             network=config.network_config,
             preprocessing=steps,
-            threshold={"class": "PNEUMONIA", "value": 0.5, "chosen": "fixed"},
+            threshold={"class_name": "PNEUMONIA", "value": 0.5, "description": "fixed"},
             training={"settings": config.to_dict()},
             dataset={
                 "name": "chest",
@@ -78,8 +78,8 @@ def model(home, gate):
             },
             validation=MEASURED,
             versions={},
-            calibration=Calibration(1.0, (0.0, 0.0), (0.5, 0.5)),
-            heatmap={name: {"NORMAL": 0.1, "PNEUMONIA": 0.1} for name in ("Fused CAM", "CAM", "Grad-CAM")},
+            calibration=Calibration(slope=1.0, offsets=(0.0, 0.0), prevalence=(0.5, 0.5)),
+            heatmap_scale={name: {"NORMAL": 0.1, "PNEUMONIA": 0.1} for name in ("Fused CAM", "CAM", "Grad-CAM")},
         )
     )
     inputs = torch.cat([steps(film(seed)) for seed in range(8)])
@@ -93,7 +93,7 @@ def model(home, gate):
 
 
 def changed(model, **values):
-    model.write_card(replace(model.read_card(), **values))
+    model.write_card(model.read_card().replace(**values))
 
 
 def opened(*files):
@@ -145,7 +145,7 @@ def test_of_several_files_those_that_can_be_are_read(model):
 
 
 def test_a_doubtful_scan_is_not_sure_and_says_where_it_leans(model):
-    changed(model, doubt=ConformalAbstention(0.05, (0.01, 0.01), (100, 100)))
+    changed(model, abstention=ConformalAbstention(alpha=0.05, thresholds=(0.01, 0.01), n_patients=(100, 100)))
     app = opened(("a.png", as_png(film())))
     assert app.subheader[0].value.replace("\\", "") == "Uncertain: radiologist review needed"
     said = texts(app)
@@ -157,7 +157,7 @@ def test_a_doubtful_scan_is_not_sure_and_says_where_it_leans(model):
 def test_the_threshold_in_the_card_decides(model):
     called = {}
     for value in (0.001, 0.999):
-        changed(model, threshold={"class": "PNEUMONIA", "value": value, "chosen": "in a test"})
+        changed(model, threshold={"class_name": "PNEUMONIA", "value": value, "description": "in a test"})
         called[value] = opened(("a.png", as_png(film()))).subheader[0].value
     assert "Pneumonia" in called[0.001] and "Normal" in called[0.999]
 
@@ -165,7 +165,7 @@ def test_the_threshold_in_the_card_decides(model):
 def test_probabilities_come_in_natural_frequencies_for_the_readers_own_patients(model):
     said = texts(opened(("a.png", as_png(film()))))
     assert re.search(r"Of 100 children like this, about \d+ have pneumonia, where 50 of 100 who are X.?-rayed", said)
-    changed(model, prevalence=0.1)
+    changed(model, local_prevalence=0.1)
     assert "where 10 of 100" in texts(opened(("a.png", as_png(film()))))
 
 
@@ -199,7 +199,7 @@ def test_what_a_check_of_the_data_found_and_what_was_measured_are_told(model):
     changed(
         model,
         dataset=card.dataset | {"audit": audit},
-        trust={"when": "2026-11-21", "rows": [{"what": "Test films refused", "value": "1 of 624", "aim": ""}]},
+        trust_report={"when": "2026-11-21", "rows": [{"what": "Test films refused", "value": "1 of 624", "aim": ""}]},
     )
     app = opened()
     assert "Six scans stand in training and test" in texts(app)
@@ -207,7 +207,7 @@ def test_what_a_check_of_the_data_found_and_what_was_measured_are_told(model):
 
 
 def test_the_words_that_doctors_need_not_know_are_explained(model):
-    changed(model, doubt=ConformalAbstention(0.05, (0.01, 0.01), (100, 100)))
+    changed(model, abstention=ConformalAbstention(alpha=0.05, thresholds=(0.01, 0.01), n_patients=(100, 100)))
     app = opened(("a.png", as_png(film())))
     said = texts(app)
     assert all(f"**{word}**" in said for word in ("Threshold", "Firm answer", "Calibrated", "95 % interval"))
@@ -215,7 +215,7 @@ def test_the_words_that_doctors_need_not_know_are_explained(model):
 
 
 def test_a_model_without_kit_says_that_it_does_not_notice_other_pictures(model):
-    (model.folder / "kit.safetensors").unlink()
+    (model.folder / "artifacts.safetensors").unlink()
     assert "does not notice when a picture is no chest X" in texts(opened(("a.png", as_png(film()))))
 
 
@@ -231,7 +231,11 @@ class TestEqualUploads:
 
 class TestAtHome:
     def test_threshold_and_zone_are_told_for_the_teams_patients_in_a_sentence_of_for_whom(self, model):
-        changed(model, doubt=ConformalAbstention(0.03, (0.1, 0.1), (100, 100)), prevalence=0.1)
+        changed(
+            model,
+            abstention=ConformalAbstention(alpha=0.03, thresholds=(0.1, 0.1), n_patients=(100, 100)),
+            local_prevalence=0.1,
+        )
         card = model.read_card()
         said = texts(opened(("a.png", as_png(film())))).replace("\\", "")
         low, high = (100 * card.to_local_prevalence(share) for share in (0.1, 0.9))
@@ -258,7 +262,9 @@ class TestHeadlines:
         ],
     )
     def test_the_headline_contradicts_neither_the_call_nor_the_numbers(self, share, firm, without_doubt):
-        card = SimpleNamespace(doubt=ConformalAbstention(0.03, (0.1, 0.1), (100, 100)), dataset={})
+        card = SimpleNamespace(
+            doubt=ConformalAbstention(alpha=0.03, thresholds=(0.1, 0.1), n_patients=(100, 100)), dataset={}
+        )
         assert verdict_text(reading_of(share), card) == firm
         assert verdict_text(reading_of(share), SimpleNamespace(doubt=None, dataset={})) == without_doubt
         assert verdict_text(reading_of(share, sure=False), card) == "Uncertain: radiologist review needed"
@@ -266,8 +272,8 @@ class TestHeadlines:
     def test_what_is_not_sure_leans_only_where_the_numbers_do(self, model):
         changed(
             model,
-            doubt=ConformalAbstention(0.03, (0.001, 0.001), (100, 100)),
-            threshold={"class": "PNEUMONIA", "value": 0.01, "chosen": "x"},
+            abstention=ConformalAbstention(alpha=0.03, thresholds=(0.001, 0.001), n_patients=(100, 100)),
+            threshold={"class_name": "PNEUMONIA", "value": 0.01, "description": "x"},
         )
         said = texts(opened(("a.png", as_png(film()))))
         share = Reader.open(model).read(read_scan(as_png(film()))).probabilities["PNEUMONIA"]
@@ -281,7 +287,12 @@ LOOK = {"dataset": "d", "split": "test", "when": "2026-01-01T00:00:00", "fingerp
 
 class TestStaleFigures:
     def test_figures_of_what_is_in_force_say_nothing_more(self, model):
-        changed(model, trust=TRUST, evaluations=[LOOK], doubt=ConformalAbstention(0.03, (0.1, 0.1), (100, 100)))
+        changed(
+            model,
+            trust_report=TRUST,
+            evaluations=[LOOK],
+            abstention=ConformalAbstention(alpha=0.03, thresholds=(0.1, 0.1), n_patients=(100, 100)),
+        )
         app = opened()
         assert "In force now" not in texts(app)
         assert "Called from" not in app.dataframe[0].value.columns
@@ -289,10 +300,10 @@ class TestStaleFigures:
     def test_figures_of_another_threshold_and_doubt_say_which(self, model):
         changed(
             model,
-            trust=TRUST,
+            trust_report=TRUST,
             evaluations=[LOOK, LOOK | {"threshold": 0.3}],
-            doubt=ConformalAbstention(0.05, (0.1, 0.1), (100, 100)),
-            threshold={"class": "PNEUMONIA", "value": 0.3, "chosen": "x"},
+            abstention=ConformalAbstention(alpha=0.05, thresholds=(0.1, 0.1), n_patients=(100, 100)),
+            threshold={"class_name": "PNEUMONIA", "value": 0.3, "description": "x"},
         )
         app = opened()
         said = texts(app).replace("\\", "")
@@ -410,7 +421,7 @@ def test_the_scan_that_was_just_mended_is_shown(model):
 
 
 def test_remarks_stand_in_the_table_of_scans(model):
-    (model.folder / "kit.safetensors").unlink()
+    (model.folder / "artifacts.safetensors").unlink()
     app = opened(("a.png", as_png(film(3))), ("b.png", as_png(film(4))))
     assert "does not notice" in app.dataframe[-1].value["Remark"][0]
 
@@ -458,9 +469,9 @@ def well_known(model):
         model,
         notes=notes,
         dataset=dataset,
-        prevalence=0.1,
-        doubt=ConformalAbstention(0.05, (0.1, 0.1), (100, 100)),
-        trust=TRUST | {"rows": rows},
+        local_prevalence=0.1,
+        abstention=ConformalAbstention(alpha=0.05, thresholds=(0.1, 0.1), n_patients=(100, 100)),
+        trust_report=TRUST | {"rows": rows},
         evaluations=[LOOK | {"per_class": per_class, "threshold": 0.3}],
     )
     return model

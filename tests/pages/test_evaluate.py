@@ -26,14 +26,15 @@ from xrai.evaluation.report import classification_report
 from xrai.evaluation.store import REPORT_FILE, evaluation_folder, load_evaluation, save_evaluation, with_threshold
 from xrai.metrics import predict
 from xrai.models.artifacts import ARTIFACTS_FILE, Artifacts, ValidationOutputs, save_artifacts
-from xrai.models.checkpoint import CARD, WEIGHTS, Card, Checkpoint, calibration_folder
+from xrai.models.card import Card
+from xrai.models.checkpoint import CARD, WEIGHTS, Checkpoint, calibration_folder
 from xrai.models.operating_point import fit_operating_point, update_operating_point
 from xrai.scans.preprocessing import Preprocessing
 from xrai.training.config import TrainConfig
 
 EVALUATE = "pages/lab/evaluate/page.py"
 CLASSES = ("CLEAR", "OPACITY")
-DOUBT = ConformalAbstention(0.1, (0.4, 0.45), (40, 40))
+DOUBT = ConformalAbstention(alpha=0.1, thresholds=(0.4, 0.45), n_patients=(40, 40))
 LATER = (
     "reliability",
     "expected_calibration_error_interval",
@@ -90,10 +91,10 @@ def make_model(model_name: str, classes=CLASSES, **dataset) -> Checkpoint:
         network=config.network_config,
         preprocessing=Preprocessing(64, 32, 0.5, 0.25),
         dataset=known,
-        threshold={"class": classes[1], "value": 0.5, "chosen": "fixed"} if len(classes) == 2 else None,
+        threshold={"class_name": classes[1], "value": 0.5, "description": "fixed"} if len(classes) == 2 else None,
         training={"best_epoch": 1, "settings": config.to_dict()},
         validation={"n": 20, "accuracy": 0.5, "accuracy_interval": None, "auc": None, "auc_interval": None},
-        heatmap={method: dict.fromkeys(classes, 1.0) for method in ("HiResCAM", "Grad-CAM")},
+        heatmap_scale={method: dict.fromkeys(classes, 1.0) for method in ("HiResCAM", "Grad-CAM")},
         versions={},
         notes=("A note on the model.",),
     )
@@ -223,7 +224,7 @@ def note_look(model, dataset_file, split="test", **more):
         "auc_interval": [0.5, 0.9],
         "per_class": {},
     } | more
-    model.write_card(replace(card, evaluations=[*card.evaluations, look]))
+    model.write_card(card.replace(evaluations=[*card.evaluations, look]))
 
 
 def change_report(folder, **values):
@@ -346,7 +347,7 @@ class TestBefore:
             start = {"dataset": {"fingerprint": dataset.fingerprint}}
         if not is_older:
             start = {"dataset": {"fingerprint": "f"}, "learned_from": ["f", start["dataset"]["fingerprint"]]}
-        model.write_card(replace(model.read_card(), training={"best_epoch": 1, "started_from": start}))
+        model.write_card(model.read_card().replace(training={"best_epoch": 1, "started_from": start}))
         app = opened()
         assert "started from one" not in warned(app)
         box(app, "Split").select(split).run()
@@ -681,7 +682,7 @@ class TestResults:
 
     def test_the_scans_of_a_cell_follow_the_threshold(self, ready, measured_ready):
         app = opened()
-        goal_of(app).set_value("given").run()
+        goal_of(app).set_value("fixed").run()
         slider(app, 0).set_value(31.0).run()
         button(app, USE).click().run()
         assert is_on(app, "Called Opacity from a probability of 31 % on.")
@@ -705,7 +706,7 @@ class TestResults:
 
     def test_a_model_calibrated_anew_is_to_be_measured_again(self, ready, measured_ready):
         calibration = ready.read_card().calibration
-        ready.write_card(replace(ready.read_card(), calibration=replace(calibration, slope=2 * calibration.slope)))
+        ready.write_card(ready.read_card().replace(calibration=replace(calibration, slope=2 * calibration.slope)))
         app = opened()
         assert "calibrated anew since this was measured" in warned(app)
         assert not any(item.value.startswith("Called Opacity from") for item in app.caption)
@@ -720,7 +721,7 @@ class TestExports:
         told = list(csv.reader(io.StringIO(exports.predictions_csv(load_evaluation(measured)).decode())))
         assert [row[:5] + row[6:] for row in told] == table
         assert [row[5] for row in told] == ["answer"] + ["firm"] * 40
-        doubting = with_threshold(measurement, replace(Checkpoint(measured.parent.parent).read_card(), doubt=DOUBT))
+        doubting = with_threshold(measurement, Checkpoint(measured.parent.parent).read_card().replace(abstention=DOUBT))
         told = list(csv.reader(io.StringIO(exports.predictions_csv(doubting).decode())))
         assert [row[5] == "firm" for row in told[1:]] == doubting.is_confident.tolist()
         assert 0 < doubting.is_confident.sum() < 40
@@ -749,7 +750,7 @@ class TestExports:
 
     def test_the_report_as_a_table_tells_what_firm_answers_are_worth(self, model, measurement):
         facts = DatasetFacts(CLASSES, "p", True, "f", {}, ())
-        doubting = with_threshold(measurement, replace(model.read_card(), doubt=DOUBT))
+        doubting = with_threshold(measurement, model.read_card().replace(abstention=DOUBT))
         rows = list(csv.DictReader(io.StringIO(exports.report_csv(doubting, facts).decode("utf-8-sig"))))
         answered = doubting.report["answered"]
         assert float(rows[0]["right"]) == pytest.approx(answered["right"])
@@ -777,7 +778,7 @@ class TestExports:
         assert "Patients: &lt;script&gt;." in html
         assert "40 scans of" in html
         assert "Answered firmly" not in html
-        doubting = with_threshold(measurement, replace(Checkpoint(measured.parent.parent).read_card(), doubt=DOUBT))
+        doubting = with_threshold(measurement, Checkpoint(measured.parent.parent).read_card().replace(abstention=DOUBT))
         assert "Answered firmly: " in exports.charts_html("m", facts, doubting, figures).decode()
 
 
@@ -790,7 +791,7 @@ class TestChoosing:
         assert is_on(
             app, "In force for reading scans**: called Opacity from a probability of 50.0 % on, chosen to call"
         )
-        assert goal_of(app).value == "likeliest"
+        assert goal_of(app).value == "argmax"
         assert (button(app, USE).disabled, button(app, BACK).disabled) == (True, True)
         assert is_on(app, "Set beforehand, and tried on 160 scans that the model did not learn from")
         assert is_on(app, "Of 100 children who are called Opacity, about")
@@ -798,9 +799,9 @@ class TestChoosing:
     @pytest.mark.parametrize(
         ("kind", "limit", "words"),
         [
-            ("misses", 12.5, "to miss at most 12.5 in 100 scans of Opacity"),
-            ("alarms", 20.0, "to take at most 20 in 100 scans of Clear for Opacity"),
-            ("given", 31.0, "to call Opacity from a probability of 31 % on"),
+            ("max_fnr", 12.5, "to miss at most 12.5 in 100 scans of Opacity"),
+            ("max_fpr", 20.0, "to take at most 20 in 100 scans of Clear for Opacity"),
+            ("fixed", 31.0, "to call Opacity from a probability of 31 % on"),
         ],
     )
     def test_a_goal_shows_at_once_what_comes_out_and_then_decides(self, ready, measured_ready, kind, limit, words):
@@ -814,8 +815,8 @@ class TestChoosing:
         button(app, USE).click().run()
         assert not app.exception
         card = ready.read_card()
-        assert card.threshold["goal"] == {"kind": kind, "limit": limit / 100}
-        assert card.doubt == before.doubt
+        assert card.threshold.goal == {"kind": kind, "limit": limit / 100}
+        assert card.abstention == before.abstention
         assert "From now on scans are called Opacity from" in app.success[0].value
         assert button(app, USE).disabled
         said = load_evaluation(measured_ready).predictions
@@ -823,12 +824,12 @@ class TestChoosing:
         assert shown_figures(app)["Accuracy"] == f"{100 * accuracy:.1f} %" != figures["Accuracy"]
 
     def test_the_first_choice_can_be_taken_back_to(self, ready, measured_ready):
-        update_operating_point(ready, goal=ThresholdGoal("misses", 0.1))
+        update_operating_point(ready, goal=ThresholdGoal(kind="max_fnr", limit=0.1))
         app = opened()
-        assert (goal_of(app).value, slider(app, 0).value) == ("misses", 10.0)
-        goal_of(app).set_value("likeliest").run()
+        assert (goal_of(app).value, slider(app, 0).value) == ("max_fnr", 10.0)
+        goal_of(app).set_value("argmax").run()
         button(app, USE).click().run()
-        assert ready.read_card().threshold["value"] == 0.5
+        assert ready.read_card().threshold.value == 0.5
 
     def test_fewer_wrong_answers_mean_fewer_answers(self, ready, measured_ready):
         app, before = opened(), ready.read_card()
@@ -837,7 +838,7 @@ class TestChoosing:
         assert shown_figures(app)["Not sure"] == many, "what was measured stays as it is in force"
         assert is_on(app, "at most 19.5 in 100 scans of each class get a wrong one")
         button(app, USE).click().run()
-        assert ready.read_card().doubt.alpha == pytest.approx(0.195)
+        assert ready.read_card().abstention.alpha == pytest.approx(0.195)
         assert ready.read_card().threshold == before.threshold
         assert int(shown_figures(app)["Not sure"]) < int(many)
 
@@ -851,11 +852,11 @@ class TestChoosing:
         assert is_on(app, "Nobody has said yet: it begins at 50")
         prevalence(app).set_value(20.0).run()
         assert is_on(app, "1,000 children, of whom 20 in 100 have opacity")
-        assert ready.read_card().prevalence is None
+        assert ready.read_card().local_prevalence is None
         before = ready.read_card()
         button(app, USE).click().run()
         card = ready.read_card()
-        assert (card.prevalence, card.doubt) == (0.2, before.doubt)
+        assert (card.local_prevalence, card.abstention) == (0.2, before.abstention)
         assert card.to_local_prevalence(card.threshold_value) == pytest.approx(0.5), (
             "likelier among the team's own patients"
         )
@@ -863,18 +864,18 @@ class TestChoosing:
 
     def test_back_takes_the_controls_to_what_is_in_force(self, ready, dataset_here):
         app, before = opened(), ready.read_card()
-        goal_of(app).set_value("given").run()
+        goal_of(app).set_value("fixed").run()
         slider(app, 0).set_value(80.0).run()
         slider(app, -1).set_value(15.0).run()
         prevalence(app).set_value(3.0).run()
         button(app, BACK).click().run()
         assert not app.exception
-        assert (goal_of(app).value, prevalence(app).value) == ("likeliest", 50.0)
+        assert (goal_of(app).value, prevalence(app).value) == ("argmax", 50.0)
         assert button(app, USE).disabled
         assert ready.read_card() == before
 
     def test_limits_that_were_set_elsewhere_fit_the_controls(self, ready, dataset_here):
-        update_operating_point(ready, goal=ThresholdGoal("misses", 0.4444), alpha=0.5)
+        update_operating_point(ready, goal=ThresholdGoal(kind="max_fnr", limit=0.4444), alpha=0.5)
         app, before = opened(), ready.read_card()
         assert (slider(app, 0).value, slider(app, -1).value) == (44.4, 50.0)
         assert button(app, USE).disabled
@@ -884,31 +885,31 @@ class TestChoosing:
 
     def test_a_tab_that_tries_nothing_shows_what_another_put_in_force(self, ready, measured_ready):
         app = opened()
-        update_operating_point(ready, goal=ThresholdGoal("given", 0.31))
+        update_operating_point(ready, goal=ThresholdGoal(kind="fixed", limit=0.31))
         app.run()
         assert not app.exception
         assert is_on(app, "called Opacity from a probability of 31.0 % on")
-        assert (goal_of(app).value, slider(app, 0).value) == ("given", 31.0)
+        assert (goal_of(app).value, slider(app, 0).value) == ("fixed", 31.0)
 
     def test_of_two_who_choose_at_once_the_last_one_wins_and_is_told(self, ready, measured_ready):
         app = opened()
-        goal_of(app).set_value("misses").run()
-        update_operating_point(ready, goal=ThresholdGoal("given", 0.31))
+        goal_of(app).set_value("max_fnr").run()
+        update_operating_point(ready, goal=ThresholdGoal(kind="fixed", limit=0.31))
         app.run()
         assert "somebody else put another choice in force" in warned(app)
         assert is_on(app, "called Opacity from a probability of 31.0 % on")
         assert is_on(app, "to miss at most 5 in 100 scans of Opacity"), "what was tried stays"
         button(app, USE).click().run()
-        assert ready.read_card().threshold["goal"] == {"kind": "misses", "limit": 0.05}
+        assert ready.read_card().threshold.goal == {"kind": "max_fnr", "limit": 0.05}
         assert "somebody else" not in warned(app)
 
     def test_a_click_counts_also_when_another_was_quicker(self, ready, measured_ready):
         app = opened()
-        goal_of(app).set_value("misses").run()
+        goal_of(app).set_value("max_fnr").run()
         update_operating_point(ready, alpha=0.3)
         button(app, USE).click().run()
         card = ready.read_card()
-        assert (card.threshold["goal"]["kind"], card.doubt.alpha) == ("misses", 0.3)
+        assert (card.threshold.goal.kind, card.abstention.alpha) == ("max_fnr", 0.3)
 
     def test_looking_at_the_test_scans_is_warned_of(self, ready, measured_ready):
         app = opened()
@@ -919,7 +920,7 @@ class TestChoosing:
     def test_the_scans_that_it_is_chosen_on_are_shown_once(self, ready, dataset_here, made_up_ready):
         with open_dataset(dataset_here) as dataset:
             ready.write_card(
-                replace(ready.read_card(), dataset=ready.read_card().dataset | {"fingerprint": dataset.fingerprint})
+                ready.read_card().replace(dataset=ready.read_card().dataset | {"fingerprint": dataset.fingerprint})
             )
         found = replace(made_up_ready, report=made_up_ready.report | {"split": "val"})
         save_evaluation(evaluation_folder(ready, dataset_here, "val"), found)
@@ -930,11 +931,11 @@ class TestChoosing:
 
     def test_it_can_be_chosen_before_anything_is_measured(self, ready, dataset_here):
         app = opened()
-        goal_of(app).set_value("misses").run()
+        goal_of(app).set_value("max_fnr").run()
         assert len(effects(app).columns) == 2
         button(app, USE).click().run()
         assert not app.exception
-        assert ready.read_card().threshold["goal"]["kind"] == "misses"
+        assert ready.read_card().threshold.goal.kind == "max_fnr"
 
     def test_several_classes_have_only_a_doubt(self, home, dataset_here):
         classes = ("Normal", "Covid", "Viral Pneumonia")
@@ -949,7 +950,7 @@ class TestChoosing:
         slider(app, 0).set_value(19.0).run()
         button(app, USE).click().run()
         assert not app.exception
-        assert checkpoint.read_card().doubt.alpha == pytest.approx(0.19)
+        assert checkpoint.read_card().abstention.alpha == pytest.approx(0.19)
         assert checkpoint.read_card().threshold is None
         assert "At most 19 in 100 scans of each class" in app.success[0].value
 
@@ -959,17 +960,17 @@ class TestChoosing:
 
     def test_threshold_and_zone_are_told_among_the_teams_patients_like_on_diagnose(self, ready, measured_ready):
         """One page once told them for the scans that the model was fitted on, the other for the team's patients."""
-        update_operating_point(ready, goal=ThresholdGoal("misses", 0.1), prevalence=0.1)
+        update_operating_point(ready, goal=ThresholdGoal(kind="max_fnr", limit=0.1), prevalence=0.1)
         card = ready.read_card()
         value, (low, high) = (
             card.to_local_prevalence(card.threshold_value),
-            map(card.to_local_prevalence, card.doubt.reject_zone(card.threshold_value)),
+            map(card.to_local_prevalence, card.abstention.reject_zone(card.threshold_value)),
         )
         assert abs(value - card.threshold_value) > 0.05
         app = opened()
         assert is_on(app, f"called Opacity from a probability of {100 * value:.1f} % on, chosen to miss at most 10")
         assert is_on(app, f"Between {100 * low:.1f} % and {100 * high:.1f} % the answer is “not sure")
-        first, last = (card.to_local_prevalence(end) for end in card.threshold["interval"])
+        first, last = (card.to_local_prevalence(end) for end in card.threshold.fit.interval)
         assert is_on(app, f"might have come out between {100 * first:.1f} % and {100 * last:.1f} %")
         layout = json.loads(app.get("plotly_chart")[0].proto.spec)["layout"]
         drawn = {shape["name"]: (shape["x0"], shape["x1"]) for shape in layout["shapes"]}
@@ -998,7 +999,7 @@ class TestChoosing:
     def test_a_probability_that_is_set_is_one_among_the_teams_patients(self, ready, measured_ready):
         update_operating_point(ready, prevalence=0.1)
         app = opened()
-        goal_of(app).set_value("given").run()
+        goal_of(app).set_value("fixed").run()
         slider(app, 0).set_value(31.0).run()
         button(app, USE).click().run()
         card = ready.read_card()
@@ -1012,13 +1013,13 @@ class TestChoosing:
         before = effects(app)
         prevalence(app).set_value(10.0).run()
         assert effects(app).iloc[0, 1] != before.iloc[0, 1], "fewer are found where the disease is rare"
-        assert is_on(app, "Between") and ready.read_card().prevalence is None
+        assert is_on(app, "Between") and ready.read_card().local_prevalence is None
         assert "What is called and when it is not sure stays" not in prevalence(app).help
         assert "what is called moves with this number" in prevalence(app).help
 
     def test_a_full_disk_is_one_sentence(self, ready, measured_ready, monkeypatch):
         app = opened()
-        goal_of(app).set_value("misses").run()
+        goal_of(app).set_value("max_fnr").run()
 
         def full(*_, **__):
             raise OSError(28, "No space left on device")
@@ -1034,10 +1035,10 @@ class TestChoosing:
         about = {}
         monkeypatch.setattr(exports, "report_json", lambda measured, more: about.update(more) or b"")
         monkeypatch.setattr(exports.st, "download_button", lambda label, make, *_, **__: make())
-        update_operating_point(ready, goal=ThresholdGoal("misses", 0.1), prevalence=0.2)
+        update_operating_point(ready, goal=ThresholdGoal(kind="max_fnr", limit=0.1), prevalence=0.2)
         opened()
         assert {"confusion", "threshold", "reliability-1"} <= taken.keys()
-        assert (about["chosen"]["goal"]["kind"], about["prevalence"]) == ("misses", 0.2)
+        assert (about["chosen"]["goal"]["kind"], about["prevalence"]) == ("max_fnr", 0.2)
 
 
 @pytest.mark.usefixtures("no_cells")

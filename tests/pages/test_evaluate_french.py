@@ -90,7 +90,12 @@ class TestNoEnglish:
 
     @pytest.mark.usefixtures("no_cells")
     @pytest.mark.parametrize(
-        "goal", [ThresholdGoal("misses", 0.125), ThresholdGoal("alarms", 0.2), ThresholdGoal("given", 0.31)]
+        "goal",
+        [
+            ThresholdGoal(kind="max_fnr", limit=0.125),
+            ThresholdGoal(kind="max_fpr", limit=0.2),
+            ThresholdGoal(kind="fixed", limit=0.31),
+        ],
     )
     def test_every_goal_that_is_in_force(self, ready, measured_ready, goal):  # noqa: F811
         update_operating_point(ready, goal=goal, alpha=0.05, prevalence=0.055)
@@ -101,7 +106,7 @@ class TestNoEnglish:
     @pytest.mark.usefixtures("no_cells")
     def test_a_threshold_that_was_moved_and_then_put_in_force(self, ready, measured_ready):  # noqa: F811
         app = opened()
-        app.radio[0].set_value("misses").run()
+        app.radio[0].set_value("max_fnr").run()
         keyed(app.slider, "_misses").set_value(12.5).run()
         assert not left(app)
         assert "manquer au plus 12,5\u202f% des clichés de la classe Opacité" in said(app)
@@ -131,8 +136,8 @@ class TestSwitched:
     def test_what_was_chosen_and_tried_stays(self, ready, measured_ready, dataset_here):  # noqa: F811
         make_model("another", CLASSES)
         app = opened(evaluate_model="chance")
-        app.radio[0].set_value("given").run()
-        keyed(app.slider, "_given").set_value(31.0).run()
+        app.radio[0].set_value("fixed").run()
+        keyed(app.slider, "_fixed").set_value(31.0).run()
         keyed(app.slider, "_doubt").set_value(19.5).run()
         keyed(app.number_input, "_prevalence").set_value(7.5).run()
         keyed(app.toggle, "evaluate_both").set_value(True).run()
@@ -141,7 +146,7 @@ class TestSwitched:
             app.run()
             assert not app.exception
             assert keyed(app.selectbox, "evaluate_model").value == "chance"
-            assert (app.radio[0].value, keyed(app.slider, "_given").value) == ("given", 31.0)
+            assert (app.radio[0].value, keyed(app.slider, "_fixed").value) == ("fixed", 31.0)
             assert keyed(app.slider, "_doubt").value == 19.5
             assert keyed(app.number_input, "_prevalence").value == 7.5
             assert keyed(app.toggle, "evaluate_both").value
@@ -184,7 +189,11 @@ def test_what_the_engine_says_is_told_whole():
     p = np.clip(0.3 + 0.4 * labels + rng.normal(0, 0.2, 40), 0, 1)
     sentences = [
         choose_threshold(p, labels, range(40), goal, n_rounds=50).sentence(classes)
-        for goal in (ThresholdGoal("misses", 0.01), ThresholdGoal("alarms", 0.125), ThresholdGoal("given", 0.31))
+        for goal in (
+            ThresholdGoal(kind="max_fnr", limit=0.01),
+            ThresholdGoal(kind="max_fpr", limit=0.125),
+            ThresholdGoal(kind="fixed", limit=0.31),
+        )
     ]
     sentences.append(fit_abstention(np.stack([1 - p, p], axis=1), labels, 0.01, range(40)).sentence(classes))
     sentences += [describe_natural_frequency(share, "VIRAL_PNEUMONIA", "children") for share in (0, 0.01, 0.62, 1)]

@@ -16,7 +16,8 @@ from xrai.core.language import use_language
 from xrai.core.paths import PROJECT_DIR, checkpoints_dir
 from xrai.figures.layers import filter_figure, shares_figure
 from xrai.manual import dense_layer as dense
-from xrai.models.checkpoint import Card, Checkpoint
+from xrai.models.card import Card
+from xrai.models.checkpoint import Checkpoint
 from xrai.networks.build import build_network
 from xrai.scans.preprocessing import Preprocessing
 from xrai.training.config import TrainConfig
@@ -69,7 +70,7 @@ def write_model(name="tiny", network="resnet18", classes=("NORMAL", "PNEUMONIA")
             "auc_interval": (0.3, 0.7),
             "loss": 0.7,
         },
-        heatmap={method: dict.fromkeys(classes, 1.0) for method in methods},
+        heatmap_scale={method: dict.fromkeys(classes, 1.0) for method in methods},
         versions={},
     )
     checkpoint = Checkpoint(checkpoints_dir() / name)

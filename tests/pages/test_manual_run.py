@@ -14,7 +14,8 @@ from xrai.core import jobs
 from xrai.core.json_files import write_json
 from xrai.data.dataset import open_dataset
 from xrai.models.artifacts import Artifacts, ValidationOutputs, save_artifacts
-from xrai.models.checkpoint import CONFIG, WEIGHTS, Card, open_checkpoint
+from xrai.models.card import Card
+from xrai.models.checkpoint import CONFIG, WEIGHTS, open_checkpoint
 from xrai.scans.preprocessing import Preprocessing
 from xrai.training.config import TrainConfig
 from xrai.training.diagnostics import make_textbook_run
@@ -56,10 +57,10 @@ def write_model(name, records=(), *, classes=("NORMAL", "PNEUMONIA"), called=Non
             network=TINY.network_config,
             preprocessing=Preprocessing(64, 32, 0.5, 0.25),
             dataset={"name": "practice", "counts": COUNTS},
-            threshold={"class": classes[1], "value": 0.5, "chosen": "so"} if two else None,
+            threshold={"class_name": classes[1], "value": 0.5, "description": "so"} if two else None,
             training={"settings": TINY.to_dict()},
             validation=measured | {"auc_interval": None},
-            heatmap={"CAM": dict.fromkeys(classes, 1.0)},
+            heatmap_scale={"CAM": dict.fromkeys(classes, 1.0)},
             versions={},
         )
     )

@@ -14,7 +14,8 @@ from streamlit.testing.v1 import AppTest
 from xrai import models
 from xrai.core.json_files import HISTORY_FILE, JOB_FILE, append_record, write_json
 from xrai.core.paths import PROJECT_DIR, checkpoints_dir
-from xrai.models.checkpoint import CARD, CONFIG, WEIGHTS, Card, open_checkpoint
+from xrai.models.card import Card
+from xrai.models.checkpoint import CARD, CONFIG, WEIGHTS, open_checkpoint
 from xrai.scans.preprocessing import Preprocessing
 from xrai.training.config import TrainConfig
 
@@ -101,7 +102,7 @@ def write_model(name, config=TINY, *, validation=None, **changes):
         "threshold": None,
         "training": {"epochs_run": 2, "seconds": 12_000.0, "settings": config.to_dict()},
         "validation": validation or measures(),
-        "heatmap": {"CAM": {"NORMAL": 1.0, "PNEUMONIA": 1.0}},
+        "heatmap_scale": {"CAM": {"NORMAL": 1.0, "PNEUMONIA": 1.0}},
         "versions": {},
     }
     checkpoint.write_card(Card(**values | changes))

@@ -20,7 +20,8 @@ from xrai.core import jobs
 from xrai.core.json_files import append_record, write_json
 from xrai.core.paths import PROJECT_DIR, checkpoints_dir, data_dir, inbox_dir
 from xrai.data.jobs import build_folder, download_folder
-from xrai.models.checkpoint import Card, Checkpoint
+from xrai.models.card import Card
+from xrai.models.checkpoint import Checkpoint
 from xrai.scans.phantoms import draw_thorax
 from xrai.scans.preprocessing import Preprocessing
 from xrai.training import memory
@@ -60,7 +61,7 @@ def model(home):
         network=config.network_config,
         preprocessing=Preprocessing(64, 64, 0.5, 0.25),
         dataset={"name": "d", "population": "children of one hospital", "is_phantom": False},
-        threshold={"class": "PNEUMONIA", "value": 0.5, "chosen": "fixed"},
+        threshold={"class_name": "PNEUMONIA", "value": 0.5, "description": "fixed"},
         training={"settings": config.to_dict()},
         validation={
             "n": 20,
@@ -70,7 +71,7 @@ def model(home):
             "auc_interval": (0.3, 0.7),
             "loss": 0.7,
         },
-        heatmap={name: {"NORMAL": 1.0, "PNEUMONIA": 1.0} for name in ("CAM", "Grad-CAM")},
+        heatmap_scale={name: {"NORMAL": 1.0, "PNEUMONIA": 1.0} for name in ("CAM", "Grad-CAM")},
         versions={},
     )
     checkpoint = Checkpoint(checkpoints_dir() / "chance")

@@ -1,12 +1,11 @@
-"""From a network's answers to what a doctor can act on: probabilities, a threshold, "not sure", and words for them.
+"""Calibration, decision threshold and abstention of a classifier, fitted on held-out scans, and natural frequencies.
 
-Throughout, N is the number of scans, C ≥ 2 the number of classes, `probabilities` is (N, C) with one column a class in
-the model's order, `labels` is (N,) with values 0 … C − 1, and `patients` names each scan's patient, (N,). Everything is
-to be fitted on scans that the network did not learn from, and never on those that it is measured on. Where those scans
-also chose when the training ended, what is fitted promises a little too much.
+Throughout, N is the number of scans, C ≥ 2 the number of classes, `probabilities` is (N, C) with one column per class
+in the model's order, `labels` is (N,) with values 0 … C − 1, and `patients` is the key of each scan's patient, (N,).
+Where the validation scans also chose the best epoch, what is fitted on them is slightly optimistic.
 """
 
-from xrai.calibration.doubt import ConformalAbstention, abstention_report, fit_abstention
+from xrai.calibration.abstention import AbstentionReport, ConformalAbstention, abstention_report, fit_abstention
 from xrai.calibration.scaling import Calibration, adjust_prevalence, fit_calibration, fit_cross_validated_calibration
 from xrai.calibration.thresholds import (
     ARGMAX_THRESHOLD,
@@ -23,6 +22,7 @@ from xrai.calibration.wording import describe_natural_frequency, people_word, ro
 
 __all__ = [
     "ARGMAX_THRESHOLD",
+    "AbstentionReport",
     "Calibration",
     "ConformalAbstention",
     "NaturalFrequencies",

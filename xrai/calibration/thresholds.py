@@ -1,194 +1,164 @@
-"""The threshold of two classes as a clinical choice, and what a threshold does to a thousand patients."""
+"""Decision threshold of two classes: chosen for a goal, and its effect as sensitivity, predictive values and counts."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Hashable, Iterable
+from dataclasses import dataclass
 from math import ceil, floor
 from statistics import NormalDist
-from typing import Any, Literal, NamedTuple, TypeVar, get_args
+from typing import Annotated, Literal, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
+from pydantic import AfterValidator, Field, model_validator
 
-from xrai.core.language import join_messages, say
+from xrai.core.language import Message, join_messages, say
+from xrai.core.records import OpenShare, Record, Share
 from xrai.metrics import Curve, clustered_proportion, downsample
 from xrai.metrics.checks import Bools, Floats, Interval, Ints, check_labels, check_ranking
 from xrai.metrics.resampling import draw_patients, encode_groups
 
-GoalKind = Literal["misses", "alarms", "likeliest", "given"]
-Pair = tuple[int, int]
-_T = TypeVar("_T")
+GoalKind = Literal["max_fnr", "max_fpr", "argmax", "fixed"]
 
 ARGMAX_THRESHOLD = 0.5
-"""The threshold above which the second class is the likelier one."""
+"""The threshold above which the positive class is the likelier one."""
 
 _CHUNK = 1 << 18  # weights held at once while resampling: 2 MB, small enough for a processor's cache
 _ROUNDING = 1e-9  # of scans: 0.29 · 100 is a little less than 29
 
 
-@dataclass(frozen=True)
-class ThresholdGoal:
-    """What a threshold is to do.
+def _check_order(interval: tuple[float, float]) -> tuple[float, float]:
+    if interval[0] > interval[1]:
+        raise ValueError("An interval has a lower and an upper end.")
+    return interval
+
+
+_ShareInterval = Annotated[tuple[Share, Share], AfterValidator(_check_order)]
+_PositiveCount = Annotated[int, Field(strict=True, gt=0)]
+_CountPair = tuple[_PositiveCount, _PositiveCount]
+
+
+class ThresholdGoal(Record):
+    """What a threshold is chosen for.
 
     Attributes:
-        kind: "misses": at most so large a share of the second class's scans is missed; "alarms": at most so large a
-            share of the first class's scans is called the second; "likeliest": whichever is likelier is called;
-            "given": the second is called from a given probability on.
-        limit: that share or probability, above 0 and below 1; None for "likeliest".
+        kind: "max_fnr": limits the false negative rate; "max_fpr": limits the false positive rate; "argmax": predicts
+            the likelier class; "fixed": predicts the positive class from a given probability on.
+        limit: that rate or probability; None for "argmax".
     """
 
     kind: GoalKind
-    limit: float | None = None
+    limit: OpenShare | None = None
 
-    def __post_init__(self) -> None:
-        if self.kind not in get_args(GoalKind) or (self.limit is None) != (self.kind == "likeliest"):
+    @model_validator(mode="after")
+    def _check_limit(self) -> Self:
+        if (self.limit is None) != (self.kind == "argmax"):
             raise ValueError(f"A threshold cannot be chosen for {self.kind!r} with the limit {self.limit}.")
-        if self.limit is not None and not 0 < self.limit < 1:
-            raise ValueError(f"The limit of a threshold must lie between 0 and 1, not at {self.limit}.")
+        return self
 
     @property
     def is_error_limit(self) -> bool:
-        """Whether it limits a kind of error, so that the threshold depends on the scans it is chosen on."""
-        return self.kind in ("misses", "alarms")
+        """Whether it limits an error rate, so that the threshold depends on the scans it is chosen on."""
+        return self.kind in ("max_fnr", "max_fpr")
 
-    def describe(self, classes: tuple[str, str]) -> str:
-        """What it is to do, as it stands after "to"."""
+    def describe(self, classes: tuple[str, str]) -> Message:
+        """The goal in words, to follow "to"."""
         if self.limit is None:
             return say("call whichever class is likelier")
         count = say("{count:.3g}", count=100 * self.limit)
-        if self.kind == "given":
-            return say("call {classes} from a probability of {count} % on", classes=classes[1], count=count)
-        if self.kind == "misses":
-            return say("miss at most {count} in 100 scans of {classes}", count=count, classes=classes[1])
+        if self.kind == "fixed":
+            return say("call {positive} from a probability of {count} % on", positive=classes[1], count=count)
+        if self.kind == "max_fnr":
+            return say("miss at most {count} in 100 scans of {positive}", count=count, positive=classes[1])
         return say(
-            "take at most {count} in 100 scans of {classes} for {classes2}",
+            "take at most {count} in 100 scans of {negative} for {positive}",
             count=count,
-            classes=classes[0],
-            classes2=classes[1],
+            negative=classes[0],
+            positive=classes[1],
         )
 
 
-@dataclass(frozen=True)
-class Threshold:
-    """A threshold, how it was chosen, and what it does to the scans it was chosen on; pairs are first, second class.
+class Threshold(Record):
+    """A threshold, how it was chosen, and its effect on the scans it was chosen on.
 
     Attributes:
-        value: the second class is called where its probability is at least this, 0 to 1.
-        goal: what it is to do.
-        reached: whether it keeps to the goal's limit on these scans.
-        enough: whether so few patients could show at all that the limit holds; see `patients_needed`.
-        interval: 95 %, between which other patients would have put it; None where it was not chosen by them.
-        sensitivity, specificity: share of the second, of the first class's scans called rightly.
-        sensitivity_interval, specificity_interval: 95 %, by patient.
-        scans, patients: of each class.
+        value: the positive class is predicted where its probability is at least this.
+        goal: what it was chosen for.
+        is_reached: whether it keeps to the goal's limit on these scans.
+        has_enough_patients: whether so few patients can show at all that the limit holds; see `patients_needed`.
+        interval: 95 % interval of the value over samples of patients; None where it does not depend on them.
+        sensitivity, specificity: with 95 % intervals by patient.
+        n_scans, n_patients: of the negative and the positive class.
     """
 
-    value: float
+    value: Share
     goal: ThresholdGoal
-    reached: bool
-    enough: bool
-    interval: Interval | None
-    sensitivity: float
-    sensitivity_interval: Interval
-    specificity: float
-    specificity_interval: Interval
-    scans: Pair
-    patients: Pair
+    is_reached: bool
+    has_enough_patients: bool
+    interval: _ShareInterval | None
+    sensitivity: Share
+    sensitivity_interval: _ShareInterval
+    specificity: Share
+    specificity_interval: _ShareInterval
+    n_scans: _CountPair
+    n_patients: _CountPair
 
-    def __post_init__(self) -> None:
-        shares = [self.value, self.sensitivity, self.specificity, *(self.interval or ())]
-        intervals = [self.sensitivity_interval, self.specificity_interval, *([self.interval] if self.interval else [])]
-        if not all(0 <= share <= 1 for share in (*shares, *self.sensitivity_interval, *self.specificity_interval)):
-            raise ValueError("What a threshold does must be told in shares between 0 and 1.")
-        if not all(len(pair) == 2 and pair[0] <= pair[1] for pair in intervals):
-            raise ValueError("An interval has a lower and an upper end.")
-        if not all(len(pair) == 2 and min(pair) > 0 for pair in (self.scans, self.patients)):
-            raise ValueError("A threshold is chosen on scans of both classes.")
-
-    def sentence(self, classes: tuple[str, str]) -> str:
-        """How it was chosen and what it did, for people."""
-        first, second = classes
-        scans, goal = sum(self.scans), self.goal.describe(classes)
-        missed = _errors_in_hundred(self.sensitivity, self.sensitivity_interval, second)
-        alarmed = _errors_in_hundred(self.specificity, self.specificity_interval, first)
+    def sentence(self, classes: tuple[str, str]) -> Message:
+        """How it was chosen and what it did, in words."""
+        negative, positive = classes
+        values = {
+            "scans": sum(self.n_scans),
+            "goal": self.goal.describe(classes),
+            "missed": _errors_in_hundred(self.sensitivity, self.sensitivity_interval, positive),
+            "alarmed": _errors_in_hundred(self.specificity, self.specificity_interval, negative),
+            "second": positive,
+        }
         sentences = [
             say(
                 "Chosen on {scans:,} scans that the model did not learn from, to {goal}: there it misses {missed}, "
                 "and takes {alarmed} for {second}.",
-                scans=scans,
-                goal=goal,
-                missed=missed,
-                alarmed=alarmed,
-                second=second,
+                **values,
             )
             if self.goal.is_error_limit
             else say(
                 "Set beforehand, and tried on {scans:,} scans that the model did not learn from, to {goal}: there it "
                 "misses {missed}, and takes {alarmed} for {second}.",
-                scans=scans,
-                goal=goal,
-                missed=missed,
-                alarmed=alarmed,
-                second=second,
+                **values,
             )
         ]
+        return join_messages([*sentences, *self._caveats(classes)])
+
+    def _caveats(self, classes: tuple[str, str]) -> list[Message]:
+        caveats = []
         if self.interval:
             low, high = (100 * share for share in self.interval)
-            sentences.append(
+            caveats.append(
                 say(
                     "On other patients it might have come out between {low:.1f} % and {high:.1f} %.", low=low, high=high
                 )
             )
-        if not self.reached:
-            sentences.append(say("No threshold keeps to that limit."))
-        if self.goal.limit is not None and not self.enough:
-            few, name = self.patients[self.goal.kind == "misses"], second if self.goal.kind == "misses" else first
-            sentences.append(
+        if not self.is_reached:
+            caveats.append(say("No threshold keeps to that limit."))
+        if self.goal.limit is not None and not self.has_enough_patients:
+            limited = int(self.goal.kind == "max_fnr")
+            caveats.append(
                 say(
-                    "The {few} patients with {name} are too few to show that it holds: "
-                    "at least {patients_needed} are needed.",
-                    few=few,
-                    name=name,
-                    patients_needed=patients_needed(self.goal.limit),
+                    "The {few} patients with {name} are too few to show that it holds: at least {needed} are needed.",
+                    few=self.n_patients[limited],
+                    name=classes[limited],
+                    needed=patients_needed(self.goal.limit),
                 )
             )
-        return join_messages(sentences)
-
-    def to_dict(self) -> dict[str, Any]:
-        """The threshold as it comes back from JSON."""
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Threshold:
-        """The threshold read back.
-
-        Raises:
-            KeyError, TypeError, ValueError: it is not one.
-        """
-        goal, interval = values["goal"], values["interval"]
-        return cls(
-            value=float(values["value"]),
-            goal=ThresholdGoal(goal["kind"], goal["limit"]),
-            reached=bool(values["reached"]),
-            enough=bool(values["enough"]),
-            interval=None if interval is None else _pair(interval, float),
-            sensitivity=float(values["sensitivity"]),
-            sensitivity_interval=_pair(values["sensitivity_interval"], float),
-            specificity=float(values["specificity"]),
-            specificity_interval=_pair(values["specificity_interval"], float),
-            scans=_pair(values["scans"], int),
-            patients=_pair(values["patients"], int),
-        )
+        return caveats
 
 
 class NaturalFrequencies(NamedTuple):
-    """What becomes of 1,000 people: they sum to 1,000."""
+    """The outcome of 1,000 people; the counts have the sum 1,000."""
 
-    found: int
-    missed: int
-    alarms: int
-    cleared: int
+    true_positives: int
+    false_negatives: int
+    false_positives: int
+    true_negatives: int
 
 
 def choose_threshold(
@@ -200,56 +170,60 @@ def choose_threshold(
     n_rounds: int = 1000,
     seed: int = 0,
 ) -> Threshold | None:
-    """Choose the threshold that keeps to a goal's limit on these scans and errs least the other way.
+    """Choose the threshold that keeps to a goal's limit on these scans with the fewest errors of the other kind.
 
-    "misses" gives the highest threshold that keeps to its limit, "alarms" the lowest, each midway between the scores
-    next to it. Its interval holds what patients drawn with replacement would have led to (percentiles).
+    "max_fnr" gives the highest threshold within its limit, "max_fpr" the lowest, midway between the adjacent scores.
+    Its interval is the bootstrap's, with patients drawn with replacement (percentiles).
 
-    Keeping to a limit here is no proof that it is kept elsewhere: about every second such threshold misses it on new
+    Keeping to a limit here does not prove that it holds elsewhere: about every second such threshold exceeds it on new
     scans, if by little. `sensitivity_interval` and `specificity_interval` say by how much.
 
     Args:
-        scores: probability of the second class, 0 to 1, (N,).
+        scores: probability of the positive class, 0 to 1, (N,).
         labels: 0 or 1, (N,).
         patients: keys (N,), equal for scans of one patient.
-        goal: what it is to do.
-        n_rounds: of drawing patients.
+        goal: what it is chosen for.
+        n_rounds: of the bootstrap.
         seed: of the draws.
 
     Returns:
         None where one of the classes has no scans.
     """
-    table, patient_codes = _ScoreTable.from_scores(scores, labels), encode_groups(patients, len(np.asarray(labels)))[0]
-    value, reached = (goal.limit or ARGMAX_THRESHOLD), True
+    table = _ScoreTable.from_scores(scores, labels)
+    patient_codes = encode_groups(patients, len(table.scores))[0]
+    value, is_reached, interval = goal.limit or ARGMAX_THRESHOLD, True, None
     if goal.is_error_limit:
-        (index,), (reached,) = table.choose_index(np.ones((len(table.is_positive), 1)), goal)
+        (index,), (is_reached,) = table.choose_index(np.ones((len(table.scores), 1)), goal)
         value = float(table.thresholds[index])
-    is_called = table.scores >= value
-    sensitivity = clustered_proportion(is_called, patient_codes, table.is_positive, n_rounds=n_rounds, seed=seed)
-    specificity = clustered_proportion(~is_called, patient_codes, ~table.is_positive, n_rounds=n_rounds, seed=seed)
+    is_called, options = table.scores >= value, {"n_rounds": n_rounds, "seed": seed}
+    sensitivity = clustered_proportion(is_called, patient_codes, table.is_positive, **options)
+    specificity = clustered_proportion(~is_called, patient_codes, ~table.is_positive, **options)
     if sensitivity is None or specificity is None:
         return None
-    n_patients = [len(np.unique(patient_codes[of])) for of in (~table.is_positive, table.is_positive)]
+    if goal.is_error_limit:
+        interval = _threshold_interval(table, patient_codes, goal, n_rounds, seed)
+    masks = (~table.is_positive, table.is_positive)
+    n_patients = [len(np.unique(patient_codes[mask])) for mask in masks]
     return Threshold(
-        value,
-        goal,
-        bool(reached),
-        goal.limit is None
-        or not goal.is_error_limit
-        or n_patients[goal.kind == "misses"] >= patients_needed(goal.limit),
-        _threshold_interval(table, patient_codes, goal, n_rounds, seed) if goal.is_error_limit else None,
-        *sensitivity,
-        *specificity,
-        scans=(int((~table.is_positive).sum()), int(table.is_positive.sum())),
-        patients=(n_patients[0], n_patients[1]),
+        value=value,
+        goal=goal,
+        is_reached=bool(is_reached),
+        has_enough_patients=_has_enough_patients(goal, n_patients),
+        interval=interval,
+        sensitivity=sensitivity[0],
+        sensitivity_interval=sensitivity[1],
+        specificity=specificity[0],
+        specificity_interval=specificity[1],
+        n_scans=(int(masks[0].sum()), int(masks[1].sum())),
+        n_patients=(n_patients[0], n_patients[1]),
     )
 
 
 def threshold_points(scores: ArrayLike, labels: ArrayLike, n: int = 500) -> dict[str, list[float]] | None:
-    """What every threshold would do: `threshold`, rising, `sensitivity` and `specificity`, lists of one length.
+    """The effect of every threshold: `threshold`, rising, `sensitivity` and `specificity`, lists of one length.
 
-    The thresholds lie midway between scores that follow each other; at most `n` are kept, evenly along the ROC curve.
-    None where one of the classes has no scans.
+    The thresholds lie midway between adjacent scores; at most `n` are returned, evenly along the ROC curve. None where
+    one of the classes has no scans.
     """
     table = _ScoreTable.from_scores(scores, labels)
     if not table.has_both:
@@ -262,16 +236,16 @@ def threshold_points(scores: ArrayLike, labels: ArrayLike, n: int = 500) -> dict
 
 
 def patients_needed(limit: float, level: float = 0.95) -> int:
-    """How many patients without a single error it takes to show that errors are no more than a share `limit`.
+    """The number of patients without a single error that shows an error rate of at most `limit`.
 
-    The least n for which the upper end of Wilson's interval of 0 in n, z² / (n + z²), is at most the limit.
+    The smallest n for which the upper end of Wilson's interval of 0 in n, z² / (n + z²), is at most the limit.
     """
     z = NormalDist().inv_cdf((1 + level) / 2)
     return ceil(z**2 * (1 - limit) / limit)
 
 
 def compute_natural_frequencies(sensitivity: float, specificity: float, prevalence: float) -> NaturalFrequencies:
-    """What becomes of 1,000 people among whom a share `prevalence` has the second class; all shares 0 to 1."""
+    """The outcome of 1,000 people of whom a share `prevalence` has the positive class; all shares 0 to 1."""
     _check_shares(sensitivity, specificity, prevalence)
     n_sick = _round_half_up(1000 * prevalence)
     true_positives, true_negatives = _round_half_up(n_sick * sensitivity), _round_half_up((1000 - n_sick) * specificity)
@@ -279,25 +253,17 @@ def compute_natural_frequencies(sensitivity: float, specificity: float, prevalen
 
 
 def predictive_values(sensitivity: float, specificity: float, prevalence: float) -> tuple[float | None, float | None]:
-    """How many of those called the second class have it, and of those called the first that; shares 0 to 1 (Bayes).
-
-    None where none is called so.
-    """
+    """Positive and negative predictive value (Bayes), 0 to 1; None where nobody is predicted so."""
     _check_shares(sensitivity, specificity, prevalence)
     true_positives, true_negatives = prevalence * sensitivity, (1 - prevalence) * specificity
-    predicted_positive, predicted_negative = (
-        true_positives + (1 - prevalence) * (1 - specificity),
-        true_negatives + prevalence * (1 - sensitivity),
-    )
-    return (
-        true_positives / predicted_positive if predicted_positive else None,
-        true_negatives / predicted_negative if predicted_negative else None,
-    )
+    positives = true_positives + (1 - prevalence) * (1 - specificity)
+    negatives = true_negatives + prevalence * (1 - sensitivity)
+    return true_positives / positives if positives else None, true_negatives / negatives if negatives else None
 
 
 @dataclass(frozen=True, eq=False)
 class _ScoreTable:
-    """Scans in the order of their scores, and the M thresholds that tell them apart."""
+    """Scans sorted by score, and the M thresholds that separate them."""
 
     scores: Floats  # (N,) as given
     is_positive: Bools  # (N,) as given
@@ -321,21 +287,18 @@ class _ScoreTable:
         return bool(self.is_positive.any() and not self.is_positive.all())
 
     def count_errors(self, weights: Floats) -> tuple[Floats, Floats]:
-        """How many sick scans each threshold misses, and for how many healthy ones it raises an alarm, (M, r).
-
-        `weights` (N, r) say how often each scan counts.
-        """
+        """False negatives and false positives of each threshold, (M, r), with weights (N, r) of the scans."""
         misses, true_negatives = (self._below(weights * of[:, None]) for of in (self.is_positive, ~self.is_positive))
         return misses, (weights * ~self.is_positive[:, None]).sum(axis=0) - true_negatives
 
     def choose_index(self, weights: Floats, goal: ThresholdGoal) -> tuple[Ints, Bools]:
-        """The number of the threshold to choose under each column of weights (N, r), and whether it keeps to the limit.
+        """The index of the chosen threshold for each column of weights (N, r), and whether it keeps to the limit.
 
-        Both (r,). Where a column leaves no scan to which the limit applies, that is the highest, or the lowest.
+        Both (r,). Without a scan to which the limit applies, that is the highest or the lowest threshold.
         """
         assert goal.limit is not None
         misses, false_alarms = self.count_errors(weights)
-        if goal.kind == "misses":
+        if goal.kind == "max_fnr":
             max_errors = goal.limit * (weights * self.is_positive[:, None]).sum(axis=0) + _ROUNDING
             return (misses <= max_errors).sum(axis=0) - 1, np.ones(weights.shape[1], dtype=bool)
         max_errors = goal.limit * (weights * ~self.is_positive[:, None]).sum(axis=0) + _ROUNDING
@@ -352,7 +315,7 @@ def _threshold_interval(
     table: _ScoreTable, patient_codes: Ints, goal: ThresholdGoal, n_rounds: int, seed: int
 ) -> Interval:
     """Percentiles of the thresholds chosen in the rounds that have scans to which the limit applies."""
-    is_limited = table.is_positive if goal.kind == "misses" else ~table.is_positive
+    is_limited = table.is_positive if goal.kind == "max_fnr" else ~table.is_positive
     chosen_indices = []
     for draw_counts in draw_patients(
         int(patient_codes.max()) + 1, n_rounds, max(1, _CHUNK // len(patient_codes)), seed
@@ -372,7 +335,7 @@ def _midpoints(low: Floats, high: Floats) -> Floats:
     return np.where(middle > low, middle, high)
 
 
-def _errors_in_hundred(right: float, interval: Interval, name: str) -> str:
+def _errors_in_hundred(right: float, interval: Interval, name: str) -> Message:
     wrong, low, high = (100 * (1 - share) for share in (right, interval[1], interval[0]))
     return say(
         "{wrong:.1f} in 100 scans of {name} (95 % interval {low:.1f} to {high:.1f})",
@@ -383,9 +346,10 @@ def _errors_in_hundred(right: float, interval: Interval, name: str) -> str:
     )
 
 
-def _pair(values: Any, kind: Callable[[Any], _T]) -> tuple[_T, _T]:
-    first, second = values
-    return kind(first), kind(second)
+def _has_enough_patients(goal: ThresholdGoal, n_patients: list[int]) -> bool:
+    if goal.limit is None or not goal.is_error_limit:
+        return True
+    return n_patients[goal.kind == "max_fnr"] >= patients_needed(goal.limit)
 
 
 def _round_half_up(count: float) -> int:

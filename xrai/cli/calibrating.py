@@ -9,7 +9,8 @@ from xrai.calibration import ThresholdGoal
 from xrai.cli.output import print_json, print_progress
 from xrai.cli.paths import find_dataset
 from xrai.core.errors import SettingsError
-from xrai.models.checkpoint import Card, open_checkpoint
+from xrai.models.card import Card
+from xrai.models.checkpoint import open_checkpoint
 from xrai.models.operating_point import LocalOperatingPoint, local_operating_point, update_operating_point
 
 
@@ -25,10 +26,10 @@ def calibrate(options: argparse.Namespace) -> int:
 
         run_calibration(checkpoint, find_dataset(options.dataset), on_record=print_progress)
     card = update_operating_point(checkpoint, goal=goal, alpha=alpha, prevalence=prevalence)
-    if alpha and card.doubt and card.doubt.alpha > alpha:
+    if alpha and card.abstention and card.abstention.alpha > alpha:
         print(
             f"warning: An error rate of {options.abstain:g} % cannot be guaranteed with so few validation patients: "
-            f"{100 * card.doubt.alpha:.3g} % is the lowest possible.",
+            f"{100 * card.abstention.alpha:.3g} % is the lowest possible.",
             file=sys.stderr,
         )
     _print_operating_point(options, card)
@@ -38,17 +39,17 @@ def calibrate(options: argparse.Namespace) -> int:
 def _parse_goal(options: argparse.Namespace) -> ThresholdGoal | None:
     """The rule for the threshold; None if no option sets one."""
     if options.argmax:
-        return ThresholdGoal("likeliest")
+        return ThresholdGoal(kind="argmax")
     if options.threshold is not None:
         if not 0 < options.threshold < 1:
             raise SettingsError(
                 "The threshold is a probability between 0 and 1, not {value:g}.", value=options.threshold
             )
-        return ThresholdGoal("given", options.threshold)
+        return ThresholdGoal(kind="fixed", limit=options.threshold)
     if options.sensitivity is not None:
-        return ThresholdGoal("misses", _error_rate("--sensitivity", options.sensitivity))
+        return ThresholdGoal(kind="max_fnr", limit=_error_rate("--sensitivity", options.sensitivity))
     if options.specificity is not None:
-        return ThresholdGoal("alarms", _error_rate("--specificity", options.specificity))
+        return ThresholdGoal(kind="max_fpr", limit=_error_rate("--specificity", options.specificity))
     return None
 
 
@@ -77,12 +78,12 @@ def _print_operating_point(options: argparse.Namespace, card: Card) -> None:
     """The operating point now in force, at the local prevalence, and how it was chosen."""
     local = local_operating_point(card)
     sentences = _describe(local, card.classes[-1])
-    sentences += [card.threshold["chosen"]] if card.threshold else []
-    sentences += [card.doubt.sentence(card.classes)] if card.doubt else []
+    sentences += [card.threshold.description] if card.threshold else []
+    sentences += [card.abstention.sentence(card.classes)] if card.abstention else []
     for sentence in sentences:
         print(sentence, file=sys.stderr if options.json else sys.stdout)
     values = card.to_dict()
-    summary = {name: values[name] for name in ("name", "calibration", "threshold", "doubt", "prevalence")}
+    summary = {name: values[name] for name in ("name", "calibration", "threshold", "abstention", "local_prevalence")}
     print_json(options, summary | {"local": {"threshold": local.threshold, "reject_zone": local.reject_zone}})
 
 

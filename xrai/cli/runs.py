@@ -13,7 +13,8 @@ from xrai.cli.output import format_with_interval, print_error, print_json, print
 from xrai.cli.paths import find_dataset, first_existing
 from xrai.core.errors import DatasetError, SettingsError
 from xrai.core.paths import data_dir, display_path, home_dir
-from xrai.models.checkpoint import Card, open_checkpoint
+from xrai.models.card import Card
+from xrai.models.checkpoint import open_checkpoint
 from xrai.networks.config import applies_to
 from xrai.training.config import TrainConfig, flag_name, read_train_config
 
@@ -37,9 +38,11 @@ def train(options: argparse.Namespace) -> int:
     if is_helper_process():
         return 0
     _print_end(options.name, card)
-    end = (card.training["ended"], card.validation) if card else ("stopped", None)
-    values = {"model": options.name, "classes": dataset.classes, "ended": end[0], "validation": end[1]}
-    print_json(options, values)
+    validation = card.validation.to_dict() if card and card.validation else None
+    end_reason = str(card.training.end_reason) if card else "stopped"
+    print_json(
+        options, {"model": options.name, "classes": dataset.classes, "ended": end_reason, "validation": validation}
+    )
     return 0
 
 
@@ -188,11 +191,11 @@ def print_warning(warning: str) -> None:
 
 def _print_end(name: str, card: Card | None) -> None:
     """How a training ended, and where the model is."""
-    if card is None or card.training["ended"] == "stopped":
+    if card is None or card.training.end_reason == "stopped":
         when = "" if card else " before the first epoch was done"
         print(f"stopped{when}; go on with --resume", file=sys.stderr)
         return
-    n_epochs, best = card.training["epochs_run"], card.training["best_epoch"]
+    n_epochs, best = card.training.epochs_run, card.training.best_epoch
     epochs = "1 epoch" if n_epochs == 1 else f"{n_epochs} epochs"
     folder = display_path(open_checkpoint(name).folder)
     print(f"done after {epochs}, the best one was {best}: {folder}", file=sys.stderr)

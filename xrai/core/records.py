@@ -15,6 +15,9 @@ Number = Annotated[float, Field(strict=True, gt=-1e300, lt=1e300)]
 Share = Annotated[float, Field(ge=0, le=1)]
 """A share or probability, 0 to 1."""
 
+OpenShare = Annotated[float, Field(gt=0, lt=1)]
+"""A share between 0 and 1, both excluded."""
+
 Interval = tuple[float, float]
 """The lower and upper limit of a confidence interval."""
 
@@ -25,7 +28,15 @@ class Record(BaseModel):
     Validation errors are `pydantic.ValidationError`, a ValueError; whoever reads a file turns them into one sentence.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True)
+
+    def replace(self, **changes: Any) -> Self:
+        """A copy with other values of some fields, validated.
+
+        Raises:
+            ValueError: a value is of another kind.
+        """
+        return type(self).model_validate(dict(self) | changes)
 
     def to_dict(self) -> dict[str, Any]:
         """The record as JSON-able values."""

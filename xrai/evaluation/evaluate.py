@@ -16,15 +16,10 @@ from xrai.core.language import say
 from xrai.data.dataset import Dataset
 from xrai.data.sources import SPLIT_NAMES, SPLITS
 from xrai.evaluation.report import classification_report
-from xrai.evaluation.store import (
-    EvaluationResult,
-    Predictions,
-    evaluation_folder,
-    save_evaluation,
-    training_fingerprints,
-)
+from xrai.evaluation.store import EvaluationResult, Predictions, evaluation_folder, save_evaluation
 from xrai.metrics import predict
-from xrai.models.checkpoint import Card, Checkpoint
+from xrai.models.card import Card, EvaluationSummary
+from xrai.models.checkpoint import Checkpoint
 from xrai.networks.build import Network
 
 BATCH_SIZE = 32
@@ -80,7 +75,7 @@ def evaluate(
     labels = _map_labels(card, dataset, rows)
     probabilities = predict_probabilities(checkpoint.load_network(card), card, dataset, rows, progress)
     patients, threshold = dataset.patients[rows], card.threshold_value
-    result = classification_report(probabilities, labels, patients, card.classes, threshold, card.doubt)
+    result = classification_report(probabilities, labels, patients, card.classes, threshold, card.abstention)
     was_seen = _find_seen(card, dataset, split, rows)
     result |= {
         "split": split,
@@ -187,7 +182,7 @@ def _find_seen(card: Card, dataset: Dataset, split: str, rows: np.ndarray) -> np
     In a dataset that one of them learned from, these are the training and validation scans, and files that are the
     same as one of them.
     """
-    if dataset.fingerprint not in training_fingerprints(card):
+    if dataset.fingerprint not in card.training_fingerprints:
         return np.zeros(len(rows), bool)
     learned_hashes = {
         content for learned_split in SPLITS[:2] for content in dataset.hashes[dataset.rows(learned_split)].tolist()
@@ -209,17 +204,19 @@ def _save_result(
     """Keep a measurement and note it in the card; says how often the split was measured before."""
     report = result.report
     key = (report["fingerprint"], report["split"])
-    summary = {name: report[name] for name in _CARD_KEYS} | {"per_class": _shorten_per_class(report["per_class"])}
+    summary = EvaluationSummary.from_dict(
+        {name: report[name] for name in _CARD_KEYS} | {"per_class": _shorten_per_class(report["per_class"])}
+    )
     checkpoint.read_card()  # that of a model which is gone is said, before the lock would make its folder anew
     try:
         with checkpoint.card_lock(_LOCK_SECONDS):
             card = _reload_card(checkpoint, evaluated_card, report["weights"])
-            earlier = [item for item in card.evaluations if (item["fingerprint"], item["split"]) == key]
+            earlier = [item for item in card.evaluations if (item.fingerprint, item.split) == key]
             result = replace(result, report=report | {"measured_before": len(earlier)})
             try:
                 save_evaluation(evaluation_folder(checkpoint, dataset.path, report["split"]), result)
             finally:  # it is told even if it cannot be kept, and so it was a look
-                checkpoint.write_card(replace(card, evaluations=[*card.evaluations, summary]))
+                checkpoint.write_card(card.replace(evaluations=(*card.evaluations, summary)))
     except OSError as error:
         area = say("not defined") if report["auc"] is None else say("{auc:.3f}", auc=report["auc"])
         raise NotSavedError(
@@ -259,10 +256,10 @@ def _map_labels(card: Card, dataset: Dataset, rows: np.ndarray) -> np.ndarray:
     permutation = card.class_permutation(dataset.classes)
     if permutation is None:
         raise CheckpointError(
-            "The model knows the classes {join}, but the dataset {name} has "
-            "{join2}: choose a dataset with the same classes.",
-            join=card.classes,
+            "The model knows the classes {model_classes}, but the dataset {name} has "
+            "{dataset_classes}: choose a dataset with the same classes.",
+            model_classes=card.classes,
             name=dataset.path.name,
-            join2=dataset.classes,
+            dataset_classes=dataset.classes,
         )
     return np.array(permutation)[dataset.labels[rows]]

@@ -79,10 +79,10 @@ def classification_report(
         "reliability": {
             name: reliability(probabilities[:, k], labels == k, patients=patients) for k, name in enumerate(classes)
         },
-        "doubt": None if abstention is None else abstention.to_dict(),
+        "doubt": None if abstention is None else abstention.model_dump(mode="json", by_alias=True),
         "answered": None if abstention is None else abstention_report(
             abstention.is_confident(probabilities, predicted), predicted, labels, patients, len(classes)
-        ),
+        ).model_dump(mode="json", by_alias=True),
         "n": len(labels),
         "n_patients": len(set(patients)),
     }  # fmt: skip

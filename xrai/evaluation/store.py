@@ -23,7 +23,8 @@ from xrai.core.paths import display_path
 from xrai.data.sources import SPLIT_NAMES, SPLITS
 from xrai.evaluation.report import classification_report as report_of
 from xrai.metrics import predict
-from xrai.models.checkpoint import EVALUATIONS, Card, Checkpoint
+from xrai.models.card import Card
+from xrai.models.checkpoint import EVALUATIONS, Checkpoint
 
 REPORT_FILE = "report.json"
 _PREDICTIONS_KEY = "predictions_file"
@@ -140,21 +141,6 @@ class EvaluationResult:
             yield [*(item[name] for name in _COLUMNS), *item["probabilities"].values()]
 
 
-def training_fingerprints(card: Card) -> frozenset[str]:
-    """The fingerprints of the datasets that a model, or one that it goes back to, learned from, as its card tells."""
-    return ancestor_fingerprints(card) | _keep_strings([card.dataset.get("fingerprint")])
-
-
-def ancestor_fingerprints(card: Card) -> frozenset[str]:
-    """The same of the models that it goes back to alone: the one that it started from, and those before that."""
-    start = card.training.get("started_from")
-    if not isinstance(start, dict):
-        return frozenset()
-    fingerprints, dataset = start.get("learned_from"), start.get("dataset")
-    first = dataset.get("fingerprint") if isinstance(dataset, dict) else None
-    return _keep_strings([first, *(fingerprints if isinstance(fingerprints, list) else [])])
-
-
 def measuring_title(name: str, dataset: Path, split: str) -> str:
     """The title of the job that measures a model on a part of a dataset."""
     return say("Measuring {name} on {stem}, {split}", name=name, stem=dataset.stem, split=SPLIT_NAMES[split])
@@ -224,10 +210,10 @@ def with_threshold(result: EvaluationResult, card: Card) -> EvaluationResult:
     report, predictions, threshold = result.report, result.predictions, card.threshold_value
     if not _OPTIONAL_KEYS - {"calibration"} <= report.keys() or (report["threshold"], result.abstention) != (
         threshold,
-        card.doubt,
+        card.abstention,
     ):
         new_report = report_of(
-            predictions.probabilities, predictions.labels, predictions.patients, result.classes, threshold, card.doubt
+            predictions.probabilities, predictions.labels, predictions.patients, result.classes, threshold, card.abstention
         )  # fmt: skip
         unseen = report["unseen"]
         if unseen is not None and report["threshold"] != threshold:
@@ -244,10 +230,6 @@ def _is_same_calibration(one: Calibration | None, other: Calibration | None) -> 
     if one is None or other is None or len(one.offsets) != len(other.offsets):
         return one is other
     return np.allclose((one.slope, *one.offsets), (other.slope, *other.offsets), rtol=1e-6, atol=1e-6)
-
-
-def _keep_strings(values: list[Any]) -> frozenset[str]:
-    return frozenset(value for value in values if isinstance(value, str))
 
 
 def _write_predictions(file: Path, result: EvaluationResult) -> None:
@@ -322,7 +304,7 @@ def _check_optional(result: EvaluationResult) -> None:
             for point in report["reliability"][name]:
                 _check_counts(point, "n")
                 _check_share(point["mean"], point["share"], *_unpack_pair(point["interval"]))
-    if result.abstention is not None and len(result.abstention.cuts) != len(classes):
+    if result.abstention is not None and len(result.abstention.thresholds) != len(classes):
         raise ValueError("doubt")
     answered = report.get("answered")
     if (answered is None) != (result.abstention is None):

@@ -8,7 +8,6 @@ from xrai.models.folders import check_model
 from xrai.models.importing import MAX_CLASSES, MAX_TEXT_BYTES, MAX_WEIGHTS_BYTES, import_model
 from xrai.models.naming import rename
 from xrai.models.notes import MAX_NOTE, NOTE, read_note, set_note
-from xrai.models.soundness import is_valid_record
 from xrai.models.table import Summary, list_summaries
 
 __all__ = [
@@ -26,7 +25,6 @@ __all__ = [
     "delete",
     "export_model",
     "import_model",
-    "is_valid_record",
     "list_summaries",
     "read_note",
     "rename",

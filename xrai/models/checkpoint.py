@@ -1,15 +1,13 @@
-"""A model's folder: its card, its weights, the record of its training. It describes itself."""
+"""Checkpoint folder of a model: card, weights (safetensors), training history."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import math
 import re
-import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,13 +15,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from filelock import BaseFileLock, FileLock
 
-from xrai.calibration import Calibration, ConformalAbstention, ThresholdGoal, adjust_prevalence
 from xrai.core.errors import CheckpointError, SettingsError
 from xrai.core.json_files import HISTORY_FILE, JOB_FILE, atomic_file, last_modified, replace_file, write_json
 from xrai.core.language import load_json, say
 from xrai.core.paths import checkpoints_dir
+from xrai.models.card import CARD_VERSION, Card, parse_version
 from xrai.networks.config import IMAGENET, SCRATCH, NetworkConfig
-from xrai.scans.preprocessing import Preprocessing
 
 if TYPE_CHECKING:  # torch takes seconds to import, and listing models does not need it
     from torch import Tensor
@@ -37,217 +34,12 @@ EVALUATIONS = "evaluations"
 DEFAULT = "default.json"
 """The file beside the models that names the default one; see `models.default`."""
 
-VERSION = 4
-"""Of the card. 1 knows no settings for starting from another model, 2 no calibration and no doubt, 3 neither
-members, hidden borders, changed sharpness, borrowed looks, changed width nor scans standardised by themselves; all are
-read."""
-
 _NAME = re.compile(r"\w[\w .+-]{0,79}")
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 """Names that Windows keeps for devices: refused everywhere, since a model's folder may move to another machine."""
 
-_WORD_JOINT = re.compile(r"(?<=[^\W\d_])[-\u2010.,](?=[^\W_])|(?<=\d)[-\u2010.,](?=[^\W\d_])")
-"""A hyphen, dot or comma next to which a letter stands; between digits it carries meaning, as in `1.0` or `1-2`."""
-_WORD_SPACE = re.compile(r"(?<!\d) | (?!\d)")
-"""A space, unless it keeps two numbers apart."""
-
-_OPTIONAL_FIELDS = ("calibration", "doubt", "prevalence", "trust")
-MAX_STORED_SIZE, MAX_SLOPE = 4096, 1000
 MAX_NAME_BYTES = 200
 """File systems allow 255 a name, and files beside the folder are called after it."""
-
-
-@dataclass(frozen=True)
-class Card:
-    """What a model is, what it learned from, and how good it was found to be.
-
-    Attributes:
-        name: of the model, which is its folder's.
-        created: ISO time.
-        classes: class names in the order of the network's outputs.
-        network: the settings that decide its layers and what they see.
-        preprocessing: what is done to a scan first.
-        dataset: what `Dataset.describe` gave.
-        threshold: {"class", "value", "chosen"}: two classes only; at least this probability of that class
-            is called that class. `chosen` says how the value was come by; where validation scans were asked, the
-            fields of `calibration.Threshold` stand beside.
-        training: epochs run, the best one, seconds, why it ended, all settings, and the command that repeats it.
-        validation: metrics on the validation split with their 95 % intervals.
-        heatmap: {method: {class: anchor}}: the evidence that is drawn in full colour.
-        versions: of the software.
-        evaluations: every measurement on a dataset since, oldest first.
-        notes: sentences for people: attribution, warnings, intended population.
-        calibration: from the network's answers to probabilities that mean what they say; None for their softmax.
-        doubt: where the answer is "not sure"; None for never.
-        prevalence: share of the second of two classes among the patients of those who use the model, as they say;
-            None for that for which the probabilities hold as they are.
-        trust: what `benchmarks/trust.py` measured of it.
-    """
-
-    name: str
-    created: str
-    classes: tuple[str, ...]
-    network: NetworkConfig
-    preprocessing: Preprocessing
-    dataset: dict[str, Any]
-    threshold: dict[str, Any] | None
-    training: dict[str, Any]
-    validation: dict[str, Any]
-    heatmap: dict[str, dict[str, float]]
-    versions: dict[str, str]
-    evaluations: list[dict[str, Any]] = field(default_factory=list)
-    notes: tuple[str, ...] = ()
-    calibration: Calibration | None = None
-    doubt: ConformalAbstention | None = None
-    prevalence: float | None = None
-    trust: dict[str, Any] = field(default_factory=dict)
-
-    def to_dict(self) -> dict[str, Any]:
-        """The card as plain JSON-able values."""
-        return {"format": "xrai-model", "version": VERSION, **asdict(self), "network": self.network.to_dict()}
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Card:
-        """The card read back.
-
-        Raises:
-            KeyError, TypeError, ValueError, SettingsError: it is not a card.
-        """
-        fields = {
-            name: values[name] for name in cls.__dataclass_fields__ if name not in _OPTIONAL_FIELDS or name in values
-        }
-        calibration, doubt = fields.get("calibration"), fields.get("doubt")
-        card = cls(
-            **fields
-            | {
-                "classes": tuple(fields["classes"]),
-                "network": NetworkConfig.from_dict(fields["network"]),
-                "preprocessing": Preprocessing.from_dict(fields["preprocessing"]),
-                "notes": tuple(fields["notes"]),
-                "calibration": None if calibration is None else Calibration.from_dict(calibration),
-                "doubt": None if doubt is None else ConformalAbstention.from_dict(doubt),
-            }
-        )
-        card._check()
-        return card
-
-    def class_permutation(self, names: Sequence[str]) -> list[int] | None:
-        """For each of the class names its number among the model's; None where they are not the same classes.
-
-        Upper and lower case, spaces, and hyphens within words make no difference: `Viral Pneumonia` is
-        `VIRAL_PNEUMONIA`. Other signs do: `<5 mm` is not `>5 mm`.
-        """
-        index_by_name = {_normalize_class_name(name): number for number, name in enumerate(self.classes)}
-        normalized_names = [_normalize_class_name(name) for name in names]
-        if (
-            len(index_by_name) != len(self.classes)
-            or len(set(normalized_names)) != len(normalized_names)
-            or set(normalized_names) != set(index_by_name)
-        ):
-            return list(map(self.classes.index, names)) if sorted(names) == sorted(self.classes) else None
-        return [index_by_name[name] for name in normalized_names]
-
-    @property
-    def threshold_value(self) -> float | None:
-        """Probability from which the second of two classes is called; None where the likeliest class is."""
-        return float(self.threshold["value"]) if self.threshold else None
-
-    def to_probabilities(self, logits: np.ndarray) -> np.ndarray:
-        """What the network's answers, float (N, C), mean: probabilities, float64 (N, C)."""
-        uncalibrated = Calibration(1.0, (0.0,) * len(self.classes))
-        return (self.calibration or uncalibrated)(logits)
-
-    def is_confident(self, probabilities: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-        """Whether each scan's call is firm, bool (N,); see `calibration.Doubt`."""
-        return (
-            np.ones(len(predicted), bool) if self.doubt is None else self.doubt.is_confident(probabilities, predicted)
-        )
-
-    def adjust_to_local_prevalence(self, probabilities: np.ndarray) -> np.ndarray:
-        """The probabilities (N, C) among the patients of those who use the model, as far as they said who these are."""
-        if self.prevalence is None or self.calibration is None or self.calibration.prevalence is None:
-            return probabilities
-        return adjust_prevalence(probabilities, self.calibration.prevalence, (1 - self.prevalence, self.prevalence))
-
-    def to_local_prevalence(self, probability: float) -> float:
-        """A probability of the second of two classes as it is told to those who use the model; see `adjust_to_local_prevalence`."""
-        return float(self.adjust_to_local_prevalence(np.array([[1 - probability, probability]]))[0, 1])
-
-    def from_local_prevalence(self, probability: float) -> float:
-        """The inverse of `to_local_prevalence`."""
-        reference_prevalence = self.calibration.prevalence if self.calibration else None
-        if self.prevalence is None or reference_prevalence is None:
-            return probability
-        return float(
-            adjust_prevalence(
-                [[1 - probability, probability]], (1 - self.prevalence, self.prevalence), reference_prevalence
-            )[0, 1]
-        )
-
-    @property
-    def weakness_warning(self) -> str | None:
-        """The sentence that it may be no better than guessing; None where its validation AUC makes that improbable."""
-        interval = self.validation.get("auc_interval")
-        if interval is not None and interval[0] > 0.5:
-            return None
-        return say("It may be no better than guessing: train longer, on more scans, or with other settings.")
-
-    def _check(self) -> None:
-        """Refuse what would break a reading later on.
-
-        Raises:
-            KeyError, TypeError, ValueError: something is missing or makes no sense.
-        """
-        steps = self.preprocessing
-        if len(set(self.classes)) < 2 or not all(isinstance(name, str) for name in self.classes):
-            raise ValueError("classes")
-        if self.threshold is not None:
-            is_second = len(self.classes) == 2 and self.threshold["class"] == self.classes[1]
-            if not is_second or not _is_number(self.threshold["value"]) or not 0 <= self.threshold["value"] <= 1:
-                raise ValueError("threshold")
-        if steps.input_size != self.network.image_size or not 1 <= steps.stored_size <= MAX_STORED_SIZE:
-            raise ValueError("sizes")
-        is_normalization_as_trained = steps.per_scan == (self.network.normalize == "image")
-        if not (is_normalization_as_trained and math.isfinite(steps.mean) and 0 < steps.std < math.inf):
-            raise ValueError("grey values")
-        if any(not 0 < anchors[name] < math.inf for anchors in self.heatmap.values() for name in self.classes):
-            raise ValueError("heatmap")
-        self._check_decision_rule()
-        for name in ("dataset", "training", "validation", "versions", "trust"):
-            if not isinstance(getattr(self, name), dict):
-                raise TypeError(name)
-        texts = [self.name, self.created, *self.notes]
-        texts += [item[name] for item in self.dataset.get("audit") or [] for name in ("severity", "title", "sentence")]
-        texts += [row[name] for row in self.trust.get("rows", []) for name in ("what", "value", "aim")]
-        texts += [self.dataset[name] for name in ("population", "licence") if name in self.dataset]
-        texts += [item[name] for item in self.evaluations for name in ("dataset", "split", "when", "fingerprint")]
-        if not all(isinstance(text, str) for text in texts):
-            raise TypeError("words")
-        for metrics in (self.validation, *self.evaluations):
-            _check_metrics(metrics)
-            for row in metrics.get("per_class", {}).values():
-                if not (_is_number(row["recall"]) and _is_number(row["support"])):
-                    raise ValueError("per_class")
-
-    def _check_decision_rule(self) -> None:
-        """The same for what turns answers into decisions.
-
-        Raises:
-            KeyError, TypeError, ValueError: something makes no sense.
-        """
-        n_classes, prevalence = len(self.classes), self.prevalence
-        if self.calibration and not (
-            len(self.calibration.offsets) == n_classes
-            and self.calibration.slope <= MAX_SLOPE
-            and min(self.calibration.prevalence or (1,)) > 0
-        ):
-            raise ValueError("calibration")
-        if (goal := (self.threshold or {}).get("goal")) is not None:
-            ThresholdGoal(goal["kind"], goal["limit"])
-        if self.doubt and len(self.doubt.cuts) != n_classes:
-            raise ValueError("doubt")
-        if prevalence is not None and not (n_classes == 2 and _is_number(prevalence) and 0 < prevalence < 1):
-            raise ValueError("prevalence")
 
 
 @dataclass(frozen=True)
@@ -285,15 +77,21 @@ class Checkpoint:
         text = self._read_text(CARD)
         try:
             values = load_json(text)
-            if values.get("format") != "xrai-model":
-                raise ValueError("format")
-            if int(values["version"]) > VERSION:
+            version = parse_version(values)
+            if version > CARD_VERSION:
                 raise CheckpointError(
                     "The card of the model “{name}” was made by a newer version of XRAI: "
                     "update this one, or train the model again.",
                     name=self.name,
                 )
-            return replace(Card.from_dict(values), name=self.name)  # the folder may have been renamed since
+            if version < CARD_VERSION:
+                raise CheckpointError(
+                    "The card of the model “{name}” was made by an earlier version of XRAI, whose cards are no longer "
+                    "read: train the model again.",
+                    name=self.name,
+                )
+            card = Card.from_dict(values)
+            return card.model_copy(update={"name": self.name})  # the folder may have been renamed since
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError, SettingsError) as error:
             raise CheckpointError(self._damage_message(CARD)) from error
 
@@ -533,7 +331,7 @@ def _sha256(file: Path, inode: int, mtime_ns: int, size: int) -> str:
 
 
 def _check_settings(values: Any) -> dict[str, Any]:
-    """Training settings as they were written; training itself checks the values.
+    """Training settings as stored; training itself checks the values.
 
     Raises:
         TypeError, SettingsError: they are none, or those of the network are outside their limits.
@@ -544,27 +342,6 @@ def _check_settings(values: Any) -> dict[str, Any]:
         raise TypeError("settings")
     NetworkConfig.from_dict({name: value for name, value in values.items() if name in NetworkConfig.model_fields})
     return values
-
-
-def _check_metrics(metrics: Mapping[str, Any]) -> None:
-    """Refuse a measurement that could not be shown.
-
-    Raises:
-        KeyError, TypeError, ValueError: something is missing or makes no sense.
-    """
-    if type(metrics["n"]) is not int or metrics["n"] < 0:
-        raise ValueError("n")
-    if not _is_number(metrics["accuracy"]) or not (metrics["auc"] is None or _is_number(metrics["auc"])):
-        raise ValueError("measures")
-    for interval in (metrics["accuracy_interval"], metrics["auc_interval"]):
-        if interval is not None and not (len(interval) == 2 and all(map(_is_number, interval))):
-            raise ValueError("interval")
-
-
-def _normalize_class_name(name: str) -> str:
-    """A class name without what separates its words: equal for spellings of one name, and for nothing else."""
-    joined = _WORD_JOINT.sub("", unicodedata.normalize("NFKC", name).casefold())
-    return _WORD_SPACE.sub("", " ".join(re.split(r"[\s_]+", joined)).strip())
 
 
 def _match_tensors(stored: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -581,10 +358,6 @@ def _match_tensors(stored: Mapping[str, Tensor], expected: Mapping[str, Tensor])
     if not all(bool(value.isfinite().all()) for value in tensors.values()):
         raise ValueError("not finite")
     return tensors
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _to_half_precision(value: Tensor) -> Tensor:

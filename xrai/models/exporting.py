@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shlex
 import zipfile
-from contextlib import suppress
 from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
 from typing import Any, BinaryIO
 
@@ -68,13 +67,15 @@ def _strip_config_path(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def _strip_card_paths(card: dict[str, Any]) -> dict[str, Any]:
-    """The card with a command that names its dataset without the way to it; one that is none is left out."""
+    """The card with a command that names its dataset without its folder; "" where it cannot be split."""
     training = dict(card["training"])
-    if command := training.pop("command", None):
-        with suppress(ValueError, AttributeError):
-            words = shlex.split(command)
-            short_words = [_file_name(word) for word in words]
-            training["command"] = command if words == short_words else shlex.join(short_words)
+    try:
+        words = shlex.split(training["command"])
+    except ValueError:  # an unclosed quotation mark
+        words, training["command"] = [], ""
+    short_words = [_file_name(word) for word in words]
+    if words != short_words:
+        training["command"] = shlex.join(short_words)
     return card | {"training": training}
 
 

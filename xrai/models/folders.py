@@ -12,7 +12,8 @@ from pathlib import Path
 from xrai.core.errors import CheckpointError, system_reason
 from xrai.core.jobs import Job, list_active
 from xrai.core.paths import checkpoints_dir
-from xrai.models.checkpoint import EVALUATIONS, Card, Checkpoint, calibration_folder
+from xrai.models.card import Card
+from xrai.models.checkpoint import EVALUATIONS, Checkpoint, calibration_folder
 
 DELETED, IMPORT, FOLD = ".deleted-", ".import-", ".fold-"
 """How folders beside the models are called, in which one lies that is on its way out or in, or that only a benchmark

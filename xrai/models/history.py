@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, StrictBool, TypeAdapter, ValidationError
 
 from xrai.core.language.field import MessageField
 from xrai.core.records import Count, Number, Record
@@ -107,7 +107,7 @@ class EpochRecord(HistoryEvent):
     val: ValidationMetrics
     learning_rate: Number
     seconds: Number
-    best: bool
+    best: StrictBool
 
 
 class FinalizeRecord(HistoryEvent):

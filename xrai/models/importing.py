@@ -21,9 +21,9 @@ from xrai.models.artifacts import ARTIFACTS_FILE, load_artifacts
 from xrai.models.checkpoint import CARD, CONFIG, WEIGHTS, Checkpoint, check_finite, open_checkpoint
 from xrai.models.exporting import EXPORTED_FILES
 from xrai.models.folders import IMPORT, check_model, clear_leftovers, convert_disk_errors, new_folder
+from xrai.models.history import EpochRecord, best_epoch, iter_history, last_start, records_of
 from xrai.models.naming import check_name_free, find_free_name, first_valid_name
 from xrai.models.notes import read_note, write_note
-from xrai.models.soundness import iter_valid_records
 
 MAX_WEIGHTS_BYTES, MAX_TEXT_BYTES = 2 * 1024**3, 64 * 1024**2
 MAX_CLASSES = 1000
@@ -232,10 +232,9 @@ def _drop_invalid_files(draft: Checkpoint) -> None:
     except CheckpointError:
         (draft.folder / CONFIG).unlink(missing_ok=True)
     file = draft.folder / HISTORY_FILE
-    lines = list(iter_valid_records(file))
-    kinds = {record["kind"] for record, _ in lines}
-    has_curves = any(record["kind"] == "epoch" and record["best"] for record, _ in lines)
-    if kinds & {"start", "resume"} and (has_curves or "epoch" not in kinds):
+    lines = list(iter_history(file))
+    history = [record for record, _ in lines]
+    if last_start(history) and (best_epoch(history) or not records_of(EpochRecord, history)):
         file.write_bytes("".join(line for _, line in lines).encode())
     else:
         file.unlink(missing_ok=True)

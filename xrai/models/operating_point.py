@@ -1,9 +1,8 @@
-"""How a model's answers become decisions: calibration, threshold and doubt, chosen on its validation scans and kept."""
+"""Operating point: temperature scaling, decision threshold and conformal abstention, fitted on validation logits."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,10 +15,11 @@ from xrai.calibration import (
 )
 from xrai.core.errors import CheckpointError, SettingsError
 from xrai.models.artifacts import ValidationOutputs, load_artifacts
-from xrai.models.checkpoint import Card, Checkpoint
+from xrai.models.card import Card, OperatingPoint
+from xrai.models.checkpoint import Checkpoint
 
 DEFAULT_ALPHA = 0.03
-"""Of 100 scans of any class, so many may get a firm answer that is another class; more where scans are too few."""
+"""Default share of wrong confident answers among the scans of a class; more where there are too few patients."""
 
 
 def update_operating_point(
@@ -29,30 +29,30 @@ def update_operating_point(
     alpha: float | None = None,
     prevalence: float | None = None,
 ) -> Card:
-    """Choose anew what a model calls, where it is not sure and for whom it speaks, and keep that in its card.
+    """Fit the threshold, the abstention or the local prevalence of a model anew and store it in the card.
 
     Args:
         checkpoint: the model.
-        goal: what its threshold is to do; None leaves that.
-        alpha: share of each class's scans that may get a wrong firm answer; None leaves that.
-        prevalence: share of the second class among the patients of those who use it; None leaves that.
+        goal: of the threshold; None keeps it.
+        alpha: share of each class's scans that may get a wrong confident answer; None keeps it.
+        prevalence: of the positive class where the model is used; None keeps it.
 
     Raises:
-        SettingsError: the model tells apart more than two classes, which have no threshold and no one prevalence.
-        CheckpointError: it is damaged, or its answers to the validation scans were not kept.
+        SettingsError: a goal or prevalence is given, but the model has more than two classes.
+        CheckpointError: the model is damaged, or has no stored validation logits.
         OSError: the disk is full.
     """
     with checkpoint.card_lock():
         card = checkpoint.read_card()
         if len(card.classes) != 2 and (goal or prevalence):
             raise SettingsError(
-                "The model “{name}” tells apart {len} classes and calls the likeliest: "
+                "The model “{name}” tells apart {n} classes and calls the likeliest: "
                 "a threshold and a prevalence can be chosen for two classes only.",
                 name=checkpoint.name,
-                len=len(card.classes),
+                n=len(card.classes),
             )
         validation = load_validation_outputs(checkpoint, card)
-        card = card if prevalence is None else replace(card, prevalence=prevalence)
+        card = card if prevalence is None else card.replace(local_prevalence=prevalence)
         card = fit_operating_point(card, validation, goal=goal, alpha=alpha)
         checkpoint.write_card(card)
     return card
@@ -76,19 +76,19 @@ def local_operating_point(card: Card) -> LocalOperatingPoint:
     """The card's threshold and reject zone as probabilities at the local prevalence."""
     value = card.threshold_value
     if value is None:
-        return LocalOperatingPoint(None, None, card.prevalence)
+        return LocalOperatingPoint(None, None, card.local_prevalence)
     zone = None
-    if card.doubt is not None:
-        low, high = card.doubt.reject_zone(value)
+    if card.abstention is not None:
+        low, high = card.abstention.reject_zone(value)
         zone = card.to_local_prevalence(low), card.to_local_prevalence(high)
-    return LocalOperatingPoint(card.to_local_prevalence(value), zone, card.prevalence)
+    return LocalOperatingPoint(card.to_local_prevalence(value), zone, card.local_prevalence)
 
 
 def load_validation_outputs(checkpoint: Checkpoint, card: Card) -> ValidationOutputs:
-    """What a model answered to its validation scans.
+    """The stored logits of the validation scans.
 
     Raises:
-        CheckpointError: that was not kept, or is damaged.
+        CheckpointError: they are missing or damaged.
     """
     validation = load_artifacts(checkpoint, card).validation
     if validation is None:
@@ -103,83 +103,83 @@ def load_validation_outputs(checkpoint: Checkpoint, card: Card) -> ValidationOut
 def fit_operating_point(
     card: Card, validation: ValidationOutputs, *, goal: ThresholdGoal | None = None, alpha: float | None = None
 ) -> Card:
-    """A card with calibration, threshold and doubt as the validation scans ask for them.
+    """The card with calibration, threshold and abstention fitted on the validation scans.
 
     Args:
         card: of the model.
-        validation: its answers to the validation scans.
-        goal: what the threshold of two classes is to do; None for what it does now.
-        alpha: share of each class's scans that may get a wrong firm answer; None for that of now. Where the patients of
-            a class are too few to promise it, it is as small as they allow.
+        validation: its logits of the validation scans.
+        goal: of the threshold of two classes; None for the present one.
+        alpha: share of each class's scans that may get a wrong confident answer; None for the present one. Where a class
+            has too few patients to guarantee it, it is as small as they allow.
     """
     n_classes = len(card.classes)
     n_patients = [len(np.unique(validation.patients[validation.labels == k])) for k in range(n_classes)]
-    if not all(n_patients):  # of a class that was not seen, nothing can be promised
-        return replace(card, calibration=None, doubt=None)
+    if not all(n_patients):  # nothing can be fitted for a class without scans
+        return card.replace(calibration=None, abstention=None)
     calibration = fit_cross_validated_calibration(
         validation.logits, validation.labels, validation.patients.tolist(), prevalence=_class_priors(card, validation)
     )
     probabilities = calibration(validation.logits)
-    target_alpha = alpha or (card.doubt.alpha if card.doubt else DEFAULT_ALPHA)
+    target_alpha = alpha or (card.abstention.alpha if card.abstention else DEFAULT_ALPHA)
     lowest_alpha = max(target_alpha, *(1 / (n + 1) for n in n_patients))
     abstention = fit_abstention(
-        probabilities, validation.labels, lowest_alpha, validation.patients.tolist(),
+        probabilities,
+        validation.labels,
+        lowest_alpha,
+        validation.patients.tolist(),
         perturbed_probabilities=[calibration(logits) for logits in validation.perturbed_logits],
-    )  # fmt: skip
-    card = replace(card, calibration=calibration, doubt=abstention)
-    return replace(card, threshold=_fit_threshold(card, validation, goal or goal_from_card(card)))
+    )
+    card = card.replace(calibration=calibration, abstention=abstention)
+    return card.replace(threshold=_fit_threshold(card, validation, goal or goal_from_card(card)))
 
 
 def refit_operating_point(card: Card, previous: Card, validation: ValidationOutputs) -> Card:
-    """A card settled as people chose for another one of the same model."""
-    alpha = previous.doubt.alpha if previous.doubt else None
-    return fit_operating_point(
-        replace(card, prevalence=previous.prevalence), validation, goal=goal_from_card(previous), alpha=alpha
-    )
+    """The card fitted with the goal, alpha and local prevalence that users chose for another card of the model."""
+    alpha = previous.abstention.alpha if previous.abstention else None
+    card = card.replace(local_prevalence=previous.local_prevalence)
+    return fit_operating_point(card, validation, goal=goal_from_card(previous), alpha=alpha)
 
 
 def reset_operating_point(card: Card, previous: Card) -> Card:
-    """A card of new weights, for which nothing is fitted yet, that remembers what people chose for the model."""
-    goal = (previous.threshold or {}).get("goal")
-    threshold = card.threshold and card.threshold | ({"goal": goal} if goal else {})
-    return replace(card, threshold=threshold, calibration=None, doubt=None, prevalence=previous.prevalence)
+    """The card of new weights without fitted values, with the choices that users made for the previous one."""
+    threshold = card.threshold
+    if threshold and previous.threshold and previous.threshold.goal:
+        threshold = threshold.replace(goal=previous.threshold.goal)
+    return card.replace(
+        threshold=threshold, calibration=None, abstention=None, local_prevalence=previous.local_prevalence
+    )
 
 
 def goal_from_card(card: Card) -> ThresholdGoal:
-    """What the threshold of a card is to do."""
-    goal = (card.threshold or {}).get("goal")
-    return ThresholdGoal(goal["kind"], goal["limit"]) if isinstance(goal, dict) else ThresholdGoal("likeliest")
+    """What the threshold of a card is chosen for."""
+    goal = card.threshold.goal if card.threshold else None
+    return goal or ThresholdGoal(kind="argmax")
 
 
 def _class_priors(card: Card, validation: ValidationOutputs) -> list[float]:
-    """The class shares that the network learned to expect: even ones where training gave each class its due."""
+    """The class priors of the network: uniform where training balanced the classes."""
     n_classes = len(card.classes)
-    if card.training.get("settings", {}).get("class_balance") != "none":
+    if card.training.settings.get("class_balance") != "none":
         return [1 / n_classes] * n_classes
-    training_counts = card.dataset.get("counts")
     counts = np.bincount(validation.labels, minlength=n_classes)
-    if isinstance(training_counts, dict) and set(training_counts) == set(card.classes):
-        counts = np.array([training_counts[name]["train"] for name in card.classes])
+    if set(card.dataset.counts) == set(card.classes):
+        counts = np.array([card.dataset.counts[name]["train"] for name in card.classes])
     return (counts / counts.sum()).tolist()
 
 
-def _fit_threshold(card: Card, validation: ValidationOutputs, goal: ThresholdGoal) -> dict[str, Any] | None:
+def _fit_threshold(card: Card, validation: ValidationOutputs, goal: ThresholdGoal) -> OperatingPoint | None:
     if len(card.classes) != 2:
         return None
     negative_class, positive_class = card.classes
     scores = card.to_probabilities(validation.logits)[:, 1]
-    patients = validation.patients.tolist()
-    if goal.is_error_limit:
-        threshold = choose_threshold(scores, validation.labels, patients, goal)
-    else:  # as people are told probabilities
+    effective_goal = goal
+    if not goal.is_error_limit:  # probabilities are given as at the local prevalence
         probability = ARGMAX_THRESHOLD if goal.limit is None else goal.limit
-        threshold = choose_threshold(
-            scores, validation.labels, patients, ThresholdGoal("given", card.from_local_prevalence(probability))
-        )
+        effective_goal = ThresholdGoal(kind="fixed", limit=card.from_local_prevalence(probability))
+    threshold = choose_threshold(scores, validation.labels, validation.patients.tolist(), effective_goal)
     assert threshold is not None
-    threshold = replace(threshold, goal=goal)
-    return {
-        "class": positive_class,
-        "chosen": threshold.sentence((negative_class, positive_class)),
-        **threshold.to_dict(),
-    }
+    threshold = threshold.replace(goal=goal)
+    description = threshold.sentence((negative_class, positive_class))
+    return OperatingPoint(
+        class_name=positive_class, value=threshold.value, description=description, goal=goal, fit=threshold
+    )

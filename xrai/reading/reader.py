@@ -24,7 +24,8 @@ from xrai.explain.occlusion import MAX_OUTSIDE_BODY_SHARE, outside_body_share
 from xrai.input_check import apply_correction
 from xrai.metrics import predict
 from xrai.models.artifacts import Artifacts, load_artifacts
-from xrai.models.checkpoint import Card, Checkpoint, check_finite
+from xrai.models.card import Card
+from xrai.models.checkpoint import Checkpoint, check_finite
 from xrai.networks.build import Network
 from xrai.reading.results import Reading, Refusal, SimilarCase
 from xrai.reading.warnings import OUTSIDE_BODY_WARNING, model_warnings, scan_warnings
@@ -62,7 +63,7 @@ class Reader:
         """
         card = checkpoint.read_card()
         network = checkpoint.load_network(card)
-        if not set(available_methods(network)) & set(card.heatmap):
+        if not set(available_methods(network)) & set(card.heatmap_scale):
             raise CheckpointError(
                 "The card of the model “{name}” does not say how strong a heatmap is to be drawn: "
                 "resume its training so that it is finished, or copy the whole folder again.",
@@ -73,7 +74,7 @@ class Reader:
     @property
     def methods(self) -> tuple[str, ...]:
         """The heatmap methods that fit this network and have a reference scale in the card, the default first."""
-        return tuple(method for method in available_methods(self.network) if method in self.card.heatmap)
+        return tuple(method for method in available_methods(self.network) if method in self.card.heatmap_scale)
 
     @property
     def method_descriptions(self) -> str:
@@ -161,7 +162,7 @@ class Reader:
 
     def scale_evidence(self, evidence: np.ndarray, class_name: str, method: str, shape: tuple[int, int]) -> np.ndarray:
         """Evidence on the class's reference scale, float32 of `shape` in 0 to 1."""
-        return scale_cam(evidence, self.card.heatmap[method][class_name], shape)
+        return scale_cam(evidence, self.card.heatmap_scale[method][class_name], shape)
 
     def _examine_corrected(self, scan: Scan, correction: str, *, any_image: bool = False) -> Reading | Refusal:
         corrected = replace(scan, pixels=apply_correction(scan.pixels, correction))
@@ -213,13 +214,13 @@ class Reader:
             return ""
         name = self.card.classes[1]
         frequency = describe_natural_frequency(class_probabilities[name], name, self._population)
-        among = round_to_hundred(self.card.prevalence or prevalence[1])
+        among = round_to_hundred(self.card.local_prevalence or prevalence[1])
         return say("{frequency}, where {among} of 100 who are X-rayed have it.", frequency=frequency, among=among)
 
     @property
     def _population(self) -> str:
-        return str(self.card.dataset.get("population") or "")
+        return str(self.card.dataset.population or "")
 
     @property
     def _is_trained_on_phantoms(self) -> bool:
-        return bool(self.card.dataset.get("is_phantom"))
+        return bool(self.card.dataset.is_phantom)

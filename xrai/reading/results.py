@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from xrai.models.artifacts import Artifacts
-    from xrai.models.checkpoint import Card
+    from xrai.models.card import Card
 
 
 class ModelReader(Protocol):

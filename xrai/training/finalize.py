@@ -7,7 +7,6 @@ None of them ever looks at a test split.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 
 import numpy as np
 import torch
@@ -21,7 +20,8 @@ from xrai.explain.cam import fit_reference_scales
 from xrai.explain.similar_cases import NeighbourIndex, fit_neighbour_index
 from xrai.input_check import fit_input_check
 from xrai.models.artifacts import Artifacts, ValidationOutputs, save_artifacts
-from xrai.models.checkpoint import Card, Checkpoint
+from xrai.models.card import Card
+from xrai.models.checkpoint import Checkpoint
 from xrai.models.operating_point import refit_operating_point
 from xrai.networks.build import Network
 from xrai.scans.preprocessing import resize_images, to_grey_tensor, to_square
@@ -70,7 +70,7 @@ def fit_artifacts(
     on_progress(say("learning what such scans look like"), 0, 1)
     ood_rows = _subsample(train_rows, MAX_OOD_SCANS, seed)
     ood_detector = fit_input_check(_load_ood_images(dataset, ood_rows), dataset.patients[ood_rows], seed=seed)
-    card = replace(card, dataset=card.dataset | {"audit": _audit_findings(dataset)})
+    card = card.replace(dataset=dict(card.dataset) | {"audit": _audit_findings(dataset)})
     return card, Artifacts(ood_detector, index, validation)
 
 
@@ -89,17 +89,17 @@ def recalibrate(
             "The model “{name}” is being trained now: calibrate it when that is done.", name=checkpoint.name
         )
     card, sha256 = checkpoint.read_card(), checkpoint.weights_sha256()
-    if card.dataset.get("fingerprint") != dataset.fingerprint:
+    if card.dataset.fingerprint != dataset.fingerprint:
         raise CheckpointError(
             "The model “{name}” was not trained on {name2} as it is now: give the dataset that "
-            "it learned from ({get}), since only of that the validation scans are known.",
+            "it learned from ({dataset}), since only of that the validation scans are known.",
             name=checkpoint.name,
             name2=dataset.path.name,
-            get=card.dataset.get("name"),
+            dataset=card.dataset.name,
         )
     network = checkpoint.load_network(card)
     new_card, artifacts = fit_artifacts(network, card, dataset, on_progress=on_progress)
-    new_card = replace(new_card, heatmap=fit_cam_scale(network, card, dataset))
+    new_card = new_card.replace(heatmap_scale=fit_cam_scale(network, card, dataset))
     assert artifacts.validation is not None
     with checkpoint.card_lock():
         current_card = checkpoint.read_card()
@@ -109,7 +109,7 @@ def recalibrate(
             )
         save_artifacts(checkpoint, artifacts, sha256)
         new_card = refit_operating_point(
-            replace(new_card, evaluations=current_card.evaluations), current_card, artifacts.validation
+            new_card.replace(evaluations=current_card.evaluations), current_card, artifacts.validation
         )
         checkpoint.write_card(new_card)
     return new_card
@@ -144,7 +144,7 @@ class _BatchPredictor:
         assert permutation is not None, "a model knows the classes of the dataset that it was trained on"
         self.network, self.card, self.dataset, self.class_permutation = network, card, dataset, np.array(permutation)
         self.device = next(network.parameters()).device
-        self.uses_bf16 = card.training.get("precision") == "bf16-mixed"
+        self.uses_bf16 = card.training.precision == "bf16-mixed"
 
     def fit_cam_scale(self, rows: Rows) -> dict[str, dict[str, float]]:
         """{method: {class: anchor}}: the evidence in some validation scans that heatmaps draw in full colour."""
@@ -204,4 +204,4 @@ class _BatchPredictor:
 
 
 def _seed(card: Card) -> int:
-    return int(card.training.get("settings", {}).get("seed", 0))
+    return int(card.training.settings.get("seed", 0))

@@ -14,7 +14,8 @@ from xrai.core.json_files import write_json
 from xrai.core.language import say
 from xrai.core.paths import checkpoints_dir, display_path
 from xrai.data.dataset import Dataset, open_dataset
-from xrai.models.checkpoint import CONFIG, Card, Checkpoint, calibration_folder, calibration_title, open_checkpoint
+from xrai.models.card import Card
+from xrai.models.checkpoint import CONFIG, Checkpoint, calibration_folder, calibration_title, open_checkpoint
 from xrai.models.history import FinalizeRecord
 from xrai.training.config import TrainConfig, read_train_config
 

@@ -19,12 +19,13 @@ from xrai.core.json_files import HISTORY_FILE, read_records, replace_file, trunc
 from xrai.core.language import say
 from xrai.core.records import Count, Number, Record
 from xrai.models.artifacts import Artifacts, save_artifacts
-from xrai.models.checkpoint import STATE, WEIGHTS, Card, Checkpoint
+from xrai.models.card import Card, SourceModel, TrainingRecord
+from xrai.models.checkpoint import STATE, WEIGHTS, Checkpoint
 from xrai.models.history import ValidationMetrics
 from xrai.models.operating_point import fit_operating_point, reset_operating_point
 from xrai.networks.build import count_parameters
 from xrai.scans.preprocessing import Preprocessing
-from xrai.training.card import Origin, draft_card
+from xrai.training.card import draft_card
 from xrai.training.loop import EpochOutputs
 from xrai.training.selection import BestEpoch
 from xrai.training.state import TrainingState
@@ -51,7 +52,7 @@ class StateValues(Record):
     seconds: Number
     fingerprint: str
     preprocessing: Preprocessing
-    origin: Origin | None
+    origin: SourceModel | None
     n_records: Count
 
 
@@ -163,7 +164,7 @@ def save_best(state: TrainingState, seconds: float, validation: ValidationMetric
     checkpoint.save_network(state.evaluation_network)
     if previous_card := _read_card(checkpoint):
         card = draft_run_card(state, seconds, say("not yet"))
-        card = replace(card, heatmap=previous_card.heatmap, validation=validation.to_dict())
+        card = card.replace(heatmap_scale=previous_card.heatmap_scale, validation=validation)
         write_run_card(state, card, previous_sha256=previous_sha256)
 
 
@@ -191,10 +192,10 @@ def write_run_card(
         previous_card = _read_card(checkpoint)
         sha256 = checkpoint.weights_sha256()
         evaluations = [
-            item if item.get("weights", previous_sha256 or sha256) == sha256 else item | {"earlier_weights": True}
+            item if (item.weights_sha256 or previous_sha256 or sha256) == sha256 else item.replace(is_outdated=True)
             for item in (previous_card.evaluations if previous_card else [])
         ]
-        card = replace(card, evaluations=evaluations)
+        card = card.replace(evaluations=evaluations)
         if previous_card:
             card = reset_operating_point(card, previous_card)
         if artifacts and artifacts.validation:
@@ -213,23 +214,22 @@ def draft_run_card(state: TrainingState, seconds: float, reason: str) -> Card:
         reason: why the run ended.
     """
     assert state.selector.best is not None
-    training = {
-        "epochs_run": state.epoch,
-        "best_epoch": state.selector.best.epoch,
-        "ended": reason,
-        "seconds": round(seconds, 1),
-        "parameters": count_parameters(state.network),
-        "precision": state.precision,
-    }
-    if state.origin:
-        training["started_from"] = state.origin.to_dict()
+    training = TrainingRecord(
+        epochs_run=state.epoch,
+        best_epoch=state.selector.best.epoch,
+        end_reason=reason,
+        seconds=round(seconds, 1),
+        parameters=count_parameters(state.network),
+        precision=state.precision,
+        source_model=state.origin,
+    )
     return draft_card(state.checkpoint.name, state.loader, training)
 
 
 def abstention_level(checkpoint: Checkpoint) -> float | None:
     """The abstention level (alpha) of the present card, if any."""
     card = _read_card(checkpoint)
-    return card.doubt.alpha if card and card.doubt else None
+    return card.abstention.alpha if card and card.abstention else None
 
 
 def _read_card(checkpoint: Checkpoint) -> Card | None:

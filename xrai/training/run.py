@@ -8,7 +8,8 @@ from dataclasses import replace
 
 from xrai.core.errors import TrainingError
 from xrai.data.dataset import Dataset
-from xrai.models.checkpoint import Card, Checkpoint
+from xrai.models.card import Card
+from xrai.models.checkpoint import Checkpoint
 from xrai.training.config import TrainConfig
 from xrai.training.data import check_dataset
 from xrai.training.finalize import fit_artifacts, fit_cam_scale
@@ -89,9 +90,8 @@ def finish_run(trainer: Trainer, reason: str, alpha: float | None) -> Card | Non
         state.loader = replace(state.loader, rank=0, world_size=1)
         heatmap = fit_cam_scale(network, draft, state.dataset)
         validation = trainer.validate(network, n_rounds=1000, amp=False)
-        assert validation is not None
         # a usable card first: the artifacts take a while, and may fail for lack of memory
-        card = write_run_card(state, replace(draft, heatmap=heatmap, validation=validation.to_dict()))
+        card = write_run_card(state, draft.replace(heatmap_scale=heatmap, validation=validation))
         card, artifacts = fit_artifacts(network, card, state.dataset, on_progress=recorder.record_finalize)
         card = write_run_card(state, card, artifacts, alpha=alpha)
     recorder.end(reason)

@@ -14,10 +14,11 @@ from torch.optim.swa_utils import AveragedModel
 
 from xrai.core.paths import checkpoints_dir
 from xrai.data.dataset import Dataset
+from xrai.models.card import SourceModel
 from xrai.models.checkpoint import Checkpoint, open_checkpoint
 from xrai.networks.build import Network, build_network, load_pretrained
 from xrai.networks.config import IMAGENET
-from xrai.training.card import Origin, describe_origin
+from xrai.training.card import describe_origin
 from xrai.training.config import TrainConfig
 from xrai.training.data import BatchLoader, fit_preprocessing
 from xrai.training.loop import EpochOutputs, WarmupEma, make_loss, make_optimizer
@@ -48,7 +49,7 @@ class TrainingState:
     optimizer: torch.optim.Optimizer
     loss_fn: Callable[[Tensor, Tensor], Tensor]
     selector: BestEpochSelector
-    origin: Origin | None = None
+    origin: SourceModel | None = None
     epoch: int = 0
     batch: int = 0
     outputs: EpochOutputs = field(default_factory=EpochOutputs.empty)

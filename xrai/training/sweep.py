@@ -444,7 +444,7 @@ def _run_status(checkpoint: Checkpoint, job: jobs.Job) -> RunStatus:
 def _is_trained(checkpoint: Checkpoint) -> bool:
     """Whether the card says that the training came to its end."""
     try:
-        return checkpoint.read_card().training.get("ended") in ("finished", "early")
+        return checkpoint.read_card().training.end_reason in ("finished", "early")
     except CheckpointError:
         return False
 

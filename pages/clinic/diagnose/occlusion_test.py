@@ -14,7 +14,7 @@ from pages.shared.page import defer_errors, display_errors
 from pages.shared.uploads import Upload, cached_value, resize_for_screen
 from xrai.core.language import tr
 from xrai.data.dataset import list_datasets, open_dataset
-from xrai.models.checkpoint import Card
+from xrai.models.card import Card
 from xrai.scans import Scan
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ def _show_cases(cases: Sequence[SimilarCase], card: Card) -> None:
                 tr(
                     "Their pictures are no part of a model: they are shown where the dataset “{name}” is on this computer "
                     "as it was.",
-                    name=card.dataset.get("name"),
+                    name=card.dataset.name,
                 )
             )
         )

@@ -31,7 +31,8 @@ from xrai.core.language import ENGLISH, N_, language, tr, translate, use_languag
 from xrai.explain.overlay import draw_overlay
 from xrai.input_check import apply_correction
 from xrai.models import default_model
-from xrai.models.checkpoint import Card, Checkpoint, list_models
+from xrai.models.card import Card
+from xrai.models.checkpoint import Checkpoint, list_models
 from xrai.reading.result_card import WARNING_SIGN, draw_result_card
 from xrai.reading.results import Refusal
 from xrai.scans import MAX_FILE_BYTES, Scan, read_scan
@@ -378,11 +379,11 @@ def _show_decision_rule(card: Card) -> None:
         if zone := local_reject_zone(card):
             low, high = map(format_probability, zone)
             sentences.append(tr("Between {low} and {high} the model is not sure.", low=low, high=high))
-    if card.doubt:
+    if card.abstention:
         sentences.append(
             tr(
                 "On its validation scans at most {n:.3g} in 100 of each class got a wrong firm answer.",
-                n=100 * card.doubt.alpha,
+                n=100 * card.abstention.alpha,
             )
         )
     if sentences:

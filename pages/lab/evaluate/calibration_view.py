@@ -33,7 +33,8 @@ from xrai.core.language import N_, tr
 from xrai.evaluation.store import EvaluationResult
 from xrai.figures import add_caption, reliability_figure
 from xrai.models import check_model
-from xrai.models.checkpoint import Card, Checkpoint, calibration_folder
+from xrai.models.card import Card
+from xrai.models.checkpoint import Checkpoint, calibration_folder
 from xrai.training.jobs import launch_calibration
 
 BINS = 20
@@ -351,7 +352,7 @@ def offer_calibration(checkpoint: Checkpoint, card: Card, datasets: Sequence[Pat
     )
     path = find_training_dataset(card, datasets)
     if path is None:
-        dataset_name = card.dataset.get("name")
+        dataset_name = card.dataset.name
         st.markdown(
             escape_markdown(
                 tr(

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import streamlit as st
 
@@ -13,8 +11,7 @@ from pages.shared.formatting import escape_markdown, format_metric_with_interval
 from pages.shared.verdict import moved_threshold_text
 from xrai.core.labels import lacks_clinical_meaning
 from xrai.core.language import N_, tr, translate, trn
-from xrai.evaluation.store import ancestor_fingerprints
-from xrai.models.checkpoint import Card
+from xrai.models.card import Card, EvaluationSummary
 
 WHY_RARELY = N_(
     "Every look at the test scans makes them less of a surprise: whoever changes a model after a look fits it to these "
@@ -58,7 +55,7 @@ SPLIT_SCANS = {
 def show_caveats(card: Card, path: Path, facts: DatasetFacts, split: str) -> None:
     """Who is in these scans, and what makes figures on them say less than they seem to."""
     _show_population(path, facts)
-    training_population = str(card.dataset.get("population") or "")
+    training_population = card.dataset.population
     if training_population and not is_training_dataset(card, facts) and training_population != facts.population:
         text = tr(
             "The model “{name}” was trained on: {who}.",
@@ -84,24 +81,24 @@ def _seen_message(card: Card, path: Path, facts: DatasetFacts, split: str) -> st
         return SEEN_BY_MODEL.get(split, "")
     if split in SEEN_BY_ANCESTOR and is_ancestor_dataset(card, facts):
         return SEEN_BY_ANCESTOR[split]
-    return EARLIER_BUILD if card.dataset.get("name") == path.stem else ""
+    return EARLIER_BUILD if card.dataset.name == path.stem else ""
 
 
 def is_training_dataset(card: Card, facts: DatasetFacts) -> bool:
     """Whether it is the dataset that the model learned from."""
-    return card.dataset.get("fingerprint") == facts.fingerprint
+    return card.dataset.fingerprint == facts.fingerprint
 
 
 def is_ancestor_dataset(card: Card, facts: DatasetFacts) -> bool:
     """Whether it is the dataset that a model learned from to which this one goes back."""
-    return facts.fingerprint in ancestor_fingerprints(card)
+    return facts.fingerprint in card.ancestor_fingerprints
 
 
 def show_evaluation_count(card: Card, facts: DatasetFacts, split: str, *, is_result_shown: bool) -> None:
     """How often this model was measured on these scans, how that went last, and why looks are to be rare."""
-    earlier = [item for item in card.evaluations if (item["fingerprint"], item["split"]) == (facts.fingerprint, split)]
+    earlier = [item for item in card.evaluations if (item.fingerprint, item.split) == (facts.fingerprint, split)]
     sentences = [_count_text(len(earlier), tr(SPLIT_SCANS[split], n=facts.counts[split]))]
-    current = [item for item in earlier if item.get("earlier_weights") is not True]
+    current = [item for item in earlier if not item.is_outdated]
     if current and not is_result_shown:
         sentences.append(_last_evaluation_text(card, current[-1]))
     if split == "test":
@@ -161,14 +158,14 @@ def _count_text(times: int, where: str) -> str:
     )
 
 
-def _last_evaluation_text(card: Card, evaluation: Mapping[str, Any]) -> str:
+def _last_evaluation_text(card: Card, evaluation: EvaluationSummary) -> str:
     """What the card still says of a measurement."""
     figures = {
-        "day": evaluation["when"][:10],
-        "accuracy": format_metric_with_interval(evaluation["accuracy"], evaluation["accuracy_interval"]),
-        "auc": format_metric_with_interval(evaluation["auc"], evaluation["auc_interval"], as_percent=False),
+        "day": evaluation.evaluated_at[:10],
+        "accuracy": format_metric_with_interval(evaluation.accuracy, evaluation.accuracy_interval),
+        "auc": format_metric_with_interval(evaluation.auc, evaluation.auc_interval, as_percent=False),
     }
-    if threshold_change := moved_threshold_text(card, evaluation.get("threshold")):
+    if threshold_change := moved_threshold_text(card, evaluation.threshold):
         return tr(
             "Its card still says how that went on {day}: {accuracy} called right, AUC {auc} (with {then}, which is no "
             "longer in force).",

@@ -26,7 +26,8 @@ from xrai.data.dataset import open_dataset
 from xrai.evaluation.store import EvaluationResult
 from xrai.explain.overlay import draw_overlay
 from xrai.figures import add_caption, confusion_figure
-from xrai.models.checkpoint import Card, Checkpoint
+from xrai.models.card import Card
+from xrai.models.checkpoint import Checkpoint
 
 PER_PAGE, COLUMNS = 6, 2
 OPACITY = 0.75
@@ -88,7 +89,7 @@ def show_confusion(
             )
         )
         if card.threshold and has_same_weights:
-            value, name = card.threshold["value"], class_label(card.threshold["class"])
+            value, name = card.threshold.value, class_label(card.threshold.class_name)
             st.caption(
                 escape_markdown(tr("Called {name} from a probability of {n:.3g} % on.", name=name, n=100 * value))
             )

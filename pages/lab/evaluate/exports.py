@@ -18,7 +18,7 @@ from pages.shared.verdict import prevalence_text
 from xrai.core.language import N_, language, tr, translate, use_language
 from xrai.evaluation.store import EvaluationResult
 from xrai.figures import make_html_page
-from xrai.models.checkpoint import Card
+from xrai.models.card import Card
 
 MATRIX_WIDTH = 560
 """In pixels, where no column of a page sets it."""
@@ -40,8 +40,8 @@ def show_exports(
         "population": facts.population,
         "drawings": facts.drawings,
         "model_notes": list(card.notes),
-        "chosen": card.threshold,
-        "prevalence": card.prevalence,
+        "chosen": card.threshold.to_dict() if card.threshold else None,
+        "prevalence": card.local_prevalence,
         "threshold_told": card.to_local_prevalence(card.threshold_value) if card.threshold_value is not None else None,
     }
     language_code = language()  # a file is made when it is fetched, by a thread that knows no reader

@@ -28,25 +28,26 @@ from xrai.core.labels import condition_phrase
 from xrai.core.language import N_, tr, translate
 from xrai.evaluation.store import EvaluationResult
 from xrai.models.artifacts import ValidationOutputs
-from xrai.models.checkpoint import Card, Checkpoint
+from xrai.models.card import Card
+from xrai.models.checkpoint import Checkpoint
 from xrai.models.operating_point import DEFAULT_ALPHA, goal_from_card, update_operating_point
 
-SLIDER_MAX = {"misses": 20.0, "alarms": 30.0, "given": 99.0}
-SLIDER_START = {"misses": 5.0, "alarms": 10.0}
+SLIDER_MAX = {"max_fnr": 20.0, "max_fpr": 30.0, "fixed": 99.0}
+SLIDER_START = {"max_fnr": 5.0, "max_fpr": 10.0}
 """In 100: where the sliders end, and where they begin unless the card says otherwise."""
 
 MIN_ERROR_PERCENT, MAX_ERROR_PERCENT = 1.0, 20.0
 
 GOALS = {
-    "likeliest": N_("Whichever class is likelier is called"),
-    "misses": N_("Miss few with {second}"),
-    "alarms": N_("Raise few false alarms among {first}"),
-    "given": N_("A probability that you set"),
+    "argmax": N_("Whichever class is likelier is called"),
+    "max_fnr": N_("Miss few with {second}"),
+    "max_fpr": N_("Raise few false alarms among {first}"),
+    "fixed": N_("A probability that you set"),
 }
 LIMITS = {
-    "misses": N_("At most so many of 100 scans of {second} are missed"),
-    "alarms": N_("At most so many of 100 scans of {first} are called {second}"),
-    "given": N_("Called {second} from this probability on, in %"),
+    "max_fnr": N_("At most so many of 100 scans of {second} are missed"),
+    "max_fpr": N_("At most so many of 100 scans of {first} are called {second}"),
+    "fixed": N_("Called {second} from this probability on, in %"),
 }
 
 
@@ -101,7 +102,7 @@ def show_decisions(
         show_decision_text(preview.card)
         effect = None
         if result is not None:
-            key = repr((result_key, preview.card.threshold_value, preview.card.doubt))
+            key = repr((result_key, preview.card.threshold_value, preview.card.abstention))
             effect = effect_on_result(preview.card, result, key)
         show_effect_table(preview, effect, result)
         if len(current_card.classes) == 2:
@@ -113,13 +114,13 @@ def show_decisions(
 
 def _decision_key(card: Card) -> str:
     """Equal for cards that decide alike."""
-    return repr((card.threshold, card.doubt, card.prevalence, card.calibration))
+    return repr((card.threshold, card.abstention, card.local_prevalence, card.calibration))
 
 
 def _show_in_force(card: Card) -> None:
-    if card.doubt:
+    if card.abstention:
         abstention = tr(
-            "at most {n:.3g} in 100 scans of each class may get a wrong firm answer", n=100 * card.doubt.alpha
+            "at most {n:.3g} in 100 scans of each class may get a wrong firm answer", n=100 * card.abstention.alpha
         )
     else:
         abstention = tr("every answer is firm")
@@ -137,7 +138,7 @@ def _rule_text(card: Card) -> str:
         return tr("whichever class is likeliest is called")
     first, second = class_labels(card.classes)
     value, goal = format_probability(local_threshold(card)), goal_from_card(card)
-    if goal.kind == "given" or "goal" not in card.threshold:
+    if goal.kind == "fixed" or card.threshold.goal is None:
         return tr("called {name} from a probability of {value} on", name=second, value=value)
     return tr(
         "called {name} from a probability of {value} on, chosen to {goal}",
@@ -157,9 +158,9 @@ def _lowest_error_percent(validation: ValidationOutputs) -> float | None:
 
 def _choice_in_force(card: Card, lowest_error: float) -> Choice:
     """What the controls say when they stand at what is in force."""
-    goal, alpha = goal_from_card(card), card.doubt.alpha if card.doubt else DEFAULT_ALPHA
+    goal, alpha = goal_from_card(card), card.abstention.alpha if card.abstention else DEFAULT_ALPHA
     shares = card.calibration.prevalence if card.calibration else None
-    prevalence = card.prevalence or (shares[1] if shares else 0.5)
+    prevalence = card.local_prevalence or (shares[1] if shares else 0.5)
     limit = None if goal.limit is None else round(100 * goal.limit, 1)
     return Choice(goal.kind, limit, max(round(100 * alpha, 1), lowest_error), round(100 * prevalence, 1))
 
@@ -170,7 +171,7 @@ def _show_controls(name: str, card: Card, lowest_error: float) -> Choice:
     key = f"decide_{name}_{st.session_state.get(_revision_key(name), 0)}"
     start_state = st.session_state.setdefault(f"{key}_from", (_decision_key(card), in_force))
     is_binary = len(card.classes) == 2
-    kind, limit = _choose_goal(key, card, in_force) if is_binary else ("likeliest", None)
+    kind, limit = _choose_goal(key, card, in_force) if is_binary else ("argmax", None)
     max_error = _choose_max_error(key, in_force, lowest_error, len(card.classes))
     choice = Choice(
         kind, limit, max_error, _choose_prevalence(key, card, in_force) if is_binary else in_force.prevalence
@@ -204,7 +205,7 @@ def _choose_goal(key: str, card: Card, in_force: Choice) -> tuple[str, float | N
     start = (
         in_force.limit if kind == in_force.kind and in_force.limit else SLIDER_START.get(kind, _threshold_percent(card))
     )
-    low, step = (1.0, 1.0) if kind == "given" else (0.5, 0.5)
+    low, step = (1.0, 1.0) if kind == "fixed" else (0.5, 0.5)
     return kind, st.slider(
         tr(LIMITS[kind], first=first, second=second),
         min(low, start),
@@ -234,7 +235,7 @@ def _choose_prevalence(key: str, card: Card, in_force: Choice) -> float:
             "a threshold that limits errors stays, and so does the promise of few wrong firm answers."
         ),
     )
-    if card.prevalence is None:
+    if card.local_prevalence is None:
         st.caption(
             tr(
                 "Nobody has said yet: it begins at {n:.3g}, for which the model's probabilities hold now.",
@@ -309,9 +310,9 @@ def _show_buttons(
     checkpoint: Checkpoint, current_card: Card, choice: Choice, preview: Preview, lowest_error: float
 ) -> None:
     in_force = _choice_in_force(current_card, lowest_error)
-    is_changed = choice != in_force or (current_card.threshold_value, current_card.doubt) != (
+    is_changed = choice != in_force or (current_card.threshold_value, current_card.abstention) != (
         preview.card.threshold_value,
-        preview.card.doubt,
+        preview.card.abstention,
     )
     kind, limit, alpha, prevalence = _choice_as_shares(choice, current_card, lowest_error)
     with st.container(horizontal=True):
@@ -344,14 +345,14 @@ def _apply_choice(
         is_binary = len(checkpoint.read_card().classes) == 2
         card = update_operating_point(
             checkpoint,
-            goal=ThresholdGoal(cast(Any, kind), limit) if is_binary else None,
+            goal=ThresholdGoal(kind=cast(Any, kind), limit=limit) if is_binary else None,
             alpha=alpha,
             prevalence=prevalence,
         )
         _reset_controls(checkpoint.name)
         sentences = [
             tr("From now on scans are {rule}.", rule=_rule_text(card)) if is_binary else "",
-            abstention_text(card) if card.doubt else "",
+            abstention_text(card) if card.abstention else "",
             tr("Diagnose reads scans so, and the figures on this page follow."),
         ]
         announce(" ".join(filter(None, sentences)))

@@ -56,7 +56,8 @@ from xrai.evaluation.store import (
 from xrai.figures import SPLIT_LABELS, add_caption, confusion_figure
 from xrai.models import check_model, default_model
 from xrai.models.artifacts import load_artifacts
-from xrai.models.checkpoint import Card, Checkpoint, list_models
+from xrai.models.card import Card
+from xrai.models.checkpoint import Checkpoint, list_models
 
 # Streamlit would draw docstrings of constants on the page.
 NO_MEANING = N_("These figures have no clinical meaning.")
@@ -260,7 +261,7 @@ def _show_results(
         has_same_weights=has_same_weights, is_calibration_current=is_calibration_current, has_same_scans=has_same_scans
     )
     if is_calibration_current:
-        result = _apply_operating_point(result, card, repr((result_key, card.threshold_value, card.doubt)))
+        result = _apply_operating_point(result, card, repr((result_key, card.threshold_value, card.abstention)))
     report = result.report
     st.divider()
     show_metrics(report)
@@ -293,9 +294,7 @@ def _show_results(
         if st.button(tr("Train another one"), icon=":material/model_training:", key="evaluate_train"):
             open_new_run()
     with matrix_container:
-        local = (
-            _to_local_prevalence(card, result) if is_calibration_current else (replace(card, threshold=None), result)
-        )
+        local = _to_local_prevalence(card, result) if is_calibration_current else (card.replace(threshold=None), result)
         show_confusion(
             checkpoint,
             local[0],
@@ -310,10 +309,10 @@ def _show_results(
 
 def _to_local_prevalence(card: Card, result: EvaluationResult) -> tuple[Card, EvaluationResult]:
     """Threshold and probabilities as they are told among the team's patients; what was called stays."""
-    threshold = card.threshold and card.threshold | {"value": local_threshold(card)}
+    threshold = card.threshold and card.threshold.replace(value=local_threshold(card))
     predictions = result.predictions
     local_predictions = replace(predictions, probabilities=card.adjust_to_local_prevalence(predictions.probabilities))
-    return replace(card, threshold=threshold), replace(result, predictions=local_predictions)
+    return card.replace(threshold=threshold), replace(result, predictions=local_predictions)
 
 
 @st.cache_data(max_entries=20, show_spinner=False)
@@ -356,7 +355,7 @@ def _figure_captions(checkpoint: Checkpoint, report: Mapping[str, Any], facts: D
 
 def _training_captions(card: Card) -> list[str]:
     """What a saved picture of the training's curves says of it."""
-    dataset_name = card.dataset.get("name")
+    dataset_name = card.dataset.name
     return _own_dataset_captions(
         card,
         tr("{model}, trained on {dataset}", model=card.name, dataset=dataset_name)
@@ -367,7 +366,7 @@ def _training_captions(card: Card) -> list[str]:
 
 def _validation_captions(card: Card) -> list[str]:
     """What a saved picture of what is chosen says of it."""
-    dataset_name = card.dataset.get("name")
+    dataset_name = card.dataset.name
     return _own_dataset_captions(
         card,
         tr("{model} on the validation scans of {dataset}", model=card.name, dataset=dataset_name)
@@ -378,9 +377,7 @@ def _validation_captions(card: Card) -> list[str]:
 
 def _own_dataset_captions(card: Card, first_caption: str) -> list[str]:
     dataset_facts, captions = card.dataset, [first_caption]
-    is_without_patients = lacks_clinical_meaning(
-        str(dataset_facts.get("population") or ""), is_phantom=bool(dataset_facts.get("drawings"))
-    )
+    is_without_patients = lacks_clinical_meaning(dataset_facts.population, is_phantom=dataset_facts.is_phantom)
     return [*captions, tr(NO_MEANING)] if is_without_patients else captions
 
 

@@ -20,13 +20,14 @@ from pages.shared.formatting import (
     replace_surrogates,
 )
 from pages.shared.settings import GROUPS, MACHINE_GROUP, setting_label, value_text
-from xrai import models
-from xrai.core.jobs import ACTIVE_STATUSES, Job
+from xrai.core.jobs import ACTIVE_STATUSES
+from xrai.core.json_files import HISTORY_FILE
 from xrai.core.language import tr
 from xrai.core.paths import checkpoints_dir
 from xrai.figures import interval_dots, overlaid_curves, parallel_settings
 from xrai.figures.comparison import MAX_OVERLAID_RUNS
 from xrai.models import Summary
+from xrai.models.history import read_history
 from xrai.training.config import TrainConfig
 
 MAX_AXES = 3
@@ -148,7 +149,7 @@ def _show_curves(selected: Sequence[Summary]) -> None:
 
 def _read_records(item: Summary) -> list[dict[str, Any]]:
     try:
-        return [record for record in Job(checkpoints_dir() / item.name).records() if models.is_valid_record(record)]
+        return [record.to_dict() for record in read_history(checkpoints_dir() / item.name / HISTORY_FILE)]
     except (OSError, RecursionError):
         return []
 

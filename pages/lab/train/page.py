@@ -34,7 +34,8 @@ from xrai.core.language import N_, number, tr, translate, trn
 from xrai.core.paths import checkpoints_dir, display_path
 from xrai.data.dataset import list_datasets, open_dataset
 from xrai.models import default_model
-from xrai.models.checkpoint import CONFIG, Card, Checkpoint, list_checkpoints, list_models, open_checkpoint
+from xrai.models.card import Card
+from xrai.models.checkpoint import CONFIG, Checkpoint, list_checkpoints, list_models, open_checkpoint
 from xrai.networks.config import IMAGENET, SCRATCH, applies_to, settings_of
 from xrai.training.config import (
     FROM_MODEL_PRESET,
@@ -242,7 +243,7 @@ def _show_controls(settings: dict[str, Any], key: str) -> dict[str, Any]:
 
 
 def _inherited_text(origin: Card) -> str:
-    if not (population := origin.dataset.get("population")):
+    if not (population := origin.dataset.population):
         return tr(
             "It takes over what **{name}** has learned from its scans; the kind of network is given by that.",
             name=escape_markdown(origin.name),
@@ -462,7 +463,8 @@ def _draw_run(checkpoint: Checkpoint, job: jobs.Job, status: jobs.Status) -> Non
 def _final_metrics(checkpoint: Checkpoint) -> dict[str, Any] | None:
     """The measures of a finished model; what is wrong with a damaged one is said elsewhere on the page."""
     with suppress(CheckpointError):
-        return checkpoint.read_card().validation if checkpoint.is_model else None
+        validation = checkpoint.read_card().validation if checkpoint.is_model else None
+        return validation.to_dict() if validation else None
     return None
 
 
@@ -494,13 +496,16 @@ def _show_next_steps(checkpoint: Checkpoint, status: str, records: list[dict[str
 
 def _show_ready_model(checkpoint: Checkpoint) -> None:
     card = checkpoint.read_card()
+    validation = card.validation
+    if validation is None:
+        return
     text = tr(
         "The model “{name}” is ready: on {n:,} validation scans it called {accuracy} right, AUC {auc}. "
         "It tells apart {classes}.",
         name=card.name,
-        n=card.validation["n"],
-        accuracy=format_metric_with_interval(card.validation["accuracy"], card.validation["accuracy_interval"]),
-        auc=format_metric_with_interval(card.validation["auc"], card.validation["auc_interval"], as_percent=False),
+        n=validation.n,
+        accuracy=format_metric_with_interval(validation.accuracy, validation.accuracy_interval),
+        auc=format_metric_with_interval(validation.auc, validation.auc_interval, as_percent=False),
         classes=join_words(list(map(class_label, card.classes))),
     )
     if card.weakness_warning:

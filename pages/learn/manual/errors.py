@@ -30,7 +30,8 @@ from xrai.data.sources import SPLIT_NAMES
 from xrai.evaluation.store import REPORT_FILE, EvaluationResult, load_evaluation
 from xrai.figures import confusion_figure
 from xrai.metrics import confusion_matrix, predict
-from xrai.models.checkpoint import EVALUATIONS, Card, Checkpoint
+from xrai.models.card import Card
+from xrai.models.checkpoint import EVALUATIONS, Checkpoint
 from xrai.models.operating_point import load_validation_outputs
 from xrai.training.diagnostics import ClassErrors, count_class_errors
 
@@ -171,7 +172,7 @@ def _about_text(place: str, card: Card, result: EvaluationResult | None) -> str:
     if place == ON_VALIDATION or result is None:
         return tr(
             "On its {n:,} validation scans, which chose its best epoch: a little kinder than the truth.",
-            n=int(card.validation["n"]),
+            n=card.validation.n if card.validation else 0,
         )
     report = result.report
     return tr(

@@ -91,16 +91,16 @@ def test_everything_named_is_there():
 class TestCalibration:
     def test_is_a_softmax_of_stretched_and_shifted_logits(self):
         logits = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
-        p = Calibration(0.5, (0.1, 0.2, -0.3))(logits)
+        p = Calibration(slope=0.5, offsets=(0.1, 0.2, -0.3))(logits)
         assert p.dtype == np.float64
         assert p == pytest.approx(softmax(0.5 * logits.astype(float) + [0.1, 0.2, -0.3]))
 
     def test_takes_huge_logits(self):
-        assert Calibration(1.0, (0.0, 0.0))([[1e4, -1e4]]).tolist() == [[1.0, 0.0]]
+        assert Calibration(slope=1.0, offsets=(0.0, 0.0))([[1e4, -1e4]]).tolist() == [[1.0, 0.0]]
 
     def test_survives_json(self):
         for shares in (None, (0.25, 0.75)):
-            one = Calibration(0.7, (0.25, -0.25), shares)
+            one = Calibration(slope=0.7, offsets=(0.25, -0.25), prevalence=shares)
             assert Calibration.from_dict(json.loads(json.dumps(one.to_dict()))) == one
 
     @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ class TestCalibration:
 
     def test_refuses_other_classes(self):
         with pytest.raises(ValueError, match="3 classes"):
-            Calibration(1.0, (0.0, 0.0))(np.zeros((2, 3)))
+            Calibration(slope=1.0, offsets=(0.0, 0.0))(np.zeros((2, 3)))
 
 
 class TestFitCalibration:
@@ -257,77 +257,94 @@ def searched(scores, labels, goal):
     """The extreme threshold that keeps to a limit, of all that tell scores of three digits apart."""
     grid = np.array([0, *(np.arange(1000) + 0.5) / 1000])
     sick, healthy = scores[labels == 1], scores[labels == 0]
-    if goal.kind == "misses":
+    if goal.kind == "max_fnr":
         return max(t for t in grid if (sick < t).mean() <= goal.limit + 1e-12)
     return min(t for t in grid if (healthy >= t).mean() <= goal.limit + 1e-12)
 
 
 class TestChooseThreshold:
-    @pytest.mark.parametrize("kind", ["misses", "alarms"])
+    @pytest.mark.parametrize("kind", ["max_fnr", "max_fpr"])
     @pytest.mark.parametrize("limit", [0.01, 0.05, 0.1, 0.29, 0.5])
     @pytest.mark.parametrize("decimals", [1, 3])
     def test_is_what_a_search_finds(self, kind, limit, decimals):
         for seed in range(3):
             scores, labels, patients = two_classes(100, seed)
-            scores, goal = np.clip(scores.round(decimals), 0, 0.999), ThresholdGoal(kind, limit)
+            scores, goal = np.clip(scores.round(decimals), 0, 0.999), ThresholdGoal(kind=kind, limit=limit)
             found = choose_threshold(scores, labels, patients, goal, n_rounds=20)
             best = searched(scores, labels, goal)
-            assert found.reached
+            assert found.is_reached
             assert ((scores >= found.value) == (scores >= best)).all()
             assert found.value not in scores
 
     def test_lies_midway_between_neighbours(self):
         scores, labels = np.array([0.1, 0.2, 0.4, 0.8]), np.array([0, 0, 1, 1])
-        assert choose_threshold(scores, labels, range(4), ThresholdGoal("misses", 0.05)).value == pytest.approx(0.3)
-        assert choose_threshold(scores, labels, range(4), ThresholdGoal("alarms", 0.05)).value == pytest.approx(0.3)
-        assert choose_threshold(scores, labels, range(4), ThresholdGoal("misses", 0.5)).value == pytest.approx(0.6)
-        assert choose_threshold(scores, labels, range(4), ThresholdGoal("alarms", 0.5)).value == pytest.approx(0.15)
+        assert choose_threshold(
+            scores, labels, range(4), ThresholdGoal(kind="max_fnr", limit=0.05)
+        ).value == pytest.approx(0.3)
+        assert choose_threshold(
+            scores, labels, range(4), ThresholdGoal(kind="max_fpr", limit=0.05)
+        ).value == pytest.approx(0.3)
+        assert choose_threshold(
+            scores, labels, range(4), ThresholdGoal(kind="max_fnr", limit=0.5)
+        ).value == pytest.approx(0.6)
+        assert choose_threshold(
+            scores, labels, range(4), ThresholdGoal(kind="max_fpr", limit=0.5)
+        ).value == pytest.approx(0.15)
 
     def test_the_limit_is_met_exactly_where_it_can_be(self):
         """29 of 100: as a float, 0.29 · 100 is less than 29."""
         scores, labels = np.linspace(0.01, 0.99, 200), np.arange(200) % 2
-        found = choose_threshold(scores, labels, range(200), ThresholdGoal("misses", 0.29), n_rounds=10)
+        found = choose_threshold(scores, labels, range(200), ThresholdGoal(kind="max_fnr", limit=0.29), n_rounds=10)
         assert found.sensitivity == pytest.approx(0.71)
 
     def test_its_intervals_are_those_of_the_metrics(self):
         scores, labels, patients = two_classes(150, 3)
-        found = choose_threshold(scores, labels, patients // 3, ThresholdGoal("misses", 0.05))
+        found = choose_threshold(scores, labels, patients // 3, ThresholdGoal(kind="max_fnr", limit=0.05))
         healthy, sick = class_intervals(columns(scores), labels, patients // 3, threshold=found.value)
         assert found.sensitivity_interval == pytest.approx(sick["recall"])
         assert found.specificity_interval == pytest.approx(healthy["recall"])
         assert found.interval[0] <= found.value <= found.interval[1]
-        assert found.scans == (int((labels == 0).sum()), int((labels == 1).sum()))
+        assert found.n_scans == (int((labels == 0).sum()), int((labels == 1).sum()))
 
     def test_more_patients_know_it_better(self):
         def width(n, per_patient):
             scores, labels, patients = two_classes(n, 4)
-            low, high = choose_threshold(scores, labels, patients // per_patient, ThresholdGoal("misses", 0.1)).interval
+            low, high = choose_threshold(
+                scores, labels, patients // per_patient, ThresholdGoal(kind="max_fnr", limit=0.1)
+            ).interval
             return high - low
 
         assert width(2000, 1) < width(100, 1)
 
     def test_scans_of_one_patient_count_as_one(self):
         scores, labels, patients = two_classes(100, 5)
-        once = choose_threshold(scores, labels, patients, ThresholdGoal("misses", 0.1))
-        five = choose_threshold(*(np.repeat(of, 5) for of in (scores, labels, patients)), ThresholdGoal("misses", 0.1))
-        assert five.patients == once.patients
+        once = choose_threshold(scores, labels, patients, ThresholdGoal(kind="max_fnr", limit=0.1))
+        five = choose_threshold(
+            *(np.repeat(of, 5) for of in (scores, labels, patients)), ThresholdGoal(kind="max_fnr", limit=0.1)
+        )
+        assert five.n_patients == once.n_patients
         assert five.interval == pytest.approx(once.interval)
         assert five.sensitivity_interval == pytest.approx(once.sensitivity_interval)
 
-    @pytest.mark.parametrize("kind", ["misses", "alarms"])
+    @pytest.mark.parametrize("kind", ["max_fnr", "max_fpr"])
     def test_equal_scores_cannot_be_told_apart(self, kind):
-        found = choose_threshold(np.full(20, 0.4), np.arange(20) % 2, range(20), ThresholdGoal(kind, 0.05))
-        assert (found.sensitivity, found.specificity) == ((1, 0) if kind == "misses" else (0, 1))
-        assert found.reached
+        found = choose_threshold(np.full(20, 0.4), np.arange(20) % 2, range(20), ThresholdGoal(kind=kind, limit=0.05))
+        assert (found.sensitivity, found.specificity) == ((1, 0) if kind == "max_fnr" else (0, 1))
+        assert found.is_reached
 
     def test_certain_alarms_cannot_be_cleared(self):
-        found = choose_threshold([1.0, 1.0, 0.2], [0, 1, 0], range(3), ThresholdGoal("alarms", 0.1))
-        assert not found.reached
+        found = choose_threshold([1.0, 1.0, 0.2], [0, 1, 0], range(3), ThresholdGoal(kind="max_fpr", limit=0.1))
+        assert not found.is_reached
         assert found.value <= 1
         assert "No threshold keeps to that limit" in found.sentence(CLASSES)
 
     @pytest.mark.parametrize(
-        "goal", [ThresholdGoal("misses", 0.1), ThresholdGoal("alarms", 0.1), ThresholdGoal("likeliest")]
+        "goal",
+        [
+            ThresholdGoal(kind="max_fnr", limit=0.1),
+            ThresholdGoal(kind="max_fpr", limit=0.1),
+            ThresholdGoal(kind="argmax"),
+        ],
     )
     @pytest.mark.parametrize("labels", [[], [0], [1], [1, 1]])
     def test_needs_scans_of_both_classes(self, goal, labels):
@@ -336,24 +353,29 @@ class TestChooseThreshold:
         assert threshold_points(scores, labels) is None
 
     def test_the_likeliest_needs_no_choice(self):
-        found = choose_threshold(*two_classes(50, 6), ThresholdGoal("likeliest"))
-        assert (found.value, found.interval, found.enough, found.reached) == (0.5, None, True, True)
+        found = choose_threshold(*two_classes(50, 6), ThresholdGoal(kind="argmax"))
+        assert (found.value, found.interval, found.has_enough_patients, found.is_reached) == (0.5, None, True, True)
 
     def test_says_where_so_few_patients_can_show_nothing(self):
         assert patients_needed(0.05) == 73
-        few = choose_threshold(*two_classes(60, 7), ThresholdGoal("misses", 0.05), n_rounds=50)
-        many = choose_threshold(*two_classes(400, 7), ThresholdGoal("misses", 0.05), n_rounds=50)
-        assert (few.enough, many.enough) == (False, True)
-        assert f"{few.patients[1]} patients with PNEUMONIA are too few" in few.sentence(CLASSES)
+        few = choose_threshold(*two_classes(60, 7), ThresholdGoal(kind="max_fnr", limit=0.05), n_rounds=50)
+        many = choose_threshold(*two_classes(400, 7), ThresholdGoal(kind="max_fnr", limit=0.05), n_rounds=50)
+        assert (few.has_enough_patients, many.has_enough_patients) == (False, True)
+        assert f"{few.n_patients[1]} patients with PNEUMONIA are too few" in few.sentence(CLASSES)
         assert "too few" not in many.sentence(CLASSES)
 
     def test_says_in_words_how_it_was_chosen(self):
-        words = choose_threshold(*two_classes(400, 8), ThresholdGoal("misses", 0.05), n_rounds=50).sentence(CLASSES)
+        words = choose_threshold(*two_classes(400, 8), ThresholdGoal(kind="max_fnr", limit=0.05), n_rounds=50).sentence(
+            CLASSES
+        )
         assert words.startswith("Chosen on 400 scans that the model did not learn from, to miss at most 5 in 100 scans")
         assert "scans of PNEUMONIA (95 % interval" in words
-        assert ThresholdGoal("alarms", 0.1).describe(CLASSES) == "take at most 10 in 100 scans of NORMAL for PNEUMONIA"
+        assert (
+            ThresholdGoal(kind="max_fpr", limit=0.1).describe(CLASSES)
+            == "take at most 10 in 100 scans of NORMAL for PNEUMONIA"
+        )
 
-    @pytest.mark.parametrize("goal", [ThresholdGoal("misses", 0.05), ThresholdGoal("likeliest")])
+    @pytest.mark.parametrize("goal", [ThresholdGoal(kind="max_fnr", limit=0.05), ThresholdGoal(kind="argmax")])
     def test_survives_json(self, goal):
         found = choose_threshold(*two_classes(60, 9), goal, n_rounds=50)
         assert Threshold.from_dict(json.loads(json.dumps(found.to_dict()))) == found
@@ -367,20 +389,20 @@ class TestChooseThreshold:
             {"sensitivity_interval": [0.1]},
             {"scans": [0, 3]},
             {"goal": {"kind": "luck", "limit": None}},
-            {"goal": {"kind": "misses", "limit": None}},
-            {"goal": {"kind": "misses", "limit": 1.0}},
-            {"goal": {"kind": "likeliest", "limit": 0.1}},
+            {"goal": {"kind": "max_fnr", "limit": None}},
+            {"goal": {"kind": "max_fnr", "limit": 1.0}},
+            {"goal": {"kind": "argmax", "limit": 0.1}},
         ],
     )
     def test_refuses_what_is_none(self, change):
-        stored = choose_threshold(*two_classes(60, 9), ThresholdGoal("misses", 0.05), n_rounds=50).to_dict()
+        stored = choose_threshold(*two_classes(60, 9), ThresholdGoal(kind="max_fnr", limit=0.05), n_rounds=50).to_dict()
         with pytest.raises((TypeError, ValueError)):
             Threshold.from_dict(stored | change)
 
     @pytest.mark.parametrize("scores", [[0.5, 1.2], [0.5, float("nan")], [0.5]])
     def test_refuses_what_are_no_probabilities(self, scores):
         with pytest.raises(ValueError):
-            choose_threshold(scores, [0, 1], range(2), ThresholdGoal("likeliest"))
+            choose_threshold(scores, [0, 1], range(2), ThresholdGoal(kind="argmax"))
 
 
 class TestThresholdPoints:
@@ -427,15 +449,15 @@ class TestDoubt:
         rng = np.random.default_rng(0)
         scores, labels = rng.random(99), np.ones(99, dtype=int)
         doubt = fit_abstention(columns(scores), labels, 0.05, range(99))
-        assert doubt.cuts[1] == np.sort(scores)[4]  # floor(0.05 · 100) = 5
-        assert doubt.patients == (0, 99)
-        assert doubt.cuts[0] == 0
+        assert doubt.thresholds[1] == np.sort(scores)[4]  # floor(0.05 · 100) = 5
+        assert doubt.n_patients == (0, 99)
+        assert doubt.thresholds[0] == 0
 
     @pytest.mark.parametrize(("n", "known"), [(18, False), (19, True)])
     def test_too_few_patients_never_rule_a_class_out(self, n, known):
         scores = np.linspace(0.1, 0.9, n)
         doubt = fit_abstention(columns(scores), np.ones(n, dtype=int), 0.05, range(n))
-        assert (doubt.cuts[1] == pytest.approx(0.1)) == known
+        assert (doubt.thresholds[1] == pytest.approx(0.1)) == known
         assert doubt.min_alpha[1] == pytest.approx(1 / (n + 1))
         assert ("patients with PNEUMONIA are too few" in doubt.sentence(CLASSES)) != known
         if not known:
@@ -447,7 +469,7 @@ class TestDoubt:
         once = fit_abstention(p, labels, 0.1, patients)
         assert fit_abstention(*(np.repeat(of, 4, axis=0) for of in (p, labels)), 0.1, np.repeat(patients, 4)) == once
         alone = fit_abstention(np.repeat(p, 4, axis=0), np.repeat(labels, 4), 0.1, np.arange(360))
-        assert alone.patients == tuple(4 * n for n in once.patients)
+        assert alone.n_patients == tuple(4 * n for n in once.n_patients)
 
     @pytest.mark.parametrize("alpha", [0.05, 0.2])
     @pytest.mark.parametrize("n_classes", [2, 3])
@@ -474,15 +496,15 @@ class TestDoubt:
             patients = np.repeat(np.arange(40), np.where(hard, 1, 10))
             p, ones = columns(score[patients]), np.ones(len(patients), dtype=int)
             new = np.where(rng.random(200) < 0.2, rng.uniform(0, 0.4, 200), rng.uniform(0.3, 1, 200))
-            by_patient.append((new < fit_abstention(p, ones, alpha, patients).cuts[1]).mean())
-            by_scan.append((new < fit_abstention(p, ones, alpha, range(len(patients))).cuts[1]).mean())
+            by_patient.append((new < fit_abstention(p, ones, alpha, patients).thresholds[1]).mean())
+            by_scan.append((new < fit_abstention(p, ones, alpha, range(len(patients))).thresholds[1]).mean())
         assert 0.06 < np.mean(by_patient) <= alpha + 0.005
         assert np.mean(by_scan) > alpha + 0.02
 
     @pytest.mark.parametrize("seed", range(30))
     def test_of_two_classes_doubt_is_a_zone_round_the_threshold(self, seed):
         rng = np.random.default_rng(seed)
-        doubt = ConformalAbstention(0.05, tuple(rng.random(2)), (50, 50))
+        doubt = ConformalAbstention(alpha=0.05, thresholds=tuple(rng.random(2)), n_patients=(50, 50))
         threshold, scores = rng.random(), np.sort(rng.random(500))
         called = (scores >= threshold).astype(int)
         sure, (low, high) = doubt.is_confident(columns(scores), called), doubt.reject_zone(threshold)
@@ -492,12 +514,15 @@ class TestDoubt:
         assert (called[sure & (scores > high)] == 1).all()
 
     def test_where_every_class_is_ruled_out_the_call_stands(self):
-        doubt = ConformalAbstention(0.05, (0.9, 0.9, 0.9), (50, 50, 50))
+        doubt = ConformalAbstention(alpha=0.05, thresholds=(0.9, 0.9, 0.9), n_patients=(50, 50, 50))
         assert doubt.is_confident([[0.4, 0.3, 0.3]], [0]).all()
-        assert ConformalAbstention(0.05, (0.9, 0.9), (50, 50)).reject_zone(0.3) == (0.3, 0.3)
+        assert ConformalAbstention(alpha=0.05, thresholds=(0.9, 0.9), n_patients=(50, 50)).reject_zone(0.3) == (
+            0.3,
+            0.3,
+        )
 
     def test_of_three_classes_all_others_must_be_ruled_out(self):
-        doubt = ConformalAbstention(0.05, (0.2, 0.2, 0.2), (50, 50, 50))
+        doubt = ConformalAbstention(alpha=0.05, thresholds=(0.2, 0.2, 0.2), n_patients=(50, 50, 50))
         p = [[0.7, 0.2, 0.1], [0.75, 0.15, 0.1], [0.1, 0.15, 0.75]]
         assert doubt.is_confident(p, [0, 0, 0]).tolist() == [False, True, False]
 
@@ -523,12 +548,12 @@ class TestDoubt:
             ConformalAbstention.from_dict({"alpha": 0.1, "cuts": [0.1, 0.2], "patients": [30, 40]} | change)
 
     def test_refuses_what_does_not_fit(self):
-        doubt = ConformalAbstention(0.05, (0.2, 0.2), (50, 50))
+        doubt = ConformalAbstention(alpha=0.05, thresholds=(0.2, 0.2), n_patients=(50, 50))
         for p, called in (([[0.5, 0.5]], [0, 1]), ([[0.2, 0.3, 0.5]], [0]), ([[0.5, 0.5]], [2])):
             with pytest.raises(ValueError):
                 doubt.is_confident(p, called)
         with pytest.raises(ValueError, match="zone"):
-            ConformalAbstention(0.05, (0.2,) * 3, (50,) * 3).reject_zone(0.5)
+            ConformalAbstention(alpha=0.05, thresholds=(0.2,) * 3, n_patients=(50,) * 3).reject_zone(0.5)
         with pytest.raises(ValueError):
             fit_abstention([[0.5, 0.5]], [0], 1.5, ["p"])
 
@@ -537,16 +562,16 @@ class TestAnswerReport:
     def test_tells_what_firm_answers_are_worth(self):
         sure, called, labels = [True, True, True, False], [0, 1, 1, 0], [0, 0, 1, 1]
         told = abstention_report(sure, called, labels, "abcd", 3)
-        assert (told["n"], told["n_answered"], told["answered"]) == (4, 3, 0.75)
-        assert told["right"] == pytest.approx(2 / 3)
-        assert [item["wrong"] for item in told["per_class"]] == [0.5, 0, None]
-        assert [item["answered"] for item in told["per_class"]] == [1, 0.5, None]
-        assert told["right_interval"][0] < 2 / 3 < told["right_interval"][1]
-        json.dumps(told)
+        assert (told.n, told.n_confident, told.coverage) == (4, 3, 0.75)
+        assert told.accuracy == pytest.approx(2 / 3)
+        assert [item.error_rate for item in told.per_class] == [0.5, 0, None]
+        assert [item.coverage for item in told.per_class] == [1, 0.5, None]
+        assert told.accuracy_interval[0] < 2 / 3 < told.accuracy_interval[1]
+        json.dumps(told.to_dict())
 
     def test_of_no_answers_none_is_right(self):
         told = abstention_report([False], [0], [0], ["p"], 2)
-        assert (told["answered"], told["right"], told["right_interval"]) == (0, None, None)
+        assert (told.coverage, told.accuracy, told.accuracy_interval) == (0, None, None)
 
     def test_refuses_what_does_not_go_together(self):
         with pytest.raises(ValueError):
@@ -668,17 +693,21 @@ def test_a_margin_for_shift_takes_the_lowest_cut_of_all_versions_and_classes():
     patients = range(400)
     without = fit_abstention(plain, labels, 0.05, patients)
     with_margin = fit_abstention(plain, labels, 0.05, patients, perturbed_probabilities=[plain, shifted])
-    assert with_margin.cuts[0] == with_margin.cuts[1] == min(fit_abstention(shifted, labels, 0.05, patients).cuts)
-    assert with_margin.cuts[1] < without.cuts[1] < without.cuts[0]
+    assert (
+        with_margin.thresholds[0]
+        == with_margin.thresholds[1]
+        == min(fit_abstention(shifted, labels, 0.05, patients).thresholds)
+    )
+    assert with_margin.thresholds[1] < without.thresholds[1] < without.thresholds[0]
     called = (scores >= 0.5).astype(int)
     assert with_margin.is_confident(plain, called).mean() <= without.is_confident(plain, called).mean()
 
 
 def test_a_threshold_that_is_given_stays_as_it_is():
     labels, scores = np.array([0, 0, 1, 1]), np.array([0.1, 0.6, 0.4, 0.9])
-    chosen = choose_threshold(scores, labels, range(4), ThresholdGoal("given", 0.35))
+    chosen = choose_threshold(scores, labels, range(4), ThresholdGoal(kind="fixed", limit=0.35))
     assert chosen is not None
-    assert (chosen.value, chosen.interval, chosen.reached, chosen.enough) == (0.35, None, True, True)
+    assert (chosen.value, chosen.interval, chosen.is_reached, chosen.has_enough_patients) == (0.35, None, True, True)
     assert (chosen.sensitivity, chosen.specificity) == (1.0, 0.5)
     assert "from a probability of 35 % on" in chosen.sentence(("NORMAL", "PNEUMONIA"))
     assert Threshold.from_dict(chosen.to_dict()) == chosen
@@ -706,7 +735,7 @@ def test_few_scans_of_a_network_that_is_right_leave_it_as_it_is():
     shares = (1 / 3, 1 / 3, 1 / 3)
     assert fit_calibration(logits, labels, with_offsets=False, prevalence=shares).slope < 1
     assert fit_cross_validated_calibration(logits, labels, range(36), prevalence=shares) == Calibration(
-        1.0, (0.0,) * 3, shares
+        slope=1.0, offsets=(0.0,) * 3, prevalence=shares
     )
 
 

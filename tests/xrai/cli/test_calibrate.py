@@ -11,14 +11,14 @@ def test_calibrate_chooses_threshold_doubt_and_prevalence(call, model):
     printed = call("calibrate", "m", "--sensitivity", "90", "--abstain", "30", "--prevalence", "20", "--json")
     assert printed.status == 0, printed.err
     result, card = json.loads(printed.out), open_checkpoint("m").read_card()
-    assert result["threshold"]["goal"] == {"kind": "misses", "limit": 0.1}
-    assert result["doubt"]["alpha"] == pytest.approx(0.3) and result["prevalence"] == 0.2
+    assert result["threshold"]["goal"] == {"kind": "max_fnr", "limit": 0.1}
+    assert result["abstention"]["alpha"] == pytest.approx(0.3) and result["local_prevalence"] == 0.2
     assert json.dumps(card.to_dict()["threshold"]) == json.dumps(result["threshold"])
     assert result["local"]["threshold"] == pytest.approx(card.to_local_prevalence(card.threshold_value))
     printed = call("calibrate", "m", "--threshold", "0.4")
     assert "OPACITY at 40.0% or above" in printed.out
     card = open_checkpoint("m").read_card()
-    assert card.prevalence == 0.2 and card.to_local_prevalence(card.threshold_value) == pytest.approx(0.4)
+    assert card.local_prevalence == 0.2 and card.to_local_prevalence(card.threshold_value) == pytest.approx(0.4)
     assert call("calibrate", "m", "--argmax").status == 0
     card = open_checkpoint("m").read_card()
     assert card.to_local_prevalence(card.threshold_value) == pytest.approx(0.5)
@@ -26,7 +26,7 @@ def test_calibrate_chooses_threshold_doubt_and_prevalence(call, model):
 
 def test_calibrate_fits_anew_on_the_dataset_that_the_model_learned_from(call, model, practice):
     before = open_checkpoint("m").read_card()
-    (model / "kit.safetensors").unlink()
+    (model / "artifacts.safetensors").unlink()
     printed = call("calibrate", "m", "--specificity", "90")
     assert printed.status == 1 and "calibrate it with the dataset" in printed.err
     printed = call("calibrate", "m", practice)

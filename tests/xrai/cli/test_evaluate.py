@@ -1,6 +1,5 @@
 import json
 import shutil
-from dataclasses import replace
 
 import pytest
 
@@ -171,7 +170,7 @@ def test_a_measurement_that_cannot_be_kept_is_printed_all_the_same(call, model, 
 def test_figures_that_are_not_defined_are_dashes(call, model, practice):
     """The precision of a class that is never called once read 0.000."""
     card = open_checkpoint("m").read_card()
-    never = replace(card, threshold={"class": card.classes[1], "value": 1.0, "chosen": "in a test"})
+    never = card.replace(threshold={"class_name": card.classes[1], "value": 1.0, "description": "in a test"})
     open_checkpoint("m").write_card(never)
     lines = call("evaluate", "m", practice).out.splitlines()
     (row,) = [line.split() for line in lines if line.split()[:1] == ["OPACITY"] and line.endswith("scans")]

@@ -157,6 +157,6 @@ def test_an_export_takes_the_kit_along(call, model, tmp_path):
     assert load_artifacts(again, again.read_card()).input_check
     with zipfile.ZipFile(tmp_path / "m.zip") as archive, zipfile.ZipFile(tmp_path / "bad.zip", "w") as bad:
         for name in archive.namelist():
-            bad.writestr(name, b"no tensors" if name.endswith("kit.safetensors") else archive.read(name))
+            bad.writestr(name, b"no tensors" if name.endswith("artifacts.safetensors") else archive.read(name))
     assert call("models", "import", tmp_path / "bad.zip", "--name", "bad").status == 0
-    assert not (open_checkpoint("bad").folder / "kit.safetensors").exists()
+    assert not (open_checkpoint("bad").folder / "artifacts.safetensors").exists()

@@ -19,7 +19,7 @@ def test_sweep(call, home, practice):
     for item in result["runs"]:
         assert (item["status"], item["error"]) == ("done", "")
         card = open_checkpoint(item["name"]).read_card()
-        assert card.training["settings"]["learning_rate"] == item["settings"]["learning_rate"]
+        assert card.training.settings["learning_rate"] == item["settings"]["learning_rate"]
         assert card.network.shape == TINY_SHAPE
     for words in (
         "run 1 of 2, “s-1”, learning rate 0.001: running",
@@ -114,7 +114,7 @@ def test_a_sweep_over_a_start_model_takes_over_its_shape(call, model, practice):
     )
     assert printed.status == 0, printed.err
     card = open_checkpoint("s-1").read_card()
-    assert (card.training["settings"]["weights"], card.network.shape) == ("m", TINY_SHAPE)
+    assert (card.training.settings["weights"], card.network.shape) == ("m", TINY_SHAPE)
 
 
 def test_a_sweep_warns_once_where_the_memory_will_not_do_for_its_largest_run(call, home, practice, monkeypatch):

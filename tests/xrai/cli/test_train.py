@@ -97,7 +97,7 @@ def test_name_of_a_run_that_left_nothing_is_free(call, home, practice, monkeypat
     assert_one_sentence(call(*wanted, "--weights", "imagenet", "--json"), "no internet", "scratch")
     assert jobs.Job(home / "checkpoints" / "m").status == "failed"
     assert call(*wanted, "--weights", "scratch").status == 0
-    assert open_checkpoint("m").read_card().training["settings"]["weights"] == "scratch"
+    assert open_checkpoint("m").read_card().training.settings["weights"] == "scratch"
     assert jobs.Job(home / "checkpoints" / "m").error == ""
 
 
@@ -163,7 +163,7 @@ def test_loss_that_is_no_number(call, home, practice, monkeypatch):
 
 def test_a_training_leaves_what_readings_need(call, model):
     card = open_checkpoint("m").read_card()
-    assert card.calibration and card.doubt and card.threshold["goal"] == {"kind": "likeliest", "limit": None}
+    assert card.calibration and card.abstention and card.threshold.goal == {"kind": "argmax", "limit": None}
     kit = load_artifacts(open_checkpoint("m"), card)
     assert kit.input_check and kit.neighbour_index and kit.validation
-    assert card.dataset["audit"] is None  # nobody checked the dataset before
+    assert card.dataset.audit is None  # nobody checked the dataset before

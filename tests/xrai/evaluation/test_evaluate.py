@@ -3,7 +3,6 @@ import json
 import shutil
 import threading
 import time
-from dataclasses import replace
 
 import h5py
 import numpy as np
@@ -18,7 +17,8 @@ from xrai.core.paths import PROJECT_DIR
 from xrai.data.dataset import open_dataset
 from xrai.evaluation.evaluate import NotSavedError, classification_report, evaluate, predict_probabilities
 from xrai.evaluation.store import evaluation_folder, load_evaluation, with_threshold
-from xrai.models.checkpoint import Card, Checkpoint, open_checkpoint
+from xrai.models.card import Card
+from xrai.models.checkpoint import Checkpoint, open_checkpoint
 from xrai.networks.build import build_network
 from xrai.scans.preprocessing import Preprocessing
 from xrai.training.config import TrainConfig
@@ -31,7 +31,7 @@ KEYS = {
     "expected_calibration_error_by_chance", "calibration", "doubt", "answered",
 }  # fmt: skip
 
-VALIDATION = {"n": 20, "accuracy": 0.5, "accuracy_interval": [0.3, 0.7], "auc": None, "auc_interval": None}
+VALIDATION = {"loss": 0.5, "n": 20, "accuracy": 0.5, "accuracy_interval": [0.3, 0.7], "auc": None, "auc_interval": None}
 
 
 def make_model(name, classes, threshold=0.5, seed=0):
@@ -48,9 +48,9 @@ def make_model(name, classes, threshold=0.5, seed=0):
     card = Card(
         name=name, created="2026-11-21", classes=tuple(classes), network=config.network_config,
         preprocessing=Preprocessing(64, 32, 0.4, 0.2), dataset={"name": "d"},
-        threshold={"class": classes[1], "value": threshold, "chosen": "in a test"} if len(classes) == 2 else None,
+        threshold={"class_name": classes[1], "value": threshold, "description": "in a test"} if len(classes) == 2 else None,
         training={"best_epoch": 1, "settings": config.to_dict()}, validation=VALIDATION, versions={},
-        heatmap={"Grad-CAM": dict.fromkeys(classes, 1.0)},
+        heatmap_scale={"Grad-CAM": dict.fromkeys(classes, 1.0)},
     )  # fmt: skip
     checkpoint.write_card(card)
     return checkpoint
@@ -182,8 +182,9 @@ def test_threshold_is_the_cards(home, dataset):
 def test_under_another_threshold_and_doubt_it_is_what_measuring_anew_gives(model, dataset):
     kept = evaluate(model, dataset)
     card = model.read_card()
-    card = replace(
-        card, threshold=card.threshold | {"value": 0.3}, doubt=ConformalAbstention(0.1, (0.2, 0.2), (20, 20))
+    card = card.replace(
+        threshold=card.threshold.replace(value=0.3),
+        abstention=ConformalAbstention(alpha=0.1, thresholds=(0.2, 0.2), n_patients=(20, 20)),
     )
     model.write_card(card)
     again, anew = with_threshold(kept, card), evaluate(model, dataset)
@@ -262,7 +263,7 @@ def test_other_classes_are_refused_with_both_lists(model, practice, tmp_path):
         ),
     ):
         evaluate(model, other)
-    assert model.read_card().evaluations == []
+    assert model.read_card().evaluations == ()
 
 
 def test_more_classes_are_refused(model, practice, tmp_path):
@@ -296,10 +297,10 @@ def test_the_card_keeps_every_measurement_and_counts_them(model, dataset):
     assert measured(model, dataset, "test")["measured_before"] == 1
     assert measured(model, dataset, "test")["measured_before"] == 2
     kept = model.read_card().evaluations
-    assert [item["split"] for item in kept] == ["test", "val", "test", "test"]
-    assert {item["fingerprint"] for item in kept} == {dataset.fingerprint}
+    assert [item.split for item in kept] == ["test", "val", "test", "test"]
+    assert {item.fingerprint for item in kept} == {dataset.fingerprint}
     for name in ("accuracy", "auc", "threshold", "n", "n_patients", "dataset"):
-        assert kept[0][name] == first[name]
+        assert getattr(kept[0], name) == first[name]
     assert model.read_card().threshold_value == 0.5
 
 
@@ -357,7 +358,7 @@ def test_two_that_end_at_once_are_both_counted(model, dataset, monkeypatch):
         user.start()
     for user in users:
         user.join()
-    assert sorted(item["split"] for item in model.read_card().evaluations) == ["test", "val"]
+    assert sorted(item.split for item in model.read_card().evaluations) == ["test", "val"]
 
 
 def test_a_model_that_is_deleted_meanwhile_leaves_nothing_behind(model, dataset):
@@ -376,11 +377,11 @@ def test_what_others_noted_in_the_card_meanwhile_is_kept(model, dataset):
             evaluate(model, dataset, "val")
 
     assert measured(model, dataset, "test", progress=meanwhile)["measured_before"] == 0
-    assert [item["split"] for item in model.read_card().evaluations] == ["val", "test"]
+    assert [item.split for item in model.read_card().evaluations] == ["val", "test"]
 
 
 def test_a_model_that_is_trained_on_meanwhile_is_to_be_measured_again(model, dataset):
-    later = replace(model.read_card(), training={"best_epoch": 2})
+    later = model.read_card().replace(training={"best_epoch": 2})
     with pytest.raises(CheckpointError, match=r"“m” was trained on while it was measured.*measure it again"):
         evaluate(model, dataset, "test", progress=lambda done, total: model.write_card(later))
     assert model.read_card() == later
@@ -398,14 +399,14 @@ def test_weights_that_change_while_they_are_measured_are_to_be_measured_again(mo
 def test_the_card_tells_the_weights_that_were_measured(model, dataset):
     found = evaluate(model, dataset)
     assert found.has_weights_of(model)
-    assert model.read_card().evaluations[0]["weights"] == found.report["weights"] == model.weights_sha256()
+    assert model.read_card().evaluations[0].weights_sha256 == found.report["weights"] == model.weights_sha256()
 
 
 def descended(model, dataset, how):
     start = {"model": "older", "created": "2026", "dataset": {"fingerprint": "of a set between", "population": ""}}
-    start |= {"learned_from": [dataset.fingerprint]} if how == "far" else {}
+    start |= {"training_fingerprints": [dataset.fingerprint]} if how == "far" else {}
     start["dataset"]["fingerprint"] = dataset.fingerprint if how == "near" else "of a set between"
-    return replace(model.read_card(), training={"best_epoch": 1, "started_from": start})
+    return model.read_card().replace(training={"best_epoch": 1, "source_model": start})
 
 
 @pytest.mark.parametrize("how", ["near", "far"])
@@ -441,7 +442,7 @@ def test_a_name_that_fits_several_files_leaves_none_of_them_out(model, practice,
 
     with open_dataset(changed_copy(practice, tmp_path / "d.hdf5", rename)) as dataset:
         names = dataset.files[dataset.rows("test")].tolist()
-        assert measured(model, dataset, left_out=["a/film.png"])["left_out"] == 1
+        assert measured(model, dataset, excluded_files=["a/film.png"])["left_out"] == 1
         kept = evaluate(model, dataset, excluded_files=["film.png"]).predictions.files
         assert set(names) - set(kept) == {"film.png"}, "a whole path is no last part"
 

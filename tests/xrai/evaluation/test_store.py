@@ -49,7 +49,7 @@ def folder(tmp_path):
 
 def same(one, two):
     assert json.loads(json.dumps(one.report)) == json.loads(json.dumps(two.report))
-    for name in ("rows", "files", "patients", "labels", "called", "probabilities"):
+    for name in ("rows", "files", "patients", "labels", "predicted", "probabilities"):
         assert getattr(one.predictions, name).tolist() == getattr(two.predictions, name).tolist(), name
 
 
@@ -109,7 +109,7 @@ def test_a_cell_gives_the_worst_first():
     assert sum(len(found.find_cell(truth, called)) for truth in range(3) for called in range(3)) == 60
 
 
-DOUBT = ConformalAbstention(0.1, (0.2, 0.3, 0.25), (40, 40, 40))
+DOUBT = ConformalAbstention(alpha=0.1, thresholds=(0.2, 0.3, 0.25), n_patients=(40, 40, 40))
 
 BAD_REPORTS = {
     "another matrix": lambda r: r["confusion_matrix"][0].__setitem__(0, 99),
@@ -139,8 +139,8 @@ BAD_REPORTS = {
     "half an interval of the calibration error": lambda r: r.update(expected_calibration_error_interval=[0.1, None]),
     "chance in words": lambda r: r.update(expected_calibration_error_by_chance="little"),
     "no calibration": lambda r: r.update(calibration={"slope": 1.0}),
-    "a calibration of fewer classes": lambda r: r.update(calibration=Calibration(1.0, (0.0, 0.0)).to_dict()),
-    "a doubt of fewer classes": lambda r: r.update(doubt=ConformalAbstention(0.1, (0.2, 0.2), (9, 9)).to_dict()),
+    "a calibration of fewer classes": lambda r: r.update(calibration=Calibration(slope=1.0, offsets=(0.0, 0.0)).to_dict()),
+    "a doubt of fewer classes": lambda r: r.update(doubt=ConformalAbstention(alpha=0.1, thresholds=(0.2, 0.2), n_patients=(9, 9)).to_dict()),
     "a doubt that is none": lambda r: r["doubt"].update(alpha=2),
     "a doubt without answers": lambda r: r.update(answered=None),
     "answers without a doubt": lambda r: r.update(doubt=None),
@@ -273,29 +273,6 @@ def test_equal_weights_have_equal_marks_whenever_they_were_saved(weights):
     assert len(mark) == 64
 
 
-def card_that_learned(**training):
-    class Learned:
-        pass
-
-    Learned.dataset, Learned.training = {"fingerprint": "own"}, training
-    return Learned
-
-
-@pytest.mark.parametrize(("start", "fingerprints"), [
-    (None, []),
-    ({"model": "x", "dataset": {"fingerprint": "a"}}, ["a"]),
-    ({"dataset": {"fingerprint": "a"}, "learned_from": ["a", "b"]}, ["a", "b"]),
-    ({"learned_from": ["b"]}, ["b"]),
-    ({"dataset": 3, "learned_from": {"b": 1}}, []),
-    ({"dataset": {"fingerprint": None}, "learned_from": [["b"], 3]}, []),
-    ("x", []),
-])  # fmt: skip
-def test_what_its_ancestors_learned_from_as_its_card_tells(start, fingerprints):
-    card = card_that_learned(started_from=start)
-    assert measurements.ancestor_fingerprints(card) == set(fingerprints)
-    assert measurements.training_fingerprints(card) == {"own", *fingerprints}
-
-
 def test_datasets_of_one_name_in_two_folders_do_not_share_a_measurement(home):
     checkpoint = open_checkpoint("m")
     one, other = (evaluation_folder(checkpoint, home / place / "d.hdf5", "test") for place in ("data", "elsewhere"))
@@ -330,7 +307,7 @@ class Decides:
     """What of a card `as_decided` asks for."""
 
     def __init__(self, threshold=None, doubt=None, calibration=None):
-        self.threshold_value, self.doubt, self.calibration = threshold, doubt, calibration
+        self.threshold_value, self.abstention, self.calibration = threshold, doubt, calibration
 
 
 LATER = ("reliability", "expected_calibration_error_interval", "expected_calibration_error_by_chance", "calibration",
@@ -338,7 +315,9 @@ LATER = ("reliability", "expected_calibration_error_interval", "expected_calibra
 
 
 class TestAsDecided:
-    @pytest.mark.parametrize("doubt", [None, ConformalAbstention(0.1, (0.3, 0.4), (40, 40))])
+    @pytest.mark.parametrize(
+        "doubt", [None, ConformalAbstention(alpha=0.1, thresholds=(0.3, 0.4), n_patients=(40, 40))]
+    )
     @pytest.mark.parametrize("threshold", [0.2, 0.7])
     def test_it_is_what_measuring_anew_would_give(self, threshold, doubt):
         kept = make(60, classes=TWO, threshold=0.5)
@@ -348,14 +327,15 @@ class TestAsDecided:
         assert kept.report["threshold"] == 0.5, "the kept one stays as it is"
 
     def test_of_what_is_decided_alike_nothing_is_worked_out_anew(self, folder):
-        doubt = ConformalAbstention(0.1, (0.3, 0.4), (40, 40))
+        doubt = ConformalAbstention(alpha=0.1, thresholds=(0.3, 0.4), n_patients=(40, 40))
         save_evaluation(folder, make(classes=TWO, threshold=0.5, doubt=doubt))
         kept = load_evaluation(folder)
         assert with_threshold(kept, Decides(0.5, doubt)) is kept
 
     def test_what_comes_out_can_be_kept_and_read_back(self, folder):
         again = with_threshold(
-            make(classes=TWO, threshold=0.5), Decides(0.3, ConformalAbstention(0.1, (0.3, 0.4), (40, 40)))
+            make(classes=TWO, threshold=0.5),
+            Decides(0.3, ConformalAbstention(alpha=0.1, thresholds=(0.3, 0.4), n_patients=(40, 40))),
         )
         save_evaluation(folder, again)
         same(load_evaluation(folder), again)
@@ -370,7 +350,9 @@ class TestAsDecided:
                   "auc_interval": [0.5, 0.9], "per_class": {"CLEAR": {}}}  # fmt: skip
         kept = make(classes=TWO, threshold=0.5, seen=21, unseen=unseen)
         assert (
-            with_threshold(kept, Decides(0.5, ConformalAbstention(0.1, (0.3, 0.4), (40, 40)))).report["unseen"]
+            with_threshold(
+                kept, Decides(0.5, ConformalAbstention(alpha=0.1, thresholds=(0.3, 0.4), n_patients=(40, 40)))
+            ).report["unseen"]
             == unseen
         )
         moved = with_threshold(kept, Decides(0.4)).report["unseen"]
@@ -391,11 +373,11 @@ class TestAsDecided:
 
 @pytest.mark.parametrize(("kept", "now", "is_same"), [
     (None, None, True),
-    (None, Calibration(1.0, (0.0, 0.0)), False),
-    (Calibration(1.5, (0.0, 0.0)), None, False),
-    (Calibration(1.5, (0.0, 0.0)), Calibration(1.5 + 1e-9, (0.0, 0.0), (0.5, 0.5)), True),
-    (Calibration(1.5, (0.0, 0.0)), Calibration(1.51, (0.0, 0.0)), False),
-    (Calibration(1.5, (0.0, 0.0)), Calibration(1.5, (0.1, -0.1)), False),
+    (None, Calibration(slope=1.0, offsets=(0.0, 0.0)), False),
+    (Calibration(slope=1.5, offsets=(0.0, 0.0)), None, False),
+    (Calibration(slope=1.5, offsets=(0.0, 0.0)), Calibration(slope=1.5 + 1e-9, offsets=(0.0, 0.0), prevalence=(0.5, 0.5)), True),
+    (Calibration(slope=1.5, offsets=(0.0, 0.0)), Calibration(slope=1.51, offsets=(0.0, 0.0)), False),
+    (Calibration(slope=1.5, offsets=(0.0, 0.0)), Calibration(slope=1.5, offsets=(0.1, -0.1)), False),
 ])  # fmt: skip
 def test_probabilities_are_those_of_a_card_with_the_same_calibration(kept, now, is_same):
     """Another processor fits the same calibration but for a rounding."""
@@ -404,7 +386,7 @@ def test_probabilities_are_those_of_a_card_with_the_same_calibration(kept, now, 
 
 
 def test_a_scan_is_sure_where_the_doubt_of_its_measurement_says_so():
-    doubt = ConformalAbstention(0.1, (0.3, 0.4), (40, 40))
+    doubt = ConformalAbstention(alpha=0.1, thresholds=(0.3, 0.4), n_patients=(40, 40))
     found = make(60, classes=TWO, threshold=0.5, doubt=doubt)
     assert found.is_confident.sum() == found.report["answered"]["n_answered"]
     assert (

@@ -12,7 +12,6 @@ import subprocess
 import sys
 import time
 import zipfile
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -24,13 +23,21 @@ from xrai.core.errors import CheckpointError
 from xrai.core.json_files import HISTORY_FILE, JOB_FILE, read_records, write_json
 from xrai.core.paths import PROJECT_DIR, checkpoints_dir
 from xrai.evaluation.store import evaluation_folder
-from xrai.models.checkpoint import CARD, CONFIG, WEIGHTS, Card, Checkpoint, list_checkpoints, open_checkpoint
+from xrai.models.card import Card
+from xrai.models.checkpoint import CARD, CONFIG, WEIGHTS, Checkpoint, list_checkpoints, open_checkpoint
 from xrai.networks.build import build_network
 from xrai.scans.preprocessing import Preprocessing
-from xrai.training.config import TrainConfig
+from xrai.training.config import TrainConfig, differing_settings, read_train_config
 
 TINY = TrainConfig(network="convnet", blocks=2, filters=2, dense_units=2, image_size=32)
-MEASURED = {"n": 9, "accuracy": 0.8, "accuracy_interval": [0.7, 0.9], "auc": 0.9, "auc_interval": [0.8, 1.0]}
+MEASURED = {
+    "loss": 0.5,
+    "n": 9,
+    "accuracy": 0.8,
+    "accuracy_interval": [0.7, 0.9],
+    "auc": 0.9,
+    "auc_interval": [0.8, 1.0],
+}
 TRAIN = {"loss": 0.5, "accuracy": 0.75, "auc": None}
 
 START = {
@@ -58,7 +65,7 @@ def make_model(name, **changes):
         "name": "as it was trained", "created": "2026-11-21T09:00:00+00:00", "classes": ("CLEAR", "OPACITY"),
         "network": TINY.network_config, "preprocessing": Preprocessing(64, 32, 0.5, 0.25), "dataset": {"name": "d", "is_phantom": True},
         "threshold": None, "training": {"epochs_run": 2, "seconds": 12.5, "settings": TINY.to_dict()}, "validation": MEASURED,
-        "heatmap": {"CAM": {"CLEAR": 1.0, "OPACITY": 2.0}}, "versions": {},
+        "heatmap_scale": {"CAM": {"CLEAR": 1.0, "OPACITY": 2.0}}, "versions": {},
     }  # fmt: skip
     checkpoint.write_card(Card(**values | changes))
     return checkpoint
@@ -675,7 +682,7 @@ class TestImport:
     def test_a_card_of_more_classes_than_fit_into_the_memory(self, inside):
         card = json.loads(inside["m/card.json"])
         card["classes"] = list(map(str, range(5000)))
-        card["heatmap"] = {}
+        card["heatmap_scale"] = {}
         with refused("5,000 classes"):
             models.import_model(zipped(inside | {"m/card.json": json.dumps(card)}))
 
@@ -717,7 +724,7 @@ class TestImport:
         deep = '{"kind": "step", "x": ' + "[" * 900 + "]" * 900 + "}"
         content = "\n".join([*lines, deep, "{half"]).encode()
         found = models.import_model(zipped(inside | {"m/history.jsonl": content}))
-        assert read_records(found.folder / HISTORY_FILE) == [START, STEP, EPOCH, LATER, {"kind": "new"}, END]
+        assert read_records(found.folder / HISTORY_FILE) == [START, STEP, EPOCH, LATER, END]
 
     @pytest.mark.parametrize("records", [[STEP, EPOCH], [START | {"val": "9"}, STEP], [START, LATER], []])
     def test_a_history_without_a_beginning_or_a_best_epoch_is_none(self, inside, records):
@@ -840,7 +847,10 @@ class TestSummaries:
 
     def test_a_card_with_a_whole_number_beyond_all_floats(self, model):
         card = json.loads((model.folder / CARD).read_text())
-        for name, value in (("validation", MEASURED | {"auc": 10**400}), ("heatmap", {"CAM": {"CLEAR": 10**400}})):
+        for name, value in (
+            ("validation", MEASURED | {"auc": 10**400}),
+            ("heatmap_scale", {"CAM": {"CLEAR": 10**400}}),
+        ):
             (model.folder / CARD).write_text(json.dumps(card | {name: value}))
             with refused("card.json"):
                 model.read_card()
@@ -851,13 +861,7 @@ class TestSummaries:
             asked = {"dataset": "d", "train": TINY.to_dict() | {name: "?"}}
             (model.folder / CONFIG).write_text(json.dumps(asked).replace('"?"', number))
             with refused("config.json"):
-                model.read_config()
-
-    def test_a_card_with_odd_details(self, home):
-        make_model("m", created="some day", training={"seconds": "long", "epochs_run": -1}, dataset={"name": ["d"]})
-        (open_checkpoint("m").folder / CONFIG).unlink()
-        summary = summary_of("m")
-        assert (summary.created, summary.seconds, summary.epochs_run, summary.dataset) == (None, None, None, "['d']")
+                read_train_config(model)
 
     def test_a_moment_that_no_calendar_has(self, home):
         make_run("run", [START | {"time": 1e200}])
@@ -875,38 +879,18 @@ class TestSummaries:
         assert done.stdout.strip() == "False"
 
 
-class TestIsSound:
-    @pytest.mark.parametrize("record", [*RECORDS, START | {"kind": "resume"}, {"kind": "new", "x": None}])
-    def test_what_training_writes(self, record):
-        assert models.is_valid_record(record)
-        assert models.is_valid_record(record | {"more": 1})
+class TestDifferingSettings:
+    def test_in_the_order_of_the_config(self):
+        one = TrainConfig(epochs=3, network="convnet", seed=1)
+        two = TrainConfig(epochs=4, network="resnet18", seed=1)
+        assert differing_settings([one.to_dict(), two.to_dict(), one.to_dict()]) == ["network", "epochs"]
 
-    @pytest.mark.parametrize("record", [None, 3, "step", [], {}, {"kind": None}, {"kind": ["step"]}])
-    def test_no_record(self, record):
-        assert not models.is_valid_record(record)
+    def test_what_is_missing_has_its_default(self):
+        assert differing_settings([{"epochs": TrainConfig().epochs}, {}]) == []
+        assert differing_settings([{}, {"epochs": 99}]) == ["epochs"]
 
-    @pytest.mark.parametrize("record", RECORDS, ids=lambda record: record["kind"])
-    def test_every_field_counts(self, record):
-        for name in set(record) - {"kind", "best"} | ({"best"} if record["kind"] == "epoch" else set()):
-            assert not models.is_valid_record({known: value for known, value in record.items() if known != name})
-            for odd in (None, [], {}, "" if name not in ("device", "precision", "reason") else 1, float("nan")):
-                assert not models.is_valid_record(record | {name: odd})
-
-    @pytest.mark.parametrize("name", ["loss", "accuracy", "auc", "accuracy_interval", "auc_interval", "n"])
-    def test_every_measure_counts(self, name):
-        val = EPOCH["val"]
-        assert not models.is_valid_record(
-            EPOCH | {"val": {known: value for known, value in val.items() if known != name}}
-        )
-        for odd in ("1", [1], [1, 2, 3], [None, 1], True, float("inf")):
-            assert not models.is_valid_record(EPOCH | {"val": val | {name: odd}})
-        may_lack = name in ("auc", "accuracy_interval", "auc_interval")
-        assert models.is_valid_record(EPOCH | {"val": val | {name: None}}) == may_lack
-
-    def test_the_shipped_history(self):
-        records = read_records(PROJECT_DIR / "checkpoints" / models.SHIPPED / HISTORY_FILE)
-        assert records
-        assert all(map(models.is_valid_record, records))
+    def test_less_than_two(self):
+        assert differing_settings([]) == differing_settings([{"epochs": 3}]) == []
 
 
 @pytest.mark.parametrize("change", [lambda model: models.rename(model, "other"), models.delete])
@@ -967,7 +951,7 @@ def test_finite_weights_whose_answers_are_no_numbers_are_not_taken_in(model):
 def test_an_export_does_not_tell_where_the_dataset_lies(model, path):
     """The way to it may name people and machines."""
     command = shlex.join(["python", "-m", "xrai", "train", path, "--name", "Röntgen 2", "--weights", "my model"])
-    model.write_card(replace(model.read_card(), training={"command": command, "seconds": 1.5}))
+    model.write_card(model.read_card().replace(training={"command": command, "seconds": 1.5}))
     write_json(model.folder / CONFIG, {"dataset": path, "train": TINY.to_dict()})
     before, out = everything(), io.BytesIO()
     models.export_model(model, out)
@@ -977,26 +961,18 @@ def test_an_export_does_not_tell_where_the_dataset_lies(model, path):
     imported = models.import_model(out, "theirs")
     shorter = path if path.startswith("data") else "d.hdf5"
     assert imported.read_config() == {"dataset": shorter, "train": TINY.to_dict()}
-    words = shlex.split(imported.read_card().training["command"])
+    words = shlex.split(imported.read_card().training.command)
     assert words == ["python", "-m", "xrai", "train", shorter, "--name", "Röntgen 2", "--weights", "my model"]
-    assert replace(imported.read_card(), name="m", training={}) == replace(model.read_card(), training={})
+    assert imported.read_card().replace(name="m", training={}) == model.read_card().replace(training={})
 
 
-@pytest.mark.parametrize("command", ["train '/mnt/mrs x/d.hdf5", ["/mnt/mrs x/d.hdf5"], 3, None])
+@pytest.mark.parametrize("command", ["train '/mnt/mrs x/d.hdf5", ""])
 def test_what_cannot_be_read_for_paths_is_not_exported(model, command):
-    model.write_card(replace(model.read_card(), training={"command": command}))
+    model.write_card(model.read_card().replace(training={"command": command}))
     (model.folder / CONFIG).write_text('{"dataset": "/mnt/mrs x')
     out = io.BytesIO()
     models.export_model(model, out)
     with zipfile.ZipFile(out) as archive:
         assert sorted(archive.namelist()) == [f"m/{name}" for name in sorted((CARD, HISTORY_FILE, WEIGHTS))]
         assert not any(b"mrs x" in archive.read(name) for name in archive.namelist())
-    assert not models.import_model(out).read_card().training.get("command")
-
-
-@pytest.mark.parametrize("kind", ["start", "resume"])
-def test_the_number_of_head_epochs_counts_where_it_is_written_down(kind):
-    for sound in (0, 3):
-        assert models.is_valid_record(START | {"kind": kind, "freeze_epochs": sound})
-    for odd in (-1, 1.5, "2", None, True, [], float("nan")):
-        assert not models.is_valid_record(START | {"kind": kind, "freeze_epochs": odd})
+    assert not models.import_model(out).read_card().training.command

@@ -1,10 +1,9 @@
 import json
-from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from tests.xrai.models.test_checkpoint import a_card
+from tests.xrai.models.test_checkpoint import EVALUATED, a_card
 from xrai.calibration import ThresholdGoal
 from xrai.core.errors import CheckpointError, SettingsError
 from xrai.models.artifacts import ARTIFACTS_FILE, Artifacts, ValidationOutputs, load_artifacts, save_artifacts
@@ -45,10 +44,10 @@ def test_probabilities_are_calibrated_and_doubt_and_threshold_chosen():
     card = fit_operating_point(a_card(), validation)
     assert card.calibration.slope < 0.7  # the network was three times too sure
     assert card.calibration.offsets == (0.0, 0.0)
-    assert card.doubt.alpha == DEFAULT_ALPHA
-    assert len(set(card.doubt.cuts)) == 1
-    assert card.threshold["value"] == 0.5 and card.threshold["goal"]["kind"] == "likeliest"
-    assert "200 scans" in card.threshold["chosen"]
+    assert card.abstention.alpha == DEFAULT_ALPHA
+    assert len(set(card.abstention.thresholds)) == 1
+    assert card.threshold.value == 0.5 and card.threshold.goal.kind == "argmax"
+    assert "200 scans" in card.threshold.description
     p = card.to_probabilities(validation.logits)
     called = (p[:, 1] >= 0.5).astype(int)
     firm = card.is_confident(p, called)
@@ -61,7 +60,7 @@ def test_probabilities_hold_for_the_shares_that_training_made_the_network_expect
     validation = answers()
     few = ValidationOutputs(*(item[..., 60:, :] if item.ndim > 1 else item[60:] for item in vars(validation).values()))
     balanced, plain = a_card(), a_card()
-    plain = replace(plain, training={"settings": {"class_balance": "none"}})
+    plain = plain.replace(training={"settings": {"class_balance": "none"}})
     assert fit_operating_point(balanced, few).calibration.prevalence == (0.5, 0.5)
     assert fit_operating_point(plain, few).calibration.prevalence == (0.5, 0.5)  # as many of each are left
     uneven = ValidationOutputs(few.logits[1:], few.perturbed_logits[:, 1:], few.labels[1:], few.patients[1:])
@@ -70,9 +69,9 @@ def test_probabilities_hold_for_the_shares_that_training_made_the_network_expect
 
 def test_too_few_patients_promise_less():
     card = fit_operating_point(a_card(), answers(n=20))
-    assert card.doubt.alpha == pytest.approx(1 / 11)
-    assert fit_operating_point(card, answers(n=400)).doubt.alpha == pytest.approx(1 / 11)  # as it was chosen
-    assert fit_operating_point(card, answers(n=400), alpha=0.02).doubt.alpha == 0.02
+    assert card.abstention.alpha == pytest.approx(1 / 11)
+    assert fit_operating_point(card, answers(n=400)).abstention.alpha == pytest.approx(1 / 11)  # as it was chosen
+    assert fit_operating_point(card, answers(n=400), alpha=0.02).abstention.alpha == 0.02
 
 
 def test_a_class_without_validation_scans_promises_nothing():
@@ -81,31 +80,31 @@ def test_a_class_without_validation_scans_promises_nothing():
         validation.logits[::2], validation.perturbed_logits[:, ::2], validation.labels[::2], validation.patients[::2]
     )
     card = fit_operating_point(a_card(), only)
-    assert card.calibration is None and card.doubt is None
-    assert card.threshold["value"] == 0.5
+    assert card.calibration is None and card.abstention is None
+    assert card.threshold.value == 0.5
 
 
 def test_three_classes_have_no_threshold():
-    card = fit_operating_point(a_card(classes=("A", "B", "C"), threshold=None, heatmap={}), answers(n_classes=3))
-    assert card.threshold is None and len(card.calibration.offsets) == len(card.doubt.cuts) == 3
+    card = fit_operating_point(a_card(classes=("A", "B", "C"), threshold=None, heatmap_scale={}), answers(n_classes=3))
+    assert card.threshold is None and len(card.calibration.offsets) == len(card.abstention.thresholds) == 3
 
 
 def test_a_decision_is_kept_in_the_card_and_stays(model):
-    strict = update_operating_point(model, goal=ThresholdGoal("misses", 0.02))
-    assert strict.threshold["value"] < 0.5
+    strict = update_operating_point(model, goal=ThresholdGoal(kind="max_fnr", limit=0.02))
+    assert strict.threshold.value < 0.5
     assert json.dumps(model.read_card().to_dict()) == json.dumps(strict.to_dict())
-    assert goal_from_card(strict) == ThresholdGoal("misses", 0.02)
+    assert goal_from_card(strict) == ThresholdGoal(kind="max_fnr", limit=0.02)
     again = update_operating_point(model, alpha=0.1)
-    assert again.threshold["value"] == strict.threshold["value"] and again.doubt.alpha == 0.1
-    assert update_operating_point(model, prevalence=0.2).prevalence == 0.2
-    assert update_operating_point(model).prevalence == 0.2
+    assert again.threshold.value == strict.threshold.value and again.abstention.alpha == 0.1
+    assert update_operating_point(model, prevalence=0.2).local_prevalence == 0.2
+    assert update_operating_point(model).local_prevalence == 0.2
 
 
 def test_another_prevalence_moves_the_probabilities_that_are_told(model):
     card = update_operating_point(model, prevalence=0.1)
     p = np.array([[0.4, 0.6]])
     assert card.adjust_to_local_prevalence(p)[0, 1] == pytest.approx(0.6 * 0.2 / (0.6 * 0.2 + 0.4 * 1.8))
-    assert np.allclose(replace(card, prevalence=None).adjust_to_local_prevalence(p), p)
+    assert np.allclose(card.replace(local_prevalence=None).adjust_to_local_prevalence(p), p)
 
 
 def test_what_is_told_and_what_is_fitted_are_each_others_inverse(model):
@@ -114,8 +113,8 @@ def test_what_is_told_and_what_is_fitted_are_each_others_inverse(model):
         assert card.from_local_prevalence(card.to_local_prevalence(share)) == pytest.approx(share)
     assert card.to_local_prevalence(0.5) == pytest.approx(0.1)
     assert (
-        replace(card, prevalence=None).to_local_prevalence(0.3)
-        == replace(card, prevalence=None).from_local_prevalence(0.3)
+        card.replace(local_prevalence=None).to_local_prevalence(0.3)
+        == card.replace(local_prevalence=None).from_local_prevalence(0.3)
         == 0.3
     )
 
@@ -123,51 +122,51 @@ def test_what_is_told_and_what_is_fitted_are_each_others_inverse(model):
 def test_the_likelier_class_is_that_among_the_users_own_patients(model):
     card = update_operating_point(model, prevalence=0.1)
     assert card.to_local_prevalence(card.threshold_value) == pytest.approx(0.5)
-    assert goal_from_card(card) == ThresholdGoal("likeliest")
+    assert goal_from_card(card) == ThresholdGoal(kind="argmax")
     assert update_operating_point(model, prevalence=0.5).threshold_value == pytest.approx(0.5)
 
 
 def test_a_probability_that_is_given_is_meant_as_it_is_told(model):
-    card = update_operating_point(model, goal=ThresholdGoal("given", 0.3), prevalence=0.1)
+    card = update_operating_point(model, goal=ThresholdGoal(kind="fixed", limit=0.3), prevalence=0.1)
     assert card.to_local_prevalence(card.threshold_value) == pytest.approx(0.3)
-    assert goal_from_card(card) == ThresholdGoal("given", 0.3)
+    assert goal_from_card(card) == ThresholdGoal(kind="fixed", limit=0.3)
 
 
 def test_a_limit_on_errors_does_not_depend_on_the_prevalence(model):
-    before = update_operating_point(model, goal=ThresholdGoal("misses", 0.05)).threshold_value
+    before = update_operating_point(model, goal=ThresholdGoal(kind="max_fnr", limit=0.05)).threshold_value
     assert update_operating_point(model, prevalence=0.05).threshold_value == before
 
 
 def test_new_weights_remember_what_people_chose_and_promise_nothing_yet(model):
-    chosen = update_operating_point(model, goal=ThresholdGoal("misses", 0.05), alpha=0.1, prevalence=0.2)
+    chosen = update_operating_point(model, goal=ThresholdGoal(kind="max_fnr", limit=0.05), alpha=0.1, prevalence=0.2)
     fresh = reset_operating_point(a_card(name="m"), chosen)
-    assert fresh.calibration is None and fresh.doubt is None and fresh.threshold_value == 0.5
-    assert goal_from_card(fresh) == ThresholdGoal("misses", 0.05) and fresh.prevalence == 0.2
+    assert fresh.calibration is None and fresh.abstention is None and fresh.threshold_value == 0.5
+    assert goal_from_card(fresh) == ThresholdGoal(kind="max_fnr", limit=0.05) and fresh.local_prevalence == 0.2
     again = refit_operating_point(a_card(name="m"), chosen, answers(seed=1))
-    assert goal_from_card(again) == ThresholdGoal("misses", 0.05)
-    assert (again.doubt.alpha, again.prevalence) == (0.1, 0.2)
+    assert goal_from_card(again) == ThresholdGoal(kind="max_fnr", limit=0.05)
+    assert (again.abstention.alpha, again.local_prevalence) == (0.1, 0.2)
 
 
 def test_without_balance_the_shares_are_those_of_the_training_scans():
     card = a_card()
     counts = {"CLEAR": {"train": 10, "val": 5}, "OPACITY": {"train": 30, "val": 5}}
-    card = replace(card, training={"settings": {"class_balance": "none"}}, dataset={"counts": counts})
+    card = card.replace(training={"settings": {"class_balance": "none"}}, dataset={"counts": counts})
     assert fit_operating_point(card, answers()).calibration.prevalence == (0.25, 0.75)
 
 
 def test_evaluations_noted_meanwhile_are_not_lost(model):
     card = model.read_card()
-    noted = {"dataset": "d", "split": "test", "when": "2026-01-01", "fingerprint": "f", **card.validation}
-    model.write_card(replace(card, evaluations=[noted]))
-    assert update_operating_point(model, goal=ThresholdGoal("given", 0.3)).evaluations == [noted]
+    model.write_card(card.replace(evaluations=[EVALUATED]))
+    noted = model.read_card().evaluations
+    assert update_operating_point(model, goal=ThresholdGoal(kind="fixed", limit=0.3)).evaluations == noted
 
 
 def test_no_threshold_for_three_classes(model):
-    model.write_card(a_card(name="m", classes=("A", "B", "C"), threshold=None, heatmap={}))
+    model.write_card(a_card(name="m", classes=("A", "B", "C"), threshold=None, heatmap_scale={}))
     save_artifacts(model, Artifacts(validation=answers(n_classes=3)), model.weights_sha256())
     with pytest.raises(SettingsError, match="two classes only"):
-        update_operating_point(model, goal=ThresholdGoal("misses", 0.05))
-    assert update_operating_point(model, alpha=0.2).doubt.alpha == 0.2
+        update_operating_point(model, goal=ThresholdGoal(kind="max_fnr", limit=0.05))
+    assert update_operating_point(model, alpha=0.2).abstention.alpha == 0.2
 
 
 def test_a_model_whose_answers_were_not_kept(model):
@@ -192,7 +191,7 @@ def test_a_damaged_kit_is_said(model, content):
     if content.endswith(b"{}      "):  # whole, but of nothing
         assert vars(load_artifacts(model, model.read_card())) == vars(Artifacts())
         return
-    with pytest.raises(CheckpointError, match=r"kit\.safetensors .* damaged"):
+    with pytest.raises(CheckpointError, match=r"artifacts\.safetensors .* damaged"):
         load_artifacts(model, model.read_card())
 
 
@@ -208,15 +207,29 @@ def test_a_kit_of_other_classes_is_said(model, n_classes):
     [
         {"calibration": {"slope": 0, "offsets": [0, 0], "prevalence": None}},
         {"calibration": {"slope": 1, "offsets": [0, 0, 0], "prevalence": None}},
-        {"doubt": {"alpha": 0.05, "cuts": [0.1], "patients": [3]}},
-        {"doubt": {"alpha": 0.05, "cuts": [0.1, 2], "patients": [3, 3]}},
+        {"abstention": {"alpha": 0.05, "thresholds": [0.1], "n_patients": [3]}},
+        {"abstention": {"alpha": 0.05, "thresholds": [0.1, 2], "n_patients": [3, 3]}},
         {"calibration": {"slope": 1, "offsets": [0, 0], "prevalence": [0, 1]}},
         {"calibration": {"slope": 1e308, "offsets": [0, 0], "prevalence": None}},
-        {"threshold": {"class": "OPACITY", "value": 0.5, "chosen": "", "goal": {"kind": "likeliest"}}},
-        {"threshold": {"class": "OPACITY", "value": 0.5, "chosen": "", "goal": {"kind": "misses", "limit": 2}}},
-        {"prevalence": 1.5},
-        {"prevalence": "many"},
-        {"trust": []},
+        {
+            "threshold": {
+                "class_name": "OPACITY",
+                "value": 0.5,
+                "description": "",
+                "goal": {"kind": "argmax", "limit": 0.5},
+            }
+        },
+        {
+            "threshold": {
+                "class_name": "OPACITY",
+                "value": 0.5,
+                "description": "",
+                "goal": {"kind": "max_fnr", "limit": 2},
+            }
+        },
+        {"local_prevalence": 1.5},
+        {"local_prevalence": "many"},
+        {"trust_report": []},
     ],
 )
 def test_cards_with_foreign_decisions_are_refused(model, change):

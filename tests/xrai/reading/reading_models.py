@@ -11,7 +11,8 @@ from pydicom.dataset import Dataset, FileMetaDataset
 
 from xrai.explain.similar_cases import fit_neighbour_index
 from xrai.models.artifacts import Artifacts, ValidationOutputs
-from xrai.models.checkpoint import Card, open_checkpoint
+from xrai.models.card import Card
+from xrai.models.checkpoint import open_checkpoint
 from xrai.networks.build import build_network
 from xrai.reading.reader import Reader
 from xrai.scans import read_scan
@@ -45,10 +46,12 @@ def make_model(name="m", network="resnet18", classes=("CLEAR", "OPACITY"), drawi
             network=config.network_config,
             preprocessing=steps,
             dataset={"name": "d", "is_phantom": drawings},
-            threshold={"class": classes[1], "value": 0.5, "chosen": "in a test"} if len(classes) == 2 else None,
+            threshold={"class_name": classes[1], "value": 0.5, "description": "in a test"}
+            if len(classes) == 2
+            else None,
             training={"best_epoch": 1, "settings": config.to_dict()},
             validation=VALIDATION,
-            heatmap={method: {name: 2.0 + i for i, name in enumerate(classes)} for method in methods},
+            heatmap_scale={method: {name: 2.0 + i for i, name in enumerate(classes)} for method in methods},
             versions={},
         )
     )

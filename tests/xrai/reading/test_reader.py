@@ -52,7 +52,7 @@ def test_threshold_decides(reader):
     scan = read_scan(encoded(film()))
     share = reader.read(scan).probabilities["OPACITY"]
     for value, called in ((share - 0.01, "OPACITY"), (share + 0.01, "CLEAR")):
-        card = replace(reader.card, threshold={"class": "OPACITY", "value": value})
+        card = reader.card.replace(threshold={"class": "OPACITY", "value": value})
         assert Reader(card, reader.network, reader.artifacts).read(scan).diagnosis == called
 
 
@@ -153,7 +153,7 @@ class TestExamine:
         assert isinstance(reading, Reading) and "does not look like a chest X-ray" in reading.warnings[0]
 
     def test_a_model_of_phantoms_says_that_it_knows_nothing_else(self, checking):
-        card = replace(checking.card, dataset={"is_phantom": True})
+        card = checking.card.replace(dataset={"is_phantom": True})
         refusal = Reader(card, checking.network, checking.artifacts).examine(read_scan(encoded(noise_image())))
         assert isinstance(refusal, Refusal) and "choose a model that learned from X-rays" in refusal.reason
 
@@ -166,7 +166,9 @@ def test_an_answer_in_doubt_is_not_sure(reader):
     scan = read_scan(encoded(film()))
     p = reader.read(scan).probabilities["OPACITY"]
     for cut, sure in ((min(p, 1 - p) / 2, False), (0.49, max(p, 1 - p) > 0.51)):
-        card = replace(reader.card, doubt=ConformalAbstention(0.05, (cut, cut), (50, 50)))
+        card = reader.card.replace(
+            abstention=ConformalAbstention(alpha=0.05, thresholds=(cut, cut), n_patients=(50, 50))
+        )
         assert Reader(card, reader.network).read(scan).is_confident is sure
     assert reader.read(scan).is_confident
 
@@ -175,30 +177,30 @@ def test_probabilities_are_the_calibrated_ones_among_the_readers_own_patients(re
     scan = read_scan(encoded(film()))
     p = reader.read(scan).probabilities["OPACITY"]
     odds = p / (1 - p)
-    card = replace(reader.card, calibration=Calibration(2.0, (0.0, 0.0), (0.5, 0.5)))
+    card = reader.card.replace(calibration=Calibration(slope=2.0, offsets=(0.0, 0.0), prevalence=(0.5, 0.5)))
     assert Reader(card, reader.network).read(scan).probabilities["OPACITY"] == pytest.approx(
         odds**2 / (1 + odds**2), abs=1e-5
     )
-    card = replace(card, prevalence=0.1)
+    card = card.replace(local_prevalence=0.1)
     rarer = Reader(card, reader.network).read(scan)
     assert rarer.probabilities["OPACITY"] == pytest.approx(odds**2 / 9 / (1 + odds**2 / 9), abs=1e-5)
-    assert rarer.diagnosis == Reader(replace(card, prevalence=None), reader.network).read(scan).diagnosis
+    assert rarer.diagnosis == Reader(card.replace(local_prevalence=None), reader.network).read(scan).diagnosis
 
 
 def test_a_probability_is_told_in_natural_frequencies(reader):
     scan = read_scan(encoded(film()))
     assert reader.read(scan).frequency == ""  # nobody knows what an uncalibrated one means
-    card = replace(reader.card, calibration=Calibration(1.0, (0.0, 0.0), (0.5, 0.5)))
-    card = replace(card, dataset={"population": "children of one hospital"})
+    card = reader.card.replace(calibration=Calibration(slope=1.0, offsets=(0.0, 0.0), prevalence=(0.5, 0.5)))
+    card = card.replace(dataset={"population": "children of one hospital"})
     found = Reader(card, reader.network).read(scan)
     count = round(100 * found.probabilities["OPACITY"])
     assert (
         found.frequency
         == f"Of 100 children like this, about {count} have opacity, where 50 of 100 who are X-rayed have it."
     )
-    rarer = Reader(replace(card, prevalence=0.1), reader.network).read(scan)
+    rarer = Reader(card.replace(local_prevalence=0.1), reader.network).read(scan)
     assert rarer.frequency.endswith("where 10 of 100 who are X-rayed have it.")
-    drawn = replace(card, dataset={"is_phantom": True})
+    drawn = card.replace(dataset={"is_phantom": True})
     assert Reader(drawn, reader.network).read(scan).frequency == ""
 
 
@@ -222,7 +224,7 @@ def test_a_kit_is_read_back(home, reader, gate):
 def test_only_methods_whose_colours_are_anchored_are_offered(home):
     checkpoint = make_model()
     values = json.loads((checkpoint.folder / CARD).read_text())
-    (checkpoint.folder / CARD).write_text(json.dumps(values | {"heatmap": {"Grad-CAM": values["heatmap"]["CAM"]}}))
+    (checkpoint.folder / CARD).write_text(json.dumps(values | {"heatmap_scale": {"Grad-CAM": values["heatmap_scale"]["CAM"]}}))
     reader = Reader.open(checkpoint)
     assert reader.methods == ("Grad-CAM",)
     assert reader.method_descriptions.count("\n") == 0
@@ -231,7 +233,7 @@ def test_only_methods_whose_colours_are_anchored_are_offered(home):
 def test_a_card_without_anchors_is_refused(home):
     checkpoint = make_model()
     values = json.loads((checkpoint.folder / CARD).read_text())
-    (checkpoint.folder / CARD).write_text(json.dumps(values | {"heatmap": {"another": values["heatmap"]["CAM"]}}))
+    (checkpoint.folder / CARD).write_text(json.dumps(values | {"heatmap_scale": {"another": values["heatmap_scale"]["CAM"]}}))
     with pytest.raises(CheckpointError, match="how strong a heatmap"):
         Reader.open(checkpoint)
 

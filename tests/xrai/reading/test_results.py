@@ -1,7 +1,5 @@
 """Results of a reading: heatmaps, occlusion test and similar cases."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from PIL import Image
@@ -33,7 +31,7 @@ def test_heatmap_lies_over_the_scan(home, network):
 def test_what_a_reading_found_is_not_looked_for_again(home, monkeypatch, first, classes):
     opened = Reader.open(make_model(network="convnet" if first == "HiResCAM" else "resnet18", classes=classes))
     anchors = {method: dict.fromkeys(classes, 0.5) for method in (first, "Grad-CAM")}
-    reader = Reader(replace(opened.card, heatmap=anchors), opened.network)
+    reader = Reader(opened.card.replace(heatmap_scale=anchors), opened.network)
     assert reader.methods == (first, "Grad-CAM")
     scan, looked = read_scan(encoded(film())), []
     reading = reader.read(scan)
@@ -63,7 +61,7 @@ def test_heatmap_is_weaker_the_more_evidence_full_colour_stands_for(reader):
     found = reader.heatmap(scan.pixels, name)
     assert found.max() > 0
     anchors = {method: dict.fromkeys(reader.card.classes, 1e4) for method in reader.methods}
-    weaker = Reader(replace(reader.card, heatmap=anchors), reader.network).heatmap(scan.pixels, name)
+    weaker = Reader(reader.card.replace(heatmap_scale=anchors), reader.network).heatmap(scan.pixels, name)
     assert 0 < weaker.max() < 0.1 * found.max()
 
 

@@ -14,8 +14,8 @@ from xrai.scans import read_scan
 
 
 def test_a_patient_outside_the_population_is_not_counted_among_it(reader):
-    card = replace(reader.card, calibration=Calibration(1.0, (0.0, 0.0), (0.5, 0.5)))
-    card = replace(card, dataset={"population": "children of one hospital"})
+    card = reader.card.replace(calibration=Calibration(slope=1.0, offsets=(0.0, 0.0), prevalence=(0.5, 0.5)))
+    card = card.replace(dataset={"population": "children of one hospital"})
     scan = read_scan(encoded(film()))
     assert "children like this" in Reader(card, reader.network).read(scan).frequency
     assert Reader(card, reader.network).read(replace(scan, metadata={"PatientAge": "047Y"})).frequency == ""
@@ -37,7 +37,7 @@ def test_warnings(home, gate):
     assert "drawings" in warning
     reader = ready(Reader.open(make_model("small")), gate)
     assert reader.read(read_scan(encoded(film()))).warnings == ()
-    card = replace(reader.card, preprocessing=replace(reader.card.preprocessing, input_size=300))
+    card = reader.card.replace(preprocessing=reader.card.preprocessing.replace(input_size=300))
     (warning,) = Reader(card, reader.network, reader.artifacts).read(read_scan(encoded(film()))).warnings
     assert "256 × 256" in warning
 
@@ -45,10 +45,10 @@ def test_warnings(home, gate):
 def test_what_a_model_learned_from_may_rob_its_answers_of_meaning(home, gate):
     reader = ready(Reader.open(make_model()), gate)
     covid = next(known.population for known in KAGGLE_SETS if "covid" in known.handle)
-    card = replace(reader.card, dataset=reader.card.dataset | {"population": covid})
+    card = reader.card.replace(dataset=reader.card.dataset | {"population": covid})
     (warning,) = Reader(card, reader.network, reader.artifacts).read(read_scan(encoded(film()))).warnings
     assert "no clinical meaning" in warning
-    card = replace(reader.card, dataset=reader.card.dataset | {"population": "adults of two hospitals"})
+    card = reader.card.replace(dataset=reader.card.dataset | {"population": "adults of two hospitals"})
     assert not Reader(card, reader.network, reader.artifacts).read(read_scan(encoded(film()))).warnings
 
 
@@ -68,7 +68,7 @@ def test_a_dicom_that_says_it_is_no_frontal_chest_is_warned_of(reader, facts, wo
 
 def test_an_adult_is_warned_of_where_the_model_knows_children(reader, gate):
     reader = ready(reader, gate)
-    card = replace(reader.card, dataset=reader.card.dataset | {"population": "children of one to five years"})
+    card = reader.card.replace(dataset=reader.card.dataset | {"population": "children of one to five years"})
     scan = read_scan(encoded(film()))
     [warning] = (
         Reader(card, reader.network, reader.artifacts).read(replace(scan, metadata={"PatientAge": "047Y"})).warnings

@@ -72,7 +72,7 @@ def run(dataset, name="m", *, resume=False, should_stop=lambda: False, **setting
 
 
 def settings_of(card):
-    return TrainConfig.from_dict(card.training["settings"])
+    return TrainConfig.from_dict(card.training.settings)
 
 
 def stop_after(n_questions):
@@ -104,7 +104,7 @@ def assert_same_run(one, other):
         assert torch.equal(value, states[1][name]), name
     cards = [item.read_card() for item in (one, other)]
     assert cards[0].validation == cards[1].validation
-    assert cards[0].heatmap == cards[1].heatmap
+    assert cards[0].heatmap_scale == cards[1].heatmap_scale
 
 
 FINE = DEMANDING | {"weights": "origin", "freeze_epochs": 1, "finetune_lr_scale": 0.3}

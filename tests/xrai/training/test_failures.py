@@ -37,8 +37,8 @@ def test_loss_that_is_no_number_later_keeps_the_best_weights(home, easy, monkeyp
         run(easy, epochs=5, optimizer="sgd")
     checkpoint = open_checkpoint("m")
     card = checkpoint.read_card()
-    assert card.training["best_epoch"] == 1
-    assert card.training["ended"] == "failed"
+    assert card.training.best_epoch == 1
+    assert card.training.end_reason == "failed"
     weights = load_file(checkpoint.folder / WEIGHTS)
     assert all(bool(value.isfinite().all()) for value in weights.values())
     json.loads((checkpoint.folder / CARD).read_text(), parse_constant=pytest.fail)
@@ -51,10 +51,10 @@ def test_a_learning_rate_that_is_truly_too_high_keeps_the_best_weights(home, eas
         run(easy, **settings)
     checkpoint = open_checkpoint("m")
     card = checkpoint.read_card()
-    assert card.training["ended"] == "failed"
-    assert card.training["best_epoch"] in [item["epoch"] for item in epochs_of(checkpoint)]
+    assert card.training.end_reason == "failed"
+    assert card.training.best_epoch in [item["epoch"] for item in epochs_of(checkpoint)]
     assert all(bool(value.isfinite().all()) for value in checkpoint.load_network(card).state_dict().values())
-    assert math.isfinite(card.validation["loss"])
+    assert math.isfinite(card.validation.loss)
 
 
 @pytest.mark.parametrize("error", FULL.values(), ids=FULL.keys())

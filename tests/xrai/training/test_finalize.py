@@ -1,7 +1,6 @@
 """What a training leaves for the readings, and a model that is made ready anew."""
 
 import shutil
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -61,7 +60,7 @@ def test_the_answers_kept_are_those_that_the_network_gives(model, dataset):
 
 def test_classes_in_another_order_are_those_of_the_model(model, dataset):
     card = model.read_card()
-    turned = replace(card, classes=card.classes[::-1], heatmap={}, threshold=None)
+    turned = card.replace(classes=card.classes[::-1], heatmap_scale={}, threshold=None)
     network = model.load_network(card)
     _, kit = fit_artifacts(network, turned, dataset)
     assert kit.validation.labels.tolist() == (1 - dataset.labels[dataset.rows("val")]).tolist()
@@ -81,12 +80,16 @@ def test_what_is_calibrated_anew_keeps_what_people_chose_meanwhile(model, datase
     made = readiness.fit_artifacts
 
     def slowly(*arguments, **options):
-        update_operating_point(model, goal=ThresholdGoal("misses", 0.2), alpha=0.4, prevalence=0.3)
+        update_operating_point(model, goal=ThresholdGoal(kind="max_fnr", limit=0.2), alpha=0.4, prevalence=0.3)
         return made(*arguments, **options)
 
     monkeypatch.setattr(readiness, "fit_artifacts", slowly)
     card = recalibrate(model, dataset)
-    assert (goal_from_card(card), card.doubt.alpha, card.prevalence) == (ThresholdGoal("misses", 0.2), 0.4, 0.3)
+    assert (goal_from_card(card), card.abstention.alpha, card.local_prevalence) == (
+        ThresholdGoal(kind="max_fnr", limit=0.2),
+        0.4,
+        0.3,
+    )
     assert model.read_card().threshold_value == card.threshold_value
 
 
@@ -118,7 +121,7 @@ def test_a_failure_while_it_is_made_ready_leaves_a_model_that_can_be_read_with(h
     with pytest.raises(Exception, match=r".*"):
         trained(dataset)
     card = open_checkpoint("m").read_card()
-    assert card.heatmap and card.validation["n"] and card.calibration is None and card.doubt is None
+    assert card.heatmap_scale and card.validation.n and card.calibration is None and card.abstention is None
     assert open_checkpoint("m").load_network(card)
 
 
@@ -128,9 +131,13 @@ def test_going_on_keeps_what_people_chose(home, dataset):
     model = trained(
         dataset, config=config, emit=lambda record: kinds.append(record["kind"]), should_stop=lambda: "epoch" in kinds
     )
-    update_operating_point(model, goal=ThresholdGoal("misses", 0.2), alpha=0.4, prevalence=0.3)
+    update_operating_point(model, goal=ThresholdGoal(kind="max_fnr", limit=0.2), alpha=0.4, prevalence=0.3)
     card = train_model(config, dataset, model, resume=True)
-    assert (goal_from_card(card), card.doubt.alpha, card.prevalence) == (ThresholdGoal("misses", 0.2), 0.4, 0.3)
+    assert (goal_from_card(card), card.abstention.alpha, card.local_prevalence) == (
+        ThresholdGoal(kind="max_fnr", limit=0.2),
+        0.4,
+        0.3,
+    )
     assert load_artifacts(model, card).validation is not None
 
 
@@ -142,6 +149,6 @@ def test_a_card_quotes_what_the_check_of_its_dataset_found(home, practice, tmp_p
         found = run_audit(dataset)
         save_audit(found, dataset.path)
         card = trained(dataset).read_card()
-    assert {item["title"] for item in card.dataset["audit"]} == {
+    assert {item["title"] for item in card.dataset.audit} == {
         item.title for item in found.findings if item.severity != "fine"
     }

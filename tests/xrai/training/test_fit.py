@@ -39,8 +39,8 @@ def test_networks_learn(home, easy, settings):
     card, checkpoint = run(easy, **settings, augment_strength=0.3)
     epochs = epochs_of(checkpoint)
     assert epochs[-1]["train"]["loss"] < 0.6 * epochs[0]["train"]["loss"]
-    assert card.validation["auc"] > 0.95
-    assert card.validation["auc_interval"][0] <= card.validation["auc"] <= card.validation["auc_interval"][1]
+    assert card.validation.auc > 0.95
+    assert card.validation.auc_interval[0] <= card.validation.auc <= card.validation.auc_interval[1]
 
 
 class FixedAnswer(torch.nn.Module):
@@ -107,7 +107,7 @@ def test_members_learn_each_for_itself_and_answer_together(home, easy):
     with open_dataset(easy) as dataset:
         said = predict_probabilities(network, card, dataset, dataset.rows("val"))
         right = (said.argmax(axis=1) == dataset.labels[dataset.rows("val")]).mean()
-    assert card.validation["accuracy"] == pytest.approx(right, abs=1e-4)
+    assert card.validation.accuracy == pytest.approx(right, abs=1e-4)
     whole = epochs_of(checkpoint)
     run(easy, "cut", **settings, should_stop=stop_after(3))
     _, cut = run(easy, "cut", **settings, resume=True)
@@ -129,16 +129,16 @@ def test_three_classes(home, three):
     card, _ = run(three, epochs=8, augment_strength=0.0)
     assert card.classes == ("Normal", "COVID", "Viral")
     assert card.threshold is None
-    assert set(card.heatmap["Grad-CAM"]) == set(card.classes)
-    assert card.validation["accuracy"] > 0.6
-    assert card.validation["auc"] > 0.8
+    assert set(card.heatmap_scale["Grad-CAM"]) == set(card.classes)
+    assert card.validation.accuracy > 0.6
+    assert card.validation.auc > 0.8
 
 
 @pytest.mark.parametrize("balance", ["none", "sampling", "loss"])
 def test_balance(home, easy, balance):
     card, _ = run(easy, epochs=1, class_balance=balance)
     assert settings_of(card).class_balance == balance
-    assert math.isfinite(card.validation["loss"])
+    assert math.isfinite(card.validation.loss)
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "adam", "sgd"])
@@ -154,7 +154,7 @@ def test_optimizers_and_schedules(home, easy, optimizer):
 def test_batch_larger_than_the_dataset(home, easy):
     card, checkpoint = run(easy, epochs=2, batch_size=512)
     assert read_records(checkpoint.folder / HISTORY_FILE)[0]["batches"] == 1
-    assert card.training["epochs_run"] == 2
+    assert card.training.epochs_run == 2
 
 
 @pytest.mark.parametrize("balance", ["none", "sampling", "loss"])
@@ -169,9 +169,9 @@ def test_a_class_with_a_single_training_scan(home, easy, tmp_path, balance):
     with open_dataset(dataset) as opened:
         assert len(opened.rows("train", 1)) == 1
     card, checkpoint = run(dataset, epochs=2, class_balance=balance)
-    assert card.training["epochs_run"] == 2
+    assert card.training.epochs_run == 2
     assert all(math.isfinite(item["train"]["loss"]) for item in epochs_of(checkpoint))
-    assert 0 <= card.validation["auc"] <= 1
+    assert 0 <= card.validation.auc <= 1
 
 
 def test_same_seed_gives_the_same_run(home, easy, whole):

@@ -111,8 +111,8 @@ def test_patience_begins_with_the_second_phase(home, easy, origin, monkeypatch):
 
     monkeypatch.setattr(Trainer, "validate", never_better)
     card, checkpoint = run(easy, weights="origin", epochs=20, freeze_epochs=4, patience=2)
-    assert card.training["ended"] == "early"
-    assert card.training["best_epoch"] == 1
+    assert card.training.end_reason == "early"
+    assert card.training.best_epoch == 1
     assert len(epochs_of(checkpoint)) == 6
 
 
@@ -124,9 +124,9 @@ def test_patience_begins_with_the_second_phase(home, easy, origin, monkeypatch):
 def test_a_run_of_two_phases_goes_on_as_if_nothing_had_been(home, easy, fine, questions):
     run(easy, "broken", **FINE, should_stop=stop_after(questions))
     card, broken = run(easy, "broken", **FINE, resume=True)
-    assert card.training["ended"] == "finished"
+    assert card.training.end_reason == "finished"
     assert_same_run(fine, broken)
-    assert card.training["started_from"] == fine.read_card().training["started_from"]
+    assert card.training.source_model == fine.read_card().training.source_model
     assert card.notes == fine.read_card().notes
     assert card.preprocessing == fine.read_card().preprocessing
 
@@ -153,7 +153,7 @@ def test_a_run_of_two_phases_can_be_stopped_again_and_again(home, easy, fine):
     run(easy, "broken", **FINE, should_stop=stop_after(1))
     for _ in range(30):
         card, broken = run(easy, "broken", **FINE, resume=True, should_stop=stop_after(2))
-        if card and card.training["ended"] == "finished":
+        if card and card.training.end_reason == "finished":
             break
     assert_same_run(fine, broken)
 
@@ -164,7 +164,7 @@ def test_a_run_goes_on_without_the_model_that_it_started_from(home, easy, fine, 
     shutil.rmtree(origin.folder)
     card, broken = run(easy, "broken", **FINE, resume=True)
     assert_same_run(fine, broken)
-    assert card.training["started_from"]["model"] == "origin"
+    assert card.training.source_model["model"] == "origin"
     assert card.notes == fine.read_card().notes
     assert card.preprocessing == fine.read_card().preprocessing
 

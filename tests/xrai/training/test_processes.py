@@ -62,7 +62,7 @@ def test_killed_run_goes_on_and_ctrl_c_stops_as_the_button_does(home, easy, monk
     assert "go on with --resume" in capsys.readouterr().err
     assert json.loads((folder / "job.json").read_text())["status"] == "stopped"
     assert load_state(folder / STATE)[1].epoch == saved["epoch"] + 2
-    assert open_checkpoint("killed").read_card().training["ended"] == "stopped"
+    assert open_checkpoint("killed").read_card().training.end_reason == "stopped"
 
     assert cli.main(["train", "--name", "killed", "--resume"]) == 0
     _, never_broken = run(easy, "whole", epochs=30, dropout=0.3)
@@ -83,11 +83,11 @@ def test_two_processes_share_a_run(home, easy, network):
     assert "Traceback" not in done.stderr
     checkpoint = open_checkpoint("two")
     card = checkpoint.read_card()
-    assert json.loads(done.stdout)["validation"]["auc"] == card.validation["auc"]
-    assert kinds_of(checkpoint) == ["start", *["epoch"] * card.training["epochs_run"], "end"]
-    assert [item["epoch"] for item in epochs_of(checkpoint)] == list(range(1, card.training["epochs_run"] + 1))
+    assert json.loads(done.stdout)["validation"]["auc"] == card.validation.auc
+    assert kinds_of(checkpoint) == ["start", *["epoch"] * card.training.epochs_run, "end"]
+    assert [item["epoch"] for item in epochs_of(checkpoint)] == list(range(1, card.training.epochs_run + 1))
     with open_dataset(easy) as opened:
-        assert card.validation["n"] == len(opened.rows("val"))
+        assert card.validation.n == len(opened.rows("val"))
     steps = [item for item in read_records(checkpoint.folder / HISTORY_FILE) if item["kind"] == "step"]
     assert sum(item["progress"] == 1 / N_BATCHES for item in steps) == 1
 
@@ -176,8 +176,8 @@ def test_two_processes_share_a_run_of_two_phases(home, easy, origin):
     shell(0, "--name", "two", "--resume")
     assert [item["epoch"] for item in epochs_of(two)] == [1, 2, 3]
     card = two.read_card()
-    assert card.training["ended"] == "finished"
-    assert card.training["started_from"]["model"] == "origin"
+    assert card.training.end_reason == "finished"
+    assert card.training.source_model["model"] == "origin"
     assert card.preprocessing == origin.read_card().preprocessing
     before = origin.load_network(origin.read_card()).features.state_dict()
     assert all(not torch.equal(value, before[key]) for key, value in features_of(two).items())

@@ -29,10 +29,10 @@ def test_stopped_run_goes_on_as_if_nothing_had_been(home, easy, whole, questions
     assert len(epochs_of(checkpoint)) == done
     assert (card is None) == (done == 0)
     if card:
-        assert card.training["ended"] == "stopped"
+        assert card.training.end_reason == "stopped"
     assert kinds_of(checkpoint)[-1] == "end"
     card, checkpoint = run(easy, "broken", **DEMANDING, resume=True)
-    assert card.training["ended"] == "finished"
+    assert card.training.end_reason == "finished"
     assert_same_run(whole, checkpoint)
     assert kinds_of(checkpoint) == ["start", *["epoch"] * done, "resume", *["epoch"] * (3 - done), "end"]
 
@@ -41,7 +41,7 @@ def test_run_can_be_stopped_again_and_again(home, easy, whole):
     run(easy, "broken", **DEMANDING, should_stop=stop_after(1))
     for _ in range(30):
         card, checkpoint = run(easy, "broken", **DEMANDING, resume=True, should_stop=stop_after(2))
-        if card and card.training["ended"] == "finished":
+        if card and card.training.end_reason == "finished":
             break
     run(easy, "broken", **DEMANDING, resume=True)
     assert_same_run(whole, checkpoint)
@@ -81,12 +81,12 @@ def test_card_of_a_run_that_goes_on_tells_of_the_weights_beside_it(home, easy, m
     """Killed after a better epoch, a resumed run must not leave a card of the weights before."""
     run(easy, **DEMANDING | {"ema_decay": 0.0}, should_stop=stop_after(N_BATCHES + N_VAL_BATCHES + 1))
     checkpoint = open_checkpoint("m")
-    assert checkpoint.read_card().training["best_epoch"] == 1
+    assert checkpoint.read_card().training.best_epoch == 1
     monkeypatch.setattr("xrai.training.run.finish_run", lambda trainer, reason, alpha: None)
     run(easy, **DEMANDING | {"ema_decay": 0.0}, resume=True)
     best = [item for item in epochs_of(checkpoint) if item["best"]][-1]
-    assert checkpoint.read_card().training["best_epoch"] == best["epoch"] > 1
-    assert checkpoint.read_card().validation["loss"] == best["val"]["loss"]
+    assert checkpoint.read_card().training.best_epoch == best["epoch"] > 1
+    assert checkpoint.read_card().validation.loss == best["val"]["loss"]
 
 
 def a_look(card, **named):
@@ -106,12 +106,12 @@ def test_going_on_with_a_run_does_not_wipe_its_looks(home, easy, tells):
     card, _ = run(easy, **settings, resume=True, should_stop=stop_after(2))
     assert card.evaluations == [look]  # the weights are still those
     card, _ = run(easy, **settings, resume=True, should_stop=stop_after(N_BATCHES + N_VAL_BATCHES + 1))
-    assert card.training["best_epoch"] == 2
+    assert card.training.best_epoch == 2
     assert card.evaluations == [look | {"earlier_weights": True}]
     again = look | ({"weights": checkpoint.weights_sha256()} if tells else {})
     checkpoint.write_card(replace(card, evaluations=[*card.evaluations, again]))
     card, _ = run(easy, **settings, resume=True)
-    assert card.training["ended"] == "finished"
+    assert card.training.end_reason == "finished"
     assert card.evaluations == [item | {"earlier_weights": True} for item in (look, again)]
     assert checkpoint.read_card() == card
 
@@ -122,7 +122,7 @@ def test_a_look_at_weights_that_a_killed_run_makes_again_is_still_of_them(home, 
     checkpoint = open_checkpoint("m")
     shutil.copytree(checkpoint.folder / STATE, home / "state")
     card, _ = run(easy, **settings, resume=True, should_stop=stop_after(3))
-    assert card.training["best_epoch"] == 2
+    assert card.training.best_epoch == 2
     shutil.rmtree(checkpoint.folder / STATE)
     (home / "state").rename(checkpoint.folder / STATE)  # killed before the state of the second epoch was saved
     checkpoint.write_card(replace(card, evaluations=[a_look(card)]))

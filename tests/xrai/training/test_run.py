@@ -18,21 +18,21 @@ def test_card_and_history_tell_the_run(home, easy):
     assert checkpoint.read_card() == card
     assert card.classes == ("CLEAR", "OPACITY")
     assert settings_of(card) == TrainConfig(**SMALL | {"epochs": 2, "label_smoothing": 0.1})
-    assert (card.threshold["class"], card.threshold["value"]) == ("OPACITY", 0.5)
-    assert card.calibration and card.doubt
-    assert card.training["epochs_run"] == 2
-    assert card.training["ended"] == "finished"
-    assert card.training["best_epoch"] in (1, 2)
+    assert (card.threshold.class_name, card.threshold.value) == ("OPACITY", 0.5)
+    assert card.calibration and card.abstention
+    assert card.training.epochs_run == 2
+    assert card.training.end_reason == "finished"
+    assert card.training.best_epoch in (1, 2)
     with open_dataset(dataset) as opened:
         assert card.dataset == opened.describe().to_dict() | {"audit": None}
         n_train, n_val = len(opened.rows("train")), len(opened.rows("val"))
     assert (card.preprocessing.stored_size, card.preprocessing.input_size) == (64, 32)
-    assert card.validation["n"] == n_val
-    assert min(card.heatmap["Grad-CAM"].values()) > 0
+    assert card.validation.n == n_val
+    assert min(card.heatmap_scale["Grad-CAM"].values()) > 0
     start, *_, end = read_records(checkpoint.folder / HISTORY_FILE)
     assert (start["kind"], start["train"], start["val"], start["batches"]) == ("start", n_train, n_val, N_BATCHES)
     assert (end["kind"], end["reason"]) == ("end", "finished")
-    assert epochs_of(checkpoint)[card.training["best_epoch"] - 1]["best"]
+    assert epochs_of(checkpoint)[card.training.best_epoch - 1]["best"]
     assert kinds_of(checkpoint) == ["start", "epoch", "epoch", "end"]
 
 
@@ -48,7 +48,7 @@ def test_the_command_in_the_card_is_that_of_the_run(home, easy):
     (home / "data").mkdir()
     dataset = shutil.copy(easy, home / "data" / "easy set.hdf5")
     card, _ = run(dataset, "my model", epochs=1, hflip=True)
-    command = card.training["command"]
+    command = card.training.command
     assert command.startswith("python -m xrai train 'data/easy set.hdf5' --name 'my model' ")
     assert "--hflip yes" in command
     assert settings_of(card).hflip
@@ -58,10 +58,10 @@ def test_weights_are_those_of_the_best_epoch(home, easy):
     card, checkpoint = run(easy, epochs=4, patience=0, learning_rate=0.02)
     epochs = epochs_of(checkpoint)
     best = [item["epoch"] for item in epochs if item["best"]][-1]
-    assert card.training["best_epoch"] == best
+    assert card.training.best_epoch == best
     scores = [(round(item["val"]["auc"], 3), -item["val"]["loss"]) for item in epochs]
     assert scores[best - 1] == max(scores)
-    assert card.validation["loss"] == pytest.approx(epochs[best - 1]["val"]["loss"], abs=5e-3)
+    assert card.validation.loss == pytest.approx(epochs[best - 1]["val"]["loss"], abs=5e-3)
 
 
 @pytest.mark.parametrize(("keep", "kept"), [("auc", 1), ("loss", 2), ("last", 3)])
@@ -78,7 +78,7 @@ def test_the_epoch_that_is_kept_can_be_chosen(home, easy, monkeypatch, keep, kep
 
     monkeypatch.setattr(Trainer, "validate", validated)
     card, checkpoint = run(easy, epochs=3, select_by=keep)
-    assert card.training["best_epoch"] == kept
+    assert card.training.best_epoch == kept
     assert [item["epoch"] for item in epochs_of(checkpoint) if item["best"]][-1] == kept
 
 
@@ -89,9 +89,9 @@ def test_validation_that_lacks_a_class(home, easy, tmp_path):
         file["split"][...] = split
 
     card, checkpoint = run(changed_copy(easy, tmp_path / "lacking.hdf5", change), epochs=2)
-    assert card.validation["auc"] is None
-    assert card.validation["auc_interval"] is None
-    assert 0 <= card.validation["accuracy"] <= 1
+    assert card.validation.auc is None
+    assert card.validation.auc_interval is None
+    assert 0 <= card.validation.accuracy <= 1
     assert all(item["train"]["auc"] is not None for item in epochs_of(checkpoint))
 
 
@@ -117,8 +117,8 @@ def test_early_stopping(home, easy, monkeypatch):
 
     monkeypatch.setattr(Trainer, "validate", never_better)
     card, checkpoint = run(easy, epochs=20, patience=2)
-    assert card.training["ended"] == "early"
+    assert card.training.end_reason == "early"
     assert len(epochs_of(checkpoint)) == 3
     card, _ = run(easy, epochs=20, patience=2, resume=True)
-    assert card.training["ended"] == "early"
+    assert card.training.end_reason == "early"
     assert len(epochs_of(checkpoint)) == 3

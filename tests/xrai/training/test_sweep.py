@@ -129,7 +129,9 @@ def test_a_sweep_comes_back_as_it_was_made(home, practice, planned_sweep):
     )
     assert planned_sweep.folder == home / "checkpoints" / ".sweeps" / "Äpfel 1"
     assert (planned_sweep.base, planned_sweep.grid) == (TINY, {"seed": [1, 2, 3]})
-    assert planned_sweep.runs == tuple(PlannedRun(name=f"Äpfel 1-{number}", settings={"seed": number}) for number in (1, 2, 3))
+    assert planned_sweep.runs == tuple(
+        PlannedRun(name=f"Äpfel 1-{number}", settings={"seed": number}) for number in (1, 2, 3)
+    )
     assert planned_sweep.configs() == [TrainConfig(**TINY, seed=number) for number in (1, 2, 3)]
     assert json.loads((planned_sweep.folder / SWEEP).read_text(encoding="utf-8"))["runs"][0] == {
         "name": "Äpfel 1-1", "settings": {"seed": 1},

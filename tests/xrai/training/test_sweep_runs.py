@@ -334,8 +334,8 @@ def test_two_runs_stopped_between_and_gone_on_with(home, practice):
     for outcome, rate in zip(made.run_summaries(), (0.003, 0.001), strict=True):
         checkpoint = open_checkpoint(outcome.name)
         card = checkpoint.read_card()
-        assert (card.training["settings"]["learning_rate"], card.training["ended"]) == (rate, "finished")
-        assert outcome.val.epoch == card.training["best_epoch"] == 1
-        assert outcome.val.accuracy == pytest.approx(card.validation["accuracy"], abs=0.1)
+        assert (card.training.settings["learning_rate"], card.training.end_reason) == (rate, "finished")
+        assert outcome.val.epoch == card.training.best_epoch == 1
+        assert outcome.val.accuracy == pytest.approx(card.validation.accuracy, abs=0.1)
         assert jobs.Job(checkpoint.folder).details.sweep == "s"
     assert [item["kind"] for item in read_records(made.folder / HISTORY_FILE)] == ["start", "run", "run", "end"]

@@ -36,9 +36,9 @@ def test_a_run_starts_as_the_model_that_it_starts_from(home, easy, tmp_path, ori
     """Also where the dataset has the classes in another order or spelling."""
     other = turned(easy, tmp_path / "turned.hdf5", names)
     card, checkpoint = run(other, weights="origin", **FROZEN, should_stop=stop_after(N_BATCHES + N_VAL_BATCHES + 1))
-    assert (card.classes, card.training["best_epoch"]) == (names, 1)
+    assert (card.classes, card.training.best_epoch) == (names, 1)
     learned = origin.read_card()
-    assert epochs_of(checkpoint)[0]["val"]["loss"] == pytest.approx(learned.validation["loss"], abs=1e-3)
+    assert epochs_of(checkpoint)[0]["val"]["loss"] == pytest.approx(learned.validation.loss, abs=1e-3)
     with open_dataset(easy) as straight, open_dataset(other) as dataset:
         rows = straight.rows("val")
         expected = predict_probabilities(origin.load_network(learned), learned, straight, rows)
@@ -67,7 +67,7 @@ def test_a_run_learns_on(home, easy, origin):
     card, checkpoint = run(easy, weights="origin", epochs=3, freeze_epochs=1)
     epochs = epochs_of(checkpoint)
     assert epochs[0]["train"]["loss"] < 0.9 * epochs_of(origin)[0]["train"]["loss"]
-    assert card.validation["auc"] >= origin.read_card().validation["auc"] - 0.02
+    assert card.validation.auc >= origin.read_card().validation.auc - 0.02
 
 
 @pytest.mark.parametrize("head_epochs", [0, 1])
@@ -84,7 +84,7 @@ def test_the_card_tells_where_a_run_started(home, easy, origin):
     origin.write_card(replace(origin.read_card(), dataset=described))
     origin.folder.rename(origin.folder.with_name("children"))  # its name is the folder's
     card, checkpoint = run(easy, weights="children", epochs=1)
-    assert card.training["started_from"] == {
+    assert card.training.source_model == {
         "model": "children",
         "created": origin_created(home, "children"),
         "dataset": {
@@ -123,7 +123,7 @@ def test_a_grandchild_tells_of_all_before_it(home, easy, three, origin):
     assert card is None
     card, _ = run(easy, "grandchild", weights="child", epochs=1, resume=True)
     prints = [open_checkpoint(name).read_card().dataset["fingerprint"] for name in ("child", "origin")]
-    assert card.training["started_from"]["learned_from"] == prints
+    assert card.training.source_model["learned_from"] == prints
     assert len(set(prints)) == 2
 
 
@@ -133,7 +133,7 @@ def origin_created(home, name):
 
 def test_the_card_tells_that_nobody_described_whom_the_model_knew(home, easy, origin):
     card, _ = run(easy, weights="origin", epochs=1)
-    assert card.training["started_from"]["dataset"]["population"] in (None, "")
+    assert card.training.source_model["dataset"]["population"] in (None, "")
     assert any("“origin”, which had learned from: patients that nobody described." in note for note in card.notes)
     assert "started_from" not in origin.read_card().training
     assert not any("started from" in note for note in origin.read_card().notes)
@@ -146,7 +146,7 @@ def test_the_command_in_the_card_repeats_a_run_from_a_model(home, easy, capsys):
     network = {"network": "mobilenet_v3_small"}
     run(dataset, "the origin", epochs=1, image_size=48, **network)
     card, one = run(dataset, "one", weights="the origin", epochs=2, freeze_epochs=1, image_size=128, **network)
-    words = shlex.split(card.training["command"])
+    words = shlex.split(card.training.command)
     assert words[:6] == ["python", "-m", "xrai", "train", "data/easy set.hdf5", "--name"]
     assert cli.main([*words[3:5], "--name", "again", *words[7:]]) == 0
     capsys.readouterr()

@@ -261,7 +261,7 @@ def _read_counts(checkpoint: Checkpoint) -> dict[str, Mapping[str, int]]:
 
 def _counts_from_card(checkpoint: Checkpoint) -> dict[str, Any]:
     with suppress(CheckpointError):
-        counts = checkpoint.read_card().dataset.get("counts") if checkpoint.is_model else None
+        counts = checkpoint.read_card().dataset.counts if checkpoint.is_model else None
         if isinstance(counts, dict) and all(isinstance(row, dict) for row in counts.values()):
             return counts
     return {}
