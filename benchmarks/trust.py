@@ -306,7 +306,8 @@ def as_document() -> str:
             "|---|---|---|",
         ]
         lines += [
-            "| " + " | ".join(getattr(row, key).replace("|", "\\|") for key in Row._fields) + " |" for row in values.rows
+            "| " + " | ".join(getattr(row, key).replace("|", "\\|") for key in Row._fields) + " |"
+            for row in values.rows
         ]
         lines.append("")
     return "\n".join(lines)

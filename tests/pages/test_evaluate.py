@@ -787,9 +787,7 @@ class TestChoosing:
 
     def test_what_is_in_force_is_told_and_the_controls_stand_at_it(self, ready, measured_ready):
         app = opened()
-        assert is_on(
-            app, "In use**: positive for Opacity at 50.0 % or above, chosen to call"
-        )
+        assert is_on(app, "In use**: positive for Opacity at 50.0 % or above, chosen to call")
         assert goal_of(app).value == "argmax"
         assert (button(app, USE).disabled, button(app, BACK).disabled) == (True, True)
         assert is_on(app, "Set beforehand, and tried on 160 scans that the model did not learn from")
@@ -1171,7 +1169,7 @@ class TestCalibrating:
         with jobs.run_job(calibration_folder(own.folder), title="x") as job:
             app = opened()
             assert "Starting to calibrate" in app.get("progress")[0].proto.text
-            job.emit({"kind": "ready", "what": "reading the validation scans", "done": 3, "total": 10})
+            job.emit({"kind": "finalize", "stage": "reading the validation scans", "done": 3, "total": 10})
             app.run()
             assert "reading the validation scans" in app.get("progress")[0].proto.text
             assert buttons(app) == ["Measure"]

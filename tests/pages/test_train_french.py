@@ -156,7 +156,7 @@ class TestTrain:
     def test_a_run_that_is_got_ready(self, dataset_here, monkeypatch, what):  # noqa: F811
         write_run("essai", "running", epochs=2)
         append_record(
-            checkpoints_dir() / "essai" / "history.jsonl", {"kind": "ready", "what": what, "done": 0, "total": 1}
+            checkpoints_dir() / "essai" / "history.jsonl", {"kind": "finalize", "stage": what, "done": 0, "total": 1}
         )
         monkeypatch.setattr(Job, "status", "running")
         assert not left(opened(TRAIN), "essai")

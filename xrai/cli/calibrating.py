@@ -6,12 +6,11 @@ import argparse
 import sys
 
 from xrai.calibration import ThresholdGoal
-from xrai.cli.output import make_emitter, print_json, print_progress
+from xrai.cli.output import print_json, print_progress
 from xrai.cli.paths import find_dataset
-from xrai.core import jobs
 from xrai.core.errors import SettingsError
 from xrai.models.card import Card
-from xrai.models.checkpoint import Checkpoint, calibration_folder, open_checkpoint
+from xrai.models.checkpoint import open_checkpoint
 from xrai.models.operating_point import LocalOperatingPoint, local_operating_point, update_operating_point
 
 
@@ -23,7 +22,9 @@ def calibrate(options: argparse.Namespace) -> int:
     checkpoint = open_checkpoint(options.name)
     checkpoint.read_card()  # report a missing model before a slow dataset is opened
     if options.dataset:
-        _recalibrate(checkpoint, options.dataset)
+        from xrai.training.jobs import run_calibration  # imports h5py
+
+        run_calibration(checkpoint, find_dataset(options.dataset), on_record=print_progress)
     card = update_operating_point(checkpoint, goal=goal, alpha=alpha, prevalence=prevalence)
     if alpha and card.abstention and card.abstention.alpha > alpha:
         print(
@@ -33,25 +34,6 @@ def calibrate(options: argparse.Namespace) -> int:
         )
     _print_operating_point(options, card)
     return 0
-
-
-def _recalibrate(checkpoint: Checkpoint, dataset: str) -> None:
-    """Repeat the post-training fitting on the model's training dataset, as a job."""
-    from xrai.data.dataset import open_dataset
-    from xrai.training.finalize import recalibrate  # torch takes seconds to import
-
-    folder = calibration_folder(checkpoint.folder)
-    with (
-        open_dataset(find_dataset(dataset)) as training_data,
-        jobs.run_job(folder, title=f"Calibrating {checkpoint.name}") as job,
-    ):
-        (folder / jobs.HISTORY_FILE).unlink(missing_ok=True)
-        emit = make_emitter(job, print_progress)
-        recalibrate(
-            checkpoint,
-            training_data,
-            on_progress=lambda what, done, total: emit({"kind": "ready", "what": what, "done": done, "total": total}),
-        )
 
 
 def _parse_goal(options: argparse.Namespace) -> ThresholdGoal | None:

@@ -97,7 +97,7 @@ def _format_run(record: Record) -> str:
 
 
 def _format_finalizing(record: Record) -> str:
-    return f"{record['what']}: {record['done']:,} of {record['total']:,}"
+    return f"{record['stage']}: {record['done']:,} of {record['total']:,}"
 
 
 _FORMATTERS: dict[str, Callable[[Record], str]] = {
@@ -105,5 +105,5 @@ _FORMATTERS: dict[str, Callable[[Record], str]] = {
     "step": _format_step,
     "epoch": _format_epoch,
     "run": _format_run,
-    "ready": _format_finalizing,
+    "finalize": _format_finalizing,
 }

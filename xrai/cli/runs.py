@@ -1,76 +1,62 @@
-"""The verbs that train: train, sweep, and layers, which shows what would be trained."""
+"""The training verbs: train, sweep, and summary of a network."""
 
 from __future__ import annotations
 
 import argparse
-import os
-import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from xrai.cli.output import format_with_interval, make_emitter, print_error, print_json, print_progress
+from xrai.cli.output import format_with_interval, print_error, print_json, print_progress
 from xrai.cli.paths import find_dataset, first_existing
-from xrai.core import jobs
-from xrai.core.errors import CheckpointError, DatasetError, SettingsError
-from xrai.core.json_files import write_json
+from xrai.core.errors import DatasetError, SettingsError
 from xrai.core.paths import data_dir, display_path, home_dir
 from xrai.models.card import Card
-from xrai.models.checkpoint import CONFIG, Checkpoint, open_checkpoint
+from xrai.models.checkpoint import open_checkpoint
 from xrai.networks.config import applies_to
 from xrai.training.config import TrainConfig, flag_name, read_train_config
 
 if TYPE_CHECKING:  # the dataset's file format is slow to import
-    from xrai.data.dataset import Dataset
     from xrai.training.sweep import RunSummary, Sweep
 
 
 def train(options: argparse.Namespace) -> int:
-    """Train a model on a dataset, or go on with a run."""
+    """Train a model on a dataset, or resume a run."""
     from xrai.data.dataset import open_dataset
+    from xrai.training.jobs import is_helper_process, resume_run, start_run
 
-    checkpoint = open_checkpoint(options.name)
-    config, path = _resumed_run(options, checkpoint) if options.resume else _new_run(options)
-    with open_dataset(path) as dataset:
-        if _is_helper_process():
-            return _run_helper(config, dataset, checkpoint, resume=options.resume)
-        if not options.resume and checkpoint.is_taken:
-            raise CheckpointError(
-                f"There is already a model or run “{options.name}”: choose another name, or go on with it by --resume."
-            )
-        with jobs.run_job(checkpoint.folder, title=options.name) as job:
-            if not options.resume:
-                (job.folder / jobs.HISTORY_FILE).unlink(missing_ok=True)
-                write_json(job.folder / CONFIG, {"dataset": display_path(path), "train": config.to_dict()})
-            card = _run_training(config, dataset, checkpoint, job, resume=options.resume)
-        _print_end(checkpoint, card, was_stopped=job.has_stop_request)
-        end_reason = str(card.training.end_reason) if card else "stopped"
-        summary = {
-            "classes": dataset.classes,
-            "ended": end_reason,
-            "validation": card.validation.to_dict() if card and card.validation else None,
-        }
-        print_json(options, {"model": checkpoint.name, **summary})
+    show: dict[str, Any] = {"on_record": print_progress, "on_warning": print_warning}
+    if options.resume:
+        with open_dataset(_resumed_dataset(options)) as dataset:
+            card = resume_run(options.name, dataset, **show)
+    else:
+        config = TrainConfig(**resolve_settings(options))
+        with open_dataset(_require_dataset(options, "train data/chest.hdf5 --name NAME")) as dataset:
+            card = start_run(config, dataset, options.name, **show)
+    if is_helper_process():
+        return 0
+    _print_end(options.name, card)
+    validation = card.validation.to_dict() if card and card.validation else None
+    end_reason = str(card.training.end_reason) if card else "stopped"
+    print_json(
+        options, {"model": options.name, "classes": dataset.classes, "ended": end_reason, "validation": validation}
+    )
     return 0
 
 
 def sweep(options: argparse.Namespace) -> int:
     """Train with every combination of a few settings, one after another."""
-    from xrai.training import sweep as sweeps
+    from xrai.training.jobs import run_sweep
 
     sweep_plan = _reopen_sweep(options) if options.resume else _create_sweep(options)
-    with jobs.run_job(sweep_plan.folder, title=options.name) as job:
-        if not options.resume:
-            (job.folder / jobs.HISTORY_FILE).unlink(missing_ok=True)
-            _warn_about_memory(sweep_plan.configs(), _count_classes(sweep_plan.dataset))
-        sweeps.run_sweep(sweep_plan, emit=make_emitter(job, print_progress), should_stop=job.should_stop)
+    was_stopped = run_sweep(sweep_plan, resume=options.resume, on_record=print_progress, on_warning=print_warning)
     runs = sweep_plan.run_summaries()
-    _print_sweep(runs, was_stopped=job.has_stop_request)
-    print_json(options, {"sweep": sweep_plan.name, "runs": [asdict(item) for item in runs]})
-    failures = [item for item in runs if item.status in ("failed", "interrupted")]
-    if failures and not job.has_stop_request:
+    _print_sweep(runs, was_stopped=was_stopped)
+    print_json(options, {"sweep": sweep_plan.name, "runs": [item.to_dict() for item in runs]})
+    failures = [item for item in runs if item.has_failed]
+    if failures and not was_stopped:
         first = failures[0]
         return print_error(f"{len(failures)} of {len(runs)} runs could not be trained; “{first.name}”: {first.error}")
     return 0
@@ -82,7 +68,7 @@ def summarize_network(options: argparse.Namespace) -> int:
         raise SettingsError(f"A model tells apart 2 to 1,000 classes, not {options.classes}.")
     config = TrainConfig(**resolve_settings(options))
     from xrai.networks.summary import list_layers
-    from xrai.training.memory import estimate_memory
+    from xrai.training.memory import estimate_memory, memory_warning
 
     network_layers = list_layers(config, options.classes)
     memory_bytes = estimate_memory(config, options.classes)
@@ -96,7 +82,8 @@ def summarize_network(options: argparse.Namespace) -> int:
             shape = " × ".join(map(str, layer.shape))
             print(f"{layer.name:{width}}  {layer.kind:{kind}} {shape:18} {layer.parameters:>12,}")
         print(f"{n_weights:,} weights; training needs about {memory_bytes / 1e9:.1f} GB of memory")
-    _warn_about_memory([config], options.classes)
+    if warning := memory_warning([config], options.classes):
+        print_warning(warning)
     return 0
 
 
@@ -106,17 +93,16 @@ def explicit_settings(options: argparse.Namespace) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-# ---------------------------------------------------------------- what is asked
+# ---------------------------------------------------------------- options
 
 
-def _new_run(options: argparse.Namespace) -> tuple[TrainConfig, Path]:
-    """The settings and the dataset of a new run."""
-    return TrainConfig(**resolve_settings(options)), _require_dataset(options, "train data/chest.hdf5 --name NAME")
+def _resumed_dataset(options: argparse.Namespace) -> Path:
+    """The dataset of a run to resume, which may have moved; the run keeps its settings.
 
-
-def _resumed_run(options: argparse.Namespace, checkpoint: Checkpoint) -> tuple[TrainConfig, Path]:
-    """The settings and the dataset of a run that goes on; the dataset may have moved."""
-    run_config = checkpoint.read_config()
+    Raises:
+        SettingsError: another setting was given.
+    """
+    checkpoint = open_checkpoint(options.name)
     config = read_train_config(checkpoint)
     conflicts = [name for name, value in explicit_settings(options).items() if value != getattr(config, name)]
     if conflicts:
@@ -125,9 +111,9 @@ def _resumed_run(options: argparse.Namespace, checkpoint: Checkpoint) -> tuple[T
             f"{flag_name(conflicts[0])}, or train another model with it."
         )
     if options.dataset:
-        return config, find_dataset(options.dataset)
-    dataset_name = run_config["dataset"]  # below the home folder where it is relative, wherever this is called from
-    return config, first_existing(home_dir() / dataset_name, data_dir() / dataset_name)
+        return find_dataset(options.dataset)
+    dataset_name = checkpoint.read_config()["dataset"]  # a relative path is below the home folder
+    return first_existing(home_dir() / dataset_name, data_dir() / dataset_name)
 
 
 def _create_sweep(options: argparse.Namespace) -> Sweep:
@@ -195,78 +181,37 @@ def _require_dataset(options: argparse.Namespace, example: str) -> Path:
     return find_dataset(options.dataset)
 
 
-# ---------------------------------------------------------------- what is done
+# ---------------------------------------------------------------- output
 
 
-def _run_training(
-    config: TrainConfig, dataset: Dataset, checkpoint: Checkpoint, job: jobs.JobContext, *, resume: bool
-) -> Card | None:
-    """The model's card; None where it was stopped before there is one."""
-    from xrai.training import run as training  # slow for the first time, and the job must not look dead meanwhile
-
-    _warn_about_memory([config], len(dataset.classes))
-    n_scans = len(dataset.rows("train"))
-    if config.batch_size > n_scans:
-        print(
-            f"warning: The batch size {config.batch_size} is larger than the {n_scans:,} training scans, so that an "
-            "epoch is a single correction: a smaller one learns more.",
-            file=sys.stderr,
-        )
-    emit = make_emitter(job, print_progress)
-    return training.train_model(config, dataset, checkpoint, emit=emit, should_stop=job.should_stop, resume=resume)
+def print_warning(warning: str) -> None:
+    """Print a warning on standard error."""
+    print(f"warning: {warning}", file=sys.stderr)
 
 
-def _run_helper(config: TrainConfig, dataset: Dataset, checkpoint: Checkpoint, *, resume: bool) -> int:
-    """Take part in a run that another process leads, records and decides when to stop."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
-    from xrai.training import run as training
-
-    training.train_model(config, dataset, checkpoint, resume=resume)
-    return 0
-
-
-def _is_helper_process() -> bool:
-    """Whether another process of the same shared run leads it (set by Fabric and torchrun)."""
-    return int(os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0"))) > 0
-
-
-def _count_classes(dataset: Path) -> int:
-    from xrai.data.dataset import open_dataset
-
-    with open_dataset(dataset) as dataset_file:
-        return len(dataset_file.classes)
-
-
-def _warn_about_memory(configs: Sequence[TrainConfig], n_classes: int) -> None:
-    from xrai.training.memory import memory_warning
-
-    if warning := memory_warning(configs, n_classes):
-        print(f"warning: {warning}", file=sys.stderr)
-
-
-def _print_end(checkpoint: Checkpoint, card: Card | None, *, was_stopped: bool) -> None:
-    """How a training ended, and where the model lies."""
-    if was_stopped:
+def _print_end(name: str, card: Card | None) -> None:
+    """How a training ended, and where the model is."""
+    if card is None or card.training.end_reason == "stopped":
         when = "" if card else " before the first epoch was done"
         print(f"stopped{when}; go on with --resume", file=sys.stderr)
-    elif card:
-        n_epochs, best = card.training.epochs_run, card.training.best_epoch
-        where = display_path(checkpoint.folder)
-        epochs = "1 epoch" if n_epochs == 1 else f"{n_epochs} epochs"
-        print(f"done after {epochs}, the best one was {best}: {where}", file=sys.stderr)
-        if card.weakness_warning:
-            print(f"warning: {card.weakness_warning}", file=sys.stderr)
+        return
+    n_epochs, best = card.training.epochs_run, card.training.best_epoch
+    epochs = "1 epoch" if n_epochs == 1 else f"{n_epochs} epochs"
+    folder = display_path(open_checkpoint(name).folder)
+    print(f"done after {epochs}, the best one was {best}: {folder}", file=sys.stderr)
+    if card.weakness_warning:
+        print_warning(card.weakness_warning)
 
 
 def _print_sweep(runs: Sequence[RunSummary], *, was_stopped: bool) -> None:
     """How a sweep ended, and which of its runs is the best one."""
     n_done = sum(item.status == "done" for item in runs)
     line = f"{n_done} of {len(runs)} runs are done"
-    scored_runs = [(item.val, item.name) for item in runs if item.val and item.val["auc"] is not None]
+    scored_runs = [(item.val.auc, item) for item in runs if item.val and item.val.auc is not None]
     if scored_runs:
-        val, best = max(scored_runs, key=lambda pair: pair[0]["auc"])
-        line += f"; the best on validation is “{best}”: AUC {format_with_interval(val['auc'], val['auc_interval'])}"
+        auc, best = max(scored_runs, key=lambda pair: pair[0])
+        interval = best.val.auc_interval if best.val else None
+        line += f"; the best on validation is “{best.name}”: AUC {format_with_interval(auc, interval)}"
     print(line, file=sys.stderr)
     if was_stopped and n_done < len(runs):
         print("stopped; go on with --resume", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""How well a network does while it is trained, over all processes that share the run, with intervals."""
+"""Validation metrics during training, gathered over all processes, with bootstrap intervals."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from xrai.metrics import auc, bootstrap_intervals
+from xrai.metrics import Interval, auc, bootstrap_intervals
+from xrai.models.history import TrainMetrics, ValidationMetrics
 from xrai.training.data import BatchLoader
 from xrai.training.loop import EpochOutputs, run_epoch
-from xrai.training.state import as_tensor
 
 
 def validate(
@@ -27,11 +27,11 @@ def validate(
     n_rounds: int,
     amp: bool,
     should_stop: Callable[[], bool],
-) -> dict[str, Any] | None:
-    """Metrics on the validation split with their intervals from `n_rounds`; None when stopped.
+) -> ValidationMetrics | None:
+    """Metrics on the validation split, intervals from `n_rounds` bootstrap rounds; None when stopped.
 
     Raises:
-        FloatingPointError: the loss or an answer is no number.
+        FloatingPointError: the loss or an output is not finite.
     """
     rows = loader.dataset.rows("val")
     context: AbstractContextManager[Any] = fabric.autocast() if amp else nullcontext()
@@ -47,18 +47,29 @@ def validate(
         raise FloatingPointError
     patients = loader.dataset.patients[rows]
     intervals = bootstrap_intervals(probabilities, labels, patients, n_rounds=n_rounds, seed=loader.config.seed)
-    interval_metrics = {f"{name}_interval": intervals[name] for name in ("accuracy", "auc")}
-    return round_metrics(compute_metrics(loss, probabilities, labels) | interval_metrics | {"n": len(rows)})
+    return ValidationMetrics(
+        n=len(rows),
+        **compute_metrics(loss, probabilities, labels),
+        accuracy_interval=_round_interval(intervals["accuracy"]),
+        auc_interval=_round_interval(intervals["auc"]),
+    )
+
+
+def train_metrics(outputs: EpochOutputs, fabric: Fabric, world_size: int) -> TrainMetrics:
+    """Metrics of a training epoch over all processes."""
+    loss = all_reduce_mean(outputs.loss, fabric, world_size)
+    return TrainMetrics(**compute_metrics(loss, *gather_outputs(outputs, fabric, world_size)))
 
 
 def compute_metrics(loss: float, probabilities: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
-    """Loss, accuracy and AUC of predictions (n, C) of the classes (n,)."""
+    """Loss, accuracy and AUC of predictions (N, C) of the classes (N,), to five decimals."""
     accuracy = float((probabilities.argmax(axis=1) == labels).mean())
-    return {"loss": loss, "accuracy": accuracy, "auc": auc(probabilities, labels)}
+    area = auc(probabilities, labels)
+    return {"loss": round(loss, 5), "accuracy": round(accuracy, 5), "auc": None if area is None else round(area, 5)}
 
 
 def all_reduce_mean(value: float, fabric: Fabric, world_size: int) -> float:
-    """The mean over `world` processes; each of them gives as many scans."""
+    """The mean over `world_size` processes, which have equally many scans each."""
     if world_size == 1:
         return value
     mean_tensor: Any = fabric.all_reduce(torch.tensor(value, device=fabric.device), reduce_op="mean")
@@ -70,25 +81,17 @@ def gather_outputs(outputs: EpochOutputs, fabric: Fabric, world_size: int) -> tu
     probabilities, labels = outputs.arrays()
     if world_size == 1:
         return probabilities, labels
-    all_probabilities, all_labels = (
-        _gather_interleaved(as_tensor(item).to(fabric.device), world_size) for item in (probabilities, labels)
-    )
-    return all_probabilities, all_labels
+    device = fabric.device
+    return _gather_interleaved(probabilities, world_size, device), _gather_interleaved(labels, world_size, device)
 
 
-def round_metrics(values: dict[str, Any]) -> dict[str, Any]:
-    """Five decimals are more than any of these numbers means."""
-
-    def round_value(value: Any) -> Any:
-        if isinstance(value, float):
-            return round(value, 5)
-        return list(map(round_value, value)) if isinstance(value, tuple) else value  # as it comes back from JSON
-
-    return {name: round_value(value) for name, value in values.items()}
+def _round_interval(interval: Interval | None) -> tuple[float, float] | None:
+    return None if interval is None else (round(interval[0], 5), round(interval[1], 5))
 
 
-def _gather_interleaved(tensor: Tensor, world_size: int) -> np.ndarray:
-    """Every process's rows, (n, …) each, as `Feed` dealt them out: one to each process in turn."""
+def _gather_interleaved(array: np.ndarray, world_size: int, device: torch.device) -> np.ndarray:
+    """The rows (n, …) of every process in dataset order: `BatchLoader` gives one to each process in turn."""
+    tensor = torch.from_numpy(array.copy()).to(device)
     parts = [torch.empty_like(tensor) for _ in range(world_size)]
     torch.distributed.all_gather(parts, tensor)
     return torch.stack(parts, dim=1).flatten(0, 1).cpu().numpy()

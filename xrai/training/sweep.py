@@ -1,23 +1,22 @@
-"""A sweep: a few values for a few settings, every combination trained one after another as one job.
+"""Hyper-parameter sweep: grid search, each combination trained as a process of its own.
 
     checkpoints/.sweeps/NAME/
       sweep.json      the dataset, the settings that all runs share, the values to try, and the runs they make
-      job.json …      its job, as any job's: see `jobs`
+      job.json …      its job: see `core.jobs`
     checkpoints/NAME-1, NAME-2, …
-      its runs, each a training like any other
+      its runs, each an ordinary training
 
-Each run is a process of its own, so one that is killed for want of memory does not take the sweep with it.
+A run that is killed for lack of memory does not end the sweep, since it is a process of its own.
 """
 
 from __future__ import annotations
 
-import json
 import math
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from typing import Any, Literal
@@ -26,11 +25,14 @@ from xrai.core import jobs
 from xrai.core.errors import CheckpointError, JobError, SettingsError, TrainingError, XraiError
 from xrai.core.json_files import HISTORY_FILE, last_modified, write_json
 from xrai.core.language import N_, say
+from xrai.core.language.field import MessageField
 from xrai.core.paths import checkpoints_dir, display_path, home_dir
+from xrai.core.records import Count, Number, Record
 from xrai.data.dataset import open_dataset
 from xrai.models.checkpoint import CONFIG, Checkpoint, open_checkpoint
+from xrai.models.history import HistoryEvent, HistoryRecord, NumberPair, best_epoch, read_history
 from xrai.networks.config import NetworkConfig, settings_of
-from xrai.training.config import TrainConfig, default_settings, format_value
+from xrai.training.config import TrainConfig, default_settings, format_value, read_train_config
 
 SWEEP = "sweep.json"
 MAX_RUNS = 100
@@ -45,7 +47,6 @@ _SEPARATORS = re.compile(r"[,;\r\n]")
 _WHOLE = re.compile(r"[+-]?(0|[1-9][0-9]*)")  # so that “1,000” is not taken for 1 and 0
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?", re.IGNORECASE)
 _DECIMAL_COMMA = re.compile(r"(?<![\w.])[0-9]+,[0-9]+(?![\w.])")
-_METRICS = ("accuracy", "accuracy_interval", "auc", "auc_interval")
 _INTERRUPTED_MESSAGE = N_(
     "The run broke off without a word, perhaps because the memory was full or the computer was switched off: "
     "close other programs, or choose a smaller batch or image size, and go on with the sweep."
@@ -68,32 +69,88 @@ class CombinationError(SettingsError):
         self.settings, self.reason = settings, reason
 
 
-@dataclass(frozen=True)
-class PlannedRun:
-    """One planned run: the name of its model, and its values of the settings that the sweep varies."""
+class PlannedRun(Record):
+    """A planned run: the name of its model, and its values of the varied settings."""
 
     name: str
     settings: dict[str, Any]
 
 
-@dataclass(frozen=True)
-class RunSummary:
-    """How a run of a sweep stands.
+class SweepPlan(Record):
+    """A sweep as stored in `sweep.json`.
+
+    Attributes:
+        dataset: the HDF5 file of all runs, below the home folder if relative.
+        base: explicit settings of all runs; the others have their defaults.
+        grid: {setting: values to try}.
+        runs: every combination, in the order of training.
+    """
+
+    dataset: str
+    base: dict[str, Any]
+    grid: dict[str, list[Any]]
+    runs: tuple[PlannedRun, ...]
+
+
+class BestMetrics(Record):
+    """Validation metrics of the best epoch so far; None where undefined."""
+
+    epoch: Count
+    accuracy: Number
+    accuracy_interval: NumberPair | None
+    auc: Number | None
+    auc_interval: NumberPair | None
+
+
+class RunSummary(Record):
+    """Status of a run of a sweep.
 
     Attributes:
         name: of the model.
-        settings: its values of the settings that the sweep varies.
-        status: that of its training, or "waiting" where it has not begun.
-        val: of the best epoch so far, on the validation split: {"epoch", "accuracy", "accuracy_interval", "auc",
-            "auc_interval"}, of which the last three may be None; None before the first epoch is done.
-        error: the sentence that it failed with or was interrupted by, else nothing.
+        settings: its values of the varied settings.
+        status: of its job, or "waiting" before it has begun.
+        val: None before the first epoch is done.
+        error: why it failed or was interrupted, else "".
     """
 
     name: str
     settings: dict[str, Any]
     status: RunStatus
-    val: dict[str, Any] | None
-    error: str
+    val: BestMetrics | None = None
+    error: MessageField = ""
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether it failed or was interrupted."""
+        return self.status in ("failed", "interrupted")
+
+
+class SweepStart(HistoryEvent):
+    """A sweep of `runs` runs starts."""
+
+    kind: Literal["start"] = "start"
+    runs: Count
+
+
+class SweepRun(HistoryEvent):
+    """A run of a sweep begins ("running") or ends; the other fields are those of `RunSummary`."""
+
+    kind: Literal["run"] = "run"
+    number: Count
+    runs: Count
+    name: str
+    settings: dict[str, Any]
+    status: RunStatus
+    val: BestMetrics | None
+    error: MessageField
+
+
+class SweepEnd(HistoryEvent):
+    """A sweep ends, with `done` of its runs done."""
+
+    kind: Literal["end"] = "end"
+    reason: Literal["finished", "stopped", "failed"]
+    done: Count
 
 
 @dataclass(frozen=True)
@@ -210,7 +267,7 @@ def create_sweep(name: str, dataset: Path | str, base: Mapping[str, Any], grid: 
             "There is already a sweep “{name}”: choose another name, or go on with that one.", name=name
         )
     runs = [
-        PlannedRun(run_name, _varied_settings(config, grid))
+        PlannedRun(name=run_name, settings=_varied_settings(config, grid))
         for run_name, config in zip(_run_names(name, len(configs)), configs, strict=True)
     ]
     for item in runs:
@@ -226,13 +283,13 @@ def create_sweep(name: str, dataset: Path | str, base: Mapping[str, Any], grid: 
         pass
     _check_source_models(configs)
     folder.mkdir(parents=True, exist_ok=True)
-    document = {
-        "dataset": display_path(Path(dataset)),
-        "base": {setting: value for setting, value in base.items() if setting not in grid},
-        "grid": {setting: list(dict.fromkeys(values)) for setting, values in grid.items()},
-        "runs": [{"name": item.name, "settings": item.settings} for item in runs],
-    }
-    write_json(folder / SWEEP, document)
+    plan = SweepPlan(
+        dataset=display_path(Path(dataset)),
+        base={setting: value for setting, value in base.items() if setting not in grid},
+        grid={setting: list(dict.fromkeys(values)) for setting, values in grid.items()},
+        runs=tuple(runs),
+    )
+    write_json(folder / SWEEP, plan.to_dict())
     return _read_sweep(folder)
 
 
@@ -264,11 +321,6 @@ def list_sweeps() -> list[Sweep]:
     return sweeps
 
 
-def active_sweep_jobs() -> list[jobs.Job]:
-    """The jobs of the sweeps that a process works on."""
-    return jobs.list_active(_sweeps_dir())
-
-
 def run_sweep(sweep: Sweep, *, emit: Emit, should_stop: Callable[[], bool]) -> None:
     """Train every run that is not done yet, one after another; within `jobs.running(sweep.folder, …)`.
 
@@ -276,12 +328,9 @@ def run_sweep(sweep: Sweep, *, emit: Emit, should_stop: Callable[[], bool]) -> N
     is told of, and the next one begins. A stop of the sweep stops the run that is training, and waits for it.
 
     Args:
-        sweep: what to train.
-        emit: takes the records, all JSON-able and with their "time": {"kind": "start", "runs"};
-            {"kind": "run", "number", "runs", "name", "settings", "status", "val", "error"} when a run begins
-            ("running") and when it ends ("done", "stopped", "failed" or "interrupted"), see `Outcome`;
-            {"kind": "end", "reason": "finished" | "stopped" | "failed", "done"}, with the number of runs that are done.
-        should_stop: asked before each run, and every `POLL_SECONDS` while one trains.
+        sweep: to train.
+        emit: takes `SweepStart`, then `SweepRun` when a run begins and when it ends, and `SweepEnd`, as values.
+        should_stop: asked before each run, and every `POLL_SECONDS` during one.
 
     Raises:
         TrainingError: every run failed; it quotes the first one's reason.
@@ -294,32 +343,32 @@ def run_sweep(sweep: Sweep, *, emit: Emit, should_stop: Callable[[], bool]) -> N
         is_stopping = is_stopping or should_stop()
         return is_stopping
 
-    def emit_timed(record: dict[str, Any]) -> None:
-        emit(record | {"time": round(time.time(), 1)})
-
     n_runs = len(sweep.runs)
-    emit_timed({"kind": "start", "runs": n_runs})
+    emit(SweepStart(runs=n_runs).model_dump())
     for number, (planned_run, config) in enumerate(zip(sweep.runs, sweep.configs(), strict=True), 1):
         if is_stop_requested():
             break
-        position = {"kind": "run", "number": number, "runs": n_runs}
         summary = _summarize_run(sweep, planned_run, config)
         if summary.status != "done" and not _is_foreign(sweep, planned_run, config):
-            emit_timed(position | _summary_record(replace(summary, status="running", error="")))
+            emit(_run_record(number, n_runs, summary.model_copy(update={"status": "running", "error": ""})))
             summary = _train_run(sweep, planned_run, config, is_stop_requested)
         summaries.append(summary)
-        emit_timed(position | _summary_record(summary))
-    failures = [item for item in summaries if item.status in ("failed", "interrupted")]
+        emit(_run_record(number, n_runs, summary))
+    failures = [item for item in summaries if item.has_failed]
     n_done = sum(item.status == "done" for item in summaries)
     reason = "failed" if len(failures) == n_runs else "stopped" if is_stopping and n_done < n_runs else "finished"
-    emit_timed({"kind": "end", "reason": reason, "done": n_done})
+    emit(SweepEnd(reason=reason, done=n_done).model_dump())
     if reason == "failed":
         raise TrainingError(
-            "No run of the sweep “{name}” could be trained; “{name2}”: {error}",
+            "No run of the sweep “{name}” could be trained; “{run}”: {error}",
             name=sweep.name,
-            name2=failures[0].name,
+            run=failures[0].name,
             error=failures[0].error,
         )
+
+
+def _run_record(number: int, n_runs: int, summary: RunSummary) -> dict[str, Any]:
+    return SweepRun(number=number, runs=n_runs, **dict(summary)).model_dump()
 
 
 def _train_run(
@@ -331,12 +380,11 @@ def _train_run(
     if not job.is_active:  # else it outlived an earlier process of the sweep
         arguments = _train_arguments(sweep, checkpoint, config)
         try:
-            jobs.start(
-                arguments, job.folder, title=planned_run.name, details=jobs.JobDetails(sweep=sweep.name)
-            )
+            jobs.start(arguments, job.folder, title=planned_run.name, details=jobs.JobDetails(sweep=sweep.name))
         except JobError as error:
             if not job.is_active:  # else somebody else was quicker
-                return replace(_summarize_run(sweep, planned_run, config), status="failed", error=error.message)
+                summary = _summarize_run(sweep, planned_run, config)
+                return summary.model_copy(update={"status": "failed", "error": error.message})
     while job.is_active:
         if is_stop_requested():
             with suppress(JobError):  # asked once more at the next look
@@ -344,7 +392,7 @@ def _train_run(
         time.sleep(POLL_SECONDS)
     summary = _summarize_run(sweep, planned_run, config)
     if summary.status == "waiting":  # its folder was deleted or renamed
-        return replace(summary, status="interrupted", error=_INTERRUPTED_MESSAGE)
+        return summary.model_copy(update={"status": "interrupted", "error": _INTERRUPTED_MESSAGE})
     return summary
 
 
@@ -355,10 +403,6 @@ def _train_arguments(sweep: Sweep, checkpoint: Checkpoint, config: TrainConfig) 
     return ["train", str(sweep.dataset), "--name", checkpoint.name, *config.to_arguments()]
 
 
-def _summary_record(summary: RunSummary) -> dict[str, Any]:
-    return {name: getattr(summary, name) for name in ("name", "settings", "status", "val", "error")}
-
-
 def _summarize_run(sweep: Sweep, planned_run: PlannedRun, config: TrainConfig) -> RunSummary:
     checkpoint = open_checkpoint(planned_run.name)
     if _is_foreign(sweep, planned_run, config):
@@ -366,11 +410,17 @@ def _summarize_run(sweep: Sweep, planned_run: PlannedRun, config: TrainConfig) -
             "Another model or run has the name “{name}” by now: rename it and go on with the sweep.",
             name=planned_run.name,
         )
-        return RunSummary(planned_run.name, planned_run.settings, "failed", None, error)
+        return RunSummary(name=planned_run.name, settings=planned_run.settings, status="failed", error=error)
     job = jobs.Job(checkpoint.folder)
     status = _run_status(checkpoint, job)
     error = job.error or _INTERRUPTED_MESSAGE if status in ("failed", "interrupted") else ""
-    return RunSummary(planned_run.name, planned_run.settings, status, _best_metrics(job.records()), error)
+    return RunSummary(
+        name=planned_run.name,
+        settings=planned_run.settings,
+        status=status,
+        val=_best_metrics(read_history(job.folder / HISTORY_FILE)),
+        error=error,
+    )
 
 
 def _is_foreign(sweep: Sweep, planned_run: PlannedRun, config: TrainConfig) -> bool:
@@ -379,7 +429,8 @@ def _is_foreign(sweep: Sweep, planned_run: PlannedRun, config: TrainConfig) -> b
     if not checkpoint.is_taken and not (checkpoint.folder / CONFIG).exists():
         return False  # nothing yet, or the job of a process that comes to life
     with suppress(CheckpointError):
-        return checkpoint.read_config() != {"dataset": display_path(sweep.dataset), "train": config.to_dict()}
+        has_other_dataset = checkpoint.read_config()["dataset"] != display_path(sweep.dataset)
+        return has_other_dataset or read_train_config(checkpoint) != config
     return True
 
 
@@ -398,31 +449,11 @@ def _is_trained(checkpoint: Checkpoint) -> bool:
         return False
 
 
-def _best_metrics(records: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
-    """What was measured in the best epoch so far; records of another make are passed over."""
-    for record in reversed(records):
-        if record["kind"] == "epoch" and record.get("best") is True:
-            with suppress(KeyError, TypeError, ValueError):
-                return _read_metrics(record)
-    return None
-
-
-def _read_metrics(record: Mapping[str, Any]) -> dict[str, Any]:
-    """The measures of an epoch's record.
-
-    Raises:
-        KeyError, TypeError, ValueError: one is missing or makes no sense.
-    """
-    metrics = {"epoch": record["epoch"], **{name: record["val"][name] for name in _METRICS}}
-    numbers = [metrics["epoch"], metrics["accuracy"]]
-    numbers += [] if metrics["auc"] is None else [metrics["auc"]]
-    for interval in (metrics["accuracy_interval"], metrics["auc_interval"]):
-        if interval is not None:
-            low, high = interval
-            numbers += [low, high]
-    if any(type(number) not in (int, float) or not math.isfinite(number) for number in numbers):
-        raise ValueError("numbers")
-    return metrics
+def _best_metrics(history: Sequence[HistoryRecord]) -> BestMetrics | None:
+    best = best_epoch(history)
+    if best is None:
+        return None
+    return BestMetrics(epoch=best.epoch, **best.val.model_dump(include=BestMetrics.model_fields.keys() - {"epoch"}))
 
 
 def _check_source_models(configs: Sequence[TrainConfig]) -> None:
@@ -474,13 +505,14 @@ def _read_sweep(folder: Path) -> Sweep:
         CheckpointError: its file is damaged.
     """
     try:
-        values = json.loads((folder / SWEEP).read_text(encoding="utf-8"))
-        base, grid = dict(values["base"]), dict(values["grid"])
-        runs = tuple(PlannedRun(open_checkpoint(item["name"]).name, item["settings"]) for item in values["runs"])
-        if [item.settings for item in runs] != [_varied_settings(config, grid) for config in expand_grid(base, grid)]:
+        plan = SweepPlan.model_validate_json((folder / SWEEP).read_bytes())
+        configs = expand_grid(plan.base, plan.grid)
+        for item in plan.runs:
+            open_checkpoint(item.name)  # checks the name
+        if [item.settings for item in plan.runs] != [_varied_settings(config, plan.grid) for config in configs]:
             raise ValueError("runs")
-        return Sweep(folder, home_dir() / values["dataset"], base, grid, runs)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, XraiError) as error:
+        return Sweep(folder, home_dir() / plan.dataset, plan.base, plan.grid, plan.runs)
+    except (OSError, ValueError, TypeError, XraiError) as error:
         raise CheckpointError(
             "The file {SWEEP} of the sweep “{name}” is damaged or comes from another version of XRAI: "
             "the models that it trained are whole, and a new sweep can train the others.",

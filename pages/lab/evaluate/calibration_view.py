@@ -34,7 +34,8 @@ from xrai.evaluation.store import EvaluationResult
 from xrai.figures import add_caption, reliability_figure
 from xrai.models import check_model
 from xrai.models.card import Card
-from xrai.models.checkpoint import Checkpoint, calibration_folder, calibration_title
+from xrai.models.checkpoint import Checkpoint, calibration_folder
+from xrai.training.jobs import launch_calibration
 
 BINS = 20
 MIN_DEVIATION = 0.05
@@ -370,19 +371,16 @@ def offer_calibration(checkpoint: Checkpoint, card: Card, datasets: Sequence[Pat
 
 def _start_calibration(checkpoint: Checkpoint, path: Path) -> None:
     check_model(checkpoint)  # it may have been renamed or deleted in another tab
-    folder = calibration_folder(checkpoint.folder)
-    arguments = ["calibrate", checkpoint.name, str(path)]
-    title = calibration_title(checkpoint.name, path)
-    jobs.start(arguments, folder, title=title)
+    launch_calibration(checkpoint, path)
     st.rerun()
 
 
 def _show_progress(job: jobs.Job, status: jobs.Status) -> None:
     records = job.records() if status == "running" else []
-    steps = [record for record in records if record["kind"] == "ready"]
+    steps = [record for record in records if record["kind"] == "finalize"]
     if steps:
         last_step = steps[-1]
-        text = tr("Calibrating: {what}", what=escape_markdown(in_words(last_step["what"])))
+        text = tr("Calibrating: {what}", what=escape_markdown(in_words(last_step["stage"])))
         st.progress(min(last_step["done"] / max(last_step["total"], 1), 1.0), text=text)
     else:
         st.progress(0.0, text=tr("Starting to calibrate: loading what it needs takes about ten seconds…"))

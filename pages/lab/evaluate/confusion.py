@@ -90,9 +90,7 @@ def show_confusion(
         )
         if card.threshold and has_same_weights:
             value, name = card.threshold.value, class_label(card.threshold.class_name)
-            st.caption(
-                escape_markdown(tr("Positive for {name} at {n:.3g} % or above.", name=name, n=100 * value))
-            )
+            st.caption(escape_markdown(tr("Positive for {name} at {n:.3g} % or above.", name=name, n=100 * value)))
         label_by_cell = {item: _cell_label(item, matrix, names) for item in cells}
         cell = st.selectbox(
             tr("Cell"), cells, key=cell_key, persist_state="session", format_func=label_by_cell.__getitem__

@@ -144,9 +144,7 @@ def abstention_text(card: Card) -> str:
     """Where it is not sure, as a sentence."""
     assert card.abstention is not None
     if len(card.classes) != 2:
-        return tr(
-            "At most {n:.3g} in 100 scans of each class may get a wrong answer.", n=100 * card.abstention.alpha
-        )
+        return tr("At most {n:.3g} in 100 scans of each class may get a wrong answer.", n=100 * card.abstention.alpha)
     zone = local_reject_zone(card)
     if zone is None:
         return tr("No answer is “uncertain”: the classes are separated well enough.")
@@ -313,10 +311,10 @@ def _predictive_value_sentences(card: Card, effect: Effect, prevalence: float) -
 
 def _abstention_sentences(card: Card, effect: Effect, prevalence: float) -> list[str]:
     """How many are left to a radiologist, where the classes have scans and there is a doubt."""
-    answered_shares = [row.coverage for row in effect.answers.per_class]
-    if card.abstention is None or None in answered_shares:
+    shares = [row.coverage for row in effect.answers.per_class if row.coverage is not None]
+    if card.abstention is None or len(shares) != 2:
         return []
-    n_unsure = 1000 * ((1 - prevalence) * (1 - answered_shares[0]) + prevalence * (1 - answered_shares[1]))
+    n_unsure = 1000 * ((1 - prevalence) * (1 - shares[0]) + prevalence * (1 - shares[1]))
     return [
         tr(
             "{n:,.0f} of the 1,000 get the answer “uncertain: radiologist review needed”; the chart counts them by "

@@ -236,12 +236,7 @@ def _choose_prevalence(key: str, card: Card, in_force: Choice) -> float:
         ),
     )
     if card.local_prevalence is None:
-        st.caption(
-            tr(
-                "Not set: {n:.3g} in 100 is assumed.",
-                n=in_force.prevalence,
-            )
-        )
+        st.caption(tr("Not set: {n:.3g} in 100 is assumed.", n=in_force.prevalence))
     return prevalence
 
 

@@ -25,7 +25,7 @@ from xrai.core.language import N_, number, tr, translate, trn
 from xrai.evaluation.store import EvaluationResult
 from xrai.figures import add_caption, auc_curves, loss_curves, operating_points, precision_recall_figure, roc_figure
 from xrai.models.checkpoint import Checkpoint
-from xrai.training.diagnostics import clean_records
+from xrai.models.history import parse_history
 
 METRIC_HELP = {
     "accuracy": N_(
@@ -217,7 +217,7 @@ def show_training_curves(checkpoint: Checkpoint, about: Sequence[str]) -> dict[s
     if not any(record["kind"] == "epoch" for record in history):
         return {}
     st.subheader(tr("Learning curves"), anchor=False)
-    records = clean_records(history)
+    records = [record.to_dict() for record in parse_history(history)]
     if not any(record["kind"] == "epoch" for record in records):
         st.caption(tr("The record of its training is damaged and cannot be drawn."))
         return {}

@@ -17,7 +17,6 @@ from pages.shared.formatting import escape_markdown
 from pages.shared.navigation import fill_training_form
 from pages.shared.page import display_errors
 from pages.shared.settings import GROUPS, MAIN_SETTINGS, TRANSFER_GROUP, settings_text, show_control
-from xrai.core import jobs
 from xrai.core.language import N_, tr, translate
 from xrai.core.paths import checkpoints_dir
 from xrai.data.dataset import open_dataset
@@ -26,7 +25,8 @@ from xrai.models.card import Card
 from xrai.models.checkpoint import list_models, open_checkpoint
 from xrai.networks.config import IMAGENET, SCRATCH, applies_to
 from xrai.training.config import FROM_MODEL_PRESET, PRESETS, TrainConfig, default_settings
-from xrai.training.sweep import active_sweep_jobs, expand_grid, list_sweeps
+from xrai.training.jobs import active_runs, active_sweeps
+from xrai.training.sweep import expand_grid, list_sweeps
 
 OWN_MODEL = N_("Fine-tune one of your models")
 
@@ -112,7 +112,7 @@ def _show_form(datasets: list[Path], settings: dict[str, Any], key: str) -> None
 @st.fragment(run_every=3.0)
 def _show_running_notice() -> None:
     """Say when a run is going on, also one that another tab or the command line has started meanwhile."""
-    sweeps, runs = active_sweep_jobs(), jobs.list_active(checkpoints_dir())
+    sweeps, runs = active_sweeps(), active_runs()
     if not sweeps and not runs:
         return
     name = (runs or sweeps)[0].folder.name

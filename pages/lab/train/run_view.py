@@ -50,8 +50,8 @@ def show_progress(records: list[dict[str, Any]], status: str) -> None:
         return
     last_step, done = steps[-1], sum(record["kind"] == "epoch" for record in records)  # steps may be told less often
     progress = max(last_step["progress"], done)
-    if records[-1]["kind"] == "ready":
-        stage_text = escape_markdown(translate(records[-1]["what"]))
+    if records[-1]["kind"] == "finalize":
+        stage_text = escape_markdown(translate(records[-1]["stage"]))
         st.progress(1.0, text=tr("Post-training: {step}", step=stage_text))
         return
     if progress >= plan["epochs"]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from pages.lab.train.actions import SWEEP_PREFIX, check_nothing_runs, open_run, resume_run
+from pages.lab.train.actions import SWEEP_PREFIX, open_run, resume_run
 from pages.lab.train.run_view import show_curves, show_downloads, show_progress
 from pages.lab.train.sweep_view import show_sweep
 from pages.shared.formatting import class_label, escape_markdown, format_metric_with_interval, join_words
@@ -21,7 +21,8 @@ from xrai.core.language import tr, translate
 from xrai.core.paths import checkpoints_dir
 from xrai.models.checkpoint import CONFIG, Checkpoint
 from xrai.training.config import read_train_config
-from xrai.training.sweep import Sweep, active_sweep_jobs
+from xrai.training.jobs import active_runs, active_sweeps, launch_sweep
+from xrai.training.sweep import Sweep
 
 
 def show_watch(runs: list[Checkpoint], sweeps: list[Sweep]) -> None:
@@ -29,8 +30,8 @@ def show_watch(runs: list[Checkpoint], sweeps: list[Sweep]) -> None:
     run_by_label |= {run.name: run for run in runs}
     names = [*(run.name for run in runs), *(SWEEP_PREFIX + sweep.name for sweep in sweeps)]
     requested = st.session_state.get("train_shown")
-    active = [SWEEP_PREFIX + job.folder.name for job in active_sweep_jobs()]
-    active += [job.folder.name for job in jobs.list_active(checkpoints_dir())]
+    active = [SWEEP_PREFIX + job.folder.name for job in active_sweeps()]
+    active += [job.folder.name for job in active_runs()]
     initial_label = next(name for name in (requested, *active, *names) if name in run_by_label)
     name = names[0]
     if len(names) > 1:
@@ -62,8 +63,7 @@ def _draw_sweep(sweep: Sweep, job: jobs.Job, status: jobs.Status) -> None:
             tr("Resume the sweep"), type="primary", icon=":material/play_arrow:", key=f"resume_sweep_{sweep.name}"
         ):
             with display_errors():
-                check_nothing_runs()
-                jobs.start(["sweep", "--name", sweep.name, "--resume"], sweep.folder, title=sweep.name)
+                launch_sweep(sweep)
                 open_run(SWEEP_PREFIX + sweep.name)
     if status not in jobs.ACTIVE_STATUSES and st.button(
         tr("Compare its runs"), icon=":material/inventory_2:", key=f"compare_runs_{sweep.name}"

@@ -30,7 +30,7 @@ def test_train(call, home, practice):
     assert checkpoint.read_config()["train"]["hflip"] is True
     assert jobs.Job(checkpoint.folder).status == "done"
     kinds = [item["kind"] for item in read_records(checkpoint.folder / HISTORY_FILE)]
-    assert list(dict.fromkeys(kinds)) == ["start", "step", "epoch", "ready", "end"]
+    assert list(dict.fromkeys(kinds)) == ["start", "step", "epoch", "finalize", "end"]
 
 
 def test_train_finds_a_dataset_by_its_name(call, home, practice):

@@ -224,7 +224,9 @@ def test_a_kit_is_read_back(home, reader, gate):
 def test_only_methods_whose_colours_are_anchored_are_offered(home):
     checkpoint = make_model()
     values = json.loads((checkpoint.folder / CARD).read_text())
-    (checkpoint.folder / CARD).write_text(json.dumps(values | {"heatmap_scale": {"Grad-CAM": values["heatmap_scale"]["CAM"]}}))
+    (checkpoint.folder / CARD).write_text(
+        json.dumps(values | {"heatmap_scale": {"Grad-CAM": values["heatmap_scale"]["CAM"]}})
+    )
     reader = Reader.open(checkpoint)
     assert reader.methods == ("Grad-CAM",)
     assert reader.method_descriptions.count("\n") == 0
@@ -233,7 +235,9 @@ def test_only_methods_whose_colours_are_anchored_are_offered(home):
 def test_a_card_without_anchors_is_refused(home):
     checkpoint = make_model()
     values = json.loads((checkpoint.folder / CARD).read_text())
-    (checkpoint.folder / CARD).write_text(json.dumps(values | {"heatmap_scale": {"another": values["heatmap_scale"]["CAM"]}}))
+    (checkpoint.folder / CARD).write_text(
+        json.dumps(values | {"heatmap_scale": {"another": values["heatmap_scale"]["CAM"]}})
+    )
     with pytest.raises(CheckpointError, match="how strong a heatmap"):
         Reader.open(checkpoint)
 

@@ -69,7 +69,7 @@ def test_classes_in_another_order_are_those_of_the_model(model, dataset):
 
 
 def test_of_many_scans_some_are_looked_at(model, dataset, monkeypatch):
-    for name, most in {"MAX_VALIDATION": 3, "MAX_TRAINING": 5, "MAX_FILMS": 4}.items():
+    for name, most in {"MAX_VALIDATION": 3, "MAX_TRAINING": 5, "MAX_OOD_SCANS": 4}.items():
         monkeypatch.setattr(readiness, name, most)
     _, kit = fit_artifacts(model.load_network(model.read_card()), model.read_card(), dataset)
     assert len(kit.validation.labels) == 3 and len(kit.neighbour_index.rows) == 5

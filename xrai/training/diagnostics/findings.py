@@ -1,4 +1,4 @@
-"""A finding on the curves of a run: what it is, where it is seen, what it rests on and what to change next."""
+"""Learning-curve finding: severity, text, position in the chart, suggested settings."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 Severity = Literal["serious", "notable", "open", "fine"]
 
 SEVERITIES: tuple[Severity, ...] = get_args(Severity)
-"""From the gravest to what came out well; "open" is what cannot be said, or not yet."""
+"""Most severe first; "open" is what cannot be decided, or not yet."""
 
 Chart = Literal["loss", "accuracy", "auc"]
 
@@ -19,17 +19,17 @@ class CurveFinding:
     """One thing that the curves show.
 
     Attributes:
-        kind: a word for programs, such as "overfitting".
-        severity: "serious" (the model suffers from it), "notable" (worth a change), "open" (cannot be said) or "fine".
+        kind: identifier, such as "overfitting".
+        severity: "serious" (the model suffers from it), "notable" (worth a change), "open" (undecided) or "fine".
         title: a few words.
-        sentence: what was found, for a doctor, with the figures.
-        advice: what to do next; "" where there is nothing to do.
-        chart: the curve in which it is seen best; None where it is seen in none.
-        span: first and last epoch in which it is seen, from 1; None where it is about no epoch.
-        at: the epoch and the value that an arrow points at; None for none.
-        line: a value to compare with, at which a line goes across; None for none.
-        label: what stands in the chart; "" for the title.
-        changes: settings of a next run that follow from it, by the names of `TrainConfig`.
+        sentence: the explanation for a doctor, with figures.
+        advice: what to do next; "" for nothing.
+        chart: the curve that shows it best, if any.
+        span: first and last epoch concerned, from 1.
+        at: epoch and value for an arrow.
+        line: value of a reference line.
+        label: text in the chart; "" for the title.
+        changes: suggested settings of a next run, by the names of `TrainConfig`.
         numbers: the figures behind it, JSON-able.
     """
 
@@ -48,5 +48,5 @@ class CurveFinding:
 
 
 def sort_curve_findings(findings: Iterable[CurveFinding]) -> tuple[CurveFinding, ...]:
-    """The gravest first; equals keep their order."""
+    """Most severe first; equals keep their order."""
     return tuple(sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity)))

@@ -1,4 +1,4 @@
-"""A confusion matrix in words: of a hundred scans of each class, how many were called something else, and what."""
+"""Errors by class: their number and share with clustered interval, and the most frequent confusion."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ class ClassErrors:
     """The errors on the scans of one class.
 
     Attributes:
-        label: of the class, its place among the classes.
+        label: index of the class.
         n: its scans.
-        n_wrong: those called something else.
-        interval: of their share, 95 %, by patient.
-        top_confusion: the class that most of them were called, None where none was.
+        n_wrong: scans with another predicted class.
+        interval: 95 % interval of their share, by patient.
+        top_confusion: their most frequent predicted class; None without errors.
     """
 
     label: int
@@ -32,13 +32,13 @@ class ClassErrors:
 def count_class_errors(
     labels: np.ndarray, predicted: np.ndarray, patients: Sequence[Hashable], n_classes: int
 ) -> list[ClassErrors]:
-    """The errors on every class that has scans, in order.
+    """The errors on every class that has scans, in the order of the classes.
 
     Args:
         labels: true classes, int (N,).
-        called: what they were called, int (N,).
-        patients: of each scan, N of them: they are what the intervals count.
-        n_classes: that there are.
+        predicted: predicted classes, int (N,).
+        patients: of each scan, N of them, which the intervals cluster by.
+        n_classes: number of classes.
     """
     matrix = confusion_matrix(predicted, labels, n_classes)
     errors = []

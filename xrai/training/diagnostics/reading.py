@@ -1,60 +1,45 @@
-"""From the records of a run to what its curves show."""
+"""Run all learning-curve diagnostics on the history of a run."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
+from xrai.models.history import HistoryRecord
+from xrai.training.config import TrainConfig
 from xrai.training.diagnostics.amounts import detect_chance_level, detect_class_imbalance, detect_small_validation
 from xrai.training.diagnostics.findings import CurveFinding, sort_curve_findings
 from xrai.training.diagnostics.history import History
-from xrai.training.diagnostics.learning import (
-    detect_high_learning_rate,
-    detect_low_learning_rate,
-    detect_overfitting,
-    detect_underfitting,
-    report_no_problem,
-)
+from xrai.training.diagnostics.learning_rate import detect_high_learning_rate, detect_low_learning_rate
+from xrai.training.diagnostics.overfitting import detect_overfitting
 from xrai.training.diagnostics.run import MIN_EPOCHS, Counts, RunCurves
-from xrai.training.diagnostics.standing import report_ending, report_selected_epoch, report_too_early
+from xrai.training.diagnostics.standing import report_ending, report_no_problem, report_selected_epoch, report_too_early
+from xrai.training.diagnostics.underfitting import detect_underfitting
 
 
 def analyse_curves(
-    records: Sequence[Mapping[str, Any]],
-    config: Mapping[str, Any] | None = None,
+    records: Sequence[HistoryRecord],
+    config: TrainConfig | None = None,
     *,
     counts: Counts | None = None,
     status: str = "done",
-    error: str = "",
 ) -> tuple[CurveFinding, ...]:
-    """What the curves of a run show, the gravest first; there is always something to be said.
+    """What the curves of a run show, most severe first; never empty.
 
-    Of the rules on learning, one that speaks silences those after it: a rate so high that the model suffers from it,
-    overfitting, a rate too low, underfitting.
+    Of the rules on learning, the first that applies silences the others: a serious high learning rate, overfitting,
+    a low learning rate, underfitting.
 
     Args:
-        records: of the run, oldest first, as `history.jsonl` holds them.
-        config: its settings, as `TrainConfig.to_dict` gives them; what lacks is not said anything of.
+        records: of the run, oldest first.
+        config: None if unknown.
         counts: {class: {"train" | "val": scans}}, with the classes named as the sentences are to name them.
-        status: how the run stands, as `jobs.Job.status` gives it.
-        error: the sentence that a failed run ended with.
+        status: as in `jobs.Job.status`.
     """
-    run = RunCurves(History.from_records(records), config or {}, counts or {}, status, error)
+    run = RunCurves(History.from_records(records), config, counts or {}, status)
     size_findings = detect_small_validation(run)
-    learning_findings = (
-        report_too_early(run)
-        if len(run.history) < MIN_EPOCHS
-        else _learning_findings(run, has_few_scans=bool(size_findings))
-    )
-    return sort_curve_findings(
-        [
-            *learning_findings,
-            *size_findings,
-            *detect_class_imbalance(run),
-            *report_selected_epoch(run),
-            *report_ending(run),
-        ]
-    )
+    is_early = len(run.history) < MIN_EPOCHS
+    findings = report_too_early(run) if is_early else _learning_findings(run, has_few_scans=bool(size_findings))
+    findings += size_findings + detect_class_imbalance(run) + report_selected_epoch(run) + report_ending(run)
+    return sort_curve_findings(findings)
 
 
 def _learning_findings(run: RunCurves, *, has_few_scans: bool) -> list[CurveFinding]:

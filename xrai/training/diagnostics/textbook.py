@@ -1,22 +1,22 @@
-"""Made-up runs with the curves of a textbook, to hold one's own against: no network ever learned these."""
+"""Synthetic textbook learning curves: good fit, overfitting, underfitting, learning rate too high."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
+from xrai.models.history import EndRecord, EpochRecord, HistoryRecord, StartRecord, TrainMetrics, ValidationMetrics
+
 TEXTBOOK_KINDS = ("well", "overfits", "underfits", "rate-too-high")
-"""What can be made up."""
+"""The kinds of textbook runs."""
 
 EPOCHS, N_VAL = 30, 800
 
 TEXTBOOK_COUNTS = {"NORMAL": {"train": 3200, "val": 400}, "PNEUMONIA": {"train": 3200, "val": 400}}
-"""Of the dataset that they might have learned from."""
+"""Scans of each class in the dataset of a textbook run."""
 
 
-def make_textbook_run(kind: str, *, epochs: int = EPOCHS, seed: int = 0) -> list[dict[str, Any]]:
-    """The records of a made-up run, as `history.jsonl` would hold them.
+def make_textbook_run(kind: str, *, epochs: int = EPOCHS, seed: int = 0) -> list[HistoryRecord]:
+    """The records of a synthetic run.
 
     With x from 0 to 1 over the run, the training and the validation loss of two classes are, but for a little noise:
 
@@ -30,25 +30,36 @@ def make_textbook_run(kind: str, *, epochs: int = EPOCHS, seed: int = 0) -> list
     loss of guessing, ln 2, both are 0.5; the validation interval is that of 800 scans.
 
     Raises:
-        ValueError: the kind is none of `TEXTBOOK`.
+        ValueError: the kind is none of `TEXTBOOK_KINDS`.
     """
     if kind not in TEXTBOOK_KINDS:
         raise ValueError(f"There is no made-up run {kind!r}.")
     rng, x = np.random.default_rng(seed), np.linspace(0, 1, epochs)
     train, val = _loss_curves(kind, x, rng)
     train, val = (np.maximum(losses * rng.normal(1, 0.012, epochs), 0.005) for losses in (train, val))
-    start = {"kind": "start", "epochs": epochs, "freeze_epochs": 0, "val": N_VAL}
-    epoch_records = [_epoch_record(number, *losses) for number, losses in enumerate(zip(train, val, strict=True), 1)]
-    aucs = [record["val"]["auc"] for record in epoch_records]
-    for index, record in enumerate(epoch_records):
-        record["best"] = aucs[index] > max(aucs[:index], default=0)
-    return [start, *epoch_records, {"kind": "end", "reason": "finished"}]
+    aucs = [_metrics_from_loss(loss)["auc"] for loss in val]
+    epoch_records = [
+        EpochRecord(
+            epoch=number,
+            train=TrainMetrics(**_metrics_from_loss(train_loss)),
+            val=_validation_metrics(val_loss),
+            learning_rate=1e-3,
+            seconds=0.0,
+            best=aucs[number - 1] > max(aucs[: number - 1], default=0),
+        )
+        for number, (train_loss, val_loss) in enumerate(zip(train, val, strict=True), 1)
+    ]
+    start = StartRecord(
+        kind="start", epochs=epochs, batches=1, parameters=0, device="", precision="", train=2 * 3200, val=N_VAL
+    )
+    return [start, *epoch_records, EndRecord(reason="finished", seconds=0.0)]
 
 
-def _epoch_record(number: int, train: float, val: float) -> dict[str, Any]:
-    metrics = _metrics_from_loss(val)
-    metrics |= _intervals(metrics) | {"n": N_VAL}
-    return {"kind": "epoch", "epoch": number, "train": _metrics_from_loss(train), "val": metrics}
+def _validation_metrics(loss: float) -> ValidationMetrics:
+    metrics = _metrics_from_loss(loss)
+    return ValidationMetrics(
+        n=N_VAL, accuracy_interval=_interval(metrics["accuracy"]), auc_interval=_interval(metrics["auc"]), **metrics
+    )
 
 
 def _loss_curves(kind: str, x: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -65,16 +76,12 @@ def _loss_curves(kind: str, x: np.ndarray, rng: np.random.Generator) -> tuple[np
     return 0.69 + jumps, 0.75 + jumps * rng.uniform(0.5, 2, len(x))
 
 
-def _metrics_from_loss(loss: float) -> dict[str, Any]:
+def _metrics_from_loss(loss: float) -> dict[str, float]:
     accuracy, area = np.exp(-loss), 1 - (loss / np.log(2)) ** 2 / 2
     return {"loss": float(loss), "accuracy": float(max(accuracy, 0.5)), "auc": float(np.clip(area, 0.5, 1))}
 
 
-def _intervals(metrics: dict[str, Any]) -> dict[str, tuple[float, float]]:
-    return {f"{name}_interval": _interval(metrics[name]) for name in ("accuracy", "auc")}
-
-
 def _interval(value: float) -> tuple[float, float]:
-    """The usual ± 1.96 standard errors of a share among the validation scans."""
+    """± 1.96 standard errors of a proportion of the validation scans."""
     half_width = 1.96 * (value * (1 - value) / N_VAL) ** 0.5
     return max(value - half_width, 0.0), min(value + half_width, 1.0)

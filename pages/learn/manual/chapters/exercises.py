@@ -26,6 +26,7 @@ from xrai.manual.exercises import (
     check_threshold,
     check_zero_sum_filter,
 )
+from xrai.models.history import EpochRecord, records_of
 from xrai.training.diagnostics import make_textbook_run
 
 SOLVED = "manual_solved"
@@ -110,8 +111,8 @@ def _ask_threshold(scan: np.ndarray, caption: str) -> ExerciseResult:
 
 
 def _ask_epoch(scan: np.ndarray, caption: str) -> ExerciseResult:
-    epochs = [record for record in make_textbook_run("overfits", seed=3) if record["kind"] == "epoch"]
-    train, validation = ([record[split]["loss"] for record in epochs] for split in ("train", "val"))
+    epochs = records_of(EpochRecord, make_textbook_run("overfits", seed=3))
+    train, validation = [record.train.loss for record in epochs], [record.val.loss for record in epochs]
     epoch = st.slider(tr("Epoch"), 1, len(epochs), len(epochs) - 2, key="manual_try_epoch", persist_state="session")
     st.plotly_chart(
         epoch_marker_figure(train, validation, epoch, text_colour=text_colour()),

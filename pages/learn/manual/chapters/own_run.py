@@ -28,14 +28,9 @@ from xrai.data.dataset import open_dataset
 from xrai.figures import accuracy_curves, auc_curves, loss_curves
 from xrai.figures.curves import CALM, NOTABLE, SERIOUS, Annotation, annotate_curves
 from xrai.models.checkpoint import Checkpoint, list_checkpoints
-from xrai.training.diagnostics import (
-    TEXTBOOK_COUNTS,
-    TEXTBOOK_KINDS,
-    CurveFinding,
-    analyse_curves,
-    clean_records,
-    make_textbook_run,
-)
+from xrai.models.history import HistoryRecord, parse_history
+from xrai.training.config import TrainConfig, read_train_config
+from xrai.training.diagnostics import TEXTBOOK_COUNTS, TEXTBOOK_KINDS, CurveFinding, analyse_curves, make_textbook_run
 
 COLOURS = {"serious": SERIOUS, "notable": NOTABLE, "open": CALM, "fine": CALM}
 ICONS = {
@@ -113,7 +108,7 @@ def _watch_run(checkpoint: Checkpoint) -> None:
 @display_errors()
 def _show_run(checkpoint: Checkpoint, job: jobs.Job, status: jobs.Status) -> None:
     """The curves of a run, what they show, and its errors."""
-    records, config = job.records(), _read_settings(checkpoint)
+    records, config = parse_history(job.records()), _read_settings(checkpoint)
     show_heading(checkpoint.name, status)
     if checkpoint.is_model:
         whom = population_text(checkpoint.read_card())
@@ -122,8 +117,8 @@ def _show_run(checkpoint: Checkpoint, job: jobs.Job, status: jobs.Status) -> Non
         st.info(tr("This model came without the record of its training: there are no curves to read."))
     else:
         counts = _read_counts(checkpoint)
-        findings = analyse_curves(records, config, counts=counts, status=status, error=job.error)
-        _show_charts(clean_records(records), findings, checkpoint.name)
+        findings = analyse_curves(records, config, counts=counts, status=status)
+        _show_charts(records, findings, checkpoint.name)
         _show_findings(checkpoint, findings, config, status)
     if checkpoint.is_model and status not in jobs.ACTIVE_STATUSES:
         show_errors(checkpoint)
@@ -132,14 +127,14 @@ def _show_run(checkpoint: Checkpoint, job: jobs.Job, status: jobs.Status) -> Non
 # ---------------------------------------------------------------- curves
 
 
-def _show_charts(records: list[dict[str, Any]], findings: Sequence[CurveFinding], name: str) -> None:
+def _show_charts(records: Sequence[HistoryRecord], findings: Sequence[CurveFinding], name: str) -> None:
     """The curves with what was found in them, and beside them how to read such curves.
 
     What is told within epochs is for watching a run; over whole epochs it would hide the lines.
     """
     chart_names = ["loss"]
-    if any(record["kind"] == "epoch" for record in records):
-        records, chart_names = [record for record in records if record["kind"] != "step"], list(CURVES)
+    if any(record.kind == "epoch" for record in records):
+        records, chart_names = [record for record in records if record.kind != "step"], list(CURVES)
     grid = st.grid(2, min_column_width=340)
     for chart in chart_names:
         figure = _draw_chart(chart, records, findings, name)
@@ -148,9 +143,13 @@ def _show_charts(records: list[dict[str, Any]], findings: Sequence[CurveFinding]
         show_reading_aid()
 
 
-def _draw_chart(chart: str, records: list[dict[str, Any]], findings: Sequence[CurveFinding], name: str) -> go.Figure:
+def _draw_chart(chart: str, records: Sequence[HistoryRecord], findings: Sequence[CurveFinding], name: str) -> go.Figure:
     """A chart with its marks; it takes the place of that of another run at once, and not its zoom."""
-    figure = annotate_curves(CURVES[chart](records), list(_chart_marks(chart, findings)), text_colour=text_colour())
+    figure = annotate_curves(
+        CURVES[chart]([record.to_dict() for record in records]),
+        list(_chart_marks(chart, findings)),
+        text_colour=text_colour(),
+    )
     return figure.update_layout(uirevision=name)
 
 
@@ -167,7 +166,7 @@ def _chart_marks(chart: str, findings: Sequence[CurveFinding]) -> Iterator[Annot
 
 
 def _show_findings(
-    checkpoint: Checkpoint, findings: Sequence[CurveFinding], config: dict[str, Any], status: str
+    checkpoint: Checkpoint, findings: Sequence[CurveFinding], config: TrainConfig | None, status: str
 ) -> None:
     st.markdown(tr("**What these curves show**"))
     grid = st.grid(2, min_column_width=340)
@@ -184,7 +183,7 @@ def _show_finding(finding: CurveFinding) -> None:
         st.markdown(f":material/arrow_forward: {escape_markdown(translate(finding.advice))}")
 
 
-def _show_next_step(checkpoint: Checkpoint, finding: CurveFinding, config: dict[str, Any], status: str) -> None:
+def _show_next_step(checkpoint: Checkpoint, finding: CurveFinding, config: TrainConfig | None, status: str) -> None:
     """Where the advice leads: to a new run with other settings, to the run, or to the dataset."""
     key = f"manual_{finding.kind}_{checkpoint.name}"
     if finding.kind == "small-validation":
@@ -198,25 +197,25 @@ def _show_next_step(checkpoint: Checkpoint, finding: CurveFinding, config: dict[
                 "{setting}: {new} instead of {old}",
                 setting=setting_label(name),
                 new=value_text(name, value),
-                old=value_text(name, config[name]),
+                old=value_text(name, getattr(config, name)),
             )
             for name, value in finding.changes.items()
         ]
         st.caption(escape_markdown(tr("For a next run: {changes}.", changes="; ".join(change_texts))))
         if st.button(tr("Set that on Train"), key=key, icon=":material/tune:"):
             dataset = _read_dataset_name(checkpoint)
-            fill_training_form(checkpoint.name, config, changes=finding.changes, dataset=dataset)
+            fill_training_form(checkpoint.name, config.to_dict(), changes=finding.changes, dataset=dataset)
             open_page(TRAIN)
 
 
 # ---------------------------------------------------------------- what is known of a run
 
 
-def _read_settings(checkpoint: Checkpoint) -> dict[str, Any]:
-    """Its settings; none where they are missing or damaged."""
+def _read_settings(checkpoint: Checkpoint) -> TrainConfig | None:
+    """Its settings; None where they are missing or damaged."""
     with suppress(CheckpointError):
-        return checkpoint.read_config()["train"]
-    return {}
+        return read_train_config(checkpoint)
+    return None
 
 
 def _read_dataset_name(checkpoint: Checkpoint) -> str:
