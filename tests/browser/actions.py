@@ -9,7 +9,7 @@ from PIL import Image
 
 from xrai.scans.phantoms import draw_thorax
 
-PATIENCE = 120_000
+PATIENCE = 600_000
 """Milliseconds that a busy machine may take for anything."""
 
 

@@ -43,7 +43,7 @@ class Server:
             stdout=self.log,
             stderr=self.log,
         )
-        for _ in range(300):
+        for _ in range(3000):
             with contextlib.suppress(OSError), urllib.request.urlopen(self.url("_stcore/health"), timeout=1) as answer:
                 if answer.status == 200:
                     return
@@ -53,7 +53,7 @@ class Server:
     def stop(self) -> None:
         assert self.process
         self.process.terminate()
-        self.process.wait(30)
+        self.process.wait(600)
         self.log.close()
 
     def url(self, path: str) -> str:

@@ -551,7 +551,7 @@ def test_nobody_looks_on_outside_a_page():
 
 
 def test_the_switch_turns_the_whole_page(home):
-    app = AppTest.from_file(str(PROJECT / "streamlit_app.py"), default_timeout=60).run()
+    app = AppTest.from_file(str(PROJECT / "streamlit_app.py"), default_timeout=600).run()
     assert app.title[0].value == "Diagnose"
     assert CHOSEN_KEY not in app.session_state
     app.button_group(CHOICE_KEY).set_value("fr").run()
@@ -622,5 +622,5 @@ def test_what_was_chosen_stays_chosen_in_the_other_language():
 
 
 def test_the_switch_offers_every_language_by_its_own_name(home):
-    app = AppTest.from_file(str(PROJECT / "streamlit_app.py"), default_timeout=60).run()
+    app = AppTest.from_file(str(PROJECT / "streamlit_app.py"), default_timeout=600).run()
     assert list(app.button_group(CHOICE_KEY).options) == list(LANGUAGES.values())

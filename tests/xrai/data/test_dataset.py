@@ -707,7 +707,7 @@ class TestBuilding:
 
         def read(path):
             content = real(path)
-            assert path == "A/00000.png" or gate.wait(30)
+            assert path == "A/00000.png" or gate.wait(600)
             return content
 
         def stop():
@@ -749,7 +749,7 @@ def run(code):
     """Run some code as a process of its own."""
     return subprocess.run(
         [sys.executable, "-W", "error", "-c", textwrap.dedent(code)],
-        cwd=Path(__file__).parents[3], capture_output=True, text=True, check=False, timeout=120,
+        cwd=Path(__file__).parents[3], capture_output=True, text=True, check=False, timeout=600,
     )  # fmt: skip
 
 

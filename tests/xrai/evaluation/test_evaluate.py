@@ -345,7 +345,7 @@ def test_two_that_end_at_once_are_both_counted(model, dataset, monkeypatch):
 
     def together(done, total):
         if done == total:
-            begun.wait(60)
+            begun.wait(600)
 
     monkeypatch.setattr(Checkpoint, "write_card", slowly)
 

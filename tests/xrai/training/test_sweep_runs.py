@@ -170,7 +170,7 @@ def works_until_stopped(folder):
                 time.sleep(0.01)
 
     threading.Thread(target=work).start()
-    assert alive.wait(30)
+    assert alive.wait(600)
 
 
 def train(swept, should_stop=lambda: False):
