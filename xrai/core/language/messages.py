@@ -1,12 +1,14 @@
 """Bring the catalogues up to date with the source: `python -m xrai.core.language.messages`.
 
-Babel extracts the literals in calls of `tr`, `trn`, `say`, `say_plural` and `N_`. Its own extractor for Python reads
-tokens and misses calls within f-strings and within other calls, so it is given one that reads the syntax tree.
+Babel extracts the literals in calls of `tr`, `trn`, `say`, `say_plural`, `N_` and XRAI's errors. Its own extractor for
+Python reads tokens and misses calls within f-strings and within other calls, so it is given one that reads the syntax
+tree.
 """
 
 from __future__ import annotations
 
 import ast
+import builtins
 import itertools
 import re
 import sys
@@ -102,10 +104,16 @@ def extract_python(
     for node in ast.walk(ast.parse(file.read())):
         if isinstance(node, ast.ClassDef):
             yield from ((line, "N_", text, []) for line, text in _setting_texts(node))
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in keywords:
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            function = "say" if _is_error(node.func.id) else node.func.id
             texts = [_literal(argument) for argument in node.args]
-            if any(texts[:1]):
-                yield node.lineno, node.func.id, tuple(texts) if len(texts) > 1 else texts[0], []
+            if function in keywords and any(texts[:1]):
+                yield node.lineno, function, tuple(texts) if len(texts) > 1 else texts[0], []
+
+
+def _is_error(name: str) -> bool:
+    """Whether it is the name of one of XRAI's errors, which take a message as `say` does."""
+    return name.endswith("Error") and not hasattr(builtins, name)
 
 
 def _setting_texts(node: ast.ClassDef) -> Iterator[tuple[int, str]]:
