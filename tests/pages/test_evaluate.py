@@ -92,7 +92,7 @@ def make_model(model_name: str, classes=CLASSES, **dataset) -> Checkpoint:
         dataset=known,
         threshold={"class_name": classes[1], "value": 0.5, "description": "fixed"} if len(classes) == 2 else None,
         training={"best_epoch": 1, "settings": config.to_dict()},
-        validation={"n": 20, "accuracy": 0.5, "accuracy_interval": None, "auc": None, "auc_interval": None},
+        validation={"n": 20, "loss": 0.7, "accuracy": 0.5, "accuracy_interval": None, "auc": None, "auc_interval": None},
         heatmap_scale={method: dict.fromkeys(classes, 1.0) for method in ("HiResCAM", "Grad-CAM")},
         versions={},
         notes=("A note on the model.",),

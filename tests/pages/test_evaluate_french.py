@@ -38,6 +38,7 @@ from xrai.data.dataset import open_dataset
 from xrai.evaluation.evaluate import _select_rows
 from xrai.evaluation.store import REPORT_FILE, measuring_title
 from xrai.figures import confusion_figure
+from xrai.models.card import DatasetRecord
 from xrai.models.operating_point import update_operating_point
 
 GIVEN = ("chance", "practice", "children of one hospital", "A note on the model.")
@@ -107,12 +108,12 @@ class TestNoEnglish:
     def test_a_threshold_that_was_moved_and_then_put_in_force(self, ready, measured_ready):  # noqa: F811
         app = opened()
         app.radio[0].set_value("max_fnr").run()
-        keyed(app.slider, "_misses").set_value(12.5).run()
+        keyed(app.slider, "_max_fnr").set_value(12.5).run()
         assert not left(app)
         assert "manquer au plus 12,5\u202f% des clichés de la classe Opacité" in said(app)
         keyed(app.button, "decide_use").click().run()
         assert not left(app)
-        assert "Désormais, un cliché est classé Opacité à partir" in app.success[0].value
+        assert "positif pour Opacité à partir" in app.success[0].value
 
     def test_three_classes(self, home, dataset_here):  # noqa: F811
         make_ready(make_model("three", ("Normal", "Covid", "Viral Pneumonia")))
@@ -170,7 +171,7 @@ class TestExports:
         )
         facts = DatasetFacts(CLASSES, "computer drawings", True, "f", {}, ())
         card = SimpleNamespace(
-            notes=(), threshold=None, threshold_value=None, prevalence=None, calibration=None, dataset={}
+            notes=(), threshold=None, threshold_value=None, local_prevalence=None, calibration=None, dataset=DatasetRecord()
         )
         with use_language("fr"):
             figures = {"confusion": confusion_figure(made_up.report["confusion_matrix"], CLASSES)}
@@ -219,5 +220,5 @@ def test_splits_have_french_names_in_what_the_engine_says(practice, split, word)
 def test_whom_a_dataset_shows_is_told_as_somebody_typed_it():
     with use_language("fr"):
         for typed in ("children; 40 % of them", "at most 18 years old", "head of ward, half of them, all adults"):
-            assert population_text(SimpleNamespace(dataset={"population": typed})) == typed
-        assert population_text(SimpleNamespace(dataset={})).startswith("patients que personne")
+            assert population_text(SimpleNamespace(dataset=DatasetRecord(population=typed))) == typed
+        assert population_text(SimpleNamespace(dataset=DatasetRecord())).startswith("patients que personne")

@@ -35,6 +35,7 @@ from xrai.data.dataset import (
 from xrai.data.dataset.build import MAX_IN_FLIGHT
 from xrai.data.dataset.reading import COLUMNS, FORMAT, VERSION
 from xrai.data.dataset.splitting import count_leaks
+from xrai.data.description import Leakage
 from xrai.data.sources import SPLITS, Entry, find_classes, open_source, parse_patient_id
 from xrai.scans import read_scan
 from xrai.scans.phantoms import draw_thorax
@@ -143,7 +144,7 @@ class TestSchema:
         assert (versions["xrai"], versions["h5py"]) == (__version__, h5py.__version__)
         assert set(attributes) == {
             "format", "version", "classes", "splits", "size", "source", "population", "licence", "drawings", "seed",
-            "created", "notes", "versions",
+            "created", "messages", "notes", "versions",
         }  # fmt: skip
 
     def test_every_scan_is_in_it_as_it_was(self, drawings, practice):
@@ -194,7 +195,7 @@ class TestSchema:
             assert (dataset.is_phantom, dataset.seed, dataset.notes[0]) == (True, 5, "a note")
         with open_dataset(tmp_path / "b") as dataset:
             assert (dataset.population, dataset.licence) == ("Kinder bis fünf\n“1”", "CC BY")
-            assert dataset.describe()["population"] == "Kinder bis fünf\n“1”"
+            assert dataset.describe().population == "Kinder bis fünf\n“1”"
 
     def test_names_of_every_kind(self, tmp_path, write_scan):
         names = [
@@ -262,7 +263,7 @@ class TestReading:
         assert dataset.labels is labels
 
     def test_describe_is_json(self, dataset):
-        described = json.loads(json.dumps(dataset.describe()))
+        described = json.loads(json.dumps(dataset.describe().to_dict()))
         assert described["name"] == "practice"
         assert described["counts"] == dataset.counts()
         assert sum(described["patients"].values()) == 40
@@ -280,7 +281,7 @@ class TestReading:
                 )  # fmt: skip
             for name, value in new._file.attrs.items():
                 old.attrs[name] = value.decode() if isinstance(value, bytes) else value
-            expected = new.describe() | {"name": "old"}
+            expected = new.describe().replace(name="old")
         with open_dataset(tmp_path / "old.hdf5") as dataset:
             assert dataset.describe() == expected
             assert dataset.skipped == ()
@@ -492,8 +493,8 @@ class TestLeaks:
         """And equal contents make one patient across given splits too: `other.png` is patient 3's."""
         path = built(self.folder(tmp_path, write_scan), tmp_path / "x.hdf5")
         with open_dataset(path) as dataset:
-            assert dataset.leaks() == {"val": {"patients": 0, "scans": 0}, "test": {"patients": 2, "scans": 2}}
-            assert dataset.describe()["leaks"] == dataset.leaks()
+            assert dataset.leaks() == {"val": Leakage(patients=0, scans=0), "test": Leakage(patients=2, scans=2)}
+            assert dataset.describe().leaks == dataset.leaks()
             of = dict(zip(dataset.files, dataset.patients, strict=True))
             assert of["test/B/other.png"] == of["train/B/patient3_1.png"]
             assert [note for note in dataset.notes if "flatter" in note] == [
@@ -510,28 +511,28 @@ class TestLeaks:
             write_scan(tmp_path / "in" / "train" / "AB"[i % 2] / f"patient{i}_2.png", 1000 + i)
         with open_dataset(built(tmp_path / "in", tmp_path / "x.hdf5")) as dataset:
             leaks, n_test = dataset.leaks(), len(dataset.rows("test"))
-            assert leaks["val"]["patients"] + leaks["test"]["patients"] == 10  # the test split is drawn from train
-            assert leaks["val"]["scans"] == leaks["test"]["scans"] == 0
+            assert leaks["val"].patients + leaks["test"].patients == 10  # the test split is drawn from train
+            assert leaks["val"].scans == leaks["test"].scans == 0
             assert n_test > 0
-            assert any(f"{leaks['val']['patients']} of 100 patients of the validation split also have scans in training"
+            assert any(f"{leaks['val'].patients} of 100 patients of the validation split also have scans in training"
                        in note for note in dataset.notes)  # fmt: skip
 
     def test_what_is_drawn_does_not_leak(self, practice):
         with open_dataset(practice) as dataset:
-            assert dataset.leaks() == {split: {"patients": 0, "scans": 0} for split in ("val", "test")}
+            assert dataset.leaks() == {split: Leakage(patients=0, scans=0) for split in ("val", "test")}
             assert not any("flatter" in note for note in dataset.notes)
 
     def test_what_is_equal_stays_within_its_split(self):
-        splits, nobody = np.array([0, 0, 1, 1, 2, 2], np.uint8), {"patients": 0, "scans": 0}
+        splits, nobody = np.array([0, 0, 1, 1, 2, 2], np.uint8), Leakage(patients=0, scans=0)
         assert count_leaks(splits, list("aabbcc"), list("xxyyzz")) == {"val": nobody, "test": nobody}
-        assert count_leaks(splits, list("abacbb"), list("123456"))["val"] == {"patients": 1, "scans": 0}
-        assert count_leaks(splits, list("abacbb"), list("123412"))["test"] == {"patients": 1, "scans": 2}
+        assert count_leaks(splits, list("abacbb"), list("123456"))["val"] == Leakage(patients=1, scans=0)
+        assert count_leaks(splits, list("abacbb"), list("123412"))["test"] == Leakage(patients=1, scans=2)
 
     @pytest.mark.real
     def test_the_set_of_three_classes_is_contaminated(self, real_data, tmp_path):
         """As counted in shared/README.md, by SHA-256: six files of its test split stand in train as well."""
         with open_dataset(built(real_data / "datasets" / "covid19", tmp_path / "x.hdf5")) as dataset:
-            assert dataset.leaks()["test"] == {"patients": 6, "scans": 6}
+            assert dataset.leaks()["test"] == Leakage(patients=6, scans=6)
             assert any(note.startswith("6 of 66 scans of the test split are the same files") for note in dataset.notes)
 
     @pytest.mark.real
@@ -733,8 +734,8 @@ class TestBuilding:
         code = f"""
             import os
             from pathlib import Path
-            from xrai.dataset import BuildConfig, build_dataset
-            from xrai.sources import open_source
+            from xrai.data.dataset import BuildConfig, build_dataset
+            from xrai.data.sources import open_source
             with open_source({str(drawings)!r}) as source:
                 out = Path({str(tmp_path / "x.hdf5")!r})
                 build_dataset(source, out, BuildConfig(size=32), emit=lambda record: os._exit(9))
@@ -771,9 +772,9 @@ class TestFullDisk:
         code = f"""
             import resource, signal
             from pathlib import Path
-            from xrai.dataset import BuildConfig, build_dataset, open_dataset
-            from xrai.errors import DatasetError
-            from xrai.sources import open_source
+            from xrai.core.errors import DatasetError
+            from xrai.data.dataset import BuildConfig, build_dataset, open_dataset
+            from xrai.data.sources import open_source
             out = Path({str(tmp_path / "x.hdf5")!r})
             hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
             for limit in {limits}:
@@ -861,8 +862,8 @@ class TestDamage:
         code = f"""
             import random
             from pathlib import Path
-            from tests.test_dataset import use
-            from xrai.errors import DatasetError
+            from tests.xrai.data.test_dataset import use
+            from xrai.core.errors import DatasetError
             data, file, noticed = Path({str(practice)!r}).read_bytes(), Path({str(tmp_path / "x.hdf5")!r}), 0
             for seed in range(150):
                 rng, broken = random.Random(seed), bytearray(data)

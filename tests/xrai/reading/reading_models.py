@@ -20,7 +20,7 @@ from xrai.scans.phantoms import draw_thorax
 from xrai.scans.preprocessing import Preprocessing
 from xrai.training.config import TrainConfig
 
-VALIDATION = {"n": 20, "accuracy": 0.5, "accuracy_interval": [0.3, 0.7], "auc": None, "auc_interval": None}
+VALIDATION = {"n": 20, "loss": 0.7, "accuracy": 0.5, "accuracy_interval": [0.3, 0.7], "auc": None, "auc_interval": None}
 
 
 def make_model(name="m", network="resnet18", classes=("CLEAR", "OPACITY"), drawings=False):

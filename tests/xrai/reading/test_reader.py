@@ -52,7 +52,7 @@ def test_threshold_decides(reader):
     scan = read_scan(encoded(film()))
     share = reader.read(scan).probabilities["OPACITY"]
     for value, called in ((share - 0.01, "OPACITY"), (share + 0.01, "CLEAR")):
-        card = reader.card.replace(threshold={"class": "OPACITY", "value": value})
+        card = reader.card.replace(threshold={"class_name": "OPACITY", "value": value, "description": "fixed"})
         assert Reader(card, reader.network, reader.artifacts).read(scan).diagnosis == called
 
 
@@ -204,15 +204,15 @@ def test_a_probability_is_told_in_natural_frequencies(reader):
     assert Reader(drawn, reader.network).read(scan).frequency == ""
 
 
-def test_a_kit_of_another_network_is_refused(home, reader, gate):
-    kit = ready(reader, gate).artifacts
+def test_artifacts_of_another_network_are_refused(home, reader, gate):
+    artifacts = ready(reader, gate).artifacts
     model = make_model("other", network="convnet")
-    save_artifacts(model, kit, model.weights_sha256())
-    with pytest.raises(CheckpointError, match=r"kit\.safetensors"):
+    save_artifacts(model, artifacts, model.weights_sha256())
+    with pytest.raises(CheckpointError, match=r"artifacts\.safetensors"):
         Reader.open(model)
 
 
-def test_a_kit_is_read_back(home, reader, gate):
+def test_artifacts_are_read_back(home, reader, gate):
     model = open_checkpoint("m")
     save_artifacts(model, ready(reader, gate).artifacts, model.weights_sha256())
     again, scan = Reader.open(model), read_scan(encoded(film(3)))

@@ -37,7 +37,10 @@ def test_warnings(home, gate):
     assert "drawings" in warning
     reader = ready(Reader.open(make_model("small")), gate)
     assert reader.read(read_scan(encoded(film()))).warnings == ()
-    card = reader.card.replace(preprocessing=reader.card.preprocessing.replace(input_size=300))
+    card = reader.card.replace(
+        network=reader.card.network.replace(image_size=300),
+        preprocessing=replace(reader.card.preprocessing, input_size=300),
+    )
     (warning,) = Reader(card, reader.network, reader.artifacts).read(read_scan(encoded(film()))).warnings
     assert "256 × 256" in warning
 
@@ -45,10 +48,10 @@ def test_warnings(home, gate):
 def test_what_a_model_learned_from_may_rob_its_answers_of_meaning(home, gate):
     reader = ready(Reader.open(make_model()), gate)
     covid = next(known.population for known in KAGGLE_SETS if "covid" in known.handle)
-    card = reader.card.replace(dataset=reader.card.dataset | {"population": covid})
+    card = reader.card.replace(dataset=reader.card.dataset.replace(population=covid))
     (warning,) = Reader(card, reader.network, reader.artifacts).read(read_scan(encoded(film()))).warnings
     assert "no clinical meaning" in warning
-    card = reader.card.replace(dataset=reader.card.dataset | {"population": "adults of two hospitals"})
+    card = reader.card.replace(dataset=reader.card.dataset.replace(population="adults of two hospitals"))
     assert not Reader(card, reader.network, reader.artifacts).read(read_scan(encoded(film()))).warnings
 
 
@@ -68,7 +71,7 @@ def test_a_dicom_that_says_it_is_no_frontal_chest_is_warned_of(reader, facts, wo
 
 def test_an_adult_is_warned_of_where_the_model_knows_children(reader, gate):
     reader = ready(reader, gate)
-    card = reader.card.replace(dataset=reader.card.dataset | {"population": "children of one to five years"})
+    card = reader.card.replace(dataset=reader.card.dataset.replace(population="children of one to five years"))
     scan = read_scan(encoded(film()))
     [warning] = (
         Reader(card, reader.network, reader.artifacts).read(replace(scan, metadata={"PatientAge": "047Y"})).warnings
