@@ -14,21 +14,7 @@ from pages.lab.evaluate import exports
 from pages.shared.datasets import DatasetFacts
 from pages.shared.verdict import population_text
 from tests.languages import find_untranslated, open_in_french, visible_texts
-from tests.pages.test_evaluate import (  # the fixtures among them are used by name
-    CLASSES,
-    EVALUATE,
-    dataset_here,  # noqa: F401
-    made_up,  # noqa: F401
-    made_up_ready,  # noqa: F401
-    make_model,
-    make_ready,
-    measured_ready,  # noqa: F401
-    measurement,  # noqa: F401
-    model,  # noqa: F401
-    no_cells,  # noqa: F401
-    note_look,
-    ready,  # noqa: F401
-)
+from tests.pages.evaluate.page import CLASSES, EVALUATE, make_model, make_ready, note_look
 from xrai.calibration import ThresholdGoal, choose_threshold, describe_natural_frequency, fit_abstention
 from xrai.core import jobs
 from xrai.core.errors import DatasetError
@@ -72,19 +58,19 @@ class TestNoEnglish:
         assert not left(opened())
 
     @pytest.mark.parametrize("split", ["train", "val", "test"])
-    def test_before_it_is_measured(self, model, dataset_here, split):  # noqa: F811
+    def test_before_it_is_measured(self, model, dataset_here, split):
         note_look(model, dataset_here, split=split, threshold=0.3)
         app = opened(evaluate_split=split)
         assert not left(app)
         assert "Ce modèle a été mesuré une fois sur les" in said(app)
 
-    def test_where_the_classes_do_not_fit(self, home, dataset_here):  # noqa: F811
+    def test_where_the_classes_do_not_fit(self, home, dataset_here):
         make_model("three", ("Normal", "Covid", "Viral Pneumonia"))
         app = opened()
         assert not left(app, "three")
         assert "Normal, Covid et Pneumonie virale" in said(app)
 
-    def test_measured_with_scans_and_heatmaps(self, ready, measured_ready):  # noqa: F811
+    def test_measured_with_scans_and_heatmaps(self, ready, measured_ready):
         app = opened()
         assert not left(app)
         assert re.search(r"Entre \d+,\d\u202f% et \d+,\d\u202f%, la réponse est", said(app))
@@ -98,14 +84,14 @@ class TestNoEnglish:
             ThresholdGoal(kind="fixed", limit=0.31),
         ],
     )
-    def test_every_goal_that_is_in_force(self, ready, measured_ready, goal):  # noqa: F811
+    def test_every_goal_that_is_in_force(self, ready, measured_ready, goal):
         update_operating_point(ready, goal=goal, alpha=0.05, prevalence=0.055)
         app = opened()
         assert not left(app)
         assert "5,5" in said(app)
 
     @pytest.mark.usefixtures("no_cells")
-    def test_a_threshold_that_was_moved_and_then_put_in_force(self, ready, measured_ready):  # noqa: F811
+    def test_a_threshold_that_was_moved_and_then_put_in_force(self, ready, measured_ready):
         app = opened()
         app.radio[0].set_value("max_fnr").run()
         keyed(app.slider, "_max_fnr").set_value(12.5).run()
@@ -115,7 +101,7 @@ class TestNoEnglish:
         assert not left(app)
         assert "positif pour Opacité à partir" in app.success[0].value
 
-    def test_three_classes(self, home, dataset_here):  # noqa: F811
+    def test_three_classes(self, home, dataset_here):
         make_ready(make_model("three", ("Normal", "Covid", "Viral Pneumonia")))
         with h5py.File(dataset_here, "r+") as file:
             file.attrs["classes"] = json.dumps(["Normal", "Covid", "Viral Pneumonia"])
@@ -123,7 +109,7 @@ class TestNoEnglish:
         assert not left(app, "three")
         assert "la classe la plus probable est retenue" in said(app)
 
-    def test_what_is_damaged_or_was_interrupted(self, ready, measured_ready):  # noqa: F811
+    def test_what_is_damaged_or_was_interrupted(self, ready, measured_ready):
         (measured_ready / REPORT_FILE).write_text("{}", encoding="utf-8")
         write_json(measured_ready / jobs.JOB_FILE, {"status": "stopped"})
         app = opened()
@@ -134,7 +120,7 @@ class TestNoEnglish:
 
 class TestSwitched:
     @pytest.mark.usefixtures("no_cells")
-    def test_what_was_chosen_and_tried_stays(self, ready, measured_ready, dataset_here):  # noqa: F811
+    def test_what_was_chosen_and_tried_stays(self, ready, measured_ready, dataset_here):
         make_model("another", CLASSES)
         app = opened(evaluate_model="chance")
         app.radio[0].set_value("fixed").run()
@@ -153,7 +139,7 @@ class TestSwitched:
             assert keyed(app.toggle, "evaluate_both").value
         assert not left(app)
 
-    def test_the_split_stays(self, model, dataset_here):  # noqa: F811
+    def test_the_split_stays(self, model, dataset_here):
         app = opened()
         keyed(app.selectbox, "evaluate_split").select("val").run()
         for code in ("en", "fr"):
@@ -164,14 +150,19 @@ class TestSwitched:
 
 
 class TestExports:
-    def test_the_charts_are_in_french_wherever_they_are_made(self, made_up, monkeypatch):  # noqa: F811
+    def test_the_charts_are_in_french_wherever_they_are_made(self, made_up, monkeypatch):
         made = {}
         monkeypatch.setattr(
             exports.st, "download_button", lambda label, make, name, *_, **__: made.update({name: make})
         )
         facts = DatasetFacts(CLASSES, "computer drawings", True, "f", {}, ())
         card = SimpleNamespace(
-            notes=(), threshold=None, threshold_value=None, local_prevalence=None, calibration=None, dataset=DatasetRecord()
+            notes=(),
+            threshold=None,
+            threshold_value=None,
+            local_prevalence=None,
+            calibration=None,
+            dataset=DatasetRecord(),
         )
         with use_language("fr"):
             figures = {"confusion": confusion_figure(made_up.report["confusion_matrix"], CLASSES)}
