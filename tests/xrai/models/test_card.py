@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.xrai.models.test_checkpoint import a_card
+from tests.xrai.models.checkpoint.checkpoints import a_card
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.xrai.models.test_models import EPOCH, RECORDS, START
+from tests.xrai.models.model_folders import EPOCH, RECORDS, START
 from xrai.core.json_files import HISTORY_FILE, read_records
 from xrai.core.paths import PROJECT_DIR
 from xrai.models import SHIPPED

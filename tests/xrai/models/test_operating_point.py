@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from tests.xrai.models.test_checkpoint import EVALUATED, a_card
+from tests.xrai.models.checkpoint.checkpoints import EVALUATED, a_card
 from xrai.calibration import ThresholdGoal
 from xrai.core.errors import CheckpointError, SettingsError
 from xrai.models.artifacts import ARTIFACTS_FILE, Artifacts, ValidationOutputs, load_artifacts, save_artifacts
