@@ -48,5 +48,6 @@ page = st.navigation(
         tr("Learn"): [make_page(MANUAL, tr("Manual"), "menu_book")],
     }
 )
-show_language_switch()  # behind the navigation: before it, a deep link on a fresh server gives the widget another identity
+# After the navigation: before it, a deep link on a fresh server gives the widget another identity.
+show_language_switch()
 page.run()

@@ -8,6 +8,7 @@ from streamlit.testing.v1 import AppTest
 from xrai.core.json_files import HISTORY_FILE, append_record, write_json
 from xrai.core.paths import PROJECT_DIR
 from xrai.models.checkpoint import CONFIG, Checkpoint, open_checkpoint
+from xrai.models.history import HistoryEvent
 from xrai.training.config import TrainConfig
 
 
@@ -28,12 +29,17 @@ def texts(app: AppTest) -> str:
 
 
 def write_run(
-    name: str, records: Iterable[Mapping[str, Any]], config: TrainConfig, dataset: str = "data/practice.hdf5"
+    name: str,
+    records: Iterable[Mapping[str, Any] | HistoryEvent],
+    config: TrainConfig,
+    dataset: str = "data/practice.hdf5",
 ) -> Checkpoint:
     """The folder of a run that has no weights yet."""
     checkpoint = open_checkpoint(name)
     checkpoint.folder.mkdir(parents=True)
     write_json(checkpoint.folder / CONFIG, {"dataset": dataset, "train": config.to_dict()})
     for record in records:
-        append_record(checkpoint.folder / HISTORY_FILE, record)
+        append_record(
+            checkpoint.folder / HISTORY_FILE, record.to_dict() if isinstance(record, HistoryEvent) else record
+        )
     return checkpoint

@@ -12,6 +12,8 @@ from streamlit.testing.v1 import AppTest
 
 from xrai.core.language.catalogue import load
 from xrai.core.paths import PROJECT_DIR
+from xrai.networks.config import settings_of
+from xrai.training.config import TrainConfig
 
 VISIBLE_FIELDS = {
     "body",
@@ -38,7 +40,9 @@ ENGLISH_WORDS = re.compile(
     r"wrong|right|sure|threshold|heatmap|yes|none|all|new|open|save|delete|choose|read)\b",
     re.IGNORECASE,
 )
+_CHOICES = {choice for item in settings_of(TrainConfig).values() for choice in item.choices} | {"scratch", "imagenet"}
 _NOT_WORDS = re.compile(
+    rf"\((?:{'|'.join(map(re.escape, sorted(_CHOICES)))})\)|"  # a term of the command line beside the French one
     r"Guangzhou Women and Children's Medical Center|CC BY|"
     r"<[^>]*>|:material/\w+:|https?://\S+|\$[^$]*\$|`[^`]*`|“[^”]*”|«[^»]*»|\b[\w-]+\.(png|jpe?g|dcm|hdf5|csv|py|zip)\b"
 )
@@ -74,7 +78,7 @@ def find_untranslated(texts: Iterable[str], allowed: Iterable[str] = ()) -> list
 
     Args:
         texts: as `shown_texts` gives them.
-        but: names that may be English, such as a model's.
+        allowed: names that may be English, such as a model's.
     """
     names = re.compile("|".join(map(re.escape, allowed)) or "$^")
     unescaped = [(text, names.sub(" ", _unescape(text)).strip()) for text in texts]

@@ -56,7 +56,6 @@ def test_the_picture_of_the_packages_is_up_to_date():
     assert subprocess.run(command, cwd=PROJECT, check=False).returncode == 0
 
 
-@pytest.mark.xfail(reason="README has the new training flags already; remove this mark when the engine has them")
 def test_the_flags_and_verbs_in_readme_exist():
     from xrai.cli.parser import make_parser
 

@@ -16,9 +16,9 @@ def confirm_deletion(kind: str, text: str, delete: Callable[..., None], *argumen
 
     Args:
         kind: of what is to be deleted, “model” or “dataset”.
-        words: Markdown; what is deleted, and what stays.
+        text: Markdown; what is deleted, and what stays.
         delete: the callback that deletes it.
-        what: it is given.
+        arguments: it is given.
     """
 
     @st.dialog(tr(_QUESTIONS[kind]))

@@ -58,8 +58,8 @@ def show_job_end(job: Job, status: Status, what: str, next_step: str, stopped_te
         job: that ended.
         status: how it stands: a look at that takes its time.
         what: begins the sentence of what was interrupted, in the reader's language, as the next two are.
-        then: ends it with what to do.
-        stopped: said when somebody stopped it; nothing where that says itself.
+        next_step: ends it with what to do.
+        stopped_text: said when somebody stopped it; nothing where that says itself.
     """
     if status == "failed":
         st.error(escape_markdown(translate(job.error)), icon=":material/error:")

@@ -186,7 +186,7 @@ def test_what_an_earlier_check_found_outlives_one_that_was_stopped(here, checked
 
 
 def test_the_check_of_an_earlier_build_is_not_shown_as_of_this_one(here, checked):
-    save_audit(replace(checked(GUESSED), fingerprint="another"), here)
+    save_audit(checked(GUESSED).replace(fingerprint="another"), here)
     app = opened()
     assert "Not checked yet" in texts(app)
     assert "The border gives the class away" not in texts(app)
@@ -341,7 +341,10 @@ def test_a_dataset_at_work_is_not_deleted(here, what):
     if what == "clean":
         folder = shutil.move(folder, build_folder(here.with_name("copy.hdf5")))
         noted = json.loads((Path(folder) / jobs.JOB_FILE).read_text())
-        write_json(Path(folder) / jobs.JOB_FILE, noted | {"details": {"arguments": ["clean", str(here), "copy.hdf5"]}})
+        write_json(
+            Path(folder) / jobs.JOB_FILE,
+            noted | {"details": {"reads": str(here), "arguments": ["clean", str(here), "copy.hdf5"]}},
+        )
     app = opened("Scans")
     labelled(app.button, "Delete this dataset").click().run()
     labelled(app.button, "Delete it").click().run()
@@ -355,7 +358,11 @@ def test_an_interrupted_copy_is_put_aside_with_what_it_left(here):
     partial.touch()
     folder = build_folder(out)
     folder.mkdir(parents=True)
-    noted = {"status": "running", "title": "ward-clean", "details": {"arguments": ["clean", str(here), str(out)]}}
+    noted = {
+        "status": "running",
+        "title": "ward-clean",
+        "details": {"writes": str(out), "arguments": ["clean", str(here), str(out)]},
+    }
     write_json(folder / jobs.JOB_FILE, noted)
     app = opened()
     assert "did not finish" in texts(app)

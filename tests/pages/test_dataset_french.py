@@ -306,18 +306,18 @@ def test_everything_that_a_check_found(ward):
 @pytest.mark.parametrize("n", [1, 2])
 def test_findings_on_one_film_and_on_several(dataset, n):
     look = run_dataset_pass(dataset, lambda share: None)
-    look.contrast[:] = 99
-    look.border[:] = 0
-    look.contrast[:n], look.border[n : 2 * n] = 0, 0.9
+    look.quality.contrast[:] = 99
+    look.quality.border[:] = 0
+    look.quality.contrast[:n], look.quality.border[n : 2 * n] = 0, 0.9
     reasons = dict(enumerate(["turned", "inverted", "unlike the others"][:n]))
     with use_language("fr"):
-        for finding in [*check_image_quality(look), odd(reasons)]:
+        for finding in [*check_image_quality(look.quality, is_phantom=False), odd(reasons)]:
             assert not find_untranslated(map(translate, (finding.title, finding.sentence, finding.advice)))
 
 
 @pytest.mark.parametrize("more", [[], ["--kinds", "exact-duplicates"]])
 def test_the_note_of_a_cleaned_copy(ward, home, more):
-    arguments = ["clean", str(ward), str(data_dir() / "clean.hdf5"), "--without", str(listed(home, ward))]
+    arguments = ["clean", str(ward), str(data_dir() / "clean.hdf5"), "--exclude", str(listed(home, ward))]
     assert main([*arguments, *more]) == 0
     with open_dataset(data_dir() / "clean.hdf5") as copy, use_language("fr"):
         assert not find_untranslated([translate(copy.notes[-1])], NAMES)

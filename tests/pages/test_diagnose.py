@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
-from pages.clinic.diagnose import occlusion_test as second_looks
+from pages.clinic.diagnose import occlusion_test, similar_cases
 from pages.clinic.diagnose.uploads import Upload
 from pages.shared.verdict import verdict_text
 from tests.languages import find_untranslated, open_in_french, visible_texts
@@ -126,14 +126,14 @@ def test_a_turned_film_is_offered_mended_and_read_then(model):
     assert "not upright" in app.warning[0].value and not app.subheader
     button(app, "Correct and read: turned 90").click().run()
     assert not app.exception
-    assert app.subheader and "This scan was read turned 90° right, as you chose." in texts(app)
+    assert app.subheader and "Correction applied before reading, as you chose: turned 90° right." in texts(app)
 
 
 def test_an_inverted_film_is_offered_mended(model):
     app = opened(("negative.png", as_png(255 - film())))
     assert "black and white exchanged" in app.warning[0].value
     button(app, "Correct and read: inverted").click().run()
-    assert "This scan was read inverted" in texts(app)
+    assert "Correction applied before reading, as you chose: inverted" in texts(app)
 
 
 def test_of_several_files_those_that_can_be_are_read(model):
@@ -188,9 +188,9 @@ def with_similar_open(*files):
 
 def test_similar_training_scans_and_their_labels_are_told(model):
     said = texts(with_similar_open(("a.png", as_png(film()))))
-    assert "Of the 6 training scans that look most like this one" in said
+    assert "Labels of the 6 training scans that are most similar to this one for the model" in said
     assert "each of another patient where patients are known" in said
-    assert "they are shown where the dataset “chest” is on this computer" in said
+    assert "they are shown if the unchanged dataset “chest” is on this computer" in said
 
 
 def test_what_a_check_of_the_data_found_and_what_was_measured_are_told(model):
@@ -198,7 +198,7 @@ def test_what_a_check_of_the_data_found_and_what_was_measured_are_told(model):
     card = model.read_card()
     changed(
         model,
-        dataset=card.dataset | {"audit": audit},
+        dataset=card.dataset.replace(audit=audit),
         trust_report={"when": "2026-11-21", "rows": [{"what": "Test films refused", "value": "1 of 624", "aim": ""}]},
     )
     app = opened()
@@ -286,7 +286,9 @@ class TestHeadlines:
 
 
 TRUST = {"when": "2026-11-21", "rows": [{"what": "x", "value": "1", "aim": ""}], "threshold": 0.5, "alpha": 0.03}
-LOOK = {"dataset": "d", "split": "test", "when": "2026-01-01T00:00:00", "fingerprint": "f", "threshold": 0.5} | MEASURED
+LOOK = {"dataset": "d", "split": "test", "when": "2026-01-01T00:00:00", "fingerprint": "f", "threshold": 0.5} | {
+    name: value for name, value in MEASURED.items() if name != "loss"
+}
 
 
 class TestStaleFigures:
@@ -343,7 +345,7 @@ class TestWorkOnARerun:
         sought = []
         similar = Reader.find_similar
         monkeypatch.setattr(Reader, "find_similar", lambda *args: sought.append(1) or similar(*args))
-        monkeypatch.setattr(second_looks, "find_training_dataset", lambda *_: sought.append(2))
+        monkeypatch.setattr(similar_cases, "find_training_dataset", lambda *_: sought.append(2))
         opened(("a.png", as_png(film())))
         assert not sought
         with_similar_open(("a.png", as_png(film())))
@@ -353,8 +355,8 @@ class TestWorkOnARerun:
         def damaged(*_):
             raise DatasetError("The dataset is damaged.")
 
-        monkeypatch.setattr(second_looks, "find_training_dataset", lambda *_: PROJECT_DIR)
-        monkeypatch.setattr(second_looks, "open_dataset", damaged)
+        monkeypatch.setattr(similar_cases, "find_training_dataset", lambda *_: PROJECT_DIR)
+        monkeypatch.setattr(similar_cases, "open_dataset", damaged)
         app = with_similar_open(("a.png", as_png(film())))
         assert [item.value for item in app.error] == ["The dataset is damaged."]
         assert "Read by the model" in texts(app)
@@ -384,11 +386,11 @@ class TestWhatHidingShows:
         ],
     )
     def test_an_answer_rests_on_the_hidden_place_only_where_the_call_changes(self, before, after, shown, rests):
-        said = second_looks._occlusion_text(before, after, shown)
+        said = occlusion_test._occlusion_text(before, after, shown)
         assert ("rests largely" in said) == rests
 
     def test_a_fall_that_leaves_the_call_is_said_soberly(self):
-        said = second_looks._occlusion_text(reading_of(0.98), reading_of(0.88), "PNEUMONIA")
+        said = occlusion_test._occlusion_text(reading_of(0.98), reading_of(0.88), "PNEUMONIA")
         assert said.startswith("Lower, but the answer is the same")
 
 
@@ -421,7 +423,7 @@ def test_the_scan_that_was_just_mended_is_shown(model):
     button(app, "Correct and read: turned 90").click().run()
     assert not app.exception
     assert app.selectbox(key="diagnose_shown").value == 2
-    assert "This scan was read turned 90° right" in texts(app)
+    assert "Correction applied before reading, as you chose: turned 90° right" in texts(app)
     button(app, "Read without correction").click().run()
     assert not app.exception and app.selectbox(key="diagnose_shown").value in (0, 1)
 
@@ -469,7 +471,7 @@ def well_known(model):
             "aim": "about 0",
         },
     ]
-    dataset = model.read_card().dataset | {"population": CHILDREN, "audit": audit}
+    dataset = model.read_card().dataset.replace(population=CHILDREN, audit=audit)
     per_class = {name: {"recall": 0.5, "support": 10} for name in ("NORMAL", "PNEUMONIA")}
     changed(
         model,
@@ -513,10 +515,10 @@ class TestInFrench:
         )
         with use_language("fr"):
             hidden = visible_texts(button(app, "La masquer et relire").click().run())
-            mended = visible_texts(button(app, "Le lire tourné").click().run())
+            mended = visible_texts(button(app, "Corriger et lire\u00a0: tourné").click().run())
         assert not app.exception
         assert any("Pneumonie maintenant" in text or "rien à masquer" in text for text in hidden)
-        assert "Ce cliché a été lu tourné de 90° vers la droite, comme vous l'avez choisi." in mended
+        assert "Correction appliquée avant la lecture, à votre demande\u00a0: tourné de 90° vers la droite." in mended
         assert not find_untranslated([*hidden, *mended], NAMES)
 
     def test_what_is_saved(self, well_known, monkeypatch):
@@ -561,4 +563,4 @@ def test_the_saved_card_says_that_the_scan_was_mended(model, monkeypatch):
     app = opened(("turned.png", as_png(np.rot90(film()))))
     button(app, "Correct and read: turned 90").click().run()
     saved["Save this result (PNG)"]()
-    assert "The scan was read turned 90° right." in drawn[0]["lines"]
+    assert "The scan was corrected before reading: turned 90° right." in drawn[0]["lines"]

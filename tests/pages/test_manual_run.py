@@ -16,6 +16,7 @@ from xrai.data.dataset import open_dataset
 from xrai.models.artifacts import Artifacts, ValidationOutputs, save_artifacts
 from xrai.models.card import Card
 from xrai.models.checkpoint import CONFIG, WEIGHTS, open_checkpoint
+from xrai.models.history import StepRecord
 from xrai.scans.preprocessing import Preprocessing
 from xrai.training.config import TrainConfig
 from xrai.training.diagnostics import make_textbook_run
@@ -94,7 +95,7 @@ def test_a_run_is_read_and_pointed_at_with_the_gravest_first(home):
 
 
 def test_steps_within_epochs_do_not_hide_the_lines(home):
-    step = {"kind": "step", "progress": 0.5, "epoch": 1, "loss": 9.0, "accuracy": 0.1}
+    step = StepRecord(progress=0.5, epoch=1, loss=9.0, accuracy=0.1, images_per_second=10.0, seconds_left=1.0)
     records = make_textbook_run("well")
     write_run("mine", [records[0], step, *records[1:]])
     live = next(trace for trace in charts(opened())["Loss"]["data"] if trace["name"] == "Training, live")
@@ -211,7 +212,7 @@ def test_answers_that_were_kept_later_are_seen(home):
 
 
 def test_a_damaged_epoch_does_not_keep_the_others_from_being_drawn(home):
-    records = make_textbook_run("overfits")
+    records = [record.to_dict() for record in make_textbook_run("overfits")]
     del records[3]["val"]["auc_interval"]
     records[4]["val"] = None
     write_run("mine", [*records[:5], {"kind": "step", "epoch": 5}, *records[5:]])

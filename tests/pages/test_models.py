@@ -6,7 +6,6 @@ import os
 import sys
 import time
 import zipfile
-from dataclasses import replace
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -160,7 +159,7 @@ class TestTable:
 
     def test_what_only_the_plain_convnet_has_is_blank_for_others(self, three):
         write_model("wide", TINY.replace(filters=8))
-        found = table(opened()).set_index("Name")["Filters of the first block"]
+        found = table(opened()).set_index("Name")["Filters in the first block"]
         assert found["wide"] == 8
         assert found.isna()["deep"]
 
@@ -244,7 +243,7 @@ class TestTable:
     def test_a_history_that_is_rubbish_breaks_nothing(self, three):
         (checkpoints_dir() / "slow" / HISTORY_FILE).write_text('{"kind": "epoch", "val": 3}\n[]\n{"kind": 1}\n')
         app = opened(["slow", "fast"])
-        assert "No curves are known of slow" in texts(app)
+        assert "No learning curves for slow" in texts(app)
 
 
 class TestOne:
@@ -258,7 +257,7 @@ class TestOne:
         }
         said = texts(app)
         assert "95 % interval 0.700 to 0.900" in said
-        assert "Tells apart Normal and Pneumonia" in said
+        assert "Distinguishes Normal and Pneumonia" in said
         assert "40 validation scans" in said
         assert {"Make it the default model", "Evaluate it", "See its training", "Delete", "Rename"} <= set(
             labels(app.button)
@@ -361,7 +360,7 @@ class TestOne:
         models.delete(open_checkpoint("slow"))
         labelled(app.button, "Delete it").click().run()
         assert not app.exception
-        assert "have changed since" in app.error[0].value
+        assert "There is no model or run “slow” any more" in app.error[0].value
 
     def test_a_run_that_goes_on_is_left_alone_but_can_be_watched_and_noted(self, home):
         write_run("a", status="starting")
@@ -465,7 +464,7 @@ class TestWhatSettingsLedTo:
         write_model("a")
         changed = TINY.replace(learning_rate=0.1, epochs=20, batch_size=8, optimizer="sgd", seed=3)
         write_model("b", changed)
-        write_model("c", replace(changed, learning_rate=0.2, batch_size=4, seed=4))
+        write_model("c", changed.replace(learning_rate=0.2, batch_size=4, seed=4))
         app = opened()
         assert self.axes(app) == ["Run", "Epochs", "Batch size", "Learning rate", "Validation AUC"]  # no seed
         labelled(app.multiselect, "Settings to draw").set_value(["optimizer"]).run()

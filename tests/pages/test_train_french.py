@@ -321,7 +321,7 @@ class TestWords:
         with use_language(ENGLISH):
             assert settings_text({"learning_rate": 0.001, "dropout": 0.2}) == "learning rate 0.001, dropout 0.2"
         words = [value_text(name, value) for name, value in settings.items()]
-        assert words == ["0,001", "oui", "aucun", "Convnet simple", "zéro (scratch)"]
+        assert words == ["0,001", "oui", "aucun", "Réseau convolutif simple", "zéro (scratch)"]
 
     def test_a_model_called_like_a_choice_keeps_its_name(self):
         assert value_text("weights", "none") == "none"

@@ -54,8 +54,8 @@ def evaluate(
         checkpoint: the model.
         dataset: open.
         split: train, val or test.
-        excluded_files: files of the dataset that are not to count, as the dataset names them, or by their last part where
-            only one has it.
+        excluded_files: files of the dataset to leave out, by the dataset's names, or by the last part of a name where
+            it is unique.
         progress: told how many scans of how many are done.
 
     Returns:
@@ -88,10 +88,14 @@ def evaluate(
         "left_out": len(dataset.rows(split)) - len(rows),
         "measured_before": 0,
         "seen": int(was_seen.sum()),
-        "unseen": None if not was_seen.any() or was_seen.all() else _main_metrics(
-            classification_report(probabilities[~was_seen], labels[~was_seen], patients[~was_seen], card.classes, threshold)
+        "unseen": None
+        if not was_seen.any() or was_seen.all()
+        else _main_metrics(
+            classification_report(
+                probabilities[~was_seen], labels[~was_seen], patients[~was_seen], card.classes, threshold
+            )
         ),
-    }  # fmt: skip
+    }
     predicted = predict(probabilities, threshold)
     predictions = Predictions(rows, dataset.files[rows], patients, labels, predicted, probabilities)
     return _save_result(checkpoint, dataset, card, EvaluationResult(result, predictions))

@@ -80,12 +80,14 @@ def classification_report(
             name: reliability(probabilities[:, k], labels == k, patients=patients) for k, name in enumerate(classes)
         },
         "doubt": None if abstention is None else abstention.model_dump(mode="json", by_alias=True),
-        "answered": None if abstention is None else abstention_report(
+        "answered": None
+        if abstention is None
+        else abstention_report(
             abstention.is_confident(probabilities, predicted), predicted, labels, patients, len(classes)
         ).model_dump(mode="json", by_alias=True),
         "n": len(labels),
         "n_patients": len(set(patients)),
-    }  # fmt: skip
+    }
 
 
 def _compute_curves(scores: np.ndarray, positive: np.ndarray) -> dict[str, Any] | None:

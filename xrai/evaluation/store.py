@@ -31,9 +31,13 @@ _PREDICTIONS_KEY = "predictions_file"
 """Where the kept report names the table of predictions that belongs to it."""
 
 _OPTIONAL_KEYS = {
-    "reliability", "expected_calibration_error_interval", "expected_calibration_error_by_chance", "calibration",
-    "doubt", "answered",
-}  # fmt: skip
+    "reliability",
+    "expected_calibration_error_interval",
+    "expected_calibration_error_by_chance",
+    "calibration",
+    "doubt",
+    "answered",
+}
 """What reports that were kept by earlier versions lack."""
 
 _MAX_STEM_LENGTH = 60
@@ -213,8 +217,13 @@ def with_threshold(result: EvaluationResult, card: Card) -> EvaluationResult:
         card.abstention,
     ):
         new_report = report_of(
-            predictions.probabilities, predictions.labels, predictions.patients, result.classes, threshold, card.abstention
-        )  # fmt: skip
+            predictions.probabilities,
+            predictions.labels,
+            predictions.patients,
+            result.classes,
+            threshold,
+            card.abstention,
+        )
         unseen = report["unseen"]
         if unseen is not None and report["threshold"] != threshold:
             unseen = unseen | {"accuracy": None, "accuracy_interval": None, "per_class": {}}

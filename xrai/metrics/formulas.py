@@ -29,8 +29,8 @@ def mean_recall_interval(true_positives: Floats, support: Floats, z: float) -> I
     """Put the arms of each class's Wilson interval, with its patients as cases, together by MOVER.
 
     Args:
-        hits: scans read right, (P, K), of K classes that all have scans.
-        truths: scans, (P, K).
+        true_positives: scans read right, (P, K), of K classes that all have scans.
+        support: scans, (P, K).
         z: standard deviations of a normal distribution that the level stands for.
     """
     recalls = true_positives.sum(axis=0) / support.sum(axis=0)  # (K,)

@@ -30,9 +30,9 @@ def clustered_proportion(
     scans to look among.
 
     Args:
-        holds: bool (N,).
+        successes: bool (N,).
         groups: each scan's patient, (N,).
-        among: the scans that count, bool (N,); None for all.
+        mask: the scans that count, bool (N,); None for all.
         n_rounds: of drawing patients.
         seed: of the draws.
         level: of the interval.

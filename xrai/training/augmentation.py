@@ -42,21 +42,21 @@ def augment(
     """A batch as the network sees it while training; every scan gets changes of its own.
 
     Args:
-        greys: float (N, 1, H, W), grey values in 0 to 1.
+        images: float (N, 1, H, W), grey values in 0 to 1.
         generator: source of all chance, on the processor; the same state gives the same changes.
         strength: 0 is off; 1 turns by up to 10°, shifts by up to 8 % of the side, scales by up to 15 %,
             changes gamma by up to e^±0.35, contrast by up to 25 % and brightness by up to 0.1; 2 is twice that.
-        erase: the share of scans that get a rectangle, 15 to 40 % of the side, filled with the scan's mean
+        erase_prob: the share of scans that get a rectangle, 15 to 40 % of the side, filled with the scan's mean
             (random erasing, Zhong et al. 2020).
-        flip: also mirror half of the scans left to right.
-        border: the share of scans that lose a border, up to 16 % of the side at each edge, half of them to air and half
-            to the scan's mean.
-        quality: the share of scans that are made softer, down to half the resolution, or sharper, and grainy, with
-            noise of up to 0.05.
-        borrow: the share of scans that take on the greys of another scan of the batch, and each with the same share its
-            spectrum, its border and its shading (`training.appearance_transfer`); greys and spectrum as far as chance
-            will have it.
-        stretch: the share of scans whose width is changed against their height, to up to 1.5 times or 1/1.5 of it.
+        hflip: also mirror half of the scans left to right.
+        border_prob: the share of scans whose border, up to 16 % of the side at each edge, is masked: half of them with
+            air, half with the scan's mean.
+        quality_prob: the share of scans that are blurred, down to half the resolution, or sharpened, and get noise of
+            up to 0.05.
+        appearance_transfer_prob: the share of scans that take over the histogram of another scan of the batch, and,
+            each with the same probability, its spectrum, border and shading (`training.appearance_transfer`); histogram
+            and spectrum to a random degree.
+        aspect_jitter_prob: the share of scans whose aspect ratio is changed by a factor of up to 1.5.
 
     Returns:
         float (N, 1, H, W), grey values in 0 to 1. What moves in from outside is the scan mirrored: bars of air would
@@ -78,16 +78,23 @@ def augment(
 def augment_batch(images: Tensor, generator: torch.Generator, config: TrainConfig) -> Tensor:
     """`augment` as a run asks for it."""
     return augment(
-        images, generator, strength=config.augment_strength, erase_prob=config.erase_prob, hflip=config.hflip, border_prob=config.border_prob,
-        quality_prob=config.quality_prob, appearance_transfer_prob=config.appearance_transfer_prob, aspect_jitter_prob=config.aspect_jitter_prob,
-    )  # fmt: skip
+        images,
+        generator,
+        strength=config.augment_strength,
+        erase_prob=config.erase_prob,
+        hflip=config.hflip,
+        border_prob=config.border_prob,
+        quality_prob=config.quality_prob,
+        appearance_transfer_prob=config.appearance_transfer_prob,
+        aspect_jitter_prob=config.aspect_jitter_prob,
+    )
 
 
 def mixup_batch(images: Tensor, targets: Tensor, generator: torch.Generator, alpha: float) -> tuple[Tensor, Tensor]:
     """Each scan blended with another of the batch, and the targets with it (mixup, Zhang et al. 2018).
 
     Args:
-        greys: float (N, 1, H, W).
+        images: float (N, 1, H, W).
         targets: class probabilities, float (N, C).
         generator: source of all chance, on the processor.
         alpha: of the Beta(alpha, alpha) distribution that the share of the other scan comes from; above 0.
@@ -102,9 +109,9 @@ def preview(images: np.ndarray, config: TrainConfig, *, is_augmented: bool = Tru
     """What the network of a run sees of some scans, as pictures.
 
     Args:
-        squares: scans as a dataset stores them, uint8 (N, S, S).
+        images: scans as a dataset stores them, uint8 (N, S, S).
         config: image size, variation and seed.
-        varied: as while training; False is as at diagnosis.
+        is_augmented: as while training; False is as at diagnosis.
 
     Returns:
         uint8 (N, image_size, image_size).

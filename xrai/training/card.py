@@ -20,7 +20,7 @@ def draft_card(name: str, loader: BatchLoader, training: TrainingRecord) -> Card
 
     Args:
         name: of the model.
-        feed: what it was trained on, and how.
+        loader: what it was trained on, and how.
         training: how the run went; the command that repeats it is added here.
     """
     dataset, packages = loader.dataset, ("torch", "torchvision", "lightning-fabric", "numpy")

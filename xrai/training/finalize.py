@@ -52,13 +52,13 @@ def fit_cam_scale(network: Network, card: Card, dataset: Dataset) -> dict[str, d
 def fit_artifacts(
     network: Network, card: Card, dataset: Dataset, *, on_progress: ProgressCallback = lambda what, done, total: None
 ) -> tuple[Card, Artifacts]:
-    """Fit what a model's answers need: its card, to be settled with the kit's validation, and the kit.
+    """Fit what a model's answers need: its card, whose operating point is still to be fitted, and its artifacts.
 
     Args:
         network: trained, in evaluation mode, on its device.
         card: with the model's classes, preprocessing and settings.
         dataset: that it was trained on, open.
-        tell: told of the progress.
+        on_progress: told of the progress.
 
     Raises:
         DatasetError: the dataset is damaged.

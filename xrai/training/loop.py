@@ -72,13 +72,13 @@ def run_epoch(
     step: Callable[[Tensor], None] | None = None,
     on_batch: Callable[[EpochOutputs], bool] = lambda outcome: True,
 ) -> EpochOutputs:
-    """Send batches through a network, and count what comes out into `outcome`.
+    """Send batches through a network, and count what comes out into `outputs`.
 
     Args:
         network: called with the batch's inputs.
         batches: of one epoch.
-        loss_of: from logits (n, C) and target probabilities (n, C) to the mean loss.
-        outcome: counted into; one that is not empty goes on where it stands.
+        loss_fn: from logits (n, C) and target probabilities (n, C) to the mean loss.
+        outputs: counted into; one that is not empty goes on where it stands.
         step: improves the network by the loss; None only measures, without gradients.
         on_batch: told after every batch; False breaks the pass off, and `outcome.whole` stays False.
     """

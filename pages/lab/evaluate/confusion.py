@@ -53,11 +53,11 @@ def show_confusion(
         checkpoint: the model.
         card: of the model.
         path: the dataset.
-        measured: what was measured of the one on the other.
-        place: names the measurement among those of the model.
+        result: what was measured of the one on the other.
+        split_name: names the measurement among those of the model.
         about: lines that say on the chart what it is of.
-        opens: whether the dataset still holds these scans.
-        explains: whether the model still has the weights that were measured.
+        has_same_scans: whether the dataset still holds these scans.
+        has_same_weights: whether the model still has the weights that were measured.
     """
     matrix, classes = result.report["confusion_matrix"], result.classes
     names, key = class_labels(classes), f"{checkpoint.name}_{split_name}_{result.report['when']}"

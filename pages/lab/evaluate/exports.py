@@ -33,7 +33,7 @@ def show_exports(
         name: what the files' names begin with.
         card: of the model.
         facts: of the dataset.
-        measured: what was measured of the one on the other.
+        result: what was measured of the one on the other.
         figures: the charts on the page; `confusion` is among them.
     """
     about = {

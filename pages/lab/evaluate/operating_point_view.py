@@ -69,8 +69,8 @@ def show_decisions(
     Args:
         checkpoint: a model whose answers to the validation scans were kept.
         card: that the page around was drawn with.
-        measured: other scans to show the effect on, with probabilities as the card has them; None for none.
-        mark: equal for as long as `measured` is the same.
+        result: other scans to show the effect on, with probabilities as the card has them; None for none.
+        result_key: equal for as long as `result` is the same.
         about: lines that say on charts what they are of.
     """
     with display_errors():

@@ -34,5 +34,6 @@ def open_run(name: str) -> None:
 
 
 def resume_run(checkpoint: Checkpoint) -> None:
+    """Resume a run and watch it."""
     launch_resume(checkpoint)
     open_run(checkpoint.name)

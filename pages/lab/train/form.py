@@ -43,6 +43,7 @@ PRESET_CAPTIONS = {
 
 
 def show_new_run(datasets: list[Path]) -> None:
+    """The form for a new run or sweep: preset or copied settings, dataset, name."""
     state = st.session_state
     _show_running_notice()
     copied_from = state.get("train_taken")

@@ -26,6 +26,7 @@ from xrai.training.sweep import Sweep
 
 
 def show_watch(runs: list[Checkpoint], sweeps: list[Sweep]) -> None:
+    """The run or sweep that is chosen; an active one first."""
     run_by_label: dict[str, Checkpoint | Sweep] = {SWEEP_PREFIX + sweep.name: sweep for sweep in sweeps}
     run_by_label |= {run.name: run for run in runs}
     names = [*(run.name for run in runs), *(SWEEP_PREFIX + sweep.name for sweep in sweeps)]

@@ -20,7 +20,7 @@ def number_grid(
 
     Args:
         key: of the table; a cell's key is `cell_key(key, row, column)`.
-        first: what the cells hold at first; an emptied cell becomes 0.
+        initial: what the cells hold at first; an emptied cell becomes 0.
         step: of a cell's buttons.
         on_change: called after an edit.
     """

@@ -173,11 +173,16 @@ class TestWords:
         assert people_word("adults, and children of one hospital") == "patients"
         assert condition_phrase("viral_pneumonia") == "viral pneumonia"
         assert [condition_phrase(name) for name in ("MASS", "CARDIOMEGALY", "Not normal", "NO_FINDINGS")] == [
-            "a mass", "cardiomegaly", "an abnormal scan", "a normal scan",
-        ]  # fmt: skip
+            "a mass",
+            "cardiomegaly",
+            "an abnormal scan",
+            "a normal scan",
+        ]
         assert [condition_phrase(name) for name in ("COPD", "SILICOSIS", "Cystic Fibrosis")] == [
-            "COPD", "silicosis", "Cystic Fibrosis",
-        ]  # fmt: skip
+            "COPD",
+            "silicosis",
+            "Cystic Fibrosis",
+        ]
 
     @pytest.mark.parametrize("share", [-0.1, 1.1, float("nan")])
     def test_refuses_what_is_no_share(self, share):

@@ -83,7 +83,7 @@ def test_evaluate_without_some_scans(call, model, practice, tmp_path):
     result = json.loads(call("evaluate", "m", practice, "--exclude", listed, "--json").out)
     assert (result["left_out"], result["n"]) == (2, len(files) - 2)
     assert not set(files[:2]) & {item["file"] for item in result["predictions"]}
-    assert open_checkpoint("m").read_card().evaluations[-1]["left_out"] == 2
+    assert open_checkpoint("m").read_card().evaluations[-1].n_excluded == 2
     assert "2 scans of the split were left out" in call("evaluate", "m", practice, "--exclude", listed).out
 
 
@@ -98,7 +98,7 @@ def test_evaluate_without_what_is_not_there(call, model, practice, tmp_path):
     )
     listed.write_bytes(b"\xff\xfe\0")
     assert_one_sentence(call("evaluate", "m", practice, "--exclude", listed, "--json"), "not a text file")
-    assert open_checkpoint("m").read_card().evaluations == []
+    assert open_checkpoint("m").read_card().evaluations == ()
 
 
 def test_evaluate_on_classes_that_are_spelled_otherwise(call, model, home, tmp_path, drawings):
@@ -122,7 +122,7 @@ def test_the_same_split_is_not_measured_twice_at_once(call, model, practice):
         printed = call("evaluate", "m", practice, "--json")
         assert_one_sentence(printed, "Measuring m on practice, test", "already running")
         assert call("evaluate", "m", practice, "--split", "val", "--json").status == 0
-    assert [item["split"] for item in open_checkpoint("m").read_card().evaluations] == ["val"]
+    assert [item.split for item in open_checkpoint("m").read_card().evaluations] == ["val"]
 
 
 def test_a_measurement_can_be_stopped(call, model, practice, monkeypatch):
@@ -144,7 +144,7 @@ def test_a_measurement_can_be_stopped(call, model, practice, monkeypatch):
     job = jobs.Job(folder)
     assert (job.status, len(job.records())) == ("stopped", 2)
     assert not (job.folder / REPORT_FILE).exists()
-    assert open_checkpoint("m").read_card().evaluations == []
+    assert open_checkpoint("m").read_card().evaluations == ()
 
 
 @pytest.mark.parametrize("options", [[], ["--json"]])

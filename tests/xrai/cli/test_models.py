@@ -61,7 +61,7 @@ def test_compare(call, second):
         }
     printed = call("models", "compare", "n", "m")
     assert "    seed               7\n" in printed.out
-    assert "    flip               yes\n" in printed.out
+    assert "    hflip              yes\n" in printed.out
     assert "do not differ" in call("models", "compare", "m", "m").err
     assert_one_sentence(call("models", "compare", "m", "gone", "--json"), "no run or model “gone”", "are: ")
 

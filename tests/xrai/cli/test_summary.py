@@ -38,5 +38,5 @@ def test_layers(call, home, monkeypatch):
 def test_layers_of_a_model_and_of_what_cannot_be_built(call, model):
     assert json.loads(call("summary", "--weights", "m", "--json").out)["layers"][0]["shape"] == [1, 32, 32]
     assert_one_sentence(call("summary", "--classes", 1, "--json"), "2 to 1,000 classes, not 1")
-    assert_one_sentence(call("summary", *TINY, "--dropout", 2, "--json"), "dropout")
+    assert_one_sentence(call("summary", *TINY, "--dropout", 2, "--json"), "“Dropout” is 2.0")
     assert_one_sentence(call("summary", "--weights", "gone", "--json"), "no model “gone”")

@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from tests.xrai.cli.support import LITTLE, TINY, TINY_SHAPE, assert_one_sentence, no_space
+from xrai.calibration import ThresholdGoal
 from xrai.core import jobs
 from xrai.core.json_files import read_records
 from xrai.core.paths import PROJECT_DIR
@@ -136,10 +137,10 @@ def test_a_run_that_goes_on_elsewhere_is_not_started_again(call, home, practice,
 @pytest.mark.parametrize(
     ("flag", "value", "word"),
     [
-        ("--epochs", 0, "epochs"),
-        ("--learning-rate", "nan", "learning rate"),
+        ("--epochs", 0, "“Epochs” is 0"),
+        ("--learning-rate", "nan", "“Learning rate” is nan"),
         ("--devices", 3, "shared equally"),
-        ("--image-size", 8, "image size"),
+        ("--image-size", 8, "“Image size” is 8"),
         ("--weights", "imagenet", "convnet"),
     ],
 )
@@ -150,20 +151,20 @@ def test_settings_out_of_their_limits(call, home, practice, flag, value, word):
 
 def test_disk_full_while_training(call, home, practice, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr("xrai.training.state.save_file", no_space)
+        patch.setattr("xrai.training.persistence.save_file", no_space)
         assert_one_sentence(call("train", practice, "--name", "x", *TINY, "--json"), "disk is full", "resume")
     assert jobs.Job(home / "checkpoints" / "x").status == "failed"
 
 
 def test_loss_that_is_no_number(call, home, practice, monkeypatch):
-    monkeypatch.setattr("xrai.training.run.learning_rate_at", lambda config, progress: float("inf"))
+    monkeypatch.setattr("xrai.training.fit.learning_rate_at", lambda config, progress: float("inf"))
     assert_one_sentence(call("train", practice, "--name", "x", *TINY, "--json"), "no number any more", "a tenth")
     assert "no number" in jobs.Job(home / "checkpoints" / "x").error
 
 
 def test_a_training_leaves_what_readings_need(call, model):
     card = open_checkpoint("m").read_card()
-    assert card.calibration and card.abstention and card.threshold.goal == {"kind": "argmax", "limit": None}
+    assert card.calibration and card.abstention and card.threshold.goal == ThresholdGoal(kind="argmax")
     kit = load_artifacts(open_checkpoint("m"), card)
     assert kit.input_check and kit.neighbour_index and kit.validation
     assert card.dataset.audit is None  # nobody checked the dataset before

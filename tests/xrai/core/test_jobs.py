@@ -348,10 +348,23 @@ def test_the_home_is_that_of_the_starter_also_where_it_is_named_from_here(worker
 
 
 CORRUPT = [
-    b"", b"{", b"[]", b"7", b'"x"', b"\xff\xfe", b'{"status": 3}', b'{"status": []}', b'{"status": "dancing"}',
-    b'{"status": "starting"}', b'{"status": "starting", "time": "soon"}', b'{"status": "starting", "time": null}',
-    b'{"details": null, "title": null}', b'{"details": [1]}', b"[" * 10**5, b'{"status": ' + b"[" * 10**5,
-]  # fmt: skip
+    b"",
+    b"{",
+    b"[]",
+    b"7",
+    b'"x"',
+    b"\xff\xfe",
+    b'{"status": 3}',
+    b'{"status": []}',
+    b'{"status": "dancing"}',
+    b'{"status": "starting"}',
+    b'{"status": "starting", "time": "soon"}',
+    b'{"status": "starting", "time": null}',
+    b'{"details": null, "title": null}',
+    b'{"details": [1]}',
+    b"[" * 10**5,
+    b'{"status": ' + b"[" * 10**5,
+]
 
 
 @pytest.mark.parametrize("content", CORRUPT, ids=lambda content: content[:50])

@@ -24,12 +24,38 @@ from xrai.scans.preprocessing import Preprocessing
 from xrai.training.config import TrainConfig
 
 KEYS = {
-    "accuracy", "accuracy_interval", "balanced_accuracy", "balanced_accuracy_interval", "auc", "auc_interval",
-    "classes", "confusion_matrix", "per_class", "threshold", "brier", "expected_calibration_error",
-    "n", "n_patients", "split", "dataset", "model", "measured_before", "curves", "fingerprint", "when", "weights",
-    "left_out", "seen", "unseen", "reliability", "expected_calibration_error_interval",
-    "expected_calibration_error_by_chance", "calibration", "doubt", "answered",
-}  # fmt: skip
+    "accuracy",
+    "accuracy_interval",
+    "balanced_accuracy",
+    "balanced_accuracy_interval",
+    "auc",
+    "auc_interval",
+    "classes",
+    "confusion_matrix",
+    "per_class",
+    "threshold",
+    "brier",
+    "expected_calibration_error",
+    "n",
+    "n_patients",
+    "split",
+    "dataset",
+    "model",
+    "measured_before",
+    "curves",
+    "fingerprint",
+    "when",
+    "weights",
+    "left_out",
+    "seen",
+    "unseen",
+    "reliability",
+    "expected_calibration_error_interval",
+    "expected_calibration_error_by_chance",
+    "calibration",
+    "doubt",
+    "answered",
+}
 
 VALIDATION = {"loss": 0.5, "n": 20, "accuracy": 0.5, "accuracy_interval": [0.3, 0.7], "auc": None, "auc_interval": None}
 
@@ -46,12 +72,20 @@ def make_model(name, classes, threshold=0.5, seed=0):
     checkpoint.folder.mkdir()
     checkpoint.save_network(network)
     card = Card(
-        name=name, created="2026-11-21", classes=tuple(classes), network=config.network_config,
-        preprocessing=Preprocessing(64, 32, 0.4, 0.2), dataset={"name": "d"},
-        threshold={"class_name": classes[1], "value": threshold, "description": "in a test"} if len(classes) == 2 else None,
-        training={"best_epoch": 1, "settings": config.to_dict()}, validation=VALIDATION, versions={},
+        name=name,
+        created="2026-11-21",
+        classes=tuple(classes),
+        network=config.network_config,
+        preprocessing=Preprocessing(64, 32, 0.4, 0.2),
+        dataset={"name": "d"},
+        threshold={"class_name": classes[1], "value": threshold, "description": "in a test"}
+        if len(classes) == 2
+        else None,
+        training={"best_epoch": 1, "settings": config.to_dict()},
+        validation=VALIDATION,
+        versions={},
         heatmap_scale={"Grad-CAM": dict.fromkeys(classes, 1.0)},
-    )  # fmt: skip
+    )
     checkpoint.write_card(card)
     return checkpoint
 

@@ -35,9 +35,19 @@ def make(n=30, seed=0, classes=CLASSES, threshold=None, doubt=None, **more):
     patients = np.array([f"p{k // 2}" for k in range(n)], object)
     files = np.array([f"test/{classes[label]}/{k}.png" for k, label in enumerate(labels)], object)
     found = classification_report(shares, labels, patients, classes, threshold, doubt)
-    found |= {"split": "test", "dataset": "d", "model": "m", "fingerprint": "f", "when": "2026-11-21T13:14:23+00:00",
-              "weights": "w", "left_out": 0, "seen": 0, "unseen": None, "measured_before": 0,
-              "calibration": None}  # fmt: skip
+    found |= {
+        "split": "test",
+        "dataset": "d",
+        "model": "m",
+        "fingerprint": "f",
+        "when": "2026-11-21T13:14:23+00:00",
+        "weights": "w",
+        "left_out": 0,
+        "seen": 0,
+        "unseen": None,
+        "measured_before": 0,
+        "calibration": None,
+    }
     called = predict(shares, threshold)
     return EvaluationResult(found | more, Predictions(np.arange(n) + 5, files, patients, labels, called, shares))
 
@@ -81,9 +91,10 @@ def test_a_later_one_takes_the_place_of_an_earlier(folder):
     assert sorted(folder.iterdir()) == [table_of(folder), folder / REPORT_FILE]
 
 
-@pytest.mark.parametrize("name", [
-    "a,b.png", 'say "x".png', "two\nlines.png", "back\rwards.png", "=1+1.png", "ä é 肺.png", "\udcff.png", "", " x ",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "name",
+    ["a,b.png", 'say "x".png', "two\nlines.png", "back\rwards.png", "=1+1.png", "ä é 肺.png", "\udcff.png", "", " x "],
+)
 def test_any_file_name_comes_back(folder, name):
     """A carriage return in a name once made the whole measurement look damaged."""
     saved = make()
@@ -139,8 +150,12 @@ BAD_REPORTS = {
     "half an interval of the calibration error": lambda r: r.update(expected_calibration_error_interval=[0.1, None]),
     "chance in words": lambda r: r.update(expected_calibration_error_by_chance="little"),
     "no calibration": lambda r: r.update(calibration={"slope": 1.0}),
-    "a calibration of fewer classes": lambda r: r.update(calibration=Calibration(slope=1.0, offsets=(0.0, 0.0)).to_dict()),
-    "a doubt of fewer classes": lambda r: r.update(doubt=ConformalAbstention(alpha=0.1, thresholds=(0.2, 0.2), n_patients=(9, 9)).to_dict()),
+    "a calibration of fewer classes": lambda r: r.update(
+        calibration=Calibration(slope=1.0, offsets=(0.0, 0.0)).to_dict()
+    ),
+    "a doubt of fewer classes": lambda r: r.update(
+        doubt=ConformalAbstention(alpha=0.1, thresholds=(0.2, 0.2), n_patients=(9, 9)).to_dict()
+    ),
     "a doubt that is none": lambda r: r["doubt"].update(alpha=2),
     "a doubt without answers": lambda r: r.update(answered=None),
     "answers without a doubt": lambda r: r.update(doubt=None),
@@ -148,7 +163,7 @@ BAD_REPORTS = {
     "answers of a class less": lambda r: r["answered"]["per_class"].pop(),
     "answers in words": lambda r: r["answered"]["per_class"][0].update(wrong="few"),
     "answers that nobody counted": lambda r: r["answered"].update(n_answered=None),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("edit", BAD_REPORTS.values(), ids=BAD_REPORTS)
@@ -310,8 +325,14 @@ class Decides:
         self.threshold_value, self.abstention, self.calibration = threshold, doubt, calibration
 
 
-LATER = ("reliability", "expected_calibration_error_interval", "expected_calibration_error_by_chance", "calibration",
-         "doubt", "answered")  # fmt: skip
+LATER = (
+    "reliability",
+    "expected_calibration_error_interval",
+    "expected_calibration_error_by_chance",
+    "calibration",
+    "doubt",
+    "answered",
+)
 
 
 class TestAsDecided:
@@ -346,8 +367,15 @@ class TestAsDecided:
         assert 0 < again.report["answered"]["n_answered"] < 30
 
     def test_of_the_unseen_what_depends_on_the_threshold_is_not_known_any_more(self):
-        unseen = {"n": 9, "n_patients": 5, "accuracy": 0.6, "accuracy_interval": [0.3, 0.8], "auc": 0.7,
-                  "auc_interval": [0.5, 0.9], "per_class": {"CLEAR": {}}}  # fmt: skip
+        unseen = {
+            "n": 9,
+            "n_patients": 5,
+            "accuracy": 0.6,
+            "accuracy_interval": [0.3, 0.8],
+            "auc": 0.7,
+            "auc_interval": [0.5, 0.9],
+            "per_class": {"CLEAR": {}},
+        }
         kept = make(classes=TWO, threshold=0.5, seen=21, unseen=unseen)
         assert (
             with_threshold(
@@ -371,14 +399,21 @@ class TestAsDecided:
         assert {name: json.loads(json.dumps(again[name])) for name in whole} == whole
 
 
-@pytest.mark.parametrize(("kept", "now", "is_same"), [
-    (None, None, True),
-    (None, Calibration(slope=1.0, offsets=(0.0, 0.0)), False),
-    (Calibration(slope=1.5, offsets=(0.0, 0.0)), None, False),
-    (Calibration(slope=1.5, offsets=(0.0, 0.0)), Calibration(slope=1.5 + 1e-9, offsets=(0.0, 0.0), prevalence=(0.5, 0.5)), True),
-    (Calibration(slope=1.5, offsets=(0.0, 0.0)), Calibration(slope=1.51, offsets=(0.0, 0.0)), False),
-    (Calibration(slope=1.5, offsets=(0.0, 0.0)), Calibration(slope=1.5, offsets=(0.1, -0.1)), False),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("kept", "now", "is_same"),
+    [
+        (None, None, True),
+        (None, Calibration(slope=1.0, offsets=(0.0, 0.0)), False),
+        (Calibration(slope=1.5, offsets=(0.0, 0.0)), None, False),
+        (
+            Calibration(slope=1.5, offsets=(0.0, 0.0)),
+            Calibration(slope=1.5 + 1e-9, offsets=(0.0, 0.0), prevalence=(0.5, 0.5)),
+            True,
+        ),
+        (Calibration(slope=1.5, offsets=(0.0, 0.0)), Calibration(slope=1.51, offsets=(0.0, 0.0)), False),
+        (Calibration(slope=1.5, offsets=(0.0, 0.0)), Calibration(slope=1.5, offsets=(0.1, -0.1)), False),
+    ],
+)
 def test_probabilities_are_those_of_a_card_with_the_same_calibration(kept, now, is_same):
     """Another processor fits the same calibration but for a rounding."""
     found = make(classes=TWO, threshold=0.5, calibration=kept.to_dict() if kept else None)

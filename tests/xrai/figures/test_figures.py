@@ -8,8 +8,12 @@ from xrai.figures import accuracy_curves, add_caption, auc_curves, class_balance
 
 def epoch(number: int, loss: float = 0.5, interval: tuple[float, float] | None = (0.6, 0.9)) -> dict:
     measured = {"loss": loss, "accuracy": 0.8, "auc": 0.9 if interval else None}
-    return {"kind": "epoch", "epoch": number, "train": measured,
-            "val": measured | {"accuracy_interval": (0.6, 0.9), "auc_interval": interval, "n": 30}}  # fmt: skip
+    return {
+        "kind": "epoch",
+        "epoch": number,
+        "train": measured,
+        "val": measured | {"accuracy_interval": (0.6, 0.9), "auc_interval": interval, "n": 30},
+    }
 
 
 STEP = {"kind": "step", "progress": 0.3, "loss": 0.7, "accuracy": 0.5}

@@ -67,10 +67,17 @@ def test_labels_give_name_shape_and_weights():
     ]
 
 
-@pytest.mark.parametrize(("n", "words"), [
-    (1, "1 weight"), (9_999, "9,999 weights"), (147_456, "147 k weights"), (999_600, "1.0 M weights"),
-    (23_500_000, "23.5 M weights"), (100_000_000, "100 M weights"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("n", "words"),
+    [
+        (1, "1 weight"),
+        (9_999, "9,999 weights"),
+        (147_456, "147 k weights"),
+        (999_600, "1.0 M weights"),
+        (23_500_000, "23.5 M weights"),
+        (100_000_000, "100 M weights"),
+    ],
+)
 def test_large_numbers_are_short(n, words):
     assert text_of(network_diagram([INPUT, Stage("Output", (2,), n)]))[-1].endswith(f"<br>{words}")
 

@@ -95,7 +95,7 @@ class TestOutputSize:
     @pytest.mark.parametrize(
         ("settings", "words"),
         [((0, 3), "side of 0"), ((5, 0), "window of 0"), ((5, 3, 0), "stride of 0"), ((5, 3, 1, -1), "padding of -1")],
-    )  # fmt: skip
+    )
     def test_says_what_is_impossible(self, settings, words):
         with pytest.raises(SettingsError, match=words):
             output_size(*settings)

@@ -8,9 +8,13 @@ from torch.nn import functional
 from xrai.manual import dense_layer as dense
 
 OF_TORCH = {
-    "relu": functional.relu, "leaky_relu": functional.leaky_relu, "silu": functional.silu,
-    "hard_swish": functional.hardswish, "sigmoid": torch.sigmoid, "tanh": torch.tanh,
-}  # fmt: skip
+    "relu": functional.relu,
+    "leaky_relu": functional.leaky_relu,
+    "silu": functional.silu,
+    "hard_swish": functional.hardswish,
+    "sigmoid": torch.sigmoid,
+    "tanh": torch.tanh,
+}
 
 
 def test_there_is_a_check_for_each_activation():

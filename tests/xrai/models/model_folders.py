@@ -35,21 +35,40 @@ TRAIN = {"loss": 0.5, "accuracy": 0.75, "auc": None}
 
 
 START = {
-    "kind": "start", "epochs": 2, "batches": 3, "parameters": 10, "device": "cpu", "precision": "32-true", "train": 20,
-    "val": 9, "time": 1.8e9,
-}  # fmt: skip
+    "kind": "start",
+    "epochs": 2,
+    "batches": 3,
+    "parameters": 10,
+    "device": "cpu",
+    "precision": "32-true",
+    "train": 20,
+    "val": 9,
+    "time": 1.8e9,
+}
 
 
 STEP = {
-    "kind": "step", "progress": 0.5, "epoch": 1, "loss": 0.7, "accuracy": 0.5, "images_per_second": 9.0,
-    "seconds_left": 3.0, "time": 1.8e9,
-}  # fmt: skip
+    "kind": "step",
+    "progress": 0.5,
+    "epoch": 1,
+    "loss": 0.7,
+    "accuracy": 0.5,
+    "images_per_second": 9.0,
+    "seconds_left": 3.0,
+    "time": 1.8e9,
+}
 
 
 EPOCH = {
-    "kind": "epoch", "epoch": 1, "train": TRAIN, "val": MEASURED | {"loss": 0.6}, "learning_rate": 0.001,
-    "seconds": 4.5, "best": True, "time": 1.8e9,
-}  # fmt: skip
+    "kind": "epoch",
+    "epoch": 1,
+    "train": TRAIN,
+    "val": MEASURED | {"loss": 0.6},
+    "learning_rate": 0.001,
+    "seconds": 4.5,
+    "best": True,
+    "time": 1.8e9,
+}
 
 
 LATER = EPOCH | {"epoch": 2, "best": False, "val": MEASURED | {"loss": 0.9, "accuracy": 0.1}}
@@ -66,11 +85,18 @@ def make_model(name, **changes):
     torch.manual_seed(0)
     checkpoint.save_network(build_network(TINY, 2).eval())
     values = {
-        "name": "as it was trained", "created": "2026-11-21T09:00:00+00:00", "classes": ("CLEAR", "OPACITY"),
-        "network": TINY.network_config, "preprocessing": Preprocessing(64, 32, 0.5, 0.25), "dataset": {"name": "d", "is_phantom": True},
-        "threshold": None, "training": {"epochs_run": 2, "seconds": 12.5, "settings": TINY.to_dict()}, "validation": MEASURED,
-        "heatmap_scale": {"CAM": {"CLEAR": 1.0, "OPACITY": 2.0}}, "versions": {},
-    }  # fmt: skip
+        "name": "as it was trained",
+        "created": "2026-11-21T09:00:00+00:00",
+        "classes": ("CLEAR", "OPACITY"),
+        "network": TINY.network_config,
+        "preprocessing": Preprocessing(64, 32, 0.5, 0.25),
+        "dataset": {"name": "d", "is_phantom": True},
+        "threshold": None,
+        "training": {"epochs_run": 2, "seconds": 12.5, "settings": TINY.to_dict()},
+        "validation": MEASURED,
+        "heatmap_scale": {"CAM": {"CLEAR": 1.0, "OPACITY": 2.0}},
+        "versions": {},
+    }
     checkpoint.write_card(Card(**values | changes))
     return checkpoint
 

@@ -89,9 +89,16 @@ class TestImport:
 
     def test_unknown_files_are_left_out(self, inside):
         more = {
-            "__MACOSX/m/card.json": b"x", "__MACOSX/card.json": b"x", "m/.DS_Store": b"x", "m/job.json": b"{}",
-            "m/state/values.json": b"{}", "m/evaluations/card.json": b"x", "README": b"x", "m/log.txt": b"x", "n/": b"",
-        }  # fmt: skip
+            "__MACOSX/m/card.json": b"x",
+            "__MACOSX/card.json": b"x",
+            "m/.DS_Store": b"x",
+            "m/job.json": b"{}",
+            "m/state/values.json": b"{}",
+            "m/evaluations/card.json": b"x",
+            "README": b"x",
+            "m/log.txt": b"x",
+            "n/": b"",
+        }
         imported = models.import_model(zipped(inside | more), "theirs")
         assert sorted(item.name for item in imported.folder.iterdir()) == [CARD, CONFIG, HISTORY_FILE, WEIGHTS]
         assert names() == ["m", "theirs"]
@@ -139,9 +146,20 @@ class TestImport:
 
     @pytest.mark.parametrize(
         "path",
-        ["/etc/card.json", "../card.json", "m/../../card.json", "C:/card.json", "c:card.json", "m/..",
-         "..\\card.json", "m\\..\\..\\card.json", "\\card.json", "C:\\card.json", "\\\\host\\x\\card.json"],
-    )  # fmt: skip
+        [
+            "/etc/card.json",
+            "../card.json",
+            "m/../../card.json",
+            "C:/card.json",
+            "c:card.json",
+            "m/..",
+            "..\\card.json",
+            "m\\..\\..\\card.json",
+            "\\card.json",
+            "C:\\card.json",
+            "\\\\host\\x\\card.json",
+        ],
+    )
     def test_a_path_outside_its_folder(self, inside, path):
         before = everything()
         with refused("holds a path outside its folder"):
@@ -225,9 +243,15 @@ class TestImport:
 
     @pytest.mark.parametrize(
         "card",
-        [b"", b"[]", b"{}", b"[" * 10**5, b'{"format": "xrai-model", "version": 2}',
-         b'{"format": "xrai-model", "version": Infinity}'],
-    )  # fmt: skip
+        [
+            b"",
+            b"[]",
+            b"{}",
+            b"[" * 10**5,
+            b'{"format": "xrai-model", "version": 2}',
+            b'{"format": "xrai-model", "version": Infinity}',
+        ],
+    )
     def test_a_damaged_card(self, inside, card):
         before = everything()
         with refused("card"):
@@ -271,10 +295,16 @@ class TestImport:
 
     def test_a_history_keeps_the_records_that_can_be_drawn(self, inside):
         unsound = [
-            STEP | {"loss": "high"}, STEP | {"progress": float("nan")}, STEP | {"accuracy": True},
-            EPOCH | {"val": MEASURED | {"loss": 10**400}}, EPOCH | {"best": 1}, EPOCH | {"train": [1]}, [1], 3,
+            STEP | {"loss": "high"},
+            STEP | {"progress": float("nan")},
+            STEP | {"accuracy": True},
+            EPOCH | {"val": MEASURED | {"loss": 10**400}},
+            EPOCH | {"best": 1},
+            EPOCH | {"train": [1]},
+            [1],
+            3,
             {"n": 1},
-        ]  # fmt: skip
+        ]
         lines = [json.dumps(record) for record in [START, *unsound, STEP, EPOCH, LATER, {"kind": "new"}, END]]
         deep = '{"kind": "step", "x": ' + "[" * 900 + "]" * 900 + "}"
         content = "\n".join([*lines, deep, "{half"]).encode()

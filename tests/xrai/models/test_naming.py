@@ -47,9 +47,21 @@ class TestDefault:
 
     @pytest.mark.parametrize(
         "content",
-        [b"", b"m", b"[]", b"3", b'"m"', b"{}", b'{"model": 3}', b'{"model": null}', b'{"model": "../m"}', b"\xff",
-         b'{"model": "gone"}', b"[" * 100_000],
-    )  # fmt: skip
+        [
+            b"",
+            b"m",
+            b"[]",
+            b"3",
+            b'"m"',
+            b"{}",
+            b'{"model": 3}',
+            b'{"model": null}',
+            b'{"model": "../m"}',
+            b"\xff",
+            b'{"model": "gone"}',
+            b"[" * 100_000,
+        ],
+    )
     def test_a_damaged_choice_counts_as_none(self, model, content):
         make_model(models.SHIPPED)
         (checkpoints_dir() / models.DEFAULT).write_bytes(content)

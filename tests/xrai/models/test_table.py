@@ -32,23 +32,51 @@ class TestSummaries:
         models.set_note(model, "mine")
         assert models.list_summaries() == [
             models.Summary(
-                name="m", status="none", is_model=True, is_default=True, note="mine", dataset="data/d.hdf5",
-                classes=("CLEAR", "OPACITY"), config=TINY.to_dict(), accuracy=0.8, accuracy_interval=(0.7, 0.9),
-                auc=0.9, auc_interval=(0.8, 1.0), n_validation=9, epochs_run=2, seconds=12.5,
-                size_bytes=(model.folder / WEIGHTS).stat().st_size, created="2026-11-21T09:00:00+00:00", problem="",
+                name="m",
+                status="none",
+                is_model=True,
+                is_default=True,
+                note="mine",
+                dataset="data/d.hdf5",
+                classes=("CLEAR", "OPACITY"),
+                config=TINY.to_dict(),
+                accuracy=0.8,
+                accuracy_interval=(0.7, 0.9),
+                auc=0.9,
+                auc_interval=(0.8, 1.0),
+                n_validation=9,
+                epochs_run=2,
+                seconds=12.5,
+                size_bytes=(model.folder / WEIGHTS).stat().st_size,
+                created="2026-11-21T09:00:00+00:00",
+                problem="",
             )
-        ]  # fmt: skip
+        ]
 
     def test_of_a_run_that_is_no_model_yet(self, home):
         make_run("run", [START, STEP, EPOCH, LATER])
         assert models.list_summaries() == [
             models.Summary(
-                name="run", status="none", is_model=False, is_default=False, note="", dataset="data/d.hdf5",
-                classes=None, config=TINY.to_dict(), accuracy=0.8, accuracy_interval=(0.7, 0.9), auc=0.9,
-                auc_interval=(0.8, 1.0), n_validation=9, epochs_run=2, seconds=9.0, size_bytes=None,
-                created="2027-01-15T08:00:00+00:00", problem="",
+                name="run",
+                status="none",
+                is_model=False,
+                is_default=False,
+                note="",
+                dataset="data/d.hdf5",
+                classes=None,
+                config=TINY.to_dict(),
+                accuracy=0.8,
+                accuracy_interval=(0.7, 0.9),
+                auc=0.9,
+                auc_interval=(0.8, 1.0),
+                n_validation=9,
+                epochs_run=2,
+                seconds=9.0,
+                size_bytes=None,
+                created="2027-01-15T08:00:00+00:00",
+                problem="",
             )
-        ]  # fmt: skip
+        ]
 
     def test_the_end_of_a_run_knows_how_long_it_took(self, home):
         make_run("run")
@@ -73,8 +101,10 @@ class TestSummaries:
                 os.utime(file, (at, at))
         models.set_default(model)
         assert [(item.name, item.is_default) for item in models.list_summaries()] == [
-            ("newer", False), ("m", True), ("older", False),
-        ]  # fmt: skip
+            ("newer", False),
+            ("m", True),
+            ("older", False),
+        ]
 
     @pytest.mark.parametrize("junk", [b"", b"{}", b"[1]", b"\xff", b"[[[["])
     @pytest.mark.parametrize("name", [CARD, CONFIG, HISTORY_FILE, JOB_FILE, models.NOTE, WEIGHTS])

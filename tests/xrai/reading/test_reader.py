@@ -119,10 +119,10 @@ class TestExamine:
         assert isinstance(reading, Reading) and reading.correction == ""
         assert reading.probabilities == checking.read(scan).probabilities
 
-    @pytest.mark.parametrize(("change", "words"), [
-        ({"pixels": noise_image()}, "does not look like a chest X-ray"),
-        ({"colour": 0.2}, "in colour"),
-    ])  # fmt: skip
+    @pytest.mark.parametrize(
+        ("change", "words"),
+        [({"pixels": noise_image()}, "does not look like a chest X-ray"), ({"colour": 0.2}, "in colour")],
+    )
     def test_other_images_are_refused_without_a_correction(self, checking, scan, change, words):
         refusal = checking.examine(replace(scan, **change), correct=True)
         assert isinstance(refusal, Refusal) and words in refusal.reason

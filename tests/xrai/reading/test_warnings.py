@@ -21,9 +21,9 @@ def test_a_patient_outside_the_population_is_not_counted_among_it(reader):
     assert Reader(card, reader.network).read(replace(scan, metadata={"PatientAge": "047Y"})).frequency == ""
 
 
-@pytest.mark.parametrize(("place", "is_warned"), [
-    (np.s_[:0], False), (np.s_[:20], True), (np.s_[100:150, 60:110], False),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("place", "is_warned"), [(np.s_[:0], False), (np.s_[:20], True), (np.s_[100:150, 60:110], False)]
+)
 def test_heat_at_the_border_raises_an_alarm(reader, monkeypatch, place, is_warned):
     heat = np.zeros((128, 128), np.float32)
     heat[place] = 1

@@ -18,9 +18,15 @@ from xrai.training.persistence import load_state
 from xrai.training.run import train_model
 
 SMALL = {
-    "network": "convnet", "blocks": 3, "filters": 4, "dense_units": 16, "image_size": 32, "batch_size": 16,
-    "learning_rate": 3e-3, "precision": "32",
-}  # fmt: skip
+    "network": "convnet",
+    "blocks": 3,
+    "filters": 4,
+    "dense_units": 16,
+    "image_size": 32,
+    "batch_size": 16,
+    "learning_rate": 3e-3,
+    "precision": "32",
+}
 
 
 DEMANDING = SMALL | {"epochs": 3, "dropout": 0.3, "mixup_alpha": 0.2, "ema_decay": 0.9, "hflip": True}

@@ -53,7 +53,14 @@ class TestAugment:
 
     @pytest.mark.parametrize(
         "options",
-        [{}, {"strength": 2, "flip": True, "erase": 1}, {"border": 1}, {"quality": 1}, {"borrow": 1}, {"stretch": 1}],
+        [
+            {},
+            {"strength": 2, "hflip": True, "erase_prob": 1},
+            {"border_prob": 1},
+            {"quality_prob": 1},
+            {"appearance_transfer_prob": 1},
+            {"aspect_jitter_prob": 1},
+        ],
     )
     def test_chance_alone_decides(self, options):
         greys = noise()
@@ -261,7 +268,14 @@ class TestAugment:
 
     def test_a_run_varies_as_its_settings_say(self):
         greys = noise()
-        named = {"erase": 0.3, "flip": True, "border": 0.6, "quality": 0.7, "borrow": 0.8, "stretch": 0.9}
+        named = {
+            "erase_prob": 0.3,
+            "hflip": True,
+            "border_prob": 0.6,
+            "quality_prob": 0.7,
+            "appearance_transfer_prob": 0.8,
+            "aspect_jitter_prob": 0.9,
+        }
         config = TrainConfig(augment_strength=0.5, **named)
         assert torch.equal(augment_batch(greys, chance(1), config), augment(greys, chance(1), strength=0.5, **named))
 

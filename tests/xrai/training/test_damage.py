@@ -36,7 +36,7 @@ def test_damaged_state_is_refused_and_the_model_kept(home, easy, whole, damage):
     assert whole.is_model
 
 
-ORIGIN = {"model": "m", "created": "", "dataset": {"population": None}}
+ORIGIN = {"model": "m", "created": "", "dataset": {"population": ""}}
 
 
 FOREIGN_VALUES = {
@@ -49,10 +49,10 @@ FOREIGN_VALUES = {
     "an epoch trained through of which nothing is known": {"batch": N_BATCHES},
     "a best one in words": {"best": "the first"},
     "an origin in words": {"origin": "another model"},
-    "an origin that is a number": {"origin": {"model": 3, "created": "", "dataset": {"population": None}}},
-    "an origin that learned from nothing": {"origin": {"model": "m", "created": ""}},
-    "an origin whose ancestors are a word": {"origin": ORIGIN | {"learned_from": "abc"}},
-    "an origin whose ancestors are numbers": {"origin": ORIGIN | {"learned_from": [3]}},
+    "an origin that is a number": {"origin": ORIGIN | {"model": 3}},
+    "an origin without a name": {"origin": {"created": ""}},
+    "an origin whose ancestors are a word": {"origin": ORIGIN | {"training_fingerprints": "abc"}},
+    "an origin whose ancestors are numbers": {"origin": ORIGIN | {"training_fingerprints": [3]}},
     "a preprocessing in words": {"preprocessing": "as usual"},
     "half a preprocessing": {"preprocessing": {"stored_size": 64, "input_size": 32}},
     "a preprocessing to another size": {

@@ -116,7 +116,7 @@ def test_a_kill_at_the_end_of_the_first_epoch_can_be_resumed(home, easy, whole, 
 def test_a_model_without_a_state_is_never_trained_over(home, easy, whole, ended):
     """Such as those in the box, and imported ones, however their training ended."""
     card = whole.read_card()
-    whole.write_card(card.replace(training=card.training | {"ended": ended, "epochs_run": 1}))
+    whole.write_card(card.replace(training=card.training.replace(end_reason=ended, epochs_run=1)))
     shutil.rmtree(whole.folder / STATE)
     before = {name: (whole.folder / name).read_bytes() for name in (CARD, WEIGHTS, HISTORY_FILE)}
     assert (whole.is_taken, whole.can_resume) == (True, False)

@@ -149,6 +149,6 @@ def test_a_card_quotes_what_the_check_of_its_dataset_found(home, practice, tmp_p
         found = run_audit(dataset)
         save_audit(found, dataset.path)
         card = trained(dataset).read_card()
-    assert {item["title"] for item in card.dataset.audit} == {
+    assert {item.title for item in card.dataset.audit} == {
         item.title for item in found.findings if item.severity != "fine"
     }

@@ -64,7 +64,7 @@ def test_a_member_moves_as_it_would_alone(optimizer):
 
     def after_a_step(config):
         torch.manual_seed(0)
-        networks = [build_network(config, 2) for _ in range(1 if config.members > 1 else 3)]
+        networks = [build_network(config, 2) for _ in range(1 if config.ensemble_size > 1 else 3)]
         for network in networks:
             loss_of = make_loss(config, np.ones(2), torch.device("cpu"))
             with torch.no_grad():

@@ -93,7 +93,7 @@ def test_scans_are_dropped_out_of_the_head_while_it_learns_alone(home, easy, ori
     real = torch.nn.Dropout.forward
 
     def forward(self, inputs):
-        seen.append((self.training, self.probabilities))
+        seen.append((self.training, self.p))
         return real(self, inputs)
 
     monkeypatch.setattr(torch.nn.Dropout, "forward", forward)
@@ -164,7 +164,7 @@ def test_a_run_goes_on_without_the_model_that_it_started_from(home, easy, fine, 
     shutil.rmtree(origin.folder)
     card, broken = run(easy, "broken", **FINE, resume=True)
     assert_same_run(fine, broken)
-    assert card.training.source_model["model"] == "origin"
+    assert card.training.source_model.model == "origin"
     assert card.notes == fine.read_card().notes
     assert card.preprocessing == fine.read_card().preprocessing
 
@@ -202,7 +202,7 @@ def test_a_model_of_another_shape_is_one_sentence(home, easy, origin, other, cap
     config = TrainConfig(**SMALL | {"weights": "origin", "epochs": 1} | other)
     assert cli.main(["train", str(easy), "--name", "from the shell", *config.to_arguments()]) == 1
     said = capsys.readouterr().err.strip()
-    assert "as that model has them" in said
+    assert "keep the network, image size" in said
     assert "Traceback" not in said
     checkpoint = open_checkpoint("from the shell")
     assert {item.name for item in checkpoint.folder.iterdir()} <= {CONFIG, "job.json", "job.lock", "log.txt"}

@@ -6,10 +6,11 @@ import torch
 
 from tests.xrai.training.runs import SMALL
 from xrai.networks.build import build_network
+from xrai.scans.preprocessing import Preprocessing
 from xrai.training.config import TrainConfig
 from xrai.training.data import Batch
 from xrai.training.loop import EpochOutputs, WarmupEma, learning_rate_at, make_loss, make_optimizer, run_epoch
-from xrai.training.persistence import load_state, optimizer_to_tensors, restore_optimizer, save_state
+from xrai.training.persistence import StateValues, load_state, optimizer_to_tensors, restore_optimizer, save_state
 
 
 @pytest.mark.parametrize("total", [10, 77, 400])
@@ -183,12 +184,26 @@ def test_averaging_follows_quickly_then_slowly():
     assert counter.item() == 8
 
 
+VALUES = StateValues(
+    epoch=0,
+    batch=0,
+    best=None,
+    epochs_since_best=0,
+    loss_sum=0.0,
+    seconds=0.0,
+    fingerprint="f",
+    preprocessing=Preprocessing(64, 32, 0.5, 0.2),
+    origin=None,
+    n_records=0,
+)
+
+
 def test_state_of_a_save_that_was_killed_between_its_renames(tmp_path):
     folder = tmp_path / "run" / "state"
     folder.parent.mkdir()
-    save_state(folder, {"a": torch.ones(2)}, {"epoch": 1})
+    save_state(folder, {"a": torch.ones(2)}, VALUES.replace(epoch=1))
     folder.rename(folder.with_name("state.old"))
-    assert load_state(folder)[1] == {"epoch": 1}
-    save_state(folder, {"a": torch.zeros(2)}, {"epoch": 2})
-    assert load_state(folder)[1] == {"epoch": 2}
+    assert load_state(folder)[1].epoch == 1
+    save_state(folder, {"a": torch.zeros(2)}, VALUES.replace(epoch=2))
+    assert load_state(folder)[1].epoch == 2
     assert sorted(item.name for item in folder.parent.iterdir()) == ["state"]

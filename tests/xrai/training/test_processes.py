@@ -33,8 +33,11 @@ def start_training(dataset, name):
     flags = TrainConfig(**SMALL | {"epochs": 30, "dropout": 0.3}).to_arguments()
     return subprocess.Popen(
         [sys.executable, "-m", "xrai", "train", str(dataset), "--name", name, *flags],
-        cwd=PROJECT_DIR, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        cwd=PROJECT_DIR,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no signals of this kind")
@@ -77,8 +80,12 @@ def test_two_processes_share_a_run(home, easy, network):
     flags = TrainConfig(**SMALL | {"epochs": 2, "devices": 2, "patience": 1} | network).to_arguments()
     done = subprocess.run(
         [sys.executable, "-m", "xrai", "train", str(easy), "--name", "two", "--json", *flags],
-        cwd=PROJECT_DIR, capture_output=True, text=True, timeout=600, check=False,
-    )  # fmt: skip
+        cwd=PROJECT_DIR,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
     checkpoint = open_checkpoint("two")
@@ -98,7 +105,8 @@ def test_two_processes_stopped_and_gone_on(home, easy, monkeypatch, batch):
     flags = TrainConfig(**SMALL | {"epochs": 2, "devices": 2}).to_arguments()
     code = (
         "import sys; from xrai import cli; from xrai.core import jobs; asked = iter(range(99)); "
-        f"jobs.JobContext.should_stop = lambda self: setattr(self, 'has_stop_request', next(asked) >= {batch} - 1) or self.has_stop_request; "
+        "jobs.JobContext.should_stop = lambda self: "
+        f"setattr(self, 'has_stop_request', next(asked) >= {batch} - 1) or self.has_stop_request; "
         "sys.exit(cli.main(sys.argv[1:]))"
     )
     script = home / "stop.py"
@@ -107,9 +115,13 @@ def test_two_processes_stopped_and_gone_on(home, easy, monkeypatch, batch):
     def shell(*arguments):
         done = subprocess.run(
             [sys.executable, *arguments],
-            cwd=PROJECT_DIR, capture_output=True, text=True, timeout=600, check=False,
+            cwd=PROJECT_DIR,
+            capture_output=True,
+            text=True,
+            timeout=600,
+            check=False,
             env=os.environ | {"PYTHONPATH": str(PROJECT_DIR)},
-        )  # fmt: skip
+        )
         assert done.returncode == 0, done.stderr
 
     shell(script, "train", easy, "--name", "two", *flags)
@@ -149,7 +161,9 @@ def fit(self):
 
 Trainer.fit = fit
 if stop := int(os.environ["STOP"]):
-    jobs.JobContext.should_stop = lambda self: setattr(self, "has_stop_request", next(asked) >= stop - 1) or self.has_stop_request
+    jobs.JobContext.should_stop = lambda self: (
+        setattr(self, "has_stop_request", next(asked) >= stop - 1) or self.has_stop_request
+    )
 sys.exit(cli.main(sys.argv[1:]))
 """
 
@@ -162,9 +176,13 @@ def test_two_processes_share_a_run_of_two_phases(home, easy, origin):
     def shell(stop, *arguments):
         done = subprocess.run(
             [sys.executable, script, "train", *arguments],
-            cwd=PROJECT_DIR, capture_output=True, text=True, timeout=600, check=False,
+            cwd=PROJECT_DIR,
+            capture_output=True,
+            text=True,
+            timeout=600,
+            check=False,
             env=os.environ | {"PYTHONPATH": str(PROJECT_DIR), "STOP": str(stop)},
-        )  # fmt: skip
+        )
         assert done.returncode == 0, done.stderr
         assert "Traceback" not in done.stderr
 
@@ -177,7 +195,7 @@ def test_two_processes_share_a_run_of_two_phases(home, easy, origin):
     assert [item["epoch"] for item in epochs_of(two)] == [1, 2, 3]
     card = two.read_card()
     assert card.training.end_reason == "finished"
-    assert card.training.source_model["model"] == "origin"
+    assert card.training.source_model.model == "origin"
     assert card.preprocessing == origin.read_card().preprocessing
     before = origin.load_network(origin.read_card()).features.state_dict()
     assert all(not torch.equal(value, before[key]) for key, value in features_of(two).items())

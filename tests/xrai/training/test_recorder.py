@@ -11,9 +11,7 @@ def test_a_step_is_recorded_after_the_first_batch(home, easy):
     _, checkpoint = run(easy, epochs=1)
     step = read_records(checkpoint.folder / HISTORY_FILE)[1]
     assert (step["kind"], step["epoch"], step["progress"]) == ("step", 1, 1 / N_BATCHES)
-    assert set(step) == {
-        "kind", "progress", "epoch", "loss", "accuracy", "images_per_second", "seconds_left", "time"
-    }  # fmt: skip
+    assert set(step) == {"kind", "progress", "epoch", "loss", "accuracy", "images_per_second", "seconds_left", "time"}
 
 
 def test_the_history_of_a_long_run_stays_small(monkeypatch):

@@ -1,5 +1,4 @@
 import shutil
-from dataclasses import replace
 
 import pytest
 
@@ -15,6 +14,7 @@ from tests.xrai.training.runs import (
     stop_after,
 )
 from xrai.core.json_files import append_record
+from xrai.models.card import EvaluationSummary
 from xrai.models.checkpoint import HISTORY_FILE, STATE, WEIGHTS, open_checkpoint
 from xrai.training.config import TrainConfig
 
@@ -58,14 +58,13 @@ def test_resnet_goes_on_exactly(home, easy):
 def test_resuming_a_finished_run_changes_nothing(home, easy, whole):
     before = whole.read_card()
     weights = (whole.folder / WEIGHTS).read_bytes()
-    measured = {name: before.validation[name] for name in ("n", "accuracy", "accuracy_interval", "auc", "auc_interval")}
-    evaluation = measured | {"dataset": "d", "split": "test", "when": "2026-11-21", "fingerprint": "f"}
-    whole.write_card(replace(before, evaluations=[evaluation]))
+    evaluation = a_look(before)
+    whole.write_card(before.replace(evaluations=[evaluation]))
     card, _ = run(easy, "whole", **DEMANDING, resume=True)
     assert (whole.folder / WEIGHTS).read_bytes() == weights
     assert len(epochs_of(whole)) == 3
     assert card.validation == before.validation
-    assert card.evaluations == [evaluation]
+    assert card.evaluations == (evaluation,)
     assert kinds_of(whole) == ["start", "epoch", "epoch", "epoch", "resume", "end"]
 
 
@@ -91,9 +90,8 @@ def test_card_of_a_run_that_goes_on_tells_of_the_weights_beside_it(home, easy, m
 
 def a_look(card, **named):
     """An entry of a card's evaluations."""
-    names = ("n", "accuracy", "accuracy_interval", "auc", "auc_interval")
-    look = {name: card.validation[name] for name in names} | named
-    return look | {"dataset": "d", "split": "test", "when": "2026-11-21", "fingerprint": "f"}
+    measured = card.validation.model_dump(exclude={"loss"})
+    return EvaluationSummary(**measured, dataset="d", split="test", when="2026-11-21", fingerprint="f", **named)
 
 
 @pytest.mark.parametrize("tells", [True, False], ids=["tells its weights", "from before they were told"])
@@ -101,18 +99,18 @@ def test_going_on_with_a_run_does_not_wipe_its_looks(home, easy, tells):
     """Training on after a look at the test split is just what the count must show."""
     settings = DEMANDING | {"select_by": "last"}
     card, checkpoint = run(easy, **settings, should_stop=stop_after(N_BATCHES + N_VAL_BATCHES + 1))
-    look = a_look(card) | ({"weights": checkpoint.weights_sha256()} if tells else {})
+    look = a_look(card, weights=checkpoint.weights_sha256() if tells else "")
     checkpoint.write_card(card.replace(evaluations=[look]))
     card, _ = run(easy, **settings, resume=True, should_stop=stop_after(2))
-    assert card.evaluations == [look]  # the weights are still those
+    assert card.evaluations == (look,)  # the weights are still those
     card, _ = run(easy, **settings, resume=True, should_stop=stop_after(N_BATCHES + N_VAL_BATCHES + 1))
     assert card.training.best_epoch == 2
-    assert card.evaluations == [look | {"earlier_weights": True}]
-    again = look | ({"weights": checkpoint.weights_sha256()} if tells else {})
+    assert card.evaluations == (look.replace(is_outdated=True),)
+    again = look.replace(weights_sha256=checkpoint.weights_sha256() if tells else "")
     checkpoint.write_card(card.replace(evaluations=[*card.evaluations, again]))
     card, _ = run(easy, **settings, resume=True)
     assert card.training.end_reason == "finished"
-    assert card.evaluations == [item | {"earlier_weights": True} for item in (look, again)]
+    assert card.evaluations == tuple(item.replace(is_outdated=True) for item in (look, again))
     assert checkpoint.read_card() == card
 
 
@@ -127,4 +125,4 @@ def test_a_look_at_weights_that_a_killed_run_makes_again_is_still_of_them(home, 
     (home / "state").rename(checkpoint.folder / STATE)  # killed before the state of the second epoch was saved
     checkpoint.write_card(card.replace(evaluations=[a_look(card)]))
     card, _ = run(easy, **settings, resume=True, should_stop=stop_after(3))
-    assert card.evaluations == [a_look(card)]
+    assert card.evaluations == (a_look(card),)

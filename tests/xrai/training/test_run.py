@@ -24,7 +24,7 @@ def test_card_and_history_tell_the_run(home, easy):
     assert card.training.end_reason == "finished"
     assert card.training.best_epoch in (1, 2)
     with open_dataset(dataset) as opened:
-        assert card.dataset == opened.describe().to_dict() | {"audit": None}
+        assert card.dataset.to_dict() == opened.describe().to_dict() | {"audit": None}
         n_train, n_val = len(opened.rows("train")), len(opened.rows("val"))
     assert (card.preprocessing.stored_size, card.preprocessing.input_size) == (64, 32)
     assert card.validation.n == n_val

@@ -9,7 +9,7 @@ from xrai.core import jobs
 from xrai.core.errors import CheckpointError, DatasetError, SettingsError
 from xrai.core.jobs import HISTORY_FILE, JOB_FILE
 from xrai.core.json_files import append_record
-from xrai.models.card import Card
+from xrai.models.card import Card, DatasetRecord, TrainingRecord
 from xrai.models.checkpoint import WEIGHTS, Checkpoint, open_checkpoint
 from xrai.scans.preprocessing import Preprocessing
 from xrai.training import sweep
@@ -23,8 +23,11 @@ from xrai.training.sweep import SWEEP, PlannedRun, expand_grid
 def test_every_combination_in_the_given_order():
     configs = expand_grid({"network": "convnet", "epochs": 3}, {"learning_rate": [0.01, 0.001], "hflip": [True, False]})
     assert [(item.learning_rate, item.hflip) for item in configs] == [
-        (0.01, True), (0.01, False), (0.001, True), (0.001, False),
-    ]  # fmt: skip
+        (0.01, True),
+        (0.01, False),
+        (0.001, True),
+        (0.001, False),
+    ]
     assert all(item.network == "convnet" and item.epochs == 3 for item in configs)
 
 
@@ -45,11 +48,14 @@ def test_what_is_varied_is_not_taken_from_the_base():
         ({"learning_speed": 1}, {"dropout": [0.1]}, ["“learning_speed”"]),
         ({}, {"dropout": [0.1, 0.95]}, ["“dropout 0.95”", "between 0.0 and 0.9"]),
         ({}, {"epochs": [1.5]}, ["“epochs 1.5”", "whole number"]),
-        ({"network": "convnet"}, {"image_size": [64, 32], "blocks": [5], "hflip": [True]},
-         ["“image size 32, blocks 5, flip yes”", "halve 32 pixels"]),
+        (
+            {"network": "convnet"},
+            {"image_size": [64, 32], "blocks": [5], "hflip": [True]},
+            ["“image size 32, blocks 5, flip yes”", "halve 32 pixels"],
+        ),
         ({}, {"dropout": [float("nan")]}, ["nan"]),
     ],
-)  # fmt: skip
+)
 def test_a_plan_that_cannot_be_trained(base, grid, words):
     with pytest.raises(SettingsError) as error:
         expand_grid(base, grid)
@@ -97,16 +103,21 @@ def test_values_that_are_typed(name, text, values):
         ("learning_rate", "0.1, abc", ["“abc” is no number for the setting “Learning rate”", "0.0003"]),
         ("learning_rate", "0,001; 0,0003", ["“0,001”", "0.001", "“0, 001”"]),
         ("mixup_alpha", "0,1", ["“0,1”", "write 0.1", "“0, 1”"]),
-        ("dropout", "nan", ["“nan”"]), ("dropout", "inf", ["“inf”"]), ("dropout", "1_0", ["“1_0”"]),
-        ("dropout", "٣", ["“٣”"]), ("dropout", "0.1 0.2", ["“0.1 0.2”"]),
+        ("dropout", "nan", ["“nan”"]),
+        ("dropout", "inf", ["“inf”"]),
+        ("dropout", "1_0", ["“1_0”"]),
+        ("dropout", "٣", ["“٣”"]),
+        ("dropout", "0.1 0.2", ["“0.1 0.2”"]),
         ("epochs", "8, 16.5", ["“16.5” is no whole number for the setting “Epochs”"]),
-        ("seed", "1,000", ["“000” is no whole number"]), ("seed", "٣", ["“٣”"]),
+        ("seed", "1,000", ["“000” is no whole number"]),
+        ("seed", "٣", ["“٣”"]),
         ("seed", "9" * 5000, ["is no whole number"]),
         ("hflip", "perhaps", ["“perhaps” is neither yes nor no for the setting “Horizontal flip”"]),
-        ("dropout", "", ["no value", "“Dropout”"]), ("network", " , ;\n", ["no value", "“Network architecture”"]),
+        ("dropout", "", ["no value", "“Dropout”"]),
+        ("network", " , ;\n", ["no value", "“Network architecture”"]),
         ("learning_speed", "1", ["“learning_speed”"]),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_read(name, text, words):
     with pytest.raises(SettingsError) as error:
         sweep.parse_values(name, text)
@@ -135,8 +146,9 @@ def test_a_sweep_comes_back_as_it_was_made(home, practice, planned_sweep):
     )
     assert planned_sweep.configs() == [TrainConfig(**TINY, seed=number) for number in (1, 2, 3)]
     assert json.loads((planned_sweep.folder / SWEEP).read_text(encoding="utf-8"))["runs"][0] == {
-        "name": "Äpfel 1-1", "settings": {"seed": 1},
-    }  # fmt: skip
+        "name": "Äpfel 1-1",
+        "settings": {"seed": 1},
+    }
 
 
 def test_whole_numbers_stand_for_numbers(home, practice):
@@ -196,8 +208,20 @@ def a_model(name, **settings):
     (checkpoint.folder / WEIGHTS).touch()
     config = TrainConfig(**TINY | settings)
     steps = Preprocessing(config.image_size, config.image_size, 0.5, 0.2)
-    measured = {"n": 0, "accuracy": 0.5, "accuracy_interval": None, "auc": None, "auc_interval": None}
-    checkpoint.write_card(Card(name, "", ("A", "B"), config.network_config, steps, {}, None, {}, measured, {}, {}))
+    card = Card(
+        name=name,
+        created="",
+        classes=("A", "B"),
+        network=config.network_config,
+        preprocessing=steps,
+        dataset=DatasetRecord(),
+        threshold=None,
+        training=TrainingRecord(),
+        validation=None,
+        heatmap_scale={},
+        versions={},
+    )
+    checkpoint.write_card(card)
     return checkpoint
 
 
@@ -214,11 +238,12 @@ def test_a_model_to_start_from_that_is_missing_is_said_before_any_run(home, prac
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"blocks": 3}, ["“Convolution blocks” is 3", "with 2:"]), ({"image_size": 48}, ["“Image size” is 48", "with 32:"]),
+        ({"blocks": 3}, ["“Convolution blocks” is 3", "with 2:"]),
+        ({"image_size": 48}, ["“Image size” is 48", "with 32:"]),
         ({"network": "resnet18"}, ["“Network architecture” is resnet18", "with convnet:"]),
         ({"activation": "gelu"}, ["“Activation function” is gelu", "with relu:"]),
     ],
-)  # fmt: skip
+)
 def test_a_model_to_start_from_of_another_shape_is_said_before_any_run(home, practice, settings, words):
     a_model("there")
     (varied, value), *_ = settings.items()
@@ -282,18 +307,28 @@ def changed(**changes):
 @pytest.mark.parametrize(
     "damage",
     [
-        lambda values: None, lambda values: [], lambda values: {},
-        changed(dataset=None), changed(base=None), changed(base={"learning_speed": 1}), changed(base={"epochs": 0}),
-        changed(grid=[]), changed(grid={}), changed(grid={"seed": 3}), changed(grid={"seed": [[1], 2, 3]}),
+        lambda values: None,
+        lambda values: [],
+        lambda values: {},
+        changed(dataset=None),
+        changed(base=None),
+        changed(base={"learning_speed": 1}),
+        changed(base={"epochs": 0}),
+        changed(grid=[]),
+        changed(grid={}),
+        changed(grid={"seed": 3}),
+        changed(grid={"seed": [[1], 2, 3]}),
         changed(grid={"seed": list(range(10**5)), "patience": list(range(900))}),
-        changed(runs=[]), changed(runs=None), changed(runs=[1, 2, 3]),
+        changed(runs=[]),
+        changed(runs=None),
+        changed(runs=[1, 2, 3]),
         lambda values: values | {"runs": values["runs"][:2]},
         lambda values: values | {"runs": [item | {"name": "../../x"} for item in values["runs"]]},
         lambda values: values | {"runs": [item | {"name": 3} for item in values["runs"]]},
         lambda values: values | {"runs": [item | {"settings": {}} for item in values["runs"]]},
         lambda values: values | {"runs": values["runs"][::-1]},
     ],
-)  # fmt: skip
+)
 def test_a_damaged_sweep_is_one_sentence(practice, planned_sweep, damage):
     sweep.create_sweep("whole", practice, TINY, {"seed": [1]})
     file = planned_sweep.folder / SWEEP

@@ -2,6 +2,7 @@ import itertools
 import json
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -11,6 +12,7 @@ from xrai.core.errors import JobError, TrainingError
 from xrai.core.jobs import HISTORY_FILE, JOB_FILE, Job
 from xrai.core.json_files import append_record, read_records, write_json
 from xrai.core.paths import display_path
+from xrai.models.card import TrainingRecord
 from xrai.models.checkpoint import CARD, CONFIG, Checkpoint, open_checkpoint
 from xrai.training import sweep
 from xrai.training.config import TrainConfig
@@ -36,8 +38,10 @@ def note_settings(folder, **others):
 
 def test_outcomes(planned_sweep):
     assert [(item.name, item.settings) for item in planned_sweep.run_summaries()] == [
-        ("Äpfel 1-1", {"seed": 1}), ("Äpfel 1-2", {"seed": 2}), ("Äpfel 1-3", {"seed": 3}),
-    ]  # fmt: skip
+        ("Äpfel 1-1", {"seed": 1}),
+        ("Äpfel 1-2", {"seed": 2}),
+        ("Äpfel 1-3", {"seed": 3}),
+    ]
     assert {(item.status, item.val, item.error) for item in planned_sweep.run_summaries()} == {("waiting", None, "")}
     leave("Äpfel 1-1", "done", EPOCH | {"epoch": 1}, EPOCH, EPOCH | {"epoch": 3, "best": False}, error="old")
     leave("Äpfel 1-2", "failed", error="The disk is full.")
@@ -54,23 +58,31 @@ def test_outcomes(planned_sweep):
 @pytest.mark.parametrize(
     "odd",
     [
-        {"val": None}, {"val": {}}, {"val": [1]}, {"epoch": "two"}, {"epoch": None},
-        {"val": VAL | {"accuracy": None}}, {"val": VAL | {"accuracy": float("nan")}}, {"val": VAL | {"auc": "high"}},
-        {"val": VAL | {"auc_interval": [0.5]}}, {"val": VAL | {"auc_interval": 0.5}},
-        {"val": VAL | {"auc_interval": ["a", "b"]}}, {"val": VAL | {"accuracy_interval": [0.1, None]}},
+        {"val": None},
+        {"val": {}},
+        {"val": [1]},
+        {"epoch": "two"},
+        {"epoch": None},
+        {"val": VAL | {"accuracy": None}},
+        {"val": VAL | {"accuracy": float("nan")}},
+        {"val": VAL | {"auc": "high"}},
+        {"val": VAL | {"auc_interval": [0.5]}},
+        {"val": VAL | {"auc_interval": 0.5}},
+        {"val": VAL | {"auc_interval": ["a", "b"]}},
+        {"val": VAL | {"accuracy_interval": [0.1, None]}},
     ],
-)  # fmt: skip
+)
 def test_odd_records_are_passed_over(planned_sweep, odd):
     leave("Äpfel 1-1", "stopped", EPOCH, {"kind": "epoch"}, EPOCH | {"epoch": 3} | odd, {"best": True})
     assert planned_sweep.run_summaries()[0].val == BEST
 
 
 @pytest.mark.parametrize(
-    ("ended", "status"), [("finished", "done"), ("early", "done"), ("stopped", "failed"), (None, "failed")]
+    ("ended", "status"), [("finished", "done"), ("early", "done"), ("stopped", "failed"), ("", "failed")]
 )
 def test_a_card_knows_that_a_training_came_to_its_end(planned_sweep, monkeypatch, ended, status):
     leave("Äpfel 1-1", "failed", error="Too late.")
-    card = type("Card", (), {"training": {"ended": ended}})
+    card = SimpleNamespace(training=TrainingRecord(end_reason=ended))
     monkeypatch.setattr(Checkpoint, "read_card", lambda self: card)
     assert planned_sweep.run_summaries()[0].status == status
 
@@ -192,12 +204,22 @@ def test_one_run_after_another(planned_sweep, children, practice):
     assert last == {"kind": "end", "reason": "finished", "done": 3}
     del between[1]["time"]
     assert between[1] == {
-        "kind": "run", "number": 1, "runs": 3, "name": "Äpfel 1-1", "settings": {"seed": 1}, "status": "done",
-        "val": BEST.model_dump(), "error": "",
-    }  # fmt: skip
+        "kind": "run",
+        "number": 1,
+        "runs": 3,
+        "name": "Äpfel 1-1",
+        "settings": {"seed": 1},
+        "status": "done",
+        "val": BEST.model_dump(),
+        "error": "",
+    }
     assert children.started[1] == [
-        "train", str(practice.resolve()), "--name", "Äpfel 1-2", *TrainConfig(**TINY, seed=2).to_arguments(),
-    ]  # fmt: skip
+        "train",
+        str(practice.resolve()),
+        "--name",
+        "Äpfel 1-2",
+        *TrainConfig(**TINY, seed=2).to_arguments(),
+    ]
 
 
 def test_what_is_done_is_not_done_again_and_what_was_begun_goes_on(planned_sweep, children):

@@ -22,10 +22,12 @@ def dicts(records):
 @pytest.mark.parametrize(
     ("kind", "found"),
     [
-        ("well", "learning-well"), ("overfits", "overfitting"), ("underfits", "underfitting"),
+        ("well", "learning-well"),
+        ("overfits", "overfitting"),
+        ("underfits", "underfitting"),
         ("rate-too-high", "rate-too-high"),
     ],
-)  # fmt: skip
+)
 def test_textbook_runs_are_read_as_what_they_are(kind, found, seed):
     kinds = {item.kind for item in analyse_curves(make_textbook_run(kind, seed=seed), counts=TEXTBOOK_COUNTS)}
     assert found in kinds
@@ -69,9 +71,13 @@ def test_errors_are_counted_by_class_and_their_intervals_by_patient():
 
 def test_what_is_pointed_at_stands_in_the_figure_in_room_of_its_own():
     records = dicts(make_textbook_run("overfits"))
-    plain, figure = loss_curves(records), annotate_curves(
-        loss_curves(records), [Annotation("Overfitting <b>", span=(12, 30), at=(12, 0.2)), Annotation("kept", at=(11, 0.2))]
-    )  # fmt: skip
+    plain, figure = (
+        loss_curves(records),
+        annotate_curves(
+            loss_curves(records),
+            [Annotation("Overfitting <b>", span=(12, 30), at=(12, 0.2)), Annotation("kept", at=(11, 0.2))],
+        ),
+    )
     shape, (first, second) = figure.layout.shapes[0], figure.layout.annotations
     assert (shape.x0, shape.x1) == (11.5, 30.5)
     assert (first.x, first.y, first.text) == (12, 0.2, "Overfitting &lt;b&gt;")

@@ -25,6 +25,7 @@ from xrai import cli
 from xrai.core.errors import WeightsError
 from xrai.data.dataset import open_dataset
 from xrai.evaluation.evaluate import predict_probabilities
+from xrai.models.card import SourceDataset, SourceModel
 from xrai.models.checkpoint import CARD, STATE, open_checkpoint
 from xrai.scans.preprocessing import Preprocessing
 from xrai.training.card import describe_origin
@@ -79,41 +80,41 @@ def test_a_run_sees_scans_as_the_model_that_it_starts_from(home, three, origin, 
 
 
 def test_the_card_tells_where_a_run_started(home, easy, origin):
-    described = origin.read_card().dataset | {"population": "children of one hospital"}
+    described = origin.read_card().dataset.replace(population="children of one hospital")
     origin.write_card(origin.read_card().replace(dataset=described))
     origin.folder.rename(origin.folder.with_name("children"))  # its name is the folder's
     card, checkpoint = run(easy, weights="children", epochs=1)
-    assert card.training.source_model == {
-        "model": "children",
-        "created": origin_created(home, "children"),
-        "dataset": {
-            "name": described["name"], "fingerprint": described["fingerprint"], "population": "children of one hospital"
-        },
-        "learned_from": [described["fingerprint"]],
-    }  # fmt: skip
+    assert card.training.source_model == SourceModel(
+        model="children",
+        created=origin_created(home, "children"),
+        dataset=SourceDataset(
+            name=described.name, fingerprint=described.fingerprint, population="children of one hospital"
+        ),
+        training_fingerprints=(described.fingerprint,),
+    )
     told = [note for note in card.notes if "children" in note]
     assert told == ["It started from the model “children”, which had learned from: children of one hospital."]
     assert checkpoint.read_card() == card
 
 
 ANCESTORS = {
-    "none": (None, ["own"]),
-    "two": ({"dataset": {"fingerprint": "a"}, "learned_from": ["a", "b"]}, ["own", "a", "b"]),
-    "itself": ({"dataset": {"fingerprint": "a"}, "learned_from": ["a", "own"]}, ["own", "a"]),
-    "from before they were kept": ({"dataset": {"fingerprint": "a"}}, ["own", "a"]),
-    "without a fingerprint": ({"dataset": {"fingerprint": None}}, ["own"]),
-    "a number": (3, ["own"]),
-    "foreign": ({"dataset": "a", "learned_from": [3, None, ["a"]]}, ["own"]),
+    "none": (None, ("own",)),
+    "two": ({"dataset": {"fingerprint": "a"}, "training_fingerprints": ["a", "b"]}, ("own", "a", "b")),
+    "itself": ({"dataset": {"fingerprint": "a"}, "training_fingerprints": ["a", "own"]}, ("own", "a")),
+    "of its dataset alone": ({"dataset": {"fingerprint": "a"}}, ("own", "a")),
+    "without a fingerprint": ({"dataset": {}}, ("own",)),
 }
 
 
 @pytest.mark.parametrize(("before", "known"), ANCESTORS.values(), ids=ANCESTORS.keys())
-def test_ancestors_of_more_than_one_generation_are_kept(home, before, known):
+def test_ancestors_of_more_than_one_generation_are_kept(home, origin, before, known):
     """What the model learned from that its starting model started from was seen all the same."""
-    card = SimpleNamespace(
-        name="m", created="", dataset={"fingerprint": "own"}, training={"started_from": before} if before else {}
+    source = SourceModel.model_validate({"model": "before"} | before) if before else None
+    card = origin.read_card()
+    card = card.replace(
+        dataset=card.dataset.replace(fingerprint="own"), training=card.training.replace(source_model=source)
     )
-    assert describe_origin(card)["learned_from"] == known  # type: ignore[arg-type]
+    assert describe_origin(card).training_fingerprints == known
 
 
 def test_a_grandchild_tells_of_all_before_it(home, easy, three, origin):
@@ -122,7 +123,7 @@ def test_a_grandchild_tells_of_all_before_it(home, easy, three, origin):
     assert card is None
     card, _ = run(easy, "grandchild", weights="child", epochs=1, resume=True)
     prints = [open_checkpoint(name).read_card().dataset.fingerprint for name in ("child", "origin")]
-    assert card.training.source_model["learned_from"] == prints
+    assert card.training.source_model.training_fingerprints == tuple(prints)
     assert len(set(prints)) == 2
 
 
@@ -132,9 +133,9 @@ def origin_created(home, name):
 
 def test_the_card_tells_that_nobody_described_whom_the_model_knew(home, easy, origin):
     card, _ = run(easy, weights="origin", epochs=1)
-    assert card.training.source_model["dataset"]["population"] in (None, "")
+    assert card.training.source_model.dataset.population == ""
     assert any("“origin”, which had learned from: patients that nobody described." in note for note in card.notes)
-    assert "started_from" not in origin.read_card().training
+    assert origin.read_card().training.source_model is None
     assert not any("started from" in note for note in origin.read_card().notes)
 
 

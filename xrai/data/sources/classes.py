@@ -19,13 +19,30 @@ SPLIT_NAMES = {"train": N_("training"), "val": N_("validation"), "test": N_("tes
 """As people call them, within a sentence."""
 
 _SPLIT_OF = {
-    "train": "train", "training": "train",
-    "val": "val", "valid": "val", "validation": "val",
-    "test": "test", "testing": "test",
-}  # fmt: skip
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "test": "test",
+    "testing": "test",
+}
 _EXTENSIONS = {
-    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".webp", ".bmp", ".dcm", ".dicom", ".dic", ".ima", "",
-}  # fmt: skip
+    ".jpg",
+    ".jpeg",
+    ".jpe",
+    ".jfif",
+    ".png",
+    ".tif",
+    ".tiff",
+    ".webp",
+    ".bmp",
+    ".dcm",
+    ".dicom",
+    ".dic",
+    ".ima",
+    "",
+}
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,10 @@
 """Learning-curve diagnostics: overfitting, underfitting, learning rate, class imbalance, small validation set.
 
 Input are the records of a run, its settings and the counts of its dataset; each finding is explained for a doctor, with
-its figures and suggested settings. The rules prefer silence to false alarms: they compare medians of several epochs with
-the noise between epochs and the sampling error of the validation scans. They never compare the *level* of training and
-validation loss, since augmentation, mixup, dropout and label smoothing lift only the former; only trends count.
+its figures and suggested settings. The rules prefer silence to false alarms: they compare medians of several epochs
+with the noise between epochs and the sampling error of the validation scans. They never compare the *level* of
+training and validation loss, since augmentation, mixup, dropout and label smoothing lift only the former; only trends
+count.
 """
 
 from xrai.training.diagnostics.findings import SEVERITIES, CurveFinding, Severity

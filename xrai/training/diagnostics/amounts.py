@@ -178,7 +178,8 @@ def _majority_baseline_finding(
         title=say("No better than always calling “{largest}”", largest=largest),
         sentence=sentence,
         advice=say(
-            "Read sensitivity and specificity instead; set “Class balancing” to sampling, and add scans of the rarer class."
+            "Read sensitivity and specificity instead; set “Class balancing” to sampling, and add scans of the rarer "
+            "class."
         ),
         changes=_balance_changes(run),
     )

@@ -14,10 +14,23 @@ SIDE = 96
 
 
 CHECKED = {
-    "conflicting-labels", "exact-duplicates", "near-duplicates", "leaking-patients", "shortcut-border",
-    "shortcut-file-facts", "shortcut-thumbnail", "shift", "blank-films", "bordered-films", "burned-in-text",
-    "odd-films", "class-balance", "small-val", "small-test", "unread-files",
-}  # fmt: skip
+    "conflicting-labels",
+    "exact-duplicates",
+    "near-duplicates",
+    "leaking-patients",
+    "shortcut-border",
+    "shortcut-file-facts",
+    "shortcut-thumbnail",
+    "shift",
+    "blank-films",
+    "bordered-films",
+    "burned-in-text",
+    "odd-films",
+    "class-balance",
+    "small-val",
+    "small-test",
+    "unread-files",
+}
 
 
 def coded(pixels, **options):

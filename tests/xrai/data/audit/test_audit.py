@@ -99,11 +99,14 @@ def test_no_words_name_a_file_for_they_leave_with_a_model(build, films):
     wide[:, :30] = 0
     files = {place.replace("patient", "Mueller_Anna"): pixels for place, pixels in set_of(films).items()}
     files |= {
-        "train/A/Mueller_equal.png": films[20], "train/B/Mueller_other.png": films[22],
+        "train/A/Mueller_equal.png": films[20],
+        "train/B/Mueller_other.png": films[22],
         "train/A/Mueller_dark.png": (255 * (films[24] / 255.0) ** 1.7).astype(np.uint8),
-        "train/A/Mueller_blank.png": np.full((SIDE, SIDE), 17, np.uint8), "train/A/Mueller_wide.png": wide,
-        "train/A/Mueller_turned.png": np.rot90(text).copy(), "train/A/Mueller_broken.png": b"no picture",
-    }  # fmt: skip
+        "train/A/Mueller_blank.png": np.full((SIDE, SIDE), 17, np.uint8),
+        "train/A/Mueller_wide.png": wide,
+        "train/A/Mueller_turned.png": np.rot90(text).copy(),
+        "train/A/Mueller_broken.png": b"no picture",
+    }
     with open_dataset(build(files)) as dataset:
         found = run_audit(dataset)
     words = [(finding.title, finding.sentence, finding.advice) for finding in found.findings]

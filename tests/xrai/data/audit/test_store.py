@@ -33,11 +33,24 @@ def test_an_audit_of_another_dataset_is_none(kept):
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("n", 0), ("n", "82"), ("n", True), ("seconds", float("nan")), ("seconds", -1), ("when", "yesterday"),
-        ("when", 5), ("versions", []), ("versions", {"xrai": 1}), ("findings", {}), ("findings", [3]),
-        ("findings", [{}]), ("dataset", None), ("fingerprint", 1), ("seconds", 10**400), ("n", 10**400),
+        ("n", 0),
+        ("n", "82"),
+        ("n", True),
+        ("seconds", float("nan")),
+        ("seconds", -1),
+        ("when", "yesterday"),
+        ("when", 5),
+        ("versions", []),
+        ("versions", {"xrai": 1}),
+        ("findings", {}),
+        ("findings", [3]),
+        ("findings", [{}]),
+        ("dataset", None),
+        ("fingerprint", 1),
+        ("seconds", 10**400),
+        ("n", 10**400),
     ],
-)  # fmt: skip
+)
 def test_a_damaged_audit_is_stated(kept, name, value):
     path, found = kept
     audit_file(path).write_text(json.dumps(found.to_dict() | {name: value}))
@@ -48,12 +61,24 @@ def test_a_damaged_audit_is_stated(kept, name, value):
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("severity", "dire"), ("severity", []), ("kind", 3), ("groups", [[82]]), ("groups", [[-1]]), ("groups", [1]),
-        ("suggestion", [0.5]), ("suggestion", "12"), ("numbers", [1]), ("numbers", {"auc": float("inf")}),
-        ("numbers", {"n": 10**400}), ("numbers", {"interval": [0.5, -(10**400)]}), ("numbers", {"a": {"b": 1e300}}),
-        ("classes", [None]), ("splits", "train"), ("advice", None),
+        ("severity", "dire"),
+        ("severity", []),
+        ("kind", 3),
+        ("groups", [[82]]),
+        ("groups", [[-1]]),
+        ("groups", [1]),
+        ("suggestion", [0.5]),
+        ("suggestion", "12"),
+        ("numbers", [1]),
+        ("numbers", {"auc": float("inf")}),
+        ("numbers", {"n": 10**400}),
+        ("numbers", {"interval": [0.5, -(10**400)]}),
+        ("numbers", {"a": {"b": 1e300}}),
+        ("classes", [None]),
+        ("splits", "train"),
+        ("advice", None),
     ],
-)  # fmt: skip
+)
 def test_a_damaged_finding_is_stated(kept, name, value):
     path, found = kept
     values = found.to_dict()

@@ -74,8 +74,12 @@ def run(code):
     """Run some code as a process of its own."""
     return subprocess.run(
         [sys.executable, "-W", "error", "-c", textwrap.dedent(code)],
-        cwd=PROJECT_DIR, capture_output=True, text=True, check=False, timeout=600,
-    )  # fmt: skip
+        cwd=PROJECT_DIR,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=600,
+    )
 
 
 def use(path):

@@ -72,9 +72,21 @@ class TestSchema:
         versions = json.loads(attributes["versions"])
         assert (versions["xrai"], versions["h5py"]) == (__version__, h5py.__version__)
         assert set(attributes) == {
-            "format", "version", "classes", "splits", "size", "source", "population", "licence", "drawings", "seed",
-            "created", "messages", "notes", "versions",
-        }  # fmt: skip
+            "format",
+            "version",
+            "classes",
+            "splits",
+            "size",
+            "source",
+            "population",
+            "licence",
+            "drawings",
+            "seed",
+            "created",
+            "messages",
+            "notes",
+            "versions",
+        }
 
     def test_every_scan_is_in_it_as_it_was(self, drawings, practice):
         with open_dataset(practice) as dataset:
@@ -89,8 +101,11 @@ class TestSchema:
                 assert dataset.hashes[i] == scan.sha256
                 assert dataset.classes[dataset.labels[i]] == name.split("/")[0]
             assert {name: set(column) for name, column in dataset.file_metadata().items() if name != "n_bytes"} == {
-                "format": {"PNG"}, "mode": {"L"}, "width": {64}, "height": {64},
-            }  # fmt: skip
+                "format": {"PNG"},
+                "mode": {"L"},
+                "width": {64},
+                "height": {64},
+            }
             assert dataset.file_metadata()["n_bytes"].tolist() == [
                 (drawings / name).stat().st_size for name in dataset.files
             ]

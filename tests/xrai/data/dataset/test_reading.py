@@ -68,9 +68,10 @@ class TestReading:
                 column = new._column(name)
                 text = column.dtype.kind == "S"
                 old.create_dataset(
-                    name, data=[item.decode() for item in column] if text else column,
+                    name,
+                    data=[item.decode() for item in column] if text else column,
                     dtype=h5py.string_dtype() if text else None,
-                )  # fmt: skip
+                )
             for name, value in new._file.attrs.items():
                 old.attrs[name] = value.decode() if isinstance(value, bytes) else value
             expected = new.describe().replace(name="old")

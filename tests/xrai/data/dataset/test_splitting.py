@@ -162,9 +162,16 @@ class TestPatients:
         assert not any("holds no scans" in note for note in dataset.notes)
 
     def test_given_splits_and_kermanys_names(self, tmp_path, write_scan):
-        names = ["train/P/person1_virus_1.png", "train/P/person1_virus_2.png", "val/P/person1_virus_3.png",
-                 "train/P/person1_bacteria_4.png", "test/P/person1_virus_5.png", "train/N/IM-0001-0001.png",
-                 "train/N/NORMAL2-IM-0001-0001.png", "test/N/IM-0002-0001.png"]  # fmt: skip
+        names = [
+            "train/P/person1_virus_1.png",
+            "train/P/person1_virus_2.png",
+            "val/P/person1_virus_3.png",
+            "train/P/person1_bacteria_4.png",
+            "test/P/person1_virus_5.png",
+            "train/N/IM-0001-0001.png",
+            "train/N/NORMAL2-IM-0001-0001.png",
+            "test/N/IM-0002-0001.png",
+        ]
         for i, name in enumerate(names):
             write_scan(tmp_path / "in" / name, i)
         with open_dataset(built(tmp_path / "in", tmp_path / "x.hdf5")) as dataset:
@@ -217,8 +224,10 @@ class TestLeaks:
             assert leaks["val"].patients + leaks["test"].patients == 10  # the test split is drawn from train
             assert leaks["val"].scans == leaks["test"].scans == 0
             assert n_test > 0
-            assert any(f"{leaks['val'].patients} of 100 patients of the validation split also have scans in training"
-                       in note for note in dataset.notes)  # fmt: skip
+            assert any(
+                f"{leaks['val'].patients} of 100 patients of the validation split also have scans in training" in note
+                for note in dataset.notes
+            )
 
     def test_what_is_drawn_does_not_leak(self, practice):
         with open_dataset(practice) as dataset:
@@ -244,11 +253,13 @@ class TestLeaks:
             blank = build._Row(source.entries[0], np.empty(0), "", None, "JPEG", "L", 224, 224, 0)
             rows = [
                 replace(
-                    blank, entry=entry, sha256=hashlib.sha256(source.read(entry)).hexdigest(),
+                    blank,
+                    entry=entry,
+                    sha256=hashlib.sha256(source.read(entry)).hexdigest(),
                     patient=parse_patient_id(entry.path, entry.split),
                 )
                 for entry in source.entries
-            ]  # fmt: skip
+            ]
             patients, labels = (
                 build._assign_pseudonyms(rows),
                 [source.classes.index(row.entry.class_name) for row in rows],

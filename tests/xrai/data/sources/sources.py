@@ -10,8 +10,14 @@ from xrai.data.sources import find_classes, open_source
 FLAT = ("NORMAL/a.png", "NORMAL/b.jpg", "SICK/c.dcm", "SICK/d")
 
 
-SPLIT = ("train/NORMAL/a.png", "train/SICK/b.png", "val/NORMAL/c.png", "val/SICK/d.png", "test/NORMAL/e.png",
-         "test/SICK/f.png")  # fmt: skip
+SPLIT = (
+    "train/NORMAL/a.png",
+    "train/SICK/b.png",
+    "val/NORMAL/c.png",
+    "val/SICK/d.png",
+    "test/NORMAL/e.png",
+    "test/SICK/f.png",
+)
 
 
 class Listed:

@@ -72,8 +72,14 @@ class TestClassFolders:
         assert any("second copy of itself" in note for note in source.notes)
 
     def test_hidden_files_are_no_scans(self):
-        hidden = ("NORMAL/.a.png", "NORMAL/._a.png", ".git/NORMAL/a.png", "__MACOSX/NORMAL/._a.png", "SICK/Thumbs.db",
-                  "SICK/.cache/x.png")  # fmt: skip
+        hidden = (
+            "NORMAL/.a.png",
+            "NORMAL/._a.png",
+            ".git/NORMAL/a.png",
+            "__MACOSX/NORMAL/._a.png",
+            "SICK/Thumbs.db",
+            "SICK/.cache/x.png",
+        )
         source = found(*FLAT, *hidden)
         assert [entry.path for entry in source.entries] == list(FLAT)
         assert source.notes[0].startswith("6 other files")
@@ -83,9 +89,25 @@ class TestClassFolders:
         assert source.notes[0].startswith("1,002 other files were passed over")
 
     @pytest.mark.parametrize(
-        "name", ["1.JPG", "1.jpeg", "1.JPE", "1.jfif", "1.png", "1.tif", "1.TIFF", "1.webp", "1.bmp", "1.dcm",
-                 "1.DICOM", "1.ima", "IM000001", "1.2.840.113619.2.55.3", "CR.1.2.840.4711"],
-    )  # fmt: skip
+        "name",
+        [
+            "1.JPG",
+            "1.jpeg",
+            "1.JPE",
+            "1.jfif",
+            "1.png",
+            "1.tif",
+            "1.TIFF",
+            "1.webp",
+            "1.bmp",
+            "1.dcm",
+            "1.DICOM",
+            "1.ima",
+            "IM000001",
+            "1.2.840.113619.2.55.3",
+            "CR.1.2.840.4711",
+        ],
+    )
     def test_endings_of_scans(self, name):
         assert f"SICK/{name}" in {entry.path for entry in found(*FLAT, f"SICK/{name}").entries}
 
@@ -137,9 +159,14 @@ class TestRefusals:
         assert "scans but no class folders in some place" in refusal(*names)
 
     @pytest.mark.parametrize(
-        "names", [("NORMAL/1.png",), ("wrap/NORMAL/1.png", "wrap/NORMAL/2.png"), ("scan.png", "NORMAL/1.png"),
-                  ("train/NORMAL/1.png", "test/NORMAL/2.png")],
-    )  # fmt: skip
+        "names",
+        [
+            ("NORMAL/1.png",),
+            ("wrap/NORMAL/1.png", "wrap/NORMAL/2.png"),
+            ("scan.png", "NORMAL/1.png"),
+            ("train/NORMAL/1.png", "test/NORMAL/2.png"),
+        ],
+    )
     def test_one_class(self, names):
         assert "There is only the class “NORMAL” in some place" in refusal(*names)
 
@@ -181,9 +208,20 @@ class TestPatientOf:
         assert parse_patient_id(*one) != parse_patient_id(*two)
 
     @pytest.mark.parametrize(
-        "path", ["0001.jpg", "COVID-00003b.jpg", "scan.png", "IM-0115.png", "123_001.png", "patients/1.png",
-                 "person1.png", "radiopaedia-2019-novel-coronavirus-infected-pneumonia.jpg", "1.2.840.113619.2", ""],
-    )  # fmt: skip
+        "path",
+        [
+            "0001.jpg",
+            "COVID-00003b.jpg",
+            "scan.png",
+            "IM-0115.png",
+            "123_001.png",
+            "patients/1.png",
+            "person1.png",
+            "radiopaedia-2019-novel-coronavirus-infected-pneumonia.jpg",
+            "1.2.840.113619.2",
+            "",
+        ],
+    )
     def test_none_where_the_name_does_not_tell(self, path):
         assert parse_patient_id(path, "train") is None
 
@@ -196,8 +234,11 @@ class TestPatientOf:
             }
             patients = [parse_patient_id(entry.path, entry.split) for entry in source.entries]
         assert None not in patients
-        sick = [name for name, entry in zip(patients, source.entries, strict=True)
-                if (entry.class_name, entry.split) == ("PNEUMONIA", "train")]  # fmt: skip
+        sick = [
+            name
+            for name, entry in zip(patients, source.entries, strict=True)
+            if (entry.class_name, entry.split) == ("PNEUMONIA", "train")
+        ]
         assert max(Counter(sick).values()) == 30  # as counted in shared/README.md
         assert set(sick) >= {"train/person1003_virus", "train/person1003_bacteria"}
 

@@ -84,10 +84,19 @@ def test_order_of_classes_by_their_names(classes, names, order):
 @pytest.mark.parametrize(
     ("one", "other"),
     [
-        ("<5 mm", ">5 mm"), ("COVID (+)", "COVID (-)"), ("1.0", "10"), ("Grade 1-2", "Grade 12"), ("1,5 cm", "15 cm"),
-        ("Grade 1 2", "Grade 12"), ("CT -5", "CT 5"), ("A/B", "AB"), ("T1.0", "T10"), ("HER2+", "HER2"), ("?", ""),
+        ("<5 mm", ">5 mm"),
+        ("COVID (+)", "COVID (-)"),
+        ("1.0", "10"),
+        ("Grade 1-2", "Grade 12"),
+        ("1,5 cm", "15 cm"),
+        ("Grade 1 2", "Grade 12"),
+        ("CT -5", "CT 5"),
+        ("A/B", "AB"),
+        ("T1.0", "T10"),
+        ("HER2+", "HER2"),
+        ("?", ""),
     ],
-)  # fmt: skip
+)
 def test_signs_that_carry_meaning_are_not_dropped(one, other):
     """`<5 mm` and `>5 mm` came out as spellings of one name, so that a model was measured against the wrong classes."""
     assert a_card(classes=("normal", one)).class_permutation(("normal", other)) is None

@@ -47,11 +47,16 @@ def test_config_that_leaves_out_settings_has_their_defaults(model):
 @pytest.mark.parametrize(
     ("files", "taken", "resumable"),
     [
-        ([], False, False), ([CONFIG], False, True), ([CARD], True, False), ([CONFIG, WEIGHTS], True, False),
-        ([CONFIG, "state/values.json"], True, True), (["state.old/values.json"], True, True),
-        ([CONFIG, CARD, WEIGHTS, "state/values.json"], True, True), ([CONFIG, "job.json"], False, True),
+        ([], False, False),
+        ([CONFIG], False, True),
+        ([CARD], True, False),
+        ([CONFIG, WEIGHTS], True, False),
+        ([CONFIG, "state/values.json"], True, True),
+        (["state.old/values.json"], True, True),
+        ([CONFIG, CARD, WEIGHTS, "state/values.json"], True, True),
+        ([CONFIG, "job.json"], False, True),
     ],
-)  # fmt: skip
+)
 def test_a_name_is_taken_and_a_run_can_go_on(home, files, taken, resumable):
     checkpoint = open_checkpoint("m")
     for name in files:
@@ -90,10 +95,37 @@ def test_names(home, name):
 @pytest.mark.parametrize(
     "name",
     [
-        "", " ", ".", "..", "../x", "a/b", "a\\b", "/etc", "C:\\x", "C:", ".hidden", "-x", " x", "x ", "x.", "x\n",
-        "x\0", "x" * 81, "𝔸" * 80, "CON", "nul", "Aux.1", "com1", "LPT9.txt", "a:b", "a*", "a?", "<x>", "~",
+        "",
+        " ",
+        ".",
+        "..",
+        "../x",
+        "a/b",
+        "a\\b",
+        "/etc",
+        "C:\\x",
+        "C:",
+        ".hidden",
+        "-x",
+        " x",
+        "x ",
+        "x.",
+        "x\n",
+        "x\0",
+        "x" * 81,
+        "𝔸" * 80,
+        "CON",
+        "nul",
+        "Aux.1",
+        "com1",
+        "LPT9.txt",
+        "a:b",
+        "a*",
+        "a?",
+        "<x>",
+        "~",
     ],
-)  # fmt: skip
+)
 def test_names_refused(home, name):
     with pytest.raises(CheckpointError, match=r"cannot be a model's name"):
         open_checkpoint(name)

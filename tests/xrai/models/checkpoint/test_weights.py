@@ -166,8 +166,12 @@ def test_a_network_comes_back_just_as_when_it_was_built_with_numbers(home, name)
             assert type(value) is type(wanted)
             assert torch.equal(value, wanted)
             assert (value.dtype, value.requires_grad, value.stride(), value.device, value.is_leaf) == (
-                wanted.dtype, wanted.requires_grad, wanted.stride(), wanted.device, wanted.is_leaf
-            )  # fmt: skip
+                wanted.dtype,
+                wanted.requires_grad,
+                wanted.stride(),
+                wanted.device,
+                wanted.is_leaf,
+            )
     scans = torch.rand(2, 1, 64, 64)
     with torch.inference_mode():
         assert torch.equal(found(scans), expected(scans))
@@ -200,10 +204,16 @@ def test_what_is_loaded_does_not_look_into_its_file(model):
 
 @pytest.mark.parametrize(
     "odd",
-    [torch.ones(2, dtype=torch.int64), torch.ones(2, dtype=torch.bool), torch.ones(2, dtype=torch.complex64),
-     torch.full((2,), 1e300, dtype=torch.float64), torch.ones(1, 2), torch.ones(0)],
+    [
+        torch.ones(2, dtype=torch.int64),
+        torch.ones(2, dtype=torch.bool),
+        torch.ones(2, dtype=torch.complex64),
+        torch.full((2,), 1e300, dtype=torch.float64),
+        torch.ones(1, 2),
+        torch.ones(0),
+    ],
     ids=lambda value: f"{value.dtype} {tuple(value.shape)}",
-)  # fmt: skip
+)
 def test_weights_of_another_kind(model, odd):
     tensors = {name: value.clone() for name, value in load_file(model.folder / WEIGHTS).items()}
     save_file(tensors | {"head.3.bias": odd}, model.folder / WEIGHTS)
