@@ -223,7 +223,7 @@ def test_a_build_that_came_to_nothing(home, status):
 def test_a_dataset_with_notes_and_skipped_files(ward):
     app = opened(dataset_part="Scans")
     assert "1 fichier n'a pas pu être lu" in said(app)
-    assert "Dans la partie de test, 1 clichés sur" in said(app)
+    assert "Dans la partie test, 1 cliché sur" in said(app)
     assert "Normal, entraînement" in said(app)
     app.selectbox(key="grid_split").select("val").run()
     app.text_input(key="grid_search").input("none such").run()
@@ -272,7 +272,7 @@ def test_a_dataset_not_checked_yet(ward):
 
 @pytest.mark.parametrize("status", ["failed", "stopped", "running"])
 def test_a_check_that_came_to_nothing(ward, status):
-    error = say("The dataset {name} may not be read by this account: check its rights.", name=ward.name)
+    error = say("The dataset {name} may not be read by this account: check its permissions.", name=ward.name)
     note_job(audit_folder(ward), status, error=error, title=audit_title(ward))
     opened(dataset_part="Check")
 

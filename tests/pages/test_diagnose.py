@@ -410,9 +410,7 @@ def test_a_scan_that_is_refused_although_mended_can_be_read_as_it_came_too(model
     button(app, "Correct and read: turned 90").click().run()
     assert not app.exception
     assert "It is no film" in app.error[0].value
-    assert [item.label for item in app.button if item.label.startswith("Correct and read:")] == [
-        "Read without correction"
-    ]
+    assert [item.label for item in app.button if "correct" in item.label.lower()] == ["Read without correction"]
 
 
 def test_the_scan_that_was_just_mended_is_shown(model):
@@ -472,7 +470,7 @@ def well_known(model):
         },
     ]
     dataset = model.read_card().dataset.replace(population=CHILDREN, audit=audit)
-    per_class = {name: {"recall": 0.5, "support": 10} for name in ("NORMAL", "PNEUMONIA")}
+    per_class = {name: {"precision": 0.5, "recall": 0.5, "f1": 0.5, "support": 10} for name in ("NORMAL", "PNEUMONIA")}
     changed(
         model,
         notes=notes,

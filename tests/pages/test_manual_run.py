@@ -91,7 +91,7 @@ def test_a_run_is_read_and_pointed_at_with_the_gravest_first(home):
     assert "From about epoch" in said
     assert said.index("Overfitting from epoch") < said.index("Epoch 10 is kept")
     assert any("Overfitting" in words for words in pointed_at(charts(app)["Loss"]))
-    assert "Strength of variation: 1 instead of 0" in said
+    assert "Augmentation strength: 1 instead of 0" in said
 
 
 def test_steps_within_epochs_do_not_hide_the_lines(home):
@@ -128,7 +128,7 @@ def test_what_follows_is_set_on_train(home, practice):
     assert app.session_state["train_settings"]["augment_strength"] == 1.0
     assert app.session_state["train_settings"]["filters"] == 2
     assert app.session_state["train_dataset"].endswith("practice.hdf5")
-    assert "those of “mine”, changed:: strength of variation 1" in texts(app)
+    assert "Settings of “mine”, changed: augmentation strength 1" in texts(app)
     app.button(key="train_forget").click().run()
     assert "changed:" not in texts(app)
 

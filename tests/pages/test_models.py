@@ -298,7 +298,7 @@ class TestOne:
         assert models.default_model().name == "fast"
         assert app.title[0].value == "Diagnose"
         assert labelled(app.selectbox, "Model").value == "fast"
-        assert "Scans are read with “fast”" in app.success[0].value
+        assert app.success[0].value == "The default model is now “fast”."
         app.switch_page(MODELS).run()
         assert not app.success
         assert "Make it the default model" not in labels(app.button)

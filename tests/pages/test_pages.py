@@ -390,7 +390,7 @@ class TestTrain:
         app.radio[0].set_value("Fine-tune one of your models").run()
         network = next(item for item in app.selectbox if item.label == "Network architecture")
         assert (network.value, network.disabled) == ("resnet18", True)
-        assert "has learned from children of one hospital" in texts(app)
+        assert "trained on children of one hospital; the network is fixed by them" in texts(app)
         button(app, "Start training").click().run()
         arguments = started[0][0]
         assert arguments[arguments.index("--weights") + 1] == "chance"

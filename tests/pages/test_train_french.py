@@ -16,7 +16,7 @@ from xrai.core import jobs
 from xrai.core.errors import SettingsError, XraiError
 from xrai.core.jobs import Job
 from xrai.core.json_files import append_record, write_json
-from xrai.core.language import ENGLISH, tr, translate, use_language
+from xrai.core.language import ENGLISH, say, tr, translate, use_language
 from xrai.core.paths import checkpoints_dir
 from xrai.figures import accuracy_curves, interval_dots, loss_curves, network_diagram, overlaid_curves
 from xrai.models import set_note
@@ -106,7 +106,7 @@ class TestTrain:
         keyed(app.multiselect, "varied_").set_value(["learning_rate", "hflip"]).run()
         assert keyed(app.text_input, "values_learning_rate").value == "0,001"
         keyed(app.text_input, "values_learning_rate").set_value("0,001; 0,0003, 0.01").run()
-        keyed(app.text_input, "values_flip").set_value("oui; non").run()
+        keyed(app.text_input, "values_hflip").set_value("oui; non").run()
         assert not app.error
         assert not left(app)
         assert "6 essais, l'un après l'autre" in said(app)
@@ -114,7 +114,7 @@ class TestTrain:
         assert "« beaucoup » n'est pas un nombre" in said(app).replace("\u202f", " ")
         assert not left(app)
         keyed(app.text_input, "values_learning_rate").set_value("20").run()
-        assert "taux d'apprentissage : 20, miroir gauche-droite : non" in said(app).replace("\u00a0", " ")
+        assert "taux d'apprentissage : 20, symétrie horizontale : non" in said(app).replace("\u00a0", " ")
         assert not left(app)
 
     def test_values_typed_the_french_way_stay_so_in_english(self, dataset_here, started):  # noqa: F811
@@ -169,13 +169,20 @@ class TestTrain:
             ("interrupted", ""),
             (
                 "failed",
-                "The training does not fit into this machine's memory: choose a smaller batch size, image size or "
-                "network, and run it again.",
+                say(
+                    "The training does not fit into this machine's memory: choose a smaller batch size, image size or "
+                    "network, and run it again."
+                ),
             ),
             (
                 "failed",
-                "The loss is no number any more in epoch 2, probably because the learning rate 0.1 is too high: "
-                "run it again with a tenth of that; the best weights so far are kept.",
+                say(
+                    "The loss is not finite in epoch {epoch}, probably because the learning rate {learning_rate:g} is "
+                    "too high: run it again with a tenth of that; {weights}.",
+                    epoch=2,
+                    learning_rate=0.1,
+                    weights=say("the best weights so far are kept"),
+                ),
             ),
         ],
     )
@@ -208,10 +215,21 @@ class TestTrain:
             app = opened(TRAIN, train_view="Watch a run")
             assert not left(app, *names)
             assert "1 essai sur 2 est terminé" in said(app)
-        broke = "Another model or run has the name “série-2” by now: rename it and go on with the sweep."
+        broke = say(
+            "Another model or run has the name “{name}” by now: rename it and go on with the sweep.", name="série-2"
+        )
         append_record(history, base | {"name": second, "status": "failed", "val": None, "error": broke})
         for status in ("stopped", "interrupted", "failed", "done"):
-            error = "No run of the sweep “série” could be trained; “série-1”: " + broke if status == "failed" else ""
+            error = (
+                say(
+                    "No run of the sweep “{name}” could be trained; “{run}”: {error}",
+                    name="série",
+                    run="série-1",
+                    error=broke,
+                )
+                if status == "failed"
+                else ""
+            )
             write_json(
                 sweep.folder / jobs.JOB_FILE, {"status": status, "title": "série", "error": error, "time": time.time()}
             )

@@ -34,7 +34,7 @@ class TrainMetrics(Record):
 
     loss: Number
     accuracy: Number
-    auc: Number | None
+    auc: Number | None = None
 
 
 class ValidationMetrics(Record):
@@ -45,9 +45,9 @@ class ValidationMetrics(Record):
     n: Count
     loss: Number
     accuracy: Number
-    accuracy_interval: NumberPair | None
-    auc: Number | None
-    auc_interval: NumberPair | None
+    accuracy_interval: NumberPair | None = None
+    auc: Number | None = None
+    auc_interval: NumberPair | None = None
 
 
 class StartRecord(HistoryEvent):

@@ -74,17 +74,17 @@ def test_a_sweep_of_which_one_run_fails_says_so(call, home, practice, model):
 BAD_SWEEPS = {
     "nothing to vary": ([], ["What shall the sweep vary?"]),
     "no values": (["--vary", "seed"], ["“seed” is no setting with its values"]),
-    "an empty value": (["--vary", "seed="], ["no value", "“seed”"]),
+    "an empty value": (["--vary", "seed="], ["no value", "“Random seed”"]),
     "no such setting": (["--vary", "speed=1,2"], ["no training setting “speed”"]),
     "no setting at all": (["--vary", "=1,2"], ["no training setting “”"]),
-    "a word for a number": (["--vary", "epochs=few"], ["“few” is no whole number", "“epochs”"]),
+    "a word for a number": (["--vary", "epochs=few"], ["“few” is no whole number", "“Epochs”"]),
     "a decimal comma": (["--vary", "dropout=0,5"], ["could be one number or two"]),
     "twice the same": (["--vary", "seed=1", "--vary=--seed=2"], ["told twice to vary --seed"]),
     "given and varied": (["--vary", "epochs=1,2"], ["--epochs", "leave out one of the two"]),
     "too many": (
         [
             word
-            for name in ("seed", "patience", "head-epochs", "dense-layers")
+            for name in ("seed", "patience", "freeze-epochs", "dense-layers")
             for word in ("--vary", f"{name}=" + ",".join(map(str, range(10))))
         ],
         ["10,000 runs", f"more than the {MAX_RUNS}"],

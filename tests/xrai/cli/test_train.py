@@ -158,8 +158,8 @@ def test_disk_full_while_training(call, home, practice, monkeypatch):
 
 def test_loss_that_is_no_number(call, home, practice, monkeypatch):
     monkeypatch.setattr("xrai.training.fit.learning_rate_at", lambda config, progress: float("inf"))
-    assert_one_sentence(call("train", practice, "--name", "x", *TINY, "--json"), "no number any more", "a tenth")
-    assert "no number" in jobs.Job(home / "checkpoints" / "x").error
+    assert_one_sentence(call("train", practice, "--name", "x", *TINY, "--json"), "is not finite", "a tenth")
+    assert "is not finite" in jobs.Job(home / "checkpoints" / "x").error
 
 
 def test_a_training_leaves_what_readings_need(call, model):

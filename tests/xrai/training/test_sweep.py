@@ -51,7 +51,7 @@ def test_what_is_varied_is_not_taken_from_the_base():
         (
             {"network": "convnet"},
             {"image_size": [64, 32], "blocks": [5], "hflip": [True]},
-            ["“image size 32, blocks 5, flip yes”", "halve 32 pixels"],
+            ["“image size 32, blocks 5, hflip yes”", "halve 32 pixels"],
         ),
         ({}, {"dropout": [float("nan")]}, ["nan"]),
     ],

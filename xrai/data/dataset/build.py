@@ -18,7 +18,7 @@ import numpy as np
 
 from xrai import __version__
 from xrai.core.errors import DatasetError, ScanError, SettingsError, SourceError, system_reason
-from xrai.core.language import say
+from xrai.core.language import say, say_plural
 from xrai.data.dataset.reading import FORMAT, VERSION
 from xrai.data.dataset.splitting import assign_splits, count_leaks
 from xrai.data.dataset.writing import (
@@ -272,22 +272,26 @@ def _describe_leaks(splits: np.ndarray, patients: list[str], hashes: list[str]) 
         before = SPLIT_NAMES["train"] if split == "val" else say("training or validation")
         if leak.scans:
             notes.append(
-                say(
-                    "{leak:,} of {len:,} scans of {where} are the same files as {before} scans: "
+                say_plural(
+                    "{n:,} of {total:,} scans of {where} is the same file as a scan of {before}: "
                     "figures measured on it flatter the model.",
-                    leak=leak.scans,
-                    len=len(split_patients),
+                    "{n:,} of {total:,} scans of {where} are the same files as scans of {before}: "
+                    "figures measured on it flatter the model.",
+                    leak.scans,
+                    total=len(split_patients),
                     where=where,
                     before=before,
                 )
             )
         if leak.patients:
             notes.append(
-                say(
-                    "{leak:,} of {len:,} patients of {where} also have scans in {before}: "
+                say_plural(
+                    "{n:,} of {total:,} patients of {where} also has scans in {before}: "
                     "figures measured on it flatter the model.",
-                    leak=leak.patients,
-                    len=len(set(split_patients)),
+                    "{n:,} of {total:,} patients of {where} also have scans in {before}: "
+                    "figures measured on it flatter the model.",
+                    leak.patients,
+                    total=len(set(split_patients)),
                     where=where,
                     before=before,
                 )

@@ -208,7 +208,7 @@ class TestLeaks:
             of = dict(zip(dataset.files, dataset.patients, strict=True))
             assert of["test/B/other.png"] == of["train/B/patient3_1.png"]
             assert [note for note in dataset.notes if "flatter" in note] == [
-                "2 of 6 scans of the test split are the same files as training or validation scans: "
+                "2 of 6 scans of the test split are the same files as scans of training or validation: "
                 "figures measured on it flatter the model.",
                 "2 of 5 patients of the test split also have scans in training or validation: "
                 "figures measured on it flatter the model.",
