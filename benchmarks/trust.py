@@ -44,7 +44,7 @@ from xrai.reading.reader import Reader
 DATASETS = {"pneumonia": "chest_xray", "covid19": "covid19"}
 
 
-BASELINES = (N_("Random"), N_("Centre"))
+BASELINES = (N_("Random"), N_("Centre"), N_("Another scan"))
 """Maps that know nothing of the scan, as their rows name them."""
 
 

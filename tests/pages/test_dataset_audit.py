@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -309,7 +308,7 @@ def test_a_name_that_is_taken_or_none_is_one_sentence(here, checked, started, na
 def test_a_copy_whose_test_differs_says_that_figures_cannot_be_compared(here, checked, split):
     with open_dataset(here) as dataset:
         one, other = dataset.rows(split)[:2].tolist()
-    checked(replace(equal(1), groups=((one, other),), suggestion=(other,)))
+    checked(equal(1).replace(groups=((one, other),), suggestion=(other,)))
     assert ("The test changes too" in texts(opened())) == (split == "test")
 
 

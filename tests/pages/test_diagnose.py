@@ -434,50 +434,21 @@ def test_remarks_stand_in_the_table_of_scans(model):
 
 NAMES = ("Normal", "chance")
 """What reads the same in both languages."""
-CHILDREN = "children of one to five years, one hospital (Guangzhou Women and Children's Medical Center), AP view"
 
 
 @pytest.fixture
 def well_known(model):
     """The model with all that a card may tell."""
-    notes = (f"Trained on: {CHILDREN}. It knows nothing of other patients.", "Research software, no medical device.")
-    audit = [
-        {
-            "severity": "serious",
-            "title": "Identical files",
-            "sentence": "30 pictures (62 scans) stand in the dataset more "
-            "than once as the very same file; none of them in more than one split.",
-        }
-    ]
-    rows = [
-        {"what": "Data: Identical files", "value": audit[0]["sentence"], "aim": ""},
-        {
-            "what": "Test: calibration error (ECE)",
-            "value": "0.027 (0.018 to 0.050; 0.020 by chance alone)",
-            "aim": "at most 0.030",
-        },
-        {
-            "what": "Validation: threshold to miss at most 5 in 100 scans of PNEUMONIA",
-            "value": "4.8 in 100 of PNEUMONIA missed, 1.0 in 100 of NORMAL false alarms",
-            "aim": "",
-        },
-        {"what": "Test: PNEUMONIA with a wrong firm answer", "value": "0.3 % (0.0 % to 2.3 %)", "aim": "at most 3.0 %"},
-        {"what": "Refused: films, a ninth of the picture (made)", "value": "104 of 104 (100.0 %)", "aim": ""},
-        {
-            "what": "Heatmap: CAM, likeness with shuffled weights",
-            "value": "head 0.26, half -0.11, all -0.12",
-            "aim": "about 0",
-        },
-    ]
-    dataset = model.read_card().dataset.replace(population=CHILDREN, audit=audit)
+    shipped = Checkpoint(PROJECT_DIR / "checkpoints" / "pneumonia").read_card()
+    known = {"population": shipped.dataset.population, "audit": shipped.dataset.audit}
     per_class = {name: {"precision": 0.5, "recall": 0.5, "f1": 0.5, "support": 10} for name in ("NORMAL", "PNEUMONIA")}
     changed(
         model,
-        notes=notes,
-        dataset=dataset,
+        notes=shipped.notes,
+        dataset=model.read_card().dataset.replace(**known),
         local_prevalence=0.1,
         abstention=ConformalAbstention(alpha=0.05, thresholds=(0.1, 0.1), n_patients=(100, 100)),
-        trust_report=TRUST | {"rows": rows},
+        trust_report=TRUST | {"rows": shipped.trust_report.rows},
         evaluations=[LOOK | {"per_class": per_class, "threshold": 0.3}],
     )
     return model
@@ -497,8 +468,8 @@ class TestInFrench:
 
     def test_what_is_known_of_a_model(self, well_known):
         said = visible_texts(opened_in_french())
-        assert "Ce que l'on sait de ce modèle" in said
-        assert "0,027 (0,018 à 0,050 ; 0,020 par le seul hasard)" in [text.replace("\u202f", " ") for text in said]
+        assert "À propos de ce modèle" in said
+        assert "0,017 (0,013 à 0,035 ; 0,018 par le seul hasard)" in [text.replace("\u202f", " ") for text in said]
         assert not find_untranslated(said, NAMES)
 
     def test_readings_refusals_and_second_looks(self, well_known):
