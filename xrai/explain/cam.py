@@ -22,7 +22,9 @@ from xrai.core.language import N_, say
 from xrai.networks.build import Network
 
 METHODS: dict[str, str] = {
-    "Fused CAM": N_("What the end of the network, looked at twice as finely as in CAM, and the stage before agree on"),
+    N_("Fused CAM"): N_(
+        "What the end of the network, looked at twice as finely as in CAM, and the stage before agree on"
+    ),
     N_("CAM"): (
         N_("Class activation map (Zhou 2016): what each place adds to the answer, for networks that end in averaging")
     ),

@@ -355,7 +355,7 @@ def _choose_heatmap(reading: Reading, reader: Reader) -> tuple[str, str]:
         format_func=translate,
         key="diagnose_method",
         width=140,
-        help="\n".join(map(translate, reader.method_descriptions.split("\n"))),
+        help=translate(reader.method_descriptions),
     )
 
 
