@@ -30,6 +30,12 @@ def see(page, text: str):
     return found
 
 
+def see_verdict(page) -> None:
+    """The headline of a reading; the glossary and the table have its words too, where nobody sees them."""
+    words = re.compile("No sign of|Probable|Probably|Suspicious|Uncertain|Positive by threshold")
+    page.get_by_role("heading", name=words).wait_for()
+
+
 def until(holds) -> None:
     deadline = time.monotonic() + PATIENCE / 1000
     while not holds():

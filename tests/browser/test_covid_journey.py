@@ -45,7 +45,7 @@ def train_from_the_model_in_the_box(server, page):
     set_number(page, "Image size", 64)
     set_number(page, "Epochs", 2)
     page.get_by_text("All settings").click()
-    set_number(page, "Epochs of last layer alone", 1)
+    set_number(page, "Freeze epochs", 1)
     set_number(page, "Dropout", 0.1)
     name_the_model(page, "first")
     click(page, "Start training")

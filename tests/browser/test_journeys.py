@@ -1,7 +1,6 @@
 """The main journeys in a real Chromium against a real server: build, train and watch, stop, resume, diagnose."""
 
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -10,7 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.browser.actions import PATIENCE, click, drawing, see, settled, until
+from tests.browser.actions import PATIENCE, click, drawing, see, see_verdict, settled, until
 from xrai.core import jobs
 from xrai.core.paths import PROJECT_DIR
 
@@ -97,8 +96,7 @@ def diagnose(server, page, tmp_path):
     bad = tmp_path / "letter.jpg"
     bad.write_text("Dear colleague")
     page.locator("input[type=file]").set_input_files([str(drawing(tmp_path / "film.png")), str(bad)])
-    words = re.compile(r"looks like|is probably|Not sure|Called")  # the table has them too, in hidden cells
-    page.get_by_role("heading", name=words).wait_for()
+    see_verdict(page)
     see(page, "Evidence for")
     see(page, r"was not read\. The file is text")  # the table has the reason too, in a hidden cell
     assert page.locator("[data-testid=stImage] img").count() >= 2
