@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pydantic import Field
+
 from xrai.core.language.field import MessageField
 from xrai.core.records import Count, Record
 
@@ -18,6 +20,14 @@ class Leakage(Record):
     scans: Count
 
 
+class FindingSummary(Record):
+    """An audit finding as a model's card quotes it; see `AuditFinding`."""
+
+    severity: str
+    title: MessageField
+    sentence: MessageField
+
+
 class DatasetDescription(Record):
     """A dataset as a model's card describes it.
 
@@ -32,23 +42,17 @@ class DatasetDescription(Record):
         counts: scans, {class: {split: n}}.
         patients: patients in each split.
         leaks: of the validation and of the test split.
+        audit: findings of the dataset audit; None where there was none.
     """
 
-    name: str
-    fingerprint: str
-    source: str
-    population: str
-    licence: str
-    is_phantom: bool
-    seed: int
-    counts: dict[str, dict[str, Count]]
-    patients: dict[str, Count]
-    leaks: dict[str, Leakage]
-
-
-class FindingSummary(Record):
-    """An audit finding as a model's card quotes it; see `AuditFinding`."""
-
-    severity: str
-    title: MessageField
-    sentence: MessageField
+    name: str = ""
+    fingerprint: str = ""
+    source: str = ""
+    population: MessageField = ""
+    licence: MessageField = ""
+    is_phantom: bool = False
+    seed: int = 0
+    counts: dict[str, dict[str, Count]] = Field(default_factory=dict)
+    patients: dict[str, Count] = Field(default_factory=dict)
+    leaks: dict[str, Leakage] = Field(default_factory=dict)
+    audit: tuple[FindingSummary, ...] | None = None

@@ -15,6 +15,7 @@ from xrai.calibration import Calibration, ConformalAbstention, Threshold, Thresh
 from xrai.core.language import Message, say
 from xrai.core.language.field import MessageField
 from xrai.core.records import Count, Interval, Number, OpenShare, Record, Share
+from xrai.data.description import DatasetDescription
 from xrai.models.history import ValidationMetrics
 from xrai.networks.config import NetworkConfig
 from xrai.scans.preprocessing import Preprocessing
@@ -52,46 +53,6 @@ class OperatingPoint(Record):
     description: MessageField
     goal: ThresholdGoal | None = None
     fit: Threshold | None = None
-
-
-class Leak(Record):
-    """Patients and scans of a split that also are in training."""
-
-    patients: Count
-    scans: Count
-
-
-class DatasetFinding(Record):
-    """What the dataset audit found."""
-
-    severity: str
-    title: MessageField
-    sentence: MessageField
-
-
-class DatasetRecord(Record):
-    """The dataset that a model was trained on.
-
-    Attributes:
-        fingerprint: SHA-256 over contents, labels and splits.
-        population: whose scans these are.
-        counts: scans by class and split.
-        patients: by split.
-        leaks: by split, of "val" and "test".
-        audit: findings of the dataset audit; None where there was none.
-    """
-
-    name: str = ""
-    fingerprint: str = ""
-    source: str = ""
-    population: MessageField = ""
-    licence: MessageField = ""
-    is_phantom: Annotated[bool, Field(alias="drawings")] = False
-    seed: int = 0
-    counts: dict[str, dict[str, Count]] = Field(default_factory=dict)
-    patients: dict[str, Count] = Field(default_factory=dict)
-    leaks: dict[str, Leak] = Field(default_factory=dict)
-    audit: tuple[DatasetFinding, ...] | None = None
 
 
 class SourceDataset(Record):
@@ -226,7 +187,7 @@ class Card(Record):
     classes: tuple[str, ...] = Field(min_length=2)
     network: NetworkConfig
     preprocessing: PreprocessingField
-    dataset: DatasetRecord
+    dataset: DatasetDescription
     threshold: OperatingPoint | None
     training: TrainingRecord
     validation: ValidationMetrics | None

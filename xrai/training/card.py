@@ -11,7 +11,7 @@ from xrai import __version__
 from xrai.core.language import Message, say
 from xrai.core.paths import display_path
 from xrai.data.dataset import Dataset
-from xrai.models.card import Card, DatasetRecord, OperatingPoint, SourceDataset, SourceModel, TrainingRecord
+from xrai.models.card import Card, OperatingPoint, SourceDataset, SourceModel, TrainingRecord
 from xrai.training.data import BatchLoader
 
 
@@ -31,7 +31,7 @@ def draft_card(name: str, loader: BatchLoader, training: TrainingRecord) -> Card
         classes=dataset.classes,
         network=loader.config.network_config,
         preprocessing=loader.preprocessing,
-        dataset=DatasetRecord.from_dict(dataset.describe().to_dict()),
+        dataset=dataset.describe(),
         threshold=_default_threshold(dataset.classes),
         training=training.replace(
             settings=loader.config.to_dict(), command=f"python -m xrai train {shlex.join(arguments)}"

@@ -16,6 +16,7 @@ from xrai.core.jobs import Job
 from xrai.core.language import say
 from xrai.data.audit import load_audit, summarise_for_card
 from xrai.data.dataset import Dataset
+from xrai.data.description import FindingSummary
 from xrai.explain.cam import fit_reference_scales
 from xrai.explain.similar_cases import NeighbourIndex, fit_neighbour_index
 from xrai.input_check import fit_input_check
@@ -70,7 +71,7 @@ def fit_artifacts(
     on_progress(say("learning what such scans look like"), 0, 1)
     ood_rows = _subsample(train_rows, MAX_OOD_SCANS, seed)
     ood_detector = fit_input_check(_load_ood_images(dataset, ood_rows), dataset.patients[ood_rows], seed=seed)
-    card = card.replace(dataset=dict(card.dataset) | {"audit": _audit_findings(dataset)})
+    card = card.replace(dataset=card.dataset.replace(audit=_audit_findings(dataset)))
     return card, Artifacts(ood_detector, index, validation)
 
 
@@ -121,13 +122,13 @@ def _load_ood_images(dataset: Dataset, rows: Rows) -> np.ndarray:
     return np.stack([to_square(dataset.images([row])[0], side) for row in rows])
 
 
-def _audit_findings(dataset: Dataset) -> list[dict[str, str]] | None:
+def _audit_findings(dataset: Dataset) -> tuple[FindingSummary, ...] | None:
     """What a check of the dataset found that readers of the model's figures should know; None without a check."""
     try:
         report = load_audit(dataset)
     except DatasetError:  # a damaged one says nothing
         return None
-    return None if report is None else [dict(item) for item in summarise_for_card(report)]
+    return None if report is None else summarise_for_card(report)
 
 
 def _subsample(rows: Rows, max_rows: int, seed: int) -> Rows:

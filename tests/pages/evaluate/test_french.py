@@ -21,10 +21,10 @@ from xrai.core.errors import DatasetError
 from xrai.core.json_files import write_json
 from xrai.core.language import language, translate, use_language
 from xrai.data.dataset import open_dataset
+from xrai.data.description import DatasetDescription
 from xrai.evaluation.evaluate import _select_rows
 from xrai.evaluation.store import REPORT_FILE, measuring_title
 from xrai.figures import confusion_figure
-from xrai.models.card import DatasetRecord
 from xrai.models.operating_point import update_operating_point
 
 GIVEN = ("chance", "practice", "children of one hospital", "A note on the model.")
@@ -162,7 +162,7 @@ class TestExports:
             threshold_value=None,
             local_prevalence=None,
             calibration=None,
-            dataset=DatasetRecord(),
+            dataset=DatasetDescription(),
         )
         with use_language("fr"):
             figures = {"confusion": confusion_figure(made_up.report["confusion_matrix"], CLASSES)}
@@ -211,5 +211,5 @@ def test_splits_have_french_names_in_what_the_engine_says(practice, split, word)
 def test_whom_a_dataset_shows_is_told_as_somebody_typed_it():
     with use_language("fr"):
         for typed in ("children; 40 % of them", "at most 18 years old", "head of ward, half of them, all adults"):
-            assert population_text(SimpleNamespace(dataset=DatasetRecord(population=typed))) == typed
-        assert population_text(SimpleNamespace(dataset=DatasetRecord())).startswith("patients que personne")
+            assert population_text(SimpleNamespace(dataset=DatasetDescription(population=typed))) == typed
+        assert population_text(SimpleNamespace(dataset=DatasetDescription())).startswith("patients que personne")

@@ -9,7 +9,8 @@ from xrai.core import jobs
 from xrai.core.errors import CheckpointError, DatasetError, SettingsError
 from xrai.core.jobs import HISTORY_FILE, JOB_FILE
 from xrai.core.json_files import append_record
-from xrai.models.card import Card, DatasetRecord, TrainingRecord
+from xrai.data.description import DatasetDescription
+from xrai.models.card import Card, TrainingRecord
 from xrai.models.checkpoint import WEIGHTS, Checkpoint, open_checkpoint
 from xrai.scans.preprocessing import Preprocessing
 from xrai.training import sweep
@@ -214,7 +215,7 @@ def a_model(name, **settings):
         classes=("A", "B"),
         network=config.network_config,
         preprocessing=steps,
-        dataset=DatasetRecord(),
+        dataset=DatasetDescription(),
         threshold=None,
         training=TrainingRecord(),
         validation=None,

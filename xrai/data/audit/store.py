@@ -64,10 +64,10 @@ def load_audit(dataset: Dataset) -> Audit | None:
     return audit if (audit.fingerprint, audit.n) == (dataset.fingerprint, len(dataset)) else None
 
 
-def summarise_for_card(audit: Audit) -> list[FindingSummary]:
+def summarise_for_card(audit: Audit) -> tuple[FindingSummary, ...]:
     """The findings that are not fine, as a model's card quotes them, in order of severity."""
-    return [
+    return tuple(
         FindingSummary(severity=finding.severity, title=finding.title, sentence=finding.sentence)
         for finding in audit.findings
         if finding.severity != "fine"
-    ]
+    )
