@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from safetensors import safe_open
+from safetensors.numpy import save
 
+from xrai.core.json_files import atomic_file
 from xrai.explain.similar_cases import NeighbourIndex
 from xrai.input_check import InputCheck
 from xrai.models.card import Card
@@ -98,7 +101,10 @@ def save_artifacts(checkpoint: Checkpoint, artifacts: Artifacts, sha256: str) ->
     tensors = {
         f"{name}.{key}": value for name, part in parts.items() if part for key, value in part.to_tensors().items()
     }
-    checkpoint.save_tensors(ARTIFACTS_FILE, tensors, {_WEIGHTS_KEY: sha256})
+    with atomic_file(checkpoint.folder / ARTIFACTS_FILE) as partial:
+        partial.write_bytes(
+            save({name: np.ascontiguousarray(value) for name, value in tensors.items()}, {_WEIGHTS_KEY: sha256})
+        )
 
 
 def load_artifacts(checkpoint: Checkpoint, card: Card, num_features: int | None = None) -> Artifacts:
@@ -112,14 +118,16 @@ def load_artifacts(checkpoint: Checkpoint, card: Card, num_features: int | None 
     Raises:
         CheckpointError: the file is damaged.
     """
-    stored, n_classes = checkpoint.load_tensors(ARTIFACTS_FILE), len(card.classes)
-    if stored is None or stored[1].get(_WEIGHTS_KEY) != checkpoint.weights_sha256():
+    file, n_classes = checkpoint.folder / ARTIFACTS_FILE, len(card.classes)
+    if not file.is_file():
         return Artifacts()
-    parts: dict[str, dict[str, np.ndarray]] = {}
-    for name, value in stored[0].items():
-        part, _, key = name.partition(".")
-        parts.setdefault(part, {})[key] = value
-    with checkpoint.convert_read_errors(ARTIFACTS_FILE):
+    with checkpoint.convert_read_errors(ARTIFACTS_FILE), safe_open(file, framework="numpy") as stored:
+        if (stored.metadata() or {}).get(_WEIGHTS_KEY) != checkpoint.weights_sha256():
+            return Artifacts()
+        parts: dict[str, dict[str, np.ndarray]] = {}
+        for name in stored.keys():  # noqa: SIM118
+            part, _, key = name.partition(".")
+            parts.setdefault(part, {})[key] = np.array(stored.get_tensor(name))
         neighbours = (
             NeighbourIndex.from_tensors(parts["similar_cases"], n_classes) if "similar_cases" in parts else None
         )

@@ -16,7 +16,7 @@ import numpy as np
 from filelock import BaseFileLock, FileLock
 
 from xrai.core.errors import CheckpointError, SettingsError
-from xrai.core.json_files import HISTORY_FILE, JOB_FILE, atomic_file, last_modified, replace_file, write_json
+from xrai.core.json_files import HISTORY_FILE, JOB_FILE, last_modified, replace_file, write_json
 from xrai.core.language import load_json, say
 from xrai.core.paths import checkpoints_dir
 from xrai.models.card import CARD_VERSION, Card, parse_version
@@ -175,33 +175,6 @@ class Checkpoint:
             replace_file(partial, self.folder / WEIGHTS)
         finally:
             partial.unlink(missing_ok=True)
-
-    def save_tensors(self, name: str, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> None:
-        """Save arrays and words on them as safetensors, all or nothing.
-
-        Raises:
-            OSError: the disk is full; what was there before still is.
-        """
-        from safetensors.numpy import save
-
-        with atomic_file(self.folder / name) as partial:
-            partial.write_bytes(
-                save({key: np.ascontiguousarray(value) for key, value in tensors.items()}, dict(metadata))
-            )
-
-    def load_tensors(self, name: str) -> tuple[dict[str, np.ndarray], dict[str, str]] | None:
-        """What `save_tensors` saved; None where there is nothing.
-
-        Raises:
-            CheckpointError: the file is damaged.
-        """
-        from safetensors import safe_open
-
-        file = self.folder / name
-        if not file.is_file():
-            return None
-        with self.convert_read_errors(name), safe_open(file, framework="numpy") as reader:
-            return {key: np.array(reader.get_tensor(key)) for key in reader.keys()}, reader.metadata() or {}  # noqa: SIM118
 
     @contextmanager
     def convert_read_errors(self, name: str) -> Iterator[None]:

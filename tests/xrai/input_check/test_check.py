@@ -199,7 +199,7 @@ def real_gate(real_data):
 
 def refused(gate, files):
     scans = {file.name: read_scan(file) for file in files}
-    return [name for name, scan in scans.items() if not gate.check(scan.pixels, colour=scan.colour).accepted]
+    return [name for name, scan in scans.items() if not gate.check(scan.pixels, colour=scan.colour).is_accepted]
 
 
 @pytest.mark.real
