@@ -22,17 +22,18 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from xrai.calibration import Calibration, Doubt, fit_calibration, fit_doubt
-from xrai.checkpoint import Card, Checkpoint, open_checkpoint
-from xrai.cli.places import dataset_path
-from xrai.dataset import Dataset, open_dataset
-from xrai.decisions import ALPHA
+from xrai.calibration import Calibration, ConformalAbstention, fit_abstention, fit_calibration
+from xrai.cli.paths import find_dataset
+from xrai.data.dataset import Dataset, open_dataset
 from xrai.metrics import expected_calibration_error
-from xrai.preprocessing import resized, to_greys
-from xrai.shifts import SHIFTS
+from xrai.models.card import Card
+from xrai.models.checkpoint import Checkpoint, open_checkpoint
+from xrai.models.operating_point import DEFAULT_ALPHA
+from xrai.scans.preprocessing import resize_images, to_grey_tensor
+from xrai.training.perturbations import PERTURBATIONS
 
 BATCH = 32
-EVEN = [0.5, 0.5]
+EQUAL_PREVALENCE = [0.5, 0.5]
 VIEWS = ("turned", "nearer", "farther", "higher")
 """Of the changes, those that only move the film: averaged over with the film as it is."""
 
@@ -45,7 +46,7 @@ class Split:
     labels: np.ndarray
     patients: np.ndarray
 
-    def averaged(self, names: tuple[str, ...]) -> Split:
+    def average_views(self, names: tuple[str, ...]) -> Split:
         """With logits averaged over the scans as they are and some changes."""
         return Split({"": np.mean([self.logits[name] for name in ("", *names)], axis=0)}, self.labels, self.patients)
 
@@ -59,17 +60,23 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     torch.set_num_threads(2)
-    with open_dataset(dataset_path(options.dataset)) as dataset:
-        val, test = (answered(open_checkpoint(options.model), dataset, split) for split in ("val", "test"))
+    with open_dataset(find_dataset(options.dataset)) as dataset:
+        val, test = (predict_split(open_checkpoint(options.model), dataset, split) for split in ("val", "test"))
         others = [
-            [answered(open_checkpoint(name), dataset, split, changes=()) for split in ("val", "test")]
+            [predict_split(open_checkpoint(name), dataset, split, perturbations=()) for split in ("val", "test")]
             for name in options.others
         ]
-    rows = list(tried(val, test))
+    rows = list(evaluate_methods(val, test))
     if others:
-        mixed_val, mixed_test = (_mixed(own, [other[i] for other in others]) for i, own in enumerate((val, test)))
-        one = slope(mixed_val.logits[""], val)
-        rows.append(told(f"slope, averaged with {', '.join(options.others)}", mixed_val, mixed_test, one, None))
+        average_val, average_test = (
+            _average_models(own, [other[i] for other in others]) for i, own in enumerate((val, test))
+        )
+        calibration = fit_slope(average_val.logits[""], val)
+        rows.append(
+            evaluate_method(
+                f"slope, averaged with {', '.join(options.others)}", average_val, average_test, calibration, None
+            )
+        )
     print(f"{'way':58}" + "".join(f"{name:>15}" for name in list(rows[0])[1:]))
     for row in rows:
         print("".join(f"{value:>15.3f}" if isinstance(value, float) else f"{value!s:58}" for value in row.values()))
@@ -77,85 +84,105 @@ def main() -> None:
         options.json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
 
 
-def _mixed(own: Split, others: list[Split]) -> Split:
+def _average_models(own: Split, others: list[Split]) -> Split:
     """The answers of several models, averaged."""
     return Split({"": np.mean([split.logits[""] for split in (own, *others)], axis=0)}, own.labels, own.patients)
 
 
-def answered(checkpoint: Checkpoint, dataset: Dataset, split: str, changes: tuple[str, ...] = tuple(SHIFTS)) -> Split:
+def predict_split(
+    checkpoint: Checkpoint, dataset: Dataset, split: str, perturbations: tuple[str, ...] = tuple(PERTURBATIONS)
+) -> Split:
     """What a model answers to a split, as it is and changed."""
-    card, rows = checkpoint.card(), dataset.rows(split)
+    card, rows = checkpoint.read_card(), dataset.rows(split)
     network = checkpoint.load_network(card)
-    logits = {name: _logits(network, card, dataset, rows, name) for name in ("", *changes)}
-    order = card.order_of(dataset.classes)
-    assert order is not None
-    return Split(logits, np.array(order)[dataset.labels[rows]], dataset.patients[rows])
+    logits = {name: _logits(network, card, dataset, rows, name) for name in ("", *perturbations)}
+    permutation = card.class_permutation(dataset.classes)
+    assert permutation is not None
+    return Split(logits, np.array(permutation)[dataset.labels[rows]], dataset.patients[rows])
 
 
-def _logits(network: Any, card: Card, dataset: Dataset, rows: np.ndarray, change: str) -> np.ndarray:
-    steps, found = card.preprocessing, []
+def _logits(network: Any, card: Card, dataset: Dataset, rows: np.ndarray, perturbation: str) -> np.ndarray:
+    preprocessing, logits_batches = card.preprocessing, []
     for start in range(0, len(rows), BATCH):
-        films = to_greys(torch.from_numpy(dataset.images(rows[start : start + BATCH])), steps.stored_size)
-        films = SHIFTS[change](films) if change else films
+        images = to_grey_tensor(
+            torch.from_numpy(dataset.images(rows[start : start + BATCH])), preprocessing.stored_size
+        )
+        images = PERTURBATIONS[perturbation](images) if perturbation else images
         with torch.inference_mode():
-            found.append(network(steps.standardise(resized(films, steps.input_size))).float().numpy())
-    return np.concatenate(found)
+            logits_batches.append(
+                network(preprocessing.standardise(resize_images(images, preprocessing.input_size))).float().numpy()
+            )
+    return np.concatenate(logits_batches)
 
 
-def tried(val: Split, test: Split) -> Iterator[dict[str, Any]]:
+def evaluate_methods(val: Split, test: Split) -> Iterator[dict[str, Any]]:
     """A row for every way."""
-    plain, one = Calibration(1.0, (0.0, 0.0)), slope(val.logits[""], val)
-    both = fit_calibration(val.logits[""], val.labels, offsets=True, prevalence=EVEN)
-    yield told("not calibrated", val, test, plain, None)
-    yield told("slope", val, test, one, None)
-    yield told("slope and offsets", val, test, both, None)
-    yield told("slope fitted on changed scans too", val, test, slope_of_all(val), None)
-    moved_val, moved_test = val.averaged(VIEWS), test.averaged(VIEWS)
-    yield told("slope, averaged over moved views", moved_val, moved_test, slope(moved_val.logits[""], val), None)
-    shifted = [one(val.logits[name]) for name in SHIFTS]
-    probabilities = one(val.logits[""])
-    for alpha in (0.02, ALPHA, 0.05):
-        doubts = {
-            "no margin": fit_doubt(probabilities, val.labels, alpha, val.patients),
-            "border hidden": _doubt(one, val, alpha, ["border hidden"]),
-            "all changes": _doubt(one, val, alpha, list(SHIFTS)),
-            "all changes, one cut": fit_doubt(probabilities, val.labels, alpha, val.patients, shifted=shifted),
+    identity, slope_only = Calibration(slope=1.0, offsets=(0.0, 0.0)), fit_slope(val.logits[""], val)
+    slope_and_offsets = fit_calibration(val.logits[""], val.labels, with_offsets=True, prevalence=EQUAL_PREVALENCE)
+    yield evaluate_method("not calibrated", val, test, identity, None)
+    yield evaluate_method("slope", val, test, slope_only, None)
+    yield evaluate_method("slope and offsets", val, test, slope_and_offsets, None)
+    yield evaluate_method("slope fitted on changed scans too", val, test, fit_slope_on_perturbed(val), None)
+    averaged_val, averaged_test = val.average_views(VIEWS), test.average_views(VIEWS)
+    yield evaluate_method(
+        "slope, averaged over moved views", averaged_val, averaged_test, fit_slope(averaged_val.logits[""], val), None
+    )
+    perturbed_probabilities = [slope_only(val.logits[name]) for name in PERTURBATIONS]
+    probabilities = slope_only(val.logits[""])
+    for alpha in (0.02, DEFAULT_ALPHA, 0.05):
+        abstentions = {
+            "no margin": fit_abstention(probabilities, val.labels, alpha, val.patients),
+            "border hidden": _fit_class_thresholds(slope_only, val, alpha, ["border hidden"]),
+            "all changes": _fit_class_thresholds(slope_only, val, alpha, list(PERTURBATIONS)),
+            "all changes, one cut": fit_abstention(
+                probabilities, val.labels, alpha, val.patients, perturbed_probabilities=perturbed_probabilities
+            ),
         }
-        for name, doubt in doubts.items():
-            yield told(f"slope, doubt {100 * alpha:.0f} in 100, {name}", val, test, one, doubt)
+        for name, abstention in abstentions.items():
+            yield evaluate_method(f"slope, doubt {100 * alpha:.0f} in 100, {name}", val, test, slope_only, abstention)
 
 
-def slope(logits: np.ndarray, val: Split) -> Calibration:
+def fit_slope(logits: np.ndarray, val: Split) -> Calibration:
     """One slope, fitted on the validation scans."""
-    return fit_calibration(logits, val.labels, offsets=False, prevalence=EVEN)
+    return fit_calibration(logits, val.labels, with_offsets=False, prevalence=EQUAL_PREVALENCE)
 
 
-def slope_of_all(val: Split) -> Calibration:
+def fit_slope_on_perturbed(val: Split) -> Calibration:
     """One slope, fitted on the validation scans as they are and changed."""
     logits = np.concatenate(list(val.logits.values()))
-    return fit_calibration(logits, np.tile(val.labels, len(val.logits)), offsets=False, prevalence=EVEN)
-
-
-def _doubt(calibration: Calibration, val: Split, alpha: float, changes: list[str]) -> Doubt:
-    """Each class with a cut of its own, the lowest that the scans and some changes ask for."""
-    found = [fit_doubt(calibration(val.logits[name]), val.labels, alpha, val.patients) for name in ("", *changes)]
-    return Doubt(
-        alpha, tuple(min(cuts) for cuts in zip(*(item.cuts for item in found), strict=True)), found[0].patients
+    return fit_calibration(
+        logits, np.tile(val.labels, len(val.logits)), with_offsets=False, prevalence=EQUAL_PREVALENCE
     )
 
 
-def told(way: str, val: Split, test: Split, calibration: Calibration, doubt: Doubt | None) -> dict[str, Any]:
+def _fit_class_thresholds(
+    calibration: Calibration, val: Split, alpha: float, perturbations: list[str]
+) -> ConformalAbstention:
+    """Each class with a cut of its own, the lowest that the scans and some changes ask for."""
+    abstentions = [
+        fit_abstention(calibration(val.logits[name]), val.labels, alpha, val.patients) for name in ("", *perturbations)
+    ]
+    return ConformalAbstention(
+        alpha=alpha,
+        thresholds=tuple(min(cuts) for cuts in zip(*(item.thresholds for item in abstentions), strict=True)),
+        n_patients=abstentions[0].n_patients,
+    )
+
+
+def evaluate_method(
+    way: str, val: Split, test: Split, calibration: Calibration, abstention: ConformalAbstention | None
+) -> dict[str, Any]:
     """What a way comes to on both splits: accuracy, calibration error, firm answers, and how many of them are right."""
     row: dict[str, Any] = {"way": way}
     for name, split in (("val", val), ("test", test)):
         p = calibration(split.logits[""])
-        called = p.argmax(axis=1)
-        firm = np.ones(len(p), bool) if doubt is None else doubt.sure(p, called)
+        predicted = p.argmax(axis=1)
+        is_confident = np.ones(len(p), bool) if abstention is None else abstention.is_confident(p, predicted)
         row |= {
-            f"{name} accuracy": float((called == split.labels).mean()),
+            f"{name} accuracy": float((predicted == split.labels).mean()),
             f"{name} ece": expected_calibration_error(p, split.labels),
-            f"{name} firm": float(firm.mean()),
-            f"{name} right": float((called == split.labels)[firm].mean()),
+            f"{name} firm": float(is_confident.mean()),
+            f"{name} right": float((predicted == split.labels)[is_confident].mean()),
         }
     return row
 

@@ -20,20 +20,20 @@ from sklearn.model_selection import StratifiedKFold, train_test_split
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.folds import fold_of
+from benchmarks.folds import open_fold
 from xrai.cli.parser import add_settings
-from xrai.cli.places import dataset_path
-from xrai.cli.runs import base_settings
-from xrai.config import TrainConfig
-from xrai.dataset import Dataset, open_dataset
-from xrai.evaluation import predict_rows, report
-from xrai.training import train
+from xrai.cli.paths import find_dataset
+from xrai.cli.runs import resolve_settings
+from xrai.data.dataset import Dataset, open_dataset
+from xrai.evaluation.evaluate import classification_report, predict_probabilities
+from xrai.training.config import TrainConfig
+from xrai.training.run import train_model
 
 TEST_COPIES = Path(__file__).with_name("covid19-test-copies.txt").read_text(encoding="utf-8").split()
 COPIES = {*TEST_COPIES, "train/Normal/020.jpeg", "train/Normal/094.jpeg", "train/Viral Pneumonia/020.jpeg"}
 """Files of which the same or nearly the same picture stands elsewhere in the set."""
 
-HELD_OUT = 0.15
+VALIDATION_SHARE = 0.15
 
 
 def main() -> None:
@@ -45,56 +45,62 @@ def main() -> None:
     parser.add_argument("--part", choices=("train", "all"), default="all")
     add_settings(parser)
     options = parser.parse_args()
-    config = TrainConfig(**base_settings(options))
-    with open_dataset(dataset_path(options.dataset)) as dataset:
-        rows = without_copies(dataset, options.part)
-        repeats = [one_repeat(dataset, rows, config, options.folds, seed) for seed in range(options.repeats)]
+    config = TrainConfig(**resolve_settings(options))
+    with open_dataset(find_dataset(options.dataset)) as dataset:
+        rows = drop_copies(dataset, options.part)
+        repeats = [run_repeat(dataset, rows, config, options.n_folds, seed) for seed in range(options.repeats)]
     print(
-        json.dumps({"n": len(rows), "settings": config.arguments(), **summary(repeats), "repeats": repeats}, indent=1)
+        json.dumps(
+            {"n": len(rows), "settings": config.to_arguments(), **summarize(repeats), "repeats": repeats}, indent=1
+        )
     )
 
 
-def without_copies(dataset: Dataset, part: str) -> np.ndarray:
+def drop_copies(dataset: Dataset, part: str) -> np.ndarray:
     """The rows of the set that are no copies of another row, of its train split or of all of it."""
     assert set(dataset.files) >= COPIES, "this is not the set that the benchmark is made for"
-    left_out = set(dataset.rows("test")) if part == "train" else set()
-    return np.array([row for row, file in enumerate(dataset.files) if file not in COPIES and row not in left_out])
+    excluded_rows = set(dataset.rows("test")) if part == "train" else set()
+    return np.array([row for row, file in enumerate(dataset.files) if file not in COPIES and row not in excluded_rows])
 
 
-def one_repeat(dataset: Dataset, rows: np.ndarray, config: TrainConfig, folds: int, seed: int) -> dict[str, Any]:
+def run_repeat(dataset: Dataset, rows: np.ndarray, config: TrainConfig, n_folds: int, seed: int) -> dict[str, Any]:
     """The report of one repeat's predictions."""
     labels = dataset.labels[rows]
     probabilities = np.zeros((len(rows), len(dataset.classes)), np.float32)
-    cut = StratifiedKFold(folds, shuffle=True, random_state=seed)
-    for number, (rest, held_out) in enumerate(cut.split(rows, labels)):
-        parts = train_test_split(rest, test_size=HELD_OUT, stratify=labels[rest], random_state=seed)
-        learned, checked = map(np.asarray, parts)
+    splitter = StratifiedKFold(n_folds, shuffle=True, random_state=seed)
+    for number, (rest, test_indices) in enumerate(splitter.split(rows, labels)):
+        parts = train_test_split(rest, test_size=VALIDATION_SHARE, stratify=labels[rest], random_state=seed)
+        train_indices, val_indices = map(np.asarray, parts)
         splits = np.zeros(len(rows), np.uint8)
-        splits[checked], splits[held_out] = 1, 2
-        probabilities[held_out] = predicted(dataset, rows, splits, config, learned, held_out)
-        done = report(probabilities[held_out], labels[held_out], held_out.astype(str), dataset.classes, None)
-        print(f"repeat {seed + 1}, fold {number + 1}: accuracy {done['accuracy']:.3f}", file=sys.stderr, flush=True)
-    whole = report(probabilities, labels, dataset.patients[rows], dataset.classes, None)
-    return {name: whole[name] for name in ("accuracy", "auc", "confusion_matrix", "per_class")}
+        splits[val_indices], splits[test_indices] = 1, 2
+        probabilities[test_indices] = predict_fold(dataset, rows, splits, config, train_indices, test_indices)
+        fold_report = classification_report(
+            probabilities[test_indices], labels[test_indices], test_indices.astype(str), dataset.classes, None
+        )
+        print(
+            f"repeat {seed + 1}, fold {number + 1}: accuracy {fold_report['accuracy']:.3f}", file=sys.stderr, flush=True
+        )
+    full_report = classification_report(probabilities, labels, dataset.patients[rows], dataset.classes, None)
+    return {name: full_report[name] for name in ("accuracy", "auc", "confusion_matrix", "per_class")}
 
 
-def predicted(
+def predict_fold(
     dataset: Dataset,
     rows: np.ndarray,
     splits: np.ndarray,
     config: TrainConfig,
-    learned: np.ndarray,
-    held_out: np.ndarray,
+    train_indices: np.ndarray,
+    test_indices: np.ndarray,
 ) -> np.ndarray:
     """Probabilities of the rows held out, by a model trained on the rest in a folder that goes afterwards."""
-    assert not set(learned) & set(held_out)
-    with fold_of(dataset, rows, splits) as (fold, checkpoint):
-        card = train(config, fold, checkpoint)
+    assert not set(train_indices) & set(test_indices)
+    with open_fold(dataset, rows, splits) as (fold, checkpoint):
+        card = train_model(config, fold, checkpoint)
         assert card
-        return predict_rows(checkpoint.load_network(card), card, fold, fold.rows("test"))
+        return predict_probabilities(checkpoint.load_network(card), card, fold, fold.rows("test"))
 
 
-def summary(repeats: list[dict[str, Any]]) -> dict[str, Any]:
+def summarize(repeats: list[dict[str, Any]]) -> dict[str, Any]:
     """Mean and standard deviation over repeats."""
     values = {name: [repeat[name] for repeat in repeats] for name in ("accuracy", "auc")}
     return {name: {"mean": float(np.mean(item)), "sd": float(np.std(item))} for name, item in values.items()}

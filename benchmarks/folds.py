@@ -10,13 +10,13 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from xrai.checkpoint import Checkpoint
-from xrai.dataset import Dataset, open_dataset
-from xrai.settings import checkpoints_dir
+from xrai.core.paths import checkpoints_dir
+from xrai.data.dataset import Dataset, open_dataset
+from xrai.models.checkpoint import Checkpoint
 
 
 @contextmanager
-def fold_of(dataset: Dataset, rows: np.ndarray, splits: np.ndarray) -> Iterator[tuple[Dataset, Checkpoint]]:
+def open_fold(dataset: Dataset, rows: np.ndarray, splits: np.ndarray) -> Iterator[tuple[Dataset, Checkpoint]]:
     """The fold, open, and a folder to train a model in.
 
     Args:

@@ -22,9 +22,9 @@ from playwright.sync_api import Locator, Page, sync_playwright
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.serving import PROJECT, serving
+from benchmarks.serving import PROJECT, run_server
 
-LEAST = """
+BASELINE_SCRIPT = """
 import streamlit as st
 
 @st.fragment
@@ -35,7 +35,7 @@ st.title("Least")
 part()
 """
 
-WATCH = """([selector, event]) => {
+WATCH_SCRIPT = """([selector, event]) => {
   const read = () => [...document.querySelectorAll(selector)].map(e => e.src || e.innerText).join("|")
   const before = read()
   window.took = null
@@ -86,7 +86,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
-        results = measured(Path(scratch), options.turns)
+        results = measure(Path(scratch), options.quarter_turns)
     if options.json:
         print(json.dumps(results, indent=1))
         return
@@ -94,23 +94,23 @@ def main() -> None:
         print(f"{row['what']:58} {row['median']:5.0f} ms  (slowest {row['slowest']:5.0f})  {row['ratio']:5.2f} ×")
 
 
-def measured(scratch: Path, turns: int) -> list[dict[str, object]]:
+def measure(scratch: Path, turns: int) -> list[dict[str, object]]:
     """A row for each interaction, the baseline first."""
-    (scratch / "least.py").write_text(LEAST)
+    (scratch / "least.py").write_text(BASELINE_SCRIPT)
     shutil.copytree(PROJECT / "checkpoints" / "pneumonia", scratch / "home" / "checkpoints" / "pneumonia")
     rows: list[dict[str, object]] = []
     with (
         sync_playwright() as playwright,
-        serving(scratch / "least.py", scratch) as least,
-        serving(PROJECT / "streamlit_app.py", scratch / "home") as app,
+        run_server(scratch / "least.py", scratch) as baseline_url,
+        run_server(PROJECT / "streamlit_app.py", scratch / "home") as app_url,
     ):
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": 1280, "height": 1600}, locale="en-GB")
         page.set_default_timeout(60_000)
         for number, interaction in enumerate(INTERACTIONS):
-            page.goto((least if number == 0 else app) + interaction.path)
+            page.goto((baseline_url if number == 0 else app_url) + interaction.path)
             page.locator("h1").wait_for()
-            times = sorted(_times(page, interaction, turns))
+            times = sorted(_time_turns(page, interaction, turns))
             row = {"what": interaction.what, "median": median(times), "slowest": times[-1]}
             rows.append(row | {"ratio": row["median"] / (rows[0]["median"] if rows else row["median"])})  # type: ignore[operator]
             print(".", end="", file=sys.stderr, flush=True)
@@ -118,11 +118,11 @@ def measured(scratch: Path, turns: int) -> list[dict[str, object]]:
     return rows
 
 
-def _times(page: Page, interaction: Interaction, turns: int) -> Iterator[float]:
+def _time_turns(page: Page, interaction: Interaction, turns: int) -> Iterator[float]:
     """Milliseconds of each turn; two before them warm everything up."""
     for turn in range(turns + 2):
         _settle(page)
-        page.evaluate(WATCH, [interaction.changes, interaction.event])
+        page.evaluate(WATCH_SCRIPT, [interaction.changes, interaction.event])
         interaction.act(page, turn)
         page.wait_for_function("window.took !== null")
         if turn >= 2:
@@ -138,45 +138,52 @@ def _settle(page: Page) -> None:
 # ---------------------------------------------------------------- what readers do
 
 
-def _key(find: Callable[[Page], Locator], *keys: str) -> Callable[[Page, int], None]:
+def _press_key(find: Callable[[Page], Locator], *keys: str) -> Callable[[Page, int], None]:
     """Press one key after another, a turn each."""
 
     def act(page: Page, turn: int) -> None:
-        found = find(page)
-        found.focus()
-        found.press(keys[turn % len(keys)])
+        element = find(page)
+        element.focus()
+        element.press(keys[turn % len(keys)])
 
     return act
 
 
-def _slider(name: str, *keys: str) -> Callable[[Page, int], None]:
-    return _key(lambda page: page.get_by_role("slider", name=name).first, *(keys or ("ArrowRight", "ArrowLeft")))
+def _move_slider(name: str, *keys: str) -> Callable[[Page, int], None]:
+    return _press_key(lambda page: page.get_by_role("slider", name=name).first, *(keys or ("ArrowRight", "ArrowLeft")))
 
 
-def _option(*names: str) -> Callable[[Page, int], None]:
+def _choose_option(*names: str) -> Callable[[Page, int], None]:
     return lambda page, turn: page.get_by_role("radio", name=names[turn % len(names)], exact=True).click()
 
 
 CLICK = "pointerdown"
 
 INTERACTIONS = (
-    Interaction("a slider and a line of text: the baseline", "", _slider("Value"), TEXTS),
+    Interaction("a slider and a line of text: the baseline", "", _move_slider("Value"), TEXTS),
     Interaction(
-        "1 Convolution: a number of the filter, the scan filtered", "convolution",
-        _key(lambda page: page.get_by_label("Row 2, column 2"), "ArrowUp"), PICTURES,
+        "1 Convolution: a number of the filter, the scan filtered",
+        "convolution",
+        _press_key(lambda page: page.get_by_label("Row 2, column 2"), "ArrowUp"),
+        PICTURES,
     ),
     Interaction(
-        "1 Convolution: the next step", "convolution",
-        lambda page, turn: page.get_by_role("button", name="Next step").click(), TEXTS, CLICK,
+        "1 Convolution: the next step",
+        "convolution",
+        lambda page, turn: page.get_by_role("button", name="Next step").click(),
+        TEXTS,
+        CLICK,
     ),
-    Interaction("2 Pooling: once more", "pooling", _option("2 ×", "3 ×"), PICTURES, CLICK),
-    Interaction("3 Layers: a value through the activation", "layers", _slider("Value"), FORMULAS),
-    Interaction("3 Layers: a weight", "layers", _slider("Weight of the lung on the left"), FORMULAS),
-    Interaction("4 Your model: another first filter", "model", _slider("Filter"), PICTURES),
-    Interaction("4 Your model: the sum of more maps", "model", _slider("Sum of the first k maps"), PICTURES),
-    Interaction("5 Your run: another textbook run", "run", _option("Underfits", "Overfits"), TEXTS, CLICK),
-    Interaction("6 Try yourself: the threshold", "exercises", _slider("Called pneumonia from", "Home", "End"), ALERTS),
-)  # fmt: skip
+    Interaction("2 Pooling: once more", "pooling", _choose_option("2 ×", "3 ×"), PICTURES, CLICK),
+    Interaction("3 Layers: a value through the activation", "layers", _move_slider("Value"), FORMULAS),
+    Interaction("3 Layers: a weight", "layers", _move_slider("Weight of the lung on the left"), FORMULAS),
+    Interaction("4 Your model: another first filter", "model", _move_slider("Filter"), PICTURES),
+    Interaction("4 Your model: the sum of more maps", "model", _move_slider("Sum of the first k maps"), PICTURES),
+    Interaction("5 Your run: another textbook run", "run", _choose_option("Underfits", "Overfits"), TEXTS, CLICK),
+    Interaction(
+        "6 Try yourself: the threshold", "exercises", _move_slider("Called pneumonia from", "Home", "End"), ALERTS
+    ),
+)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Whether the memory that `xrai.blueprint` foretells is what short trainings take, each in a process of its own.
+"""Whether the memory that `xrai.networks.summary` foretells is what short trainings take, each in a process of its own.
 
     python benchmarks/memory.py [--precision 32|bf16] [--optimizer adamw|adam|sgd]
 
@@ -19,10 +19,10 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from xrai.blueprint import memory_needed
-from xrai.config import TrainConfig
-from xrai.networks import build_network
+from xrai.networks.build import build_network
+from xrai.training.config import TrainConfig
 from xrai.training.loop import make_loss, make_optimizer
+from xrai.training.memory import estimate_memory
 
 RUNS = (
     ("convnet", 96, 16, 1),
@@ -47,19 +47,21 @@ def main() -> None:
     parser.add_argument("--one", nargs=4, metavar=("NETWORK", "SIDE", "BATCH", "MEMBERS"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
-        name, side, batch, members = options.one
-        print(measure(_config(name, side, batch, members, options)))
+        name, side, batch, ensemble_size = options.one
+        print(measure_peak_bytes(_config(name, side, batch, ensemble_size, options)))
         return
     heads = ("side", "batch", "members", "estimate MB", "measured MB", "ratio")
     print(f"{'network':20}" + "".join(f"{head:>12}" for head in heads))
-    for name, side, batch, members in RUNS:
-        estimate = memory_needed(_config(name, side, batch, members, options), 2)
-        measured = _measured_elsewhere((name, side, batch, members), options)
-        sizes = "".join(f"{size / 1e6:12,.0f}" for size in (estimate, measured))
-        print(f"{name:20}{side:12}{batch:12}{members:12}{sizes}{estimate / measured:12.2f}", flush=True)
+    for name, side, batch, ensemble_size in RUNS:
+        estimated_bytes = estimate_memory(_config(name, side, batch, ensemble_size, options), 2)
+        measured_bytes = _measure_in_subprocess((name, side, batch, ensemble_size), options)
+        sizes = "".join(f"{size / 1e6:12,.0f}" for size in (estimated_bytes, measured_bytes))
+        print(
+            f"{name:20}{side:12}{batch:12}{ensemble_size:12}{sizes}{estimated_bytes / measured_bytes:12.2f}", flush=True
+        )
 
 
-def measure(config: TrainConfig) -> int:
+def measure_peak_bytes(config: TrainConfig) -> int:
     """Bytes of resident memory at the peak of some training steps in this process."""
     network = build_network(config, 2).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = make_optimizer(config, network)
@@ -78,7 +80,7 @@ def measure(config: TrainConfig) -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def _measured_elsewhere(run: tuple[str, int, int, int], options: argparse.Namespace) -> int:
+def _measure_in_subprocess(run: tuple[str, int, int, int], options: argparse.Namespace) -> int:
     command = [sys.executable, __file__, "--one", *map(str, run)]
     command += ["--precision", options.precision, "--optimizer", options.optimizer]
     environment = os.environ | {"CUDA_VISIBLE_DEVICES": ""}
@@ -86,13 +88,13 @@ def _measured_elsewhere(run: tuple[str, int, int, int], options: argparse.Namesp
 
 
 def _config(
-    name: str, side: int | str, batch: int | str, members: int | str, options: argparse.Namespace
+    name: str, side: int | str, batch: int | str, ensemble_size: int | str, options: argparse.Namespace
 ) -> TrainConfig:
     return TrainConfig(
         network=name,
         image_size=int(side),
         batch_size=int(batch),
-        members=int(members),
+        ensemble_size=int(ensemble_size),
         precision=options.precision,
         optimizer=options.optimizer,
     )

@@ -5,7 +5,8 @@
 For datasets of two classes. The test split is left out altogether. The scans of the first class are cut into four parts
 by look, those of one patient together (k-means of thumbnails), those of the second at random by patient. A fold learns
 from three parts and is judged by the fourth (2,000 scans of it at most), as it is, changed in each way of
-`xrai.shifts`, and with each look of `xrai.borrowing`, and all of them together, borrowed from scans of the other class.
+`xrai.training.perturbations`, and with each look of `xrai.training.appearance_transfer`, and all of them together,
+borrowed from scans of the other class.
 Prints a table: the AUC as it is, its mean and its worst over all the changes, the AUC where the scans of one class are
 made wider and those of the other narrower (whichever way it is worse), the mean of sensitivity and specificity where
 the likelier class is called, and the AUC with borrowed looks (of all scans of the part).
@@ -16,7 +17,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from dataclasses import replace
 from functools import reduce
 from pathlib import Path
 
@@ -28,23 +28,25 @@ from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.folds import fold_of
-from xrai.audit.looking import shrunk
-from xrai.borrowing import LOOKS
+from benchmarks.folds import open_fold
 from xrai.cli.parser import add_settings
-from xrai.cli.places import dataset_path
-from xrai.cli.runs import base_settings
-from xrai.config import TrainConfig
-from xrai.dataset import Dataset, open_dataset
-from xrai.kit import load_kit
-from xrai.networks import Network
-from xrai.preprocessing import Preprocessing, to_greys
-from xrai.shifts import SHIFTS
-from xrai.training import train
+from xrai.cli.paths import find_dataset
+from xrai.cli.runs import resolve_settings
+from xrai.data.audit.dataset_pass import resize_image
+from xrai.data.dataset import Dataset, open_dataset
+from xrai.models.artifacts import load_artifacts
+from xrai.networks.build import Network
+from xrai.scans.preprocessing import Preprocessing, to_grey_tensor
+from xrai.training.appearance_transfer import APPEARANCE_TRANSFERS
+from xrai.training.config import TrainConfig
+from xrai.training.perturbations import PERTURBATIONS
+from xrai.training.run import train_model
 
-PARTS, SIDE, AXES = 4, 32, 20
-MEASURES = ("AUC", "AUC, changed", "AUC, worst change", "AUC, widths apart", "balanced accuracy", "balanced, changed")
-SWAPS = {f"{name} borrowed": (borrowed,) for name, borrowed in LOOKS.items()} | {"all borrowed": tuple(LOOKS.values())}
+N_PARTS, THUMBNAIL_SIDE, N_COMPONENTS = 4, 32, 20
+METRICS = ("AUC", "AUC, changed", "AUC, worst change", "AUC, widths apart", "balanced accuracy", "balanced, changed")
+TRANSFERS = {f"{name} borrowed": (transfer,) for name, transfer in APPEARANCE_TRANSFERS.items()} | {
+    "all borrowed": tuple(APPEARANCE_TRANSFERS.values())
+}
 BATCH = 64
 
 
@@ -52,59 +54,80 @@ def main() -> None:
     """Train the folds, print a line each, and their mean."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("dataset")
-    parser.add_argument("--folds", type=int, nargs="+", choices=range(1, PARTS + 1), default=range(1, PARTS + 1))
+    parser.add_argument("--folds", type=int, nargs="+", choices=range(1, N_PARTS + 1), default=range(1, N_PARTS + 1))
     add_settings(parser)
     options = parser.parse_args()
-    config = replace(TrainConfig(**base_settings(options)), keep="last")
-    print(" ".join(config.arguments()))
-    print(f"{'fold':6}" + "".join(f"{name:>20}" for name in (*MEASURES, *SWAPS)))
-    with open_dataset(dataset_path(options.dataset)) as dataset:
+    config = TrainConfig(**resolve_settings(options)).replace(select_by="last")
+    print(" ".join(config.to_arguments()))
+    print(f"{'fold':6}" + "".join(f"{name:>20}" for name in (*METRICS, *TRANSFERS)))
+    with open_dataset(find_dataset(options.dataset)) as dataset:
         rows = np.flatnonzero(~np.isin(np.arange(len(dataset)), dataset.rows("test")))
-        parts = cut(dataset, rows)
+        parts = split_into_parts(dataset, rows)
         results = []
-        for number in options.folds:
-            results.append(judged(dataset, rows, parts == number - 1, config))
+        for number in options.n_folds:
+            results.append(evaluate_fold(dataset, rows, parts == number - 1, config))
             print_line(str(number), results[-1])
     print_line("mean", np.mean(results, axis=0))
 
 
-def cut(dataset: Dataset, rows: np.ndarray) -> np.ndarray:
+def split_into_parts(dataset: Dataset, rows: np.ndarray) -> np.ndarray:
     """The part that each row belongs to, 0 to `PARTS` - 1."""
     labels, patients = dataset.labels[rows], dataset.patients[rows].astype(str)
     parts = np.empty(len(rows), int)
     for label in range(len(dataset.classes)):
         of_class = np.flatnonzero(labels == label)
-        names, who = np.unique(patients[of_class], return_inverse=True)
+        names, patient_codes = np.unique(patients[of_class], return_inverse=True)
         if label == 0:
-            looks = np.stack([shrunk(dataset.images([row])[0], SIDE).ravel() / 255 for row in rows[of_class]])
-            mean_looks = np.stack([looks[who == number].mean(axis=0) for number in range(len(names))])
-            axes = PCA(AXES, random_state=0).fit_transform(mean_looks)
-            part_of = KMeans(PARTS, n_init=10, random_state=0).fit_predict(axes)  # type: ignore[arg-type]
+            thumbnails = np.stack(
+                [resize_image(dataset.images([row])[0], THUMBNAIL_SIDE).ravel() / 255 for row in rows[of_class]]
+            )
+            mean_thumbnails = np.stack(
+                [thumbnails[patient_codes == number].mean(axis=0) for number in range(len(names))]
+            )
+            components = PCA(N_COMPONENTS, random_state=0).fit_transform(mean_thumbnails)
+            part_of = KMeans(N_PARTS, n_init=10, random_state=0).fit_predict(components)  # type: ignore[arg-type]
         else:
-            part_of = np.random.default_rng(0).permutation(len(names)) % PARTS
-        parts[of_class] = part_of[who]
+            part_of = np.random.default_rng(0).permutation(len(names)) % N_PARTS
+        parts[of_class] = part_of[patient_codes]
     return parts
 
 
-def judged(dataset: Dataset, rows: np.ndarray, held_out: np.ndarray, config: TrainConfig) -> np.ndarray:
+def evaluate_fold(dataset: Dataset, rows: np.ndarray, held_out: np.ndarray, config: TrainConfig) -> np.ndarray:
     """`MEASURES` of a model that has not seen the rows held out, and its AUC with each of `SWAPS`."""
-    with fold_of(dataset, rows, held_out.astype(np.uint8)) as (fold, checkpoint):
-        card = train(config, fold, checkpoint)
+    with open_fold(dataset, rows, held_out.astype(np.uint8)) as (fold, checkpoint):
+        card = train_model(config, fold, checkpoint)
         assert card
-        answers = load_kit(checkpoint, card).validation
-        swapped = swapped_aucs(fold, checkpoint.load_network(card), card.preprocessing)
-    assert answers
-    scores = answers.logits[:, 1] - answers.logits[:, 0]
-    changed = {name: item[:, 1] - item[:, 0] for name, item in zip(SHIFTS, answers.shifted, strict=True)}
-    aucs = [roc_auc_score(answers.labels, item) for item in (scores, *changed.values())]
-    apart = [np.where(answers.labels == label, changed["wider"], changed["narrower"]) for label in (0, 1)]
-    widths = min(roc_auc_score(answers.labels, item) for item in apart)
-    called = [balanced_accuracy_score(answers.labels, item >= 0) for item in (scores, *changed.values())]
-    return np.array([aucs[0], np.mean(aucs[1:]), min(aucs[1:]), widths, called[0], np.mean(called[1:]), *swapped])
+        validation = load_artifacts(checkpoint, card).validation
+        aucs_by_transfer = transfer_aucs(fold, checkpoint.load_network(card), card.preprocessing)
+    assert validation
+    scores = validation.logits[:, 1] - validation.logits[:, 0]
+    perturbed_scores = {
+        name: item[:, 1] - item[:, 0] for name, item in zip(PERTURBATIONS, validation.perturbed_logits, strict=True)
+    }
+    aucs = [roc_auc_score(validation.labels, item) for item in (scores, *perturbed_scores.values())]
+    opposed_scores = [
+        np.where(validation.labels == label, perturbed_scores["wider"], perturbed_scores["narrower"])
+        for label in (0, 1)
+    ]
+    widths_auc = min(roc_auc_score(validation.labels, item) for item in opposed_scores)
+    balanced_accuracies = [
+        balanced_accuracy_score(validation.labels, item >= 0) for item in (scores, *perturbed_scores.values())
+    ]
+    return np.array(
+        [
+            aucs[0],
+            np.mean(aucs[1:]),
+            min(aucs[1:]),
+            widths_auc,
+            balanced_accuracies[0],
+            np.mean(balanced_accuracies[1:]),
+            *aucs_by_transfer,
+        ]
+    )
 
 
 @torch.inference_mode()
-def swapped_aucs(fold: Dataset, network: Network, preprocessing: Preprocessing) -> list[float]:
+def transfer_aucs(fold: Dataset, network: Network, preprocessing: Preprocessing) -> list[float]:
     """The AUC on the fold's validation scans that borrow looks from others of the other class, for each of `SWAPS`."""
     rows, rng = fold.rows("val"), np.random.default_rng(0)
     labels = fold.labels[rows]
@@ -115,8 +138,11 @@ def swapped_aucs(fold: Dataset, network: Network, preprocessing: Preprocessing) 
     scores = []
     for start in range(0, len(rows), BATCH):
         both = (fold.images(part[start : start + BATCH]) for part in (rows, others))
-        greys, lent = (to_greys(torch.from_numpy(part), preprocessing.input_size) for part in both)
-        inputs = [reduce(lambda scans, look: look(scans, lent), looks, greys) for looks in SWAPS.values()]
+        greys, references = (to_grey_tensor(torch.from_numpy(part), preprocessing.input_size) for part in both)
+        inputs = [
+            reduce(lambda scans, transfer: transfer(scans, references), transfers, greys)
+            for transfers in TRANSFERS.values()
+        ]
         logits = torch.stack([network(preprocessing.standardise(item)) for item in inputs])  # (swaps, n, 2)
         scores.append((logits[..., 1] - logits[..., 0]).numpy())
     return [float(roc_auc_score(labels, item)) for item in np.concatenate(scores, axis=1)]

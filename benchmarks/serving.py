@@ -16,7 +16,7 @@ PROJECT = Path(__file__).resolve().parent.parent
 
 
 @contextmanager
-def serving(script: Path, home: Path) -> Iterator[str]:
+def run_server(script: Path, home: Path) -> Iterator[str]:
     """A server with a home of its own, on a port that was free; gives its address, with a slash at its end.
 
     Raises:
@@ -28,8 +28,11 @@ def serving(script: Path, home: Path) -> Iterator[str]:
     options = ["--server.headless", "true", "--server.port", str(port)]
     server = subprocess.Popen(
         [sys.executable, "-m", "streamlit", "run", str(script), *options],
-        cwd=PROJECT, env=os.environ | {"XRAI_HOME": str(home)}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+        cwd=PROJECT,
+        env=os.environ | {"XRAI_HOME": str(home)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     address = f"http://127.0.0.1:{port}/"
     try:
         _wait_for(address)

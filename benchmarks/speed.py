@@ -22,16 +22,16 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from xrai.checkpoint import Checkpoint
-from xrai.config import TrainConfig
-from xrai.dataset import BuildConfig, build_dataset
-from xrai.diagnosis import Reader
-from xrai.explanation import evidence_maps
-from xrai.networks import build_network
-from xrai.phantoms import write_practice_set
+from xrai.core.paths import PROJECT_DIR
+from xrai.data.dataset import BuildConfig, build_dataset
+from xrai.data.sources import Source, open_source
+from xrai.explain.cam import compute_cams
+from xrai.models.checkpoint import Checkpoint
+from xrai.networks.build import build_network
+from xrai.reading.reader import Reader
 from xrai.scans import Scan
-from xrai.settings import PROJECT
-from xrai.sources import Source, open_source
+from xrai.scans.phantoms import write_practice_set
+from xrai.training.config import TrainConfig
 
 TURNS = 3
 SIZE = 224
@@ -43,7 +43,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
-        folder = options.folder or _large_drawings(Path(scratch) / "films")
+        folder = options.folder or _write_large_phantoms(Path(scratch) / "films")
         results = {
             "build": build(folder, Path(scratch)),
             "training step": training_step(),
@@ -67,11 +67,13 @@ def build(folder: Path, scratch: Path) -> dict[str, float]:
             out.unlink(missing_ok=True)
             build_dataset(source, out, BuildConfig(size=SIZE, workers=workers))
 
-        times = _best({
-            "baseline": lambda: _plain_build(source, scratch / "plain.hdf5"),
-            "1": lambda: with_workers(1),
-            "2": lambda: with_workers(2),
-        })  # fmt: skip
+        times = _best_times(
+            {
+                "baseline": lambda: _build_baseline(source, scratch / "plain.hdf5"),
+                "1": lambda: with_workers(1),
+                "2": lambda: with_workers(2),
+            }
+        )
     return {
         "1 worker / plain loop of full decoding": times["baseline"] / times["1"],
         "2 workers / plain loop of full decoding": times["baseline"] / times["2"],
@@ -81,15 +83,15 @@ def build(folder: Path, scratch: Path) -> dict[str, float]:
 
 def training_step(size: int = 160, n: int = 16) -> dict[str, float]:
     """One step of ResNet-18 in bfloat16 with channels last, against plain float32; and of halves of it."""
-    plain = build_network(TrainConfig(), 2)
-    asked = {
+    baseline_network = build_network(TrainConfig(), 2)
+    settings_by_name = {
         "whole": {},
         "half": {"network": "resnet18_half"},
-        "four halves": {"network": "resnet18_half", "members": 4},
+        "four halves": {"network": "resnet18_half", "ensemble_size": 4},
     }
     networks = {
         name: build_network(TrainConfig(**settings), 2).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        for name, settings in asked.items()
+        for name, settings in settings_by_name.items()
     }
     scans = torch.randn(n, 1, size, size)
 
@@ -99,7 +101,7 @@ def training_step(size: int = 160, n: int = 16) -> dict[str, float]:
         loss.backward()
 
     calls = {name: (lambda network=network: step(network, True)) for name, network in networks.items()}
-    times = _best({"baseline": lambda: step(plain, False), **calls}, turns=5)
+    times = _best_times({"baseline": lambda: step(baseline_network, False), **calls}, turns=5)
     return {
         "bfloat16, channels last / float32": times["baseline"] / times["whole"],
         "half ResNet-18 / ResNet-18, both in bfloat16": times["whole"] / times["half"],
@@ -116,8 +118,8 @@ def heatmap(size: int = 160) -> dict[str, float]:
         with torch.inference_mode():
             network(scan)
 
-    calls = {name: (lambda method=name: evidence_maps(network, scan, [1], method)) for name in ("CAM", "Grad-CAM")}
-    times = _best({"baseline": plain, **calls}, turns=9)
+    calls = {name: (lambda method=name: compute_cams(network, scan, [1], method)) for name in ("CAM", "Grad-CAM")}
+    times = _best_times({"baseline": plain, **calls}, turns=9)
     return {
         "time with CAM / time without a map": times["CAM"] / times["baseline"],
         "time with Grad-CAM / time without a map": times["Grad-CAM"] / times["baseline"],
@@ -126,19 +128,22 @@ def heatmap(size: int = 160) -> dict[str, float]:
 
 def reading() -> dict[str, float]:
     """A scan read and drawn by the model in the box, against one whose heatmap is looked for anew."""
-    reader = Reader.open(Checkpoint(PROJECT / "checkpoints" / "pneumonia"))
+    reader = Reader.open(Checkpoint(PROJECT_DIR / "checkpoints" / "pneumonia"))
     pixels = np.random.default_rng(0).integers(256, size=(SIZE, SIZE), dtype=np.uint8)
     scan = Scan(pixels, "", "PNG", "L", SIZE, SIZE, pixels.nbytes)
 
-    def once(*, anew: bool) -> None:
-        found = reader.read(scan)
-        reader.heatmap(scan, found.diagnosis, reading=None if anew else found)
+    def once(*, is_fresh: bool) -> None:
+        reading = reader.read(scan)
+        if is_fresh:
+            reader.heatmap(scan.pixels, reading.diagnosis)
+        else:
+            reading.heatmap(reading.diagnosis)
 
-    times = _best({"baseline": lambda: once(anew=True), "known": lambda: once(anew=False)}, turns=9)
+    times = _best_times({"baseline": lambda: once(is_fresh=True), "known": lambda: once(is_fresh=False)}, turns=9)
     return {"heatmap of the reading / heatmap looked for anew": times["baseline"] / times["known"]}
 
 
-def _plain_build(source: Source, out: Path) -> None:
+def _build_baseline(source: Source, out: Path) -> None:
     with h5py.File(out, "w") as file:
         shape = (len(source.entries), SIZE, SIZE)
         images = file.create_dataset("images", shape, np.uint8, chunks=(1, SIZE, SIZE))
@@ -151,7 +156,7 @@ def folder_of(source: Source) -> Path:
     return Path(source.files.root)  # type: ignore[attr-defined]
 
 
-def _large_drawings(folder: Path) -> Path:
+def _write_large_phantoms(folder: Path) -> Path:
     write_practice_set(folder, n_patients=20, size=384)
     for file in list(folder.rglob("*.png")):
         with Image.open(file) as picture:
@@ -160,14 +165,14 @@ def _large_drawings(folder: Path) -> Path:
     return folder
 
 
-def _best(calls: dict[str, Callable[[], object]], turns: int = TURNS) -> dict[str, float]:
+def _best_times(calls: dict[str, Callable[[], object]], turns: int = TURNS) -> dict[str, float]:
     """The shortest time of each call, taken in turn so that a slow moment hits all alike."""
     times: dict[str, list[float]] = {name: [] for name in calls}
     for _ in range(turns):
         for name, call in calls.items():
-            started = time.perf_counter()
+            started_at = time.perf_counter()
             call()
-            times[name].append(time.perf_counter() - started)
+            times[name].append(time.perf_counter() - started_at)
     return {name: min(values) for name, values in times.items()}
 
 

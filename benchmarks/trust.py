@@ -10,81 +10,61 @@ fitted here: what a model decides with comes from its card, as its training left
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from xrai.audit import audit
-from xrai.calibration import Goal
-from xrai.checkpoint import Card, Checkpoint
-from xrai.classification import report
-from xrai.dataset import BuildConfig, Dataset, build_dataset, open_dataset
-from xrai.decisions import settled
-from xrai.diagnosis import Reader
-from xrai.errors import ScanError
-from xrai.evaluation import predict_logits
-from xrai.explanation import answers_and_vectors
-from xrai.faithfulness import STRAY_LIMIT, measure_heatmaps
-from xrai.gate import Gate
-from xrai.language import marked
-from xrai.scans import Scan, read_scan
-from xrai.settings import PROJECT
-from xrai.sources import open_source
+from benchmarks.faithfulness import measure_faithfulness
+from benchmarks.trust_refusals import refusal_rows
+from benchmarks.trust_table import Bench, Row, decimal, format_interval, format_mean, format_share, percent
+from xrai.calibration import ThresholdGoal
+from xrai.core.language import N_, dump_json, say
+from xrai.core.paths import PROJECT_DIR
+from xrai.data.audit import run_audit
+from xrai.data.dataset import BuildConfig, build_dataset, open_dataset
+from xrai.data.sources import open_source
+from xrai.evaluation.evaluate import predict_logits
+from xrai.evaluation.report import classification_report
+from xrai.explain.cam import compute_logits_and_features
+from xrai.explain.occlusion import MAX_OUTSIDE_BODY_SHARE
+from xrai.models.card import Card
+from xrai.models.checkpoint import Checkpoint
+from xrai.models.operating_point import fit_operating_point
+from xrai.reading.reader import Reader
 
 DATASETS = {"pneumonia": "chest_xray", "covid19": "covid19"}
-TYPED = marked(
+
+
+BASELINES = (N_("Random"), N_("Centre"), N_("Another scan"))
+"""Maps that know nothing of the scan, as their rows name them."""
+
+
+TYPED = N_(
     "Kaggle: pranavraikokte/covid19-image-dataset, licence as stated on its Kaggle page; at least 126 of its normal "
     "and viral films are films of Kermany et al. 2018 (CC BY 4.0)"
 )
 """What was typed by hand onto a shipped card: it is told in other languages as well."""
+
+
 HEATMAP_SCANS = 100
+
+
 NEIGHBOURS = 6
-MISSES, ALARMS = Goal("misses", 0.05), Goal("alarms", 0.10)
-COPIES = Path(__file__).with_name("covid19-test-copies.txt").read_text(encoding="utf-8").split()
-DOC = PROJECT / "docs" / "trust.md"
 
 
-class Row(NamedTuple):
-    """A line of the table: what was measured, what came out, and what was aimed at, if anything."""
-
-    what: str
-    value: str
-    aim: str = ""
+MAX_FNR_GOAL, MAX_FPR_GOAL = ThresholdGoal(kind="max_fnr", limit=0.05), ThresholdGoal(kind="max_fpr", limit=0.10)
 
 
-class Bench(NamedTuple):
-    """A model, its dataset, and where the real scans lie."""
-
-    reader: Reader
-    dataset: Dataset
-    scans: Path
-
-    @property
-    def card(self) -> Card:
-        """Of the model."""
-        return self.reader.card
-
-    def rows(self, split: str) -> np.ndarray:
-        """Of the dataset, without what is known to stand in training too."""
-        rows = self.dataset.rows(split)
-        return rows[[str(self.dataset.files[row]).rsplit("/", 1)[-1] not in COPIES for row in rows]]
-
-    def labels(self, rows: np.ndarray) -> np.ndarray:
-        """In the model's order."""
-        order = self.card.order_of(self.dataset.classes)
-        assert order is not None
-        return np.array(order)[self.dataset.labels[rows]]
+DOC = PROJECT_DIR / "docs" / "trust.md"
 
 
 def main() -> None:
@@ -96,63 +76,57 @@ def main() -> None:
     parser.add_argument("--write", action="store_true")
     options = parser.parse_args()
     torch.set_num_threads(2)
-    found = {}
-    with tempfile.TemporaryDirectory() as aside:
+    results = {}
+    with tempfile.TemporaryDirectory() as scratch:
         for name in options.model or DATASETS:
-            found[name] = measured(name, options.scans, Path(aside))
-            print_table(name, found[name]["rows"])
+            results[name] = measure_model(name, options.scans, Path(scratch))
+            print_table(name, results[name]["rows"])
             if options.write:
-                write_card(name, found[name])
+                write_card_table(name, results[name])
     if options.json:
-        options.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        options.json.write_text(dump_json(results, indent=1) + "\n", encoding="utf-8")
     if options.write:
         DOC.write_text(as_document(), encoding="utf-8")
 
 
-def measured(name: str, scans: Path, aside: Path) -> dict[str, Any]:
+def measure_model(name: str, scans: Path, scratch: Path) -> dict[str, Any]:
     """All rows of a model's table, and the figures behind them."""
-    started, file = time.monotonic(), aside / f"{DATASETS[name]}.hdf5"
+    started_at, file = time.monotonic(), scratch / f"{DATASETS[name]}.hdf5"
     with open_source(scans / "datasets" / DATASETS[name]) as source:
         build_dataset(source, file, BuildConfig())
-    reader = Reader.open(Checkpoint(PROJECT / "checkpoints" / name))
+    reader = Reader.open(Checkpoint(PROJECT_DIR / "checkpoints" / name))
     rows: list[Row] = []
-    behind: dict[str, Any] = {}
+    details: dict[str, Any] = {}
     with open_dataset(file) as dataset:
         bench = Bench(reader, dataset, scans)
-        for part in (data, answers, refusals, heatmaps, similar_cases):
-            print(f"{name}: {part.__name__}, {time.monotonic() - started:.0f} s so far", file=sys.stderr)
-            for row in part(bench, behind):
+        for part in (data_rows, answer_rows, refusal_rows, heatmap_rows, similar_case_rows):
+            print(f"{name}: {part.__name__}, {time.monotonic() - started_at:.0f} s so far", file=sys.stderr)
+            for row in part(bench, details):
                 rows.append(row)
                 print(f"  {row.what}: {row.value}", file=sys.stderr)
     return {
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
-        "seconds": round(time.monotonic() - started),
+        "seconds": round(time.monotonic() - started_at),
         "rows": [row._asdict() for row in rows],
         "of": {
             "threshold": reader.card.threshold_value,
-            "alpha": reader.card.doubt.alpha if reader.card.doubt else None,
+            "alpha": reader.card.abstention.alpha if reader.card.abstention else None,
         },
-        **behind,
+        **details,
     }
 
 
-# --- the data ---------------------------------------------------------------------------------------------------------
-
-
-def data(bench: Bench, behind: dict[str, Any]) -> Iterator[Row]:
+def data_rows(bench: Bench, details: dict[str, Any]) -> Iterator[Row]:
     """What the audit finds in the dataset."""
-    found = audit(bench.dataset)
-    assert found is not None
-    behind["audit"] = [{**item.to_dict(), "groups": len(item.groups)} for item in found.findings]
-    for item in found.findings:
+    report = run_audit(bench.dataset)
+    assert report is not None
+    details["audit"] = [{**item.to_dict(), "groups": len(item.groups)} for item in report.findings]
+    for item in report.findings:
         if item.severity != "fine":
-            yield Row(f"Data: {item.title}", item.sentence)
+            yield Row(say("Data: {title}", title=item.title), item.sentence)
 
 
-# --- the answers ------------------------------------------------------------------------------------------------------
-
-
-def answers(bench: Bench, behind: dict[str, Any]) -> Iterator[Row]:
+def answer_rows(bench: Bench, details: dict[str, Any]) -> Iterator[Row]:
     """Right answers, calibration, thresholds and doubt, on validation and on the official test."""
     card, classes = bench.card, bench.card.classes
     splits: dict[str, dict[str, Any]] = {}
@@ -160,232 +134,142 @@ def answers(bench: Bench, behind: dict[str, Any]) -> Iterator[Row]:
         rows = bench.rows(split)
         logits = predict_logits(bench.reader.network, card, bench.dataset, rows)
         splits[split] = {"logits": logits, "labels": bench.labels(rows), "patients": bench.dataset.patients[rows]}
-    for found in splits.values():
-        found["report"] = reported(card, found)
-        found["raw"] = reported(replace(card, calibration=None, doubt=None), found)
-    behind["answers"] = {
-        split: {kind: found[kind] | {"curves": None} for kind in ("report", "raw")} for split, found in splits.items()
+    for split_results in splits.values():
+        split_results["report"] = make_report(card, split_results)
+        split_results["raw"] = make_report(card.replace(calibration=None, abstention=None), split_results)
+    details["answers"] = {
+        split: {kind: split_results[kind] | {"curves": None} for kind in ("report", "raw")}
+        for split, split_results in splits.items()
     }
     test, val = splits["test"]["report"], splits["val"]["report"]
-    yield Row("Test: scans called right", share(test["accuracy"], test["accuracy_interval"]))
-    yield Row("Test: AUC", f"{test['auc']:.3f} ({between(test['auc_interval'], '.3f')})")
-    yield Row("Test: calibration error (ECE)", calibration_error(test), "at most 0.030")
-    yield Row("Test: the same before calibration", calibration_error(splits["test"]["raw"]))
-    yield Row("Validation: calibration error (ECE)", calibration_error(val))
+    yield Row(say("Test: scans called right"), format_share(test["accuracy"], test["accuracy_interval"]))
+    yield Row(
+        say("Test: AUC"),
+        say("{auc:.3f} ({interval})", auc=test["auc"], interval=format_interval(test["auc_interval"], decimal)),
+    )
+    yield Row(say("Test: calibration error (ECE)"), format_calibration_error(test), say("at most 0.030"))
+    yield Row(say("Test: the same before calibration"), format_calibration_error(splits["test"]["raw"]))
+    yield Row(say("Validation: calibration error (ECE)"), format_calibration_error(val))
     if card.threshold:
-        for goal in (MISSES, ALARMS):
+        for goal in (MAX_FNR_GOAL, MAX_FPR_GOAL):
             yield from threshold_rows(bench, splits, goal)
-    for split, words in (("val", marked("Validation")), ("test", marked("Test"))):
-        told = splits[split]["report"]["answered"]
-        if told is None:
+    for split, words in (("val", N_("Validation")), ("test", N_("Test"))):
+        abstention = splits[split]["report"]["answered"]
+        if abstention is None:
             continue
         goal = split == "test" and card.threshold
         yield Row(
-            f"{words}: scans that get a firm answer", share(told["answered"], told["answered_interval"]),
-            "at least 85 %" if goal else "",
-        )  # fmt: skip
-        yield Row(
-            f"{words}: of these called right", share(told["right"], told["right_interval"]),
-            "at least 97 %" if goal else "",
-        )  # fmt: skip
-        for name, of_class in zip(classes, told["per_class"], strict=True):
-            yield Row(
-                f"{words}: {name} with a wrong firm answer", share(of_class["wrong"], of_class["wrong_interval"]),
-                f"at most {card.doubt.alpha:.1%}".replace("%", " %") if card.doubt else "",
-            )  # fmt: skip
-
-
-def reported(card: Card, found: Mapping[str, Any]) -> dict[str, Any]:
-    """The classification report of a split's logits with a card's decisions."""
-    return report(
-        card.probabilities(found["logits"]), found["labels"], found["patients"], card.classes, card.threshold_value,
-        card.doubt,
-    )  # fmt: skip
-
-
-def threshold_rows(bench: Bench, splits: Mapping[str, Mapping[str, Any]], goal: Goal) -> Iterator[Row]:
-    """What a threshold that is chosen on validation does to both splits."""
-    card, validation = bench.card, bench.reader.kit.validation
-    assert validation is not None and card.threshold is not None
-    chosen = settled(card, validation, goal=goal)
-    first, second = card.classes
-    words = goal.in_words((first, second))
-    for split, told in (("val", marked("Validation")), ("test", marked("Test"))):
-        found = reported(chosen, splits[split])
-        missed = 1 - found["per_class"][second]["recall"]
-        alarms = 1 - found["per_class"][first]["recall"]
-        yield Row(
-            f"{told}: threshold to {words}",
-            f"{100 * missed:.1f} in 100 of {second} missed, {100 * alarms:.1f} in 100 of {first} false alarms",
-        )  # fmt: skip
-
-
-def calibration_error(found: Mapping[str, Any]) -> str:
-    """With its interval, and what perfect probabilities would show with so many scans."""
-    low, high = found["expected_calibration_error_interval"]
-    chance = found["expected_calibration_error_by_chance"]
-    return f"{found['expected_calibration_error']:.3f} ({low:.3f} to {high:.3f}; {chance:.3f} by chance alone)"
-
-
-# --- the refusal ------------------------------------------------------------------------------------------------------
-
-
-def refusals(bench: Bench, behind: dict[str, Any]) -> Iterator[Row]:
-    """Which pictures are refused or offered mended."""
-    gate = bench.reader.kit.gate
-    assert gate is not None
-    squares = bench.dataset.images(bench.dataset.rows("test"))
-    verdicts = [gate.judge(square) for square in squares]
-    refused = sum(not item.accepted for item in verdicts)
-    behind["refusals"] = kinds = {"test films": [len(squares), refused]}
-    yield Row("Test films refused", counted(refused, len(squares)), "at most 0.5 %")
-    collected = list(samples(bench.scans / "samples" / "not_frontal_chest"))
-    made = list(made_pictures(squares))
-    for how, pictures in ((marked("collected"), collected), (marked("made"), made)):
-        for kind in dict.fromkeys(kind for kind, _ in pictures):
-            judged = [judge(gate, scan) for name, scan in pictures if name == kind]
-            kinds[kind] = [len(judged), sum(judged)]
-            yield Row(f"Refused: {kind} ({how})", counted(sum(judged), len(judged)))
-        n, hits = (sum(kinds[kind][i] for kind in {kind for kind, _ in pictures}) for i in (0, 1))
-        yield Row(f"Refused: all that were {how}", counted(hits, n), "at least 99.5 %")
-    for kind, change, mend in MADE_WRONG:
-        mends = [gate.judge(np.ascontiguousarray(change(square))) for square in squares]
-        right = sum(item.mend == mend for item in mends)
-        wrong = sum(item.mend is not None and item.mend != mend for item in mends)
-        missed = sum(item.accepted for item in mends)
-        kinds[kind] = [len(mends), right, wrong, missed]
-        yield Row(
-            f"Test films {kind}, offered mended",
-            f"{counted(right, len(mends))} rightly, {wrong} wrongly; {missed} read as they are",
+            say("{words}: scans that get a firm answer", words=words),
+            format_share(abstention["answered"], abstention["answered_interval"]),
+            say("at least 85 %") if goal else "",
         )
-    films = sorted((bench.scans / "samples" / "dicom_chest").glob("*.dcm"))
-    accepted = sum(gate.judge(read_scan(file).pixels).accepted for file in films)
-    yield Row("DICOM films of adults accepted", f"{accepted} of {len(films)}")
-    began = time.perf_counter()
-    large = np.kron(squares[0], np.ones((4, 4), np.uint8))
-    for _ in range(20):
-        gate.judge(large)
-    yield Row("Time for one judgement", f"{(time.perf_counter() - began) / 20 * 1000:.1f} ms")
+        yield Row(
+            say("{words}: of these called right", words=words),
+            format_share(abstention["right"], abstention["right_interval"]),
+            say("at least 97 %") if goal else "",
+        )
+        for name, of_class in zip(classes, abstention["per_class"], strict=True):
+            yield Row(
+                say("{words}: {name} with a wrong firm answer", words=words, name=name),
+                format_share(of_class["wrong"], of_class["wrong_interval"]),
+                say("at most {alpha:.1f} %", alpha=100 * card.abstention.alpha) if card.abstention else "",
+            )
 
 
-MADE_WRONG: tuple[tuple[str, Callable[[np.ndarray], np.ndarray], str], ...] = (
-    (marked("inverted"), lambda square: 255 - square, "inverted"),
-    ("turned a quarter to the right", lambda square: np.rot90(square, -1), "turned 90° left"),
-    ("turned a quarter to the left", np.rot90, "turned 90° right"),
-    ("upside down", lambda square: np.rot90(square, 2), "turned 180°"),
-)
+def make_report(card: Card, split_results: Mapping[str, Any]) -> dict[str, Any]:
+    """The classification report of a split's logits with a card's decisions."""
+    return classification_report(
+        card.to_probabilities(split_results["logits"]),
+        split_results["labels"],
+        split_results["patients"],
+        card.classes,
+        card.threshold_value,
+        card.abstention,
+    )
 
 
-def judge(gate: Gate, scan: Scan | None) -> bool:
-    """Whether a picture is refused; one that cannot even be read is."""
-    return scan is None or not gate.judge(scan.pixels, colour=scan.colour).accepted
+def threshold_rows(bench: Bench, splits: Mapping[str, Mapping[str, Any]], goal: ThresholdGoal) -> Iterator[Row]:
+    """What a threshold that is chosen on validation does to both splits."""
+    card, validation = bench.card, bench.reader.artifacts.validation
+    assert validation is not None and card.threshold is not None
+    adjusted_card = fit_operating_point(card, validation, goal=goal)
+    first, second = card.classes
+    words = goal.describe((first, second))
+    for split, split_label in (("val", N_("Validation")), ("test", N_("Test"))):
+        split_report = make_report(adjusted_card, splits[split])
+        missed = 1 - split_report["per_class"][second]["recall"]
+        alarms = 1 - split_report["per_class"][first]["recall"]
+        yield Row(
+            say("{told}: threshold to {words}", told=split_label, words=words),
+            say(
+                "{x:.1f} in 100 of {second} missed, {x2:.1f} in 100 of {first} false alarms",
+                x=100 * missed,
+                second=second,
+                x2=100 * alarms,
+                first=first,
+            ),
+        )
 
 
-COLLECTED = (
-    marked("bone xray"), marked("ct"), marked("cxr lateral"), marked("documents"), marked("photos"),
-    marked("screenshots figures"),
-)  # fmt: skip
-"""The folders of pictures of other things, in words."""
+def format_calibration_error(split_report: Mapping[str, Any]) -> str:
+    """With its interval, and what perfect probabilities would show with so many scans."""
+    low, high = split_report["expected_calibration_error_interval"]
+    chance = split_report["expected_calibration_error_by_chance"]
+    return say(
+        "{found:.3f} ({low:.3f} to {high:.3f}; {chance:.3f} by chance alone)",
+        found=split_report["expected_calibration_error"],
+        low=low,
+        high=high,
+        chance=chance,
+    )
 
 
-def samples(folder: Path) -> Iterator[tuple[str, Scan | None]]:
-    """The pictures of other things that were collected, each with its kind."""
-    for file in sorted(folder.glob("*/*")):
-        try:
-            yield file.parent.name.replace("_", " "), read_scan(file)
-        except ScanError:
-            yield file.parent.name.replace("_", " "), None
-
-
-def made_pictures(squares: np.ndarray) -> Iterator[tuple[str, Scan]]:
-    """Other pictures, made here from chance and from films that the gate has not learned from."""
-    rng = np.random.default_rng(2026)
-    size = squares.shape[1]
-    half, third = size // 2, size // 3
-    for square in squares[:: max(1, len(squares) // 100)]:
-        tiles = [square[i : i + half, j : j + half] for i in (0, half) for j in (0, half)]
-        yield "films cut in four and shuffled", scan_of(_tiled(tiles, rng))
-        yield "films, a ninth of the picture", scan_of(square[third : 2 * third, third : 2 * third])
-        yield marked("noise"), scan_of(rng.integers(0, 256, (size, size)))
-        ramp = np.linspace(0, 255, size)
-        ramps = np.add.outer(rng.random() * ramp, rng.random() * ramp[:: rng.choice([-1, 1])]) / 2
-        yield marked("ramps"), scan_of(ramps)
-        yield "one grey", scan_of(np.full((size, size), rng.integers(256)))
-        yield marked("checkerboards"), scan_of(np.kron(np.indices((8, 8)).sum(0) % 2, np.ones((size // 8,) * 2)) * 255)
-
-
-def scan_of(pixels: np.ndarray) -> Scan:
-    """A picture as the gate gets it."""
-    whole = np.ascontiguousarray(pixels.clip(0, 255).astype(np.uint8))
-    return Scan(whole, "", "PNG", "L", whole.shape[1], whole.shape[0], whole.nbytes)
-
-
-def _tiled(tiles: Sequence[np.ndarray], rng: np.random.Generator) -> np.ndarray:
-    orders = [[1, 2, 3, 0], [2, 3, 0, 1], [3, 2, 1, 0], [2, 0, 3, 1]]
-    a, b, c, d = (tiles[i] for i in orders[rng.integers(4)])
-    return np.block([[a, b], [c, d]])
-
-
-# --- the heatmap, similar cases ---------------------------------------------------------------------------------------
-
-
-def heatmaps(bench: Bench, behind: dict[str, Any]) -> Iterator[Row]:
+def heatmap_rows(bench: Bench, details: dict[str, Any]) -> Iterator[Row]:
     """How far the heatmaps say what the model uses, on test scans, one a patient."""
     rows = bench.rows("test")
-    _, firsts = np.unique(bench.dataset.patients[rows].astype(str), return_index=True)
-    chosen = np.random.default_rng(0).permutation(rows[firsts])[:HEATMAP_SCANS]
+    _, first_indices = np.unique(bench.dataset.patients[rows].astype(str), return_index=True)
+    selected_rows = np.random.default_rng(0).permutation(rows[first_indices])[:HEATMAP_SCANS]
     methods = [method for method in bench.reader.methods if method != "Grad-CAM"]
-    found = measure_heatmaps(
-        bench.reader.network, bench.card.preprocessing, bench.dataset.images(np.sort(chosen)), methods=methods
+    scores_by_method = measure_faithfulness(
+        bench.reader.network, bench.card.preprocessing, bench.dataset.images(np.sort(selected_rows)), methods=methods
     )
-    behind["heatmaps"] = found
-    for method, scores in found["maps"].items():
-        road, deletion, insertion = (_mean(scores[key]) for key in ("road", "deletion", "insertion"))
-        yield Row(f"Heatmap: {method}", f"ROAD {road}, deletion {deletion}, insertion {insertion}")
-    for method, parts in found["other_weights"].items():
+    details["heatmaps"] = scores_by_method
+    for method, scores in scores_by_method["maps"].items():
+        road, deletion, insertion = (format_mean(scores[key]) for key in ("road", "deletion", "insertion"))
+        yield Row(
+            say("Heatmap: {method}", method=method),
+            say(
+                "ROAD {road}, deletion {deletion}, insertion {insertion}",
+                road=road,
+                deletion=deletion,
+                insertion=insertion,
+            ),
+        )
+    for method, parts in scores_by_method["other_weights"].items():
         head, half, whole = (parts[key][0] for key in ("head", "half", "all"))
-        likeness = f"head {head:.2f}, half {half:.2f}, all {whole:.2f}"
-        yield Row(f"Heatmap: {method}, likeness with shuffled weights", likeness, "about 0")
-    best = found["maps"][methods[0]]["stray_share"]
-    yield Row("Heatmap: share of heat at the border or off the body", f"{_mean(best)}; alarm above {STRAY_LIMIT}")
+        likeness_text = say("head {head:.2f}, half {half:.2f}, all {whole:.2f}", head=head, half=half, whole=whole)
+        yield Row(
+            say("Heatmap: {method}, likeness with shuffled weights", method=method), likeness_text, say("about 0")
+        )
+    best = scores_by_method["maps"][methods[0]]["stray_share"]
+    yield Row(
+        say("Heatmap: share of heat at the border or off the body"),
+        say("{_mean}; alarm above {STRAY_LIMIT}", _mean=format_mean(best), STRAY_LIMIT=MAX_OUTSIDE_BODY_SHARE),
+    )
 
 
-def similar_cases(bench: Bench, behind: dict[str, Any]) -> Iterator[Row]:
+def similar_case_rows(bench: Bench, details: dict[str, Any]) -> Iterator[Row]:
     """How often most of the similar training scans carry the true label."""
-    neighbours, rows = bench.reader.kit.neighbours, bench.rows("test")
+    neighbours, rows = bench.reader.artifacts.neighbour_index, bench.rows("test")
     assert neighbours is not None
     labels, hits = bench.labels(rows), []
     for row, label in zip(rows, labels, strict=True):
         inputs = bench.card.preprocessing(bench.dataset.images([row])[0])
-        _, vectors = answers_and_vectors(bench.reader.network, inputs)
-        found = [item.label for item in neighbours.nearest(vectors[0].numpy(), NEIGHBOURS)]
-        hits.append(int(np.bincount(found, minlength=len(bench.card.classes)).argmax()) == label)
-    behind["similar"] = {"n": len(rows), "agree": float(np.mean(hits))}
-    yield Row("Similar cases: the most frequent label is the true one", f"{np.mean(hits):.1%}".replace("%", " %"))
-
-
-# --- words and places -------------------------------------------------------------------------------------------------
-
-
-def share(value: float | None, interval: Sequence[float] | None) -> str:
-    """A share with its interval, in per cent."""
-    if value is None:
-        return "–"
-    return f"{value:.1%}".replace("%", " %") + (f" ({between(interval, '.1%')})" if interval else "")
-
-
-def between(interval: Sequence[float], digits: str) -> str:
-    """The two ends of an interval."""
-    return f"{interval[0]:{digits}} to {interval[1]:{digits}}".replace("%", " %")
-
-
-def counted(part: int, whole: int) -> str:
-    """So many of so many, and the share."""
-    return f"{part} of {whole} ({part / whole:.1%})".replace("%", " %")
-
-
-def _mean(values: Sequence[float]) -> str:
-    return f"{values[0]:.3f} ({values[1]:.3f} to {values[2]:.3f})"
+        _, features = compute_logits_and_features(bench.reader.network, inputs)
+        nearest_labels = [item.label for item in neighbours.find_nearest(features[0].numpy(), NEIGHBOURS)]
+        hits.append(int(np.bincount(nearest_labels, minlength=len(bench.card.classes)).argmax()) == label)
+    details["similar"] = {"n": len(rows), "agree": float(np.mean(hits))}
+    yield Row(say("Similar cases: the most frequent label is the true one"), percent(float(np.mean(hits))))
 
 
 def print_table(name: str, rows: Sequence[Mapping[str, str]]) -> None:
@@ -396,12 +280,14 @@ def print_table(name: str, rows: Sequence[Mapping[str, str]]) -> None:
         print(f"  {row['what']:{width}}  {row['value']}" + (f"   [aim: {row['aim']}]" if row["aim"] else ""))
 
 
-def write_card(name: str, found: Mapping[str, Any]) -> None:
+def write_card_table(name: str, results: Mapping[str, Any]) -> None:
     """The table in the model's card."""
-    checkpoint = Checkpoint(PROJECT / "checkpoints" / name)
+    checkpoint = Checkpoint(PROJECT_DIR / "checkpoints" / name)
     with checkpoint.card_lock():
         checkpoint.write_card(
-            replace(checkpoint.card(), trust=found["of"] | {"when": found["when"], "rows": found["rows"]})
+            checkpoint.read_card().replace(
+                trust_report=results["of"] | {"when": results["when"], "rows": results["rows"]}
+            )
         )
 
 
@@ -409,18 +295,19 @@ def as_document() -> str:
     """The tables in the models' cards as a page of the documentation."""
     lines = ["# How far the shipped models can be trusted", "", "Made by `benchmarks/trust.py`; do not edit.", ""]
     for name in DATASETS:
-        values = Checkpoint(PROJECT / "checkpoints" / name).card().trust
+        values = Checkpoint(PROJECT_DIR / "checkpoints" / name).read_card().trust_report
         assert values
         lines += [
             f"## {name}",
             "",
-            f"Measured on {values['when'][:10]}.",
+            f"Measured on {values.when[:10]}.",
             "",
             "| what | measured | aim |",
             "|---|---|---|",
         ]
         lines += [
-            "| " + " | ".join(row[key].replace("|", "\\|") for key in Row._fields) + " |" for row in values["rows"]
+            "| " + " | ".join(getattr(row, key).replace("|", "\\|") for key in Row._fields) + " |"
+            for row in values.rows
         ]
         lines.append("")
     return "\n".join(lines)

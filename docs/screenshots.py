@@ -19,40 +19,40 @@ from playwright.sync_api import Page, sync_playwright
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.serving import PROJECT, serving
-from xrai.config import PRESETS, TrainConfig
-from xrai.phantoms import draw_thorax
+from benchmarks.serving import PROJECT, run_server
+from xrai.scans.phantoms import draw_thorax
+from xrai.training.config import PRESETS, TrainConfig
 
 
 def main() -> None:
     """Write `docs/images/*.png`."""
     with tempfile.TemporaryDirectory() as home:
         environment = os.environ | {"XRAI_HOME": home}
-        for words in (
+        for command in (
             "build phantoms data/practice.hdf5",
             "audit practice",
-            f"train practice --name small --learning-rate 0.003 {_quick_look(blocks=3, epochs=15)}",
-            f"train practice --name practice {_quick_look()}",
+            f"train practice --name small --learning-rate 0.003 {_quick_arguments(blocks=3, epochs=15)}",
+            f"train practice --name practice {_quick_arguments()}",
             "evaluate practice practice",
         ):
-            arguments = words.replace("data/", f"{home}/data/").split()
+            arguments = command.replace("data/", f"{home}/data/").split()
             subprocess.run([sys.executable, "-m", "xrai", *arguments], cwd=PROJECT, env=environment, check=True)
-        with serving(PROJECT / "streamlit_app.py", Path(home)) as address:
-            _take_pictures(Path(home), address)
+        with run_server(PROJECT / "streamlit_app.py", Path(home)) as address:
+            _take_screenshots(Path(home), address)
 
 
-def _quick_look(**changed: Any) -> str:
-    return " ".join(TrainConfig(**PRESETS["Quick look"] | changed).arguments())
+def _quick_arguments(**overrides: Any) -> str:
+    return " ".join(TrainConfig(**PRESETS["Quick look"] | overrides).to_arguments())
 
 
-def _take_pictures(home: Path, address: str) -> None:
-    film = home / "drawing.png"
-    Image.fromarray(draw_thorax(np.random.default_rng(9), opacity=True, size=512)).save(film)
+def _take_screenshots(home: Path, address: str) -> None:
+    phantom_file = home / "drawing.png"
+    Image.fromarray(draw_thorax(np.random.default_rng(9), opacity=True, size=512)).save(phantom_file)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": 1280, "height": 1420})
         _open(page, address)
-        page.locator("input[type=file]").set_input_files(str(film))
+        page.locator("input[type=file]").set_input_files(str(phantom_file))
         page.get_by_text("What speaks for").last.wait_for()
         _save(page, "diagnose")
         _open(page, address + "dataset")

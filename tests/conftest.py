@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from xrai.dataset import BuildConfig, build_dataset, open_dataset
-from xrai.gate import fit_gate, fitting
-from xrai.phantoms import draw_thorax, write_practice_set
-from xrai.sources import open_source
+from xrai.data.dataset import BuildConfig, build_dataset, open_dataset
+from xrai.data.sources import open_source
+from xrai.input_check import fit_input_check, fitting
+from xrai.scans.phantoms import draw_thorax, write_practice_set
 
 # On pictures as small as these, several threads cost more than they bring: 4 times more on two busy cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -31,26 +31,32 @@ def home(tmp_path, monkeypatch):
     return folder
 
 
-def fit_roughly(patch):
+def fit_quickly(patch):
     """Let trainings learn in a blink what their scans look like."""
-    for name, count in {"_ALTERED": 40, "_SPOILED": 60, "_DRAWN": 20, "_EPOCHS": 3}.items():
+    for name, count in {"_N_AUGMENTED": 40, "_N_TRANSFORMED": 60, "_N_SYNTHETIC": 20, "_EPOCHS": 3}.items():
         patch.setattr(fitting, name, count)
 
 
 @pytest.fixture(autouse=True)
 def rough_gates(monkeypatch):
     """In every test but those of gates themselves."""
-    fit_roughly(monkeypatch)
+    fit_quickly(monkeypatch)
 
 
 @pytest.fixture(scope="session")
 def gate():
     """Fitted on thirty drawn films, well enough to tell others from them."""
     with pytest.MonkeyPatch.context() as patch:
-        for name, count in {"_ALTERED": 1000, "_SPOILED": 2000, "_DRAWN": 300, "_LEAST": 1, "_EPOCHS": 14}.items():
+        for name, count in {
+            "_N_AUGMENTED": 1000,
+            "_N_TRANSFORMED": 2000,
+            "_N_SYNTHETIC": 300,
+            "_MIN_EFFORT": 1,
+            "_EPOCHS": 14,
+        }.items():
             patch.setattr(fitting, name, count)
         rngs = map(np.random.default_rng, range(30))
-        return fit_gate(
+        return fit_input_check(
             np.stack([draw_thorax(rng, opacity=bool(i % 2), size=128) for i, rng in enumerate(rngs)]), range(30)
         )
 
@@ -82,10 +88,10 @@ def dataset(practice):
 @pytest.fixture(scope="session")
 def real_data():
     """The folder of real scans that XRAI_REAL_DATA names, holding `datasets/` and `samples/`."""
-    if not (named := os.environ.get("XRAI_REAL_DATA")):
+    if not (path := os.environ.get("XRAI_REAL_DATA")):
         pytest.skip("XRAI_REAL_DATA is not set: no real scans to test on")
-    folder = Path(named).resolve()
-    assert (folder / "datasets").is_dir(), f"XRAI_REAL_DATA is {named}, but holds no datasets/"
+    folder = Path(path).resolve()
+    assert (folder / "datasets").is_dir(), f"XRAI_REAL_DATA is {path}, but holds no datasets/"
     return folder
 
 

@@ -6,27 +6,27 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from xrai.language import marked, tr
+from xrai.core.language import N_, tr
 
-_QUESTIONS = {"model": marked("Delete this model?"), "dataset": marked("Delete this dataset?")}
+_QUESTIONS = {"model": N_("Delete this model?"), "dataset": N_("Delete this dataset?")}
 
 
-def ask_before_deleting(kind: str, words: str, delete: Callable[..., None], *what: object) -> None:
+def confirm_deletion(kind: str, text: str, delete: Callable[..., None], *arguments: object) -> None:
     """In a callback: a dialog that says what will be gone, with a button that deletes it and one that keeps it.
 
     Args:
         kind: of what is to be deleted, “model” or “dataset”.
-        words: Markdown; what is deleted, and what stays.
+        text: Markdown; what is deleted, and what stays.
         delete: the callback that deletes it.
-        what: it is given.
+        arguments: it is given.
     """
 
     @st.dialog(tr(_QUESTIONS[kind]))
-    def ask() -> None:
-        st.markdown(words)
+    def show_dialog() -> None:
+        st.markdown(text)
         yes, no = st.columns(2)
-        deleted = yes.button(tr("Delete it"), width="stretch", on_click=delete, args=what, key="delete_it")
-        if deleted or no.button(tr("Keep it"), type="primary", width="stretch", key="keep_it"):
+        is_confirmed = yes.button(tr("Delete it"), width="stretch", on_click=delete, args=arguments, key="delete_it")
+        if is_confirmed or no.button(tr("Keep it"), type="primary", width="stretch", key="keep_it"):
             st.rerun()
 
-    ask()
+    show_dialog()

@@ -9,15 +9,15 @@ import streamlit as st
 from streamlit.components.v2 import component
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-from xrai.language import ENGLISH, LANGUAGES, ask, marked, number, speaking, tr
+from xrai.core.language import ENGLISH, LANGUAGES, N_, number, set_language_provider, tr, use_language
 
-CHOICE, CHOSEN = "language", "language_chosen"
+CHOICE_KEY, CHOSEN_KEY = "language", "language_chosen"
 COOKIE = "xrai_language"
 
-WORDS = (marked("Upload"), marked("per file"), marked("KB"), marked("MB"), marked("GB"))
+UPLOADER_WORDS = (N_("Upload"), N_("per file"), N_("KB"), N_("MB"), N_("GB"))
 """Streamlit's own words in an uploader, for which it has no parameter."""
 
-_TELL = r"""
+_BROWSER_SCRIPT = r"""
 export default function ({ data }) {
   document.documentElement.lang = data.language
   if (data.chosen)
@@ -46,76 +46,76 @@ export default function ({ data }) {
 """
 
 
-def reader() -> str:
+def reader_language() -> str:
     """The language of whoever looks at this page; English outside a page."""
     if get_script_run_ctx(suppress_warning=True) is None:
         return ENGLISH
-    chosen = st.session_state.get(CHOICE)
-    return chosen if chosen in LANGUAGES else _at_first()
+    choice = st.session_state.get(CHOICE_KEY)
+    return choice if choice in LANGUAGES else _initial_language()
 
 
-def switch() -> None:
+def show_language_switch() -> None:
     """The control in the sidebar; what is chosen stays in this browser for a year."""
     with st.sidebar:
         st.segmented_control(
             "Language / Langue",
             list(LANGUAGES),
-            default=_at_first(),
+            default=_initial_language(),
             format_func=LANGUAGES.__getitem__,
             required=True,
-            key=CHOICE,
-            on_change=_switched,
+            key=CHOICE_KEY,
+            on_change=_reset_widgets,
             label_visibility="collapsed",
             width="stretch",
             persist_state="session",
         )
-        _tell_the_browser(reader())
+        _send_to_browser(reader_language())
 
 
-def _at_first() -> str:
-    wanted = [st.context.cookies.get(COOKIE), (st.context.locale or "").lower().partition("-")[0]]
-    return next((code for code in wanted if code in LANGUAGES), ENGLISH)
+def _initial_language() -> str:
+    candidates = [st.context.cookies.get(COOKIE), (st.context.locale or "").lower().partition("-")[0]]
+    return next((code for code in candidates if code in LANGUAGES), ENGLISH)
 
 
-def _switched() -> None:
+def _reset_widgets() -> None:
     """Hand every choice to its widget anew: a browser knows it by the words that stood there, not by what they mean."""
-    st.session_state[CHOSEN] = True
+    st.session_state[CHOSEN_KEY] = True
     for key, value in st.session_state.items():
-        if _is_a_choice(value):
+        if _is_choice_value(value):
             st.session_state[key] = value
 
 
-def _is_a_choice(value: Any) -> bool:
+def _is_choice_value(value: Any) -> bool:
     """Whether a browser knows it by words: it is no button, upload or the like, which cannot be set.
 
     Nor is it a toggle, a date or nothing at all: what stands there is the same in every language.
     """
     if isinstance(value, list | tuple):
-        return bool(value) and all(map(_is_a_choice, value))  # an uploader without files is an empty list
+        return bool(value) and all(map(_is_choice_value, value))  # an uploader without files is an empty list
     return isinstance(value, str | int | float) and not isinstance(value, bool)
 
 
-def _tell_the_browser(code: str) -> None:
+def _send_to_browser(code: str) -> None:
     """Tell the browser; the page's own language is what a screen reader speaks it in."""
-    mount = component("xrai_language", js=_TELL)
-    chosen = CHOSEN in st.session_state
-    words = _words(code) if chosen or code != ENGLISH else {}  # nothing stands there in another language yet
-    data = {"language": code, "cookie": COOKIE, "chosen": chosen, "words": words}
+    mount = component("xrai_language", js=_BROWSER_SCRIPT)
+    is_chosen = CHOSEN_KEY in st.session_state
+    words = _browser_words(code) if is_chosen or code != ENGLISH else {}  # nothing stands there in another language yet
+    data = {"language": code, "cookie": COOKIE, "chosen": is_chosen, "words": words}
     data |= {"decimal": number("."), "gap": "" if code == ENGLISH else "\u00a0"}
     mount(data=data, key="language_told", height=0)
 
 
 @cache
-def _words(code: str) -> dict[str, str]:
+def _browser_words(code: str) -> dict[str, str]:
     """Streamlit's own words as they may stand there, in any language, each with how it is to read."""
-    found = {}
-    for word in WORDS:
-        with speaking(code):
-            wanted = tr(word)
+    translations = {}
+    for word in UPLOADER_WORDS:
+        with use_language(code):
+            translation = tr(word)
         for other in LANGUAGES:
-            with speaking(other):
-                found[tr(word)] = wanted
-    return found
+            with use_language(other):
+                translations[tr(word)] = translation
+    return translations
 
 
-ask(reader)
+set_language_provider(reader_language)

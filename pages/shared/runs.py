@@ -2,33 +2,28 @@
 
 from __future__ import annotations
 
-import csv
-import io
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from pages.shared.charts import chart_config
-from pages.shared.words import AUC_HELP, duration, interval_line, measure, plain, written
-from xrai import jobs
-from xrai.checkpoint import Checkpoint
-from xrai.figures import accuracy_curves, auc_curves, loss_curves, page_of
-from xrai.language import language, marked, speaking, told, tr, trn
+from pages.shared.formatting import escape_markdown
+from xrai.core.language import N_, tr
 
 Colour = Literal["blue", "green", "orange", "red"]
 STATUS: dict[str, tuple[str, Colour, str]] = {
-    "starting": (marked("Starting"), "blue", ":material/hourglass:"),
-    "running": (marked("Training"), "blue", ":material/model_training:"),
-    "done": (marked("Done"), "green", ":material/check_circle:"),
-    "stopped": (marked("Stopped"), "orange", ":material/stop_circle:"),
-    "failed": (marked("Failed"), "red", ":material/error:"),
-    "interrupted": (marked("Interrupted"), "orange", ":material/power_off:"),
-    "none": (marked("Done"), "green", ":material/check_circle:"),
+    "starting": (N_("Starting"), "blue", ":material/hourglass:"),
+    "running": (N_("Training"), "blue", ":material/model_training:"),
+    "done": (N_("Done"), "green", ":material/check_circle:"),
+    "stopped": (N_("Stopped"), "orange", ":material/stop_circle:"),
+    "failed": (N_("Failed"), "red", ":material/error:"),
+    "interrupted": (N_("Interrupted"), "orange", ":material/power_off:"),
+    "none": (N_("Done"), "green", ":material/check_circle:"),
 }
 
 
-def heading(name: str, status: str, word: str = "") -> DeltaGenerator:
+def show_heading(name: str, status: str, word: str = "") -> DeltaGenerator:
     """A run's name and how it stands; what is drawn into the row that it gives stands beside that.
 
     Args:
@@ -37,161 +32,37 @@ def heading(name: str, status: str, word: str = "") -> DeltaGenerator:
         word: said instead of the status' own, in the reader's language.
     """
     row = st.container(horizontal=True, vertical_alignment="center")
-    row.subheader(plain(name), anchor=False, width="content")
+    row.subheader(escape_markdown(name), anchor=False, width="content")
     if status in STATUS:
-        usual, colour, icon = STATUS[status]
-        row.badge(word or tr(usual), color=colour, icon=icon)
+        label, colour, icon = STATUS[status]
+        row.badge(word or tr(label), color=colour, icon=icon)
     return row
 
 
-def show_curves(checkpoint: Checkpoint, records: list[dict[str, Any]], final: dict[str, Any] | None = None) -> None:
-    """The numbers of a run so far, its curves, and how to read them.
-
-    `final` are the measures of the weights as they were saved, in 32 bits, once the run is over: they may differ a
-    little from what the run told of its best epoch.
-    """
-    _numbers(records, final or {})
-    grid = st.grid(2, min_column_width=340)
-    for kind, figure in _figures(records).items():
-        grid.plotly_chart(
-            figure, key=f"train_{kind}_{checkpoint.name}", config=chart_config(f"{checkpoint.name}-{kind}")
-        )
-    with grid.cell():
-        _reading_aid(records)
-
-
-def show_progress(records: list[dict[str, Any]], status: str) -> None:
-    """How far an active run is, and how long it will take."""
-    plan = next((record for record in reversed(records) if record["kind"] in ("start", "resume")), None)
-    steps = [record for record in records if record["kind"] == "step"]
-    if plan is None or not steps or status not in jobs.ACTIVE:
-        return
-    last, done = steps[-1], sum(record["kind"] == "epoch" for record in records)  # steps may be told less often
-    progress = max(last["progress"], done)
-    if records[-1]["kind"] == "ready":
-        what = plain(told(records[-1]["what"]))
-        st.progress(1.0, text=tr("Getting it ready for reading scans: {what}", what=what))
-        return
-    if progress >= plan["epochs"]:
-        st.progress(1.0, text=tr("Finishing: choosing and measuring the best weights"))
-        return
-    st.progress(progress / plan["epochs"], text=_pace(plan, last, min(int(progress) + 1, plan["epochs"])))
-
-
-def _pace(plan: dict[str, Any], last: dict[str, Any], epoch: int) -> str:
-    """Which epoch a run is in, how fast it is, and what is left."""
-    head_epochs = plan.get("head_epochs", 0)
-    if not head_epochs:
-        message = marked("Epoch {epoch} of {epochs}, {speed:,.0f} images a second, about {left} left")
-    elif epoch <= head_epochs:
-        message = marked(
-            "Epoch {epoch} of {epochs} (the last layer alone), {speed:,.0f} images a second, about {left} left"
-        )
-    else:
-        message = marked(
-            "Epoch {epoch} of {epochs} (the whole network), {speed:,.0f} images a second, about {left} left"
-        )
-    left = duration(last["seconds_left"])
-    return tr(message, epoch=epoch, epochs=plan["epochs"], speed=last["images_per_second"], left=left)
-
-
-def _numbers(records: list[dict[str, Any]], final: dict[str, Any]) -> None:
-    epochs = [record for record in records if record["kind"] == "epoch"]
-    grid = st.grid(4, min_column_width=160)
-    if not epochs:
-        last = [record for record in records if record["kind"] == "step"][-1]
-        grid.metric(tr("Training loss just now"), written(last["loss"], ".3f"))
-        grid.metric(tr("Training accuracy just now"), written(last["accuracy"], ".0%"))
-        grid.caption(tr("Validation comes at the end of the first epoch."))
-        return
-    best = ([record for record in epochs if record["best"]] or epochs)[-1]
-    validation = best["val"] | final
-    grid.metric(
-        tr("Best epoch") if final else tr("Best epoch so far"),
-        tr("{epoch} of {epochs}", epoch=best["epoch"], epochs=len(epochs)),
-    )
-    with grid.cell():
-        st.metric(tr("Validation accuracy"), measure(validation["accuracy"]), help=_interval_help(validation["n"]))
-        st.caption(interval_line(validation["accuracy_interval"]))
-    with grid.cell():
-        st.metric(tr("Validation AUC"), measure(validation["auc"], as_percent=False), help=tr(AUC_HELP))
-        st.caption(interval_line(validation["auc_interval"], as_percent=False))
-    grid.metric(tr("Validation loss"), written(validation["loss"], ".3f"))
-
-
-def _interval_help(n: int) -> str:
-    return trn(
-        "Measured on {n:,} scan held out from learning. The interval says how far chance alone could have moved it.",
-        "Measured on {n:,} scans held out from learning. The interval says how far chance alone could have moved it.",
-        n,
-    )
-
-
-def _figures(records: list[dict[str, Any]]) -> dict[str, Any]:
-    return {"loss": loss_curves(records), "accuracy": accuracy_curves(records), "auc": auc_curves(records)}
-
-
-def _reading_aid(records: list[dict[str, Any]]) -> None:
-    plan = next((record for record in reversed(records) if record["kind"] in ("start", "resume")), None)
+def show_reading_aid(plan: Mapping[str, Any] | None = None) -> None:
+    """How to read learning curves; of a run whose plan is given, also its size and its frozen epochs."""
     st.markdown(tr("**How to read the curves**"))
     aid = tr(
-        "- **Loss** is how wrong the answers are: lower is better. **Accuracy** is the share called right. **AUC** is how "
-        "well the classes are told apart: 0.5 is guessing, 1 is perfect.\n"
-        "- The **validation** curves count: those scans are held out from learning. "
-        "Training and validation falling together is learning; training falling while validation rises is learning by heart.\n"
+        "- **Loss** measures how wrong the answers are and how confident they were: lower is better. **Accuracy** is the "
+        "proportion of correct answers. **AUC** measures how well the classes are separated: 0.5 is guessing, 1 is perfect.\n"
+        "- **Training** is measured on the scans that the model learns from, **validation** on scans that it never learns "
+        "from: only validation tells what to expect with a new patient.\n"
+        "- **Both fall**: the model is learning. **Training falls while validation rises**: overfitting, the model "
+        "memorises its own scans instead of what they have in common.\n"
         "- The **band** is the 95 % interval: with few validation scans it is wide, and small ups and downs mean nothing.\n"
-        "- The weights of the epoch called **best** are kept: that with the best validation AUC, unless you chose otherwise.\n"
-        "- Training accuracy looks lower than it is when scans are varied, hidden in part or mixed.\n"
+        "- Training accuracy is measured on augmented scans, so it looks too low.\n"
+        "- The weights of the **best** epoch are kept: the one with the highest validation AUC, unless you chose otherwise.\n"
         "- The camera above a chart saves it as PNG."
     )
-    if plan and plan.get("head_epochs"):
+    if plan and plan.get("freeze_epochs"):
         aid += "\n" + tr(
             "- In the **shaded** epochs only the last layer learns; after them the whole network does, in smaller steps."
         )
     st.markdown(aid)
-    if plan is None:
-        return
-    st.caption(
-        tr(
-            "{train:,} training and {val:,} validation scans, {parameters:,} weights, {device}, {precision}.",
-            **{name: plan[name] for name in ("train", "val", "parameters", "device", "precision")},
+    if plan is not None:
+        st.caption(
+            tr(
+                "{train:,} training and {val:,} validation scans, {parameters:,} weights, {device}, {precision}.",
+                **{name: plan[name] for name in ("train", "val", "parameters", "device", "precision")},
+            )
         )
-    )
-
-
-def downloads(checkpoint: Checkpoint, records: list[dict[str, Any]]) -> None:
-    """A run's history and charts as files."""
-    spoken = language()  # when the file is asked for, no page is drawn whose language could be told
-    st.download_button(
-        tr("History (CSV)"), lambda: _history_csv(records), f"{checkpoint.name}-history.csv", "text/csv",
-        icon=":material/download:", on_click="ignore", key=f"history_{checkpoint.name}",
-    )  # fmt: skip
-    st.download_button(
-        tr("Charts (HTML)"), lambda: _charts_page(records, checkpoint.name, spoken), f"{checkpoint.name}-charts.html",
-        "text/html", icon=":material/download:", on_click="ignore", key=f"charts_{checkpoint.name}",
-    )  # fmt: skip
-
-
-def _charts_page(records: list[dict[str, Any]], name: str, spoken: str) -> str:
-    with speaking(spoken):
-        return page_of(_figures(records), name)
-
-
-def _history_csv(records: list[dict[str, Any]]) -> str:
-    """The epochs of a run as a table."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    columns = ("loss", "accuracy", "auc")
-    writer.writerow(
-        ["epoch", *(f"train_{name}" for name in columns), *(f"val_{name}" for name in columns),
-         "val_accuracy_low", "val_accuracy_high", "val_auc_low", "val_auc_high", "learning_rate", "seconds", "best"]
-    )  # fmt: skip
-    for record in records:
-        if record["kind"] == "epoch":
-            train, val = record["train"], record["val"]
-            intervals = [*(val["accuracy_interval"] or ("", "")), *(val["auc_interval"] or ("", ""))]
-            writer.writerow(
-                [record["epoch"], *(train[name] for name in columns), *(val[name] for name in columns),
-                 *intervals, record["learning_rate"], record["seconds"], record["best"]]
-            )  # fmt: skip
-    return out.getvalue()

@@ -1,56 +1,44 @@
-"""From a network's answers to what a doctor can act on: probabilities, a threshold, "not sure", and words for them.
+"""Calibration, decision threshold and abstention of a classifier, fitted on held-out scans, and natural frequencies.
 
-Throughout, N is the number of scans, C ≥ 2 the number of classes, `probabilities` is (N, C) with one column a class in
-the model's order, `labels` is (N,) with values 0 … C − 1, and `patients` names each scan's patient, (N,). Everything is
-to be fitted on scans that the network did not learn from, and never on those that it is measured on. Where those scans
-also chose when the training ended, what is fitted promises a little too much.
+Throughout, N is the number of scans, C ≥ 2 the number of classes, `probabilities` is (N, C) with one column per class
+in the model's order, `labels` is (N,) with values 0 … C − 1, and `patients` is the key of each scan's patient, (N,).
+Where the validation scans also chose the best epoch, what is fitted on them is slightly optimistic.
 """
 
-from xrai.calibration.doubt import Doubt, answer_report, fit_doubt
-from xrai.calibration.scaling import Calibration, at_prevalence, fit_calibration, fit_where_it_helps
+from xrai.calibration.abstention import AbstentionReport, ConformalAbstention, abstention_report, fit_abstention
+from xrai.calibration.scaling import Calibration, adjust_prevalence, fit_calibration, fit_cross_validated_calibration
 from xrai.calibration.thresholds import (
-    EVEN,
-    Goal,
-    Thousand,
+    ARGMAX_THRESHOLD,
+    NaturalFrequencies,
     Threshold,
+    ThresholdGoal,
     choose_threshold,
+    compute_natural_frequencies,
     patients_needed,
-    per_thousand,
     predictive_values,
     threshold_points,
 )
-from xrai.calibration.wording import (
-    CLASS_NAMES,
-    condition_of,
-    is_healthy,
-    natural_frequency,
-    of_hundred,
-    people_of,
-    usual_name,
-)
+from xrai.calibration.wording import describe_natural_frequency, people_word, round_to_hundred
 
 __all__ = [
-    "CLASS_NAMES",
-    "EVEN",
+    "ARGMAX_THRESHOLD",
+    "AbstentionReport",
     "Calibration",
-    "Doubt",
-    "Goal",
-    "Thousand",
+    "ConformalAbstention",
+    "NaturalFrequencies",
     "Threshold",
-    "answer_report",
-    "at_prevalence",
+    "ThresholdGoal",
+    "abstention_report",
+    "adjust_prevalence",
     "choose_threshold",
-    "condition_of",
+    "compute_natural_frequencies",
+    "describe_natural_frequency",
+    "fit_abstention",
     "fit_calibration",
-    "fit_doubt",
-    "fit_where_it_helps",
-    "is_healthy",
-    "natural_frequency",
-    "of_hundred",
+    "fit_cross_validated_calibration",
     "patients_needed",
-    "people_of",
-    "per_thousand",
+    "people_word",
     "predictive_values",
+    "round_to_hundred",
     "threshold_points",
-    "usual_name",
 ]

@@ -1,308 +1,308 @@
-"""The threshold of two classes as a clinical choice, and what a threshold does to a thousand patients."""
+"""Decision threshold of two classes: chosen for a goal, and its effect as sensitivity, predictive values and counts."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Hashable, Iterable
+from dataclasses import dataclass
 from math import ceil, floor
 from statistics import NormalDist
-from typing import Any, Literal, NamedTuple, TypeVar, get_args
+from typing import Annotated, Literal, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
+from pydantic import AfterValidator, Field, model_validator
 
-from xrai.metrics import Curve, share_by_patient, thinned
-from xrai.metrics.checks import Bools, Floats, Interval, Ints, checked_labels, checked_ranking
-from xrai.metrics.resampling import drawn_patients, numbered
+from xrai.core.language import Message, join_messages, say
+from xrai.core.records import OpenShare, Record, Share
+from xrai.metrics import Curve, clustered_proportion, downsample
+from xrai.metrics.checks import Bools, Floats, Interval, Ints, check_labels, check_ranking
+from xrai.metrics.resampling import draw_patients, encode_groups
 
-Kind = Literal["misses", "alarms", "likeliest", "given"]
-Pair = tuple[int, int]
-_T = TypeVar("_T")
+GoalKind = Literal["max_fnr", "max_fpr", "argmax", "fixed"]
 
-EVEN = 0.5
-"""The threshold above which the second class is the likelier one."""
+ARGMAX_THRESHOLD = 0.5
+"""The threshold above which the positive class is the likelier one."""
 
 _CHUNK = 1 << 18  # weights held at once while resampling: 2 MB, small enough for a processor's cache
 _ROUNDING = 1e-9  # of scans: 0.29 · 100 is a little less than 29
 
 
-@dataclass(frozen=True)
-class Goal:
-    """What a threshold is to do.
+def _check_order(interval: tuple[float, float]) -> tuple[float, float]:
+    if interval[0] > interval[1]:
+        raise ValueError("An interval has a lower and an upper end.")
+    return interval
+
+
+_ShareInterval = Annotated[tuple[Share, Share], AfterValidator(_check_order)]
+_PositiveCount = Annotated[int, Field(strict=True, gt=0)]
+_CountPair = tuple[_PositiveCount, _PositiveCount]
+
+
+class ThresholdGoal(Record):
+    """What a threshold is chosen for.
 
     Attributes:
-        kind: "misses": at most so large a share of the second class's scans is missed; "alarms": at most so large a
-            share of the first class's scans is called the second; "likeliest": whichever is likelier is called;
-            "given": the second is called from a given probability on.
-        limit: that share or probability, above 0 and below 1; None for "likeliest".
+        kind: "max_fnr": limits the false negative rate; "max_fpr": limits the false positive rate; "argmax": predicts
+            the likelier class; "fixed": predicts the positive class from a given probability on.
+        limit: that rate or probability; None for "argmax".
     """
 
-    kind: Kind
-    limit: float | None = None
+    kind: GoalKind
+    limit: OpenShare | None = None
 
-    def __post_init__(self) -> None:
-        if self.kind not in get_args(Kind) or (self.limit is None) != (self.kind == "likeliest"):
+    @model_validator(mode="after")
+    def _check_limit(self) -> Self:
+        if (self.limit is None) != (self.kind == "argmax"):
             raise ValueError(f"A threshold cannot be chosen for {self.kind!r} with the limit {self.limit}.")
-        if self.limit is not None and not 0 < self.limit < 1:
-            raise ValueError(f"The limit of a threshold must lie between 0 and 1, not at {self.limit}.")
+        return self
 
     @property
-    def is_limit(self) -> bool:
-        """Whether it limits a kind of error, so that the threshold depends on the scans it is chosen on."""
-        return self.kind in ("misses", "alarms")
+    def is_error_limit(self) -> bool:
+        """Whether it limits an error rate, so that the threshold depends on the scans it is chosen on."""
+        return self.kind in ("max_fnr", "max_fpr")
 
-    def in_words(self, classes: tuple[str, str]) -> str:
-        """What it is to do, as it stands after "to"."""
+    def describe(self, classes: tuple[str, str]) -> Message:
+        """The goal in words, to follow "to"."""
         if self.limit is None:
-            return "call whichever class is likelier"
-        count = f"{100 * self.limit:.3g}"
-        if self.kind == "given":
-            return f"call {classes[1]} from a probability of {count} % on"
-        if self.kind == "misses":
-            return f"miss at most {count} in 100 scans of {classes[1]}"
-        return f"take at most {count} in 100 scans of {classes[0]} for {classes[1]}"
-
-
-@dataclass(frozen=True)
-class Threshold:
-    """A threshold, how it was chosen, and what it does to the scans it was chosen on; pairs are first, second class.
-
-    Attributes:
-        value: the second class is called where its probability is at least this, 0 to 1.
-        goal: what it is to do.
-        reached: whether it keeps to the goal's limit on these scans.
-        enough: whether so few patients could show at all that the limit holds; see `patients_needed`.
-        interval: 95 %, between which other patients would have put it; None where it was not chosen by them.
-        sensitivity, specificity: share of the second, of the first class's scans called rightly.
-        sensitivity_interval, specificity_interval: 95 %, by patient.
-        scans, patients: of each class.
-    """
-
-    value: float
-    goal: Goal
-    reached: bool
-    enough: bool
-    interval: Interval | None
-    sensitivity: float
-    sensitivity_interval: Interval
-    specificity: float
-    specificity_interval: Interval
-    scans: Pair
-    patients: Pair
-
-    def __post_init__(self) -> None:
-        within = [self.value, self.sensitivity, self.specificity, *(self.interval or ())]
-        intervals = [self.sensitivity_interval, self.specificity_interval, *([self.interval] if self.interval else [])]
-        if not all(0 <= share <= 1 for share in (*within, *self.sensitivity_interval, *self.specificity_interval)):
-            raise ValueError("What a threshold does must be told in shares between 0 and 1.")
-        if not all(len(pair) == 2 and pair[0] <= pair[1] for pair in intervals):
-            raise ValueError("An interval has a lower and an upper end.")
-        if not all(len(pair) == 2 and min(pair) > 0 for pair in (self.scans, self.patients)):
-            raise ValueError("A threshold is chosen on scans of both classes.")
-
-    def sentence(self, classes: tuple[str, str]) -> str:
-        """How it was chosen and what it did, for people."""
-        first, second = classes
-        scans, goal = sum(self.scans), self.goal.in_words(classes)
-        missed = _in_hundred(self.sensitivity, self.sensitivity_interval, second)
-        alarmed = _in_hundred(self.specificity, self.specificity_interval, first)
-        told = [
-            f"Chosen on {scans:,} scans that the model did not learn from, to {goal}: there it misses {missed}, "
-            f"and takes {alarmed} for {second}."
-            if self.goal.is_limit
-            else f"Set beforehand, and tried on {scans:,} scans that the model did not learn from, to {goal}: there it "
-            f"misses {missed}, and takes {alarmed} for {second}."
-        ]
-        if self.interval:
-            low, high = (100 * share for share in self.interval)
-            told.append(f"On other patients it might have come out between {low:.1f} % and {high:.1f} %.")
-        if not self.reached:
-            told.append("No threshold keeps to that limit.")
-        if self.goal.limit is not None and not self.enough:
-            few, name = self.patients[self.goal.kind == "misses"], second if self.goal.kind == "misses" else first
-            told.append(
-                f"The {few} patients with {name} are too few to show that it holds: "
-                f"at least {patients_needed(self.goal.limit)} are needed."
-            )
-        return " ".join(told)
-
-    def to_dict(self) -> dict[str, Any]:
-        """The threshold as it comes back from JSON."""
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Threshold:
-        """The threshold read back.
-
-        Raises:
-            KeyError, TypeError, ValueError: it is not one.
-        """
-        goal, interval = values["goal"], values["interval"]
-        return cls(
-            value=float(values["value"]),
-            goal=Goal(goal["kind"], goal["limit"]),
-            reached=bool(values["reached"]),
-            enough=bool(values["enough"]),
-            interval=None if interval is None else _pair(interval, float),
-            sensitivity=float(values["sensitivity"]),
-            sensitivity_interval=_pair(values["sensitivity_interval"], float),
-            specificity=float(values["specificity"]),
-            specificity_interval=_pair(values["specificity_interval"], float),
-            scans=_pair(values["scans"], int),
-            patients=_pair(values["patients"], int),
+            return say("call whichever class is likelier")
+        count = say("{count:.3g}", count=100 * self.limit)
+        if self.kind == "fixed":
+            return say("call {positive} from a probability of {count} % on", positive=classes[1], count=count)
+        if self.kind == "max_fnr":
+            return say("miss at most {count} in 100 scans of {positive}", count=count, positive=classes[1])
+        return say(
+            "take at most {count} in 100 scans of {negative} for {positive}",
+            count=count,
+            negative=classes[0],
+            positive=classes[1],
         )
 
 
-class Thousand(NamedTuple):
-    """What becomes of 1,000 people: they sum to 1,000."""
+class Threshold(Record):
+    """A threshold, how it was chosen, and its effect on the scans it was chosen on.
 
-    found: int
-    missed: int
-    alarms: int
-    cleared: int
+    Attributes:
+        value: the positive class is predicted where its probability is at least this.
+        goal: what it was chosen for.
+        is_reached: whether it keeps to the goal's limit on these scans.
+        has_enough_patients: whether so few patients can show at all that the limit holds; see `patients_needed`.
+        interval: 95 % interval of the value over samples of patients; None where it does not depend on them.
+        sensitivity, specificity: with 95 % intervals by patient.
+        n_scans, n_patients: of the negative and the positive class.
+    """
+
+    value: Share
+    goal: ThresholdGoal
+    is_reached: bool
+    has_enough_patients: bool
+    interval: _ShareInterval | None
+    sensitivity: Share
+    sensitivity_interval: _ShareInterval
+    specificity: Share
+    specificity_interval: _ShareInterval
+    n_scans: _CountPair
+    n_patients: _CountPair
+
+    def sentence(self, classes: tuple[str, str]) -> Message:
+        """How it was chosen and what it did, in words."""
+        negative, positive = classes
+        values = {
+            "scans": sum(self.n_scans),
+            "goal": self.goal.describe(classes),
+            "missed": _errors_in_hundred(self.sensitivity, self.sensitivity_interval, positive),
+            "alarmed": _errors_in_hundred(self.specificity, self.specificity_interval, negative),
+            "second": positive,
+        }
+        sentences = [
+            say(
+                "Chosen on {scans:,} scans that the model did not learn from, to {goal}: there it misses {missed}, "
+                "and takes {alarmed} for {second}.",
+                **values,
+            )
+            if self.goal.is_error_limit
+            else say(
+                "Set beforehand, and tried on {scans:,} scans that the model did not learn from, to {goal}: there it "
+                "misses {missed}, and takes {alarmed} for {second}.",
+                **values,
+            )
+        ]
+        return join_messages([*sentences, *self._caveats(classes)])
+
+    def _caveats(self, classes: tuple[str, str]) -> list[Message]:
+        caveats = []
+        if self.interval:
+            low, high = (100 * share for share in self.interval)
+            caveats.append(
+                say(
+                    "On other patients it might have come out between {low:.1f} % and {high:.1f} %.", low=low, high=high
+                )
+            )
+        if not self.is_reached:
+            caveats.append(say("No threshold keeps to that limit."))
+        if self.goal.limit is not None and not self.has_enough_patients:
+            limited = int(self.goal.kind == "max_fnr")
+            caveats.append(
+                say(
+                    "The {few} patients with {name} are too few to show that it holds: at least {needed} are needed.",
+                    few=self.n_patients[limited],
+                    name=classes[limited],
+                    needed=patients_needed(self.goal.limit),
+                )
+            )
+        return caveats
+
+
+class NaturalFrequencies(NamedTuple):
+    """The outcome of 1,000 people; the counts have the sum 1,000."""
+
+    true_positives: int
+    false_negatives: int
+    false_positives: int
+    true_negatives: int
 
 
 def choose_threshold(
     scores: ArrayLike,
     labels: ArrayLike,
     patients: Iterable[Hashable],
-    goal: Goal,
+    goal: ThresholdGoal,
     *,
     n_rounds: int = 1000,
     seed: int = 0,
 ) -> Threshold | None:
-    """Choose the threshold that keeps to a goal's limit on these scans and errs least the other way.
+    """Choose the threshold that keeps to a goal's limit on these scans with the fewest errors of the other kind.
 
-    "misses" gives the highest threshold that keeps to its limit, "alarms" the lowest, each midway between the scores
-    next to it. Its interval holds what patients drawn with replacement would have led to (percentiles).
+    "max_fnr" gives the highest threshold within its limit, "max_fpr" the lowest, midway between the adjacent scores.
+    Its interval is the bootstrap's, with patients drawn with replacement (percentiles).
 
-    Keeping to a limit here is no proof that it is kept elsewhere: about every second such threshold misses it on new
+    Keeping to a limit here does not prove that it holds elsewhere: about every second such threshold exceeds it on new
     scans, if by little. `sensitivity_interval` and `specificity_interval` say by how much.
 
     Args:
-        scores: probability of the second class, 0 to 1, (N,).
+        scores: probability of the positive class, 0 to 1, (N,).
         labels: 0 or 1, (N,).
         patients: keys (N,), equal for scans of one patient.
-        goal: what it is to do.
-        n_rounds: of drawing patients.
+        goal: what it is chosen for.
+        n_rounds: of the bootstrap.
         seed: of the draws.
 
     Returns:
         None where one of the classes has no scans.
     """
-    table, patient = _Table.of(scores, labels), numbered(patients, len(np.asarray(labels)))[0]
-    value, reached = (goal.limit or EVEN), True
-    if goal.is_limit:
-        (chosen,), (reached,) = table.choose(np.ones((len(table.sick), 1)), goal)
-        value = float(table.thresholds[chosen])
-    called = table.scores >= value
-    found = share_by_patient(called, patient, table.sick, n_rounds=n_rounds, seed=seed)
-    cleared = share_by_patient(~called, patient, ~table.sick, n_rounds=n_rounds, seed=seed)
-    if found is None or cleared is None:
+    table = _ScoreTable.from_scores(scores, labels)
+    patient_codes = encode_groups(patients, len(table.scores))[0]
+    value, is_reached, interval = goal.limit or ARGMAX_THRESHOLD, True, None
+    if goal.is_error_limit:
+        (index,), (is_reached,) = table.choose_index(np.ones((len(table.scores), 1)), goal)
+        value = float(table.thresholds[index])
+    is_called, options = table.scores >= value, {"n_rounds": n_rounds, "seed": seed}
+    sensitivity = clustered_proportion(is_called, patient_codes, table.is_positive, **options)
+    specificity = clustered_proportion(~is_called, patient_codes, ~table.is_positive, **options)
+    if sensitivity is None or specificity is None:
         return None
-    who = [len(np.unique(patient[of])) for of in (~table.sick, table.sick)]
+    if goal.is_error_limit:
+        interval = _threshold_interval(table, patient_codes, goal, n_rounds, seed)
+    masks = (~table.is_positive, table.is_positive)
+    n_patients = [len(np.unique(patient_codes[mask])) for mask in masks]
     return Threshold(
-        value,
-        goal,
-        bool(reached),
-        goal.limit is None or not goal.is_limit or who[goal.kind == "misses"] >= patients_needed(goal.limit),
-        _interval(table, patient, goal, n_rounds, seed) if goal.is_limit else None,
-        *found,
-        *cleared,
-        scans=(int((~table.sick).sum()), int(table.sick.sum())),
-        patients=(who[0], who[1]),
+        value=value,
+        goal=goal,
+        is_reached=bool(is_reached),
+        has_enough_patients=_has_enough_patients(goal, n_patients),
+        interval=interval,
+        sensitivity=sensitivity[0],
+        sensitivity_interval=sensitivity[1],
+        specificity=specificity[0],
+        specificity_interval=specificity[1],
+        n_scans=(int(masks[0].sum()), int(masks[1].sum())),
+        n_patients=(n_patients[0], n_patients[1]),
     )
 
 
 def threshold_points(scores: ArrayLike, labels: ArrayLike, n: int = 500) -> dict[str, list[float]] | None:
-    """What every threshold would do: `threshold`, rising, `sensitivity` and `specificity`, lists of one length.
+    """The effect of every threshold: `threshold`, rising, `sensitivity` and `specificity`, lists of one length.
 
-    The thresholds lie midway between scores that follow each other; at most `n` are kept, evenly along the ROC curve.
-    None where one of the classes has no scans.
+    The thresholds lie midway between adjacent scores; at most `n` are returned, evenly along the ROC curve. None where
+    one of the classes has no scans.
     """
-    table = _Table.of(scores, labels)
+    table = _ScoreTable.from_scores(scores, labels)
     if not table.has_both:
         return None
-    missed, alarmed = (counts[:, 0] for counts in table.errors(np.ones((len(table.sick), 1))))
-    x, y = alarmed / (~table.sick).sum(), 1 - missed / table.sick.sum()
-    curve = thinned(Curve(x[::-1], y[::-1], table.thresholds[::-1]), n)  # the strictest first, as curves have it
-    kept = {"threshold": curve.thresholds, "sensitivity": curve.y, "specificity": 1 - curve.x}
-    return {name: values[::-1].tolist() for name, values in kept.items()}
+    misses, false_alarms = (counts[:, 0] for counts in table.count_errors(np.ones((len(table.is_positive), 1))))
+    x, y = false_alarms / (~table.is_positive).sum(), 1 - misses / table.is_positive.sum()
+    curve = downsample(Curve(x[::-1], y[::-1], table.thresholds[::-1]), n)  # the strictest first, as curves have it
+    columns = {"threshold": curve.thresholds, "sensitivity": curve.y, "specificity": 1 - curve.x}
+    return {name: values[::-1].tolist() for name, values in columns.items()}
 
 
 def patients_needed(limit: float, level: float = 0.95) -> int:
-    """How many patients without a single error it takes to show that errors are no more than a share `limit`.
+    """The number of patients without a single error that shows an error rate of at most `limit`.
 
-    The least n for which the upper end of Wilson's interval of 0 in n, z² / (n + z²), is at most the limit.
+    The smallest n for which the upper end of Wilson's interval of 0 in n, z² / (n + z²), is at most the limit.
     """
     z = NormalDist().inv_cdf((1 + level) / 2)
     return ceil(z**2 * (1 - limit) / limit)
 
 
-def per_thousand(sensitivity: float, specificity: float, prevalence: float) -> Thousand:
-    """What becomes of 1,000 people among whom a share `prevalence` has the second class; all shares 0 to 1."""
+def compute_natural_frequencies(sensitivity: float, specificity: float, prevalence: float) -> NaturalFrequencies:
+    """The outcome of 1,000 people of whom a share `prevalence` has the positive class; all shares 0 to 1."""
     _check_shares(sensitivity, specificity, prevalence)
-    sick = _nearest(1000 * prevalence)
-    found, cleared = _nearest(sick * sensitivity), _nearest((1000 - sick) * specificity)
-    return Thousand(found, sick - found, 1000 - sick - cleared, cleared)
+    n_sick = _round_half_up(1000 * prevalence)
+    true_positives, true_negatives = _round_half_up(n_sick * sensitivity), _round_half_up((1000 - n_sick) * specificity)
+    return NaturalFrequencies(true_positives, n_sick - true_positives, 1000 - n_sick - true_negatives, true_negatives)
 
 
 def predictive_values(sensitivity: float, specificity: float, prevalence: float) -> tuple[float | None, float | None]:
-    """How many of those called the second class have it, and of those called the first that; shares 0 to 1 (Bayes).
-
-    None where none is called so.
-    """
+    """Positive and negative predictive value (Bayes), 0 to 1; None where nobody is predicted so."""
     _check_shares(sensitivity, specificity, prevalence)
-    found, cleared = prevalence * sensitivity, (1 - prevalence) * specificity
-    called, rest = found + (1 - prevalence) * (1 - specificity), cleared + prevalence * (1 - sensitivity)
-    return found / called if called else None, cleared / rest if rest else None
+    true_positives, true_negatives = prevalence * sensitivity, (1 - prevalence) * specificity
+    positives = true_positives + (1 - prevalence) * (1 - specificity)
+    negatives = true_negatives + prevalence * (1 - sensitivity)
+    return true_positives / positives if positives else None, true_negatives / negatives if negatives else None
 
 
 @dataclass(frozen=True, eq=False)
-class _Table:
-    """Scans in the order of their scores, and the M thresholds that tell them apart."""
+class _ScoreTable:
+    """Scans sorted by score, and the M thresholds that separate them."""
 
     scores: Floats  # (N,) as given
-    sick: Bools  # (N,) as given
+    is_positive: Bools  # (N,) as given
     order: Ints  # (N,) lowest score first
     thresholds: Floats  # (M,) rising
     below: Ints  # (M,) how many scans each leaves below it
 
     @classmethod
-    def of(cls, scores: ArrayLike, labels: ArrayLike) -> _Table:
-        s, sick = checked_ranking(scores, checked_labels(labels, 2) == 1)
+    def from_scores(cls, scores: ArrayLike, labels: ArrayLike) -> _ScoreTable:
+        s, is_positive = check_ranking(scores, check_labels(labels, 2) == 1)
         if len(s) and not 0 <= s.min() <= s.max() <= 1:
             raise ValueError("Probabilities must lie between 0 and 1.")
         values, counts = np.unique(s, return_counts=True)
-        thresholds = _midway(np.array([0.0, *values]), np.array([*values, 1.0]))
-        kept = len(values) + int(not len(values) or values[-1] < 1)  # no threshold clears a scan with a score of 1
-        return cls(s, sick, np.argsort(s), thresholds[:kept], np.array([0, *counts.cumsum()])[:kept])
+        thresholds = _midpoints(np.array([0.0, *values]), np.array([*values, 1.0]))
+        n_kept = len(values) + int(not len(values) or values[-1] < 1)  # no threshold clears a scan with a score of 1
+        return cls(s, is_positive, np.argsort(s), thresholds[:n_kept], np.array([0, *counts.cumsum()])[:n_kept])
 
     @property
     def has_both(self) -> bool:
         """Whether both classes have scans."""
-        return bool(self.sick.any() and not self.sick.all())
+        return bool(self.is_positive.any() and not self.is_positive.all())
 
-    def errors(self, weights: Floats) -> tuple[Floats, Floats]:
-        """How many sick scans each threshold misses, and for how many healthy ones it raises an alarm, (M, r).
+    def count_errors(self, weights: Floats) -> tuple[Floats, Floats]:
+        """False negatives and false positives of each threshold, (M, r), with weights (N, r) of the scans."""
+        misses, true_negatives = (self._below(weights * of[:, None]) for of in (self.is_positive, ~self.is_positive))
+        return misses, (weights * ~self.is_positive[:, None]).sum(axis=0) - true_negatives
 
-        `weights` (N, r) say how often each scan counts.
-        """
-        missed, cleared = (self._below(weights * of[:, None]) for of in (self.sick, ~self.sick))
-        return missed, (weights * ~self.sick[:, None]).sum(axis=0) - cleared
+    def choose_index(self, weights: Floats, goal: ThresholdGoal) -> tuple[Ints, Bools]:
+        """The index of the chosen threshold for each column of weights (N, r), and whether it keeps to the limit.
 
-    def choose(self, weights: Floats, goal: Goal) -> tuple[Ints, Bools]:
-        """The number of the threshold to choose under each column of weights (N, r), and whether it keeps to the limit.
-
-        Both (r,). Where a column leaves no scan to which the limit applies, that is the highest, or the lowest.
+        Both (r,). Without a scan to which the limit applies, that is the highest or the lowest threshold.
         """
         assert goal.limit is not None
-        missed, alarmed = self.errors(weights)
-        if goal.kind == "misses":
-            most = goal.limit * (weights * self.sick[:, None]).sum(axis=0) + _ROUNDING
-            return (missed <= most).sum(axis=0) - 1, np.ones(weights.shape[1], dtype=bool)
-        most = goal.limit * (weights * ~self.sick[:, None]).sum(axis=0) + _ROUNDING
-        first = (alarmed > most).sum(axis=0)
+        misses, false_alarms = self.count_errors(weights)
+        if goal.kind == "max_fnr":
+            max_errors = goal.limit * (weights * self.is_positive[:, None]).sum(axis=0) + _ROUNDING
+            return (misses <= max_errors).sum(axis=0) - 1, np.ones(weights.shape[1], dtype=bool)
+        max_errors = goal.limit * (weights * ~self.is_positive[:, None]).sum(axis=0) + _ROUNDING
+        first = (false_alarms > max_errors).sum(axis=0)
         return np.minimum(first, len(self.thresholds) - 1), first < len(self.thresholds)
 
     def _below(self, weights: Floats) -> Floats:
@@ -311,37 +311,48 @@ class _Table:
         return sums[self.below]
 
 
-def _interval(table: _Table, patient: Ints, goal: Goal, n_rounds: int, seed: int) -> Interval:
+def _threshold_interval(
+    table: _ScoreTable, patient_codes: Ints, goal: ThresholdGoal, n_rounds: int, seed: int
+) -> Interval:
     """Percentiles of the thresholds chosen in the rounds that have scans to which the limit applies."""
-    bound = table.sick if goal.kind == "misses" else ~table.sick
-    chosen = []
-    for drawn in drawn_patients(int(patient.max()) + 1, n_rounds, max(1, _CHUNK // len(patient)), seed):
-        weights = drawn[patient]
-        chosen.append(table.choose(weights, goal)[0][(weights * bound[:, None]).any(axis=0)])
-    thresholds = table.thresholds[np.concatenate(chosen)]
+    is_limited = table.is_positive if goal.kind == "max_fnr" else ~table.is_positive
+    chosen_indices = []
+    for draw_counts in draw_patients(
+        int(patient_codes.max()) + 1, n_rounds, max(1, _CHUNK // len(patient_codes)), seed
+    ):
+        weights = draw_counts[patient_codes]
+        chosen_indices.append(table.choose_index(weights, goal)[0][(weights * is_limited[:, None]).any(axis=0)])
+    thresholds = table.thresholds[np.concatenate(chosen_indices)]
     if not len(thresholds):  # a patient among many, never drawn
         return 0.0, 1.0
     low, high = np.quantile(thresholds, [0.025, 0.975])
     return float(low), float(high)
 
 
-def _midway(low: Floats, high: Floats) -> Floats:
+def _midpoints(low: Floats, high: Floats) -> Floats:
     """The middle of neighbours, above the lower one even where no number lies between them."""
     middle = (low + high) / 2
     return np.where(middle > low, middle, high)
 
 
-def _in_hundred(right: float, interval: Interval, name: str) -> str:
+def _errors_in_hundred(right: float, interval: Interval, name: str) -> Message:
     wrong, low, high = (100 * (1 - share) for share in (right, interval[1], interval[0]))
-    return f"{wrong:.1f} in 100 scans of {name} (95 % interval {low:.1f} to {high:.1f})"
+    return say(
+        "{wrong:.1f} in 100 scans of {name} (95 % interval {low:.1f} to {high:.1f})",
+        wrong=wrong,
+        name=name,
+        low=low,
+        high=high,
+    )
 
 
-def _pair(values: Any, kind: Callable[[Any], _T]) -> tuple[_T, _T]:
-    first, second = values
-    return kind(first), kind(second)
+def _has_enough_patients(goal: ThresholdGoal, n_patients: list[int]) -> bool:
+    if goal.limit is None or not goal.is_error_limit:
+        return True
+    return n_patients[goal.kind == "max_fnr"] >= patients_needed(goal.limit)
 
 
-def _nearest(count: float) -> int:
+def _round_half_up(count: float) -> int:
     return floor(count + 0.5)
 
 

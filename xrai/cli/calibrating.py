@@ -1,97 +1,99 @@
-"""The verb that decides what a model's answers mean: calibrate."""
+"""The verb `calibrate`: threshold, abstention and prevalence of a model."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 
-from xrai import jobs
-from xrai.calibration import Goal
-from xrai.checkpoint import Card, Checkpoint, open_checkpoint
-from xrai.cli.output import both, document, print_progress
-from xrai.cli.places import dataset_path
-from xrai.decisions import decide
-from xrai.errors import SettingsError
+from xrai.calibration import ThresholdGoal
+from xrai.cli.output import print_json, print_progress
+from xrai.cli.paths import find_dataset
+from xrai.core.errors import SettingsError
+from xrai.models.card import Card
+from xrai.models.checkpoint import open_checkpoint
+from xrai.models.operating_point import LocalOperatingPoint, local_operating_point, update_operating_point
 
 
 def calibrate(options: argparse.Namespace) -> int:
-    """Choose a model's threshold, doubt and prevalence on its validation scans."""
-    goal, alpha = _goal(options), _share("--doubt", options.doubt)
-    prevalence = _share("--prevalence", options.prevalence)
+    """Set a model's threshold, abstention and prevalence on its validation scans."""
+    goal = _parse_goal(options)
+    alpha = _parse_percent("--abstain", options.abstain)
+    prevalence = _parse_percent("--prevalence", options.prevalence)
     checkpoint = open_checkpoint(options.name)
-    checkpoint.card()  # a missing model is said before a slow dataset is opened
+    checkpoint.read_card()  # report a missing model before a slow dataset is opened
     if options.dataset:
-        _recalibrate(checkpoint, options.dataset)
-    card = decide(checkpoint, goal=goal, alpha=alpha, prevalence=prevalence)
-    if alpha and card.doubt and card.doubt.alpha > alpha:
+        from xrai.training.jobs import run_calibration  # imports h5py
+
+        run_calibration(checkpoint, find_dataset(options.dataset), on_record=print_progress)
+    card = update_operating_point(checkpoint, goal=goal, alpha=alpha, prevalence=prevalence)
+    if alpha and card.abstention and card.abstention.alpha > alpha:
         print(
-            f"warning: At most {options.doubt:g} in 100 cannot be promised from so few validation patients: "
-            f"{100 * card.doubt.alpha:.3g} in 100 is what they allow.",
+            f"warning: An error rate of {options.abstain:g} % cannot be guaranteed with so few validation patients: "
+            f"{100 * card.abstention.alpha:.3g} % is the lowest possible.",
             file=sys.stderr,
         )
-    _show(options, card)
+    _print_operating_point(options, card)
     return 0
 
 
-def _recalibrate(checkpoint: Checkpoint, dataset: str) -> None:
-    from xrai.dataset import open_dataset
-    from xrai.readiness import recalibrate  # torch takes seconds to import
-
-    folder = jobs.calibration_folder(checkpoint.folder)
-    with (
-        open_dataset(dataset_path(dataset)) as opened,
-        jobs.running(folder, title=f"Calibrating {checkpoint.name}") as job,
-    ):
-        (folder / jobs.HISTORY).unlink(missing_ok=True)
-        emit = both(job, print_progress)
-        recalibrate(
-            checkpoint, opened,
-            tell=lambda what, done, total: emit({"kind": "ready", "what": what, "done": done, "total": total}),
-        )  # fmt: skip
-
-
-def _goal(options: argparse.Namespace) -> Goal | None:
-    """What the threshold is to do; None where nothing was said."""
-    if options.likeliest:
-        return Goal("likeliest")
+def _parse_goal(options: argparse.Namespace) -> ThresholdGoal | None:
+    """The rule for the threshold; None if no option sets one."""
+    if options.argmax:
+        return ThresholdGoal(kind="argmax")
     if options.threshold is not None:
         if not 0 < options.threshold < 1:
-            raise SettingsError(f"The threshold is a probability between 0 and 1, not {options.threshold:g}.")
-        return Goal("given", options.threshold)
-    if (misses := _share("--misses", options.misses)) is not None:
-        return Goal("misses", misses)
-    alarms = _share("--alarms", options.alarms)
-    return None if alarms is None else Goal("alarms", alarms)
+            raise SettingsError(
+                "The threshold is a probability between 0 and 1, not {value:g}.", value=options.threshold
+            )
+        return ThresholdGoal(kind="fixed", limit=options.threshold)
+    if options.sensitivity is not None:
+        return ThresholdGoal(kind="max_fnr", limit=_error_rate("--sensitivity", options.sensitivity))
+    if options.specificity is not None:
+        return ThresholdGoal(kind="max_fpr", limit=_error_rate("--specificity", options.specificity))
+    return None
 
 
-def _share(flag: str, count: float | None) -> float | None:
-    """So many of 100 as a share; None where none was given.
+def _error_rate(flag: str, target: float) -> float:
+    """The error rate, 0 to 1, that a target in per cent allows."""
+    _parse_percent(flag, target)
+    return (100 - target) / 100
+
+
+def _parse_percent(flag: str, percent: float | None) -> float | None:
+    """A percentage as a share, 0 to 1; None if it is not given.
 
     Raises:
         SettingsError: it is not between 0 and 100.
     """
-    if count is None:
+    if percent is None:
         return None
-    if not 0 < count < 100:
-        raise SettingsError(f"{flag} says how many of 100, more than 0 and fewer than 100: not {count:g}.")
-    return count / 100
+    if not 0 < percent < 100:
+        raise SettingsError(
+            "{flag} is a percentage, more than 0 and less than 100, not {percent:g}.", flag=flag, percent=percent
+        )
+    return percent / 100
 
 
-def _show(options: argparse.Namespace, card: Card) -> None:
-    """What is in force now, as pages tell it, and how it came about."""
-    value, told = card.threshold_value, []
-    threshold = None if value is None else card.told(value)
-    zone = None if value is None or card.doubt is None else tuple(map(card.told, card.doubt.zone(value)))
-    if threshold is not None:
-        told.append(f"In force: called {card.classes[1]} from a probability of {threshold:.1%} on.")
-    if zone:
-        told.append(f"Between {zone[0]:.1%} and {zone[1]:.1%} the answer is “not sure”.")
-    if card.prevalence is not None:
-        told.append(f"Told for patients of whom {100 * card.prevalence:.3g} in 100 have {card.classes[1]}.")
-    told += [card.threshold["chosen"]] if card.threshold else []
-    told += [card.doubt.sentence(card.classes)] if card.doubt else []
-    for sentence in told:
+def _print_operating_point(options: argparse.Namespace, card: Card) -> None:
+    """The operating point now in force, at the local prevalence, and how it was chosen."""
+    local = local_operating_point(card)
+    sentences = _describe(local, card.classes[-1])
+    sentences += [card.threshold.description] if card.threshold else []
+    sentences += [card.abstention.sentence(card.classes)] if card.abstention else []
+    for sentence in sentences:
         print(sentence, file=sys.stderr if options.json else sys.stdout)
     values = card.to_dict()
-    found = {name: values[name] for name in ("name", "calibration", "threshold", "doubt", "prevalence")}
-    document(options, found | {"told": {"threshold": threshold, "not_sure": zone}})
+    summary = {name: values[name] for name in ("name", "calibration", "threshold", "abstention", "local_prevalence")}
+    print_json(options, summary | {"local": {"threshold": local.threshold, "reject_zone": local.reject_zone}})
+
+
+def _describe(local: LocalOperatingPoint, positive_class: str) -> list[str]:
+    """One sentence for each part of a local operating point."""
+    sentences = []
+    if local.threshold is not None:
+        sentences.append(f"In force: {positive_class} at {local.threshold:.1%} or above.")
+    if local.reject_zone:
+        sentences.append("Uncertain between {:.1%} and {:.1%}.".format(*local.reject_zone))
+    if local.prevalence is not None:
+        sentences.append(f"Adjusted to a prevalence of {positive_class} of {100 * local.prevalence:.3g} %.")
+    return sentences

@@ -1,214 +1,220 @@
-"""Every verb of the command line, with its options."""
+"""Argument parser with all verbs and options."""
 
 from __future__ import annotations
 
 import argparse
 import os
 from collections.abc import Callable
-from dataclasses import fields
 from typing import Any
 
 from xrai import __version__
-from xrai.audit.findings import REMOVABLE
 from xrai.cli import calibrating, datasets, models, readings, runs
-from xrai.config import TrainConfig, worded
+from xrai.data.audit.findings import REMOVABLE_KINDS
+from xrai.data.sources import KAGGLE_SETS, PRACTICE_SPEC, SPLITS
 from xrai.models import SHIPPED
-from xrai.sources import KAGGLE_SETS, PRACTICE, SPLITS
+from xrai.networks.config import settings_of
+from xrai.training.config import TrainConfig, flag_name, format_value
 
-_SHAPE = (
-    "With --weights MODEL, the network, its members, the image size and the greys are that model's, as far as they are "
-    "not given."
+_SETTINGS_EPILOG = (
+    "With --weights MODEL, settings of the network that are not given (architecture, ensemble size, image size, "
+    "normalization) are those of that model."
 )
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """The parser: what it gives has `run`, the verb's function, and `json`."""
+    """The parser; parsed options hold `run`, the verb's function, and `json`."""
     parser = argparse.ArgumentParser(
         "python -m xrai",
-        description="Chest X-rays: build a dataset, train and compare models, read scans.",
-        allow_abbrev=False,  # a typo must not be taken for another option
+        description="Chest X-rays: build datasets, train and compare models, diagnose scans.",
+        allow_abbrev=False,  # a mistyped option must not be taken for another one
     )
     parser.add_argument("--version", action="version", version=f"xrai {__version__}")
     verbs = parser.add_subparsers(required=True, metavar="VERB")
-    _add_datasets(verbs)
-    _add_runs(verbs)
-    _add_readings(verbs)
-    _add_models(verbs)
+    for add in (_add_build, _add_inspect, _add_audit, _add_clean, _add_train, _add_sweep, _add_summary, _add_evaluate):
+        add(verbs)
+    for add in (_add_calibrate, _add_diagnose, _add_models):
+        add(verbs)
     return parser
 
 
-def _add_datasets(verbs: Any) -> None:
-    build = _verb(verbs, "build", datasets.build, "make an HDF5 dataset from scans")
-    offered = ", ".join(f"kaggle:{known.handle}" for known in KAGGLE_SETS)
-    build.add_argument("source", help=f"a folder or zip of class folders, “{PRACTICE}” for drawings, or {offered}")
-    build.add_argument("out", help="the .hdf5 file to make")
-    build.add_argument("--size", type=int, default=224, help="side of the stored squares in pixels (default 224)")
-    build.add_argument(
-        "--workers", type=int, default=min(os.cpu_count() or 2, 8),
-        help="scans read at once (default: as many as there are processors, at most 8)",
-    )  # fmt: skip
-    build.add_argument("--seed", type=int, default=0, help="of the split by patient (default 0)")
-    build.add_argument("--population", default="", help="who is in the scans, in words; kept with every model")
-    build.add_argument("--licence", default="", help="source and licence of the scans, in words")
-
-    look = _verb(verbs, "look", datasets.look, "show what a source of scans holds, before building")
-    look.add_argument("source", help="as for build")
-
-    audit = _verb(verbs, "audit", datasets.audit, "look for what in a dataset would mislead, and keep it beside it")
-    audit.add_argument("dataset", help="the .hdf5 file")
-
-    clean = _verb(verbs, "clean", datasets.clean, "copy a dataset without copies of scans and conflicting labels")
-    clean.add_argument("dataset", help="the .hdf5 file; it stays as it is")
-    clean.add_argument("out", help="the .hdf5 file to make")
-    clean.add_argument(
-        "--keep-near-duplicates", action="store_true", help="take out equal files only, not copies that were changed"
-    )
-    clean.add_argument(
-        "--only", action="append", default=[], choices=REMOVABLE,
-        help="take out what the audit suggests for this kind, and nothing else; may be given several times",
-    )  # fmt: skip
-    clean.add_argument(
-        "--without", metavar="FILE", help="a text file that names scans to take out, one a line; with --only, these too"
-    )
-    clean.add_argument(
-        "--keep", metavar="FILE", help="a text file that names scans to leave in all the same, one a line"
-    )
+# ---------------------------------------------------------------- datasets
 
 
-def _add_runs(verbs: Any) -> None:
-    train = _verb(verbs, "train", runs.train, "train a model on a dataset")
-    train.add_argument("dataset", nargs="?", help="the .hdf5 file; may be left out with --resume")
-    train.add_argument("--name", required=True, help="of the model: its folder below checkpoints/")
-    train.add_argument("--resume", action="store_true", help="go on with a run that was stopped or broke off")
+def _add_build(verbs: Any) -> None:
+    build = _add_verb(verbs, "build", datasets.build, "build an HDF5 dataset from scans")
+    kaggle_names = ", ".join(f"kaggle:{source.handle}" for source in KAGGLE_SETS)
+    _add(build, "source", help=f"folder or zip with one folder per class, “{PRACTICE_SPEC}”, or {kaggle_names}")
+    _add(build, "out", help="HDF5 file to write")
+    _add(build, "--size", type=int, default=224, help="side length of the stored images in pixels (default 224)")
+    workers = min(os.cpu_count() or 2, 8)
+    _add(build, "--workers", type=int, default=workers, help="parallel readers (default: number of CPUs, at most 8)")
+    _add(build, "--seed", type=int, default=0, help="random seed of the split by patient (default 0)")
+    _add(build, "--population", default="", help="description of the patients, stored with every model")
+    _add(build, "--licence", default="", help="source and licence of the scans")
+
+
+def _add_inspect(verbs: Any) -> None:
+    inspect = _add_verb(verbs, "inspect", datasets.inspect, "show the content of a source before building a dataset")
+    _add(inspect, "source", help="see build")
+
+
+def _add_audit(verbs: Any) -> None:
+    summary = "check a dataset for duplicates, label conflicts, leakage, shortcuts and shift"
+    audit = _add_verb(verbs, "audit", datasets.audit, summary)
+    _add(audit, "dataset", help="HDF5 file")
+
+
+def _add_clean(verbs: Any) -> None:
+    summary = "copy a dataset without duplicates and conflicting labels"
+    clean = _add_verb(verbs, "clean", datasets.clean, summary)
+    _add(clean, "dataset", help="HDF5 file; it is not changed")
+    _add(clean, "out", help="HDF5 file to write")
+    _add(clean, "--keep-near-duplicates", action="store_true", help="remove identical files only")
+    kinds_help = "remove only what the audit suggests for this kind of finding; may be repeated"
+    _add(clean, "--kinds", action="append", default=[], choices=REMOVABLE_KINDS, help=kinds_help)
+    exclude_help = "text file with scans to remove, one per line; with --kinds, in addition to these"
+    _add(clean, "--exclude", metavar="FILE", help=exclude_help)
+    _add(clean, "--keep", metavar="FILE", help="text file with scans to keep in any case, one per line")
+
+
+# ---------------------------------------------------------------- training
+
+
+def _add_train(verbs: Any) -> None:
+    train = _add_verb(verbs, "train", runs.train, "train a model on a dataset")
+    _add(train, "dataset", nargs="?", help="HDF5 file; optional with --resume")
+    _add(train, "--name", required=True, help="name of the model, a folder in checkpoints/")
+    _add(train, "--resume", action="store_true", help="continue a stopped or interrupted run")
     add_settings(train)
 
-    sweep = _verb(verbs, "sweep", runs.sweep, "train with every combination of a few settings, one after another")
-    sweep.add_argument("dataset", nargs="?", help="the .hdf5 file; left out with --resume")
-    sweep.add_argument("--name", required=True, help="of the sweep; its runs are called NAME-1, NAME-2 and so on")
-    sweep.add_argument(
-        "--vary", action="append", default=[], metavar="SETTING=VALUE,VALUE",
-        help="a setting with the values to try, such as learning-rate=0.001,0.0003; may be given several times",
-    )  # fmt: skip
-    sweep.add_argument("--resume", action="store_true", help="go on with a sweep that was stopped or broke off")
+
+def _add_sweep(verbs: Any) -> None:
+    summary = "train one model for every combination of hyper-parameter values (grid search)"
+    sweep = _add_verb(verbs, "sweep", runs.sweep, summary)
+    _add(sweep, "dataset", nargs="?", help="HDF5 file; omit with --resume")
+    _add(sweep, "--name", required=True, help="name of the sweep; its runs are NAME-1, NAME-2, …")
+    vary_help = "setting and values to try, for example learning-rate=0.001,0.0003; may be repeated"
+    _add(sweep, "--vary", action="append", default=[], metavar="SETTING=VALUE,VALUE", help=vary_help)
+    _add(sweep, "--resume", action="store_true", help="continue a stopped or interrupted sweep")
     add_settings(sweep)
 
-    layers = _verb(
-        verbs, "layers", runs.layers, "show a network layer by layer, and the memory that its training needs"
-    )
-    layers.add_argument("--classes", type=int, default=2, help="how many classes it tells apart (default 2)")
-    add_settings(layers)
+
+def _add_summary(verbs: Any) -> None:
+    title = "show the layers of a network and the memory needed to train it"
+    summary = _add_verb(verbs, "summary", runs.summarize_network, title)
+    _add(summary, "--classes", type=int, default=2, help="number of classes (default 2)")
+    add_settings(summary)
 
 
-def _add_readings(verbs: Any) -> None:
-    evaluate = _verb(verbs, "evaluate", readings.evaluate, "measure a model on a dataset")
-    evaluate.add_argument("name", help="the model's name")
-    evaluate.add_argument("dataset", help="the .hdf5 file")
-    evaluate.add_argument("--split", choices=SPLITS, default="test", help="what to measure it on (default test)")
-    evaluate.add_argument(
-        "--without", metavar="FILE", help="a text file that names scans of the split to leave out, one a line"
-    )
+# ---------------------------------------------------------------- use of a model
 
-    _add_calibrate(verbs)
 
-    diagnose = _verb(verbs, "diagnose", readings.diagnose, "read scans with a model")
-    diagnose.add_argument("files", nargs="+", metavar="FILE", help="scans: DICOM, JPEG, PNG, TIFF, WebP, BMP")
-    diagnose.add_argument(
-        "--model", help=f"its name (default: the one chosen with “models default”, else {SHIPPED}, which comes with "
-        "XRAI, else the newest)",
-    )  # fmt: skip
-    diagnose.add_argument("--mend", action="store_true", help="turn or invert a film first where that would mend it")
-    diagnose.add_argument(
-        "--any-picture", action="store_true", help="read also what does not look like a chest X-ray from the front"
-    )
-    diagnose.add_argument("--heatmap", metavar="DIR", help="write each scan beside its heatmap as a PNG here")
+def _add_evaluate(verbs: Any) -> None:
+    evaluate = _add_verb(verbs, "evaluate", readings.evaluate, "evaluate a model on a split of a dataset")
+    _add(evaluate, "name", help="name of the model")
+    _add(evaluate, "dataset", help="HDF5 file")
+    _add(evaluate, "--split", choices=SPLITS, default="test", help="split to evaluate on (default test)")
+    _add(evaluate, "--exclude", metavar="FILE", help="text file with scans to leave out, one per line")
 
 
 def _add_calibrate(verbs: Any) -> None:
-    calibrate = _verb(
-        verbs,
-        "calibrate",
-        calibrating.calibrate,
-        "choose what a model calls, when it is not sure, and for whom it speaks",
+    calibrate = _add_verb(verbs, "calibrate", calibrating.calibrate, "set threshold, abstention and prevalence")
+    _add(calibrate, "name", help="name of the model")
+    dataset_help = (
+        "training dataset of the model, to repeat the fitting; without it, stored validation outputs are used"
     )
-    calibrate.add_argument("name", help="the model's name")
-    calibrate.add_argument(
-        "dataset", nargs="?",
-        help="the .hdf5 file that it learned from: fit everything anew, as for a model of an earlier version; left "
-        "out, what was kept of its training is used",
-    )  # fmt: skip
+    _add(calibrate, "dataset", nargs="?", help=dataset_help)
     threshold = calibrate.add_mutually_exclusive_group()
-    of_second = "call the second class"
-    threshold.add_argument(
-        "--misses", type=float, metavar="N", help=f"{of_second} so that of 100 scans of it at most N are missed"
-    )
-    threshold.add_argument(
-        "--alarms", type=float, metavar="N", help=f"{of_second} for at most N of 100 scans of the first"
-    )
-    threshold.add_argument("--threshold", type=float, metavar="P", help=f"{of_second} from this probability on")
-    threshold.add_argument("--likeliest", action="store_true", help=f"{of_second} where it is the likelier one")
-    calibrate.add_argument(
-        "--doubt", type=float, metavar="N",
-        help="answer “not sure” so that of 100 scans of a class at most N get a wrong firm answer",
-    )  # fmt: skip
-    calibrate.add_argument(
-        "--prevalence", type=float, metavar="N", help="how many of 100 of your patients have the second class"
-    )
+    target = "threshold for a target {} on the validation split, in per cent, for example 95"
+    _add(threshold, "--sensitivity", type=float, metavar="PERCENT", help=target.format("sensitivity"))
+    _add(threshold, "--specificity", type=float, metavar="PERCENT", help=target.format("specificity"))
+    threshold_help = "fixed threshold: probability from which the second class is called, 0 to 1"
+    _add(threshold, "--threshold", type=float, metavar="PROBABILITY", help=threshold_help)
+    _add(threshold, "--argmax", action="store_true", help="call the class with the higher probability (threshold 50 %)")
+    abstain_help = "abstain (“not sure”) so that at most this percentage of each class gets a wrong confident answer"
+    _add(calibrate, "--abstain", type=float, metavar="PERCENT", help=abstain_help)
+    prevalence_help = "prevalence of the second class among your patients, in per cent"
+    _add(calibrate, "--prevalence", type=float, metavar="PERCENT", help=prevalence_help)
+
+
+def _add_diagnose(verbs: Any) -> None:
+    diagnose = _add_verb(verbs, "diagnose", readings.diagnose, "diagnose scans with a model")
+    _add(diagnose, "files", nargs="+", metavar="FILE", help="scans: DICOM, JPEG, PNG, TIFF, WebP, BMP")
+    model_help = f"name of the model (default: the one set by “models default”, else {SHIPPED}, else the newest)"
+    _add(diagnose, "--model", help=model_help)
+    _add(diagnose, "--fix-orientation", action="store_true", help="correct rotated or inverted images before reading")
+    any_help = "also read images that are not recognised as frontal chest X-rays (out-of-distribution)"
+    _add(diagnose, "--any-image", action="store_true", help=any_help)
+    _add(diagnose, "--heatmap", metavar="DIR", help="folder for PNG files with each scan beside its heatmap")
+
+
+# ---------------------------------------------------------------- models
 
 
 def _add_models(verbs: Any) -> None:
-    """`models` alone lists them; the words after it do something with one."""
-    listing = _verb(verbs, "models", models.show, "list models, or compare, rename, note, choose, export, … them")
-    listing.description = "Without WHAT, list every run and model."
-    what = listing.add_subparsers(metavar="WHAT", parser_class=_Nested)
-    compare = _verb(what, "compare", models.compare, "show how the settings and figures of some models differ")
-    compare.add_argument("names", nargs="+", metavar="NAME", help="of a model")
-    rename = _of_one(what, "rename", models.rename, "give a model another name")
-    rename.add_argument("new_name", metavar="NEW_NAME", help="which no other has")
-    note = _of_one(what, "note", models.note, "keep a note with a model")
-    note.add_argument("text", metavar="TEXT", help="in place of the note before; an empty one removes it")
-    _of_one(what, "default", models.default, "choose the model that reads scans when none is named")
-    export = _of_one(what, "export", models.export, "write a model into a zip, to take it elsewhere")
-    export.add_argument("zip", metavar="ZIP", help="the file to write; one that is there is replaced")
-    taken = _verb(what, "import", models.import_, "take in a model from a zip")
-    taken.add_argument("zip", metavar="ZIP", help="a file that “models export” or the Models page made")
-    taken.add_argument("--name", help="of the new model (default: the one in the zip, with a number if it is taken)")
-    delete = _of_one(what, "delete", models.delete, "delete a model for good")
-    delete.add_argument("--yes", action="store_true", help="do it without asking")
+    """`models` alone lists all models; a nested verb acts on one of them."""
+    models_verb = _add_verb(verbs, "models", models.show, "list, compare, rename, export, import or delete models")
+    models_verb.description = "Without ACTION, list all runs and models."
+    actions = models_verb.add_subparsers(metavar="ACTION", parser_class=_NestedParser)
+    compare = _add_verb(actions, "compare", models.compare, "compare settings and validation results of models")
+    _add(compare, "names", nargs="+", metavar="NAME", help="name of a model")
+    rename = _add_model_verb(actions, "rename", models.rename, "rename a model")
+    _add(rename, "new_name", metavar="NEW_NAME", help="new name, not in use")
+    note = _add_model_verb(actions, "note", models.note, "store a note with a model")
+    _add(note, "text", metavar="TEXT", help="replaces the previous note; an empty text removes it")
+    _add_model_verb(actions, "default", models.default, "set the model used by diagnose when none is named")
+    export = _add_model_verb(actions, "export", models.export, "export a model to a zip file")
+    _add(export, "zip", metavar="ZIP", help="file to write; an existing file is replaced")
+    import_verb = _add_verb(actions, "import", models.import_, "import a model from a zip file")
+    _add(import_verb, "zip", metavar="ZIP", help="file written by “models export” or the Models page")
+    _add(import_verb, "--name", help="name of the new model (default: the name in the zip file, numbered if in use)")
+    delete = _add_model_verb(actions, "delete", models.delete, "delete a model permanently")
+    _add(delete, "--yes", action="store_true", help="do not ask for confirmation")
 
 
-class _Nested(argparse.ArgumentParser):
-    """A verb behind a verb: what it was not given leaves what the verb before it was given."""
+class _NestedParser(argparse.ArgumentParser):
+    """Nested subcommand: unset flags do not overwrite the parent's."""
 
 
-def _verb(verbs: Any, name: str, run: Callable[[argparse.Namespace], int], help: str) -> argparse.ArgumentParser:
+def _add(parser: Any, name: str, **settings: Any) -> None:
+    """An option or argument; a per cent sign in its help is literal."""
+    settings["help"] = settings["help"].replace("%", "%%")
+    parser.add_argument(name, **settings)
+
+
+def _add_verb(verbs: Any, name: str, run: Callable[[argparse.Namespace], int], help: str) -> argparse.ArgumentParser:
     description = help[0].upper() + help[1:] + "."
     verb: argparse.ArgumentParser = verbs.add_parser(name, help=help, description=description, allow_abbrev=False)
-    usual = argparse.SUPPRESS if isinstance(verb, _Nested) else False
-    verb.add_argument("--json", action="store_true", default=usual, help="print one JSON document on standard output")
+    json_default = argparse.SUPPRESS if isinstance(verb, _NestedParser) else False
+    verb.add_argument("--json", action="store_true", default=json_default, help="print the result as JSON")
     verb.set_defaults(run=run)
     return verb
 
 
-def _of_one(verbs: Any, name: str, run: Callable[[argparse.Namespace], int], help: str) -> argparse.ArgumentParser:
-    """A verb that does something with one model."""
-    verb = _verb(verbs, name, run, help)
-    verb.add_argument("name", metavar="NAME", help="of the model")
+def _add_model_verb(
+    verbs: Any, name: str, run: Callable[[argparse.Namespace], int], help: str
+) -> argparse.ArgumentParser:
+    """A verb that acts on one model."""
+    verb = _add_verb(verbs, name, run, help)
+    verb.add_argument("name", metavar="NAME", help="name of the model")
     return verb
 
 
 def add_settings(verb: argparse.ArgumentParser) -> None:
-    """An option for every field of `TrainConfig`; what is not given stays None."""
-    verb.epilog = _SHAPE
-    for item in fields(TrainConfig):
-        kind: Any = _yes_or_no if isinstance(item.default, bool) else type(item.default)
+    """A flag for every setting of `TrainConfig`; one that is not given is None."""
+    verb.epilog = _SETTINGS_EPILOG
+    for name, setting in settings_of(TrainConfig).items():
+        is_switch = isinstance(setting.default, bool)
         verb.add_argument(
-            f"--{item.name.replace('_', '-')}", type=kind, choices=item.metadata["choices"], default=None,
-            metavar="{yes,no}" if kind is _yes_or_no else None,
-            help=f"{item.metadata['help']} (default {worded(item.default)})".replace("%", "%%"),
-        )  # fmt: skip
+            flag_name(name),
+            type=_parse_yes_no if is_switch else type(setting.default),
+            choices=setting.choices or None,
+            metavar="{yes,no}" if is_switch else None,
+            help=f"{setting.help} (default {format_value(setting.default)})".replace("%", "%%"),
+        )
 
 
-def _yes_or_no(text: str) -> bool:
+def _parse_yes_no(text: str) -> bool:
     if text.lower() not in ("yes", "no"):
         raise argparse.ArgumentTypeError(f"{text!r} is not yes or no")
     return text.lower() == "yes"

@@ -1,8 +1,7 @@
-"""Tables of numbers as the manual draws them: a patch under a filter's window, its products, a pooled example.
+"""HTML tables of the manual: a patch under a filter's window, its products, a pooled example.
 
-These are HTML rather than Plotly: they are drawn anew at every edit of a filter and at every step of its window, and
-three Plotly charts would cost the browser most of the 200 ms in which an answer should be there. All numbers and titles
-are this module's own; text takes the theme's colour.
+HTML instead of Plotly, since three Plotly charts would take the browser most of 200 ms at every edit of a filter. All
+text comes from this module; it has the theme's colour.
 """
 
 from __future__ import annotations
@@ -13,26 +12,30 @@ from html import escape
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from xrai.convolution import Step
+from xrai.core.language import number, tr
 from xrai.figures.style import TRAIN
-from xrai.language import number, tr
+from xrai.manual.convolution import ConvolutionStep
 
 Table = NDArray[np.floating]
-Place = tuple[int, int, int, int]  # left, top, width, height in cells
+CellRectangle = tuple[int, int, int, int]  # left, top, width, height in cells
 
-_CELL, _LEAST, _GAP = 36, 72, 12  # pixels: a cell, a title, between tables
-_LETTERS = 14  # pixels, where there is room
-_LETTER, _FILLED = 0.48, 92.0  # a letter's width in its height; how much of a cell its number fills, in %
+_CELL = 36  # pixels
+_MIN_WIDTH = 72  # of a table with its title, in pixels
+_GAP = 12  # between tables, in pixels
+_LETTERS = 14  # largest font size in pixels
+_LETTER = 0.48  # width of a digit, as a share of its height
+_FILLED = 92.0  # share of a cell that its number fills, in %
 _GREY, _BELOW, _ABOVE = "138, 151, 160", "217, 130, 43", "23, 145, 163"
-_FAINTEST, _STRONGEST = 0.1, 0.6  # so pale that the theme's own text reads on them, light or dark
+_FAINTEST = 0.1
+_STRONGEST = 0.6  # opacity at which text of any theme is readable
 
 
-def patch_table(patch: ArrayLike, step: Step, *, padding: int = 0) -> str:
-    """The patch as its numbers on their greys, with the window outlined; HTML.
+def patch_table(patch: ArrayLike, step: ConvolutionStep, *, padding: int = 0) -> str:
+    """The patch as numbers on their grey levels, with the window outlined; HTML.
 
     Args:
-        patch: with its padding, grey levels (H, W).
-        step: where the window is.
+        patch: grey levels (H, W), with padding.
+        step: the position of the window.
         padding: rows and columns of zeros in the patch.
     """
     numbers = np.asarray(patch, float)
@@ -42,22 +45,22 @@ def patch_table(patch: ArrayLike, step: Step, *, padding: int = 0) -> str:
     return _table(numbers, tr("The patch, and the window on it"), frames, greys=True)
 
 
-def result_table(results: ArrayLike, number_of_step: int) -> str:
-    """The results of the steps so far, each at its place; those to come are empty. HTML.
+def result_table(results: ArrayLike, step_index: int) -> str:
+    """The results of the steps so far; later cells are empty. HTML.
 
     Args:
         results: of all steps, (H', W').
-        number_of_step: the step that is shown, counted from 0.
+        step_index: the step that is shown, counted from 0.
     """
     numbers = np.array(results, float)
-    top, left = divmod(number_of_step, numbers.shape[1])
-    largest = float(np.abs(numbers).max())
-    numbers.flat[number_of_step + 1 :] = np.nan
-    return _table(numbers, tr("The results so far"), [_frame((left, top, 1, 1), numbers)], largest=largest)
+    top, left = divmod(step_index, numbers.shape[1])
+    max_abs = float(np.abs(numbers).max())
+    numbers.flat[step_index + 1 :] = np.nan
+    return _table(numbers, tr("The results so far"), [_frame((left, top, 1, 1), numbers)], largest=max_abs)
 
 
-def products_row(kernel: ArrayLike, step: Step) -> str:
-    """What happens at one place: the window, times the filter, gives the products. HTML."""
+def products_row(kernel: ArrayLike, step: ConvolutionStep) -> str:
+    """One step: window × filter = products. HTML."""
     window = _frame((0, 0, len(step.window), len(step.window)), step.window)
     return _row(
         [
@@ -71,15 +74,17 @@ def products_row(kernel: ArrayLike, step: Step) -> str:
 
 
 def pooling_row(numbers: ArrayLike, largest: float, average: float) -> str:
-    """A window of numbers, the largest of them outlined, and what each kind of pooling keeps. HTML."""
+    """A window of numbers, the largest outlined, and the results of max and average pooling. HTML."""
     table = np.asarray(numbers, float)
     top, left = divmod(int(table.argmax()), table.shape[1])
-    kept = [_table(np.array([[value]]), title) for value, title in ((largest, tr("Largest")), (average, tr("Average")))]
-    return _row([_table(table, tr("Window"), [_frame((left, top, 1, 1), table)]), "→", *kept])
+    pooled_tables = [
+        _table(np.array([[value]]), title) for value, title in ((largest, tr("Largest")), (average, tr("Average")))
+    ]
+    return _row([_table(table, tr("Window"), [_frame((left, top, 1, 1), table)]), "→", *pooled_tables])
 
 
-def short(value: float, figures: int = 4) -> str:
-    """A number as short as it can be told: no decimals where it has none or is large, else some figures."""
+def format_short(value: float, figures: int = 4) -> str:
+    """Format a number briefly: without decimals if it is whole or large, else with some significant figures."""
     if not np.isfinite(value):
         return ""
     whole = abs(value) >= 100 or abs(value - round(value)) < 1e-9
@@ -93,20 +98,20 @@ def _table(
     numbers: Table, title: str, frames: Sequence[str] = (), *, greys: bool = False, largest: float | None = None
 ) -> str:
     columns, values = numbers.shape[1], numbers.ravel().tolist()
-    text = [short(value) for value in values]
-    room = _FILLED / (columns * max(map(len, text)) * _LETTER)  # for one letter, in % of the table's width
-    most = largest or float(np.nanmax(np.abs(numbers))) or 1
+    text = [format_short(value) for value in values]
+    letter_width = _FILLED / (columns * max(map(len, text)) * _LETTER)  # for one letter, in % of the table's width
+    scale = largest or float(np.nanmax(np.abs(numbers))) or 1
     cells = [
         f'<div style="aspect-ratio: 1; display: flex; align-items: center; justify-content: center; '
-        f'{_grey(value) if greys else _shade(value / most)}">{words}</div>'
-        for value, words in zip(values, text, strict=True)
+        f'{_grey(value) if greys else _shade(value / scale)}">{label}</div>'
+        for value, label in zip(values, text, strict=True)
     ]
     return (
-        f'<div style="flex: 0 1 {max(columns * _CELL, _LEAST)}px; min-width: 0">'
+        f'<div style="flex: 0 1 {max(columns * _CELL, _MIN_WIDTH)}px; min-width: 0">'
         f'<div style="font-size: 13px; white-space: nowrap; padding-bottom: 3px">{escape(title)}</div>'
         f'<div style="max-width: {columns * _CELL}px; container-type: inline-size">'
         f'<div style="position: relative; display: grid; grid-template-columns: repeat({columns}, minmax(0, 1fr)); '
-        f'font-size: min({_LETTERS}px, {room:.2f}cqw); line-height: 1; white-space: nowrap">'
+        f'font-size: min({_LETTERS}px, {letter_width:.2f}cqw); line-height: 1; white-space: nowrap">'
         f"{''.join([*cells, *frames])}</div></div></div>"
     )
 
@@ -119,9 +124,9 @@ def _row(parts: Sequence[str]) -> str:
     return f'<div style="display: flex; align-items: center; gap: {_GAP}px">{"".join(signs)}</div>'
 
 
-def _frame(place: Place, numbers: Table, border: str = f"3px solid {TRAIN}") -> str:
+def _frame(rectangle: CellRectangle, numbers: Table, border: str = f"3px solid {TRAIN}") -> str:
     rows, columns = numbers.shape
-    left, top, width, height = place
+    left, top, width, height = rectangle
     return (
         f'<div style="position: absolute; left: {left / columns:.3%}; top: {top / rows:.3%}; '
         f'width: {width / columns:.3%}; height: {height / rows:.3%}; border: {border}; box-sizing: border-box"></div>'
@@ -134,7 +139,7 @@ def _grey(value: float) -> str:
 
 
 def _shade(share: float) -> str:
-    """Orange below 0 and teal above; a cell that is still empty has only an outline."""
+    """The style of a cell: orange below 0, teal above, an outline if it is empty (NaN)."""
     if not np.isfinite(share):
         return f"box-shadow: inset 0 0 0 0.5px rgba({_GREY}, 0.4)"
     if abs(share) < 1e-12:

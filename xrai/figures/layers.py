@@ -1,4 +1,4 @@
-"""Layers at work: values with their signs as colours, a curve, a small layer that learns, a sum that grows."""
+"""Figures of layers: signed values as colours, activation functions, training of a dense layer, sums of maps."""
 
 from __future__ import annotations
 
@@ -8,67 +8,65 @@ import numpy as np
 import plotly.graph_objects as go
 from PIL import Image
 
-from xrai.dense import probabilities
-from xrai.figures.style import FONT, MARGIN, TRAIN, VALIDATION, drawing, title_of
-from xrai.language import number, tr
+from xrai.core.language import number, tr
+from xrai.figures.style import GREY, TRAIN, VALIDATION, new_titled_figure
+from xrai.manual.dense_layer import predict_probabilities
 
 BELOW, ZERO, ABOVE = (90, 190, 245), (20, 22, 26), (255, 176, 66)
-"""Blue, nearly black, orange: told apart with any colour vision, and nothing is dark."""
+"""Blue, nearly black, orange: distinguishable with any colour vision."""
 
 FRAME = (23, 145, 163)
-"""Of a chosen picture."""
-
-_GREY = "#7c8891"  # to be read on white and on black
+"""Colour of the frame around the selected image."""
 
 
 # ---------------------------------------------------------------- pictures
 
 
-def signed_picture(values: np.ndarray, limit: float, side: int = 0) -> np.ndarray:
-    """Values as colours, uint8 (H, W, 3): orange above 0, blue below, the brighter the further from it.
+def signed_image(values: np.ndarray, limit: float, side: int = 0) -> np.ndarray:
+    """Values as colours, uint8 (H, W, 3): orange above 0, blue below, brighter with size.
 
     Args:
         values: float (H, W).
-        limit: the size of a value in full colour, above 0.
-        side: of the picture, each value a sharp square; 0 for a pixel a value.
+        limit: absolute value in full colour, above 0.
+        side: width of the image in pixels; 0 for one pixel per value.
     """
     share = np.clip(values / limit, -1, 1).astype(np.float32)[..., None]
     below, zero, above = np.array([BELOW, ZERO, ABOVE], np.float32)
-    picture = zero + np.abs(share) * (np.where(share < 0, below, above) - zero)
-    picture = picture.round().astype(np.uint8)
-    return _enlarged(picture, side) if side else picture
+    image = zero + np.abs(share) * (np.where(share < 0, below, above) - zero)
+    image = image.round().astype(np.uint8)
+    return _enlarged(image, side) if side else image
 
 
 def signed_scale(width: int = 240, height: int = 10) -> np.ndarray:
     """The colours from full blue over 0 to full orange, uint8 (height, width, 3)."""
-    return signed_picture(np.tile(np.linspace(-1, 1, width), (height, 1)), 1)
+    return signed_image(np.tile(np.linspace(-1, 1, width), (height, 1)), 1)
 
 
-def sheet(pictures: Sequence[np.ndarray], columns: int, chosen: int, gap: int = 6) -> np.ndarray:
-    """Pictures uint8 (S, S, 3) of one size side by side in rows, uint8 (H, W, 4), with a frame round the chosen one."""
-    side = len(pictures[0])
-    step, rows = side + gap, -(-len(pictures) // columns)
-    found = np.zeros((rows * step + gap, columns * step + gap, 4), np.uint8)
-    for place, picture in enumerate(pictures):
-        top, left = gap + place // columns * step, gap + place % columns * step
-        if place == chosen:
-            found[top - gap : top + step, left - gap : left + step] = (*FRAME, 255)
-        found[top : top + side, left : left + side] = np.dstack([picture, np.full((side, side), 255, np.uint8)])
-    return found
+def tile_images(images: Sequence[np.ndarray], columns: int, selected: int, gap: int = 6) -> np.ndarray:
+    """Images uint8 (S, S, 3) tiled in rows, uint8 (H, W, 4), with a frame around the selected one."""
+    side = len(images[0])
+    step, rows = side + gap, -(-len(images) // columns)
+    canvas = np.zeros((rows * step + gap, columns * step + gap, 4), np.uint8)
+    for index, image in enumerate(images):
+        top, left = gap + index // columns * step, gap + index % columns * step
+        if index == selected:
+            canvas[top - gap : top + step, left - gap : left + step] = (*FRAME, 255)
+        canvas[top : top + side, left : left + side] = np.dstack([image, np.full((side, side), 255, np.uint8)])
+    return canvas
 
 
-def _enlarged(picture: np.ndarray, side: int) -> np.ndarray:
-    height, width = picture.shape[:2]
+def _enlarged(image: np.ndarray, side: int) -> np.ndarray:
+    height, width = image.shape[:2]
     size = (side, max(round(side * height / width), 1))
-    return np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.NEAREST))
+    return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.NEAREST))
 
 
 # ---------------------------------------------------------------- one value, several values
 
 
 def activation_curve(x: np.ndarray, y: np.ndarray, at: tuple[float, float], name: str) -> go.Figure:
-    """An activation function, and one value on it."""
-    figure = _empty(name, 300)
+    """An activation function with one marked value."""
+    figure = _make_layer_figure(name, 300)
     figure.add_scatter(
         x=x, y=y, mode="lines", line={"color": VALIDATION, "width": 3}, hovertemplate="%{x:.2f} → %{y:.2f}"
     )
@@ -82,50 +80,66 @@ def activation_curve(x: np.ndarray, y: np.ndarray, at: tuple[float, float], name
 
 
 def shares_figure(names: Sequence[str], shares: Sequence[float]) -> go.Figure:
-    """Probabilities that sum to 1, a bar each."""
-    figure = _empty("", 60 + 44 * len(names))
+    """Probabilities as bars."""
+    figure = _make_layer_figure("", 60 + 44 * len(names))
     figure.add_bar(
-        x=[100 * share for share in shares], y=list(names), orientation="h", marker_color=VALIDATION, cliponaxis=False,
-        text=[number(f"{100 * share:.1f} %") for share in shares], textposition="auto", hoverinfo="skip",
-    )  # fmt: skip
+        x=[100 * share for share in shares],
+        y=list(names),
+        orientation="h",
+        marker_color=VALIDATION,
+        cliponaxis=False,
+        text=[number(f"{100 * share:.1f} %") for share in shares],
+        textposition="auto",
+        hoverinfo="skip",
+    )
     figure.update_xaxes(range=[0, 100], ticksuffix=number(" %"), fixedrange=True)
     figure.update_yaxes(autorange="reversed", fixedrange=True)
     figure.update_layout(margin={"t": 10})
     return figure
 
 
-def values_figure(values: np.ndarray, most: int = 32) -> go.Figure:
-    """The strongest of a row of numbers, a bar each, by their place in the row."""
-    order = np.argsort(-np.abs(values), kind="stable")[:most]
+def values_figure(values: np.ndarray, max_values: int = 32) -> go.Figure:
+    """The largest of a row of numbers as bars, by their index."""
+    order = np.argsort(-np.abs(values), kind="stable")[:max_values]
     colours = ["rgb({}, {}, {})".format(*(ABOVE if value >= 0 else BELOW)) for value in values[order]]
-    figure = _empty("", 240)
+    figure = _make_layer_figure("", 240)
     figure.add_bar(
-        x=[str(number + 1) for number in order], y=values[order], marker_color=colours,
+        x=[str(number + 1) for number in order],
+        y=values[order],
+        marker_color=colours,
         hovertemplate=tr("number {n}", n="%{x}") + ": %{y:.3f}<extra></extra>",
-    )  # fmt: skip
+    )
     figure.update_xaxes(type="category", title=tr("place in the row"), tickangle=0)
     figure.update_layout(margin={"t": 10})
     return figure
 
 
 def filter_figure(kernel: np.ndarray) -> go.Figure:
-    """A filter's own numbers, (k, k), on their colours."""
+    """The numbers of a filter (k, k) on their colours."""
     limit = max(float(np.abs(kernel).max()), 1e-12)
     colours = [[at, "rgb({}, {}, {})".format(*colour)] for at, colour in ((0, BELOW), (0.5, ZERO), (1, ABOVE))]
-    figure = _empty("", 260)
+    figure = _make_layer_figure("", 260)
     figure.add_heatmap(
-        z=kernel, zmin=-limit, zmax=limit, colorscale=colours, showscale=False, xgap=1, ygap=1,
-        text=[[_written(float(value)) for value in row] for row in kernel], texttemplate="%{text}",
-        textfont={"size": 14 if len(kernel) < 5 else 9}, hoverinfo="skip",
-    )  # fmt: skip
+        z=kernel,
+        zmin=-limit,
+        zmax=limit,
+        colorscale=colours,
+        showscale=False,
+        xgap=1,
+        ygap=1,
+        text=[[_format_value(float(value)) for value in row] for row in kernel],
+        texttemplate="%{text}",
+        textfont={"size": 14 if len(kernel) < 5 else 9},
+        hoverinfo="skip",
+    )
     figure.update_xaxes(visible=False, fixedrange=True)
     figure.update_yaxes(visible=False, fixedrange=True, autorange="reversed", scaleanchor="x", constrain="domain")
     figure.update_layout(margin={"t": 0, "b": 0})
     return figure
 
 
-def _written(value: float) -> str:
-    """With two decimals, in the reader's language."""
+def _format_value(value: float) -> str:
+    """Format with two decimals in the user's language."""
     return number(f"{round(value, 2) + 0.0:.2f}").replace("-", "−")
 
 
@@ -133,7 +147,7 @@ def _written(value: float) -> str:
 
 
 def training_plane(inputs: np.ndarray, labels: np.ndarray, weights: np.ndarray, names: tuple[str, str]) -> go.Figure:
-    """Examples of two classes, (N, 2), and for each place the probability of the second that the weights give.
+    """Examples of two classes, and the probability of the second class over the plane.
 
     Args:
         inputs: float (N, 2).
@@ -141,39 +155,60 @@ def training_plane(inputs: np.ndarray, labels: np.ndarray, weights: np.ndarray, 
         weights: float (3,), the bias last.
         names: of the classes.
     """
-    reach = 1.15 * float(np.abs(inputs).max())
-    figure = _empty(tr("What the layer answers"), 340)
-    _add_answers(figure, reach, weights)
+    limit = 1.15 * float(np.abs(inputs).max())
+    figure = _make_layer_figure(tr("What the layer answers"), 340)
+    _add_decision_map(figure, limit, weights)
     for label, (name, colour, symbol) in enumerate(zip(names, (VALIDATION, TRAIN), ("circle", "diamond"), strict=True)):
-        chosen = inputs[labels == label]
+        class_inputs = inputs[labels == label]
         figure.add_scatter(
-            x=chosen[:, 0], y=chosen[:, 1], mode="markers", name=name, showlegend=True, hoverinfo="skip",
+            x=class_inputs[:, 0],
+            y=class_inputs[:, 1],
+            mode="markers",
+            name=name,
+            showlegend=True,
+            hoverinfo="skip",
             marker={"color": colour, "symbol": symbol, "size": 11, "line": {"color": "white", "width": 1.5}},
-        )  # fmt: skip
-    figure.update_xaxes(title="x<sub>1</sub>", range=[-reach, reach], fixedrange=True)
-    figure.update_yaxes(title="x<sub>2</sub>", range=[-reach, reach], fixedrange=True)
+        )
+    figure.update_xaxes(title="x<sub>1</sub>", range=[-limit, limit], fixedrange=True)
+    figure.update_yaxes(title="x<sub>2</sub>", range=[-limit, limit], fixedrange=True)
     figure.update_layout(showlegend=True, legend={"orientation": "h", "y": -0.32, "x": 0}, margin={"b": 100})
     return figure
 
 
-def _add_answers(figure: go.Figure, reach: float, weights: np.ndarray) -> None:
-    """The probability at each place as a colour, and a line where it is one half."""
-    line = np.linspace(-reach, reach, 60)
-    found = probabilities(np.stack(np.meshgrid(line, line), axis=-1), weights)  # (60, 60)
+def _add_decision_map(figure: go.Figure, limit: float, weights: np.ndarray) -> None:
+    """Add the probability as a colour map, and the decision boundary at one half."""
+    axis_values = np.linspace(-limit, limit, 60)
+    grid_probabilities = predict_probabilities(
+        np.stack(np.meshgrid(axis_values, axis_values), axis=-1), weights
+    )  # (60, 60)
     figure.add_contour(
-        x=line, y=line, z=found, zmin=0, zmax=1, showscale=False, opacity=0.45, hoverinfo="skip",
+        x=axis_values,
+        y=axis_values,
+        z=grid_probabilities,
+        zmin=0,
+        zmax=1,
+        showscale=False,
+        opacity=0.45,
+        hoverinfo="skip",
         colorscale=[[0, VALIDATION], [0.5, "rgb(236, 236, 236)"], [1, TRAIN]],
-        contours={"start": 0.1, "end": 0.9, "size": 0.1}, line={"width": 0},
-    )  # fmt: skip
+        contours={"start": 0.1, "end": 0.9, "size": 0.1},
+        line={"width": 0},
+    )
     figure.add_contour(
-        x=line, y=line, z=found, showscale=False, showlegend=False, hoverinfo="skip",
-        contours={"type": "constraint", "operation": "=", "value": 0.5}, line={"width": 3, "color": _GREY},
-    )  # fmt: skip
+        x=axis_values,
+        y=axis_values,
+        z=grid_probabilities,
+        showscale=False,
+        showlegend=False,
+        hoverinfo="skip",
+        contours={"type": "constraint", "operation": "=", "value": 0.5},
+        line={"width": 3, "color": GREY},
+    )
 
 
 def loss_by_step(losses: Sequence[float], at: int) -> go.Figure:
-    """The loss before training and after each step; those to come are faint."""
-    figure = _empty(tr("Loss after each step"), 340)
+    """The loss before training and after each step; later steps are faint."""
+    figure = _make_layer_figure(tr("Loss after each step"), 340)
     steps = list(range(len(losses)))
     figure.add_scatter(
         x=steps, y=list(losses), mode="lines", line={"color": TRAIN, "width": 1, "dash": "dot"}, opacity=0.6
@@ -190,36 +225,38 @@ def loss_by_step(losses: Sequence[float], at: int) -> go.Figure:
 # ---------------------------------------------------------------- a sum of maps
 
 
-def running_sum(sums: Sequence[float], at: int, answer: float | None) -> go.Figure:
-    """The mean of the first k maps together for each k, with the bias; the network's own answer as a line.
+def running_sum(sums: Sequence[float], at: int, network_logit: float | None) -> go.Figure:
+    """The mean of the sum of the first k maps plus the bias, for each k; the network's logit as a line.
 
     Args:
         sums: for k = 0 (the bias alone), 1, …
-        at: the k that is looked at.
-        answer: what all together must give; None where they need not.
+        at: the selected k.
+        network_logit: the value of the full sum; None where it is not exact.
     """
-    figure = _empty("", 260)
+    figure = _make_layer_figure("", 260)
     figure.add_scatter(
-        x=list(range(len(sums))), y=list(sums), mode="lines", line={"color": VALIDATION, "width": 2},
+        x=list(range(len(sums))),
+        y=list(sums),
+        mode="lines",
+        line={"color": VALIDATION, "width": 2},
         hovertemplate="%{x}: %{y:.3f}<extra></extra>",
-    )  # fmt: skip
+    )
     figure.add_scatter(x=[at], y=[sums[at]], mode="markers", marker={"color": TRAIN, "size": 12}, hoverinfo="skip")
-    if answer is not None:
+    if network_logit is not None:
         figure.add_hline(
-            y=answer, line={"color": _GREY, "dash": "dash"},
-            annotation={"text": tr("the network's answer"), "font": {"color": _GREY}},
-            annotation_position="bottom right", annotation_yshift=-6,
-        )  # fmt: skip
+            y=network_logit,
+            line={"color": GREY, "dash": "dash"},
+            annotation={"text": tr("the network's answer"), "font": {"color": GREY}},
+            annotation_position="bottom right",
+            annotation_yshift=-6,
+        )
     figure.update_xaxes(title=tr("maps added"))
-    figure.update_yaxes(title=tr("mean + bias") if answer is not None else tr("mean"))
+    figure.update_yaxes(title=tr("mean + bias") if network_logit is not None else tr("mean"))
     figure.update_layout(margin={"t": 20})
     return figure
 
 
-def _empty(title: str, height: int) -> go.Figure:
-    figure = drawing()
-    figure.update_layout(font=FONT, height=height, margin=MARGIN, showlegend=False, dragmode=False)
-    if title:
-        figure.update_layout(title=title_of(title))
+def _make_layer_figure(title: str, height: int) -> go.Figure:
+    figure = new_titled_figure(title, height, showlegend=False, dragmode=False)
     figure.update_yaxes(automargin=True)
     return figure

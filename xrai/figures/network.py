@@ -1,4 +1,4 @@
-"""A network as a row of boxes from left to right: the classic picture of a convolutional network."""
+"""Diagram of a convolutional network: a row of boxes from left to right."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Protocol
 
 import plotly.graph_objects as go
 
-from xrai.figures.style import TEST, TRAIN, VALIDATION, drawing
-from xrai.language import tr, trn
+from xrai.core.language import tr, translate, trn
+from xrai.figures.style import PALE_GREY, TEST, TRAIN, TRANSPARENT, VALIDATION, new_figure
 
 
-class Box(Protocol):
-    """What is drawn of a stage; `blueprint.Stage` is one."""
+class StageLike(Protocol):
+    """The parts of `networks.summary.Stage` that are drawn."""
 
     @property
     def name(self) -> str:
@@ -43,10 +43,9 @@ class Box(Protocol):
         ...
 
 
-MOST_IN_A_ROW = 5
-"""With more boxes than that, every second label stands a row lower, so that labels of neighbours do not touch."""
+MAX_LABELS_IN_ROW = 5
+"""With more boxes, every second label is a row lower, so that neighbouring labels do not touch."""
 
-_GREY = _INPUT = "#8a97a0"
 _FONT, _LINE = 11, 14.3  # pixels; plotly sets lines 1.3 times the letters apart
 _DRAWING, _GAP = 180, 6  # pixels
 _LOWEST, _HIGHEST = -0.5, 0.58  # of the boxes; the tallest is 1 high
@@ -55,19 +54,19 @@ _WIDEST, _DEPTH = 0.5, 0.06  # of a column
 _LETTERS = 13
 
 
-def network_diagram(stages: Sequence[Box]) -> go.Figure:
+def network_diagram(stages: Sequence[StageLike]) -> go.Figure:
     """A box for each stage, its name, the shape of what leaves it and its number of weights below.
 
     Height follows the picture's side and width the number of maps, both on a log scale; where the picture has become
     a row of numbers, the box is a narrow bar. What a stage is for appears under the pointer.
     """
     labels, sizes = [_label(stage) for stage in stages], _sizes(stages)
-    first_row = max(len(lines) for lines in labels[:: 2 if len(stages) > MOST_IN_A_ROW else 1])
-    lines_down = [first_row + 1 if x % 2 and len(stages) > MOST_IN_A_ROW else 0 for x in range(len(stages))]
+    first_row = max(len(lines) for lines in labels[:: 2 if len(stages) > MAX_LABELS_IN_ROW else 1])
+    lines_down = [first_row + 1 if x % 2 and len(stages) > MAX_LABELS_IN_ROW else 0 for x in range(len(stages))]
     n_lines = max(down + len(lines) for down, lines in zip(lines_down, labels, strict=True))
     figure = _canvas(len(stages), n_lines)
     for x, stage in enumerate(stages):
-        colour = _INPUT if x == 0 else TEST if x == len(stages) - 1 else VALIDATION if _is_maps(stage) else TRAIN
+        colour = PALE_GREY if x == 0 else TEST if x == len(stages) - 1 else VALIDATION if _is_maps(stage) else TRAIN
         _draw_box(figure, x, *sizes[x], colour=colour)
         _write_label(figure, x, sizes[x][1], labels[x], lines_down[x])
     for x in range(len(stages) - 1):
@@ -85,10 +84,10 @@ def network_diagram(stages: Sequence[Box]) -> go.Figure:
 
 
 def _canvas(n: int, n_lines: int) -> go.Figure:
-    """Nothing yet, with room for `n` columns and for `n_lines` lines of text below."""
+    """An empty figure with room for `n` columns and `n_lines` lines of text below."""
     below = 2 * _GAP + _LINE * n_lines
-    spare = max(5 - n, 0) / 2  # few boxes stand in the middle rather than far apart
-    figure = drawing()
+    spare = max(5 - n, 0) / 2  # centres a few boxes
+    figure = new_figure()
     figure.update_layout(
         height=_DRAWING + below,
         margin={"l": 20, "r": 20, "t": 0, "b": 0},
@@ -96,25 +95,25 @@ def _canvas(n: int, n_lines: int) -> go.Figure:
         hovermode="x",
         hoverdistance=-1,
         dragmode=False,
-        paper_bgcolor="rgba(0, 0, 0, 0)",
-        plot_bgcolor="rgba(0, 0, 0, 0)",
+        paper_bgcolor=TRANSPARENT,
+        plot_bgcolor=TRANSPARENT,
     )
     figure.update_xaxes(visible=False, fixedrange=True, range=[-0.6 - spare, n - 0.4 + spare])
     figure.update_yaxes(visible=False, fixedrange=True, range=[_LOWEST - below * _UNIT, _HIGHEST])
     return figure
 
 
-def _is_maps(stage: Box) -> bool:
+def _is_maps(stage: StageLike) -> bool:
     return len(stage.shape) == 3
 
 
-def _sizes(stages: Sequence[Box]) -> list[tuple[float, float]]:
+def _sizes(stages: Sequence[StageLike]) -> list[tuple[float, float]]:
     """Width in columns and height, at most 1, of each box."""
     most_maps = max((stage.shape[0] for stage in stages if _is_maps(stage)), default=1)
     longest_side = max((stage.shape[1] for stage in stages if _is_maps(stage)), default=1)
     most_units = max((stage.shape[0] for stage in stages if not _is_maps(stage)), default=1)
 
-    def size(stage: Box) -> tuple[float, float]:
+    def size(stage: StageLike) -> tuple[float, float]:
         if _is_maps(stage):
             width = 0.06 + (_WIDEST - 0.06) * _log_share(stage.shape[0], most_maps)
             return width, 0.08 + 0.92 * _log_share(stage.shape[1], longest_side)
@@ -123,13 +122,13 @@ def _sizes(stages: Sequence[Box]) -> list[tuple[float, float]]:
     return [size(stage) for stage in stages]
 
 
-def _log_share(value: int, most: int) -> float:
-    """1 for the most there is, 0 for a single one."""
-    return math.log(value) / math.log(most) if most > 1 else 0.0
+def _log_share(value: int, maximum: int) -> float:
+    """1 for the maximum, 0 for 1."""
+    return math.log(value) / math.log(maximum) if maximum > 1 else 0.0
 
 
 def _draw_box(figure: go.Figure, x: float, width: float, height: float, *, colour: str) -> None:
-    """A block seen from a little above and from the right."""
+    """Draw a block in perspective."""
     left, right, bottom, top = x - width / 2, x + width / 2, -height / 2, height / 2
     over, up = _DEPTH, min(_DEPTH, height / 2)
     roof = [(left, top), (left + over, top + up), (right + over, top + up), (right, top)]
@@ -138,36 +137,68 @@ def _draw_box(figure: go.Figure, x: float, width: float, height: float, *, colou
         path = "M " + " L ".join(f"{a:.4f},{b:.4f}" for a, b in corners) + " Z"
         figure.add_shape(type="path", path=path, fillcolor=colour, opacity=opacity, line={"color": colour, "width": 1})
     figure.add_shape(
-        type="rect", x0=left, x1=right, y0=bottom, y1=top, fillcolor=colour, opacity=0.85,
+        type="rect",
+        x0=left,
+        x1=right,
+        y0=bottom,
+        y1=top,
+        fillcolor=colour,
+        opacity=0.85,
         line={"color": colour, "width": 1},
-    )  # fmt: skip
+    )
 
 
 def _draw_arrow(figure: go.Figure, start: float, end: float) -> None:
     gap = (end - start) * 0.12
     figure.add_annotation(
-        x=end - gap, y=0, ax=start + gap, ay=0, xref="x", yref="y", axref="x", ayref="y", text="",
-        showarrow=True, arrowhead=2, arrowsize=1, arrowwidth=1.2, arrowcolor=_GREY,
-    )  # fmt: skip
+        x=end - gap,
+        y=0,
+        ax=start + gap,
+        ay=0,
+        xref="x",
+        yref="y",
+        axref="x",
+        ayref="y",
+        text="",
+        showarrow=True,
+        arrowhead=2,
+        arrowsize=1,
+        arrowwidth=1.2,
+        arrowcolor=PALE_GREY,
+    )
 
 
 def _write_label(figure: go.Figure, x: float, height: float, lines: list[str], lines_down: int) -> None:
-    """Below the drawing; a label further down hangs on a thin line."""
+    """Write a label below the box; a lower one is connected by a thin line."""
     y = _LOWEST - (_GAP + _LINE * lines_down) * _UNIT
     if lines_down:
         figure.add_shape(
-            type="line", x0=x, x1=x, y0=-height / 2 - _GAP * _UNIT, y1=y, opacity=0.6,
-            line={"color": _GREY, "width": 1, "dash": "dot"},
-        )  # fmt: skip
+            type="line",
+            x0=x,
+            x1=x,
+            y0=-height / 2 - _GAP * _UNIT,
+            y1=y,
+            opacity=0.6,
+            line={"color": PALE_GREY, "width": 1, "dash": "dot"},
+        )
     figure.add_annotation(
-        x=x, y=y, xanchor="center", yanchor="top", align="center", showarrow=False, borderpad=0,
-        text="<br>".join(lines), font={"size": _FONT},
-    )  # fmt: skip
+        x=x,
+        y=y,
+        xanchor="center",
+        yanchor="top",
+        align="center",
+        showarrow=False,
+        borderpad=0,
+        text="<br>".join(lines),
+        font={"size": _FONT},
+    )
 
 
-def _label(stage: Box) -> list[str]:
-    together = re.sub(r"(?<=[a-z]) (?=\d)|(?<=\d) (?=[a-z])", "\u00a0", stage.name)  # a number stays with its word
-    words = textwrap.wrap(together, _LETTERS, break_long_words=False)
+def _label(stage: StageLike) -> list[str]:
+    joined_name = re.sub(
+        r"(?<=[a-z]) (?=\d)|(?<=\d) (?=[a-z])", "\u00a0", translate(stage.name)
+    )  # no break between a number and its word
+    words = textwrap.wrap(joined_name, _LETTERS, break_long_words=False)
     weights = [_weights(stage.parameters)] if stage.parameters else []
     return [*(f"<b>{line}</b>" for line in words), _shape(stage.shape), *weights]
 
@@ -189,9 +220,11 @@ def _weights(n: int) -> str:
     return tr("{millions:,.0f} M weights", millions=n / 1e6)
 
 
-def _hover(stage: Box) -> str:
+def _hover(stage: StageLike) -> str:
     facts = [_shape(stage.shape)]
     if stage.n_layers:
         facts += [trn("{n:,} layer", "{n:,} layers", stage.n_layers)]
         facts += [trn("{n:,} weight", "{n:,} weights", stage.parameters)]
-    return "<br>".join([f"<b>{stage.name}</b>", " · ".join(facts), *textwrap.wrap(stage.explanation, 44)])
+    return "<br>".join(
+        [f"<b>{translate(stage.name)}</b>", " · ".join(facts), *textwrap.wrap(translate(stage.explanation), 44)]
+    )

@@ -1,4 +1,4 @@
-"""The curves of one run, with their uncertainty."""
+"""Training curves of one run, with 95 % intervals."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from xrai.figures.style import FONT, MARGIN, TRAIN, VALIDATION, drawing, title_of
-from xrai.language import marked, tr
+from xrai.core.language import N_, tr
+from xrai.figures.style import MARGIN, TRAIN, VALIDATION, legend_below, new_titled_figure
 
-MOST_STEPS = 1000
-"""More points than a screen has pixels only make a long run's charts slow."""
+MAX_STEP_POINTS = 1000
+"""More points than pixels make the charts of long runs slow."""
 
 Records = Sequence[Mapping[str, Any]]
 
@@ -19,9 +19,9 @@ _BAND = "rgba(23, 145, 163, 0.18)"
 
 
 def loss_curves(records: Records) -> go.Figure:
-    """Loss over epochs: training within epochs and at their ends, validation at their ends; lower is better."""
-    steps, epochs = _kind(records, "step"), _kind(records, "epoch")
-    figure = _curves(tr("Loss"), records)
+    """Loss over epochs: training per step and epoch, validation per epoch."""
+    steps, epochs = _records_of_kind(records, "step"), _records_of_kind(records, "epoch")
+    figure = _make_curve_figure(tr("Loss"), records)
     _add_steps(figure, steps, "loss")
     _add_epochs(figure, epochs, "train", "loss")
     _add_epochs(figure, epochs, "val", "loss")
@@ -31,8 +31,8 @@ def loss_curves(records: Records) -> go.Figure:
 
 def accuracy_curves(records: Records) -> go.Figure:
     """Accuracy over epochs, with the 95 % interval of validation."""
-    steps, epochs = _kind(records, "step"), _kind(records, "epoch")
-    figure = _curves(tr("Accuracy"), records)
+    steps, epochs = _records_of_kind(records, "step"), _records_of_kind(records, "epoch")
+    figure = _make_curve_figure(tr("Accuracy"), records)
     _add_band(figure, epochs, "accuracy")
     _add_steps(figure, steps, "accuracy")
     _add_epochs(figure, epochs, "train", "accuracy")
@@ -43,8 +43,8 @@ def accuracy_curves(records: Records) -> go.Figure:
 
 def auc_curves(records: Records) -> go.Figure:
     """AUC over epochs, with the 95 % interval of validation."""
-    epochs = _kind(records, "epoch")
-    figure = _curves(tr("AUC"), records)
+    epochs = _records_of_kind(records, "epoch")
+    figure = _make_curve_figure(tr("AUC"), records)
     _add_band(figure, epochs, "auc")
     _add_epochs(figure, epochs, "train", "auc")
     _add_epochs(figure, epochs, "val", "auc")
@@ -52,40 +52,43 @@ def auc_curves(records: Records) -> go.Figure:
     return figure
 
 
-_STYLE = {"train": (marked("Training"), TRAIN), "val": (marked("Validation"), VALIDATION)}
+_STYLE = {"train": (N_("Training"), TRAIN), "val": (N_("Validation"), VALIDATION)}
 
 
-def _curves(title: str, records: Records) -> go.Figure:
-    figure = drawing()
-    figure.update_layout(
-        font=FONT,
-        title=title_of(title),
-        height=340,
-        margin=MARGIN | {"b": 80},  # room for the legend from the first drawing on
-        legend={"orientation": "h", "y": -0.25, "yanchor": "top", "x": 0, "title": None},
+def _make_curve_figure(title: str, records: Records) -> go.Figure:
+    figure = new_titled_figure(
+        title,
+        340,
+        margin=MARGIN | {"b": 80},  # room for the legend from the start
+        legend=legend_below(-0.25),
         hovermode="x unified",
-        uirevision="run",  # a zoom survives the next second's points
+        uirevision="run",  # keeps the zoom when points are added
     )
     figure.update_xaxes(title=tr("Epoch"), rangemode="tozero")
     figure.update_yaxes(automargin=True)
-    if head_epochs := _head_epochs(records):
+    if freeze_epochs := _freeze_epochs(records):
         figure.add_vrect(
-            x0=0, x1=head_epochs, fillcolor="#8a9ba8", opacity=0.18, line_width=0, layer="below",
+            x0=0,
+            x1=freeze_epochs,
+            fillcolor="#8a9ba8",
+            opacity=0.18,
+            line_width=0,
+            layer="below",
             annotation={"text": tr("last layer alone"), "font": {"size": 11}, "xanchor": "left"},
             annotation_position="bottom left",
-        )  # fmt: skip
+        )
     return figure
 
 
-def _head_epochs(records: Records) -> int:
-    """The epochs at first in which only the last layer learned."""
-    plans = [*_kind(records, "start"), *_kind(records, "resume")]
-    epochs = plans[-1].get("head_epochs", 0) if plans else 0
+def _freeze_epochs(records: Records) -> int:
+    """The number of frozen epochs, in which only the last layer is trained."""
+    plans = [*_records_of_kind(records, "start"), *_records_of_kind(records, "resume")]
+    epochs = plans[-1].get("freeze_epochs", 0) if plans else 0
     return epochs if isinstance(epochs, int) else 0
 
 
 def _add_steps(figure: go.Figure, steps: Records, name: str) -> None:
-    steps = steps[:: max(len(steps) // MOST_STEPS, 1)]
+    steps = steps[:: max(len(steps) // MAX_STEP_POINTS, 1)]
     figure.add_scatter(
         x=[step["progress"] for step in steps],
         y=[step[name] for step in steps],
@@ -99,10 +102,10 @@ def _add_steps(figure: go.Figure, steps: Records, name: str) -> None:
 
 def _add_epochs(figure: go.Figure, epochs: Records, split: str, name: str) -> None:
     label, colour = _STYLE[split]
-    known = [(epoch["epoch"], epoch[split][name]) for epoch in epochs if epoch[split][name] is not None]
+    points = [(epoch["epoch"], epoch[split][name]) for epoch in epochs if epoch[split][name] is not None]
     figure.add_scatter(
-        x=[at for at, _ in known],
-        y=[value for _, value in known],
+        x=[at for at, _ in points],
+        y=[value for _, value in points],
         name=tr(label),
         mode="lines+markers",
         line={"color": colour, "width": 2.5},
@@ -111,10 +114,12 @@ def _add_epochs(figure: go.Figure, epochs: Records, split: str, name: str) -> No
 
 
 def _add_band(figure: go.Figure, epochs: Records, name: str) -> None:
-    known = [(epoch["epoch"], epoch["val"][f"{name}_interval"]) for epoch in epochs if epoch["val"][f"{name}_interval"]]
+    points = [
+        (epoch["epoch"], epoch["val"][f"{name}_interval"]) for epoch in epochs if epoch["val"][f"{name}_interval"]
+    ]
     figure.add_scatter(
-        x=[at for at, _ in known] + [at for at, _ in reversed(known)],
-        y=[pair[1] for _, pair in known] + [pair[0] for _, pair in reversed(known)],
+        x=[at for at, _ in points] + [at for at, _ in reversed(points)],
+        y=[pair[1] for _, pair in points] + [pair[0] for _, pair in reversed(points)],
         name=tr("95 % interval"),
         mode="lines",
         fill="toself",
@@ -124,13 +129,13 @@ def _add_band(figure: go.Figure, epochs: Records, name: str) -> None:
     )
 
 
-def _kind(records: Records, kind: str) -> list[Mapping[str, Any]]:
+def _records_of_kind(records: Records, kind: str) -> list[Mapping[str, Any]]:
     return [record for record in records if record.get("kind") == kind]
 
 
 def _lowest(records: Records, name: str) -> float:
-    """A little below the lowest value or interval of a measure."""
-    epochs = _kind(records, "epoch")
+    """Slightly below the lowest value or interval limit of a measure."""
+    epochs = _records_of_kind(records, "epoch")
     values = [epoch[split][name] for epoch in epochs for split in ("train", "val")]
     values += [bounds[0] for epoch in epochs if (bounds := epoch["val"][f"{name}_interval"])]
     return max(min([value for value in values if value is not None], default=1.0) - 0.03, 0.0)

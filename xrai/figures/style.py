@@ -1,4 +1,4 @@
-"""What all figures share: colours, margins, titles, and the page that holds several of them."""
+"""Shared style of the figures: colours, fonts, layout, number formats, and an HTML page of several figures."""
 
 from __future__ import annotations
 
@@ -9,58 +9,93 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from xrai.language import number
+from xrai.core.language import number, tr
 
 TRAIN, VALIDATION, TEST = "#d9822b", "#1791a3", "#7a5ea8"
-"""Orange, teal and violet: told apart with any colour vision, on white and on black."""
+"""Orange, teal and violet: distinguishable with any colour vision, on white and on black."""
 
 SERIES = (VALIDATION, TRAIN, TEST, "#4f8a3c", "#b5484d", "#5b6b78", "#c2a12b", "#3f6fb5")
-"""Colours for runs or classes side by side, in this order."""
+"""Colours of runs or classes, in this order."""
+
+GREY = "#7c8891"
+PALE_GREY = "#8a97a0"
+"""Readable on white and on black."""
+
+TRANSPARENT = "rgba(0, 0, 0, 0)"
 
 MARGIN = {"l": 10, "r": 10, "t": 40, "b": 10}
 LEGEND = {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0, "xanchor": "left", "title": None}
 
-_CAPTION_LETTERS, _CAPTION_LINE = 54, 16  # of a line below a title: what half a page has room for; pixels
-_CAPTION_GREY = "#7c8891"  # to be read on white and on black
-
+_CAPTION_LETTERS = 54  # per line, at half the width of a page
+_CAPTION_LINE = 16  # pixels
 
 FONT = {"family": "Arial, Helvetica, Liberation Sans, DejaVu Sans, sans-serif"}
-"""Of every machine, as a saved picture has no web fonts: laid out for one of those, its words would be cut off."""
+"""Fonts that every computer has: a saved image has no web fonts, and text laid out for one would be cut off."""
 
 
-def drawing(*traces: Any) -> go.Figure:
-    """A new figure, whose axes and hovers write numbers as the reader's language does: every figure begins as one."""
+def new_figure(*traces: Any) -> go.Figure:
+    """A new figure with the number format of the user's language; every figure starts as one."""
     figure = go.Figure(list(traces))
-    figure.update_layout(separators=number(".,"))  # the decimal sign, then what stands between thousands
+    figure.update_layout(separators=number(".,"))  # decimal sign, then thousands separator
     return figure
 
 
-def title_of(text: str) -> dict[str, Any]:
-    """A figure's title, at its upper left."""
+def new_titled_figure(title: str, height: int, **layout: Any) -> go.Figure:
+    """A new figure with the shared font and margins.
+
+    Args:
+        title: of the figure; "" for none.
+        height: in pixels.
+        layout: further layout settings of Plotly.
+    """
+    figure = new_figure()
+    figure.update_layout({"font": FONT, "height": height, "margin": MARGIN} | layout)
+    if title:
+        figure.update_layout(title=make_title(title))
+    return figure
+
+
+def legend_below(y: float) -> dict[str, Any]:
+    """The layout of a horizontal legend below the plot, at `y` in plot heights."""
+    return {"orientation": "h", "y": y, "yanchor": "top", "x": 0, "title": None}
+
+
+def escape_tags(text: str) -> str:
+    """Escape HTML tags, which Plotly would take for formatting."""
+    return escape(text, quote=False)
+
+
+def format_percent(share: float) -> str:
+    """A share as a percentage with one decimal, in the user's language."""
+    return tr("{n:.1f} %", n=100 * share)
+
+
+def make_title(text: str) -> dict[str, Any]:
+    """The layout of a figure's title, at its upper left."""
     return {"text": text, "font": FONT | {"size": 15}, "x": 0, "xanchor": "left", "y": 0.97, "yanchor": "top"}
 
 
-def captioned(figure: go.Figure, *lines: str) -> go.Figure:
-    """The figure with lines below its title that say what it is of, for a picture of it that is saved and sent on."""
+def add_caption(figure: go.Figure, *lines: str) -> go.Figure:
+    """Add lines below the title that say what the figure shows, for a saved copy."""
     rows = [row for line in lines for row in textwrap.wrap(line, _CAPTION_LETTERS)]
-    words = "<br>".join(escape(row, quote=False) for row in rows)
-    more = len(rows) * _CAPTION_LINE + 8
+    subtitle = "<br>".join(escape_tags(row) for row in rows)
+    extra_height = len(rows) * _CAPTION_LINE + 8
     layout: Any = figure["layout"]
     figure.update_layout(
-        title={"subtitle": {"text": words, "font": FONT | {"size": 12, "color": _CAPTION_GREY}}},
-        height=layout.height + more,
-        margin={"t": layout.margin.t + more},
+        title={"subtitle": {"text": subtitle, "font": FONT | {"size": 12, "color": GREY}}},
+        height=layout.height + extra_height,
+        margin={"t": layout.margin.t + extra_height},
     )
     return figure
 
 
-def page_of(figures: Mapping[str, go.Figure], title: str, lead: str = "") -> str:
-    """One HTML page with several figures, which opens anywhere without internet.
+def make_html_page(figures: Mapping[str, go.Figure], title: str, lead: str = "") -> str:
+    """One self-contained HTML page with several figures.
 
     Args:
-        figures: one below the other, in this order.
-        title: stands above them.
-        lead: a paragraph below the title, which says what they are of.
+        figures: shown one below the other, in this order.
+        title: of the page.
+        lead: a paragraph below the title.
     """
     parts = [
         figure.to_html(full_html=False, include_plotlyjs=(number == 0))

@@ -7,12 +7,12 @@ curve its `as_lists`. Input of the wrong shape, a label outside the classes or a
 """
 
 from xrai.metrics.checks import Interval
-from xrai.metrics.curves import Curve, average_precision, precision_recall_curve, roc_curve, thinned
+from xrai.metrics.curves import Curve, average_precision, downsample, precision_recall_curve, roc_curve
 from xrai.metrics.intervals import bootstrap_intervals, class_intervals
 from xrai.metrics.measures import (
-    UNEVEN,
+    IMBALANCE_RATIO,
     auc,
-    brier,
+    brier_score,
     class_aucs,
     confusion_matrix,
     expected_calibration_error,
@@ -20,27 +20,29 @@ from xrai.metrics.measures import (
     predict,
 )
 from xrai.metrics.reliability import calibration_error_by_chance, calibration_error_interval, reliability
-from xrai.metrics.shares import share_by_patient
+from xrai.metrics.resampling import patient_folds
+from xrai.metrics.shares import clustered_proportion
 
 __all__ = [
-    "UNEVEN",
+    "IMBALANCE_RATIO",
     "Curve",
     "Interval",
     "auc",
     "average_precision",
     "bootstrap_intervals",
-    "brier",
+    "brier_score",
     "calibration_error_by_chance",
     "calibration_error_interval",
     "class_aucs",
     "class_intervals",
+    "clustered_proportion",
     "confusion_matrix",
+    "downsample",
     "expected_calibration_error",
+    "patient_folds",
     "per_class_report",
     "precision_recall_curve",
     "predict",
     "reliability",
     "roc_curve",
-    "share_by_patient",
-    "thinned",
 ]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from xrai.metrics.checks import Floats, checked_ranking
+from xrai.metrics.checks import Floats, check_ranking
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,12 +28,12 @@ class Curve:
     y: Floats
     thresholds: Floats
 
-    def at(self, threshold: float) -> tuple[float, float]:
+    def point_at(self, threshold: float) -> tuple[float, float]:
         """Give the point of what is called at a threshold; of a thinned curve, the nearest kept one before it."""
-        point = int(np.searchsorted(-self.thresholds, -threshold, side="right")) - 1
-        return float(self.x[point]), float(self.y[point])
+        index = int(np.searchsorted(-self.thresholds, -threshold, side="right")) - 1
+        return float(self.x[index]), float(self.y[index])
 
-    def as_lists(self) -> dict[str, list[float | None]]:
+    def to_lists(self) -> dict[str, list[float | None]]:
         """Give `x`, `y` and `thresholds` for JSON, which knows no infinity: the first threshold is None."""
         return {"x": self.x.tolist(), "y": self.y.tolist(), "thresholds": [None, *self.thresholds[1:].tolist()]}
 
@@ -44,11 +44,11 @@ def roc_curve(scores: ArrayLike, positive: ArrayLike) -> Curve | None:
     Scans of one score are called together, a single straight step, so that the area below the points joined by lines
     is the `auc` (Fawcett, Pattern Recognit Lett 2006;27:861–874). None without a positive or without a negative scan.
     """
-    called = _called(scores, positive)
-    if called is None:
+    counts = _count_positives(scores, positive)
+    if counts is None:
         return None
-    thresholds, right, wrong = called
-    return Curve(wrong / wrong[-1], right / right[-1], thresholds)
+    thresholds, true_positives, false_positives = counts
+    return Curve(false_positives / false_positives[-1], true_positives / true_positives[-1], thresholds)
 
 
 def precision_recall_curve(scores: ArrayLike, positive: ArrayLike) -> Curve | None:
@@ -58,13 +58,13 @@ def precision_recall_curve(scores: ArrayLike, positive: ArrayLike) -> Curve | No
     to be drawn as steps, as a straight line would promise too much (Davis and Goadrich, ICML 2006). None without a
     positive or without a negative scan.
     """
-    called = _called(scores, positive)
-    if called is None:
+    counts = _count_positives(scores, positive)
+    if counts is None:
         return None
-    thresholds, right, wrong = called
-    precision = np.ones_like(right)
-    precision[1:] = right[1:] / (right + wrong)[1:]
-    return Curve(right / right[-1], precision, thresholds)
+    thresholds, true_positives, false_positives = counts
+    precision = np.ones_like(true_positives)
+    precision[1:] = true_positives[1:] / (true_positives + false_positives)[1:]
+    return Curve(true_positives / true_positives[-1], precision, thresholds)
 
 
 def average_precision(scores: ArrayLike, positive: ArrayLike) -> float | None:
@@ -77,32 +77,34 @@ def average_precision(scores: ArrayLike, positive: ArrayLike) -> float | None:
     return None if curve is None else float(np.diff(curve.x) @ curve.y[1:])
 
 
-def thinned(curve: Curve, n: int = 500) -> Curve:
+def downsample(curve: Curve, max_points: int = 500) -> Curve:
     """Keep at most `n` ≥ 2 points of a curve, among them both ends.
 
     They are spaced evenly along the way that the curve takes (|Δx| + |Δy|) rather than by scans, so that the few scans
     of a rare class are not skipped.
     """
-    if n < 2:
-        raise ValueError(f"A curve needs at least its two ends, not {n} points.")
-    if len(curve.x) <= n:
+    if max_points < 2:
+        raise ValueError(f"A curve needs at least its two ends, not {max_points} points.")
+    if len(curve.x) <= max_points:
         return curve
-    way = np.concatenate([[0.0], np.cumsum(np.abs(np.diff(curve.x)) + np.abs(np.diff(curve.y)))])
-    kept = np.searchsorted(way, np.linspace(0, way[-1], n))
-    kept[-1] = len(way) - 1
-    kept = np.unique(kept)
-    return Curve(curve.x[kept], curve.y[kept], curve.thresholds[kept])
+    arc_length = np.concatenate([[0.0], np.cumsum(np.abs(np.diff(curve.x)) + np.abs(np.diff(curve.y)))])
+    indices = np.searchsorted(arc_length, np.linspace(0, arc_length[-1], max_points))
+    indices[-1] = len(arc_length) - 1
+    indices = np.unique(indices)
+    return Curve(curve.x[indices], curve.y[indices], curve.thresholds[indices])
 
 
-def _called(scores: ArrayLike, positive: ArrayLike) -> tuple[Floats, Floats, Floats] | None:
+def _count_positives(scores: ArrayLike, positive: ArrayLike) -> tuple[Floats, Floats, Floats] | None:
     """Count what is called at each threshold, the strictest first: thresholds, positive scans, negative scans, (M,)."""
-    s, truth = checked_ranking(scores, positive)
-    if truth.all() or not truth.any():
+    s, is_positive = check_ranking(scores, positive)
+    if is_positive.all() or not is_positive.any():
         return None
     values, rank = np.unique(-s, return_inverse=True)
-    right, wrong = (np.bincount(rank[of], minlength=len(values)).cumsum() for of in (truth, ~truth))
-    return _from(np.inf, -values), _from(0, right), _from(0, wrong)
+    true_positives, false_positives = (
+        np.bincount(rank[group], minlength=len(values)).cumsum() for group in (is_positive, ~is_positive)
+    )
+    return _prepend(np.inf, -values), _prepend(0, true_positives), _prepend(0, false_positives)
 
 
-def _from(first: float, rest: ArrayLike) -> Floats:
+def _prepend(first: float, rest: ArrayLike) -> Floats:
     return np.concatenate([[first], np.asarray(rest, dtype=np.float64)])

@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from xrai.metrics.checks import Floats, Interval
-from xrai.metrics.formulas import f1_interval, mean_recall_interval, newcombe, share_interval
-from xrai.metrics.measures import precision_recall_f1, ranked_classes, ratio
-from xrai.metrics.resampling import Sample, areas, resampled, sample_of
+from xrai.metrics.formulas import f1_interval, mean_recall_interval, newcombe_auc_interval, wilson_patient_interval
+from xrai.metrics.measures import auc_classes, precision_recall_f1, safe_divide
+from xrai.metrics.resampling import BootstrapSample, bootstrap, bootstrap_aucs, make_sample
 
-_MEASURES = ("accuracy", "balanced_accuracy", "auc")
-_CLASS_MEASURES = ("precision", "recall", "f1", "auc")
+_METRICS = ("accuracy", "balanced_accuracy", "auc")
+_CLASS_METRICS = ("precision", "recall", "f1", "auc")
 
 
 def bootstrap_intervals(
@@ -45,11 +45,11 @@ def bootstrap_intervals(
 
     None for a measure that is itself undefined: the AUC of a single class, everything where there are no scans.
     """
-    sample, z = sample_of(probabilities, labels, groups, threshold), deviations(n_rounds, level)
+    sample, z = make_sample(probabilities, labels, groups, threshold), z_score(n_rounds, level)
     if not len(sample.labels):
-        return dict.fromkeys(_MEASURES)
-    replicates = resampled(sample, _measures, n_rounds, seed)  # (3, R)
-    return _widened(_formulas(sample, z), replicates, level)
+        return dict.fromkeys(_METRICS)
+    replicates = bootstrap(sample, _bootstrap_metrics, n_rounds, seed)  # (3, R)
+    return _widen_intervals(_analytic_intervals(sample, z), replicates, level)
 
 
 def class_intervals(
@@ -76,89 +76,98 @@ def class_intervals(
     None for a measure that is itself undefined: the precision of a class never predicted, the recall of one without
     scans, the F1 of one that is neither, the AUC where no scan is of the class or every one is.
     """
-    sample, z = sample_of(probabilities, labels, groups, threshold), deviations(n_rounds, level)
+    sample, z = make_sample(probabilities, labels, groups, threshold), z_score(n_rounds, level)
     classes = range(sample.scores.shape[1])
     if not len(sample.labels):
-        return [dict.fromkeys(_CLASS_MEASURES) for _ in classes]
-    replicates = resampled(sample, _class_measures, n_rounds, seed)  # (4, C, R)
-    return [_widened(_class_formulas(sample, k, z), replicates[:, k], level) for k in classes]
+        return [dict.fromkeys(_CLASS_METRICS) for _ in classes]
+    replicates = bootstrap(sample, _bootstrap_class_metrics, n_rounds, seed)  # (4, C, R)
+    return [_widen_intervals(_class_analytic_intervals(sample, k, z), replicates[:, k], level) for k in classes]
 
 
 # --- what intervals of measures and of shares have in common ----------------------------------------------------------
 
 
-def deviations(n_rounds: int, level: float) -> float:
+def z_score(n_rounds: int, level: float) -> float:
     """How many standard deviations the level stands for; refuses settings that make no sense."""
     if n_rounds < 1 or not 0 < level < 1:
         raise ValueError(f"Intervals need a round and a level between 0 and 1, not {n_rounds} and {level}.")
     return NormalDist().inv_cdf((1 + level) / 2)
 
 
-def holding(formula: Interval, replicates: Floats, level: float) -> Interval:
+def widen_to_percentiles(analytic_interval: Interval, replicates: Floats, level: float) -> Interval:
     """Widen the formula's interval to hold also the percentiles of the replicates that are defined."""
     defined = replicates[~np.isnan(replicates)]
     if not len(defined):
-        return formula
+        return analytic_interval
     low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
-    return min(formula[0], float(low)), max(formula[1], float(high))
+    return min(analytic_interval[0], float(low)), max(analytic_interval[1], float(high))
 
 
-def _measures(sample: Sample, drawn: Floats) -> Floats:
+def _bootstrap_metrics(sample: BootstrapSample, draw_counts: Floats) -> Floats:
     """Accuracy, balanced accuracy and AUC in every round of `drawn` (P, r): (3, r), NaN where undefined."""
-    present = sample.truths.any(axis=0)
-    right, scans = sample.hits[:, present].T @ drawn, sample.truths[:, present].T @ drawn  # (K, r)
-    accuracy = right.sum(axis=0) / scans.sum(axis=0)
-    balanced = ratio(right, scans, undefined=np.nan).mean(axis=0)
-    ranked = ranked_classes(sample.scores, sample.labels)
-    area = areas(sample, drawn, ranked).mean(axis=0) if ranked else np.full_like(accuracy, np.nan)
-    return np.stack([accuracy, balanced, area])
+    has_scans = sample.support.any(axis=0)
+    true_positives, support = (
+        sample.true_positives[:, has_scans].T @ draw_counts,
+        sample.support[:, has_scans].T @ draw_counts,
+    )  # (K, r)
+    accuracy = true_positives.sum(axis=0) / support.sum(axis=0)
+    balanced_accuracy = safe_divide(true_positives, support, undefined=np.nan).mean(axis=0)
+    classes = auc_classes(sample.scores, sample.labels)
+    auc = bootstrap_aucs(sample, draw_counts, classes).mean(axis=0) if classes else np.full_like(accuracy, np.nan)
+    return np.stack([accuracy, balanced_accuracy, auc])
 
 
-def _class_measures(sample: Sample, drawn: Floats) -> Floats:
+def _bootstrap_class_metrics(sample: BootstrapSample, draw_counts: Floats) -> Floats:
     """Every class's precision, recall, F1 and AUC in every round of `drawn` (P, r): (4, C, r), NaN where undefined."""
-    hits, truths, guesses = (counts.T @ drawn for counts in (sample.hits, sample.truths, sample.guesses))  # (C, r)
-    shares = precision_recall_f1(hits, truths, guesses, undefined=np.nan)
-    return np.stack([*shares, areas(sample, drawn, range(len(hits)))])
+    true_positives, support, predicted_positives = (
+        counts.T @ draw_counts for counts in (sample.true_positives, sample.support, sample.predicted_positives)
+    )  # (C, r)
+    ratios = precision_recall_f1(true_positives, support, predicted_positives, undefined=np.nan)
+    return np.stack([*ratios, bootstrap_aucs(sample, draw_counts, range(len(true_positives)))])
 
 
-def _formulas(sample: Sample, z: float) -> dict[str, Interval | None]:
+def _analytic_intervals(sample: BootstrapSample, z: float) -> dict[str, Interval | None]:
     """Give the intervals that take every patient for one case, in the order of `_measures`."""
-    present = sample.truths.any(axis=0)
-    limits = [_auc_formula(sample, k, z) for k in ranked_classes(sample.scores, sample.labels)]
+    has_scans = sample.support.any(axis=0)
+    limits = [_analytic_auc_interval(sample, k, z) for k in auc_classes(sample.scores, sample.labels)]
     return {
-        "accuracy": share_interval(sample.hits.sum(axis=1), sample.truths.sum(axis=1), z),
-        "balanced_accuracy": mean_recall_interval(sample.hits[:, present], sample.truths[:, present], z),
-        "auc": _mean([interval for interval in limits if interval]),
+        "accuracy": wilson_patient_interval(sample.true_positives.sum(axis=1), sample.support.sum(axis=1), z),
+        "balanced_accuracy": mean_recall_interval(sample.true_positives[:, has_scans], sample.support[:, has_scans], z),
+        "auc": _mean_interval([interval for interval in limits if interval]),
     }
 
 
-def _class_formulas(sample: Sample, k: int, z: float) -> dict[str, Interval | None]:
+def _class_analytic_intervals(sample: BootstrapSample, k: int, z: float) -> dict[str, Interval | None]:
     """Give class k's intervals that take every patient for one case, in the order of `_class_measures`."""
-    hits, truths, guesses = sample.hits[:, k], sample.truths[:, k], sample.guesses[:, k]
+    true_positives, support, predicted_positives = (
+        sample.true_positives[:, k],
+        sample.support[:, k],
+        sample.predicted_positives[:, k],
+    )
     return {
-        "precision": share_interval(hits, guesses, z),
-        "recall": share_interval(hits, truths, z),
-        "f1": f1_interval(hits, truths, guesses, z),
-        "auc": _auc_formula(sample, k, z),
+        "precision": wilson_patient_interval(true_positives, predicted_positives, z),
+        "recall": wilson_patient_interval(true_positives, support, z),
+        "f1": f1_interval(true_positives, support, predicted_positives, z),
+        "auc": _analytic_auc_interval(sample, k, z),
     }
 
 
-def _auc_formula(sample: Sample, k: int, z: float) -> Interval | None:
-    return newcombe(sample.scores[:, k], sample.labels == k, sample.patient, z)
+def _analytic_auc_interval(sample: BootstrapSample, k: int, z: float) -> Interval | None:
+    return newcombe_auc_interval(sample.scores[:, k], sample.labels == k, sample.patient_codes, z)
 
 
-def _mean(intervals: Sequence[Interval]) -> Interval | None:
+def _mean_interval(intervals: Sequence[Interval]) -> Interval | None:
     if not intervals:
         return None
     low, high = np.mean(intervals, axis=0)
     return float(low), float(high)
 
 
-def _widened(
-    formulas: dict[str, Interval | None], replicates: Iterable[Floats], level: float
+def _widen_intervals(
+    analytic_intervals: dict[str, Interval | None], replicates: Iterable[Floats], level: float
 ) -> dict[str, Interval | None]:
     """Widen each measure's formula interval to hold also the percentiles of its replicates, (R,) each."""
     return {
-        name: formula and holding(formula, measured, level)
-        for (name, formula), measured in zip(formulas.items(), replicates, strict=True)
+        name: analytic_interval and widen_to_percentiles(analytic_interval, metric_replicates, level)
+        for (name, analytic_interval), metric_replicates in zip(analytic_intervals.items(), replicates, strict=True)
     }

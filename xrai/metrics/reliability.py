@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from xrai.metrics.checks import Bools, Floats, Interval, checked_ranking
-from xrai.metrics.formulas import wilson
-from xrai.metrics.intervals import deviations
+from xrai.metrics.checks import Bools, Floats, Interval, check_ranking
+from xrai.metrics.formulas import wilson_interval
+from xrai.metrics.intervals import z_score
 from xrai.metrics.measures import confidence_bins, expected_calibration_error
-from xrai.metrics.resampling import drawn_patients, numbered
+from xrai.metrics.resampling import draw_patients, encode_groups
 
 
 def reliability(
@@ -38,25 +38,25 @@ def reliability(
         equal_mass: as many scans in every bin, as far as equal scores allow; otherwise as wide.
         level: of the intervals.
     """
-    s, truth = _foretold(scores, positive)
+    s, is_positive = _check_scores(scores, positive)
     if n_bins < 1:
         raise ValueError(f"Calibration needs at least one bin, not {n_bins}.")
     if not len(s):
         return []
-    z, cases = deviations(1, level), np.arange(len(s)) if patients is None else numbered(patients, len(s))[0]
-    inner = np.linspace(0, 1, n_bins + 1)[1:-1]
-    edges = np.unique([0.0, *(np.quantile(s, inner) if equal_mass else inner), 1.0])
+    z, patient_codes = z_score(1, level), np.arange(len(s)) if patients is None else encode_groups(patients, len(s))[0]
+    inner_edges = np.linspace(0, 1, n_bins + 1)[1:-1]
+    edges = np.unique([0.0, *(np.quantile(s, inner_edges) if equal_mass else inner_edges), 1.0])
     bins = np.searchsorted(edges[1:-1], s)
     return [
         {
             "low": float(edges[k]),
             "high": float(edges[k + 1]),
-            "mean": float(s[own].mean()),
-            "share": float(truth[own].mean()),
-            "n": int(own.sum()),
-            "interval": wilson(float(truth[own].mean()), len(np.unique(cases[own])), z),
+            "mean": float(s[in_bin].mean()),
+            "share": float(is_positive[in_bin].mean()),
+            "n": int(in_bin.sum()),
+            "interval": wilson_interval(float(is_positive[in_bin].mean()), len(np.unique(patient_codes[in_bin])), z),
         }
-        for k, own in ((k, bins == k) for k in np.unique(bins))
+        for k, in_bin in ((k, bins == k) for k in np.unique(bins))
     ]
 
 
@@ -79,14 +79,16 @@ def calibration_error_interval(
     Raises:
         ValueError: also when there are no scans, or a probability lies outside 0 to 1.
     """
-    deviations(n_rounds, level)
-    bins, surplus = confidence_bins(probabilities, labels, n_bins)
-    patient, n_patients = numbered(groups, len(bins))
-    gaps, scans = np.zeros((n_patients, n_bins)), np.bincount(patient, minlength=n_patients)
-    np.add.at(gaps, (patient, bins), surplus)
+    z_score(n_rounds, level)
+    bins, residuals = confidence_bins(probabilities, labels, n_bins)
+    patient_codes, n_patients = encode_groups(groups, len(bins))
+    patient_residuals, scans = np.zeros((n_patients, n_bins)), np.bincount(patient_codes, minlength=n_patients)
+    np.add.at(patient_residuals, (patient_codes, bins), residuals)
     chunk = max(1, (1 << 18) // len(bins))
-    drawn = drawn_patients(n_patients, n_rounds, chunk, seed)
-    errors = np.concatenate([np.abs(gaps.T @ rounds).sum(axis=0) / (scans @ rounds) for rounds in drawn])
+    draw_chunks = draw_patients(n_patients, n_rounds, chunk, seed)
+    errors = np.concatenate(
+        [np.abs(patient_residuals.T @ rounds).sum(axis=0) / (scans @ rounds) for rounds in draw_chunks]
+    )
     low, high = np.quantile(errors, [(1 - level) / 2, (1 + level) / 2])
     error = expected_calibration_error(probabilities, labels, n_bins)
     return min(error, float(low)), max(error, float(high))
@@ -107,8 +109,8 @@ def calibration_error_by_chance(
     return float(np.mean([np.abs(np.bincount(bins, weights=hit - confidence)).sum() / len(p) for hit in hits]))
 
 
-def _foretold(scores: ArrayLike, positive: ArrayLike) -> tuple[Floats, Bools]:
-    s, truth = checked_ranking(scores, positive)
+def _check_scores(scores: ArrayLike, positive: ArrayLike) -> tuple[Floats, Bools]:
+    s, is_positive = check_ranking(scores, positive)
     if len(s) and (s.min() < 0 or s.max() > 1 + 1e-6):  # float32 softmax may land a rounding above 1
         raise ValueError("Probabilities must lie between 0 and 1.")
-    return s, truth
+    return s, is_positive

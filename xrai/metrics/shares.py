@@ -8,16 +8,16 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from xrai.metrics.checks import Interval
-from xrai.metrics.formulas import share_interval
-from xrai.metrics.intervals import deviations, holding
-from xrai.metrics.measures import ratio
-from xrai.metrics.resampling import drawn_patients, numbered
+from xrai.metrics.formulas import wilson_patient_interval
+from xrai.metrics.intervals import widen_to_percentiles, z_score
+from xrai.metrics.measures import safe_divide
+from xrai.metrics.resampling import draw_patients, encode_groups
 
 
-def share_by_patient(
-    holds: ArrayLike,
+def clustered_proportion(
+    successes: ArrayLike,
     groups: Iterable[Hashable],
-    among: ArrayLike | None = None,
+    mask: ArrayLike | None = None,
     *,
     n_rounds: int = 1000,
     seed: int = 0,
@@ -30,22 +30,26 @@ def share_by_patient(
     scans to look among.
 
     Args:
-        holds: bool (N,).
+        successes: bool (N,).
         groups: each scan's patient, (N,).
-        among: the scans that count, bool (N,); None for all.
+        mask: the scans that count, bool (N,); None for all.
         n_rounds: of drawing patients.
         seed: of the draws.
         level: of the interval.
     """
-    hit = np.asarray(holds, dtype=bool)
-    counted = np.ones_like(hit) if among is None else np.asarray(among, dtype=bool)
-    if hit.ndim != 1 or hit.shape != counted.shape:
-        raise ValueError(f"Truth values of shape {hit.shape} do not go with those of shape {counted.shape}.")
-    patient, n_patients = numbered(groups, len(hit))
-    hits, scans = (np.bincount(patient, of, n_patients).astype(np.float64) for of in (hit & counted, counted))
-    formula = share_interval(hits, scans, deviations(n_rounds, level))
-    if formula is None:
+    is_success = np.asarray(successes, dtype=bool)
+    is_counted = np.ones_like(is_success) if mask is None else np.asarray(mask, dtype=bool)
+    if is_success.ndim != 1 or is_success.shape != is_counted.shape:
+        raise ValueError(f"Truth values of shape {is_success.shape} do not go with those of shape {is_counted.shape}.")
+    patient_codes, n_patients = encode_groups(groups, len(is_success))
+    n_successes, n_scans = (
+        np.bincount(patient_codes, of, n_patients).astype(np.float64) for of in (is_success & is_counted, is_counted)
+    )
+    analytic_interval = wilson_patient_interval(n_successes, n_scans, z_score(n_rounds, level))
+    if analytic_interval is None:
         return None
-    drawn = drawn_patients(n_patients, n_rounds, max(1, (1 << 18) // len(hit)), seed)
-    shares = np.concatenate([ratio(hits @ rounds, scans @ rounds, undefined=np.nan) for rounds in drawn])
-    return float(hits.sum() / scans.sum()), holding(formula, shares, level)
+    draw_chunks = draw_patients(n_patients, n_rounds, max(1, (1 << 18) // len(is_success)), seed)
+    shares = np.concatenate(
+        [safe_divide(n_successes @ rounds, n_scans @ rounds, undefined=np.nan) for rounds in draw_chunks]
+    )
+    return float(n_successes.sum() / n_scans.sum()), widen_to_percentiles(analytic_interval, shares, level)

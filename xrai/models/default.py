@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 
-from xrai.checkpoint import DEFAULT, Checkpoint, list_models, open_checkpoint
-from xrai.errors import CheckpointError
-from xrai.models.folders import check_model, stated
-from xrai.records import write_json
-from xrai.settings import checkpoints_dir
+from xrai.core.errors import CheckpointError
+from xrai.core.json_files import write_json
+from xrai.core.language import say
+from xrai.core.paths import checkpoints_dir
+from xrai.models.checkpoint import DEFAULT, Checkpoint, list_models, open_checkpoint
+from xrai.models.folders import check_model, convert_disk_errors
 
 SHIPPED = "pneumonia"
 """The model that comes with XRAI, and the default as long as nobody chose another."""
@@ -16,7 +17,7 @@ SHIPPED = "pneumonia"
 
 def default_model() -> Checkpoint | None:
     """The model to read scans with: the chosen one, else the shipped one, else the newest, else none."""
-    for name in (chosen_name(), SHIPPED):
+    for name in (read_default_name(), SHIPPED):
         if name and (checkpoint := open_checkpoint(name)).is_model:
             return checkpoint
     return next(iter(list_models()), None)
@@ -29,11 +30,11 @@ def set_default(checkpoint: Checkpoint) -> None:
         CheckpointError: it is no finished model, its card is damaged, or the choice cannot be written down.
     """
     check_model(checkpoint)
-    with stated(f"The model “{checkpoint.name}” cannot be made the default"):
-        choose(checkpoint)
+    with convert_disk_errors(say("The model “{name}” cannot be made the default", name=checkpoint.name)):
+        write_default(checkpoint)
 
 
-def chosen_name() -> str | None:
+def read_default_name() -> str | None:
     """The model that was chosen as the default, whether or not it is still there."""
     try:
         name = json.loads((checkpoints_dir() / DEFAULT).read_text(encoding="utf-8"))["model"]
@@ -42,7 +43,7 @@ def chosen_name() -> str | None:
         return None
 
 
-def choose(checkpoint: Checkpoint) -> None:
+def write_default(checkpoint: Checkpoint) -> None:
     """Note a model down as the chosen one.
 
     Raises:

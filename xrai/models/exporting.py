@@ -5,17 +5,17 @@ from __future__ import annotations
 import json
 import shlex
 import zipfile
-from contextlib import suppress
 from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
 from typing import Any, BinaryIO
 
-from xrai.checkpoint import CARD, CONFIG, WEIGHTS, Checkpoint
-from xrai.kit import KIT
-from xrai.models.folders import check_idle, check_model, stated
+from xrai.core.json_files import HISTORY_FILE, atomic_file
+from xrai.core.language import say
+from xrai.models.artifacts import ARTIFACTS_FILE
+from xrai.models.checkpoint import CARD, CONFIG, WEIGHTS, Checkpoint
+from xrai.models.folders import check_idle, check_model, convert_disk_errors
 from xrai.models.notes import NOTE
-from xrai.records import HISTORY, whole_file
 
-EXPORTED = (CONFIG, CARD, WEIGHTS, KIT, HISTORY, NOTE)
+EXPORTED_FILES = (CONFIG, CARD, WEIGHTS, ARTIFACTS_FILE, HISTORY_FILE, NOTE)
 """What goes along with a model; its log and evaluations stay, since they name scans."""
 
 
@@ -27,27 +27,27 @@ def export_model(checkpoint: Checkpoint, out: Path | BinaryIO) -> None:
     """
     check_idle(checkpoint)  # its weights and its card might belong to different epochs
     check_model(checkpoint)
-    with stated(f"The model “{checkpoint.name}” cannot be exported"):
+    with convert_disk_errors(say("The model “{name}” cannot be exported", name=checkpoint.name)):
         if not isinstance(out, Path):
             _write_zip(checkpoint, out)
             return
-        with whole_file(out) as partial:
+        with atomic_file(out) as partial:
             _write_zip(checkpoint, partial)
 
 
 def _write_zip(checkpoint: Checkpoint, out: Path | BinaryIO) -> None:
     with zipfile.ZipFile(out, "w", strict_timestamps=False) as archive:
-        for name in EXPORTED:
+        for name in EXPORTED_FILES:
             if not (file := checkpoint.folder / name).is_file():
                 continue
-            if name in (WEIGHTS, KIT):
+            if name in (WEIGHTS, ARTIFACTS_FILE):
                 archive.write(file, f"{checkpoint.name}/{name}", zipfile.ZIP_STORED)
-            elif content := _without_folders(name, file.read_bytes()):
+            elif content := _strip_paths(name, file.read_bytes()):
                 info = zipfile.ZipInfo.from_file(file, f"{checkpoint.name}/{name}", strict_timestamps=False)
                 archive.writestr(info, content, zipfile.ZIP_DEFLATED)
 
 
-def _without_folders(name: str, content: bytes) -> bytes:
+def _strip_paths(name: str, content: bytes) -> bytes:
     """A file as it is exported: where a dataset lies on this machine, and so who works here, is nobody's business.
 
     Nothing is left of a `config.json` that cannot be read, since no import would keep it.
@@ -56,24 +56,26 @@ def _without_folders(name: str, content: bytes) -> bytes:
         return content
     try:
         values = json.loads(content)
-        changed = _at_home(values) if name == CONFIG else _repeatable(values)
+        stripped = _strip_config_path(values) if name == CONFIG else _strip_card_paths(values)
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return b""
-    return content if changed == values else (json.dumps(changed, indent=1) + "\n").encode()
+    return content if stripped == values else (json.dumps(stripped, indent=1) + "\n").encode()
 
 
-def _at_home(config: dict[str, Any]) -> dict[str, Any]:
+def _strip_config_path(config: dict[str, Any]) -> dict[str, Any]:
     return config | {"dataset": _file_name(config["dataset"])}
 
 
-def _repeatable(card: dict[str, Any]) -> dict[str, Any]:
-    """The card with a command that names its dataset without the way to it; one that is none is left out."""
+def _strip_card_paths(card: dict[str, Any]) -> dict[str, Any]:
+    """The card with a command that names its dataset without its folder; "" where it cannot be split."""
     training = dict(card["training"])
-    if command := training.pop("command", None):
-        with suppress(ValueError, AttributeError):
-            words = shlex.split(command)
-            shorter = [_file_name(word) for word in words]
-            training["command"] = command if words == shorter else shlex.join(shorter)
+    try:
+        words = shlex.split(training["command"])
+    except ValueError:  # an unclosed quotation mark
+        words, training["command"] = [], ""
+    short_words = [_file_name(word) for word in words]
+    if words != short_words:
+        training["command"] = shlex.join(short_words)
     return card | {"training": training}
 
 

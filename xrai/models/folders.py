@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from xrai.checkpoint import Card, Checkpoint
-from xrai.errors import CheckpointError
-from xrai.jobs import Job, active_in, calibration_folder
-from xrai.measurements import FOLDER
-from xrai.settings import checkpoints_dir
+from xrai.core.errors import CheckpointError, system_reason
+from xrai.core.jobs import Job, list_active
+from xrai.core.paths import checkpoints_dir
+from xrai.models.card import Card
+from xrai.models.checkpoint import EVALUATIONS, Checkpoint, calibration_folder
 
 DELETED, IMPORT, FOLD = ".deleted-", ".import-", ".fold-"
 """How folders beside the models are called, in which one lies that is on its way out or in, or that only a benchmark
@@ -23,7 +23,7 @@ _STALE_SECONDS = 24 * 3600
 """No deletion or import takes so long, nor an epoch of a benchmark: what is older was left by a process that died."""
 
 
-def check_there(checkpoint: Checkpoint) -> None:
+def check_exists(checkpoint: Checkpoint) -> None:
     """Refuse a run or model that is gone.
 
     Raises:
@@ -31,8 +31,9 @@ def check_there(checkpoint: Checkpoint) -> None:
     """
     if not checkpoint.folder.is_dir():
         raise CheckpointError(
-            f"There is no model or run “{checkpoint.name}” any more, probably because it was renamed or deleted "
-            "meanwhile: choose it anew from the list."
+            "There is no model or run “{name}” any more, probably because it was renamed or deleted "
+            "meanwhile: choose it anew from the list.",
+            name=checkpoint.name,
         )
 
 
@@ -42,13 +43,17 @@ def check_idle(checkpoint: Checkpoint) -> None:
     Raises:
         CheckpointError: it is being trained, calibrated or measured now, or gone.
     """
-    check_there(checkpoint)
+    check_exists(checkpoint)
     if Job(checkpoint.folder).is_active:
-        raise CheckpointError(f"“{checkpoint.name}” is being trained now: wait until it is done, or stop it first.")
+        raise CheckpointError(
+            "“{name}” is being trained now: wait until it is done, or stop it first.", name=checkpoint.name
+        )
     if Job(calibration_folder(checkpoint.folder)).is_active:
-        raise CheckpointError(f"“{checkpoint.name}” is being calibrated now: wait until that is done.")
-    if active_in(checkpoint.folder / FOLDER):
-        raise CheckpointError(f"“{checkpoint.name}” is being measured now: wait until that is done, or stop it first.")
+        raise CheckpointError("“{name}” is being calibrated now: wait until that is done.", name=checkpoint.name)
+    if list_active(checkpoint.folder / EVALUATIONS):
+        raise CheckpointError(
+            "“{name}” is being measured now: wait until that is done, or stop it first.", name=checkpoint.name
+        )
 
 
 def check_model(checkpoint: Checkpoint) -> Card:
@@ -57,17 +62,18 @@ def check_model(checkpoint: Checkpoint) -> Card:
     Raises:
         CheckpointError: it is no finished model, its card is damaged, or it is gone.
     """
-    check_there(checkpoint)
+    check_exists(checkpoint)
     if not checkpoint.is_model:
         raise CheckpointError(
-            f"“{checkpoint.name}” is no finished model yet, probably because its training broke off before the end "
-            "of its first epoch: let the training go on, or choose another."
+            "“{name}” is no finished model yet, probably because its training broke off before the end "
+            "of its first epoch: let the training go on, or choose another.",
+            name=checkpoint.name,
         )
-    return checkpoint.card()
+    return checkpoint.read_card()
 
 
 @contextmanager
-def stated(what: str) -> Iterator[None]:
+def convert_disk_errors(what: str) -> Iterator[None]:
     """Say what cannot be done when the disk or another program forbids it.
 
     Raises:
@@ -77,12 +83,16 @@ def stated(what: str) -> Iterator[None]:
         yield
     except PermissionError as error:
         raise CheckpointError(
-            f"{what} because files may be in use or may not be written ({error.strerror or error}): "
-            "close other programs that use them, and check the folder's rights."
+            "{what} because files may be in use or may not be written ({strerror}): "
+            "close other programs that use them, and check the folder's rights.",
+            what=what,
+            strerror=system_reason(error),
         ) from error
     except OSError as error:
         raise CheckpointError(
-            f"{what} ({error.strerror or error}): free some disk space, and check that the folder is there."
+            "{what} ({strerror}): free some disk space, and check that the folder is there.",
+            what=what,
+            strerror=system_reason(error),
         ) from error
 
 

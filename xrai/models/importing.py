@@ -14,22 +14,22 @@ from typing import BinaryIO
 
 import numpy as np
 
-from xrai.checkpoint import CARD, CONFIG, WEIGHTS, Checkpoint, open_checkpoint
-from xrai.errors import CheckpointError
-from xrai.kit import KIT
-from xrai.models.exporting import EXPORTED
-from xrai.models.folders import IMPORT, check_model, clear_leftovers, new_folder, stated
-from xrai.models.naming import check_free, free_variant, usable
-from xrai.models.notes import note_of, write_note
-from xrai.models.soundness import sound_lines
-from xrai.records import HISTORY, replace_file
-from xrai.scans import Scan
+from xrai.core.errors import CheckpointError, system_reason
+from xrai.core.json_files import HISTORY_FILE, replace_file
+from xrai.core.language import say
+from xrai.models.artifacts import ARTIFACTS_FILE, load_artifacts
+from xrai.models.checkpoint import CARD, CONFIG, WEIGHTS, Checkpoint, check_finite, open_checkpoint
+from xrai.models.exporting import EXPORTED_FILES
+from xrai.models.folders import IMPORT, check_model, clear_leftovers, convert_disk_errors, new_folder
+from xrai.models.history import EpochRecord, best_epoch, iter_history, last_start, records_of
+from xrai.models.naming import check_name_free, find_free_name, first_valid_name
+from xrai.models.notes import read_note, write_note
 
 MAX_WEIGHTS_BYTES, MAX_TEXT_BYTES = 2 * 1024**3, 64 * 1024**2
 MAX_CLASSES = 1000
 """More in an imported card would only fill the memory."""
 
-_CHUNK = 1024**2
+_CHUNK_BYTES = 1024**2
 
 
 def import_model(archive: Path | BinaryIO, name: str | None = None) -> Checkpoint:
@@ -45,67 +45,75 @@ def import_model(archive: Path | BinaryIO, name: str | None = None) -> Checkpoin
     """
     if name is not None:
         open_checkpoint(name)
-        check_free(name)
+        check_name_free(name)
     zip_name = Path(str(getattr(archive, "name", ""))).name
-    shown = f"“{zip_name}”" if zip_name else "The file"
+    shown = f"“{zip_name}”" if zip_name else say("The file")
     clear_leftovers()
-    with _opened(archive, shown) as opened, stated(f"{shown} cannot be imported"):
-        folder, members = _members(opened, shown)
-        aside = new_folder(IMPORT)
+    with _open_zip(archive, shown) as zip_file, convert_disk_errors(say("{shown} cannot be imported", shown=shown)):
+        folder, members = _find_members(zip_file, shown)
+        staging_folder = new_folder(IMPORT)
         try:
-            draft = Checkpoint(aside / (name or usable(folder, Path(zip_name).stem)))
+            draft = Checkpoint(staging_folder / (name or first_valid_name(folder, Path(zip_name).stem)))
             draft.folder.mkdir()
             for file, info in members.items():
-                _extract(opened, info, draft.folder / file, shown)
+                _extract(zip_file, info, draft.folder / file, shown)
             _check_weights(draft)
-            _mend(draft)
-            return _put_in_place(draft, name)
+            _drop_invalid_files(draft)
+            return _install(draft, name)
         finally:
-            shutil.rmtree(aside, ignore_errors=True)
+            shutil.rmtree(staging_folder, ignore_errors=True)
 
 
 @contextmanager
-def _opened(archive: Path | BinaryIO, shown: str) -> Iterator[zipfile.ZipFile]:
+def _open_zip(archive: Path | BinaryIO, shown: str) -> Iterator[zipfile.ZipFile]:
     try:
-        opened = zipfile.ZipFile(archive)
+        zip_file = zipfile.ZipFile(archive)
     except OSError as error:
         raise CheckpointError(
-            f"{shown} cannot be opened ({error.strerror or error}): check that it is there, and its rights."
+            "{shown} cannot be opened ({strerror}): check that it is there, and its rights.",
+            shown=shown,
+            strerror=system_reason(error),
         ) from error
     except Exception as error:  # a damaged zip fails in many ways, and they share no other base
         raise CheckpointError(
-            f"{shown} is not a zip that can be read, perhaps because its upload or download broke off: "
-            "export the model again."
+            "{shown} is not a zip that can be read, perhaps because its upload or download broke off: "
+            "export the model again.",
+            shown=shown,
         ) from error
-    with opened:
-        yield opened
+    with zip_file:
+        yield zip_file
 
 
-def _members(archive: zipfile.ZipFile, shown: str) -> tuple[str, dict[str, zipfile.ZipInfo]]:
+def _find_members(archive: zipfile.ZipFile, shown: str) -> tuple[str, dict[str, zipfile.ZipInfo]]:
     """The folder of the model in a zip, "" for the top, and its files that are known here.
 
     Raises:
         CheckpointError: the zip is locked or made to harm, or does not hold exactly one model.
     """
-    found: dict[str, dict[str, zipfile.ZipInfo]] = {}
+    files_by_folder: dict[str, dict[str, zipfile.ZipInfo]] = {}
     for info in archive.infolist():
         _check_member(info, shown)
-        path = _path(info)
+        path = _member_path(info)
         *folder, name = PurePosixPath(path).parts or [""]
-        if path.endswith("/") or name not in EXPORTED or len(folder) > 1 or "__MACOSX" in folder:
+        if path.endswith("/") or name not in EXPORTED_FILES or len(folder) > 1 or "__MACOSX" in folder:
             continue
-        files = found.setdefault("".join(folder), {})
+        files = files_by_folder.setdefault("".join(folder), {})
         if name in files:
-            raise _harmful(shown, "holds the same file twice")
+            raise _harmful_error(shown, say("holds the same file twice"))
         files[name] = info
-    models = {folder: files for folder, files in found.items() if CARD in files and WEIGHTS in files}
+    models = {folder: files for folder, files in files_by_folder.items() if CARD in files and WEIGHTS in files}
     if not models:
         raise CheckpointError(
-            f"{shown} is no exported model of XRAI because it lacks {CARD} or {WEIGHTS}: "
-            "choose a zip that was exported on the Models page or the command line."
+            "{shown} is no exported model of XRAI because it lacks {CARD} or {WEIGHTS}: "
+            "choose a zip that was exported on the Models page or the command line.",
+            shown=shown,
+            CARD=CARD,
+            WEIGHTS=WEIGHTS,
         )
     if len(models) > 1:
-        raise CheckpointError(f"{shown} holds more than one model: export each of them to a zip of its own.")
+        raise CheckpointError(
+            "{shown} holds more than one model: export each of them to a zip of its own.", shown=shown
+        )
     return models.popitem()
 
 
@@ -116,24 +124,25 @@ def _check_member(info: zipfile.ZipInfo, shown: str) -> None:
         CheckpointError: it is locked, lies outside the zip's folder, is a link, is packed strangely, or is too large.
     """
     if info.flag_bits & 0x41:  # ordinary and strong encryption
-        raise CheckpointError(f"{shown} is locked with a password: make the zip again without one.")
-    path = _path(info)
+        raise CheckpointError("{shown} is locked with a password: make the zip again without one.", shown=shown)
+    path = _member_path(info)
     if path.startswith("/") or re.match(r"[A-Za-z]:", path) or "\0" in path or ".." in path.split("/"):
-        raise _harmful(shown, "holds a path outside its folder")
+        raise _harmful_error(shown, say("holds a path outside its folder"))
     if stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
-        raise _harmful(shown, "holds a link instead of a file")
+        raise _harmful_error(shown, say("holds a link instead of a file"))
     name = PurePosixPath(path).name
-    if name not in EXPORTED:
+    if name not in EXPORTED_FILES:
         return
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):  # others unpack without a measure
         raise CheckpointError(
-            f"{shown} is packed in a way that XRAI does not know: make the zip again with ordinary compression."
+            "{shown} is packed in a way that XRAI does not know: make the zip again with ordinary compression.",
+            shown=shown,
         )
-    if info.file_size > _limit(name):
-        raise _too_large(shown, name)
+    if info.file_size > _max_bytes(name):
+        raise _size_error(shown, name)
 
 
-def _path(info: zipfile.ZipInfo) -> str:
+def _member_path(info: zipfile.ZipInfo) -> str:
     """An entry's path as it stands in the zip, before Python makes it harmless; PowerShell 5.1 writes backslashes."""
     return info.orig_filename.replace("\\", "/")
 
@@ -145,40 +154,45 @@ def _extract(archive: zipfile.ZipFile, info: zipfile.ZipInfo, out: Path, shown: 
         CheckpointError: it is damaged or too large.
         OSError: the disk is full.
     """
-    left = _limit(out.name)
+    remaining_bytes = _max_bytes(out.name)
     with out.open("wb") as file:
-        for chunk in _chunks(archive, info, shown):
-            left -= len(chunk)
-            if left < 0:
-                raise _too_large(shown, out.name)
+        for chunk in _read_chunks(archive, info, shown):
+            remaining_bytes -= len(chunk)
+            if remaining_bytes < 0:
+                raise _size_error(shown, out.name)
             file.write(chunk)
 
 
-def _chunks(archive: zipfile.ZipFile, info: zipfile.ZipInfo, shown: str) -> Iterator[bytes]:
+def _read_chunks(archive: zipfile.ZipFile, info: zipfile.ZipInfo, shown: str) -> Iterator[bytes]:
     try:
         with archive.open(info) as member:
-            while chunk := member.read(_CHUNK):
+            while chunk := member.read(_CHUNK_BYTES):
                 yield chunk
     except Exception as error:  # zlib.error and lzma.LZMAError share no base but this
         raise CheckpointError(
-            f"{shown} is damaged, probably because its upload or download broke off: copy it or export the model again."
+            "{shown} is damaged, probably because its upload or download broke off: copy it or export the model again.",
+            shown=shown,
         ) from error
 
 
-def _limit(name: str) -> int:
+def _max_bytes(name: str) -> int:
     return MAX_WEIGHTS_BYTES if name == WEIGHTS else MAX_TEXT_BYTES
 
 
-def _harmful(shown: str, what: str) -> CheckpointError:
+def _harmful_error(shown: str, what: str) -> CheckpointError:
     return CheckpointError(
-        f"{shown} {what}, as a zip made to harm does: export the model again, and do not use this file."
+        "{shown} {what}, as a zip made to harm does: export the model again, and do not use this file.",
+        shown=shown,
+        what=what,
     )
 
 
-def _too_large(shown: str, name: str) -> CheckpointError:
+def _size_error(shown: str, name: str) -> CheckpointError:
     return CheckpointError(
-        f"{shown} would unpack {name} to more than {_limit(name) // 1024**2:,} MB, which no model of XRAI has: "
-        "export the model again."
+        "{shown} would unpack {name} to more than {x:,} MB, which no model of XRAI has: export the model again.",
+        shown=shown,
+        name=name,
+        x=_max_bytes(name) // 1024**2,
     )
 
 
@@ -191,49 +205,52 @@ def _check_weights(draft: Checkpoint) -> None:
     card = check_model(draft)
     if len(card.classes) > MAX_CLASSES:
         raise CheckpointError(
-            f"The card of the model “{draft.name}” names {len(card.classes):,} classes, more than the {MAX_CLASSES:,} "
-            "that a model can have here: it is probably damaged, so export the model again."
+            "The card of the model “{name}” names {len:,} classes, more than the {MAX_CLASSES:,} "
+            "that a model can have here: it is probably damaged, so export the model again.",
+            name=draft.name,
+            len=len(card.classes),
+            MAX_CLASSES=MAX_CLASSES,
         )
-    from xrai.diagnosis import Reader  # torch takes seconds to import, and pages import this module
+    import torch  # takes seconds to import, and pages import this module
 
     size = card.preprocessing.stored_size
-    grey = np.full((size, size), 128, np.uint8)
-    Reader(card, draft.load_network(card)).read(Scan(grey, "", "PNG", "L", size, size, grey.nbytes))
-
-
-def _mend(draft: Checkpoint) -> None:
-    """Leave out what of the lesser files would break a reader later on."""
-    write_note(draft, note_of(draft))
+    network = draft.load_network(card)
+    with torch.inference_mode():
+        logits = network(card.preprocessing(np.full((size, size), 128, np.uint8)))
+    check_finite(logits.numpy(), card.name)
     try:
-        draft.config()
+        load_artifacts(draft, card, network.num_features)
+    except CheckpointError:
+        (draft.folder / ARTIFACTS_FILE).unlink(missing_ok=True)
+
+
+def _drop_invalid_files(draft: Checkpoint) -> None:
+    """Leave out what of the lesser files would break a reader later on."""
+    write_note(draft, read_note(draft))
+    try:
+        draft.read_config()
     except CheckpointError:
         (draft.folder / CONFIG).unlink(missing_ok=True)
-    from xrai.diagnosis import Reader
-
-    try:
-        Reader.open(draft)
-    except CheckpointError:
-        (draft.folder / KIT).unlink(missing_ok=True)
-    file = draft.folder / HISTORY
-    lines = list(sound_lines(file))
-    kinds = {record["kind"] for record, _ in lines}
-    has_curves = any(record["kind"] == "epoch" and record["best"] for record, _ in lines)
-    if kinds & {"start", "resume"} and (has_curves or "epoch" not in kinds):
+    file = draft.folder / HISTORY_FILE
+    lines = list(iter_history(file))
+    history = [record for record, _ in lines]
+    if last_start(history) and (best_epoch(history) or not records_of(EpochRecord, history)):
         file.write_bytes("".join(line for _, line in lines).encode())
     else:
         file.unlink(missing_ok=True)
 
 
-def _put_in_place(draft: Checkpoint, name: str | None) -> Checkpoint:
+def _install(draft: Checkpoint, name: str | None) -> Checkpoint:
     if name is not None:
-        check_free(name)
-    checkpoint = open_checkpoint(name or free_variant(draft.name))
+        check_name_free(name)
+    checkpoint = open_checkpoint(name or find_free_name(draft.name))
     try:
         replace_file(draft.folder, checkpoint.folder)
     except OSError as error:
         if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
             raise
         raise CheckpointError(
-            f"The name “{checkpoint.name}” was taken meanwhile: import the model again, or choose another name."
+            "The name “{name}” was taken meanwhile: import the model again, or choose another name.",
+            name=checkpoint.name,
         ) from error
     return checkpoint

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import unicodedata
 
-from xrai.checkpoint import Checkpoint
-from xrai.errors import CheckpointError
-from xrai.models.folders import check_there, stated
-from xrai.records import whole_file
+from xrai.core.errors import CheckpointError
+from xrai.core.json_files import atomic_file
+from xrai.core.language import say
+from xrai.models.checkpoint import Checkpoint
+from xrai.models.folders import check_exists, convert_disk_errors
 
 NOTE = "note.txt"
 MAX_NOTE = 2000
 
 
-def note_of(checkpoint: Checkpoint) -> str:
+def read_note(checkpoint: Checkpoint) -> str:
     """What people wrote about a run or model; "" where there is nothing that can be read."""
     try:
         with (checkpoint.folder / NOTE).open(encoding="utf-8-sig", errors="replace") as file:
@@ -31,10 +32,12 @@ def set_note(checkpoint: Checkpoint, text: str) -> None:
     text = _printable(text)
     if len(text) > MAX_NOTE:
         raise CheckpointError(
-            f"The note has {len(text):,} characters, more than the {MAX_NOTE:,} that are kept: shorten it."
+            "The note has {len:,} characters, more than the {MAX_NOTE:,} that are kept: shorten it.",
+            len=len(text),
+            MAX_NOTE=MAX_NOTE,
         )
-    check_there(checkpoint)
-    with stated(f"The note on “{checkpoint.name}” cannot be saved"):
+    check_exists(checkpoint)
+    with convert_disk_errors(say("The note on “{name}” cannot be saved", name=checkpoint.name)):
         write_note(checkpoint, text)
 
 
@@ -48,11 +51,13 @@ def write_note(checkpoint: Checkpoint, text: str) -> None:
     if not text:
         file.unlink(missing_ok=True)
         return
-    with whole_file(file) as partial:
+    with atomic_file(file) as partial:
         partial.write_bytes(text.encode())
 
 
 def _printable(text: str) -> str:
     """The text with plain line ends, and without control characters and halves of characters."""
     text = "\n".join(text.splitlines())
-    return "".join(one for one in text if one in "\n\t" or unicodedata.category(one) not in ("Cc", "Cs")).strip()
+    return "".join(
+        character for character in text if character in "\n\t" or unicodedata.category(character) not in ("Cc", "Cs")
+    ).strip()

@@ -1,41 +1,40 @@
-"""The table of all runs and models: what each is, how it stands, how good it was found to be."""
+"""Summary table of all runs and models: status, settings, validation metrics."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-from xrai.checkpoint import CARD, CONFIG, WEIGHTS, Checkpoint, list_checkpoints
-from xrai.config import defaults
-from xrai.errors import CheckpointError
-from xrai.jobs import ACTIVE, Job, Status
+from xrai.core.errors import CheckpointError
+from xrai.core.jobs import ACTIVE_STATUSES, Job, Status
+from xrai.core.json_files import HISTORY_FILE
+from xrai.core.records import Interval
+from xrai.models.checkpoint import CARD, CONFIG, WEIGHTS, Checkpoint, list_checkpoints
 from xrai.models.default import default_model
-from xrai.models.notes import note_of
-from xrai.models.soundness import is_count, is_number, sound_lines
-from xrai.records import HISTORY
+from xrai.models.history import EndRecord, EpochRecord, HistoryRecord, StartRecord, best_epoch, read_history, records_of
+from xrai.models.notes import read_note
 
-Numbers = tuple[float, float]
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Summary:
-    """A run or model as the table of all of them shows it.
+    """A run or model in the summary table.
 
     Attributes:
-        name: the folder's.
-        status: how its job stands.
+        name: of the folder.
+        status: of its job.
         is_model: whether scans can be read with it.
-        is_default: whether they are, as long as nobody chooses another.
-        note: what people wrote about it.
-        dataset: path, as it was asked for, or name.
+        is_default: whether it is the default model.
+        note: of the users.
+        dataset: path, as it was given, or name.
         classes: in the order of the network's outputs; None where there is no card.
         config: training settings; {} where they cannot be read.
-        accuracy, accuracy_interval, auc, auc_interval, n_validation: of the best epoch on validation.
+        accuracy, accuracy_interval, auc, auc_interval, n_validation: of the best epoch on the validation split.
         epochs_run, seconds: of the training.
         size_bytes: of the weights.
         created: ISO time of the card, else of the run's start.
@@ -51,9 +50,9 @@ class Summary:
     classes: tuple[str, ...] | None
     config: dict[str, Any]
     accuracy: float | None
-    accuracy_interval: Numbers | None
+    accuracy_interval: Interval | None
     auc: float | None
-    auc_interval: Numbers | None
+    auc_interval: Interval | None
     n_validation: int | None
     epochs_run: int | None
     seconds: float | None
@@ -62,97 +61,74 @@ class Summary:
     problem: str
 
 
-def summaries() -> list[Summary]:
+def list_summaries() -> list[Summary]:
     """Every run and model, newest first; a broken one says so in its `problem`."""
     default = default_model()
-    return [_summary(item, is_default=item == default) for item in list_checkpoints()]
+    return [_summarize(item, is_default=item == default) for item in list_checkpoints()]
 
 
-def differing_settings(configs: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The settings in which some runs differ, in TrainConfig's order; one that is missing has its default."""
-    usual = defaults()
-    return [
-        name
-        for name, value in usual.items()
-        if any(config.get(name, value) != configs[0].get(name, value) for config in configs[1:])
-    ]
-
-
-def _summary(checkpoint: Checkpoint, *, is_default: bool) -> Summary:
+def _summarize(checkpoint: Checkpoint, *, is_default: bool) -> Summary:
     status = Job(checkpoint.folder).status
-    card, card_problem = _tried(checkpoint.card, (checkpoint.folder / CARD).exists())
-    expected = (checkpoint.folder / CONFIG).exists() or not (card or card_problem or status in ACTIVE)
-    asked, config_problem = _tried(checkpoint.config, expected)
-    records = [] if card else [record for record, _ in sound_lines(checkpoint.folder / HISTORY)]
-    measured = card.validation if card else _best_epoch(records)
+    card, card_problem = _read_or_problem(checkpoint.read_card, (checkpoint.folder / CARD).exists())
+    is_config_expected = (checkpoint.folder / CONFIG).exists() or not (
+        card or card_problem or status in ACTIVE_STATUSES
+    )
+    run_config, config_problem = _read_or_problem(checkpoint.read_config, is_config_expected)
+    history = [] if card else read_history(checkpoint.folder / HISTORY_FILE)
+    best = best_epoch(history)
+    metrics = card.validation if card else best.val if best else None
     return Summary(
         name=checkpoint.name,
         status=status,
         is_model=checkpoint.is_model,
         is_default=is_default,
-        note=note_of(checkpoint),
-        dataset=asked["dataset"] if asked else str(card.dataset.get("name", "")) if card else "",
+        note=read_note(checkpoint),
+        dataset=run_config["dataset"] if run_config else card.dataset.name if card else "",
         classes=card.classes if card else None,
-        config=asked["train"] if asked else card.config.to_dict() if card else {},
-        accuracy=measured.get("accuracy"),
-        accuracy_interval=_pair(measured.get("accuracy_interval")),
-        auc=measured.get("auc"),
-        auc_interval=_pair(measured.get("auc_interval")),
-        n_validation=measured.get("n"),
-        epochs_run=_if(is_count, card.training.get("epochs_run")) if card else _epochs_run(records),
-        seconds=_if(is_number, card.training.get("seconds")) if card else _seconds(records),
+        config=run_config["train"] if run_config else card.training.settings if card else {},
+        accuracy=metrics.accuracy if metrics else None,
+        accuracy_interval=metrics.accuracy_interval if metrics else None,
+        auc=metrics.auc if metrics else None,
+        auc_interval=metrics.auc_interval if metrics else None,
+        n_validation=metrics.n if metrics else None,
+        epochs_run=card.training.epochs_run if card else _epochs_run(history),
+        seconds=card.training.seconds if card else _seconds(history),
         size_bytes=_size(checkpoint.folder / WEIGHTS),
-        created=_iso(card.created) if card else _began(records),
+        created=_valid_iso_time(card.created) if card else _start_time(history),
         problem=card_problem or config_problem,
     )
 
 
-def _tried(read: Callable[[], T], wanted: bool) -> tuple[T | None, str]:
-    """What was read, or None, and the sentence of why it could not be."""
+def _read_or_problem(read: Callable[[], T], is_expected: bool) -> tuple[T | None, str]:
+    """What was read, or None, and the sentence that says why it could not be."""
     try:
-        return (read() if wanted else None), ""
+        return (read() if is_expected else None), ""
     except CheckpointError as error:
-        return None, str(error)
+        return None, error.message
 
 
-def _epochs(records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [record for record in records if record["kind"] == "epoch"]
+def _epochs_run(history: Sequence[HistoryRecord]) -> int | None:
+    return max((record.epoch for record in records_of(EpochRecord, history)), default=None)
 
 
-def _best_epoch(records: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    return next((record["val"] for record in reversed(_epochs(records)) if record["best"]), {})
+def _seconds(history: Sequence[HistoryRecord]) -> float | None:
+    if history and isinstance(history[-1], EndRecord):
+        return history[-1].seconds
+    return sum(record.seconds for record in records_of(EpochRecord, history)) or None
 
 
-def _epochs_run(records: Sequence[dict[str, Any]]) -> int | None:
-    return max((record["epoch"] for record in _epochs(records)), default=None)
-
-
-def _seconds(records: Sequence[dict[str, Any]]) -> float | None:
-    if records and records[-1]["kind"] == "end":
-        return records[-1]["seconds"]
-    return sum(record["seconds"] for record in _epochs(records)) or None
-
-
-def _began(records: Sequence[dict[str, Any]]) -> str | None:
-    moment = next((record["time"] for record in records if record["kind"] == "start"), None)
+def _start_time(history: Sequence[HistoryRecord]) -> str | None:
+    starts = [record for record in records_of(StartRecord, history) if record.kind == "start"]
     with suppress(OverflowError, OSError, ValueError):
-        return None if moment is None else datetime.fromtimestamp(moment, UTC).isoformat(timespec="seconds")
+        return datetime.fromtimestamp(starts[0].time, UTC).isoformat(timespec="seconds") if starts else None
     return None
 
 
-def _iso(text: str) -> str | None:
+def _valid_iso_time(text: str) -> str | None:
     with suppress(ValueError):
         datetime.fromisoformat(text)
         return text
     return None
-
-
-def _pair(values: Sequence[float] | None) -> Numbers | None:
-    return (values[0], values[1]) if values else None
-
-
-def _if(holds: Callable[[object], bool], value: Any) -> Any:
-    return value if holds(value) else None
 
 
 def _size(file: Path) -> int | None:

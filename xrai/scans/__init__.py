@@ -1,12 +1,13 @@
-"""The one gate from a file to pixels: `read_scan(path_or_bytes) -> Scan`.
+"""Image loading: `read_scan(path_or_bytes) -> Scan`, the only way from a file to pixels.
 
-    __init__      what the file is, by its first bytes; who reads it; the one sentence when nobody can
-    pictures      JPEG, PNG, TIFF, WebP, BMP
-    dicom         CR, DX and other single-frame projection images
-    gdcm_process  the rare JPEGs of DICOM, decoded where a crash harms nobody
-    scan          what comes out: the fields, the limits, the grey scale
-
-Nothing else in XRAI opens a picture: not the dataset builder, not diagnosis, not a test.
+__init__       detects the format by the first bytes and calls the decoder
+pictures       JPEG, PNG, TIFF, WebP, BMP
+dicom          CR, DX and other single-frame projection images
+gdcm_process   decodes rare DICOM JPEGs in a process of its own, which may crash
+scan           the `Scan` record, its limits, and intensity scaling
+preprocessing  from pixels to the network's input
+descriptor     thumbnail and HOG descriptor
+phantoms       synthetic chest X-rays, drawn of `shapes`
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ import threading
 import warnings
 from pathlib import Path
 
-from xrai.errors import ScanError
-from xrai.language import marked
+from xrai.core.errors import ScanError
+from xrai.core.language import N_, say
 from xrai.scans import pictures
 from xrai.scans.scan import MAX_FILE_BYTES, MAX_PIXELS, MIN_SIDE, Scan
 
@@ -28,14 +29,13 @@ __all__ = ["MAX_FILE_BYTES", "MAX_PIXELS", "MIN_SIDE", "Scan", "read_scan"]
 def read_scan(source: Path | str | bytes, *, min_side: int | None = None) -> Scan:
     """Read one chest X-ray, from a file's path or a file's bytes, as upright grey pixels.
 
-    The format is decided by the content, never by the file's ending. 8-bit grey is kept exactly as stored; colour
-    becomes luma (ITU-R 601); deeper pictures are scaled from their least to their greatest value, or through the
-    window that a DICOM file brings. Safe to call from several threads at once.
+    The content determines the format, not the file's extension. 8-bit grey is kept as stored; colour becomes luma
+    (ITU-R 601); higher bit depths are scaled from minimum to maximum, or with a DICOM file's window. Thread-safe.
 
     Args:
         source: a path, or the file's content.
-        min_side: decode no finer than needed: a JPEG may come at 1/2, 1/4 or 1/8 of its size, with both sides still
-            at least this long. `Scan.width` and `Scan.height` keep the file's own size.
+        min_side: a JPEG may be decoded at 1/2, 1/4 or 1/8 of its size, as long as both sides have this length.
+            `Scan.width` and `Scan.height` keep the size in the file.
 
     Returns:
         A `Scan`; its pixels are uint8 (H, W), 0 = air.
@@ -43,42 +43,43 @@ def read_scan(source: Path | str | bytes, *, min_side: int | None = None) -> Sca
     Raises:
         ScanError: the file cannot be read as a chest X-ray. One sentence, with neither path nor patient data.
     """
-    data = source if isinstance(source, bytes) else _content(Path(source))
+    data = source if isinstance(source, bytes) else _read_bytes(Path(source))
     if not data:
         raise ScanError(
             "The file is empty, probably because a copy or a download did not finish: copy or export it again."
         )
-    _check_bytes(len(data))
-    form = _format(data)
+    _check_file_size(len(data))
+    form = _detect_format(data)
     try:
-        with _silence:
-            return _read(data, form, min_side)
+        with _muted_warnings:
+            return _decode(data, form, min_side)
     except ScanError:
         raise
-    # What a damaged file makes three decoding libraries raise has no end, and the file may hold anything. The cause
-    # is not chained: pydicom quotes the values it stumbled on, and those may name a patient.
+    # A damaged file can make the decoding libraries raise any exception. The cause is not chained, since pydicom quotes
+    # values, which may name a patient.
     except Exception:
         raise ScanError(
-            f"The {form} file cannot be decoded, probably because it is damaged or was cut short while being copied: "
-            "copy or export it again."
+            "The {form} file cannot be decoded, probably because it is damaged or was cut short while being "
+            "copied: copy or export it again.",
+            form=form,
         ) from None
 
 
-def _read(data: bytes, form: str, min_side: int | None) -> Scan:
+def _decode(data: bytes, form: str, min_side: int | None) -> Scan:
     if form != "DICOM":
-        return pictures.read_picture(data, form, min_side=min_side)
-    # Imported here because pydicom takes 0.2 s, twice as long as all the rest, and most sites never send DICOM.
+        return pictures.read_image_file(data, form, min_side=min_side)
+    # Imported here, since pydicom takes 0.2 s and many sites never use DICOM.
     from xrai.scans import dicom
 
     return dicom.read_dicom(data)
 
 
-def _content(path: Path) -> bytes:
+def _read_bytes(path: Path) -> bytes:
     try:
-        found = path.stat()
-        if not stat.S_ISREG(found.st_mode):
+        file_stat = path.stat()
+        if not stat.S_ISREG(file_stat.st_mode):
             raise ScanError("This is a folder or a device rather than a file: choose the picture itself.")
-        _check_bytes(found.st_size)
+        _check_file_size(file_stat.st_size)
         with path.open("rb") as file:
             return file.read(MAX_FILE_BYTES + 1)
     except FileNotFoundError:
@@ -94,17 +95,19 @@ def _content(path: Path) -> bytes:
         ) from None
 
 
-def _check_bytes(n_bytes: int) -> None:
+def _check_file_size(n_bytes: int) -> None:
     if n_bytes > MAX_FILE_BYTES:
         raise ScanError(
-            f"The file has {n_bytes / 1e6:,.0f} MB, more than the {MAX_FILE_BYTES // 1_000_000} MB that XRAI reads, "
-            "probably because it is no single X-ray: choose the picture itself or export it at a lower resolution."
+            "The file has {size:,.0f} MB, more than the {limit} MB that XRAI reads, "
+            "probably because it is no single X-ray: choose the picture itself or export it at a lower resolution.",
+            size=n_bytes / 1e6,
+            limit=MAX_FILE_BYTES // 1_000_000,
         )
 
 
-# ---------------------------------------------------------------------------------------------------- what it is
+# ---------------------------------------------------------------------------------------------------- format
 
-_PICTURES = {
+_IMAGE_SIGNATURES = {
     b"\xff\xd8\xff": "JPEG",
     b"\x89PNG\r\n\x1a\n": "PNG",
     b"II*\x00": "TIFF",
@@ -113,26 +116,26 @@ _PICTURES = {
     b"MM\x00+": "TIFF",
 }
 
-_OTHERS = {
-    b"%PDF": "a PDF document",
-    b"PK\x03\x04": "a zip archive or an office document",
-    b"\x1f\x8b": "a gzip archive",
-    b"7z\xbc\xaf": "a 7z archive",
-    b"Rar!": "a RAR archive",
-    b"GIF8": "a GIF picture, a format with too few greys for an X-ray",
-    b"8BPS": "a Photoshop document",
-    b"\x00\x00\x00\x0cjP  ": "a bare JPEG 2000 picture",
-    b"\xff\x4f\xff\x51": "a bare JPEG 2000 picture",
-    b"\x89HDF": "an HDF5 file",
-    b"\x93NUMPY": "a NumPy array",
-    b"{\\rtf": "a text document",
-    b"\xd0\xcf\x11\xe0": "an old office document",
-    b"MZ": "a program",
-    b"\x7fELF": "a program",
+_OTHER_SIGNATURES = {
+    b"%PDF": N_("a PDF document"),
+    b"PK\x03\x04": N_("a zip archive or an office document"),
+    b"\x1f\x8b": N_("a gzip archive"),
+    b"7z\xbc\xaf": N_("a 7z archive"),
+    b"Rar!": N_("a RAR archive"),
+    b"GIF8": N_("a GIF picture, a format with too few greys for an X-ray"),
+    b"8BPS": N_("a Photoshop document"),
+    b"\x00\x00\x00\x0cjP  ": N_("a bare JPEG 2000 picture"),
+    b"\xff\x4f\xff\x51": N_("a bare JPEG 2000 picture"),
+    b"\x89HDF": N_("an HDF5 file"),
+    b"\x93NUMPY": N_("a NumPy array"),
+    b"{\\rtf": N_("a text document"),
+    b"\xd0\xcf\x11\xe0": N_("an old office document"),
+    b"MZ": N_("a program"),
+    b"\x7fELF": N_("a program"),
 }
 
 
-def _format(data: bytes) -> str:
+def _detect_format(data: bytes) -> str:
     # DICOM first: its 128-byte preamble may legally be a TIFF header (PS3.10, 7.1).
     if data[128:132] == b"DICM" or _is_bare_dicom(data):
         return "DICOM"
@@ -140,36 +143,37 @@ def _format(data: bytes) -> str:
         return "WEBP"
     if data[:2] == b"BM" and data[14:18] in {bytes([size, 0, 0, 0]) for size in (12, 40, 52, 56, 64, 108, 124)}:
         return "BMP"
-    for start, form in _PICTURES.items():
-        if data.startswith(start):
+    for signature, form in _IMAGE_SIGNATURES.items():
+        if data.startswith(signature):
             return form
     raise ScanError(
-        f"The file is {_look(data)}, whatever its name says: "
-        "export the X-ray itself as DICOM, PNG, JPEG, TIFF, WebP or BMP."
+        "The file is {content}, whatever its name says: "
+        "export the X-ray itself as DICOM, PNG, JPEG, TIFF, WebP or BMP.",
+        content=_describe_content(data),
     )
 
 
 def _is_bare_dicom(data: bytes) -> bool:
     """Whether this may be DICOM without preamble: a first element of group 2 or 8, with a VR or a short length."""
-    little = data[:1] in (b"\x02", b"\x08") and data[1:2] == data[3:4] == b"\x00" and data[2:3] <= b"\x18"
-    big = data[:3] == b"\x00\x08\x00" and data[3:4] <= b"\x18"
-    named = data[4:6].isalpha() and data[4:6].isupper()
-    short = int.from_bytes(data[4:8], "little") <= 64
-    return len(data) > 8 and ((little and (named or short)) or (big and named))
+    is_little_endian = data[:1] in (b"\x02", b"\x08") and data[1:2] == data[3:4] == b"\x00" and data[2:3] <= b"\x18"
+    is_big_endian = data[:3] == b"\x00\x08\x00" and data[3:4] <= b"\x18"
+    has_vr = data[4:6].isalpha() and data[4:6].isupper()
+    is_short = int.from_bytes(data[4:8], "little") <= 64
+    return len(data) > 8 and ((is_little_endian and (has_vr or is_short)) or (is_big_endian and has_vr))
 
 
-def _look(data: bytes) -> str:
-    for start, name in _OTHERS.items():
-        if data.startswith(start):
+def _describe_content(data: bytes) -> str:
+    for signature, name in _OTHER_SIGNATURES.items():
+        if data.startswith(signature):
             return name
     if data[4:8] == b"ftyp":
-        return "a phone's HEIC or AVIF picture, or a video"
+        return say("a phone's HEIC or AVIF picture, or a video")
     head = data[:1024].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if head.startswith((b"<!doctype html", b"<html")):
-        return "a web page"
+        return say("a web page")
     if head.startswith((b"<?xml", b"<svg")):
-        return "an XML or SVG document"
-    return marked("text") if _is_text(data[:1024]) else "of a kind that XRAI does not know, or is damaged"
+        return say("an XML or SVG document")
+    return N_("text") if _is_text(data[:1024]) else say("of a kind that XRAI does not know, or is damaged")
 
 
 def _is_text(head: bytes) -> bool:
@@ -177,15 +181,14 @@ def _is_text(head: bytes) -> bool:
     return b"\x00" not in head and printable >= 0.97 * len(head)
 
 
-# ---------------------------------------------------------------------------------------------------- silence
+# ---------------------------------------------------------------------------------------------------- warnings
 
 
-class _Silence:
+class _MutedWarnings:
     """Mutes warnings and pydicom's log while any thread is reading: both may quote a patient's data.
 
-    `warnings.catch_warnings` swaps filters that the whole process shares. Two threads that each swap them can restore
-    them in the wrong order and leave them wrong for ever, and one lock round each read would decode one file at a
-    time. So the first reader to enter mutes, and the last one to leave restores.
+    `warnings.catch_warnings` swaps filters of the whole process: two threads could restore them in the wrong order, and
+    a lock around each read would decode one file at a time. So the first reader mutes, and the last one restores.
     """
 
     def __init__(self) -> None:
@@ -210,4 +213,4 @@ class _Silence:
                 self._filters.__exit__(None, None, None)
 
 
-_silence = _Silence()
+_muted_warnings = _MutedWarnings()

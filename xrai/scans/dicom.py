@@ -1,8 +1,8 @@
-"""DICOM files of one projection X-ray (CR, DX and the like) as upright grey pixels.
+"""Decode DICOM files of one projection X-ray (CR, DX and similar) to upright grey pixels.
 
-The order is the standard's (PS3.4 N.2): stored values -> modality transform (PS3.3 C.11.1) -> values of interest,
-by look-up table or window (C.11.2) -> black or white first (C.7.6.3.1.2). Every step is a function of the stored value
-alone, so each is computed once for every value that occurs, at most 65,536, and not once for every pixel.
+The pipeline is that of the standard (PS3.4 N.2): stored values -> modality transform (PS3.3 C.11.1) -> VOI look-up
+table or window (C.11.2) -> photometric interpretation (C.7.6.3.1.2). Every step depends on the stored value alone, so
+it is computed once per value, at most 65,536 times, and not once per pixel.
 """
 
 from __future__ import annotations
@@ -23,14 +23,15 @@ from pydicom.multival import MultiValue
 from pydicom.pixels.processing import apply_color_lut
 from pydicom.pixels.utils import pixel_array
 
-from xrai.errors import ScanError
-from xrai.scans.scan import MAX_FILE_BYTES, Scan, check_size, stretch, to_uint8
+from xrai.core.errors import ScanError
+from xrai.core.language import N_, say
+from xrai.scans.scan import MAX_FILE_BYTES, Scan, check_size, scale_to_unit_range, to_uint8
 
-# gdcm is pydicom's first choice for all of JPEG, and on damaged data it aborts or overruns its memory, which takes the
-# whole server down. So it decodes only what nothing else here can, and in a process of its own.
-_PLUGINS = {
+# pydicom prefers gdcm for JPEG, but on damaged data gdcm aborts or overruns its memory, which would crash the server.
+# So it decodes only what no other library can, in a process of its own.
+_DECODER_PLUGINS = {
     uid.JPEGBaseline8Bit: "pillow",
-    uid.JPEGExtended12Bit: "pillow",  # as long as it has only 8 bits
+    uid.JPEGExtended12Bit: "pillow",  # with up to 8 bits
     uid.JPEG2000Lossless: "pylibjpeg",
     uid.JPEG2000: "pylibjpeg",
     uid.HTJ2KLossless: "pylibjpeg",
@@ -38,9 +39,9 @@ _PLUGINS = {
     uid.HTJ2K: "pylibjpeg",
     uid.RLELossless: "pydicom",
 }
-_BY_GDCM = (uid.JPEGLossless, uid.JPEGLosslessSV1, uid.JPEGLSLossless, uid.JPEGLSNearLossless)
+_GDCM_SYNTAXES = (uid.JPEGLossless, uid.JPEGLosslessSV1, uid.JPEGLSLossless, uid.JPEGLSNearLossless)
 
-_FACTS = (
+_METADATA_KEYWORDS = (
     "Modality",
     "BodyPartExamined",
     "ViewPosition",
@@ -49,54 +50,54 @@ _FACTS = (
     "PatientOrientation",
     "PatientAge",
     "PatientSex",
-    "PresentationIntentType",  # "FOR PROCESSING" is a raw picture that nobody has ever read from
+    "PresentationIntentType",  # "FOR PROCESSING" is raw detector data, not for reading
     "BurnedInAnnotation",
     "LossyImageCompression",
 )
 
-# Modalities (PS3.3 C.7.3.1.1.1) of a single projection, and what a wrapper says of a picture from anywhere.
+# Modalities (PS3.3 C.7.3.1.1.1) of projection images, and of images converted to DICOM.
 _PROJECTIONS = {"CR", "DX", "DR", "RG", "RF", "OT", "SC", ""}
 
 _OTHER_MODALITIES = {
-    "CT": "a CT slice",
-    "MR": "an MRI slice",
-    "US": "an ultrasound picture",
-    "PT": "a PET slice",
-    "NM": "a nuclear medicine picture",
-    "XA": "an angiogram",
-    "MG": "a mammogram",
-    "IO": "a dental X-ray",
-    "PX": "a dental X-ray",
-    "XC": "a photograph",
-    "ES": "an endoscopy picture",
-    "SM": "a microscope slide",
-    "OP": "a photograph of an eye",
-    "ECG": "an electrocardiogram",
-    "BMD": "a bone density measurement",
-    "SEG": "a segmentation",
-    "SR": "a structured report",
-    "PR": "a presentation state",
-    "KO": "a list of chosen pictures",
-    "DOC": "a document",
-    "RTDOSE": "a radiotherapy dose",
-    "RTPLAN": "a radiotherapy plan",
-    "RTSTRUCT": "a radiotherapy contour",
-    "RTIMAGE": "a radiotherapy picture",
+    "CT": N_("a CT slice"),
+    "MR": N_("an MRI slice"),
+    "US": N_("an ultrasound picture"),
+    "PT": N_("a PET slice"),
+    "NM": N_("a nuclear medicine picture"),
+    "XA": N_("an angiogram"),
+    "MG": N_("a mammogram"),
+    "IO": N_("a dental X-ray"),
+    "PX": N_("a dental X-ray"),
+    "XC": N_("a photograph"),
+    "ES": N_("an endoscopy picture"),
+    "SM": N_("a microscope slide"),
+    "OP": N_("a photograph of an eye"),
+    "ECG": N_("an electrocardiogram"),
+    "BMD": N_("a bone density measurement"),
+    "SEG": N_("a segmentation"),
+    "SR": N_("a structured report"),
+    "PR": N_("a presentation state"),
+    "KO": N_("a list of chosen pictures"),
+    "DOC": N_("a document"),
+    "RTDOSE": N_("a radiotherapy dose"),
+    "RTPLAN": N_("a radiotherapy plan"),
+    "RTSTRUCT": N_("a radiotherapy contour"),
+    "RTIMAGE": N_("a radiotherapy picture"),
 }
 
 _OTHER_CLASSES = {
-    uid.MediaStorageDirectoryStorage: "the index of a disc (DICOMDIR)",
-    uid.EncapsulatedPDFStorage: "a PDF document",
-    uid.EncapsulatedCDAStorage: "a text document",
-    uid.CTImageStorage: "a CT slice",
-    uid.MRImageStorage: "an MRI slice",
-    uid.UltrasoundImageStorage: "an ultrasound picture",
-    uid.PositronEmissionTomographyImageStorage: "a PET slice",
-    uid.NuclearMedicineImageStorage: "a nuclear medicine picture",
+    uid.MediaStorageDirectoryStorage: N_("the index of a disc (DICOMDIR)"),
+    uid.EncapsulatedPDFStorage: N_("a PDF document"),
+    uid.EncapsulatedCDAStorage: N_("a text document"),
+    uid.CTImageStorage: N_("a CT slice"),
+    uid.MRImageStorage: N_("an MRI slice"),
+    uid.UltrasoundImageStorage: N_("an ultrasound picture"),
+    uid.PositronEmissionTomographyImageStorage: N_("a PET slice"),
+    uid.NuclearMedicineImageStorage: N_("a nuclear medicine picture"),
 }
 
-_GREY = ("MONOCHROME1", "MONOCHROME2")
-_COLOUR = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
+_GREY_INTERPRETATIONS = ("MONOCHROME1", "MONOCHROME2")
+_COLOUR_INTERPRETATIONS = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
 
 
 def read_dicom(data: bytes) -> Scan:
@@ -106,54 +107,61 @@ def read_dicom(data: bytes) -> Scan:
         data: the file's content, with or without preamble and file meta information (PS3.10, 7.1).
 
     Returns:
-        A `Scan`; 0 is air whatever the photometric interpretation, and padding pixels (PS3.3 C.7.5.1.1.2) are 0.
-        With a VOI look-up table or a window, the least and the greatest value that it can give are 0 and 255;
-        of several, the first one counts, and a table before a window. With neither, 8-bit values stay as stored, as
-        in other pictures, and deeper ones go linearly from the least to the greatest. Colour becomes luma.
-        A picture and its negative (values, window and MONOCHROME1 or 2 all reversed) give the same pixels; for
-        that, a LINEAR window on MONOCHROME1 lies one stored value beside where the standard has it.
+        A `Scan`; 0 is air for every photometric interpretation, and padding pixels (PS3.3 C.7.5.1.1.2) are 0. With a
+        VOI look-up table or window, the ends of its output range become 0 and 255; the first one counts, and a table
+        before a window. Without one, 8-bit values stay as stored, and higher bit depths are scaled from minimum to
+        maximum. Colour becomes luma. An image and its negative (values, window and MONOCHROME1 or 2 all reversed)
+        give the same pixels; for this, a LINEAR window on MONOCHROME1 is shifted by one stored value.
 
     Raises:
-        ScanError: no picture, several, of another kind or modality, of a size or coding that XRAI does not read.
+        ScanError: no image, several images, or an unsupported kind, modality, size or encoding.
         Exception: whatever pydicom or a decoder raises on a damaged file; `xrai.scans.read_scan` words it.
     """
-    _check_inflated(data)
-    dataset = _parsed(data)
+    _refuse_inflated(data)
+    dataset = _parse(data)
     _refuse_other_kinds(dataset)
     width, height = int(dataset.Columns), int(dataset.Rows)
     check_size(width, height)
-    _check_coding(dataset)
-    stored = _stored(dataset)  # (H, W) or (H, W, 3)
+    _check_encoding(dataset)
+    stored_values = _decode_stored_values(dataset)  # (H, W) or (H, W, 3)
     mode = str(dataset.PhotometricInterpretation)
-    pixels = _grey(dataset, stored) if mode in _GREY else _luma(dataset, stored)
+    pixels = (
+        _to_grey_pixels(dataset, stored_values)
+        if mode in _GREY_INTERPRETATIONS
+        else _to_luma_pixels(dataset, stored_values)
+    )
     digest = hashlib.sha256(data).hexdigest()
-    return Scan(pixels, digest, "DICOM", mode, width, height, len(data), _patient(dataset), _facts(dataset))
+    return Scan(pixels, digest, "DICOM", mode, width, height, len(data), _patient_key(dataset), _metadata(dataset))
 
 
 # ---------------------------------------------------------------------------------------------------- the file
 
 
-def _check_inflated(data: bytes) -> None:
-    """Refuse a deflated file that would fill the memory, for pydicom inflates it whole before looking at anything."""
+def _refuse_inflated(data: bytes) -> None:
+    """Refuse a deflated file that would fill the memory: pydicom inflates it before reading anything."""
     if uid.DeflatedExplicitVRLittleEndian.encode() not in data[:4096]:
         return
-    at = 132 if data[128:132] == b"DICM" else 0
-    while data[at : at + 2] == b"\x02\x00":  # over the file meta information, always explicit and little-endian
-        long = data[at + 4 : at + 6] in (b"OB", b"UN")
-        at += 12 + int.from_bytes(data[at + 8 : at + 12], "little") if long else 8 + data[at + 6] + 256 * data[at + 7]
-    if len(zlib.decompressobj(-zlib.MAX_WBITS).decompress(data[at:], MAX_FILE_BYTES + 1)) > MAX_FILE_BYTES:
+    offset = 132 if data[128:132] == b"DICM" else 0
+    while data[offset : offset + 2] == b"\x02\x00":  # skip the file meta information, always explicit little-endian
+        has_long_length = data[offset + 4 : offset + 6] in (b"OB", b"UN")
+        offset += (
+            12 + int.from_bytes(data[offset + 8 : offset + 12], "little")
+            if has_long_length
+            else 8 + data[offset + 6] + 256 * data[offset + 7]
+        )
+    if len(zlib.decompressobj(-zlib.MAX_WBITS).decompress(data[offset:], MAX_FILE_BYTES + 1)) > MAX_FILE_BYTES:
         raise ScanError(
             "The DICOM file unpacks to more than XRAI reads, probably because it is no single X-ray: "
             "export the X-ray itself."
         )
 
 
-def _parsed(data: bytes) -> Dataset:
+def _parse(data: bytes) -> Dataset:
     dataset = dcmread(io.BytesIO(data), force=True)
-    if "TransferSyntaxUID" not in dataset.file_meta:  # then it lies as it was found to parse
+    if "TransferSyntaxUID" not in dataset.file_meta:  # then use the encoding that the parser detected
         implicit, little = dataset.original_encoding
-        plain = uid.ExplicitVRLittleEndian if little else uid.ExplicitVRBigEndian
-        dataset.file_meta.TransferSyntaxUID = uid.ImplicitVRLittleEndian if implicit else plain
+        explicit_syntax = uid.ExplicitVRLittleEndian if little else uid.ExplicitVRBigEndian
+        dataset.file_meta.TransferSyntaxUID = uid.ImplicitVRLittleEndian if implicit else explicit_syntax
     return dataset
 
 
@@ -163,8 +171,9 @@ def _refuse_other_kinds(dataset: Dataset) -> None:
     other = _OTHER_CLASSES.get(sop_class) or _OTHER_MODALITIES.get(modality)
     if other or modality not in _PROJECTIONS:
         raise ScanError(
-            f"The DICOM file holds {other or 'something other than a projection X-ray'}, which XRAI does not read: "
-            "choose the chest X-ray (modality CR or DX) from the examination."
+            "The DICOM file holds {other}, which XRAI does not read: "
+            "choose the chest X-ray (modality CR or DX) from the examination.",
+            other=other or say("something other than a projection X-ray"),
         )
     if "PixelData" not in dataset or "Rows" not in dataset:
         raise ScanError(
@@ -173,31 +182,36 @@ def _refuse_other_kinds(dataset: Dataset) -> None:
         )
     if int(dataset.get("NumberOfFrames") or 1) > 1:
         raise ScanError(
-            f"The DICOM file holds {int(dataset.NumberOfFrames)} frames, so it is a series or a film rather than one "
-            "X-ray: export the one frame that matters."
+            "The DICOM file holds {frames} frames, so it is a series or a film rather than one "
+            "X-ray: export the one frame that matters.",
+            frames=int(dataset.NumberOfFrames),
         )
 
 
-def _check_coding(dataset: Dataset) -> None:
-    """Refuse what no decoder takes, and a compressed picture of another size than the header says."""
+def _check_encoding(dataset: Dataset) -> None:
+    """Refuse unsupported encodings, and a compressed image whose size differs from the header."""
     syntax = dataset.file_meta.TransferSyntaxUID
-    known = not syntax.is_encapsulated or syntax in _PLUGINS or syntax in _BY_GDCM
-    samples = {**dict.fromkeys(_GREY, 1), **dict.fromkeys(_COLOUR, 3), "PALETTE COLOR": 1}
-    usual = samples.get(dataset.PhotometricInterpretation) == dataset.SamplesPerPixel
-    if not known or not usual or dataset.BitsAllocated not in (1, 8, 16):
+    is_known_syntax = not syntax.is_encapsulated or syntax in _DECODER_PLUGINS or syntax in _GDCM_SYNTAXES
+    samples = {
+        **dict.fromkeys(_GREY_INTERPRETATIONS, 1),
+        **dict.fromkeys(_COLOUR_INTERPRETATIONS, 3),
+        "PALETTE COLOR": 1,
+    }
+    is_usual = samples.get(dataset.PhotometricInterpretation) == dataset.SamplesPerPixel
+    if not is_known_syntax or not is_usual or dataset.BitsAllocated not in (1, 8, 16):
         raise ScanError(
             "The DICOM picture is coded in a way that XRAI cannot decode, probably a rare compression: "
             "export it again, uncompressed and as greyscale."
         )
-    if syntax.is_encapsulated and _coded_size(_frame(dataset)) not in (None, (dataset.Columns, dataset.Rows)):
+    if syntax.is_encapsulated and _encoded_size(_first_frame(dataset)) not in (None, (dataset.Columns, dataset.Rows)):
         raise ScanError(
             "The DICOM file's header and its picture disagree about the picture's size, so the file is probably "
             "damaged: export it again."
         )
 
 
-def _coded_size(frame: bytes) -> tuple[int, int] | None:
-    """(width, height) as a JPEG, JPEG-LS or JPEG 2000 stream says, from which decoders take the memory they need."""
+def _encoded_size(frame: bytes) -> tuple[int, int] | None:
+    """Width and height in a JPEG, JPEG-LS or JPEG 2000 stream, by which decoders allocate memory."""
     if (start := frame[:256].find(b"\xff\x4f\xff\x51")) >= 0:  # SOC and SIZ (ISO 15444-1, A.5.1)
         right, bottom, left, top = np.frombuffer(frame, ">u4", 4, offset=start + 8).tolist()
         return right - left, bottom - top
@@ -208,51 +222,51 @@ def _coded_size(frame: bytes) -> tuple[int, int] | None:
 
 def _jpeg_header(frame: bytes) -> bytes | None:
     """Precision (1 byte), height (2) and width (2), from the frame header of JPEG or JPEG-LS (ISO 10918-1, B.2.2)."""
-    at = 2
-    while frame[:2] == b"\xff\xd8" and at + 9 <= len(frame) and frame[at] == 0xFF:
-        marker = frame[at + 1]
+    offset = 2
+    while frame[:2] == b"\xff\xd8" and offset + 9 <= len(frame) and frame[offset] == 0xFF:
+        marker = frame[offset + 1]
         if marker == 0xF7 or (0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)):
-            return frame[at + 4 : at + 9]
-        at += 1 if marker == 0xFF else 2 + int.from_bytes(frame[at + 2 : at + 4])
+            return frame[offset + 4 : offset + 9]
+        offset += 1 if marker == 0xFF else 2 + int.from_bytes(frame[offset + 2 : offset + 4])
     return None
 
 
-def _frame(dataset: Dataset) -> bytes:
+def _first_frame(dataset: Dataset) -> bytes:
     return get_frame(dataset.PixelData, 0, number_of_frames=1)
 
 
-def _stored(dataset: Dataset) -> np.ndarray:
-    """Decode the stored values -> (H, W), or (H, W, 3) for colour, which pydicom turns into RGB."""
+def _decode_stored_values(dataset: Dataset) -> np.ndarray:
+    """Decode the stored values -> (H, W), or RGB (H, W, 3) for colour."""
     syntax = dataset.file_meta.TransferSyntaxUID
-    if syntax in _BY_GDCM or (syntax == uid.JPEGExtended12Bit and dataset.BitsStored > 8):
+    if syntax in _GDCM_SYNTAXES or (syntax == uid.JPEGExtended12Bit and dataset.BitsStored > 8):
         _decode_with_gdcm(dataset)
-    return pixel_array(dataset, decoding_plugin=_PLUGINS.get(dataset.file_meta.TransferSyntaxUID, ""))
+    return pixel_array(dataset, decoding_plugin=_DECODER_PLUGINS.get(dataset.file_meta.TransferSyntaxUID, ""))
 
 
 def _decode_with_gdcm(dataset: Dataset) -> None:
-    """Replace a JPEG picture by the same one uncompressed."""
-    frame, syntax = _frame(dataset), dataset.file_meta.TransferSyntaxUID
-    stored = header[0] if (header := _jpeg_header(frame)) else dataset.BitsStored
-    allocated = 8 if stored <= 8 else 16
+    """Replace compressed pixel data by the decoded ones."""
+    frame, syntax = _first_frame(dataset), dataset.file_meta.TransferSyntaxUID
+    bits_stored = header[0] if (header := _jpeg_header(frame)) else dataset.BitsStored
+    bits_allocated = 8 if bits_stored <= 8 else 16
     size = dataset.Columns, dataset.Rows, dataset.SamplesPerPixel
-    arguments = syntax, *size, allocated, stored, dataset.PixelRepresentation
+    arguments = syntax, *size, bits_allocated, bits_stored, dataset.PixelRepresentation
     command = [sys.executable, "-I", str(Path(__file__).with_name("gdcm_process.py")), *map(str, arguments)]
-    run = subprocess.run(
+    process = subprocess.run(
         command, input=frame, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=60, check=True
     )
     dataset.file_meta.TransferSyntaxUID = uid.ExplicitVRLittleEndian
-    dataset.PixelData = run.stdout
-    dataset.BitsAllocated = allocated
+    dataset.PixelData = process.stdout
+    dataset.BitsAllocated = bits_allocated
     dataset.PlanarConfiguration = 0
 
 
-def _patient(dataset: Dataset) -> str | None:
+def _patient_key(dataset: Dataset) -> str | None:
     patient, issuer = (str(dataset.get(name) or "").strip() for name in ("PatientID", "IssuerOfPatientID"))
     return f"{patient}^^^{issuer}" if patient and issuer else patient or None
 
 
-def _facts(dataset: Dataset) -> dict[str, str]:
-    values = {name: dataset.get(name) for name in _FACTS}
+def _metadata(dataset: Dataset) -> dict[str, str]:
+    values = {name: dataset.get(name) for name in _METADATA_KEYWORDS}
     texts = {name: "\\".join(map(str, v)) if isinstance(v, MultiValue) else str(v or "") for name, v in values.items()}
     return {name: text.strip() for name, text in texts.items() if text.strip()}
 
@@ -260,96 +274,96 @@ def _facts(dataset: Dataset) -> dict[str, str]:
 # ---------------------------------------------------------------------------------------------------- the pixels
 
 
-def _grey(dataset: Dataset, stored: np.ndarray) -> np.ndarray:
-    """Turn stored values (H, W) of at most 16 bits into uint8 (H, W), 0 = air."""
-    low, high = int(stored.min()), int(stored.max())
-    place = stored.astype(np.int32) - low  # (H, W), each pixel's place among the levels
-    levels = np.arange(low, high + 1)  # (L,), every value that a pixel may have
-    used = np.zeros(len(levels), dtype=bool)
-    used[place] = True
-    padding = _padding(dataset, levels, stored.dtype)
-    shown = to_uint8(_shown(dataset, levels, used & ~padding))
-    shown[padding] = 0
-    return shown[place]
+def _to_grey_pixels(dataset: Dataset, stored_values: np.ndarray) -> np.ndarray:
+    """Convert stored values (H, W) of up to 16 bits to uint8 (H, W), 0 = air."""
+    low, high = int(stored_values.min()), int(stored_values.max())
+    level_index = stored_values.astype(np.int32) - low  # (H, W), index into `levels`
+    levels = np.arange(low, high + 1)  # (L,), all possible stored values
+    is_used = np.zeros(len(levels), dtype=bool)
+    is_used[level_index] = True
+    padding = _padding_mask(dataset, levels, stored_values.dtype)
+    brightness = to_uint8(_to_brightness(dataset, levels, is_used & ~padding))
+    brightness[padding] = 0
+    return brightness[level_index]
 
 
-def _padding(dataset: Dataset, levels: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """Which stored values only fill the frame: Pixel Padding Value, up to or down to its Range Limit, inclusive."""
+def _padding_mask(dataset: Dataset, levels: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """The stored values that are padding: Pixel Padding Value to its Range Limit, inclusive, bool (L,)."""
     if (first := dataset.get("PixelPaddingValue")) is None:
         return np.zeros(len(levels), dtype=bool)
     last = dataset.get("PixelPaddingRangeLimit")
-    # Through the pixels' own type, for writers are known to give −2000 as the unsigned 63536.
+    # Cast to the pixels' dtype, since some writers store −2000 as the unsigned 63536.
     ends = np.array([first, first if last is None else last]).astype(dtype).astype(np.int64)
     return (levels >= ends.min()) & (levels <= ends.max())
 
 
-def _shown(dataset: Dataset, levels: np.ndarray, used: np.ndarray) -> np.ndarray:
-    """Turn stored values (L,) into brightness 0..1 (L,); `used` ones set the scale where the file sets none."""
-    negative = dataset.PhotometricInterpretation == "MONOCHROME1"
-    values = _modality(dataset, levels)
-    shown = _of_interest(dataset, values, negative=negative)
-    if shown is None and values is levels and dataset.BitsStored == 8 and dataset.PixelRepresentation == 0:
-        shown = np.clip(levels / 255, 0, 1)
-    if shown is None:
-        return stretch(-values if negative else values, used)
-    return 1 - shown if negative else shown
+def _to_brightness(dataset: Dataset, levels: np.ndarray, is_used: np.ndarray) -> np.ndarray:
+    """Convert stored values (L,) to brightness 0..1 (L,); those in `is_used` set the scale where the file has none."""
+    is_negative = dataset.PhotometricInterpretation == "MONOCHROME1"
+    values = _apply_modality_lut(dataset, levels)
+    brightness = _apply_voi_lut(dataset, values, is_negative=is_negative)
+    if brightness is None and values is levels and dataset.BitsStored == 8 and dataset.PixelRepresentation == 0:
+        brightness = np.clip(levels / 255, 0, 1)
+    if brightness is None:
+        return scale_to_unit_range(-values if is_negative else values, is_used)
+    return 1 - brightness if is_negative else brightness
 
 
-def _modality(dataset: Dataset, levels: np.ndarray) -> np.ndarray:
-    """Apply the table or the slope and intercept of C.11.1; the same array where there is nothing to do."""
+def _apply_modality_lut(dataset: Dataset, levels: np.ndarray) -> np.ndarray:
+    """Apply the table, or slope and intercept, of C.11.1; returns the same array where there are none."""
     if tables := dataset.get("ModalityLUTSequence"):
-        entries = _entries(dataset, tables[0])
-        return entries[_places(dataset, tables[0], levels, len(entries))]
-    slope, intercept = _number(dataset, "RescaleSlope"), _number(dataset, "RescaleIntercept")
+        entries = _read_lut_entries(dataset, tables[0])
+        return entries[_lut_positions(dataset, tables[0], levels, len(entries))]
+    slope, intercept = _read_number(dataset, "RescaleSlope"), _read_number(dataset, "RescaleIntercept")
     if not slope or intercept is None or (slope, intercept) == (1, 0):
         return levels
     return levels * slope + intercept
 
 
-def _of_interest(dataset: Dataset, values: np.ndarray, *, negative: bool) -> np.ndarray | None:
-    """Apply the first table, else the first window of C.11.2 -> brightness 0..1; None where there is neither."""
+def _apply_voi_lut(dataset: Dataset, values: np.ndarray, *, is_negative: bool) -> np.ndarray | None:
+    """Apply the first table, else the first window of C.11.2 -> brightness 0..1; None without either."""
     if tables := dataset.get("VOILUTSequence"):
-        entries = _entries(dataset, tables[0])
-        return stretch(entries)[_places(dataset, tables[0], values, len(entries))]
-    centre, width = _number(dataset, "WindowCenter"), _number(dataset, "WindowWidth")
+        entries = _read_lut_entries(dataset, tables[0])
+        return scale_to_unit_range(entries)[_lut_positions(dataset, tables[0], values, len(entries))]
+    centre, width = _read_number(dataset, "WindowCenter"), _read_number(dataset, "WindowWidth")
     function = str(dataset.get("VOILUTFunction") or "LINEAR").upper()
-    linear = function not in ("LINEAR_EXACT", "SIGMOID")
-    if centre is None or width is None or width <= 0 or (linear and width < 1):
-        return None  # widths that the standard forbids are as good as none
+    is_linear = function not in ("LINEAR_EXACT", "SIGMOID")
+    if centre is None or width is None or width <= 0 or (is_linear and width < 1):
+        return None  # invalid widths count as none
     if function == "SIGMOID":
         return 1 / (1 + np.exp(np.clip(-4 * (values - centre) / width, -700, 700)))  # C.11.2.1.3.1
-    if linear:
-        # C.11.2.1.2.1 sets the window half a step below its centre. We set it half a step above for MONOCHROME1, so
-        # that a picture and its negative (each value v as top − v, the centre likewise) give the same pixels.
-        centre, width = centre + 0.5 if negative else centre - 0.5, width - 1
+    if is_linear:
+        # C.11.2.1.2.1 puts the window half a step below its centre. For MONOCHROME1 it is half a step above here, so
+        # that an image and its negative (value v as top − v, the centre likewise) give the same pixels.
+        centre, width = centre + 0.5 if is_negative else centre - 0.5, width - 1
     if width == 0:
-        return (values >= centre if negative else values > centre).astype(np.float64)
+        return (values >= centre if is_negative else values > centre).astype(np.float64)
     return np.clip((values - centre) / width + 0.5, 0, 1)  # C.11.2.1.3.2
 
 
-def _entries(dataset: Dataset, table: Dataset) -> np.ndarray:
-    """Read a table (C.11.1.1, C.11.2.1.1) that lies as numbers, as 16-bit words or two entries to a word -> int64 (n,).
+def _read_lut_entries(dataset: Dataset, table: Dataset) -> np.ndarray:
+    """Read a table (C.11.1.1, C.11.2.1.1), stored as numbers, 16-bit words or two entries per word -> int64 (n,).
 
-    Not pydicom's `apply_voi`, which loses its way in a table of more than 256 entries of 8 bits.
+    pydicom's `apply_voi` fails for tables of more than 256 entries of 8 bits.
     """
     count = int(table.LUTDescriptor[0]) or 1 << 16
-    order = "<u2" if dataset.file_meta.TransferSyntaxUID.is_little_endian else ">u2"
+    byte_order = "<u2" if dataset.file_meta.TransferSyntaxUID.is_little_endian else ">u2"
     data = table.LUTData
-    words = np.frombuffer(data, order) if isinstance(data, bytes) else np.asarray(data)
+    words = np.frombuffer(data, byte_order) if isinstance(data, bytes) else np.asarray(data)
     entries = words if len(words) >= count else words.astype("<u2").view(np.uint8)
     return entries[:count].astype(np.int64)
 
 
-def _places(dataset: Dataset, table: Dataset, values: np.ndarray, count: int) -> np.ndarray:
-    """Find each value's place in a table; what lies before its first or after its last entry takes that entry."""
+def _lut_positions(dataset: Dataset, table: Dataset, values: np.ndarray, count: int) -> np.ndarray:
+    """The index of each value in a table, clipped to its first and last entry."""
     first = int(table.LUTDescriptor[1])
     if dataset.PixelRepresentation == 1 and first >= 1 << 15:
-        first -= 1 << 16  # written as unsigned by mistake
+        first -= 1 << 16  # wrongly stored as unsigned
     return np.clip(np.rint(values) - first, 0, count - 1).astype(np.intp)
 
 
-def _number(dataset: Dataset, name: str) -> float | None:
-    """Read the first value of a decimal string; None where it is absent or not a number."""
+def _read_number(dataset: Dataset, name: str) -> float | None:
+    """The first value of a decimal string; None where it is absent or not a finite number."""
     value = dataset.get(name)
     first = value if value is None or isinstance(value, (int, float, str)) else next(iter(value), None)
     try:
@@ -359,11 +373,11 @@ def _number(dataset: Dataset, name: str) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def _luma(dataset: Dataset, stored: np.ndarray) -> np.ndarray:
-    """RGB, as pydicom gives all colour, or palette indices -> uint8 (H, W)."""
+def _to_luma_pixels(dataset: Dataset, stored_values: np.ndarray) -> np.ndarray:
+    """Convert RGB or palette indices to luma, uint8 (H, W)."""
     bits = int(dataset.BitsStored)
     if dataset.PhotometricInterpretation == "PALETTE COLOR":
-        stored = apply_color_lut(stored, dataset)[..., :3]
-        bits = stored.dtype.itemsize * 8
-    rgb = (stored >> max(bits - 8, 0)).astype(np.uint8)  # (H, W, 3)
+        stored_values = apply_color_lut(stored_values, dataset)[..., :3]
+        bits = stored_values.dtype.itemsize * 8
+    rgb = (stored_values >> max(bits - 8, 0)).astype(np.uint8)  # (H, W, 3)
     return np.array(Image.fromarray(rgb).convert("L"))

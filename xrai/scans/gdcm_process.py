@@ -1,7 +1,7 @@
-"""Decodes one rare JPEG (lossless, JPEG-LS, 12 bits) with gdcm, in a process of its own that a damaged file may crash.
+"""Decode one JPEG (lossless, JPEG-LS, 12 bits) with gdcm, in a process of its own that a damaged file may crash.
 
-Run by `dicom.py` as `python gdcm_process.py SYNTAX WIDTH HEIGHT SAMPLES ALLOCATED STORED SIGNED`: the coded frame on
-standard input, the plain little-endian pixels on standard output. It imports gdcm alone, so it starts in 50 ms.
+Run by `dicom.py` as `python gdcm_process.py SYNTAX WIDTH HEIGHT SAMPLES ALLOCATED STORED SIGNED`, with the encoded
+frame on standard input and little-endian pixels on standard output. It imports only gdcm, so it starts in 50 ms.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import gdcm
 
 
 def decode(frame: bytes, syntax: str, width: int, height: int, format_: gdcm.PixelFormat) -> bytes:
-    """Decode one frame; gdcm either gives all of the bytes that the format says, or garbage, or crashes."""
+    """Decode one frame; on damaged data gdcm returns garbage or crashes."""
     fragment = gdcm.Fragment()
     fragment.SetByteStringValue(frame)
     fragments = gdcm.SequenceOfFragments.New()
@@ -23,14 +23,14 @@ def decode(frame: bytes, syntax: str, width: int, height: int, format_: gdcm.Pix
     image.SetNumberOfDimensions(2)
     image.SetDimensions((width, height, 1))
     image.SetDataElement(element)
-    colour = gdcm.PhotometricInterpretation.RGB  # only tells that nothing is to be converted
+    colour = gdcm.PhotometricInterpretation.RGB  # avoids a colour conversion
     grey = gdcm.PhotometricInterpretation.MONOCHROME2
     image.SetPhotometricInterpretation(
         gdcm.PhotometricInterpretation(colour if format_.GetSamplesPerPixel() > 1 else grey)
     )
     image.SetTransferSyntax(gdcm.TransferSyntax(gdcm.TransferSyntax.GetTSType(syntax)))
     image.SetPixelFormat(format_)
-    return image.GetBuffer().encode("utf-8", "surrogateescape")  # gdcm hands bytes over as str
+    return image.GetBuffer().encode("utf-8", "surrogateescape")  # gdcm returns bytes as str
 
 
 if __name__ == "__main__":

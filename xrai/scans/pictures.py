@@ -1,4 +1,4 @@
-"""Ordinary pictures, JPEG, PNG, TIFF, WebP and BMP, as upright grey pixels."""
+"""Decode JPEG, PNG, TIFF, WebP and BMP files to upright grey pixels."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import struct
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from xrai.errors import ScanError
-from xrai.scans.scan import Scan, check_size, stretch, to_uint8, too_large
+from xrai.core.errors import ScanError
+from xrai.core.language import say
+from xrai.scans.scan import Scan, check_size, scale_to_unit_range, to_uint8, too_large_error
 
 _ORIENTATION = 0x0112  # EXIF and TIFF 6.0
 _PHOTOMETRIC = 262
@@ -19,11 +20,11 @@ _SAMPLE_FORMAT = 339
 _WHITE_IS_ZERO = 0
 _UNSIGNED = 1
 
-_GREY = {"1", "L", "LA", "La", "I", "F", "I;16", "I;16B", "I;16L", "I;16N"}
-_PATCHES = 64  # along a side, in which colours are compared
+_GREY_MODES = {"1", "L", "LA", "La", "I", "F", "I;16", "I;16B", "I;16L", "I;16N"}
+_COLOUR_GRID = 64  # side of the grid on which colours are measured
 
-# How each EXIF orientation is made upright.
-_TURNS = {
+# The transpose that makes each EXIF orientation upright.
+_EXIF_TRANSPOSES = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -34,97 +35,102 @@ _TURNS = {
 }
 
 
-def read_picture(data: bytes, form: str, *, min_side: int | None = None) -> Scan:
-    """Decode a picture: check its header, decode, turn it upright, make it grey.
+def read_image_file(data: bytes, form: str, *, min_side: int | None = None) -> Scan:
+    """Decode an image file: check its header, decode, orient and convert to grey.
 
     Args:
         data: the file's content.
-        form: the only Pillow plugin that may look at it: "JPEG", "PNG", "TIFF", "WEBP" or "BMP".
+        form: the Pillow plugin to use: "JPEG", "PNG", "TIFF", "WEBP" or "BMP".
         min_side: see `xrai.scans.read_scan`.
 
     Returns:
-        A `Scan`: 8-bit grey as stored; colour as luma; transparency on black; 16 and 32 bits and floats linearly from
-        their least to their greatest value, and a constant picture all 0.
+        A `Scan`: 8-bit grey as stored; colour as luma; transparency on black; 16 and 32 bits and floats scaled from
+        minimum to maximum, a constant image to 0.
 
     Raises:
-        ScanError: too small, too large, or several pictures in one file.
-        Exception: whatever Pillow raises on a damaged file; `xrai.scans.read_scan` words it.
+        ScanError: too small, too large, or several images in one file.
+        Exception: whatever Pillow raises on a damaged file; `xrai.scans.read_scan` converts it.
     """
-    with _opened(data, form) as image:
+    with _open(data, form) as image:
         check_size(*image.size)
-        _refuse_several(image, form)
+        _refuse_multiple_images(image, form)
         (width, height), mode = image.size, image.mode
-        colour = _colour(data, form) if image.mode not in _GREY else 0.0
-        # "L" takes the luma that a JPEG stores as it is, at every size, instead of a way there and back through RGB.
+        colour = _measure_colour(data, form) if image.mode not in _GREY_MODES else 0.0
+        # "L" takes the luma channel of a JPEG as stored, without a conversion to RGB and back.
         image.draft("L", (min_side, min_side) if min_side else None)
         image.load()
-        orientation = _orientation(image)
+        orientation = _exif_orientation(image)
         if orientation >= 5:
             width, height = height, width
-        upright = image.transpose(_TURNS[orientation]) if orientation in _TURNS else image
-        pixels = _deep(upright, image) if mode[0] in "IF" else _shallow(upright)
+        upright = image.transpose(_EXIF_TRANSPOSES[orientation]) if orientation in _EXIF_TRANSPOSES else image
+        pixels = _to_grey_high_depth(upright, image) if mode[0] in "IF" else _to_grey_8_bit(upright)
     digest = hashlib.sha256(data).hexdigest()
     return Scan(pixels, digest, form, mode, width, height, len(data), colour=colour)
 
 
-def _opened(data: bytes, form: str) -> Image.Image:
+def _open(data: bytes, form: str) -> Image.Image:
     try:
         return Image.open(io.BytesIO(data), formats=(form,))
-    except Image.DecompressionBombError:  # Pillow's own limit, beyond ours, met before it tells the size
-        raise too_large("far too many pixels") from None
+    except Image.DecompressionBombError:  # Pillow's own, higher limit, raised before the size is known
+        raise too_large_error(say("far too many pixels")) from None
 
 
-def _refuse_several(image: Image.Image, form: str) -> None:
-    # A phone's JPEG may carry a preview as second picture (MPO); the first one is the picture.
+def _refuse_multiple_images(image: Image.Image, form: str) -> None:
+    # A phone's JPEG may have a preview as second image (MPO); the first one is used.
     if form != "JPEG" and getattr(image, "is_animated", False):
         raise ScanError(
-            f"The {form} file holds several pictures, probably the pages of a document or an animation: "
-            "export the one X-ray as a file of its own."
+            "The {form} file holds several pictures, probably the pages of a document or an animation: "
+            "export the one X-ray as a file of its own.",
+            form=form,
         )
 
 
-def _orientation(image: Image.Image) -> int:
-    """Tell the EXIF orientation, 1 to 8; 1 where it is absent or unreadable, for the pixels are fine without.
+def _exif_orientation(image: Image.Image) -> int:
+    """The EXIF orientation, 1 to 8; 1 where it is absent or unreadable.
 
-    Pillow turns a TIFF upright by itself while loading it, so what is left to do there is nothing.
+    Pillow itself orients a TIFF when loading it, so 1 is left there.
     """
     try:
         orientation = image.getexif().get(_ORIENTATION, 1)
     except (OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, struct.error, UnidentifiedImageError):
         return 1
-    return orientation if orientation in _TURNS else 1
+    return orientation if orientation in _EXIF_TRANSPOSES else 1
 
 
-def _colour(data: bytes, form: str) -> float:
-    """Tell how colourful a picture is, see `Scan.colour`; decoded for itself, a JPEG as coarsely as it can be."""
-    size = (_PATCHES, _PATCHES)
-    with _opened(data, form) as image:
+def _measure_colour(data: bytes, form: str) -> float:
+    """Measure `Scan.colour`; decodes the file again, a JPEG at its lowest resolution."""
+    size = (_COLOUR_GRID, _COLOUR_GRID)
+    with _open(data, form) as image:
         image.draft("RGB", size)
-        shown = image.convert("RGBA") if image.has_transparency_data else image.convert("RGB")
-    small = Image.alpha_composite(Image.new("RGBA", shown.size, "black"), shown) if shown.mode == "RGBA" else shown
-    rgb = np.asarray(small.convert("RGB").resize(size, Image.Resampling.BOX)).reshape(-1, 3) / 255
+        decoded_image = image.convert("RGBA") if image.has_transparency_data else image.convert("RGB")
+    opaque_image = (
+        Image.alpha_composite(Image.new("RGBA", decoded_image.size, "black"), decoded_image)
+        if decoded_image.mode == "RGBA"
+        else decoded_image
+    )
+    rgb = np.asarray(opaque_image.convert("RGB").resize(size, Image.Resampling.BOX)).reshape(-1, 3) / 255
     luma = rgb.mean(axis=1, keepdims=True)
-    # What brightness alone foretells is the tint of a toned print or of a coloured lamp, and no colour of things.
+    # Colour that depends on brightness alone is the tint of a toned print or a coloured lamp, not colour of objects.
     tint = np.hstack([np.ones_like(luma), luma, luma**2])
-    rest = rgb - luma - tint @ np.linalg.lstsq(tint, rgb - luma, rcond=None)[0]
-    return float(np.ptp(rest, axis=1).mean())
+    residual = rgb - luma - tint @ np.linalg.lstsq(tint, rgb - luma, rcond=None)[0]
+    return float(np.ptp(residual, axis=1).mean())
 
 
-def _shallow(image: Image.Image) -> np.ndarray:
-    """Make grey of what has at most 8 bits a channel -> uint8 (H, W)."""
-    if image.mode == "La":  # premultiplied; Pillow knows no direct way from it to RGBA
+def _to_grey_8_bit(image: Image.Image) -> np.ndarray:
+    """Convert an image of up to 8 bits per channel to grey, uint8 (H, W)."""
+    if image.mode == "La":  # premultiplied; Pillow cannot convert it to RGBA directly
         image = image.convert("LA")
     if image.has_transparency_data:
         image = Image.alpha_composite(Image.new("RGBA", image.size, "black"), image.convert("RGBA"))
     return np.array(image.convert("L"))
 
 
-def _deep(image: Image.Image, opened: Image.Image) -> np.ndarray:
-    """Scale 16 or 32 bits or floats from the least to the greatest value -> uint8 (H, W)."""
-    tags = getattr(opened, "tag_v2", {})
+def _to_grey_high_depth(image: Image.Image, source_image: Image.Image) -> np.ndarray:
+    """Scale 16 or 32 bits or floats from minimum to maximum -> uint8 (H, W)."""
+    tags = getattr(source_image, "tag_v2", {})
     values = np.asarray(image)
     if image.mode == "I" and tags.get(_BITS_PER_SAMPLE) == (32,) and tags.get(_SAMPLE_FORMAT, (1,)) == (_UNSIGNED,):
-        values = values.view(np.uint32)  # Pillow reads unsigned 32-bit numbers as signed ones
-    if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:  # Pillow inverts up to 8 bits, and leaves deeper ones to us
+        values = values.view(np.uint32)  # Pillow reads unsigned 32-bit values as signed
+    if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:  # Pillow inverts only up to 8 bits
         values = -values.astype(np.float64)
-    return to_uint8(stretch(values))
+    return to_uint8(scale_to_unit_range(values))

@@ -1,4 +1,4 @@
-"""What a read scan is: its fields, its limits, and its grey scale."""
+"""The `Scan` record, its limits, and intensity scaling."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from xrai.errors import ScanError
+from xrai.core.errors import ScanError
+from xrai.core.language import say
 
 MAX_FILE_BYTES = 256_000_000
 MAX_PIXELS = 100_000_000
@@ -16,21 +17,21 @@ MIN_SIDE = 64
 
 @dataclass(frozen=True, eq=False)
 class Scan:
-    """One upright grey picture and what its file says of itself.
+    """One upright greyscale image and the metadata of its file.
 
     Attributes:
         pixels: uint8 (H, W), C-contiguous; 0 = air (black), 255 = densest.
         sha256: hexadecimal, of the file's bytes.
         format: "JPEG", "PNG", "TIFF", "WEBP", "BMP" or "DICOM".
         mode: what the file holds: Pillow's mode ("L", "RGB", "I;16" ...) or DICOM's photometric interpretation.
-        width: of the file's picture as it stands upright; `pixels` may be smaller when it was read with `min_side`.
+        width: of the upright image in the file; `pixels` may be smaller when it was read with `min_side`.
         height: likewise.
         n_bytes: the file's size.
-        patient: DICOM's Patient ID with its issuer, only for grouping: never show or log it.
-        facts: what a DICOM file says of itself that matters to a reading, by keyword ("Modality",
-            "ViewPosition", "PatientAge" ...); only what is present. Empty for other formats.
-        colour: 0..1, the mean colourfulness of the file's picture beyond an even tint: 0 for grey, toned and DICOM
-            pictures, below 0.02 for a film with a few coloured marks, 0.04 and more for most photographs.
+        patient: DICOM Patient ID with its issuer, for grouping only: never show or log it.
+        metadata: DICOM attributes that are relevant to a reading, by keyword ("Modality", "ViewPosition",
+            "PatientAge" ...), as far as they are present. Empty for other formats.
+        colour: 0..1, mean colourfulness beyond an even tint: 0 for grey, toned and DICOM images, below 0.02 for a
+            scan with a few coloured marks, 0.04 and more for most photographs.
     """
 
     pixels: np.ndarray = field(repr=False)
@@ -41,52 +42,57 @@ class Scan:
     height: int
     n_bytes: int
     patient: str | None = field(default=None, repr=False)
-    facts: Mapping[str, str] = field(default_factory=dict, repr=False)
+    metadata: Mapping[str, str] = field(default_factory=dict, repr=False)
     colour: float = 0.0
 
 
 def check_size(width: int, height: int) -> None:
-    """Refuse, from the header alone, a picture that is too small or too large to read.
+    """Refuse an image that is too small or too large, by the size in its header.
 
     Raises:
         ScanError: a side is shorter than `MIN_SIDE`, or there are more than `MAX_PIXELS` pixels.
     """
     if min(width, height) < MIN_SIDE:
         raise ScanError(
-            f"The picture is only {width} × {height} pixels, probably a thumbnail or an icon: "
-            f"choose the X-ray itself, with at least {MIN_SIDE} pixels on each side."
+            "The picture is only {width} × {height} pixels, probably a thumbnail or an icon: "
+            "choose the X-ray itself, with at least {min_side} pixels on each side.",
+            width=width,
+            height=height,
+            min_side=MIN_SIDE,
         )
     if width * height > MAX_PIXELS:
-        raise too_large(f"{width} × {height} pixels")
+        raise too_large_error(say("{width} × {height} pixels", width=width, height=height))
 
 
-def too_large(size: str) -> ScanError:
-    """Make the error for a picture of more than `MAX_PIXELS` pixels; `size` says how many."""
+def too_large_error(size: str) -> ScanError:
+    """The error for an image of more than `MAX_PIXELS` pixels; `size` is its size in words."""
     return ScanError(
-        f"The picture has {size}, more than the {MAX_PIXELS // 1_000_000} megapixels that XRAI reads, "
-        "probably because it is no single X-ray: export the X-ray itself at a lower resolution."
+        "The picture has {size}, more than the {limit} megapixels that XRAI reads, "
+        "probably because it is no single X-ray: export the X-ray itself at a lower resolution.",
+        size=size,
+        limit=MAX_PIXELS // 1_000_000,
     )
 
 
-def stretch(values: np.ndarray, used: np.ndarray | None = None) -> np.ndarray:
-    """Scale numbers linearly so that the least is 0 and the greatest 1.
+def scale_to_unit_range(values: np.ndarray, is_used: np.ndarray | None = None) -> np.ndarray:
+    """Scale values linearly from minimum 0 to maximum 1.
 
     Args:
-        values: any real dtype and shape. Not-a-number becomes 0, −∞ 0 and +∞ 1; none of them sets the scale.
-        used: bool, same shape: the values that set the scale (default all); the rest is clipped to it.
+        values: any real dtype and shape. NaN and −∞ become 0, +∞ becomes 1; none of them sets the scale.
+        is_used: bool, same shape: the values that set the scale (default all); others are clipped.
 
     Returns:
         float64, same shape, in 0..1; all 0 when the values are constant.
     """
     values = values.astype(np.float64)
-    counted = np.isfinite(values) if used is None else np.isfinite(values) & used
-    low, high = np.min(values, where=counted, initial=np.inf), np.max(values, where=counted, initial=-np.inf)
+    sets_scale = np.isfinite(values) if is_used is None else np.isfinite(values) & is_used
+    low, high = np.min(values, where=sets_scale, initial=np.inf), np.max(values, where=sets_scale, initial=-np.inf)
     if not low < high:
         return np.zeros_like(values)
     return np.clip(np.nan_to_num((values - low) / (high - low), nan=0.0), 0.0, 1.0)
 
 
-def to_uint8(shown: np.ndarray) -> np.ndarray:
-    """Turn 0..1 (float) into 0..255 (uint8), rounding to the nearest."""
-    # To a millionth first, lest noise in the last digit round halves differently in a picture and in its negative.
-    return np.rint(np.round(shown * 255, 6)).astype(np.uint8)
+def to_uint8(values: np.ndarray) -> np.ndarray:
+    """Convert 0..1 (float) to 0..255 (uint8), rounding to the nearest."""
+    # To a millionth first, so that floating-point noise does not round an image and its negative differently.
+    return np.rint(np.round(values * 255, 6)).astype(np.uint8)

@@ -6,80 +6,83 @@ import platform
 import shlex
 from datetime import UTC, datetime
 from importlib.metadata import version
-from typing import Any
 
 from xrai import __version__
-from xrai.checkpoint import Card
-from xrai.dataset import Dataset
-from xrai.settings import shown_path
-from xrai.training.data import Feed
+from xrai.core.language import Message, say
+from xrai.core.paths import display_path
+from xrai.data.dataset import Dataset
+from xrai.models.card import Card, OperatingPoint, SourceDataset, SourceModel, TrainingRecord
+from xrai.training.data import BatchLoader
 
 
-def draft_card(name: str, feed: Feed, training: dict[str, Any]) -> Card:
+def draft_card(name: str, loader: BatchLoader, training: TrainingRecord) -> Card:
     """The card of the model `name` so far: measurements and evidence are still to come.
 
     Args:
         name: of the model.
-        feed: what it was trained on, and how.
+        loader: what it was trained on, and how.
         training: how the run went; the command that repeats it is added here.
     """
-    dataset, packages = feed.dataset, ("torch", "torchvision", "lightning-fabric", "numpy")
-    asked = [shown_path(dataset.path), "--name", name, *feed.config.arguments()]
+    dataset, packages = loader.dataset, ("torch", "torchvision", "lightning-fabric", "numpy")
+    arguments = [display_path(dataset.path), "--name", name, *loader.config.to_arguments()]
     return Card(
         name=name,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         classes=dataset.classes,
-        config=feed.config,
-        preprocessing=feed.preprocessing,
+        network=loader.config.network_config,
+        preprocessing=loader.preprocessing,
         dataset=dataset.describe(),
-        threshold=_threshold(dataset.classes),
-        training=training | {"command": f"python -m xrai train {shlex.join(asked)}"},
-        validation={},
-        heatmap={},
+        threshold=_default_threshold(dataset.classes),
+        training=training.replace(
+            settings=loader.config.to_dict(), command=f"python -m xrai train {shlex.join(arguments)}"
+        ),
+        validation=None,
+        heatmap_scale={},
         versions={"xrai": __version__, "python": platform.python_version()}
         | {package: version(package) for package in packages},
-        notes=_notes(dataset, training.get("started_from")),
+        notes=_draft_notes(dataset, training.source_model),
     )
 
 
-def origin_of(card: Card) -> dict[str, Any]:
-    """What a model's card keeps of the model whose weights its training started from."""
-    known = {name: card.dataset.get(name) for name in ("name", "fingerprint", "population")}
-    return {"model": card.name, "created": card.created, "dataset": known, "learned_from": _learned_from(card)}
+def describe_origin(card: Card) -> SourceModel:
+    """The record of the model whose weights a training starts from."""
+    dataset = SourceDataset(
+        name=card.dataset.name, fingerprint=card.dataset.fingerprint, population=card.dataset.population
+    )
+    return SourceModel(
+        model=card.name, created=card.created, dataset=dataset, training_fingerprints=card.training_fingerprints
+    )
 
 
-def _learned_from(card: Card) -> list[str]:
-    """Fingerprints of the dataset that a model learned from and of those that all models before it did, no one twice.
-
-    Cards from before this was kept tell of the model just before theirs only, and foreign ones may hold anything.
-    """
-    found, origin = [card.dataset.get("fingerprint")], card.training.get("started_from")
-    if isinstance(origin, dict):
-        before, dataset = origin.get("learned_from"), origin.get("dataset")
-        found += before if isinstance(before, list) else []
-        found += [dataset.get("fingerprint")] if isinstance(dataset, dict) else []
-    return list(dict.fromkeys(item for item in found if isinstance(item, str)))
-
-
-def _threshold(classes: tuple[str, ...]) -> dict[str, Any] | None:
+def _default_threshold(classes: tuple[str, ...]) -> OperatingPoint | None:
     if len(classes) != 2:
         return None
-    return {"class": classes[1], "value": 0.5, "chosen": "fixed at 0.5 beforehand, without looking at any result"}
+    description = say("fixed at 0.5 beforehand, without looking at any result")
+    return OperatingPoint(class_name=classes[1], value=0.5, description=description)
 
 
-def _notes(dataset: Dataset, origin: dict[str, Any] | None) -> tuple[str, ...]:
+def _draft_notes(dataset: Dataset, source: SourceModel | None) -> tuple[str, ...]:
     notes = []
-    if dataset.drawings:
-        notes.append("Trained on drawings: its answers have no medical meaning.")
+    if dataset.is_phantom:
+        notes.append(say("Trained on drawings: its answers have no medical meaning."))
     if dataset.population:
-        notes.append(f"Trained on: {dataset.population}. It knows nothing of other patients.")
-    if origin:
-        whom = origin["dataset"]["population"] or "patients that nobody described"
-        notes.append(f"It started from the model “{origin['model']}”, which had learned from: {whom}.")
+        notes.append(
+            say("Trained on: {population}. It knows nothing of other patients.", population=Message(dataset.population))
+        )
+    if source:
+        whom = Message(source.dataset.population) or say("patients that nobody described")
+        notes.append(
+            say("It started from the model “{origin}”, which had learned from: {whom}.", origin=source.model, whom=whom)
+        )
     if dataset.licence:
-        notes.append(f"Source of the scans: {dataset.licence}.")
-    leaked = dataset.leaks()["test"]["scans"]
-    if leaked:
-        notes.append(f"{leaked} scans of its test split also stand in training: figures measured on it flatter.")
-    notes.append("Research software, no medical device.")
+        notes.append(say("Source of the scans: {licence}.", licence=Message(dataset.licence)))
+    n_leaked = dataset.leaks()["test"].scans
+    if n_leaked:
+        notes.append(
+            say(
+                "{n_leaked} scans of its test split also stand in training: figures measured on it flatter.",
+                n_leaked=n_leaked,
+            )
+        )
+    notes.append(say("Research software, no medical device."))
     return tuple(notes)

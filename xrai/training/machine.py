@@ -12,40 +12,45 @@ import torch
 from lightning_fabric import Fabric
 from safetensors import SafetensorError
 
-from xrai.config import TrainConfig
-from xrai.errors import SettingsError, TrainingError
+from xrai.core.errors import SettingsError, TrainingError, system_reason
+from xrai.core.language import N_, Message, say
+from xrai.training.config import TrainConfig
 
-_TOO_LARGE = (
+_OUT_OF_MEMORY_MESSAGE = N_(
     "The training does not fit into this machine's memory: choose a smaller batch size, image size or network, "
     "and run it again."
 )
-_NO_MEMORY = ("out of memory", "allocate memory", "not enough memory", "alloc_failed")
-_NO_PARTNER = ("gloo", "nccl", "connection")
+_OUT_OF_MEMORY_WORDS = ("out of memory", "allocate memory", "not enough memory", "alloc_failed")
+_LOST_PEER_WORDS = ("gloo", "nccl", "connection")
 
 
 @contextmanager
-def stated(name: str) -> Iterator[None]:
+def report_machine_errors(name: str) -> Iterator[None]:
     """Turn what a machine cannot do into a sentence."""
     try:
         yield
     except (torch.OutOfMemoryError, MemoryError) as error:
-        raise TrainingError(_TOO_LARGE) from error
+        raise TrainingError(_OUT_OF_MEMORY_MESSAGE) from error
     except PermissionError as error:
         raise TrainingError(
-            f"The training may not write to the folder of “{name}” ({error.strerror}), because its rights forbid it or "
-            "another program holds one of its files: free it and resume it; what was saved last is still there."
+            "The training may not write to the folder of “{name}” ({strerror}), because its rights forbid it or "
+            "another program holds one of its files: free it and resume it; what was saved last is still there.",
+            name=name,
+            strerror=system_reason(error),
         ) from error
     except (OSError, SafetensorError) as error:
-        reason = getattr(error, "strerror", None) or "the weights cannot be written"
+        reason = Message(getattr(error, "strerror", None) or "") or say("the weights cannot be written")
         raise TrainingError(
-            f"The training cannot write to the folder of “{name}” ({reason}), probably because the disk is full: "
-            "free some space and resume it; what was saved last is still there."
+            "The training cannot write to the folder of “{name}” ({reason}), probably because the disk is full: "
+            "free some space and resume it; what was saved last is still there.",
+            name=name,
+            reason=reason,
         ) from error
     except RuntimeError as error:
         text = str(error).lower()
-        if any(words in text for words in _NO_MEMORY):
-            raise TrainingError(_TOO_LARGE) from error
-        if torch.distributed.is_initialized() and any(words in text for words in _NO_PARTNER):
+        if any(words in text for words in _OUT_OF_MEMORY_WORDS):
+            raise TrainingError(_OUT_OF_MEMORY_MESSAGE) from error
+        if torch.distributed.is_initialized() and any(words in text for words in _LOST_PEER_WORDS):
             raise TrainingError(
                 "Another of the processes that share this training broke off, probably for want of memory: "
                 "see its log, and resume the training."
@@ -63,22 +68,26 @@ def make_fabric(config: TrainConfig) -> Fabric:
     accelerator = "cuda" if n_cards else "mps" if torch.backends.mps.is_available() else "cpu"
     if n_cards and config.devices > n_cards:
         raise SettingsError(
-            f"The setting “devices” is {config.devices}, but this machine has {n_cards} graphics cards."
+            "The setting “devices” is {devices}, but this machine has {n_cards} graphics cards.",
+            devices=config.devices,
+            n_cards=n_cards,
         )
-    started = int(os.environ.get("WORLD_SIZE", "1"))
-    if started not in (1, config.devices):
+    n_processes = int(os.environ.get("WORLD_SIZE", "1"))
+    if n_processes not in (1, config.devices):
         raise SettingsError(
-            f"{started} processes were started, but the setting “devices” is {config.devices}: make both the same."
+            "{started} processes were started, but the setting “devices” is {devices}: make both the same.",
+            started=n_processes,
+            devices=config.devices,
         )
-    bf16 = config.precision == "bf16" or (config.precision == "auto" and _is_fast_at_bf16(accelerator))
-    fabric = Fabric(accelerator=accelerator, devices=config.devices, precision="bf16-mixed" if bf16 else "32-true")
+    use_bf16 = config.precision == "bf16" or (config.precision == "auto" and _is_fast_at_bf16(accelerator))
+    fabric = Fabric(accelerator=accelerator, devices=config.devices, precision="bf16-mixed" if use_bf16 else "32-true")
     fabric.launch()
     if fabric.world_size > 1:
-        atexit.register(_leave)
+        atexit.register(_destroy_process_group)
     return fabric
 
 
-def _leave() -> None:
+def _destroy_process_group() -> None:
     """Part from the processes that shared a run: torch's threads, left running, may abort a process that ends."""
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()

@@ -1,61 +1,26 @@
-"""A training run from its start, or from where it was left, to the model and the card that it leaves."""
+"""Training run: set up, fit or resume, and leave weights, model card and post-training artifacts."""
 
 from __future__ import annotations
 
-import math
-import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import replace
 
-import numpy as np
-import torch
-from lightning_fabric import Fabric
-from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel
-
-from xrai.checkpoint import STATE, WEIGHTS, Card, Checkpoint, open_checkpoint
-from xrai.config import SCRATCH, TrainConfig
-from xrai.curves import NO_NUMBER
-from xrai.dataset import Dataset
-from xrai.decisions import settled, unsettled_as
-from xrai.errors import CheckpointError, TrainingError
-from xrai.kit import Kit, save_kit
-from xrai.measurements import weights_mark
-from xrai.networks import Network, build_network, n_parameters, take_over
-from xrai.preprocessing import Preprocessing
-from xrai.readiness import full_colour, make_ready
-from xrai.records import HISTORY, keep_records, read_records
-from xrai.settings import checkpoints_dir
-from xrai.training.card import draft_card, origin_of
-from xrai.training.clock import Clock
-from xrai.training.data import Feed, check_dataset, fit_preprocessing
-from xrai.training.loop import Averaging, Outcome, learning_rate_at, make_loss, make_optimizer, run_epoch
-from xrai.training.machine import make_fabric, stated
-from xrai.training.measure import gathered, mean, measures, rounded, validate
-from xrai.training.state import (
-    check_values,
-    load_state,
-    optimizer_tensors,
-    outcome_tensors,
-    part,
-    refused,
-    restore_optimizer,
-    save_state,
-    saved_outcome,
-)
-
-EPOCH_ROUNDS = 300
-"""Bootstrap rounds of the intervals of each epoch; the final ones take `metrics`' own number."""
-
-_NAMES = ("epoch", "batch", "best", "since_best")
-"""What is saved of a run's counts under its own name."""
-
-Emit = Callable[[dict[str, Any]], None]
+from xrai.core.errors import TrainingError
+from xrai.data.dataset import Dataset
+from xrai.models.card import Card
+from xrai.models.checkpoint import Checkpoint
+from xrai.training.config import TrainConfig
+from xrai.training.data import check_dataset
+from xrai.training.finalize import fit_artifacts, fit_cam_scale
+from xrai.training.fit import DivergenceError, Trainer
+from xrai.training.machine import report_machine_errors
+from xrai.training.persistence import abstention_level, draft_run_card, restore_run, write_run_card
+from xrai.training.recorder import Emit, Recorder
+from xrai.training.state import TrainingState
 
 
-def train(
+def train_model(
     config: TrainConfig,
     dataset: Dataset,
     checkpoint: Checkpoint,
@@ -68,412 +33,66 @@ def train(
 
     Args:
         config: all settings.
-        dataset: open; its train split is learned from, its validation split chooses the best epoch.
-        checkpoint: the folder, which exists and holds `config.json`.
-        emit: takes the records {"kind": "start" | "step" | "epoch" | "end", …}, all JSON-able.
+        dataset: open; the validation split chooses the best epoch.
+        checkpoint: an existing folder with `config.json`.
+        emit: takes the records of `models.history` as JSON-able values.
         should_stop: asked after every batch.
-        resume: go on from `state/`; a run that broke off before it saved anything starts anew.
+        resume: continue from `state/`; a run that saved nothing yet starts again.
 
     Returns:
-        The card; None where the run was stopped before its first epoch was done, so that there is no model yet.
+        The card; None if the run was stopped before the end of its first epoch, when there is no model yet.
 
     Raises:
-        TrainingError: the dataset cannot be trained on, the loss is no number any more, or memory or disk are full;
+        TrainingError: the dataset cannot be trained on, the loss is not finite, or memory or disk are full;
             the best weights so far are kept, with a card.
-        WeightsError: the weights to start from cannot be had, or are those of another network.
-        SettingsError: the machine does not have the devices that were asked for.
+        WeightsError: the pretrained weights are missing, or those of another network.
+        SettingsError: the machine lacks the configured devices.
         CheckpointError: the model to start from is missing or damaged; or, resuming, the state is missing, damaged
             or of another dataset.
     """
     check_dataset(dataset)
-    with stated(checkpoint.name):
-        goes_on = resume and checkpoint.is_taken
-        run = _Run.begin(config, dataset, checkpoint, emit, should_stop, goes_on=goes_on)
+    with report_machine_errors(checkpoint.name):
+        is_resuming = resume and checkpoint.is_taken
+        state = TrainingState.create(config, dataset, checkpoint, is_resuming=is_resuming)
+        recorder = Recorder(state, emit)
         if resume:
-            run.restore()
-        run.start()
+            recorder.timer.previous_seconds = restore_run(state)
+        alpha = abstention_level(checkpoint)
+        recorder.start()
+        trainer = Trainer(state, recorder, should_stop)
         try:
-            reason = run.go()
+            reason = trainer.fit()
         except Exception as error:
-            if isinstance(error, TrainingError) and not run.fabric.is_global_zero:
-                return None  # all processes come to it alike, and the first one says it
-            with suppress(Exception):  # what went wrong first is what is said
-                run.finish("failed")
+            if isinstance(error, TrainingError) and not state.is_rank_zero:
+                return None  # all processes raise it, and rank 0 reports it
+            with suppress(Exception):  # the first error is the one to report
+                finish_run(trainer, "diverged" if isinstance(error, DivergenceError) else "failed", alpha)
             raise
-        return run.finish(reason)
+        return finish_run(trainer, reason, alpha)
 
 
-@dataclass
-class _Run:
-    """The moving parts of one run; every process that shares it has its own."""
+def finish_run(trainer: Trainer, reason: str, alpha: float | None) -> Card | None:
+    """Write the card and the artifacts of the best weights, validated as saved; rank 0 only.
 
-    config: TrainConfig
-    dataset: Dataset
-    checkpoint: Checkpoint
-    emit: Emit
-    should_stop: Callable[[], bool]
-    fabric: Fabric
-    feed: Feed
-    network: Network
-    wrapped: nn.Module
-    average: AveragedModel | None
-    optimizer: torch.optim.Optimizer
-    loss_of: Callable[[Tensor, Tensor], Tensor]
-    origin: dict[str, Any] | None = None
-    epoch: int = 0
-    batch: int = 0
-    outcome: Outcome = field(default_factory=Outcome.empty)
-    best: dict[str, Any] | None = None
-    since_best: int = 0
-    alpha: float | None = None
-    clock: Clock = field(default_factory=Clock)
-
-    @classmethod
-    def begin(
-        cls,
-        config: TrainConfig,
-        dataset: Dataset,
-        checkpoint: Checkpoint,
-        emit: Emit,
-        should_stop: Callable[[], bool],
-        *,
-        goes_on: bool,
-    ) -> _Run:
-        """All parts in place; a run that goes on needs no learned weights to start from, which may be gone by now."""
-        fabric = make_fabric(config)
-        origin = None if goes_on or config.starts_from_model is None else open_checkpoint(config.starts_from_model)
-        learned = origin.card() if origin else None
-        with torch.random.fork_rng():
-            torch.manual_seed(config.seed)
-            asked = replace(config, weights=SCRATCH, head_epochs=0) if goes_on else config
-            network = build_network(asked, len(dataset.classes), weights_dir=checkpoints_dir() / ".imagenet")
-        if origin and learned:
-            take_over(network, origin.load_network(learned), learned.order_of(dataset.classes))
-        network.only_head_learns = config.head_epochs > 0
-        network.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        averaging: Any = Averaging(config.ema)
-        average = AveragedModel(network, multi_avg_fn=averaging, use_buffers=True) if config.ema else None
-        wrapped, optimizer = fabric.setup(network, make_optimizer(config, network))
-        preprocessing = fit_preprocessing(dataset, config, learned.preprocessing if learned else None)
-        feed = Feed(dataset, preprocessing, config, fabric.device, fabric.global_rank, fabric.world_size)
-        counts = np.bincount(dataset.labels[dataset.rows("train")], minlength=len(dataset.classes))
-        loss_of = make_loss(config, counts, fabric.device)
-        return cls(
-            config, dataset, checkpoint, emit, should_stop, fabric, feed, network, wrapped, average, optimizer, loss_of,
-            origin_of(learned) if learned else None,
-        )  # fmt: skip
-
-    def start(self) -> None:
-        """Say what is about to happen; the clock starts here."""
-        before = self._earlier_card()
-        self.alpha = before.doubt.alpha if before and before.doubt else None
-        self.clock = Clock(self.clock.before, self._batches_done)
-        self.clock.mark(self.outcome)
-        self._tell(
-            {
-                "kind": "resume" if self._batches_done else "start",
-                "epochs": self.config.epochs,
-                "head_epochs": self.config.head_epochs,
-                "batches": self._n_batches,
-                "parameters": n_parameters(self.network),
-                "device": str(self.fabric.device),
-                "precision": str(self.fabric._precision.precision),
-                "train": len(self.dataset.rows("train")),
-                "val": len(self.dataset.rows("val")),
-            }
-        )
-
-    def go(self) -> str:
-        """Run the epochs that are left; gives why it ended: "finished", "stopped" or "early"."""
-        while not self._is_over:
-            began = time.monotonic()
-            self._enter_phase()
-            if not self._train_epoch():
-                self._save()
-                return "stopped"
-            # shared by several processes, it cannot be stopped: see _save
-            measured = self._validate(self._measured_network(), EPOCH_ROUNDS, stoppable=self._is_alone)
-            if measured is None:
-                self._save()
-                return "stopped"
-            self._close_epoch(measured, time.monotonic() - began)
-        return "finished" if self.epoch >= self.config.epochs else "early"
-
-    def finish(self, reason: str) -> Card | None:
-        """Write the card for the best weights, measured as they were saved; rank 0 only."""
-        if not self.fabric.is_global_zero:
-            return None
-        seconds, card = self.clock.seconds, None
-        if self.best is not None:
-            draft = self._card(reason)
-            network = self.checkpoint.load_network(draft).to(self.fabric.device)
-            self.feed = replace(self.feed, rank=0, world=1)
-            heatmap = full_colour(network, draft, self.dataset)
-            validation = self._validate(network, n_rounds=1000, amp=False)
-            # before what takes a while, and may fail for want of memory: a model that can be read with is there by then
-            plain = self._written(replace(draft, heatmap=heatmap, validation=validation or {}))
-            card = self._written(*make_ready(network, plain, self.dataset, tell=self._tell_ready))
-        self._tell({"kind": "end", "reason": reason, "seconds": round(seconds, 1), "best": self.best})
-        return card
-
-    def restore(self) -> None:
-        """Go back to where the state was saved; to the start where nothing was yet, not even a model."""
-        folder = self.checkpoint.folder
-        if not self.checkpoint.is_taken:
-            if self.fabric.is_global_zero:
-                keep_records(folder / HISTORY, 0)
-            return
-        tensors, values = load_state(folder / STATE)
-        with refused(self.checkpoint.name):
-            check_values(values)
-        if values["fingerprint"] != self.dataset.fingerprint:
-            raise TrainingError(
-                f"The run “{self.checkpoint.name}” cannot go on because its dataset has changed since: "
-                "train a new model on the new dataset."
-            )
-        with refused(self.checkpoint.name):
-            self.network.load_state_dict(part(tensors, "network"))
-            if self.average is not None:
-                self.average.load_state_dict(part(tensors, "average"))
-            restore_optimizer(self.optimizer, tensors)
-            self.epoch, self.batch, self.best, self.since_best = (values[name] for name in _NAMES)
-            self.origin = values.get("origin")
-            if "preprocessing" in values:
-                self._see_as(Preprocessing.from_dict(values["preprocessing"]))
-            self.clock = Clock(values["seconds"])
-            if self._is_alone:
-                self.outcome = saved_outcome(tensors, values["losses"], len(self.dataset.classes))
-            if self.epoch > self.config.epochs or self.batch >= self._n_batches + bool(self.outcome.n):
-                raise ValueError("batch")  # an epoch that is trained through needs its outcome
-        self._save_first()
-        if self.fabric.is_global_zero:
-            keep_records(folder / HISTORY, values["records"])
-
-    def _save_first(self) -> None:
-        """Save the first weights of a run that broke off between its first state and them: they are in the state."""
-        is_new = self.best is not None and (self.epoch, self.batch) == (self.best["epoch"], 0)
-        if is_new and self.fabric.is_global_zero and not (self.checkpoint.folder / WEIGHTS).is_file():
-            self.checkpoint.save_network(self._measured_network())  # type: ignore[arg-type]
-
-    def _see_as(self, saved: Preprocessing) -> None:
-        """Go on with the grey statistics that the run began with."""
-        mine = self.feed.preprocessing
-        if saved != replace(mine, mean=saved.mean, std=saved.std) or not 0 < saved.std < math.inf:
-            raise ValueError("preprocessing")
-        self.feed = replace(self.feed, preprocessing=saved)
-
-    @property
-    def _is_alone(self) -> bool:
-        return self.fabric.world_size == 1
-
-    @property
-    def _is_over(self) -> bool:
-        settled = bool(self.config.patience) and self.since_best >= self.config.patience
-        return settled or self.epoch >= self.config.epochs
-
-    @property
-    def _n_batches(self) -> int:
-        return self.feed.n_batches(len(self.dataset.rows("train")))
-
-    @property
-    def _batches_done(self) -> int:
-        return self.epoch * self._n_batches + self.batch
-
-    def _enter_phase(self) -> None:
-        """Let the whole network learn once the epochs of the head alone are over."""
-        alone = self.epoch < self.config.head_epochs
-        if self.network.only_head_learns == alone:
-            return
-        self.network.only_head_learns = alone
-        if not self._is_alone:  # what shares gradients between processes knows only those that there were at setup
-            self.wrapped = self.fabric.setup_module(self.network)
-
-    def _train_epoch(self) -> bool:
-        """Train from the present batch to the epoch's end; False when stopped."""
-        if self.batch < self._n_batches:
-            batches = self.feed.train_batches(self.epoch, self.batch)
-            self.outcome.whole = False
-            devices = [self.fabric.device] if self.fabric.device.type == "cuda" else []
-            with torch.random.fork_rng(devices):
-                self._seed_dropout()
-                run_epoch(
-                    self.wrapped, batches, self.loss_of, self.outcome, step=self._step, on_batch=self._after_batch
-                )
-        return self.batch >= self._n_batches
-
-    def _step(self, loss: Tensor) -> None:
-        if not math.isfinite(mean(loss.item(), self.fabric, self.feed.world)):
-            raise self._diverged()
-        rate = self._learning_rate(self._batches_done)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate * group["factor"]
-        self.optimizer.zero_grad(set_to_none=True)
-        self.fabric.backward(loss)
-        self.optimizer.step()
-        if self.average is not None:
-            self.average.update_parameters(self.network)
-
-    def _learning_rate(self, batch: int) -> float:
-        """That of a batch, counted from 0 over the whole run."""
-        return learning_rate_at(self.config, batch / (self.config.epochs * self._n_batches))
-
-    def _after_batch(self, outcome: Outcome) -> bool:
-        self.batch += 1
-        if self.clock.is_time_to_tell or self._batches_done == self.clock.done_before + 1:
-            total = self.config.epochs * self._n_batches
-            where = {"progress": round(self._batches_done / self._n_batches, 4), "epoch": self.epoch + 1}
-            news = self.clock.step_record(outcome, self._batches_done, total, self.fabric.world_size)
-            self._tell({"kind": "step"} | where | news)
-        if self.clock.is_time_to_save and (self._is_alone or self.batch < self._n_batches):
-            self._save()
-        self._seed_dropout()
-        return not self._stop_asked()
-
-    def _diverged(self) -> TrainingError:
-        kept = "the best weights so far are kept" if self.best else "there were no usable weights yet"
-        return TrainingError(
-            f"The loss is {NO_NUMBER} in epoch {self.epoch + 1}, probably because the learning rate "
-            f"{self.config.learning_rate:g} is too high: run it again with a tenth of that; {kept}."
-        )
-
-    def _measured_network(self) -> nn.Module:
-        return self.average.module if self.average is not None else self.network
-
-    def _validate(
-        self, network: nn.Module, n_rounds: int, *, amp: bool = True, stoppable: bool = False
-    ) -> dict[str, Any] | None:
-        """Metrics on the validation split with their intervals; None when stopped."""
-        should_stop = self._stop_asked if stoppable else lambda: False
-        try:
-            return validate(
-                network, self.fabric, self.feed, self.loss_of, n_rounds=n_rounds, amp=amp, should_stop=should_stop
-            )
-        except FloatingPointError as error:
-            raise self._diverged() from error
-
-    def _close_epoch(self, validation: dict[str, Any], seconds: float) -> None:
-        world = self.feed.world
-        trained = measures(mean(self.outcome.loss, self.fabric, world), *gathered(self.outcome, self.fabric, world))
-        score = self._score(validation)
-        is_first = self.best is None
-        is_best = self.best is None or score > tuple(self.best["score"])
-        is_early = self.epoch < self.config.head_epochs  # patience begins when the whole network learns
-        self.since_best = 0 if is_best or is_early else self.since_best + 1
-        self.epoch, self.batch = self.epoch + 1, 0
-        record = {
-            "kind": "epoch",
-            "epoch": self.epoch,
-            "train": rounded(trained),
-            "val": validation,
-            "learning_rate": self._learning_rate(self._batches_done - 1),
-            "seconds": round(seconds, 2),
-            "best": is_best,
-        }
-        if is_best:
-            self.best = {"epoch": self.epoch, "score": score, **validation}
-        if is_best and not is_first and self.fabric.is_global_zero:
-            self._save_best(validation)
-        self._tell(record)
-        self.outcome = Outcome.empty()
-        self.clock.mark(self.outcome)
-        self._save()
-        if is_first and self.fabric.is_global_zero:  # weights never stand without what going on needs: see _save_first
-            self._save_best(validation)
-
-    def _score(self, validation: dict[str, Any]) -> tuple[float, float]:
-        """What makes an epoch better than another: the greater is kept."""
-        if self.config.keep == "last":
-            return float(self.epoch), 0.0
-        if self.config.keep == "loss":
-            return -validation["loss"], 0.0
-        first = validation["accuracy"] if validation["auc"] is None else validation["auc"]
-        return round(first, 3), -validation["loss"]
-
-    def _save_best(self, validation: dict[str, Any]) -> None:
-        """Save the weights; the card of a run that goes on must not tell of the weights before them."""
-        before = weights_mark(self.checkpoint)
-        self.checkpoint.save_network(self._measured_network())  # type: ignore[arg-type]
-        if earlier := self._earlier_card():
-            self._written(replace(self._card("not yet"), heatmap=earlier.heatmap, validation=validation), before=before)
-
-    def _written(self, card: Card, kit: Kit | None = None, before: str | None = None) -> Card:
-        """The card as it is written: with all that was ever measured, since each look at a split counts.
-
-        With the kit that goes with it, threshold and doubt are chosen as people last asked for; without, they wait.
-
-        What was measured of weights that are no more is marked so; of what does not say which weights were measured,
-        that were the ones with the mark `before`, if any.
-        """
-        with self.checkpoint.card_lock():  # a measurement may just be noted
-            earlier, now = self._earlier_card(), weights_mark(self.checkpoint)
-            looks = [
-                item if item.get("weights", before or now) == now else item | {"earlier_weights": True}
-                for item in (earlier.evaluations if earlier else [])
-            ]
-            card = replace(card, evaluations=looks)
-            card = unsettled_as(card, earlier) if earlier else card
-            if kit and kit.validation:
-                save_kit(self.checkpoint, kit, now)
-                card = settled(card, kit.validation, alpha=self.alpha)
-            self.checkpoint.write_card(card)
-        return card
-
-    def _earlier_card(self) -> Card | None:
-        try:
-            return self.checkpoint.card()
-        except CheckpointError:
-            return None
-
-    def _save(self) -> None:
-        """Save what resuming needs; rank 0 only.
-
-        Of several processes each has counted other scans, and what the first one counted is no other's: it is saved
-        only where it is alone. Else the training metrics of an epoch count from where it is taken up again, and
-        nothing is saved between an epoch's last batch and its end, when there would be nothing left to count.
-        """
-        self.clock.saved = time.monotonic()
-        if not self.fabric.is_global_zero:
-            return
-        tensors = {f"network.{name}": value for name, value in self.network.state_dict().items()}
-        if self.average is not None:
-            tensors |= {f"average.{name}": value for name, value in self.average.state_dict().items()}
-        if self.outcome.n and self._is_alone:
-            tensors |= outcome_tensors(self.outcome)
-        values = {name: getattr(self, name) for name in _NAMES} | {
-            "losses": self.outcome.losses,
-            "seconds": round(self.clock.seconds, 2),
-            "fingerprint": self.dataset.fingerprint,
-            "preprocessing": self.feed.preprocessing.to_dict(),
-            "origin": self.origin,
-            "records": len(read_records(self.checkpoint.folder / HISTORY)),
-        }
-        save_state(self.checkpoint.folder / STATE, tensors | optimizer_tensors(self.optimizer), values)
-
-    def _seed_dropout(self) -> None:
-        """Dropout draws from torch's global chance: bound to the batch, so that a resumed run repeats it."""
-        torch.manual_seed((self.config.seed * 1_000_003 + self._batches_done) * 64 + self.fabric.global_rank)
-
-    def _stop_asked(self) -> bool:
-        asked = self.should_stop() if self.fabric.is_global_zero else False
-        return bool(self.fabric.broadcast(asked)) if self.fabric.world_size > 1 else asked
-
-    def _tell_ready(self, what: str, done: int, total: int) -> None:
-        self._tell({"kind": "ready", "what": what, "done": done, "total": total})
-
-    def _tell(self, record: dict[str, Any]) -> None:
-        if self.fabric.is_global_zero:
-            self.emit(record | {"time": round(time.time(), 1)})
-
-    def _card(self, reason: str) -> Card:
-        assert self.best is not None
-        training = {
-            "epochs_run": self.epoch,
-            "best_epoch": self.best["epoch"],
-            "ended": reason,
-            "seconds": round(self.clock.seconds, 1),
-            "parameters": n_parameters(self.network),
-            "precision": str(self.fabric._precision.precision),
-        }
-        if self.origin:
-            training["started_from"] = self.origin
-        return draft_card(self.checkpoint.name, self.feed, training)
+    Args:
+        trainer: whose run has ended.
+        reason: why, as in `EndRecord`.
+        alpha: the abstention level chosen for an earlier version of the model.
+    """
+    state, recorder = trainer.state, trainer.recorder
+    if not state.is_rank_zero:
+        return None
+    card = None
+    if state.selector.best is not None:
+        ended = "failed" if reason == "diverged" else reason
+        draft = draft_run_card(state, recorder.timer.seconds, ended)
+        network = state.checkpoint.load_network(draft).to(state.fabric.device)
+        state.loader = replace(state.loader, rank=0, world_size=1)
+        heatmap = fit_cam_scale(network, draft, state.dataset)
+        validation = trainer.validate(network, n_rounds=1000, amp=False)
+        # a usable card first: the artifacts take a while, and may fail for lack of memory
+        card = write_run_card(state, draft.replace(heatmap_scale=heatmap, validation=validation))
+        card, artifacts = fit_artifacts(network, card, state.dataset, on_progress=recorder.record_finalize)
+        card = write_run_card(state, card, artifacts, alpha=alpha)
+    recorder.end(reason)
+    return card

@@ -1,164 +1,131 @@
-"""What resuming a run needs, in `state/`: tensors as safetensors, everything else as JSON; never a pickle."""
+"""Training state: model, optimizer, averaged weights (EMA), data loader and position of a run."""
 
 from __future__ import annotations
 
-import json
-import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from torch import Tensor
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
-from xrai.errors import CheckpointError
-from xrai.records import replace_file, write_json
-from xrai.training.loop import Outcome
+from xrai.core.paths import checkpoints_dir
+from xrai.data.dataset import Dataset
+from xrai.models.card import SourceModel
+from xrai.models.checkpoint import Checkpoint, open_checkpoint
+from xrai.networks.build import Network, build_network, load_pretrained
+from xrai.networks.config import IMAGENET
+from xrai.training.card import describe_origin
+from xrai.training.config import TrainConfig
+from xrai.training.data import BatchLoader, fit_preprocessing
+from xrai.training.loop import EpochOutputs, WarmupEma, make_loss, make_optimizer
+from xrai.training.machine import make_fabric
+from xrai.training.selection import BestEpochSelector
 
-TENSORS, VALUES = "tensors.safetensors", "values.json"
 
+@dataclass
+class TrainingState:
+    """What a run works on and where it is; each process of a shared run has its own.
 
-def save_state(folder: Path, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
-    """Replace the state in `folder`: the new one is written whole beside it first.
-
-    Raises:
-        OSError, SafetensorError: the disk is full; the old state is still there.
+    Attributes:
+        fabric_module: the network as wrapped for several processes.
+        ema_model: holds the averaged weights; None without averaging.
+        origin: the model whose weights the run started from.
+        epoch, batch: epochs that are done, and batches of the present one.
+        outputs: of the present epoch.
     """
-    fresh, old = folder.with_name(folder.name + ".partial"), folder.with_name(folder.name + ".old")
-    shutil.rmtree(fresh, ignore_errors=True)
-    try:
-        fresh.mkdir(parents=True)
-        # clones: averaged and trained weights may share storage, which safetensors refuses
-        copies = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
-        save_file(copies, fresh / TENSORS)
-        write_json(fresh / VALUES, values)
-        shutil.copymode(fresh / VALUES, fresh / TENSORS)  # safetensors lets nobody but the present user read it
-    except BaseException:
-        shutil.rmtree(fresh, ignore_errors=True)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
-    if folder.exists():
-        replace_file(folder, old)
-    replace_file(fresh, folder)
-    shutil.rmtree(old, ignore_errors=True)
+
+    config: TrainConfig
+    dataset: Dataset
+    checkpoint: Checkpoint
+    fabric: Fabric
+    loader: BatchLoader
+    network: Network
+    fabric_module: nn.Module
+    ema_model: AveragedModel | None
+    optimizer: torch.optim.Optimizer
+    loss_fn: Callable[[Tensor, Tensor], Tensor]
+    selector: BestEpochSelector
+    origin: SourceModel | None = None
+    epoch: int = 0
+    batch: int = 0
+    outputs: EpochOutputs = field(default_factory=EpochOutputs.empty)
+
+    @classmethod
+    def create(
+        cls, config: TrainConfig, dataset: Dataset, checkpoint: Checkpoint, *, is_resuming: bool
+    ) -> TrainingState:
+        """The state before the first batch; a resumed run does not need its pretrained weights, which may be gone."""
+        fabric = make_fabric(config)
+        source_model = None if is_resuming or config.source_model is None else open_checkpoint(config.source_model)
+        source_card = source_model.read_card() if source_model else None
+        network = _build_network(config, len(dataset.classes), is_resuming=is_resuming)
+        if source_model and source_card:
+            source_network = source_model.load_network(source_card)
+            load_pretrained(network, source_network, source_card.class_permutation(dataset.classes))
+        network.freeze_features = config.freeze_epochs > 0
+        network.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        ema_update: Any = WarmupEma(config.ema_decay)
+        ema_model = AveragedModel(network, multi_avg_fn=ema_update, use_buffers=True) if config.ema_decay else None
+        fabric_module, optimizer = fabric.setup(network, make_optimizer(config, network))
+        preprocessing = fit_preprocessing(dataset, config, source_card.preprocessing if source_card else None)
+        class_counts = np.bincount(dataset.labels[dataset.rows("train")], minlength=len(dataset.classes))
+        return cls(
+            config=config,
+            dataset=dataset,
+            checkpoint=checkpoint,
+            fabric=fabric,
+            loader=BatchLoader(dataset, preprocessing, config, fabric.device, fabric.global_rank, fabric.world_size),
+            network=network,
+            fabric_module=fabric_module,
+            ema_model=ema_model,
+            optimizer=optimizer,
+            loss_fn=make_loss(config, class_counts, fabric.device),
+            selector=BestEpochSelector(config),
+            origin=describe_origin(source_card) if source_card else None,
+        )
+
+    @property
+    def is_rank_zero(self) -> bool:
+        """Whether this process writes the files of the run."""
+        return self.fabric.is_global_zero
+
+    @property
+    def is_single_process(self) -> bool:
+        """Whether no other process shares the run."""
+        return self.fabric.world_size == 1
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether all epochs are done or patience is exhausted."""
+        return self.selector.is_patience_exhausted or self.epoch >= self.config.epochs
+
+    @property
+    def n_batches(self) -> int:
+        """Batches of an epoch."""
+        return self.loader.n_batches(len(self.dataset.rows("train")))
+
+    @property
+    def batches_done(self) -> int:
+        """Batches of the whole run so far."""
+        return self.epoch * self.n_batches + self.batch
+
+    @property
+    def precision(self) -> str:
+        """Fabric's name of the number format, such as "bf16-mixed"."""
+        return str(self.fabric._precision.precision)
+
+    @property
+    def evaluation_network(self) -> Network:
+        """The network to validate and save: with the averaged weights where there are any."""
+        return self.ema_model.module if self.ema_model is not None else self.network  # type: ignore[return-value]
 
 
-def load_state(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The tensors and values last saved.
-
-    Raises:
-        CheckpointError: they are missing or damaged.
-    """
-    old = folder.with_name(folder.name + ".old")
-    where = folder if folder.exists() else old  # killed between the two renames of saving
-    with refused(folder.parent.name):
-        # clones: what is loaded looks into the file, which could then not be replaced on Windows
-        tensors = {name: tensor.clone() for name, tensor in load_file(where / TENSORS).items()}
-        values = json.loads((where / VALUES).read_text(encoding="utf-8"))
-    return tensors, values
-
-
-@contextmanager
-def refused(name: str) -> Iterator[None]:
-    """Turn what a damaged or foreign state of the run `name` leads to into a sentence.
-
-    Raises:
-        CheckpointError: something did not fit.
-    """
-    try:
-        yield
-    except torch.OutOfMemoryError:
-        raise
-    except (OSError, SafetensorError, LookupError, TypeError, ValueError, RuntimeError) as error:
-        raise CheckpointError(
-            f"The run “{name}” cannot go on because what it needs for that is missing, damaged or of another run: "
-            "run it again under another name with the same settings."
-        ) from error
-
-
-def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """The optimizer's memory as named tensors, `optimizer.PARAMETER.NAME`."""
-    state = optimizer.state_dict()["state"]
-    return {
-        f"optimizer.{parameter}.{name}": torch.as_tensor(value)
-        for parameter, memory in state.items()
-        for name, value in memory.items()
-        if value is not None
-    }
-
-
-def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    """Put the optimizer's memory back.
-
-    Raises:
-        LookupError, ValueError: it is that of another optimizer or network.
-    """
-    state: dict[int, dict[str, Tensor]] = {}
-    for key, value in tensors.items():
-        if key.startswith("optimizer."):
-            _, parameter, name = key.split(".", 2)
-            state.setdefault(int(parameter), {})[name] = value
-    parameters = [item for group in optimizer.param_groups for item in group["params"]]
-    names = {"momentum_buffer"} if "momentum" in optimizer.defaults else {"step", "exp_avg", "exp_avg_sq"}
-    for number, memory in state.items():
-        shapes = {value.shape for name, value in memory.items() if name != "step"}
-        if set(memory) != names or shapes != {parameters[number].shape}:
-            raise ValueError("optimizer")
-    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
-
-
-def outcome_tensors(outcome: Outcome) -> dict[str, Tensor]:
-    """What an epoch gave so far as named tensors."""
-    probabilities, labels = outcome.arrays()
-    return {"outcome.probabilities": as_tensor(probabilities), "outcome.labels": as_tensor(labels)}
-
-
-def saved_outcome(tensors: Mapping[str, Tensor], losses: float, n_classes: int) -> Outcome:
-    """What an epoch gave so far; nothing where nothing was saved.
-
-    Raises:
-        LookupError, ValueError: it is that of something else.
-    """
-    if "outcome.labels" not in tensors:
-        return Outcome.empty()
-    probabilities, labels = tensors["outcome.probabilities"], tensors["outcome.labels"]
-    if labels.ndim != 1 or probabilities.shape != (len(labels), n_classes):
-        raise ValueError("outcome")
-    return Outcome(losses, [probabilities.numpy()], [labels.numpy()])
-
-
-def part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """The tensors whose names start with `prefix.`, without it."""
-    return {key.removeprefix(f"{prefix}."): value for key, value in tensors.items() if key.startswith(f"{prefix}.")}
-
-
-def check_values(values: Any) -> None:
-    """Refuse values that no run saved.
-
-    Raises:
-        KeyError, TypeError, ValueError: something is missing or makes no sense.
-    """
-    counts, numbers, best = ("epoch", "batch", "since_best", "records"), ("seconds", "losses"), values["best"]
-    if any(type(values[name]) is not int or values[name] < 0 for name in counts):
-        raise ValueError("counts")
-    if any(type(values[name]) not in (int, float) for name in numbers) or not isinstance(values["fingerprint"], str):
-        raise ValueError("numbers")
-    if best is not None and (type(best["epoch"]) is not int or [type(item) for item in best["score"]] != [float] * 2):
-        raise ValueError("best")
-    if (origin := values.get("origin")) is not None:
-        if not all(isinstance(origin[name], str) for name in ("model", "created")):
-            raise ValueError("origin")
-        if not isinstance(origin["dataset"]["population"], str | None):
-            raise ValueError("origin")
-        learned = origin.get("learned_from", [])  # runs from before this was kept go on without it
-        if not isinstance(learned, list) or not all(isinstance(item, str) for item in learned):
-            raise ValueError("origin")
-
-
-def as_tensor(array: np.ndarray) -> Tensor:
-    """A NumPy array as a tensor that owns its memory."""
-    return torch.from_numpy(array.copy())
+def _build_network(config: TrainConfig, n_classes: int, *, is_resuming: bool) -> Network:
+    imagenet_dir = checkpoints_dir() / ".imagenet" if config.weights == IMAGENET and not is_resuming else None
+    with torch.random.fork_rng():
+        torch.manual_seed(config.seed)
+        return build_network(config, n_classes, imagenet_dir=imagenet_dir)

@@ -1,0 +1,1 @@
+"""Core: errors, paths, JSON files, jobs, class labels and languages; imports nothing of XRAI."""

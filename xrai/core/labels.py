@@ -1,0 +1,90 @@
+"""Labels: the usual names of classes, which of them say that nothing was found, and how each stands in a sentence."""
+
+from __future__ import annotations
+
+from xrai.core.language import N_
+
+_MAX_ABBREVIATION_LETTERS = 5  # letters of a name in capitals that may be an abbreviation
+NORMAL = N_("a normal scan")
+
+CLASS_NAMES = {
+    N_("Normal"): NORMAL,
+    N_("Healthy"): NORMAL,
+    N_("Clear"): NORMAL,
+    N_("No finding"): NORMAL,
+    N_("No findings"): NORMAL,
+    N_("Abnormal"): N_("an abnormal scan"),
+    N_("Not normal"): N_("an abnormal scan"),
+    N_("Sick"): N_("a disease"),
+    N_("Opacity"): N_("opacity"),
+    N_("Lung opacity"): N_("lung opacity"),
+    N_("No opacity"): N_("no opacity"),
+    N_("Pneumonia"): N_("pneumonia"),
+    N_("Viral pneumonia"): N_("viral pneumonia"),
+    N_("Bacterial pneumonia"): N_("bacterial pneumonia"),
+    N_("COVID pneumonia"): N_("a COVID pneumonia"),
+    N_("No pneumonia"): N_("no pneumonia"),
+    N_("Virus"): N_("a viral infection"),
+    N_("Bacteria"): N_("a bacterial infection"),
+    N_("Tuberculosis"): N_("tuberculosis"),
+    N_("No tuberculosis"): N_("no tuberculosis"),
+    N_("Cardiomegaly"): N_("cardiomegaly"),
+    N_("Pleural effusion"): N_("pleural effusion"),
+    N_("Effusion"): N_("effusion"),
+    N_("Pneumothorax"): N_("pneumothorax"),
+    N_("Atelectasis"): N_("atelectasis"),
+    N_("Consolidation"): N_("consolidation"),
+    N_("Infiltration"): N_("infiltration"),
+    N_("Infiltrate"): N_("an infiltrate"),
+    N_("Edema"): N_("edema"),
+    N_("Pulmonary edema"): N_("pulmonary edema"),
+    N_("Emphysema"): N_("emphysema"),
+    N_("Fibrosis"): N_("fibrosis"),
+    N_("Mass"): N_("a mass"),
+    N_("Nodule"): N_("a nodule"),
+    N_("Lung cancer"): N_("lung cancer"),
+    N_("Hernia"): N_("a hernia"),
+    N_("Fracture"): N_("a fracture"),
+    N_("Pleural thickening"): N_("pleural thickening"),
+    N_("Other"): N_("another finding"),
+    N_("Unknown"): N_("an unknown finding"),
+}
+"""Usual classes as people write them, each as it stands after "have"; both have words in other languages."""
+
+DATASET_SPELLINGS = (N_("Lung Opacity"), N_("Viral Pneumonia"), N_("Bacterial Pneumonia"))
+"""Some of them as well-known datasets spell them, and so as cards do."""
+
+_CANONICAL_NAMES = {name.lower(): name for name in CLASS_NAMES}
+_HEALTHY_NAMES = {"normal", "healthy", "clear", "negative", "no finding", "no findings", "control"}
+
+NO_CLINICAL_MEANING = ("no clinical meaning", "no medical meaning", "no accuracy")
+"""What the description of the scans says where figures on them must not be taken for those of patients."""
+
+
+def lacks_clinical_meaning(population: str, *, is_phantom: bool) -> bool:
+    """Whether figures and answers from a set have no clinical meaning: it holds drawings, or is described so."""
+    return is_phantom or any(words in population.lower() for words in NO_CLINICAL_MEANING)
+
+
+def condition_phrase(class_name: str) -> str:
+    """A class's name as it stands after "have": pneumonia, COVID, a normal scan."""
+    name = _normalize_spaces(class_name)
+    if canonical := canonical_class_name(name):
+        return CLASS_NAMES[canonical]
+    if is_healthy(name):
+        return NORMAL
+    return name.lower() if name.isupper() and sum(map(str.isalpha, name)) > _MAX_ABBREVIATION_LETTERS else name
+
+
+def canonical_class_name(class_name: str) -> str | None:
+    """The one of `CLASS_NAMES` that a class's name stands for, in capitals or not; None where there is none."""
+    return _CANONICAL_NAMES.get(_normalize_spaces(class_name).lower())
+
+
+def is_healthy(class_name: str) -> bool:
+    """Whether a class's name says that nothing was found."""
+    return _normalize_spaces(class_name).lower() in _HEALTHY_NAMES
+
+
+def _normalize_spaces(class_name: str) -> str:
+    return " ".join(class_name.replace("_", " ").split())

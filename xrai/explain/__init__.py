@@ -1,0 +1,1 @@
+"""Explanations: class activation maps, overlays, occlusion, feature maps and similar cases."""

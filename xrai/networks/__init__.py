@@ -1,0 +1,1 @@
+"""Networks: their configuration, building them in PyTorch, and summaries of them."""
