@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -66,6 +66,32 @@ def valid_choice_key(key: str, options: Sequence[str], default: str) -> str:
     if st.session_state.get(key) not in options:
         st.session_state[key] = default
     return key
+
+
+def show_switch(
+    label: str, options: Sequence[str], key: str, *, default: str | None = None, format_func: Callable[[str], str] = tr
+) -> str:
+    """A segmented control, of which one option is always chosen; gives that.
+
+    Args:
+        label: in the reader's language; for screen readers only.
+        options: to choose from.
+        key: of the control; the choice stays under it for the session.
+        default: chosen at first; None for the first option.
+        format_func: from an option to its text.
+    """
+    first_choice = options[0] if default is None else default
+    st.session_state.setdefault(key, first_choice)
+    choice = st.segmented_control(
+        label,
+        options,
+        format_func=format_func,
+        key=key,
+        required=True,
+        label_visibility="collapsed",
+        persist_state="session",
+    )
+    return choice or first_choice
 
 
 def paginate(items: np.ndarray, per_page: int, key: str) -> tuple[int, np.ndarray]:

@@ -15,7 +15,7 @@ from pages.shared.datasets import SPLIT_HELP
 from pages.shared.deletion import confirm_deletion
 from pages.shared.formatting import class_label, escape_markdown, format_number, scans_text
 from pages.shared.navigation import TRAIN
-from pages.shared.page import defer_errors, paginate
+from pages.shared.page import defer_errors, paginate, show_switch
 from xrai.core import jobs
 from xrai.core.language import N_, tr, translate, trn
 from xrai.core.paths import display_path, inbox_dir
@@ -78,17 +78,7 @@ def browse_dataset(datasets: list[Path]) -> None:
             )
         if dataset.skipped:
             _show_unreadable(dataset)
-        st.session_state.setdefault("dataset_part", SCANS)
-        view = st.segmented_control(
-            tr("What to look at"),
-            [SCANS, CHECK],
-            format_func=tr,
-            key="dataset_part",
-            required=True,
-            label_visibility="collapsed",
-            persist_state="session",
-        )
-        if view == CHECK:
+        if show_switch(tr("What to look at"), [SCANS, CHECK], "dataset_part") == CHECK:
             show_audit(dataset, audit_state)
         else:
             _show_grid(dataset)

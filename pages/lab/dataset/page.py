@@ -13,7 +13,7 @@ from pages.lab.dataset.build_progress import show_build_progress
 from pages.lab.dataset.names import free_name, new_dataset_path
 from pages.shared.formatting import class_label, escape_markdown
 from pages.shared.job_views import watch_job
-from pages.shared.page import display_errors, show_announcements, show_head
+from pages.shared.page import display_errors, show_announcements, show_head, show_switch
 from xrai.core import jobs
 from xrai.core.errors import SourceError
 from xrai.core.language import LANGUAGES, N_, tr, translate, use_language
@@ -64,16 +64,7 @@ def main() -> None:
         datasets = list_datasets()
         view = BUILD
         if datasets:
-            st.session_state.setdefault("dataset_view", BROWSE)
-            view = st.segmented_control(
-                tr("What to do"),
-                [BROWSE, BUILD],
-                format_func=tr,
-                key="dataset_view",
-                required=True,
-                label_visibility="collapsed",
-                persist_state="session",
-            )
+            view = show_switch(tr("What to do"), [BROWSE, BUILD], "dataset_view")
         if view == BUILD and is_building:
             st.caption(
                 tr("You can leave this page: the work goes on. When it is done, the dataset can be looked into here.")

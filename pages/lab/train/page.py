@@ -7,7 +7,7 @@ import streamlit as st
 from pages.lab.train.form import show_new_run
 from pages.lab.train.watch import show_watch
 from pages.shared.navigation import NEW_RUN, WATCH_RUN, show_dataset_needed
-from pages.shared.page import display_errors, show_head
+from pages.shared.page import display_errors, show_head, show_switch
 from xrai.core import jobs
 from xrai.core.language import tr
 from xrai.data.dataset import list_datasets
@@ -29,15 +29,8 @@ def main() -> None:
         view = NEW_RUN
         if runs or sweeps:
             started_here = any((run.folder / jobs.JOB_FILE).is_file() for run in runs)  # the models in the box were not
-            st.session_state.setdefault("train_view", WATCH_RUN if started_here else NEW_RUN)
-            view = st.segmented_control(
-                tr("What to do"),
-                [WATCH_RUN, NEW_RUN],
-                format_func=tr,
-                key="train_view",
-                required=True,
-                label_visibility="collapsed",
-                persist_state="session",
+            view = show_switch(
+                tr("What to do"), [WATCH_RUN, NEW_RUN], "train_view", default=WATCH_RUN if started_here else NEW_RUN
             )
         if view == WATCH_RUN:
             show_watch(runs, sweeps)

@@ -20,6 +20,7 @@ from pages.shared.formatting import (
     scans_text,
 )
 from pages.shared.navigation import open_evaluate
+from pages.shared.page import show_switch
 from pages.shared.readers import artifacts_key
 from xrai.calibration import round_to_hundred
 from xrai.core.errors import CheckpointError
@@ -71,17 +72,7 @@ def show_errors(checkpoint: Checkpoint) -> None:
 def _choose_scans(places: list[str], name: str) -> str:
     if len(places) < 2:
         return places[0]
-    choice = st.segmented_control(
-        tr("Scans"),
-        places,
-        default=places[0],
-        format_func=tr,
-        required=True,
-        key=f"manual_errors_{name}",
-        label_visibility="collapsed",
-        persist_state="session",
-    )
-    return choice or places[0]
+    return show_switch(tr("Scans"), places, f"manual_errors_{name}")
 
 
 def _show_counts(checkpoint: Checkpoint, card: Card, counts: _ErrorCounts, about: str) -> None:

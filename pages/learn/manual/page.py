@@ -8,7 +8,7 @@ import streamlit as st
 
 from pages.learn.manual.chapters import convolution, exercises, layers, own_model, own_run, pooling
 from pages.shared.garbage_collection import freeze_garbage_once
-from pages.shared.page import show_head
+from pages.shared.page import show_head, show_switch
 from xrai.core.language import N_, tr
 
 CHAPTERS: dict[str, tuple[str, Callable[[], None]]] = {
@@ -30,17 +30,7 @@ def main() -> None:
     names = list(CHAPTERS)
     if (requested_chapter := st.query_params.get("chapter")) in names and CHAPTER_KEY not in st.session_state:
         st.session_state[CHAPTER_KEY] = requested_chapter
-    chapter = st.segmented_control(
-        tr("Chapter"),
-        names,
-        default=names[0] if CHAPTER_KEY not in st.session_state else None,
-        format_func=lambda name: tr(CHAPTERS[name][0]),
-        required=True,
-        key=CHAPTER_KEY,
-        label_visibility="collapsed",
-        persist_state="session",
-    )
-    chapter = chapter or names[0]
+    chapter = show_switch(tr("Chapter"), names, CHAPTER_KEY, format_func=lambda name: tr(CHAPTERS[name][0]))
     st.query_params["chapter"] = chapter
     CHAPTERS[chapter][1]()
     if (number := names.index(chapter) + 1) < len(names):

@@ -11,7 +11,7 @@ from streamlit.delta_generator import DeltaGenerator
 from pages.learn.manual.filter_editor import choose_filter, edit_filter, filter_name
 from pages.learn.manual.scans import choose_scan
 from pages.shared.formatting import format_probability
-from pages.shared.page import display_errors
+from pages.shared.page import display_errors, show_switch
 from xrai.core.language import N_, tr
 from xrai.figures import format_short, patch_table, products_row, result_table
 from xrai.manual.convolution import (
@@ -149,15 +149,12 @@ def _show_filtered(values: FloatArray) -> None:
         output_format="PNG",
         caption=_filtered_caption(values, signed=signed),
     )
-    st.segmented_control(
+    show_switch(
         tr("Values below 0"),
         list(NEGATIVE),
+        "manual_negative",
         default=BLACK,
         format_func=lambda item: tr(NEGATIVE[item]),
-        required=True,
-        key="manual_negative",
-        label_visibility="collapsed",
-        persist_state="session",
     )
 
 

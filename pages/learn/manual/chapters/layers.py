@@ -10,6 +10,7 @@ import streamlit as st
 from pages.learn.manual.chapters.formulas import tex, tex_in_brackets
 from pages.learn.manual.scans import choose_scan
 from pages.shared.formatting import format_number, format_probability
+from pages.shared.page import show_switch
 from xrai.core.language import N_, number, tr, translate
 from xrai.explain.overlay import draw_outline
 from xrai.figures.layers import (
@@ -74,17 +75,13 @@ def _show_activations(pixels: np.ndarray, caption: str) -> None:
             "it enters from below and leaves to the left."
         )
     )
-    name = st.segmented_control(
+    name = show_switch(
         tr("Activation function"),
         list(dense.ACTIVATIONS),
-        default="relu" if "manual_activation" not in st.session_state else None,
+        "manual_activation",
+        default="relu",
         format_func=lambda key: translate(dense.ACTIVATIONS[key].name),
-        required=True,
-        key="manual_activation",
-        label_visibility="collapsed",
-        persist_state="session",
     )
-    name = name or "relu"
     st.markdown(tr(ACTIVATION_NOTES[name]))
     left, right = st.columns([2, 3])
     with left:

@@ -16,7 +16,7 @@ from pages.shared.charts import chart_config, text_colour
 from pages.shared.formatting import class_labels, escape_markdown
 from pages.shared.job_views import watch_job
 from pages.shared.navigation import DATASET, TRAIN, fill_training_form, open_page, open_training, show_model_needed
-from pages.shared.page import display_errors
+from pages.shared.page import display_errors, show_switch
 from pages.shared.runs import show_heading, show_reading_aid
 from pages.shared.settings import setting_label, value_text
 from pages.shared.verdict import population_text
@@ -267,17 +267,13 @@ def _show_textbook() -> None:
             "**Made up:** no network learned these. They are drawn from formulas with a little noise, and read by the same rules."
         )
     )
-    choice = st.segmented_control(
+    kind = show_switch(
         tr("Textbook run"),
         TEXTBOOK_KINDS,
+        "manual_textbook",
         default=TEXTBOOK_KINDS[1],
         format_func=lambda kind: tr(TEXTBOOK_LABELS[kind]),
-        required=True,
-        key="manual_textbook",
-        label_visibility="collapsed",
-        persist_state="session",
     )
-    kind = choice or TEXTBOOK_KINDS[1]
     records = make_textbook_run(kind)
     counts = dict(zip(class_labels(list(TEXTBOOK_COUNTS)), TEXTBOOK_COUNTS.values(), strict=True))
     findings = [item for item in analyse_curves(records, counts=counts) if item.kind != "kept"]
