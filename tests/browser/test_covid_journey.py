@@ -89,7 +89,7 @@ def measure_one_and_open_a_cell(server, page):
     click(page, "Measure")
     see(page, "Confusion matrix")
     settled(page)
-    matrix = page.locator(".js-plotly-plot", has_text="Called by the model").first
+    matrix = page.locator(".js-plotly-plot", has_text="Predicted class").first
     matrix.scroll_into_view_if_needed()
     cell = page.get_by_role("combobox", name="Cell")
     before = cell.input_value()

@@ -83,9 +83,9 @@ def confusion_figure(
     ticks = {"tickvals": list(range(n)), "fixedrange": True, "showgrid": False, "zeroline": False, "ticks": ""}
     ticks |= {"tickfont": {"size": 14, "color": text_colour}, "ticklabelstandoff": 4}
     labels = ["<br>".join(escape_tags(line) for line in textwrap.wrap(name, _LETTERS)) for name in classes]
-    figure.update_xaxes(ticks, ticktext=labels, side="top", range=[-0.5, n - 0.5], title=tr("Called by the model"))
+    figure.update_xaxes(ticks, ticktext=labels, side="top", range=[-0.5, n - 0.5], title=tr("Predicted class"))
     figure.update_yaxes(
-        ticks, ticktext=labels, range=[n - 0.5, -0.5], title={"text": tr("Truth"), "standoff": 12}, automargin=True
+        ticks, ticktext=labels, range=[n - 0.5, -0.5], title={"text": tr("True class"), "standoff": 12}, automargin=True
     )
     figure.update_layout(
         showlegend=False,
@@ -123,7 +123,9 @@ def roc_figure(curves: ClassCurves, points: ClassPoints, areas: Mapping[str, flo
         points: (1 − specificity, sensitivity) per class.
         areas: AUC per class.
     """
-    figure = _make_rate_figure(tr("ROC curve"), tr("1 − specificity (false alarms)"), tr("Sensitivity (found)"))
+    figure = _make_rate_figure(
+        tr("ROC curve"), tr("1 − specificity (false positive rate)"), tr("Sensitivity (true positive rate)")
+    )
     figure.add_scatter(
         x=[0, 1],
         y=[0, 1],
@@ -136,7 +138,7 @@ def roc_figure(curves: ClassCurves, points: ClassPoints, areas: Mapping[str, flo
         _add_line(
             figure, name, tr("AUC {auc}", auc=_format_number(areas.get(name))), colour, curve["roc"], shape="linear"
         )
-        hover_template = tr("As it was called: false alarms %{x:.1%}, found %{y:.1%}")
+        hover_template = tr("Operating point: 1 − specificity %{x:.1%}, sensitivity %{y:.1%}")
         _add_point(figure, name, colour, points.get(name), hover_template)
     return figure
 
@@ -149,7 +151,9 @@ def precision_recall_figure(curves: ClassCurves, points: ClassPoints, shares: Ma
         points: (recall, precision) per class.
         shares: share of all scans per class, which is the precision by chance.
     """
-    figure = _make_rate_figure(tr("Precision and recall"), tr("Recall (found)"), tr("Precision (right when called)"))
+    figure = _make_rate_figure(
+        tr("Precision and recall"), tr("Recall (sensitivity)"), tr("Precision (positive predictive value)")
+    )
     for name, colour, curve in _coloured_curves(curves):
         figure.add_scatter(
             x=[0, 1],
@@ -165,7 +169,7 @@ def precision_recall_figure(curves: ClassCurves, points: ClassPoints, shares: Ma
         precision_text = tr("average precision {share}", share=_format_number(curve["average_precision"]))
         # each step of recall has the precision at its end, as in average precision
         _add_line(figure, name, precision_text, colour, curve["precision_recall"], shape="vh")
-        hover_template = tr("As it was called: recall %{x:.1%}, precision %{y:.1%}")
+        hover_template = tr("Operating point: recall %{x:.1%}, precision %{y:.1%}")
         _add_point(figure, name, colour, points.get(name), hover_template)
     return figure
 
@@ -203,11 +207,13 @@ def _cell_texts(count: int, rate: float | None, n: int, *, as_rates: bool) -> tu
 
 def _hover_text(count: int, rate: float | None, truth: str, predicted: str) -> str:
     if rate is None:
-        return tr("{truth} called {called}:<br>{scans}", truth=truth, called=predicted, scans=_format_scans(count))
+        return tr(
+            "{truth} predicted as {predicted}:<br>{scans}", truth=truth, predicted=predicted, scans=_format_scans(count)
+        )
     return tr(
-        "{truth} called {called}:<br>{scans}, {share} of {truth}",
+        "{truth} predicted as {predicted}:<br>{scans}, {share} of {truth}",
         truth=truth,
-        called=predicted,
+        predicted=predicted,
         scans=_format_scans(count),
         share=_format_rate(rate),
     )
@@ -268,7 +274,7 @@ def _add_point(
         cliponaxis=False,
         showlegend=False,
         legendgroup=name,
-        name=tr("{name}, as called", name=escape_tags(name)),
+        name=tr("{name}, operating point", name=escape_tags(name)),
         marker={"symbol": "diamond", "size": 13, "color": colour, "line": {"color": "white", "width": 2}},
         hovertemplate=f"{hover_template}<extra>{escape_tags(name)}</extra>",
     )
@@ -276,8 +282,8 @@ def _add_point(
 
 def _threshold_text(threshold: float | None) -> str:
     if threshold is None:
-        return tr("never called")
-    return tr("from a probability of {share:.3f} on", share=threshold)
+        return tr("never predicted")
+    return tr("threshold {share:.3f}", share=threshold)
 
 
 def _format_number(value: float | None) -> str:

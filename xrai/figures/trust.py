@@ -44,7 +44,7 @@ def reliability_figure(bins: Sequence[Mapping[str, Any]], counts: Sequence[int],
         x=[0, 1],
         y=[0, 1],
         mode="lines",
-        name=tr("As foretold"),
+        name=tr("Perfect calibration"),
         line={"color": PALE_GREY, "width": 1.5, "dash": "dot"},
         hoverinfo="skip",
         row=1,
@@ -62,7 +62,7 @@ def reliability_figure(bins: Sequence[Mapping[str, Any]], counts: Sequence[int],
         },
         text=[_bin_text(point) for point in bins],
         mode="lines+markers",
-        name=tr("As it came, with 95 % intervals"),
+        name=tr("Observed, with 95 % intervals"),
         cliponaxis=False,
         line={"color": RIGHT, "width": 1.5},
         marker={"size": 9},
@@ -85,9 +85,9 @@ def reliability_figure(bins: Sequence[Mapping[str, Any]], counts: Sequence[int],
     axis = {"range": [-0.02, 1.02], "tickformat": ".0%", "zeroline": False}
     figure.update_xaxes(axis)
     figure.update_xaxes(title=tr("Probability of {name}", name=escape_tags(name)), row=2)
-    figure.update_yaxes(axis, title=tr("Share that came true"), row=1)
+    figure.update_yaxes(axis, title=tr("Observed frequency"), row=1)
     figure.update_yaxes(title=tr("Scans"), rangemode="tozero", nticks=3, row=2)
-    return _apply_layout(figure, tr("Do the probabilities hold?"), 480)
+    return _apply_layout(figure, tr("Reliability diagram"), 480)
 
 
 def threshold_figure(
@@ -110,10 +110,10 @@ def threshold_figure(
     figure = new_figure()
     first, second = (escape_tags(name) for name in classes)
     lines = (
-        ("sensitivity", tr("{name} found", name=second), WRONG, "solid"),
-        ("specificity", tr("{name} cleared", name=first), RIGHT, "dash"),
+        ("sensitivity", tr("Sensitivity ({name})", name=second), WRONG, "solid"),
+        ("specificity", tr("Specificity ({name})", name=first), RIGHT, "dash"),
     )
-    hover_template = tr("%{y:.1%} from a probability of %{x:.1%} on")
+    hover_template = tr("%{y:.1%} at a threshold of %{x:.1%}")
     for key, name, colour, dash in lines:
         figure.add_scatter(
             x=list(points["threshold"]),
@@ -128,7 +128,7 @@ def threshold_figure(
             x0=zone[0], x1=zone[1], fillcolor=PALE_GREY, opacity=0.22, line_width=0, layer="below", name="zone"
         )
         figure.add_annotation(
-            x=sum(zone) / 2, y=0.06, text=tr("not sure"), showarrow=False, font={"size": 13}, name="zone"
+            x=sum(zone) / 2, y=0.06, text=tr("uncertain"), showarrow=False, font={"size": 13}, name="zone"
         )
     figure.add_vline(x=threshold, line={"color": PALE_GREY, "width": 2}, name="chosen")
     label = tr("threshold {share}", share=format_percent(threshold))
@@ -155,8 +155,8 @@ def threshold_figure(
         xanchor="left" if threshold < 0.25 else "right" if threshold > 0.75 else "center",
     )
     axis = {"range": [-0.02, 1.02], "tickformat": ".0%", "zeroline": False, "automargin": True}
-    figure.update_xaxes(axis, title=tr("Threshold: called {name} from this probability on", name=second))
-    figure.update_yaxes(axis, title=tr("Called rightly"))
+    figure.update_xaxes(axis, title=tr("Threshold: positive for {name} at this probability or above", name=second))
+    figure.update_yaxes(axis, title=tr("Correctly classified"))
     figure = _apply_layout(figure, tr("What the threshold does"), 420)
     figure.update_layout(legend={"y": -0.22, "yanchor": "top"}, hovermode="x")
     return figure
@@ -235,7 +235,7 @@ def icon_array_figure(counts: Sequence[int], condition: str, people: str = "pati
 def _bin_text(point: Mapping[str, Any]) -> str:
     low, high = map(format_percent, point["interval"])
     return tr(
-        "{n:,} scans told {mean}:<br>{share} came true ({low} to {high})",
+        "{n:,} scans, predicted {mean}:<br>observed {share} ({low} to {high})",
         n=point["n"],
         mean=format_percent(point["mean"]),
         share=format_percent(point["share"]),

@@ -76,7 +76,7 @@ def test_a_click_selects_the_cell_by_its_number_row_by_row():
     figure = confusion_figure(MATRIX, CLASSES)
     (points,) = figure.data
     assert [(points.y[k], points.x[k]) for k in range(9)] == [divmod(k, 3) for k in range(9)]
-    assert points.text[3].startswith("Covid called Normal:<br>14 scans")
+    assert points.text[3].startswith("Covid predicted as Normal:<br>14 scans")
     assert points.unselected.marker.opacity == points.selected.marker.opacity == points.marker.opacity == 0
     assert figure.layout.clickmode == "event+select"
     assert figure.layout.hoverdistance == -1
@@ -129,7 +129,7 @@ def test_roc_shows_curves_chance_and_where_the_model_stands(measured):
     curve = trace(figure, "Covid, AUC")
     assert curve.name == f"Covid, AUC {areas['Covid']:.3f}"
     assert list(curve.y) == found["curves"]["Covid"]["roc"]["y"]
-    point = trace(figure, "Covid, as called")
+    point = trace(figure, "Covid, operating point")
     assert (point.x[0], point.y[0]) == rates["Covid"]
     assert point.marker.color == curve.line.color
     assert len({trace(figure, f"{name}, AUC").line.color for name in CLASSES}) == 3

@@ -33,13 +33,13 @@ class TestReliability:
 
     def test_a_point_a_bin_with_its_interval(self, drawn):
         bins, figure = drawn
-        (points,) = named(figure.data, "As it came, with 95 % intervals")
+        (points,) = named(figure.data, "Observed, with 95 % intervals")
         for k, item in enumerate(bins):
             assert (points.x[k], points.y[k]) == (item["mean"], item["share"])
             ends = points.y[k] - points.error_y.arrayminus[k], points.y[k] + points.error_y.array[k]
             assert ends == pytest.approx(item["interval"])
             assert f"{item['n']:,} scans" in points.text[k]
-        (line,) = named(figure.data, "As foretold")
+        (line,) = named(figure.data, "Perfect calibration")
         assert (line.x, line.y) == ((0, 1), (0, 1))
 
     def test_how_many_stand_below(self, drawn, scored):
@@ -59,7 +59,7 @@ class TestThreshold:
         points = threshold_points(*scored)
         figure = threshold_figure(points, CLASSES, 0.3)
         found, cleared = figure.data
-        assert (found.name, cleared.name) == ("&lt;Pneumonia&gt; found", "Normal cleared")
+        assert (found.name, cleared.name) == ("Sensitivity (&lt;Pneumonia&gt;)", "Specificity (Normal)")
         assert list(found.y) == points["sensitivity"]
         assert list(cleared.y) == points["specificity"]
         assert found.line.dash != cleared.line.dash  # told apart without their colours
@@ -70,7 +70,7 @@ class TestThreshold:
         assert (line.x0, line.x1) == (0.3, 0.3)
         assert (zone.x0, zone.x1) == (0.2, 0.6)
         assert (interval.x0, interval.x1) == (0.25, 0.4)
-        assert {note.text for note in figure.layout.annotations} == {"threshold 30.0 % (25.0 % to 40.0 %)", "not sure"}
+        assert {note.text for note in figure.layout.annotations} == {"threshold 30.0 % (25.0 % to 40.0 %)", "uncertain"}
 
     def test_a_small_threshold_is_not_told_as_none(self, scored):
         """Where a disease is rare it may be far below 1 %, and was once told as 0.00."""

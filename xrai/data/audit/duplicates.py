@@ -113,8 +113,8 @@ _COPY_WORDS = {
     NEAR: ("pictures", N_("as a copy that was resized, re-encoded or changed in contrast")),
 }
 _TITLES = {
-    EXACT: (N_("No equal files"), N_("Equal files"), N_("Equal files across splits")),
-    NEAR: (N_("No near copies"), N_("Near copies"), N_("Near copies across splits")),
+    EXACT: (N_("No identical files"), N_("Identical files"), N_("Identical files across splits")),
+    NEAR: (N_("No near duplicates"), N_("Near duplicates"), N_("Near duplicates across splits")),
 }
 """Titles for no copies, for copies within splits, and for copies across splits."""
 
