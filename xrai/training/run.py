@@ -65,10 +65,18 @@ def train_model(
         except Exception as error:
             if isinstance(error, TrainingError) and not state.is_rank_zero:
                 return None  # all processes raise it, and rank 0 reports it
-            with suppress(Exception):  # the first error is the one to report
-                finish_run(trainer, "diverged" if isinstance(error, DivergenceError) else "failed", alpha)
+            _finish_failed_run(trainer, "diverged" if isinstance(error, DivergenceError) else "failed", alpha)
             raise
         return finish_run(trainer, reason, alpha)
+
+
+def _finish_failed_run(trainer: Trainer, reason: str, alpha: float | None) -> None:
+    """Finish a run as far as possible; errors are passed over, since the first one is the one to report."""
+    with suppress(Exception):
+        try:
+            finish_run(trainer, reason, alpha)
+        except Exception:  # such as best weights whose output is not finite either
+            trainer.recorder.end(reason)
 
 
 def finish_run(trainer: Trainer, reason: str, alpha: float | None) -> Card | None:
