@@ -57,7 +57,7 @@ def scan_warnings(scan: Scan, population: str, min_side: int = 0) -> list[str]:
                 height=scan.height,
             )
         )
-    return [*warnings, *_metadata_warnings(scan.metadata, population)]
+    return [*warnings, *scan.warnings, *_metadata_warnings(scan.metadata, population)]
 
 
 def _metadata_warnings(metadata: Mapping[str, str], population: str) -> Iterator[str]:

@@ -3,6 +3,9 @@
 __init__       detects the format by the first bytes and calls the decoder
 pictures       JPEG, PNG, TIFF, WebP, BMP
 dicom          CR, DX and other single-frame projection images
+dicom_pixels   look-up tables, windows, photometric interpretation
+grey_scale     the range of stored values, robust to outliers, markers and untagged padding
+cropping       plain bars and frames at the edges
 gdcm_process   decodes rare DICOM JPEGs in a process of its own, which may crash
 scan           the `Scan` record, its limits, and intensity scaling
 preprocessing  from pixels to the network's input
@@ -16,26 +19,30 @@ import logging
 import stat
 import threading
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 from xrai.core.errors import ScanError
 from xrai.core.language import N_, say
 from xrai.scans import pictures
+from xrai.scans.cropping import crop_plain_borders
 from xrai.scans.scan import MAX_FILE_BYTES, MAX_PIXELS, MIN_SIDE, Scan
 
 __all__ = ["MAX_FILE_BYTES", "MAX_PIXELS", "MIN_SIDE", "Scan", "read_scan"]
 
 
-def read_scan(source: Path | str | bytes, *, min_side: int | None = None) -> Scan:
+def read_scan(source: Path | str | bytes, *, min_side: int | None = None, crop: bool = True) -> Scan:
     """Read one chest X-ray, from a file's path or a file's bytes, as upright grey pixels.
 
     The content determines the format, not the file's extension. 8-bit grey is kept as stored; colour becomes luma
-    (ITU-R 601); higher bit depths are scaled from minimum to maximum, or with a DICOM file's window. Thread-safe.
+    (ITU-R 601); higher bit depths are scaled by their robust range, or with a DICOM file's window where that shows the
+    picture. Plain bars and frames are cropped. Thread-safe.
 
     Args:
         source: a path, or the file's content.
         min_side: a JPEG may be decoded at 1/2, 1/4 or 1/8 of its size, as long as both sides have this length.
             `Scan.width` and `Scan.height` keep the size in the file.
+        crop: crop plain bars and frames, as models expect it.
 
     Returns:
         A `Scan`; its pixels are uint8 (H, W), 0 = air.
@@ -52,7 +59,8 @@ def read_scan(source: Path | str | bytes, *, min_side: int | None = None) -> Sca
     form = _detect_format(data)
     try:
         with _muted_warnings:
-            return _decode(data, form, min_side)
+            scan = _decode(data, form, min_side)
+        return replace(scan, pixels=crop_plain_borders(scan.pixels)) if crop else scan
     except ScanError:
         raise
     # A damaged file can make the decoding libraries raise any exception. The cause is not chained, since pydicom quotes

@@ -9,23 +9,22 @@ from __future__ import annotations
 
 import hashlib
 import io
-import math
 import subprocess
 import sys
 import zlib
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 from pydicom import Dataset, dcmread, uid
 from pydicom.encaps import get_frame
 from pydicom.multival import MultiValue
-from pydicom.pixels.processing import apply_color_lut
 from pydicom.pixels.utils import pixel_array
 
 from xrai.core.errors import ScanError
 from xrai.core.language import N_, say
-from xrai.scans.scan import MAX_FILE_BYTES, Scan, check_size, scale_to_unit_range, to_uint8
+from xrai.scans.dicom_pixels import to_grey
+from xrai.scans.grey_scale import jump_share
+from xrai.scans.scan import MAX_FILE_BYTES, Scan, check_size
 
 # pydicom prefers gdcm for JPEG, but on damaged data gdcm aborts or overruns its memory, which would crash the server.
 # So it decodes only what no other library can, in a process of its own.
@@ -40,6 +39,17 @@ _DECODER_PLUGINS = {
     uid.RLELossless: "pydicom",
 }
 _GDCM_SYNTAXES = (uid.JPEGLossless, uid.JPEGLosslessSV1, uid.JPEGLSLossless, uid.JPEGLSNearLossless)
+
+MIN_JUMPS = 0.006
+"""Share of neighbouring pixels that jump, from which on the header's bits are doubted; a marker's outline has less."""
+
+MAX_REMAINING_JUMPS = 0.3
+"""The header's bits are wrong where at most this share of the jumps is left without them."""
+
+BITS_WARNING = N_(
+    "The file's header contradicts its values about how many bits they have, so XRAI went by the values: compare the "
+    "picture with that on your viewer."
+)
 
 _METADATA_KEYWORDS = (
     "Modality",
@@ -123,15 +133,20 @@ def read_dicom(data: bytes) -> Scan:
     width, height = int(dataset.Columns), int(dataset.Rows)
     check_size(width, height)
     _check_encoding(dataset)
-    stored_values = _decode_stored_values(dataset)  # (H, W) or (H, W, 3)
-    mode = str(dataset.PhotometricInterpretation)
-    pixels = (
-        _to_grey_pixels(dataset, stored_values)
-        if mode in _GREY_INTERPRETATIONS
-        else _to_luma_pixels(dataset, stored_values)
+    stored_values, bits_warnings = _decode_stored_values(dataset)  # (H, W) or (H, W, 3)
+    pixels, window_warnings = to_grey(dataset, stored_values)
+    return Scan(
+        pixels,
+        hashlib.sha256(data).hexdigest(),
+        "DICOM",
+        str(dataset.PhotometricInterpretation),
+        width,
+        height,
+        len(data),
+        _patient_key(dataset),
+        _metadata(dataset),
+        warnings=(*bits_warnings, *window_warnings),
     )
-    digest = hashlib.sha256(data).hexdigest()
-    return Scan(pixels, digest, "DICOM", mode, width, height, len(data), _patient_key(dataset), _metadata(dataset))
 
 
 # ---------------------------------------------------------------------------------------------------- the file
@@ -235,11 +250,30 @@ def _first_frame(dataset: Dataset) -> bytes:
     return get_frame(dataset.PixelData, 0, number_of_frames=1)
 
 
-def _decode_stored_values(dataset: Dataset) -> np.ndarray:
-    """Decode the stored values -> (H, W), or RGB (H, W, 3) for colour."""
+def _decode_stored_values(dataset: Dataset) -> tuple[np.ndarray, list[str]]:
+    """Decode the stored values -> (H, W), or RGB (H, W, 3) for colour; and a warning where the header is wrong.
+
+    The header's number of bits and sign are not believed where they make rings of jumps.
+    """
     syntax = dataset.file_meta.TransferSyntaxUID
     if syntax in _GDCM_SYNTAXES or (syntax == uid.JPEGExtended12Bit and dataset.BitsStored > 8):
         _decode_with_gdcm(dataset)
+    declared = _decode(dataset)
+    if declared.ndim != 2 or syntax.is_encapsulated or dataset.BitsAllocated != 16:
+        return declared, []
+    if (jumps := jump_share(declared)) < MIN_JUMPS:
+        return declared, []
+    bits_stored = dataset.BitsStored
+    dataset.BitsStored = 16
+    all_bits = _decode(dataset)
+    best = min((all_bits.view(np.uint16), all_bits.view(np.int16)), key=jump_share)
+    if jump_share(best) > MAX_REMAINING_JUMPS * jumps:
+        dataset.BitsStored = bits_stored
+        return declared, []
+    return best, [BITS_WARNING]
+
+
+def _decode(dataset: Dataset) -> np.ndarray:
     return pixel_array(dataset, decoding_plugin=_DECODER_PLUGINS.get(dataset.file_meta.TransferSyntaxUID, ""))
 
 
@@ -269,115 +303,3 @@ def _metadata(dataset: Dataset) -> dict[str, str]:
     values = {name: dataset.get(name) for name in _METADATA_KEYWORDS}
     texts = {name: "\\".join(map(str, v)) if isinstance(v, MultiValue) else str(v or "") for name, v in values.items()}
     return {name: text.strip() for name, text in texts.items() if text.strip()}
-
-
-# ---------------------------------------------------------------------------------------------------- the pixels
-
-
-def _to_grey_pixels(dataset: Dataset, stored_values: np.ndarray) -> np.ndarray:
-    """Convert stored values (H, W) of up to 16 bits to uint8 (H, W), 0 = air."""
-    low, high = int(stored_values.min()), int(stored_values.max())
-    level_index = stored_values.astype(np.int32) - low  # (H, W), index into `levels`
-    levels = np.arange(low, high + 1)  # (L,), all possible stored values
-    is_used = np.zeros(len(levels), dtype=bool)
-    is_used[level_index] = True
-    padding = _padding_mask(dataset, levels, stored_values.dtype)
-    brightness = to_uint8(_to_brightness(dataset, levels, is_used & ~padding))
-    brightness[padding] = 0
-    return brightness[level_index]
-
-
-def _padding_mask(dataset: Dataset, levels: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """The stored values that are padding: Pixel Padding Value to its Range Limit, inclusive, bool (L,)."""
-    if (first := dataset.get("PixelPaddingValue")) is None:
-        return np.zeros(len(levels), dtype=bool)
-    last = dataset.get("PixelPaddingRangeLimit")
-    # Cast to the pixels' dtype, since some writers store −2000 as the unsigned 63536.
-    ends = np.array([first, first if last is None else last]).astype(dtype).astype(np.int64)
-    return (levels >= ends.min()) & (levels <= ends.max())
-
-
-def _to_brightness(dataset: Dataset, levels: np.ndarray, is_used: np.ndarray) -> np.ndarray:
-    """Convert stored values (L,) to brightness 0..1 (L,); those in `is_used` set the scale where the file has none."""
-    is_negative = dataset.PhotometricInterpretation == "MONOCHROME1"
-    values = _apply_modality_lut(dataset, levels)
-    brightness = _apply_voi_lut(dataset, values, is_negative=is_negative)
-    if brightness is None and values is levels and dataset.BitsStored == 8 and dataset.PixelRepresentation == 0:
-        brightness = np.clip(levels / 255, 0, 1)
-    if brightness is None:
-        return scale_to_unit_range(-values if is_negative else values, is_used)
-    return 1 - brightness if is_negative else brightness
-
-
-def _apply_modality_lut(dataset: Dataset, levels: np.ndarray) -> np.ndarray:
-    """Apply the table, or slope and intercept, of C.11.1; returns the same array where there are none."""
-    if tables := dataset.get("ModalityLUTSequence"):
-        entries = _read_lut_entries(dataset, tables[0])
-        return entries[_lut_positions(dataset, tables[0], levels, len(entries))]
-    slope, intercept = _read_number(dataset, "RescaleSlope"), _read_number(dataset, "RescaleIntercept")
-    if not slope or intercept is None or (slope, intercept) == (1, 0):
-        return levels
-    return levels * slope + intercept
-
-
-def _apply_voi_lut(dataset: Dataset, values: np.ndarray, *, is_negative: bool) -> np.ndarray | None:
-    """Apply the first table, else the first window of C.11.2 -> brightness 0..1; None without either."""
-    if tables := dataset.get("VOILUTSequence"):
-        entries = _read_lut_entries(dataset, tables[0])
-        return scale_to_unit_range(entries)[_lut_positions(dataset, tables[0], values, len(entries))]
-    centre, width = _read_number(dataset, "WindowCenter"), _read_number(dataset, "WindowWidth")
-    function = str(dataset.get("VOILUTFunction") or "LINEAR").upper()
-    is_linear = function not in ("LINEAR_EXACT", "SIGMOID")
-    if centre is None or width is None or width <= 0 or (is_linear and width < 1):
-        return None  # invalid widths count as none
-    if function == "SIGMOID":
-        return 1 / (1 + np.exp(np.clip(-4 * (values - centre) / width, -700, 700)))  # C.11.2.1.3.1
-    if is_linear:
-        # C.11.2.1.2.1 puts the window half a step below its centre. For MONOCHROME1 it is half a step above here, so
-        # that an image and its negative (value v as top − v, the centre likewise) give the same pixels.
-        centre, width = centre + 0.5 if is_negative else centre - 0.5, width - 1
-    if width == 0:
-        return (values >= centre if is_negative else values > centre).astype(np.float64)
-    return np.clip((values - centre) / width + 0.5, 0, 1)  # C.11.2.1.3.2
-
-
-def _read_lut_entries(dataset: Dataset, table: Dataset) -> np.ndarray:
-    """Read a table (C.11.1.1, C.11.2.1.1), stored as numbers, 16-bit words or two entries per word -> int64 (n,).
-
-    pydicom's `apply_voi` fails for tables of more than 256 entries of 8 bits.
-    """
-    count = int(table.LUTDescriptor[0]) or 1 << 16
-    byte_order = "<u2" if dataset.file_meta.TransferSyntaxUID.is_little_endian else ">u2"
-    data = table.LUTData
-    words = np.frombuffer(data, byte_order) if isinstance(data, bytes) else np.asarray(data)
-    entries = words if len(words) >= count else words.astype("<u2").view(np.uint8)
-    return entries[:count].astype(np.int64)
-
-
-def _lut_positions(dataset: Dataset, table: Dataset, values: np.ndarray, count: int) -> np.ndarray:
-    """The index of each value in a table, clipped to its first and last entry."""
-    first = int(table.LUTDescriptor[1])
-    if dataset.PixelRepresentation == 1 and first >= 1 << 15:
-        first -= 1 << 16  # wrongly stored as unsigned
-    return np.clip(np.rint(values) - first, 0, count - 1).astype(np.intp)
-
-
-def _read_number(dataset: Dataset, name: str) -> float | None:
-    """The first value of a decimal string; None where it is absent or not a finite number."""
-    value = dataset.get(name)
-    first = value if value is None or isinstance(value, (int, float, str)) else next(iter(value), None)
-    try:
-        number = float(first)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        return None
-    return number if math.isfinite(number) else None
-
-
-def _to_luma_pixels(dataset: Dataset, stored_values: np.ndarray) -> np.ndarray:
-    """Convert RGB or palette indices to luma, uint8 (H, W)."""
-    bits = int(dataset.BitsStored)
-    if dataset.PhotometricInterpretation == "PALETTE COLOR":
-        stored_values = apply_color_lut(stored_values, dataset)[..., :3]
-        bits = stored_values.dtype.itemsize * 8
-    rgb = (stored_values >> max(bits - 8, 0)).astype(np.uint8)  # (H, W, 3)
-    return np.array(Image.fromarray(rgb).convert("L"))

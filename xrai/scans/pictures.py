@@ -11,7 +11,8 @@ from PIL import Image, UnidentifiedImageError
 
 from xrai.core.errors import ScanError
 from xrai.core.language import say
-from xrai.scans.scan import Scan, check_size, scale_to_unit_range, to_uint8, too_large_error
+from xrai.scans.grey_scale import robust_range, scale_robustly, scale_to_range, to_luma
+from xrai.scans.scan import Scan, check_size, to_uint8, too_large_error
 
 _ORIENTATION = 0x0112  # EXIF and TIFF 6.0
 _PHOTOMETRIC = 262
@@ -44,8 +45,8 @@ def read_image_file(data: bytes, form: str, *, min_side: int | None = None) -> S
         min_side: see `xrai.scans.read_scan`.
 
     Returns:
-        A `Scan`: 8-bit grey as stored; colour as luma; transparency on black; 16 and 32 bits and floats scaled from
-        minimum to maximum, a constant image to 0.
+        A `Scan`: 8-bit grey as stored; colour as luma; transparency on black, unless it is the same everywhere; 16 and
+        32 bits and floats scaled as in `grey_scale.scale_robustly`.
 
     Raises:
         ScanError: too small, too large, or several images in one file.
@@ -55,15 +56,18 @@ def read_image_file(data: bytes, form: str, *, min_side: int | None = None) -> S
         check_size(*image.size)
         _refuse_multiple_images(image, form)
         (width, height), mode = image.size, image.mode
-        colour = _measure_colour(data, form) if image.mode not in _GREY_MODES else 0.0
+        if _is_deep_colour(image, data):
+            decoded, colour = _decode_deep_colour(data)
+        else:
+            decoded, colour = image, _measure_colour(data, form) if mode not in _GREY_MODES else 0.0
         # "L" takes the luma channel of a JPEG as stored, without a conversion to RGB and back.
         image.draft("L", (min_side, min_side) if min_side else None)
         image.load()
         orientation = _exif_orientation(image)
         if orientation >= 5:
             width, height = height, width
-        upright = image.transpose(_EXIF_TRANSPOSES[orientation]) if orientation in _EXIF_TRANSPOSES else image
-        pixels = _to_grey_high_depth(upright, image) if mode[0] in "IF" else _to_grey_8_bit(upright)
+        upright = decoded.transpose(_EXIF_TRANSPOSES[orientation]) if orientation in _EXIF_TRANSPOSES else decoded
+        pixels = _to_grey_high_depth(upright, image) if upright.mode[0] in "IF" else _to_grey_8_bit(upright)
     digest = hashlib.sha256(data).hexdigest()
     return Scan(pixels, digest, form, mode, width, height, len(data), colour=colour)
 
@@ -97,18 +101,43 @@ def _exif_orientation(image: Image.Image) -> int:
     return orientation if orientation in _EXIF_TRANSPOSES else 1
 
 
+def _is_deep_colour(image: Image.Image, data: bytes) -> bool:
+    """Whether a picture has several channels of 16 bits, of which Pillow reads the high byte only."""
+    if image.format == "PNG":
+        bit_depth, colour_type = data[24], data[25]
+        return bit_depth == 16 and colour_type != 0
+    bits = getattr(image, "tag_v2", {}).get(_BITS_PER_SAMPLE, ())
+    return len(bits) > 1 and max(bits) == 16
+
+
+def _decode_deep_colour(data: bytes) -> tuple[Image.Image, float]:
+    """Decode channels of 16 bits to luma, mode "F", and measure `Scan.colour`.
+
+    Raises:
+        ValueError: the data are damaged.
+    """
+    import cv2  # takes 0.1 s, and few pictures need it
+
+    values = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)  # (H, W), or BGR or BGRA
+    if values is None or values.ndim != 3 or values.shape[2] not in (3, 4):
+        raise ValueError("The picture cannot be decoded.")
+    rgb = values[..., 2::-1].astype(np.float32)
+    if values.shape[2] == 4 and np.ptp(values[..., 3]):
+        rgb *= values[..., 3:] / np.float32(65535)
+    scaled = Image.fromarray(to_uint8(scale_to_range(rgb, *robust_range(rgb.reshape(-1)))))
+    return Image.fromarray(to_luma(rgb)), _colourfulness(scaled)
+
+
 def _measure_colour(data: bytes, form: str) -> float:
     """Measure `Scan.colour`; decodes the file again, a JPEG at its lowest resolution."""
-    size = (_COLOUR_GRID, _COLOUR_GRID)
     with _open(data, form) as image:
-        image.draft("RGB", size)
-        decoded_image = image.convert("RGBA") if image.has_transparency_data else image.convert("RGB")
-    opaque_image = (
-        Image.alpha_composite(Image.new("RGBA", decoded_image.size, "black"), decoded_image)
-        if decoded_image.mode == "RGBA"
-        else decoded_image
-    )
-    rgb = np.asarray(opaque_image.convert("RGB").resize(size, Image.Resampling.BOX)).reshape(-1, 3) / 255
+        image.draft("RGB", (_COLOUR_GRID, _COLOUR_GRID))
+        return _colourfulness(_on_black(image).convert("RGB"))
+
+
+def _colourfulness(image: Image.Image) -> float:
+    """`Scan.colour` of an image of mode "RGB"."""
+    rgb = np.asarray(image.resize((_COLOUR_GRID, _COLOUR_GRID), Image.Resampling.BOX)).reshape(-1, 3) / 255
     luma = rgb.mean(axis=1, keepdims=True)
     # Colour that depends on brightness alone is the tint of a toned print or a coloured lamp, not colour of objects.
     tint = np.hstack([np.ones_like(luma), luma, luma**2])
@@ -116,21 +145,30 @@ def _measure_colour(data: bytes, form: str) -> float:
     return float(np.ptp(residual, axis=1).mean())
 
 
-def _to_grey_8_bit(image: Image.Image) -> np.ndarray:
-    """Convert an image of up to 8 bits per channel to grey, uint8 (H, W)."""
+def _on_black(image: Image.Image) -> Image.Image:
+    """An image without transparency: on black, or as it is where all pixels are equally transparent."""
     if image.mode == "La":  # premultiplied; Pillow cannot convert it to RGBA directly
         image = image.convert("LA")
-    if image.has_transparency_data:
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "black"), image.convert("RGBA"))
-    return np.array(image.convert("L"))
+    if not image.has_transparency_data:
+        return image
+    rgba = image.convert("RGBA")
+    lowest, highest = rgba.getchannel("A").getextrema()
+    if lowest == highest:  # an unused channel
+        return rgba.convert("RGB")
+    return Image.alpha_composite(Image.new("RGBA", rgba.size, "black"), rgba)
+
+
+def _to_grey_8_bit(image: Image.Image) -> np.ndarray:
+    """Convert an image of up to 8 bits per channel to grey, uint8 (H, W)."""
+    return np.array(_on_black(image).convert("L"))
 
 
 def _to_grey_high_depth(image: Image.Image, source_image: Image.Image) -> np.ndarray:
-    """Scale 16 or 32 bits or floats from minimum to maximum -> uint8 (H, W)."""
+    """Scale 16 or 32 bits or floats -> uint8 (H, W)."""
     tags = getattr(source_image, "tag_v2", {})
     values = np.asarray(image)
     if image.mode == "I" and tags.get(_BITS_PER_SAMPLE) == (32,) and tags.get(_SAMPLE_FORMAT, (1,)) == (_UNSIGNED,):
         values = values.view(np.uint32)  # Pillow reads unsigned 32-bit values as signed
     if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:  # Pillow inverts only up to 8 bits
         values = -values.astype(np.float64)
-    return to_uint8(scale_to_unit_range(values))
+    return scale_robustly(values)

@@ -24,12 +24,14 @@ class Scan:
         sha256: hexadecimal, of the file's bytes.
         format: "JPEG", "PNG", "TIFF", "WEBP", "BMP" or "DICOM".
         mode: what the file holds: Pillow's mode ("L", "RGB", "I;16" ...) or DICOM's photometric interpretation.
-        width: of the upright image in the file; `pixels` may be smaller when it was read with `min_side`.
+        width: of the upright image in the file; `pixels` may be smaller when it was read with `min_side`, or when it
+            had plain bars.
         height: likewise.
         n_bytes: the file's size.
         patient: DICOM Patient ID with its issuer, for grouping only: never show or log it.
         metadata: DICOM attributes that are relevant to a reading, by keyword ("Modality", "ViewPosition",
             "PatientAge" ...), as far as they are present. Empty for other formats.
+        warnings: where the header and the values contradict each other, and how the file was read then.
         colour: 0..1, mean colourfulness beyond an even tint: 0 for grey, toned and DICOM images, below 0.02 for a
             scan with a few coloured marks, 0.04 and more for most photographs.
     """
@@ -44,6 +46,7 @@ class Scan:
     patient: str | None = field(default=None, repr=False)
     metadata: Mapping[str, str] = field(default_factory=dict, repr=False)
     colour: float = 0.0
+    warnings: tuple[str, ...] = ()
 
 
 def check_size(width: int, height: int) -> None:
@@ -72,24 +75,6 @@ def too_large_error(size: str) -> ScanError:
         size=size,
         limit=MAX_PIXELS // 1_000_000,
     )
-
-
-def scale_to_unit_range(values: np.ndarray, is_used: np.ndarray | None = None) -> np.ndarray:
-    """Scale values linearly from minimum 0 to maximum 1.
-
-    Args:
-        values: any real dtype and shape. NaN and −∞ become 0, +∞ becomes 1; none of them sets the scale.
-        is_used: bool, same shape: the values that set the scale (default all); others are clipped.
-
-    Returns:
-        float64, same shape, in 0..1; all 0 when the values are constant.
-    """
-    values = values.astype(np.float64)
-    sets_scale = np.isfinite(values) if is_used is None else np.isfinite(values) & is_used
-    low, high = np.min(values, where=sets_scale, initial=np.inf), np.max(values, where=sets_scale, initial=-np.inf)
-    if not low < high:
-        return np.zeros_like(values)
-    return np.clip(np.nan_to_num((values - low) / (high - low), nan=0.0), 0.0, 1.0)
 
 
 def to_uint8(values: np.ndarray) -> np.ndarray:

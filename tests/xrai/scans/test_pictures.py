@@ -8,7 +8,8 @@ import pytest
 from PIL import Image, ImageOps
 
 from tests.xrai.scans.scan_files import dicom, grey, refused, saved, spread
-from xrai.scans import pictures, read_scan
+from tests.xrai.scans.scan_files import read_whole as read_scan
+from xrai.scans import pictures
 
 
 @pytest.mark.parametrize(
