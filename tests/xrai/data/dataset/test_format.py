@@ -20,6 +20,7 @@ from xrai.data.dataset import BuildConfig, build_dataset, open_dataset
 from xrai.data.dataset.reading import COLUMNS, FORMAT, VERSION
 from xrai.data.sources import SPLITS, open_source
 from xrai.scans import read_scan
+from xrai.scans.preprocessing import to_square
 
 
 class TestSchema:
@@ -97,7 +98,7 @@ class TestSchema:
             images = dataset.images(range(len(dataset)))
             for i, name in enumerate(dataset.files):
                 scan = read_scan(drawings / name)
-                assert (images[i] == scan.pixels).all()
+                assert (images[i] == to_square(scan.pixels, SIZE)).all()
                 assert dataset.hashes[i] == scan.sha256
                 assert dataset.classes[dataset.labels[i]] == name.split("/")[0]
             assert {name: set(column) for name, column in dataset.file_metadata().items() if name != "n_bytes"} == {
