@@ -142,7 +142,12 @@ def _add_diagnose(verbs: Any) -> None:
     _add(diagnose, "files", nargs="+", metavar="FILE", help="scans: DICOM, JPEG, PNG, TIFF, WebP, BMP")
     model_help = f"name of the model (default: the one set by “models default”, else {SHIPPED}, else the newest)"
     _add(diagnose, "--model", help=model_help)
-    _add(diagnose, "--fix-orientation", action="store_true", help="correct rotated or inverted images before reading")
+    _add(
+        diagnose,
+        "--fix-orientation",
+        action="store_true",
+        help="correct rotated, inverted or mirrored images before reading",
+    )
     any_help = "also read images that are not recognised as frontal chest X-rays (out-of-distribution)"
     _add(diagnose, "--any-image", action="store_true", help=any_help)
     _add(diagnose, "--heatmap", metavar="DIR", help="folder for PNG files with each scan beside its heatmap")

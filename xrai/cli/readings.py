@@ -194,6 +194,7 @@ def _diagnose_file(
 def _reading_to_dict(reading: Reading, file: str) -> dict[str, Any]:
     card = reading.reader.card
     remarks = [f"The picture was read {reading.correction}."] if reading.correction else []
+    correction = {"mend": reading.suggested_correction} if reading.suggested_correction else {}
     return {
         "file": file,
         "diagnosis": reading.diagnosis,
@@ -203,7 +204,7 @@ def _reading_to_dict(reading: Reading, file: str) -> dict[str, Any]:
         "frequency": reading.frequency,
         "warnings": [*remarks, *reading.warnings],
         "model": card.name,
-    }
+    } | correction
 
 
 def _print_reading(result: dict[str, Any]) -> None:

@@ -8,7 +8,7 @@
 Checking needs numpy and Pillow only; fitting needs no images other than the training scans.
 """
 
-from xrai.input_check.check import CORRECTIONS, InputCheck, InputCheckResult, apply_correction
+from xrai.input_check.check import CORRECTIONS, MIRRORED, InputCheck, InputCheckResult, apply_correction
 from xrai.input_check.fitting import fit_input_check
 
-__all__ = ["CORRECTIONS", "InputCheck", "InputCheckResult", "apply_correction", "fit_input_check"]
+__all__ = ["CORRECTIONS", "MIRRORED", "InputCheck", "InputCheckResult", "apply_correction", "fit_input_check"]

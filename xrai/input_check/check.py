@@ -1,4 +1,4 @@
-"""The fitted input check: OOD log-odds from a descriptor, and the correction (rotate, invert) that would help."""
+"""The fitted input check: OOD log-odds from a descriptor, and the correction (rotate, invert, mirror) that helps."""
 
 from __future__ import annotations
 
@@ -21,7 +21,12 @@ _CORRECTION_STEPS = {
     N_("inverted and turned 90° right"): (3, True),
 }
 CORRECTIONS = tuple(_CORRECTION_STEPS)
-"""The corrections that an input check may offer."""
+"""The corrections that an input check may offer for an image that it refuses."""
+
+MIRRORED = N_("mirrored left to right")
+"""The correction that it may offer for an image that it accepts: left and right are exchanged."""
+
+_MAX_MIRROR_LOG_ODDS = 2.0
 
 GREY_AXES = 64  # principal components of grey values
 EDGE_AXES = 160  # and of edges
@@ -82,6 +87,8 @@ class InputCheck:
         hidden: float32 (N_FEATURES + 1, H), weights of the hidden layer, biases in the last row.
         output: float32 (H + 1,), weights of the output, the bias last.
         limits: float32 (2,), highest log-odds that are accepted, and highest at which a correction is offered.
+        mirror: float32 (DESCRIPTOR_SIZE,), weights of a descriptor's difference from that of the mirror image, for the
+            log-odds that left and right are exchanged: by the heart, the side marker and the stomach bubble.
     """
 
     mean: np.ndarray
@@ -91,6 +98,7 @@ class InputCheck:
     hidden: np.ndarray
     output: np.ndarray
     limits: np.ndarray
+    mirror: np.ndarray
 
     def check(self, pixels: np.ndarray, *, colour: float = 0.0) -> InputCheckResult:
         """Check an image.
@@ -117,6 +125,11 @@ class InputCheck:
         features = extract_features(descriptors, self.mean, self.axes, self.spread, self.beyond)  # (N, N_FEATURES)
         activations = np.maximum(features @ self.hidden[:-1] + self.hidden[-1], 0)  # (N, H)
         return activations @ self.output[:-1] + self.output[-1]
+
+    def looks_mirrored(self, pixels: np.ndarray) -> bool:
+        """Whether left and right of an accepted image uint8 (H, W) seem to be exchanged."""
+        asymmetry = compute_asymmetry(make_thumbnail(pixels)[None])
+        return float((asymmetry @ self.mirror)[0]) > _MAX_MIRROR_LOG_ODDS
 
     def to_tensors(self) -> dict[str, np.ndarray]:
         """The arrays by name, float32, for a safetensors file."""
@@ -149,6 +162,7 @@ class InputCheck:
             "hidden": (N_FEATURES + 1, n_hidden),
             "output": (n_hidden + 1,),
             "limits": (2,),
+            "mirror": (DESCRIPTOR_SIZE,),
         }
         shapes_match = all(getattr(self, name).shape == shape for name, shape in expected_shapes.items())
         return shapes_match and n_hidden > 0 and bool((self.spread > 0).all() and (self.beyond > 0).all())
@@ -161,11 +175,11 @@ class InputCheck:
 
 
 def apply_correction(pixels: np.ndarray, correction: str) -> np.ndarray:
-    """Rotate and invert an image.
+    """Rotate and invert an image, or mirror it.
 
     Args:
         pixels: uint8 (H, W).
-        correction: one of `CORRECTIONS`, or "" for none.
+        correction: one of `CORRECTIONS`, `MIRRORED`, or "" for none.
 
     Returns:
         uint8, C-contiguous; (W, H) after a rotation by 90°.
@@ -175,8 +189,15 @@ def apply_correction(pixels: np.ndarray, correction: str) -> np.ndarray:
     """
     if not correction:
         return pixels
+    if correction == MIRRORED:
+        return np.ascontiguousarray(pixels[:, ::-1])
     quarter_turns, is_inverted = _CORRECTION_STEPS[correction]
     return np.ascontiguousarray(np.rot90(255 - pixels if is_inverted else pixels, quarter_turns))
+
+
+def compute_asymmetry(thumbnails: np.ndarray) -> np.ndarray:
+    """How descriptors of thumbnails uint8 (N, SIDE, SIDE) differ from those of their mirror images -> (N, SIZE)."""
+    return compute_descriptors(thumbnails) - compute_descriptors(thumbnails[:, :, ::-1])
 
 
 def extract_features(

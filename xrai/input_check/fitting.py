@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from xrai.input_check.check import EDGE_AXES, GREY_AXES, InputCheck, extract_features
+from xrai.input_check.check import EDGE_AXES, GREY_AXES, InputCheck, compute_asymmetry, extract_features
 from xrai.metrics import patient_folds
 from xrai.scans.descriptor import GREY_GRID, compute_descriptors, make_thumbnail
 
@@ -27,6 +27,8 @@ _N_HIDDEN = 64  # hidden units per fold
 _EPOCHS = 14
 _BATCH_SIZE = 512
 _WORKING_SIDE = 112  # side of the squares that are augmented
+
+_MIRROR_C = 0.003  # inverse strength of the penalty
 
 _ACCEPT_QUANTILE = 0.999  # of held-out scans that are accepted
 _ACCEPT_AUGMENTED_QUANTILE = 0.96  # of held-out augmented scans that are accepted
@@ -72,7 +74,22 @@ def fit_input_check(squares: np.ndarray, patients: np.ndarray, *, seed: int = 0)
         )
         networks.append(network)
         log_odds[held_out] = _predict_log_odds(network, inliers[held_out])
-    return InputCheck(*pca, *_average_networks(networks), _fit_thresholds(log_odds[:n], log_odds[n:]))
+    thresholds = _fit_thresholds(log_odds[:n], log_odds[n:])
+    return InputCheck(*pca, *_average_networks(networks), thresholds, fit_mirror_detector(squares))
+
+
+def fit_mirror_detector(squares: np.ndarray) -> np.ndarray:
+    """Fit `InputCheck.mirror` on training scans uint8 (N, S, S), which are taken to be the right way round.
+
+    Logistic regression of scans against their mirror images. The penalty does not grow with the number of scans: few
+    scans give small weights, which never reach the threshold.
+    """
+    from sklearn.linear_model import LogisticRegression
+
+    asymmetry = compute_asymmetry(np.stack([make_thumbnail(square) for square in squares]))
+    inputs = np.concatenate([asymmetry, -asymmetry])
+    model = LogisticRegression(C=_MIRROR_C, fit_intercept=False, max_iter=1000)
+    return model.fit(inputs, np.repeat([0, 1], len(squares))).coef_[0].astype(np.float32)
 
 
 def _training_descriptors(

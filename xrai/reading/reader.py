@@ -21,14 +21,20 @@ from xrai.explain.cam import (
     scale_cam,
 )
 from xrai.explain.occlusion import MAX_OUTSIDE_BODY_SHARE, outside_body_share
-from xrai.input_check import apply_correction
+from xrai.input_check import MIRRORED, apply_correction
 from xrai.metrics import predict
 from xrai.models.artifacts import Artifacts, load_artifacts
 from xrai.models.card import Card
 from xrai.models.checkpoint import Checkpoint, check_finite
 from xrai.networks.build import Network
 from xrai.reading.results import Reading, Refusal, SimilarCase
-from xrai.reading.warnings import OUTSIDE_BODY_WARNING, model_warnings, scan_warnings
+from xrai.reading.warnings import (
+    MIRRORED_WARNING,
+    OUTSIDE_BODY_WARNING,
+    header_says_mirrored,
+    model_warnings,
+    scan_warnings,
+)
 from xrai.scans import Scan
 from xrai.scans.preprocessing import shrink_to_fit, to_square
 
@@ -87,7 +93,8 @@ class Reader:
     def examine(self, scan: Scan, *, correct: bool | str = False, any_image: bool = False) -> Reading | Refusal:
         """Check the input, correct its orientation and read it.
 
-        At most one correction is applied: no second one is offered for an image that stays refused after the first.
+        At most one correction is applied: no second one is offered after the first. A film whose left and right seem to
+        be exchanged is read with a warning, and the answer is uncertain.
 
         Args:
             scan: the scan as it is in its file.
@@ -102,7 +109,10 @@ class Reader:
             return self._examine_corrected(scan, correct, any_image=any_image)
         refusal = self._check(scan)
         if refusal is None:
-            return self.read(scan)
+            is_mirrored = self._looks_mirrored(scan)
+            if is_mirrored and correct:
+                return self._examine_corrected(scan, MIRRORED)
+            return _doubt_side(self.read(scan)) if is_mirrored else self.read(scan)
         if correct and refusal.correction:
             return self._examine_corrected(scan, refusal.correction)
         if not any_image:
@@ -165,11 +175,13 @@ class Reader:
         return scale_cam(evidence, self.card.heatmap_scale[method][class_name], shape)
 
     def _examine_corrected(self, scan: Scan, correction: str, *, any_image: bool = False) -> Reading | Refusal:
-        corrected = replace(scan, pixels=apply_correction(scan.pixels, correction))
-        examined = self.examine(corrected, any_image=any_image)
+        pixels = apply_correction(scan.pixels, correction)
+        # the header speaks of the image before the correction
+        metadata = {name: text for name, text in scan.metadata.items() if name != "PatientOrientation"}
+        examined = self.examine(replace(scan, pixels=pixels, metadata=metadata), any_image=any_image)
         if isinstance(examined, Refusal):
             return Refusal(examined.reason)
-        return replace(examined, correction=correction)
+        return replace(examined, correction=correction, suggested_correction="")
 
     def _check(self, scan: Scan) -> Refusal | None:
         """The refusal of an image that is no upright frontal chest X-ray like the training scans."""
@@ -181,6 +193,10 @@ class Reader:
         reason = TRAINED_ON_PHANTOMS if self._is_trained_on_phantoms else result.reason
         thumbnail = shrink_to_fit(scan.pixels, THUMBNAIL_SIDE) if result.correction else None
         return Refusal(reason, result.correction, thumbnail)
+
+    def _looks_mirrored(self, scan: Scan) -> bool:
+        check = self.artifacts.input_check
+        return header_says_mirrored(scan.metadata) or (check is not None and check.looks_mirrored(scan.pixels))
 
     def _warnings(self, scan: Scan) -> list[str]:
         warnings = model_warnings(
@@ -224,3 +240,10 @@ class Reader:
     @property
     def _is_trained_on_phantoms(self) -> bool:
         return bool(self.card.dataset.is_phantom)
+
+
+def _doubt_side(reading: Reading) -> Reading:
+    """A reading of a film whose left and right seem to be exchanged."""
+    return replace(
+        reading, is_confident=False, warnings=(MIRRORED_WARNING, *reading.warnings), suggested_correction=MIRRORED
+    )

@@ -99,7 +99,9 @@ class Reading:
         warnings: sentences to show beside the diagnosis.
         evidence: unscaled map of the predicted class by the first method, as `explain.cam.compute_cams` returns it;
             None where the model has no heatmap method.
-        correction: the correction that was applied before reading, one of `input_check.CORRECTIONS`; "" for none.
+        correction: the correction that was applied before reading, one of `input_check.CORRECTIONS` or `MIRRORED`; ""
+            for none.
+        suggested_correction: `MIRRORED` where left and right seem to be exchanged and nothing was corrected; else "".
     """
 
     reader: ModelReader = field(repr=False)
@@ -112,6 +114,7 @@ class Reading:
     warnings: tuple[str, ...]
     evidence: np.ndarray | None = field(repr=False)
     correction: str = ""
+    suggested_correction: str = ""
 
     @property
     def default_class(self) -> str:

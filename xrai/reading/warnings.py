@@ -24,6 +24,12 @@ OUTSIDE_BODY_WARNING = N_(
 )
 
 
+MIRRORED_WARNING = N_(
+    "Left and right seem to be exchanged, probably because the film was scanned or exported from behind: check the "
+    "side marker and the heart, and read it mirrored if they are on the wrong side."
+)
+
+
 def model_warnings(population: str, *, has_input_check: bool, is_trained_on_phantoms: bool) -> list[str]:
     """Warnings that hold for every reading of a model."""
     warnings = [] if has_input_check else [NO_INPUT_CHECK]
@@ -58,6 +64,11 @@ def scan_warnings(scan: Scan, population: str, min_side: int = 0) -> list[str]:
             )
         )
     return [*warnings, *scan.warnings, *_metadata_warnings(scan.metadata, population)]
+
+
+def header_says_mirrored(metadata: Mapping[str, str]) -> bool:
+    """Whether the rows of a DICOM image run towards the patient's right: on a frontal film they run to the left."""
+    return metadata.get("PatientOrientation", "").upper().startswith("R")
 
 
 def _metadata_warnings(metadata: Mapping[str, str], population: str) -> Iterator[str]:

@@ -175,6 +175,16 @@ def _show_refusal(upload: Upload, refusal: Refusal, number: int) -> None:
             read_with_correction(upload, number, correction)
 
 
+def _offer_correction(upload: Upload, number: int, reading: Reading) -> None:
+    """The correction of a scan that was read all the same."""
+    if not (correction := reading.suggested_correction):
+        return
+    label = tr("Correct and read: {mend}", mend=translate(correction))
+    key = f"diagnose_suggested_{number}_{upload.sha256}"
+    if st.button(label, icon=":material/flip:", type="primary", key=key):
+        read_with_correction(upload, number, correction)
+
+
 def _offer_original(upload: Upload, number: int) -> None:
     """That a scan was changed, and the way back."""
     if not upload.correction:
@@ -265,6 +275,7 @@ def _show_reading(upload: Upload, number: int, reading: Reading, reader: Reader,
     scan: Scan = cached_value("diagnose_scan", upload.key, upload.corrected_scan)
     for warning in reading.warnings:  # before the answer: who reads only one line reads this one
         st.warning(escape_markdown(translate(warning)), icon=":material/warning:")
+    _offer_correction(upload, number, reading)
     halves = st.grid(2, min_column_width=280, vertical_alignment="center")
     with halves.cell():
         st.caption(escape_markdown(upload.name))

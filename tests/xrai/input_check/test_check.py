@@ -1,14 +1,20 @@
 """The gate before a model, on drawn thoraxes: what it lets through, what it refuses with which sentence, what mends."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PIL import Image
 
-from xrai.input_check import CORRECTIONS, InputCheck, apply_correction, fit_input_check, fitting
+from xrai.core.paths import PROJECT_DIR
+from xrai.input_check import CORRECTIONS, MIRRORED, InputCheck, apply_correction, fit_input_check, fitting
 from xrai.input_check.negatives import SYNTHETIC_NEGATIVES
+from xrai.models.artifacts import load_artifacts
+from xrai.models.checkpoint import Checkpoint
 from xrai.scans import read_scan
 from xrai.scans.descriptor import DESCRIPTOR_SIZE, THUMBNAIL_SIDE, compute_descriptors, make_thumbnail
 from xrai.scans.phantoms import draw_thorax
+from xrai.scans.preprocessing import to_square
 
 
 def films(n, seed, size=96):
@@ -191,10 +197,37 @@ def test_drawings_are_thumbnails(drawing):
 def real_gate(real_data):
     """Fitted on the training films; the patient is the file's name up to the film's own number."""
     files = sorted((real_data / "datasets" / "chest_xray" / "train").rglob("*.jpeg"))
-    squares = np.stack([read_scan(file).pixels for file in files])
+    squares = np.stack([to_square(read_scan(file).pixels, 224) for file in files])
     return fit_input_check(
         squares, np.array([file.stem.rpartition("-")[0] or file.stem.split("_")[0] for file in files])
     )
+
+
+def lopsided(n):
+    """Noise with a bright spot in the right half, where the heart lies."""
+    squares = np.random.default_rng(6).integers(0, 120, (n, 64, 64))
+    squares[:, 30:50, 36:52] += 100
+    return squares.astype(np.uint8)
+
+
+def with_mirror(gate, squares):
+    return replace(gate, mirror=fitting.fit_mirror_detector(squares))
+
+
+class TestMirrored:
+    def test_left_and_right_are_learned_from_the_training_scans(self, gate):
+        check, others = with_mirror(gate, lopsided(600)), lopsided(40)
+        assert not any(check.looks_mirrored(square) for square in others)
+        assert all(check.looks_mirrored(square[:, ::-1]) for square in others)
+
+    def test_a_few_scans_are_too_few_to_doubt_a_film(self, gate):
+        check = with_mirror(gate, lopsided(10))
+        assert not any(check.looks_mirrored(square[:, ::-1]) for square in lopsided(40))
+
+    def test_the_correction_mirrors_back(self):
+        pixels = lopsided(1)[0]
+        assert np.array_equal(apply_correction(apply_correction(pixels, MIRRORED), MIRRORED), pixels)
+        assert np.array_equal(apply_correction(pixels, MIRRORED), pixels[:, ::-1])
 
 
 def refused(gate, files):
@@ -207,6 +240,15 @@ def test_the_official_test_is_let_through(real_gate, real_data):
     files = sorted((real_data / "datasets" / "chest_xray" / "test").rglob("*.jpeg"))
     assert len(files) == 624
     assert len(refused(real_gate, files)) <= 0.005 * len(files)
+
+
+@pytest.mark.real
+def test_the_shipped_check_notices_mirrored_films(real_data):
+    checkpoint = Checkpoint(PROJECT_DIR / "checkpoints" / "pneumonia")
+    check = load_artifacts(checkpoint, checkpoint.read_card()).input_check
+    scans = [read_scan(file).pixels for file in sorted((real_data / "datasets/chest_xray/test").rglob("*.jpeg"))[::4]]
+    assert sum(check.looks_mirrored(pixels) for pixels in scans) <= 0.01 * len(scans)
+    assert sum(check.looks_mirrored(pixels[:, ::-1]) for pixels in scans) >= 0.85 * len(scans)
 
 
 @pytest.mark.real

@@ -14,12 +14,12 @@ from tests.xrai.reading.reading_models import as_dicom, encoded, film, make_mode
 from xrai.calibration import Calibration, ConformalAbstention
 from xrai.core.errors import CheckpointError
 from xrai.core.paths import PROJECT_DIR
-from xrai.input_check import apply_correction
+from xrai.input_check import MIRRORED, InputCheck, apply_correction
 from xrai.models.artifacts import save_artifacts
 from xrai.models.checkpoint import CARD, open_checkpoint
 from xrai.reading.reader import Reader
 from xrai.reading.results import Reading, Refusal
-from xrai.reading.warnings import NO_INPUT_CHECK
+from xrai.reading.warnings import MIRRORED_WARNING, NO_INPUT_CHECK
 from xrai.scans import read_scan
 
 
@@ -118,6 +118,27 @@ class TestExamine:
         reading = checking.examine(scan, correct=True)
         assert isinstance(reading, Reading) and reading.correction == ""
         assert reading.probabilities == checking.read(scan).probabilities
+
+    @pytest.mark.parametrize("source", ["header", "picture"])
+    def test_a_mirrored_film_is_uncertain_until_it_is_read_mirrored(self, checking, scan, source, monkeypatch):
+        if source == "header":
+            mirrored = replace(scan, metadata={"PatientOrientation": "R\\F"})
+        else:
+            mirrored = replace(scan, pixels=np.ascontiguousarray(scan.pixels[:, ::-1]))
+            monkeypatch.setattr(InputCheck, "looks_mirrored", lambda _, pixels: np.array_equal(pixels, mirrored.pixels))
+        reading = checking.examine(mirrored)
+        assert (reading.is_confident, reading.suggested_correction) == (False, MIRRORED)
+        assert reading.warnings[0] == MIRRORED_WARNING
+        for correct in (True, MIRRORED):
+            corrected = checking.examine(mirrored, correct=correct)
+            assert (corrected.correction, corrected.suggested_correction) == (MIRRORED, "")
+            assert MIRRORED_WARNING not in corrected.warnings
+        if source == "picture":
+            assert corrected.probabilities == checking.examine(scan).probabilities
+
+    def test_rows_towards_the_left_are_as_they_should_be(self, checking, scan):
+        reading = checking.examine(replace(scan, metadata={"PatientOrientation": "L\\F"}))
+        assert reading.suggested_correction == ""
 
     @pytest.mark.parametrize(
         ("change", "words"),

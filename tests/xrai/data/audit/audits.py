@@ -2,6 +2,7 @@
 
 import io
 
+import numpy as np
 from PIL import Image
 
 from xrai.data.audit import duplicates, load_audit, run_audit
