@@ -69,6 +69,21 @@ def default(options: argparse.Namespace) -> int:
     return _print_done(options, options.name, "chosen to read scans")
 
 
+def intended_use(options: argparse.Namespace) -> int:
+    """Store whom a model may be used for; what is not given stays."""
+    min_age, max_age = options.ages or (None, None)
+    changes = {
+        "min_age": min_age,
+        "max_age": max_age,
+        "views": options.views,
+        "modalities": options.modalities,
+        "is_teaching": options.teaching,
+    }
+    checkpoint = _open_existing(options.name)
+    models.set_intended_use(checkpoint, {name: value for name, value in changes.items() if value is not None})
+    return _print_done(options, options.name, "noted")
+
+
 def export(options: argparse.Namespace) -> int:
     """Export a model to a zip file."""
     models.export_model(_open_existing(options.name), expand_path(options.zip))

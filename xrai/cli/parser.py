@@ -13,6 +13,7 @@ from xrai.data.audit.findings import REMOVABLE_KINDS
 from xrai.data.sources import KAGGLE_SETS, PRACTICE_SPEC, SPLITS
 from xrai.models import SHIPPED
 from xrai.networks.config import settings_of
+from xrai.scans.patient_age import MAX_AGE, parse_age
 from xrai.training.config import TrainConfig, flag_name, format_value
 
 _SETTINGS_EPILOG = (
@@ -150,6 +151,15 @@ def _add_diagnose(verbs: Any) -> None:
     )
     any_help = "also read images that are not recognised as frontal chest X-rays (out-of-distribution)"
     _add(diagnose, "--any-image", action="store_true", help=any_help)
+    _add(
+        diagnose,
+        "--age",
+        type=_age,
+        metavar="YEARS",
+        help="the patients' age, where the files do not tell it: 4, 30M (months), 3W (weeks)",
+    )
+    any_age_help = "also read patients outside the ages that the model may be used for, with a warning"
+    _add(diagnose, "--any-age", action="store_true", help=any_age_help)
     _add(diagnose, "--heatmap", metavar="DIR", help="folder for PNG files with each scan beside its heatmap")
 
 
@@ -168,6 +178,12 @@ def _add_models(verbs: Any) -> None:
     note = _add_model_verb(actions, "note", models.note, "store a note with a model")
     _add(note, "text", metavar="TEXT", help="replaces the previous note; an empty text removes it")
     _add_model_verb(actions, "default", models.default, "set the model used by diagnose when none is named")
+    intended = _add_model_verb(actions, "intended-use", models.intended_use, "say whom a model may be used for")
+    _add(intended, "--ages", type=_ages, metavar="MIN-MAX", help="ages in whole years, both included, such as 1-5")
+    _add(intended, "--views", nargs="+", metavar="VIEW", help="DICOM view positions, such as AP PA")
+    _add(intended, "--modalities", nargs="+", metavar="CODE", help="DICOM modalities, such as CR DX")
+    teaching_help = "yes: for teaching only, not offered for a diagnosis"
+    _add(intended, "--teaching", type=_parse_yes_no, metavar="yes|no", help=teaching_help)
     export = _add_model_verb(actions, "export", models.export, "export a model to a zip file")
     _add(export, "zip", metavar="ZIP", help="file to write; an existing file is replaced")
     import_verb = _add_verb(actions, "import", models.import_, "import a model from a zip file")
@@ -217,6 +233,19 @@ def add_settings(verb: argparse.ArgumentParser) -> None:
             metavar="{yes,no}" if is_switch else None,
             help=f"{setting.help} (default {format_value(setting.default)})".replace("%", "%%"),
         )
+
+
+def _age(text: str) -> float:
+    if (age := parse_age(text)) is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is no age: write years, or months as 30M, or weeks as 3W")
+    return age
+
+
+def _ages(text: str) -> tuple[int, int]:
+    low, _, high = text.partition("-")
+    if not (low.isdecimal() and high.isdecimal() and int(low) <= int(high) <= MAX_AGE):
+        raise argparse.ArgumentTypeError(f"{text!r} is no range of ages: write whole years, such as 1-5")
+    return int(low), int(high)
 
 
 def _parse_yes_no(text: str) -> bool:

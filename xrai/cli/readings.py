@@ -180,7 +180,13 @@ def _diagnose_file(
         scan = read_scan(Path(file))
     except ScanError as error:
         return {"file": file, "error": str(error)}, str(error)
-    reading = reader.examine(scan, correct=options.fix_orientation, any_image=options.any_image)
+    reading = reader.examine(
+        scan,
+        correct=options.fix_orientation,
+        any_image=options.any_image,
+        in_age_range=None if options.age is None else reader.card.intended_use.includes_age(options.age),
+        any_age=options.any_age,
+    )
     if isinstance(reading, Refusal):
         correction = {"mend": reading.correction} if reading.correction else {}
         return {"file": file, "error": str(reading.reason)} | correction, reading.reason

@@ -6,6 +6,7 @@ from xrai.models.deleting import delete
 from xrai.models.exporting import EXPORTED_FILES, export_model
 from xrai.models.folders import check_model
 from xrai.models.importing import MAX_CLASSES, MAX_TEXT_BYTES, MAX_WEIGHTS_BYTES, import_model
+from xrai.models.intended_use import set_intended_use
 from xrai.models.naming import rename
 from xrai.models.notes import MAX_NOTE, NOTE, read_note, set_note
 from xrai.models.table import Summary, list_summaries
@@ -29,5 +30,6 @@ __all__ = [
     "read_note",
     "rename",
     "set_default",
+    "set_intended_use",
     "set_note",
 ]

@@ -18,6 +18,7 @@ from xrai.core.records import Count, Interval, Number, OpenShare, Record, Share
 from xrai.data.description import DatasetDescription
 from xrai.models.history import ValidationMetrics
 from xrai.networks.config import NetworkConfig
+from xrai.scans.patient_age import MAX_AGE
 from xrai.scans.preprocessing import Preprocessing
 
 CARD_VERSION = 5
@@ -73,8 +74,42 @@ class SourceModel(Record):
 
     model: str
     created: str = ""
-    dataset: SourceDataset = SourceDataset()
+    dataset: SourceDataset
     training_fingerprints: tuple[str, ...] = ()
+
+
+class IntendedUse(Record):
+    """The patients and films that a model may be used for.
+
+    Attributes:
+        min_age: in whole years, included; None for no limit.
+        max_age: in whole years, included; None for no limit.
+        views: DICOM View Position codes; empty for any.
+        modalities: DICOM modalities; empty for any projection X-ray.
+        is_teaching: for teaching only, never for a diagnosis.
+    """
+
+    min_age: Annotated[int, Field(ge=0, le=MAX_AGE)] | None = None
+    max_age: Annotated[int, Field(ge=0, le=MAX_AGE)] | None = None
+    views: tuple[str, ...] = ()
+    modalities: tuple[str, ...] = ()
+    is_teaching: bool = False
+
+    @property
+    def has_age_limit(self) -> bool:
+        """Whether there are patients whom the model must not be used for because of their age."""
+        return self.min_age is not None or self.max_age is not None
+
+    def includes_age(self, years: float) -> bool:
+        """Whether a patient of this age is among those whom the model may be used for."""
+        return (self.min_age or 0) <= years < (MAX_AGE if self.max_age is None else self.max_age) + 1
+
+    @property
+    def ages(self) -> Message:
+        """The age limit in words."""
+        if self.max_age is None:
+            return say("{low} years and older", low=self.min_age or 0)
+        return say("{low} to {high} years", low=self.min_age or 0, high=self.max_age)
 
 
 class TrainingRecord(Record):
@@ -177,6 +212,7 @@ class Card(Record):
         notes: attribution, warnings, intended population.
         calibration: None for the plain softmax.
         abstention: None for never.
+        intended_use: the patients and films that it may be used for.
         local_prevalence: of the positive class where the model is used; None keeps the prevalence of the calibration.
     """
 
@@ -198,6 +234,7 @@ class Card(Record):
     calibration: Calibration | None = None
     abstention: ConformalAbstention | None = None
     local_prevalence: OpenShare | None = None
+    intended_use: IntendedUse = IntendedUse()
     trust_report: TrustReport | None = None
 
     @field_validator("classes")

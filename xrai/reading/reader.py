@@ -33,9 +33,12 @@ from xrai.reading.warnings import (
     OUTSIDE_BODY_WARNING,
     header_says_mirrored,
     model_warnings,
+    outside_population_text,
     scan_warnings,
+    unknown_age_text,
 )
 from xrai.scans import Scan
+from xrai.scans.patient_age import parse_age
 from xrai.scans.preprocessing import shrink_to_fit, to_square
 
 THUMBNAIL_SIDE = 260
@@ -90,8 +93,16 @@ class Reader:
         )
         return join_messages(lines, "\n")
 
-    def examine(self, scan: Scan, *, correct: bool | str = False, any_image: bool = False) -> Reading | Refusal:
-        """Check the input, correct its orientation and read it.
+    def examine(
+        self,
+        scan: Scan,
+        *,
+        correct: bool | str = False,
+        any_image: bool = False,
+        in_age_range: bool | None = None,
+        any_age: bool = False,
+    ) -> Reading | Refusal:
+        """Check the patient's age and the image, correct its orientation and read it.
 
         At most one correction is applied: no second one is offered after the first. A film whose left and right seem to
         be exchanged is read with a warning, and the answer is uncertain.
@@ -101,24 +112,29 @@ class Reader:
             correct: True applies the correction that the input check offers; the name of a correction applies that
                 one before the check; False applies none.
             any_image: read the image although the input check refuses it; the reason becomes the first warning.
+            in_age_range: whether the model may be used for the patient's age, where the file does not tell the age;
+                None where nobody knows.
+            any_age: read the image although the model may not be used for this patient; the reason becomes the first
+                warning, and the answer is uncertain.
 
         Raises:
             CheckpointError: the model's output is not finite.
         """
-        if isinstance(correct, str) and correct:
-            return self._examine_corrected(scan, correct, any_image=any_image)
-        refusal = self._check(scan)
-        if refusal is None:
-            is_mirrored = self._looks_mirrored(scan)
-            if is_mirrored and correct:
-                return self._examine_corrected(scan, MIRRORED)
-            return _doubt_side(self.read(scan)) if is_mirrored else self.read(scan)
-        if correct and refusal.correction:
-            return self._examine_corrected(scan, refusal.correction)
-        if not any_image:
-            return refusal
-        reading = self.read(scan)
-        return replace(reading, warnings=(refusal.reason, *reading.warnings))
+        age = parse_age(scan.metadata.get("PatientAge", ""))
+        fits = in_age_range if age is None else self.card.intended_use.includes_age(age)
+        if not self.card.intended_use.has_age_limit or fits:
+            return self._examine_image(scan, correct, any_image=any_image)
+        if fits is None:
+            return _warn(
+                self._examine_image(scan, correct, any_image=any_image), unknown_age_text(self.card.intended_use)
+            )
+        reason = outside_population_text(self.card.intended_use, age)
+        if not any_age:
+            return Refusal(reason, is_outside_population=True)
+        examined = _warn(self._examine_image(scan, correct, any_image=any_image), reason)
+        if isinstance(examined, Refusal):
+            return examined
+        return replace(examined, is_confident=False, is_outside_population=True)
 
     def read(self, scan: Scan) -> Reading:
         """Read a scan without an input check: see `examine`.
@@ -174,11 +190,27 @@ class Reader:
         """Evidence on the class's reference scale, float32 of `shape` in 0 to 1."""
         return scale_cam(evidence, self.card.heatmap_scale[method][class_name], shape)
 
+    def _examine_image(self, scan: Scan, correct: bool | str, *, any_image: bool) -> Reading | Refusal:
+        if isinstance(correct, str) and correct:
+            return self._examine_corrected(scan, correct, any_image=any_image)
+        refusal = self._check(scan)
+        if refusal is None:
+            is_mirrored = self._looks_mirrored(scan)
+            if is_mirrored and correct:
+                return self._examine_corrected(scan, MIRRORED)
+            return _doubt_side(self.read(scan)) if is_mirrored else self.read(scan)
+        if correct and refusal.correction:
+            return self._examine_corrected(scan, refusal.correction)
+        if not any_image:
+            return refusal
+        reading = self.read(scan)
+        return replace(reading, warnings=(refusal.reason, *reading.warnings))
+
     def _examine_corrected(self, scan: Scan, correction: str, *, any_image: bool = False) -> Reading | Refusal:
         pixels = apply_correction(scan.pixels, correction)
         # the header speaks of the image before the correction
         metadata = {name: text for name, text in scan.metadata.items() if name != "PatientOrientation"}
-        examined = self.examine(replace(scan, pixels=pixels, metadata=metadata), any_image=any_image)
+        examined = self._examine_image(replace(scan, pixels=pixels, metadata=metadata), False, any_image=any_image)
         if isinstance(examined, Refusal):
             return Refusal(examined.reason)
         return replace(examined, correction=correction, suggested_correction="")
@@ -204,7 +236,7 @@ class Reader:
             has_input_check=self.artifacts.input_check is not None,
             is_trained_on_phantoms=self._is_trained_on_phantoms,
         )
-        return [*warnings, *scan_warnings(scan, self._population, self.card.preprocessing.input_size)]
+        return [*warnings, *scan_warnings(scan, self.card.preprocessing.input_size)]
 
     def _heatmap_warnings(self, scan: Scan, diagnosis: str, evidence: np.ndarray | None) -> list[str]:
         """A warning where much of the heat of the predicted class lies outside the body."""
@@ -225,7 +257,7 @@ class Reader:
             prevalence is None
             or len(prevalence) != 2
             or lacks_clinical_meaning(self._population, is_phantom=self._is_trained_on_phantoms)
-            or scan_warnings(scan, self._population)
+            or scan_warnings(scan)
         ):
             return ""
         name = self.card.classes[1]
@@ -240,6 +272,13 @@ class Reader:
     @property
     def _is_trained_on_phantoms(self) -> bool:
         return bool(self.card.dataset.is_phantom)
+
+
+def _warn(examined: Reading | Refusal, warning: str) -> Reading | Refusal:
+    """A reading with a warning about the patient, and without a sentence on patients like this."""
+    if isinstance(examined, Refusal):
+        return examined
+    return replace(examined, warnings=(warning, *examined.warnings), frequency="")
 
 
 def _doubt_side(reading: Reading) -> Reading:

@@ -45,11 +45,14 @@ class Refusal:
         correction: one of `input_check.CORRECTIONS`, after which the image would be accepted; None if none helps.
         thumbnail: the image without the correction, uint8 (h, w), at most `THUMBNAIL_SIDE` a side; None where no
             correction is offered.
+        is_outside_population: whether the patient is none of those whom the model may be used for; the image itself
+            would perhaps be read.
     """
 
     reason: str
     correction: str | None = None
     thumbnail: np.ndarray | None = field(default=None, repr=False)
+    is_outside_population: bool = False
 
 
 @dataclass(frozen=True)
@@ -102,6 +105,7 @@ class Reading:
         correction: the correction that was applied before reading, one of `input_check.CORRECTIONS` or `MIRRORED`; ""
             for none.
         suggested_correction: `MIRRORED` where left and right seem to be exchanged and nothing was corrected; else "".
+        is_outside_population: read on request, although the model may not be used for this patient: for research only.
     """
 
     reader: ModelReader = field(repr=False)
@@ -115,6 +119,7 @@ class Reading:
     evidence: np.ndarray | None = field(repr=False)
     correction: str = ""
     suggested_correction: str = ""
+    is_outside_population: bool = False
 
     @property
     def default_class(self) -> str:

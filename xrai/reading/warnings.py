@@ -3,15 +3,58 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator, Mapping
 
 from xrai.core.labels import lacks_clinical_meaning
 from xrai.core.language import N_, Message, say
+from xrai.models.card import IntendedUse
 from xrai.scans import Scan
 
-ADULT_AGE = 18
-FRONTAL_VIEWS = {"AP", "PA"}
-CHEST_WORDS = ("CHEST", "THORAX", "LUNG", "RIB")
+_FRONTAL_WORDS = {
+    "AP",
+    "PA",
+    "APPA",
+    "FRONTAL",
+    "FRONTALE",
+    "FACE",
+    "ANTEROPOSTERIOR",
+    "POSTEROANTERIOR",
+    "ANTERIOR",
+    "POSTERIOR",
+}
+_OTHER_VIEW_WORDS = {"LL", "RL", "LLD", "RLD", "LLO", "RLO", "LAT", "OBL", "PROFIL", "SEITLICH", "SPINE", "APEX"}
+_OTHER_VIEW_STEMS = ("LATERAL", "OBLIQ", "LORDOT", "DECUB", "AXIAL")
+_POSTURE_WORDS = {
+    "SUPINE",
+    "ERECT",
+    "SEMI",
+    "SEMIERECT",
+    "UPRIGHT",
+    "PORTABLE",
+    "BED",
+    "BEDSIDE",
+    "STANDING",
+    "SITTING",
+    "MOBILE",
+}
+_CHEST_STEMS = (
+    "CHEST",
+    "THORA",
+    "TORA",
+    "LUNG",
+    "RIB",
+    "CXR",
+    "POITRINE",
+    "POUMON",
+    "BRUST",
+    "PECHO",
+    "PETTO",
+    "PULM",
+    "BORST",
+    "KLATKA",
+    "MEDIAST",
+)
 
 NO_INPUT_CHECK = N_(
     "This model does not notice when a picture is no chest X-ray from the front, and reads it all the same: "
@@ -45,12 +88,11 @@ def model_warnings(population: str, *, has_input_check: bool, is_trained_on_phan
     return warnings
 
 
-def scan_warnings(scan: Scan, population: str, min_side: int = 0) -> list[str]:
+def scan_warnings(scan: Scan, min_side: int = 0) -> list[str]:
     """Warnings about the image size and the DICOM metadata of a scan.
 
     Args:
         scan: the scan that is read.
-        population: the training population, as the model's card has it.
         min_side: side of the network's input in pixels; a smaller image is warned of.
     """
     warnings = []
@@ -63,7 +105,38 @@ def scan_warnings(scan: Scan, population: str, min_side: int = 0) -> list[str]:
                 height=scan.height,
             )
         )
-    return [*warnings, *scan.warnings, *_metadata_warnings(scan.metadata, population)]
+    return [*warnings, *scan.warnings, *_metadata_warnings(scan.metadata)]
+
+
+def outside_population_text(intended_use: IntendedUse, age: float | None) -> Message:
+    """Why a patient gets no answer.
+
+    Args:
+        intended_use: of the model.
+        age: in years; None where only its being outside the limits is known.
+    """
+    ages = intended_use.ages
+    if age is None:
+        return say(
+            "The patient's age is outside the ages that this model may be used for ({ages}): leave the film to a "
+            "radiologist, or choose a model for this age.",
+            ages=ages,
+        )
+    return say(
+        "The patient is {years} years old, and this model may be used for {ages} only: leave the film to a "
+        "radiologist, or choose a model for this age.",
+        years=int(age),
+        ages=ages,
+    )
+
+
+def unknown_age_text(intended_use: IntendedUse) -> Message:
+    """The warning beside an answer for a patient of unknown age."""
+    return say(
+        "The patient's age is not known, and this model may be used for {ages} only: for anybody else do not use this "
+        "answer.",
+        ages=intended_use.ages,
+    )
 
 
 def header_says_mirrored(metadata: Mapping[str, str]) -> bool:
@@ -71,24 +144,33 @@ def header_says_mirrored(metadata: Mapping[str, str]) -> bool:
     return metadata.get("PatientOrientation", "").upper().startswith("R")
 
 
-def _metadata_warnings(metadata: Mapping[str, str], population: str) -> Iterator[str]:
-    """Warnings about DICOM attributes that do not fit a frontal chest X-ray of the training population."""
+def _metadata_warnings(metadata: Mapping[str, str]) -> Iterator[str]:
+    """Warnings about DICOM attributes that do not fit a frontal chest X-ray."""
     view = metadata.get("ViewPosition", "").upper()
-    if view and view not in FRONTAL_VIEWS:
+    if view and not _is_frontal(view):
         yield say(
             "The file says that it is taken from another side ({view}): the model knows frontal films only.", view=view
         )
     part = metadata.get("BodyPartExamined", "").upper()
-    if part and not any(word in part for word in CHEST_WORDS):
+    if part and not any(stem in _without_accents(part) for stem in _CHEST_STEMS):
         yield say(
             "The file says that it shows another part of the body ({part}): the model knows chests only.", part=part
         )
-    age = re.fullmatch(r"(\d{3})Y", metadata.get("PatientAge", ""))
-    if age and int(age[1]) >= ADULT_AGE and "child" in population and "adult" not in population:
-        yield say(
-            "The file says that the patient is {years} years old: the model knows {population}.",
-            years=int(age[1]),
-            population=Message(population),
-        )
     if metadata.get("PresentationIntentType", "").upper() == "FOR PROCESSING":
         yield say("The file holds the detector's raw picture, not the one for viewing: export that one instead.")
+
+
+def _is_frontal(view: str) -> bool:
+    """Whether the words of a View Position (PS3.3 C.8.11.5), or of its description, mean a frontal view.
+
+    Words of the posture alone tell no view, and count as frontal.
+    """
+    words = set(re.findall(r"[A-Z]+", _without_accents(view).replace(".", "")))
+    words |= {"".join(re.findall(r"[A-Z]+", _without_accents(view)))}
+    if words & _OTHER_VIEW_WORDS or any(word.startswith(_OTHER_VIEW_STEMS) for word in words):
+        return False
+    return bool(words & _FRONTAL_WORDS) or words <= _POSTURE_WORDS
+
+
+def _without_accents(text: str) -> str:
+    return unicodedata.normalize("NFD", text).encode("ascii", "ignore").decode()

@@ -3,6 +3,7 @@
 __init__       detects the format by the first bytes and calls the decoder
 pictures       JPEG, PNG, TIFF, WebP, BMP
 dicom          CR, DX and other single-frame projection images
+patient_age    ages and dates of the DICOM header
 dicom_pixels   look-up tables, windows, photometric interpretation
 grey_scale     the range of stored values, robust to outliers, markers and untagged padding
 cropping       plain bars and frames at the edges

@@ -24,6 +24,7 @@ from xrai.core.errors import ScanError
 from xrai.core.language import N_, say
 from xrai.scans.dicom_pixels import to_grey
 from xrai.scans.grey_scale import jump_share
+from xrai.scans.patient_age import age_between, parse_age
 from xrai.scans.scan import MAX_FILE_BYTES, Scan, check_size
 
 # pydicom prefers gdcm for JPEG, but on damaged data gdcm aborts or overruns its memory, which would crash the server.
@@ -302,4 +303,14 @@ def _patient_key(dataset: Dataset) -> str | None:
 def _metadata(dataset: Dataset) -> dict[str, str]:
     values = {name: dataset.get(name) for name in _METADATA_KEYWORDS}
     texts = {name: "\\".join(map(str, v)) if isinstance(v, MultiValue) else str(v or "") for name, v in values.items()}
-    return {name: text.strip() for name, text in texts.items() if text.strip()}
+    metadata = {name: text.strip() for name, text in texts.items() if text.strip()}
+    if parse_age(metadata.get("PatientAge", "")) is None and (age := _age_by_dates(dataset)) is not None:
+        metadata["PatientAge"] = f"{round(age * 12):03d}M" if age < 3 else f"{int(age):03d}Y"
+    return metadata
+
+
+def _age_by_dates(dataset: Dataset) -> float | None:
+    """The patient's age in years at the study; the dates themselves are not kept."""
+    birth = str(dataset.get("PatientBirthDate") or "")
+    studies = (str(dataset.get(name) or "") for name in ("StudyDate", "AcquisitionDate", "SeriesDate", "ContentDate"))
+    return next((age for study in studies if (age := age_between(birth, study)) is not None), None)

@@ -107,7 +107,7 @@ def _outline(mask: np.ndarray) -> np.ndarray:
 
 def to_luma(rgb: np.ndarray) -> np.ndarray:
     """Luma (ITU-R 601) of colours of more than 8 bits, (H, W, 3) -> float32 (H, W)."""
-    return rgb.astype(np.float32) @ np.float32([0.299, 0.587, 0.114])
+    return rgb.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
 
 
 def shows_picture(brightness: np.ndarray, counts: np.ndarray) -> bool:

@@ -70,7 +70,7 @@ def run_epoch(
     outputs: EpochOutputs,
     *,
     step: Callable[[Tensor], None] | None = None,
-    on_batch: Callable[[EpochOutputs], bool] = lambda outcome: True,
+    on_batch: Callable[[EpochOutputs], bool] = lambda outputs: True,
 ) -> EpochOutputs:
     """Send batches through a network, and count what comes out into `outputs`.
 
@@ -80,7 +80,7 @@ def run_epoch(
         loss_fn: from logits (n, C) and target probabilities (n, C) to the mean loss.
         outputs: counted into; one that is not empty goes on where it stands.
         step: improves the network by the loss; None only measures, without gradients.
-        on_batch: told after every batch; False breaks the pass off, and `outcome.whole` stays False.
+        on_batch: told after every batch; False breaks the pass off, and `outputs.whole` stays False.
     """
     network.train(step is not None)
     with torch.set_grad_enabled(step is not None):

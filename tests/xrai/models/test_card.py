@@ -11,7 +11,7 @@ from tests.xrai.models.checkpoint.checkpoints import a_card
         (None, []),
         ({"model": "x", "dataset": {"fingerprint": "a"}}, ["a"]),
         ({"model": "x", "dataset": {"fingerprint": "a"}, "training_fingerprints": ["a", "b"]}, ["a", "b"]),
-        ({"model": "x", "training_fingerprints": ["b"]}, ["b"]),
+        ({"model": "x", "dataset": {}, "training_fingerprints": ["b"]}, ["b"]),
     ],
 )
 def test_the_fingerprints_of_all_datasets_that_a_model_goes_back_to(source, fingerprints):

@@ -6,19 +6,10 @@ import numpy as np
 import pytest
 
 from tests.xrai.reading.reading_models import encoded, film, make_model, ready
-from xrai.calibration import Calibration
 from xrai.data.sources import KAGGLE_SETS
 from xrai.reading.reader import Reader
-from xrai.reading.warnings import OUTSIDE_BODY_WARNING
+from xrai.reading.warnings import OUTSIDE_BODY_WARNING, scan_warnings
 from xrai.scans import read_scan
-
-
-def test_a_patient_outside_the_population_is_not_counted_among_it(reader):
-    card = reader.card.replace(calibration=Calibration(slope=1.0, offsets=(0.0, 0.0), prevalence=(0.5, 0.5)))
-    card = card.replace(dataset={"population": "children of one hospital"})
-    scan = read_scan(encoded(film()))
-    assert "children like this" in Reader(card, reader.network).read(scan).frequency
-    assert Reader(card, reader.network).read(replace(scan, metadata={"PatientAge": "047Y"})).frequency == ""
 
 
 @pytest.mark.parametrize(
@@ -69,20 +60,32 @@ def test_a_dicom_that_says_it_is_no_frontal_chest_is_warned_of(reader, facts, wo
     assert words in warning
 
 
-def test_an_adult_is_warned_of_where_the_model_knows_children(reader, gate):
-    reader = ready(reader, gate)
-    card = reader.card.replace(dataset=reader.card.dataset.replace(population="children of one to five years"))
-    scan = read_scan(encoded(film()))
-    [warning] = (
-        Reader(card, reader.network, reader.artifacts).read(replace(scan, metadata={"PatientAge": "047Y"})).warnings
-    )
-    assert "47 years old" in warning
-    for age in ("004Y", "030M", "odd"):
-        assert (
-            Reader(card, reader.network, reader.artifacts).read(replace(scan, metadata={"PatientAge": age})).warnings
-            == ()
-        )
-    assert reader.read(replace(scan, metadata={"PatientAge": "047Y"})).warnings == ()
+@pytest.mark.parametrize(
+    "view",
+    [
+        "PA",
+        "AP",
+        "pa",
+        "AP SUPINE",
+        "POSTEROANTERIOR",
+        "ANTERO-POSTERIOR",
+        "PA ERECT",
+        "P.A.",
+        "FRONTAL",
+        "Face",
+        "SUPINE",
+    ],
+)
+@pytest.mark.parametrize("part", ["CHEST", "TORAX", "TÓRAX", "POITRINE", "BRUST", "Thorax PA", "LUNGS"])
+def test_frontal_chests_are_known_in_many_spellings(view, part):
+    scan = replace(read_scan(encoded(film())), metadata={"ViewPosition": view, "BodyPartExamined": part})
+    assert scan_warnings(scan) == []
+
+
+@pytest.mark.parametrize("view", ["LL", "LATERAL", "LAT", "Left lateral", "LLD", "PA OBLIQUE", "Profil", "AP LORDOTIC"])
+def test_other_views_are_known_in_many_spellings(view):
+    [warning] = scan_warnings(replace(read_scan(encoded(film())), metadata={"ViewPosition": view}))
+    assert "another side" in warning
 
 
 def test_a_dicom_of_a_frontal_chest_is_not_warned_of(reader, gate):

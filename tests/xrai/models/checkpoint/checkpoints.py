@@ -87,6 +87,10 @@ STEPS = a_card().preprocessing.to_dict()
 
 
 NONSENSE = {
+    "a model to start from without its dataset": {"training": {"source_model": {"model": "x"}}},
+    "a model to start from without a name": {"training": {"source_model": {"dataset": {}}}},
+    "an age below zero": {"intended_use": {"min_age": -1}},
+    "views of no words": {"intended_use": {"views": [1]}},
     "one class": {"classes": ["CLEAR"]},
     "the same class twice": {"classes": ["CLEAR", "CLEAR"]},
     "classes of no words": {"classes": [1, 2]},
