@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from xrai.reading.results import Reading
 
 NOT_SURE = N_("Uncertain: radiologist review needed")
+OUTSIDE_POPULATION = N_("No answer: outside the ages of this model")
 CHILDREN = "children"
 CLEAR, PROBABLE = 0.9, 0.7
 TOLERANCE = 1e-6
@@ -53,6 +54,8 @@ def prevalence_text(card: Card) -> str:
 
 def verdict_text(reading: Reading, card: Card) -> str:
     """The answer as a headline in the words of a radiology report; the abstention decides whether it is uncertain."""
+    if reading.is_outside_population:
+        return tr(OUTSIDE_POPULATION)
     if not reading.is_confident:
         return tr(NOT_SURE)
     condition = translate(condition_phrase(_named_class(reading.diagnosis, card)))

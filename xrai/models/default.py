@@ -27,9 +27,15 @@ def set_default(checkpoint: Checkpoint) -> None:
     """Choose the model that scans are read with.
 
     Raises:
-        CheckpointError: it is no finished model, its card is damaged, or the choice cannot be written down.
+        CheckpointError: it is no finished model, it is for teaching only, its card is damaged, or the choice cannot be
+            written down.
     """
     check_model(checkpoint)
+    if checkpoint.read_card().intended_use.is_teaching:
+        raise CheckpointError(
+            "The model “{name}” is for teaching only and reads no patients' scans: choose another default model.",
+            name=checkpoint.name,
+        )
     with convert_disk_errors(say("The model “{name}” cannot be made the default", name=checkpoint.name)):
         write_default(checkpoint)
 

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 import streamlit as st
 
 from pages.clinic.diagnose.model_facts import show_model_facts
+from pages.clinic.diagnose.model_of_tab import choose_model_of_tab, offered_for_diagnosis
 from pages.clinic.diagnose.occlusion_test import show_occlusion_test
+from pages.clinic.diagnose.results_table import show_results_table
 from pages.clinic.diagnose.similar_cases import show_similar_cases
-from pages.clinic.diagnose.uploads import SCAN_STATE_KEYS, Upload, cached_value, read_with_correction
+from pages.clinic.diagnose.uploads import SCAN_STATE_KEYS, Upload, cached_value, read_anew
 from pages.shared.colour_scale import SCALE_CAPTION, show_colour_scale
-from pages.shared.formatting import class_label, escape_formula, escape_markdown, format_probability
+from pages.shared.formatting import class_label, escape_markdown, format_probability
 from pages.shared.images import resize_for_screen, screen_shape
-from pages.shared.model_choice import choose_model, initial_model_name
 from pages.shared.navigation import show_model_needed
 from pages.shared.page import display_errors, show_announcements, show_head
 from pages.shared.readers import load_reader, model_files_key
@@ -30,12 +31,12 @@ from pages.shared.verdict import (
     verdict_text,
 )
 from xrai.core.errors import CheckpointError, ScanError
-from xrai.core.language import ENGLISH, N_, language, tr, translate, use_language
+from xrai.core.language import N_, language, tr, translate, use_language
 from xrai.explain.overlay import draw_overlay
 from xrai.input_check import apply_correction
 from xrai.models.card import Card
-from xrai.models.checkpoint import Checkpoint, list_models
-from xrai.reading.result_card import WARNING_SIGN, draw_result_card
+from xrai.models.checkpoint import list_models
+from xrai.reading.result_card import draw_result_card
 from xrai.reading.results import Refusal
 from xrai.scans import MAX_FILE_BYTES, Scan, read_scan
 
@@ -53,6 +54,7 @@ DECISION_HELP = N_(
     "them. **The decision threshold** is the probability at or above which a scan counts as positive. In the "
     "**uncertain** range XRAI gives no answer and leaves the scan to a radiologist."
 )
+UNKNOWN_AGE, IN_AGE_RANGE, OTHER_AGE = N_("Unknown"), "in range", N_("Other")
 SIDE_BY_SIDE, BLENDED, SCAN_ONLY = N_("Side by side"), N_("Blended"), N_("Scan only")
 DISCLAIMER = N_(
     "Research software, **not a medical device**. It can be wrong, also when it sounds sure: a radiologist decides. "
@@ -67,31 +69,30 @@ def main() -> None:
         tr("Upload one or more chest X-rays to read the model's finding, its probability and its heatmap."),
     )
     show_announcements()
+    with display_errors():
+        _show_page()
+
+
+def _show_page() -> None:
     models = list_models()
-    if not models:
+    offered = offered_for_diagnosis(models)
+    if not offered:
         show_model_needed(
-            tr("There is no model yet. Build a dataset, then train a model on it: both take a few clicks.")
+            tr("There is no model for a diagnosis: those here are for teaching only. Train one on your own films.")
+            if models
+            else tr("There is no model yet. Build a dataset, then train a model on it: both take a few clicks.")
         )
         return
-    with display_errors():
-        checkpoint = _choose_model(models)
-        card = checkpoint.read_card()
-        show_model_facts(card)
-        uploads = _choose_scans()
-        st.caption(f":material/info: {tr(DISCLAIMER)}")
-        if uploads:
-            _show_results(uploads, load_reader(checkpoint), model_files_key(checkpoint))
-
-
-def _choose_model(models: list[Checkpoint]) -> Checkpoint:
-    """The model that another page requested, else the last choice in this tab, else the default."""
-    requested_name = st.session_state.pop("diagnose_model_wanted", None)
-    if len(models) == 1:
-        return models[0]
-    key = f"diagnose_model_{initial_model_name(models)}"  # a new default model resets the choice
-    if requested_name in [model.name for model in models]:
-        st.session_state[key] = requested_name
-    return choose_model(models, key)
+    checkpoint = choose_model_of_tab(offered, has_scans=bool(st.session_state.get("diagnose_uploads")))
+    if checkpoint is None:
+        return
+    card = checkpoint.read_card()
+    show_model_facts(card)
+    uploads = _choose_scans()
+    st.caption(f":material/info: {tr(DISCLAIMER)}")
+    if uploads:
+        in_age_range = _ask_age(card)
+        _show_results(uploads, load_reader(checkpoint), model_files_key(checkpoint), in_age_range)
 
 
 def _choose_scans() -> list[Upload]:
@@ -101,8 +102,8 @@ def _choose_scans() -> list[Upload]:
     key = f"diagnose_upload_{generation}"
 
     def store_uploads() -> None:
-        corrections = {upload.sha256: upload.correction for upload in state.get("diagnose_uploads", [])}
-        state["diagnose_uploads"] = [_make_upload(file, corrections) for file in state[key]]
+        earlier = {upload.sha256: upload for upload in state.get("diagnose_uploads", [])}
+        state["diagnose_uploads"] = [_make_upload(file, earlier) for file in state[key]]
 
     st.file_uploader(
         tr("Frontal chest X-rays"),
@@ -121,16 +122,36 @@ def _choose_scans() -> list[Upload]:
     return uploads
 
 
-def _make_upload(file: UploadedFile, corrections: Mapping[str, str]) -> Upload:
-    """An upload with the correction that was chosen for equal content before."""
+def _ask_age(card: Card) -> bool | None:
+    """Whether the model may be used for the patients whose files do not tell their age; None where nobody knows."""
+    if not card.intended_use.has_age_limit:
+        return None
+    answers = {UNKNOWN_AGE: None, IN_AGE_RANGE: True, OTHER_AGE: False}
+    ages = translate(card.intended_use.ages)
+    choice = st.segmented_control(
+        tr("Patients' age, where the file does not tell it"),
+        list(answers),
+        format_func=lambda answer: ages if answer == IN_AGE_RANGE else tr(answer),
+        default=UNKNOWN_AGE,
+        required=True,
+        key=f"diagnose_age_{st.session_state['diagnose_generation']}",
+        persist_state="session",
+    )
+    return answers[choice or UNKNOWN_AGE]
+
+
+def _make_upload(file: UploadedFile, earlier: Mapping[str, Upload]) -> Upload:
+    """An upload with what was chosen for equal content before."""
     content = file.getvalue()
     sha256 = hashlib.sha256(content).hexdigest()
-    return Upload(file.name, content, sha256, corrections.get(sha256, ""))
+    if sha256 in earlier:
+        return replace(earlier[sha256], name=file.name)
+    return Upload(file.name, content, sha256)
 
 
-def _show_results(uploads: list[Upload], reader: Reader, key: str) -> None:
-    readings = _read_uploads(uploads, reader, key)
-    _show_table(uploads, readings, reader.card)
+def _show_results(uploads: list[Upload], reader: Reader, key: str, in_age_range: bool | None) -> None:
+    readings = _read_uploads(uploads, reader, f"{key}|{in_age_range}", in_age_range)
+    show_results_table(uploads, readings, reader.card)
     readable = [number for number, reading in enumerate(readings) if not isinstance(reading, Refusal)]
     for number, (upload, reading) in enumerate(zip(uploads, readings, strict=True)):
         if isinstance(reading, Refusal):
@@ -159,6 +180,12 @@ def _show_refusal(upload: Upload, refusal: Refusal, number: int) -> None:
             reason=escape_markdown(translate(refusal.reason)),
         )
         correction, thumbnail = refusal.correction, refusal.thumbnail
+        if refusal.is_outside_population:
+            st.error(message, icon=":material/person_off:")
+            key = f"diagnose_research_{number}_{upload.sha256}"
+            if st.button(tr("Show for research, without a probability"), icon=":material/science:", key=key):
+                read_anew(upload, number, any_age=True)
+            return
         if correction is None or thumbnail is None:
             st.error(message, icon=":material/block:")
             _offer_original(upload, number)
@@ -172,7 +199,7 @@ def _show_refusal(upload: Upload, refusal: Refusal, number: int) -> None:
         if st.button(
             tr("Correct and read: {mend}", mend=translate(correction)), icon=":material/build:", type="primary", key=key
         ):
-            read_with_correction(upload, number, correction)
+            read_anew(upload, number, correction=correction)
 
 
 def _offer_correction(upload: Upload, number: int, reading: Reading) -> None:
@@ -182,7 +209,7 @@ def _offer_correction(upload: Upload, number: int, reading: Reading) -> None:
     label = tr("Correct and read: {mend}", mend=translate(correction))
     key = f"diagnose_suggested_{number}_{upload.sha256}"
     if st.button(label, icon=":material/flip:", type="primary", key=key):
-        read_with_correction(upload, number, correction)
+        read_anew(upload, number, correction=correction)
 
 
 def _offer_original(upload: Upload, number: int) -> None:
@@ -195,80 +222,32 @@ def _offer_original(upload: Upload, number: int) -> None:
     )
     key = f"diagnose_unmend_{number}_{upload.sha256}"
     if st.button(tr("Read without correction"), icon=":material/undo:", type="tertiary", key=key):
-        read_with_correction(upload, number, "")
+        read_anew(upload, number, correction="")
 
 
-def _read_uploads(uploads: list[Upload], reader: Reader, key: str) -> list[Reading | Refusal]:
+def _read_uploads(
+    uploads: list[Upload], reader: Reader, key: str, in_age_range: bool | None
+) -> list[Reading | Refusal]:
     """A reading or why there is none, for each scan; each is read once."""
-    cache: dict[tuple[str, str, str], Reading | Refusal] = st.session_state.setdefault("diagnose_readings", {})
+    cache: dict[tuple[str, ...], Reading | Refusal] = st.session_state.setdefault("diagnose_readings", {})
     unread = [upload for upload in uploads if (*upload.key, key) not in cache]
     if unread:
         n, bar = len(unread), st.progress(0.0, text=tr("Reading…"))
         for done, upload in enumerate(unread):
             text = tr("Reading {name} ({done:,} of {n:,})", name=escape_markdown(upload.name), done=done + 1, n=n)
             bar.progress(done / n, text=text)
-            cache[*upload.key, key] = _read_upload(upload, reader)
+            cache[*upload.key, key] = _read_upload(upload, reader, in_age_range)
         bar.empty()
     return [cache[*upload.key, key] for upload in uploads]
 
 
-def _read_upload(upload: Upload, reader: Reader) -> Reading | Refusal:
+def _read_upload(upload: Upload, reader: Reader, in_age_range: bool | None) -> Reading | Refusal:
     try:
-        return reader.examine(read_scan(upload.content), correct=upload.correction)
+        return reader.examine(
+            read_scan(upload.content), correct=upload.correction, in_age_range=in_age_range, any_age=upload.any_age
+        )
     except (ScanError, CheckpointError) as error:
         return Refusal(error.message)
-
-
-def _show_table(uploads: list[Upload], readings: list[Reading | Refusal], card: Card) -> None:
-    """All scans in one table, to look over and to save."""
-    if len(uploads) < 2:
-        return
-    file, diagnosis, remark = tr("File"), tr("Diagnosis"), tr("Remark")
-    shown_names = [class_label(card.classes[1])] if card.threshold else [class_label(name) for name in card.classes]
-    rows = []
-    for upload, reading in zip(uploads, readings, strict=True):
-        if isinstance(reading, Refusal):
-            words = {diagnosis: tr("not read"), remark: translate(reading.reason)}
-        else:
-            shares = {class_label(name): round(share, 4) for name, share in reading.probabilities.items()}
-            words = {diagnosis: _flagged_verdict(reading, card), remark: _remarks_text(upload, reading), **shares}
-        rows.append({file: escape_formula(upload.name), **words})
-    table = pd.DataFrame(rows, columns=[file, diagnosis, *(class_label(name) for name in card.classes), remark])
-    bars = {
-        name: st.column_config.ProgressColumn(name, format="percent", min_value=0, max_value=1) for name in shown_names
-    }
-    columns = {file: st.column_config.TextColumn(width=150), diagnosis: st.column_config.TextColumn(width=240), **bars}
-    st.dataframe(table[[file, diagnosis, *shown_names, remark]], hide_index=True, column_config=columns)
-    metadata = {
-        tr("Model"): card.name,
-        tr("Read"): f"{datetime.now():%Y-%m-%d %H:%M}",
-        tr("Note"): tr("research only, no diagnosis"),
-    }
-    st.download_button(
-        tr("Save this table (CSV)"),
-        _to_csv(table.assign(**metadata)),
-        "xrai-readings.csv",
-        "text/csv",
-        icon=":material/download:",
-        on_click="ignore",
-        key="diagnose_save_table",
-    )
-
-
-def _to_csv(table: pd.DataFrame) -> bytes:
-    """As the reader's spreadsheet opens it: where numbers have a comma, columns are kept apart by a semicolon."""
-    sep, decimal = (",", ".") if language() == ENGLISH else (";", ",")
-    return table.to_csv(index=False, sep=sep, decimal=decimal).encode("utf-8-sig")
-
-
-def _flagged_verdict(reading: Reading, card: Card) -> str:
-    """The diagnosis in words, with a sign where a remark says what to beware of: a long remark is cut off."""
-    return f"{WARNING_SIGN} {verdict_text(reading, card)}" if reading.warnings else verdict_text(reading, card)
-
-
-def _remarks_text(upload: Upload, reading: Reading) -> str:
-    remarks = [tr("Corrected: {mend}.", mend=translate(upload.correction))] if upload.correction else []
-    return " ".join([*remarks, *map(translate, reading.warnings)])
 
 
 def _show_reading(upload: Upload, number: int, reading: Reading, reader: Reader, key: str) -> None:
@@ -284,9 +263,10 @@ def _show_reading(upload: Upload, number: int, reading: Reading, reader: Reader,
             st.markdown(f":material/contact_support: {_leaning_text(reading)}")
         if reading.frequency:
             st.markdown(escape_markdown(translate(reading.frequency)))
-        _show_decision_rule(reader.card)
+        if not reading.is_outside_population:
+            _show_decision_rule(reader.card)
     with halves.cell():
-        for name, share in reading.probabilities.items():
+        for name, share in _told_probabilities(reading).items():
             st.progress(
                 share,
                 text=tr(
@@ -336,6 +316,11 @@ def _show_reading(upload: Upload, number: int, reading: Reading, reader: Reader,
         on_click="ignore",
         key="diagnose_save_card",
     )
+
+
+def _told_probabilities(reading: Reading) -> dict[str, float]:
+    """The probabilities that are shown: none for a patient outside the model's population."""
+    return {} if reading.is_outside_population else reading.probabilities
 
 
 def _leaning_text(reading: Reading) -> str:
@@ -424,7 +409,8 @@ def _render_result_card(
         opacity=opacity,
         title=verdict_text(reading, card),
         probabilities=[
-            (class_label(name), share, format_probability(share)) for name, share in reading.probabilities.items()
+            (class_label(name), share, format_probability(share))
+            for name, share in _told_probabilities(reading).items()
         ],
         heat_caption=f"{evidence_text} {tr(SCALE_CAPTION)}",
         warnings=[translate(warning) for warning in reading.warnings],

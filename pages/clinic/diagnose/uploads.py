@@ -12,7 +12,7 @@ from xrai.input_check import apply_correction
 from xrai.scans import Scan, read_scan
 
 SCAN_STATE_KEYS = [
-    f"diagnose_{name}" for name in ("uploads", "readings", "scan", "heat", "hidden", "similar", "wanted")
+    f"diagnose_{name}" for name in ("uploads", "readings", "scan", "heat", "hidden", "similar", "wanted", "pinned")
 ]
 """The keys of the session state that belong to the uploaded scans."""
 
@@ -26,17 +26,19 @@ class Upload:
         content: of the file.
         sha256: of the content.
         correction: the correction that the user chose, one of `input_check.CORRECTIONS`; "" for none.
+        any_age: whether it is shown for research although the model may not be used for the patient.
     """
 
     name: str
     content: bytes
     sha256: str
     correction: str = ""
+    any_age: bool = False
 
     @property
-    def key(self) -> tuple[str, str]:
-        """Equal for equal pixels: what readings and images are cached by."""
-        return self.sha256, self.correction
+    def key(self) -> tuple[str, ...]:
+        """Equal for equal pixels and choices: what readings and images are cached by."""
+        return self.sha256, self.correction, "any age" if self.any_age else ""
 
     def corrected_scan(self) -> Scan:
         """The scan with the chosen correction applied.
@@ -48,12 +50,11 @@ class Upload:
         return replace(scan, pixels=apply_correction(scan.pixels, self.correction))
 
 
-def read_with_correction(upload: Upload, number: int, correction: str) -> None:
-    """Read an upload, and its copies, with a correction or with "" as it is in the file, and show scan `number`."""
+def read_anew(upload: Upload, number: int, **changes: Any) -> None:
+    """Read an upload, and its copies, with another correction or for another patient, and show scan `number`."""
     state = st.session_state
     state["diagnose_uploads"] = [
-        replace(item, correction=correction) if item.sha256 == upload.sha256 else item
-        for item in state["diagnose_uploads"]
+        replace(item, **changes) if item.sha256 == upload.sha256 else item for item in state["diagnose_uploads"]
     ]
     state["diagnose_wanted"] = number
     st.rerun()
