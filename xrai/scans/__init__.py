@@ -1,13 +1,15 @@
 """Image loading: `read_scan(path_or_bytes) -> Scan`, the only way from a file to pixels.
 
 __init__       detects the format by the first bytes and calls the decoder
-pictures       JPEG, PNG, TIFF, WebP, BMP
+pictures       JPEG, JPEG 2000, PNG, TIFF, WebP, BMP
+jpeg           lossless JPEG, JPEG-LS and JPEG of 12 bits
+tiff           TIFF in forms that Pillow lacks
 dicom          CR, DX and other single-frame projection images
 patient_age    ages and dates of the DICOM header
 dicom_pixels   look-up tables, windows, photometric interpretation
 grey_scale     the range of stored values, robust to outliers, markers and untagged padding
 cropping       plain bars and frames at the edges
-gdcm_process   decodes rare DICOM JPEGs in a process of its own, which may crash
+gdcm_process   decodes rare JPEGs in a process of its own, which may crash
 scan           the `Scan` record, its limits, and intensity scaling
 preprocessing  from pixels to the network's input
 descriptor     thumbnail and HOG descriptor
@@ -123,6 +125,8 @@ _IMAGE_SIGNATURES = {
     b"MM\x00*": "TIFF",
     b"II+\x00": "TIFF",
     b"MM\x00+": "TIFF",
+    b"\x00\x00\x00\x0cjP  ": "JPEG2000",
+    b"\xff\x4f\xff\x51": "JPEG2000",
 }
 
 _OTHER_SIGNATURES = {
@@ -133,8 +137,6 @@ _OTHER_SIGNATURES = {
     b"Rar!": N_("a RAR archive"),
     b"GIF8": N_("a GIF picture, a format with too few greys for an X-ray"),
     b"8BPS": N_("a Photoshop document"),
-    b"\x00\x00\x00\x0cjP  ": N_("a bare JPEG 2000 picture"),
-    b"\xff\x4f\xff\x51": N_("a bare JPEG 2000 picture"),
     b"\x89HDF": N_("an HDF5 file"),
     b"\x93NUMPY": N_("a NumPy array"),
     b"{\\rtf": N_("a text document"),

@@ -9,14 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import io
-import subprocess
-import sys
 import zlib
-from pathlib import Path
 
 import numpy as np
 from pydicom import Dataset, dcmread, uid
-from pydicom.encaps import get_frame
+from pydicom.encaps import encapsulate, get_frame
 from pydicom.multival import MultiValue
 from pydicom.pixels.utils import pixel_array
 
@@ -24,6 +21,7 @@ from xrai.core.errors import ScanError
 from xrai.core.language import N_, say
 from xrai.scans.dicom_pixels import to_grey
 from xrai.scans.grey_scale import jump_share
+from xrai.scans.jpeg import decode_in_process, read_jpeg_header
 from xrai.scans.patient_age import age_between, parse_age
 from xrai.scans.scan import MAX_FILE_BYTES, Scan, check_size
 
@@ -52,6 +50,10 @@ BITS_WARNING = N_(
     "picture with that on your viewer."
 )
 
+_PIXEL_DATA_TAG = b"\xe0\x7f\x10\x00OB\x00\x00\xff\xff\xff\xff"
+_SEQUENCE_END = b"\xfe\xff\xdd\xe0\x00\x00\x00\x00"
+_JPEG_2000_START = b"\xff\x4f\xff\x51"  # SOC and SIZ (ISO 15444-1, A.5.1)
+
 _METADATA_KEYWORDS = (
     "Modality",
     "BodyPartExamined",
@@ -68,6 +70,16 @@ _METADATA_KEYWORDS = (
 
 # Modalities (PS3.3 C.7.3.1.1.1) of projection images, and of images converted to DICOM.
 _PROJECTIONS = {"CR", "DX", "DR", "RG", "RF", "OT", "SC", ""}
+
+_X_RAY_CLASSES = {
+    uid.ComputedRadiographyImageStorage,
+    uid.DigitalXRayImageStorageForPresentation,
+    uid.DigitalXRayImageStorageForProcessing,
+    uid.XRayRadiofluoroscopicImageStorage,
+    uid.SecondaryCaptureImageStorage,
+}
+_X_RAY_WORDS = {"XR", "RX", "XRAY", "X", "DXR", "CXR", "RAD", "RADIOGRAPHY", "RÖ"}
+"""What people write as the modality of a projection X-ray."""
 
 _OTHER_MODALITIES = {
     "CT": N_("a CT slice"),
@@ -133,6 +145,7 @@ def read_dicom(data: bytes) -> Scan:
     _refuse_other_kinds(dataset)
     width, height = int(dataset.Columns), int(dataset.Rows)
     check_size(width, height)
+    _unwrap_jpeg_2000(dataset)
     _check_encoding(dataset)
     stored_values, bits_warnings = _decode_stored_values(dataset)  # (H, W) or (H, W, 3)
     pixels, window_warnings = to_grey(dataset, stored_values)
@@ -155,8 +168,6 @@ def read_dicom(data: bytes) -> Scan:
 
 def _refuse_inflated(data: bytes) -> None:
     """Refuse a deflated file that would fill the memory: pydicom inflates it before reading anything."""
-    if uid.DeflatedExplicitVRLittleEndian.encode() not in data[:4096]:
-        return
     offset = 132 if data[128:132] == b"DICM" else 0
     while data[offset : offset + 2] == b"\x02\x00":  # skip the file meta information, always explicit little-endian
         has_long_length = data[offset + 4 : offset + 6] in (b"OB", b"UN")
@@ -165,6 +176,8 @@ def _refuse_inflated(data: bytes) -> None:
             if has_long_length
             else 8 + data[offset + 6] + 256 * data[offset + 7]
         )
+    if uid.DeflatedExplicitVRLittleEndian.encode() not in data[:offset]:
+        return
     if len(zlib.decompressobj(-zlib.MAX_WBITS).decompress(data[offset:], MAX_FILE_BYTES + 1)) > MAX_FILE_BYTES:
         raise ScanError(
             "The DICOM file unpacks to more than XRAI reads, probably because it is no single X-ray: "
@@ -178,14 +191,43 @@ def _parse(data: bytes) -> Dataset:
         implicit, little = dataset.original_encoding
         explicit_syntax = uid.ExplicitVRLittleEndian if little else uid.ExplicitVRBigEndian
         dataset.file_meta.TransferSyntaxUID = uid.ImplicitVRLittleEndian if implicit else explicit_syntax
+    if "PixelData" not in dataset and dataset.file_meta.TransferSyntaxUID.is_encapsulated:
+        dataset = _recover_pixel_data(dataset, data)
+    _complete_header(dataset)
     return dataset
 
 
+def _recover_pixel_data(dataset: Dataset, data: bytes) -> Dataset:
+    """Find compressed pixel data that a wrong length before them, or a missing end after them, hides from pydicom."""
+    start, end = data.rfind(_PIXEL_DATA_TAG), data.rfind(_SEQUENCE_END)
+    if start < 0:
+        return dataset
+    start += len(_PIXEL_DATA_TAG)
+    header = dcmread(io.BytesIO(data), force=True, stop_before_pixels=True)
+    header.PixelData = data[start : end if end > start else len(data)]
+    header["PixelData"].is_undefined_length = True
+    return header
+
+
+def _complete_header(dataset: Dataset) -> None:
+    """Set what describes the pixels where it is missing or in small letters, as far as there is one sensible value."""
+    for name, value in {"SamplesPerPixel": 1, "PixelRepresentation": 0, "PlanarConfiguration": 0}.items():
+        if dataset.get(name) is None:
+            setattr(dataset, name, value)
+    usual = "MONOCHROME2" if dataset.SamplesPerPixel == 1 else "RGB"
+    dataset.PhotometricInterpretation = str(dataset.get("PhotometricInterpretation") or "").strip().upper() or usual
+    if dataset.get("BitsStored") is None and dataset.get("BitsAllocated"):
+        dataset.BitsStored = dataset.BitsAllocated
+    if dataset.get("BitsStored"):
+        dataset.HighBit = dataset.BitsStored - 1  # another one is a mistake; pydicom goes by the bits stored
+
+
 def _refuse_other_kinds(dataset: Dataset) -> None:
-    modality = str(dataset.get("Modality") or "").strip().upper()
+    modality = str(dataset.get("Modality") or "").strip().upper().replace("-", "").replace(" ", "")
     sop_class = dataset.file_meta.get("MediaStorageSOPClassUID") or dataset.get("SOPClassUID")
     other = _OTHER_CLASSES.get(sop_class) or _OTHER_MODALITIES.get(modality)
-    if other or modality not in _PROJECTIONS:
+    is_x_ray = modality in _PROJECTIONS | _X_RAY_WORDS or sop_class in _X_RAY_CLASSES
+    if other or not is_x_ray:
         raise ScanError(
             "The DICOM file holds {other}, which XRAI does not read: "
             "choose the chest X-ray (modality CR or DX) from the examination.",
@@ -226,24 +268,28 @@ def _check_encoding(dataset: Dataset) -> None:
         )
 
 
+def _unwrap_jpeg_2000(dataset: Dataset) -> None:
+    """Take a JPEG 2000 codestream out of the boxes of a JP2 file, which DICOM does not allow (PS3.5 A.4.4).
+
+    pydicom never ends on a box without a length, and boxes may hide how large the picture is.
+    """
+    if dataset.file_meta.TransferSyntaxUID not in uid.JPEG2000TransferSyntaxes:
+        return
+    frame = _first_frame(dataset)
+    start = frame.find(_JPEG_2000_START)
+    if start > 0:
+        dataset.PixelData = encapsulate([frame[start:]])
+    elif start < 0:
+        raise ValueError("There is no JPEG 2000 codestream.")
+
+
 def _encoded_size(frame: bytes) -> tuple[int, int] | None:
     """Width and height in a JPEG, JPEG-LS or JPEG 2000 stream, by which decoders allocate memory."""
-    if (start := frame[:256].find(b"\xff\x4f\xff\x51")) >= 0:  # SOC and SIZ (ISO 15444-1, A.5.1)
-        right, bottom, left, top = np.frombuffer(frame, ">u4", 4, offset=start + 8).tolist()
+    if frame.startswith(_JPEG_2000_START):
+        right, bottom, left, top = np.frombuffer(frame, ">u4", 4, offset=8).tolist()
         return right - left, bottom - top
-    if header := _jpeg_header(frame):
-        return int.from_bytes(header[3:5]), int.from_bytes(header[1:3])
-    return None
-
-
-def _jpeg_header(frame: bytes) -> bytes | None:
-    """Precision (1 byte), height (2) and width (2), from the frame header of JPEG or JPEG-LS (ISO 10918-1, B.2.2)."""
-    offset = 2
-    while frame[:2] == b"\xff\xd8" and offset + 9 <= len(frame) and frame[offset] == 0xFF:
-        marker = frame[offset + 1]
-        if marker == 0xF7 or (0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)):
-            return frame[offset + 4 : offset + 9]
-        offset += 1 if marker == 0xFF else 2 + int.from_bytes(frame[offset + 2 : offset + 4])
+    if header := read_jpeg_header(frame):
+        return header.width, header.height
     return None
 
 
@@ -280,17 +326,20 @@ def _decode(dataset: Dataset) -> np.ndarray:
 
 def _decode_with_gdcm(dataset: Dataset) -> None:
     """Replace compressed pixel data by the decoded ones."""
-    frame, syntax = _first_frame(dataset), dataset.file_meta.TransferSyntaxUID
-    bits_stored = header[0] if (header := _jpeg_header(frame)) else dataset.BitsStored
+    frame = _first_frame(dataset)
+    bits_stored = header.precision if (header := read_jpeg_header(frame)) else dataset.BitsStored
     bits_allocated = 8 if bits_stored <= 8 else 16
-    size = dataset.Columns, dataset.Rows, dataset.SamplesPerPixel
-    arguments = syntax, *size, bits_allocated, bits_stored, dataset.PixelRepresentation
-    command = [sys.executable, "-I", str(Path(__file__).with_name("gdcm_process.py")), *map(str, arguments)]
-    process = subprocess.run(
-        command, input=frame, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=60, check=True
+    decoded = decode_in_process(
+        frame,
+        dataset.file_meta.TransferSyntaxUID,
+        (dataset.Columns, dataset.Rows),
+        samples=dataset.SamplesPerPixel,
+        bits_allocated=bits_allocated,
+        bits_stored=bits_stored,
+        is_signed=bool(dataset.PixelRepresentation),
     )
     dataset.file_meta.TransferSyntaxUID = uid.ExplicitVRLittleEndian
-    dataset.PixelData = process.stdout
+    dataset.PixelData = decoded
     dataset.BitsAllocated = bits_allocated
     dataset.PlanarConfiguration = 0
 

@@ -89,7 +89,7 @@ def _to_brightness(dataset: Dataset, levels: np.ndarray, counts: np.ndarray) -> 
 
 def _apply_modality_lut(dataset: Dataset, levels: np.ndarray) -> np.ndarray:
     """Apply the table, or slope and intercept, of C.11.1; returns the same array where there are none."""
-    if tables := dataset.get("ModalityLUTSequence"):
+    if tables := _usable_tables(dataset, "ModalityLUTSequence"):
         entries = _read_lut_entries(dataset, tables[0])
         return entries[_lut_positions(dataset, tables[0], levels, len(entries))]
     slope, intercept = _read_number(dataset.get("RescaleSlope")), _read_number(dataset.get("RescaleIntercept"))
@@ -106,7 +106,7 @@ def _voi_transforms(
     A window counts for the values after the modality transform, as the standard has it; then for the stored values, as
     some writers mean it.
     """
-    if tables := dataset.get("VOILUTSequence"):
+    if tables := _usable_tables(dataset, "VOILUTSequence"):
         entries = _read_lut_entries(dataset, tables[0])
         low, high = float(entries.min()), float(entries.max())
         yield scale_to_range(entries, low, high)[_lut_positions(dataset, tables[0], values, len(entries))]
@@ -136,6 +136,15 @@ def _apply_window(values: np.ndarray, centre: float, width: float, function: str
     if width == 0:
         return (values >= centre if is_negative else values > centre).astype(np.float64)
     return np.clip((values - centre) / width + 0.5, 0, 1)  # C.11.2.1.3.2
+
+
+def _usable_tables(dataset: Dataset, name: str) -> list[Dataset]:
+    """The items of a sequence of look-up tables that hold a whole table."""
+    return [
+        table
+        for table in dataset.get(name) or []
+        if len(table.get("LUTDescriptor") or ()) == 3 and table.get("LUTData")
+    ]
 
 
 def _read_lut_entries(dataset: Dataset, table: Dataset) -> np.ndarray:

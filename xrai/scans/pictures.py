@@ -1,10 +1,11 @@
-"""Decode JPEG, PNG, TIFF, WebP and BMP files to upright grey pixels."""
+"""Decode JPEG, JPEG 2000, PNG, TIFF, WebP and BMP files to upright grey pixels."""
 
 from __future__ import annotations
 
 import hashlib
 import io
 import struct
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -12,6 +13,7 @@ from PIL import Image, UnidentifiedImageError
 from xrai.core.errors import ScanError
 from xrai.core.language import say
 from xrai.scans.grey_scale import robust_range, scale_robustly, scale_to_range, to_luma
+from xrai.scans.jpeg import decode_rare_jpeg, read_jpeg_header
 from xrai.scans.scan import Scan, check_size, to_uint8, too_large_error
 
 _ORIENTATION = 0x0112  # EXIF and TIFF 6.0
@@ -22,6 +24,10 @@ _WHITE_IS_ZERO = 0
 _UNSIGNED = 1
 
 _GREY_MODES = {"1", "L", "LA", "La", "I", "F", "I;16", "I;16B", "I;16L", "I;16N"}
+_PNG_TEXTS = (b"tEXt", b"zTXt", b"iTXt", b"iCCP")
+_MAX_COPIES = 8  # pages of a TIFF file that are looked at
+_COPY_GRID = 32  # side of the grid on which pages are compared
+_MIN_COPY_CORRELATION = 0.95
 _COLOUR_GRID = 64  # side of the grid on which colours are measured
 
 # The transpose that makes each EXIF orientation upright.
@@ -41,7 +47,7 @@ def read_image_file(data: bytes, form: str, *, min_side: int | None = None) -> S
 
     Args:
         data: the file's content.
-        form: the Pillow plugin to use: "JPEG", "PNG", "TIFF", "WEBP" or "BMP".
+        form: the Pillow plugin to use: "JPEG", "JPEG2000", "PNG", "TIFF", "WEBP" or "BMP".
         min_side: see `xrai.scans.read_scan`.
 
     Returns:
@@ -52,24 +58,107 @@ def read_image_file(data: bytes, form: str, *, min_side: int | None = None) -> S
         ScanError: too small, too large, or several images in one file.
         Exception: whatever Pillow raises on a damaged file; `xrai.scans.read_scan` converts it.
     """
-    with _open(data, form) as image:
+    decoded = _decode(data, form, min_side)
+    digest = hashlib.sha256(data).hexdigest()
+    return Scan(
+        decoded.pixels, digest, form, decoded.mode, decoded.width, decoded.height, len(data), colour=decoded.colour
+    )
+
+
+class _Decoded(NamedTuple):
+    """Pixels and facts of a picture: see `Scan`."""
+
+    pixels: np.ndarray
+    mode: str
+    width: int
+    height: int
+    colour: float = 0.0
+
+
+def _decode(data: bytes, form: str, min_side: int | None) -> _Decoded:
+    """Decode with Pillow, or a form that Pillow lacks with another library."""
+    if form == "JPEG" and (header := read_jpeg_header(data)) and header.is_rare:
+        pixels = decode_rare_jpeg(data, header)
+        return _Decoded(pixels, f"{header.precision}-bit JPEG", header.width, header.height)
+    image = _open_unless_rare(data, form)
+    if image is None:
+        return _decode_rare_tiff(data)
+    with image:
         check_size(*image.size)
         _refuse_multiple_images(image, form)
-        (width, height), mode = image.size, image.mode
-        if _is_deep_colour(image, data):
-            decoded, colour = _decode_deep_colour(data)
-        else:
-            decoded, colour = image, _measure_colour(data, form) if mode not in _GREY_MODES else 0.0
-        # "L" takes the luma channel of a JPEG as stored, without a conversion to RGB and back.
-        image.draft("L", (min_side, min_side) if min_side else None)
-        image.load()
-        orientation = _exif_orientation(image)
-        if orientation >= 5:
-            width, height = height, width
-        upright = decoded.transpose(_EXIF_TRANSPOSES[orientation]) if orientation in _EXIF_TRANSPOSES else decoded
-        pixels = _to_grey_high_depth(upright, image) if upright.mode[0] in "IF" else _to_grey_8_bit(upright)
-    digest = hashlib.sha256(data).hexdigest()
-    return Scan(pixels, digest, form, mode, width, height, len(data), colour=colour)
+        if _has_deep_channels(image, data):
+            return _decode_deep_channels(image, data)
+        return _decode_with_pillow(image, data, form, min_side)
+
+
+def _decode_with_pillow(image: Image.Image, data: bytes, form: str, min_side: int | None) -> _Decoded:
+    (width, height), mode = image.size, image.mode
+    colour = _measure_colour(data, form) if mode not in _GREY_MODES else 0.0
+    # "L" takes the luma channel of a JPEG as stored, without a conversion to RGB and back.
+    image.draft("L", (min_side, min_side) if min_side else None)
+    image.load()
+    orientation = _exif_orientation(image)
+    if orientation >= 5:
+        width, height = height, width
+    upright = _transpose(image, orientation)
+    pixels = _to_grey_high_depth(upright, image) if mode[0] in "IF" else _to_grey_8_bit(upright)
+    return _Decoded(pixels, mode, width, height, colour)
+
+
+def _transpose(image: Image.Image, orientation: int) -> Image.Image:
+    return image.transpose(_EXIF_TRANSPOSES[orientation]) if orientation in _EXIF_TRANSPOSES else image
+
+
+def _has_deep_channels(image: Image.Image, data: bytes) -> bool:
+    """Whether a picture has several channels of 16 bits, of which Pillow reads the high byte only."""
+    if image.format == "PNG":
+        bit_depth, colour_type = data[24], data[25]
+        return bit_depth == 16 and colour_type != 0
+    bits = getattr(image, "tag_v2", {}).get(_BITS_PER_SAMPLE, ())
+    return len(bits) > 1 and max(bits) == 16
+
+
+def _decode_deep_channels(image: Image.Image, data: bytes) -> _Decoded:
+    """Decode a PNG or TIFF with channels of 16 bits."""
+    if image.format == "TIFF":
+        return _decode_rare_tiff(data)
+    import cv2  # takes 0.1 s, and few pictures need it
+
+    values = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)  # BGR or BGRA
+    if values is None:
+        raise ValueError("The picture cannot be decoded.")
+    rgb = np.dstack([values[..., 2::-1], values[..., 3:]])
+    return _to_decoded(rgb, image.mode, _exif_orientation(image))
+
+
+def _decode_rare_tiff(data: bytes) -> _Decoded:
+    from xrai.scans.tiff import decode_tiff  # takes 0.1 s, and few pictures need it
+
+    values, mode = decode_tiff(data)
+    return _to_decoded(values, mode)
+
+
+def _to_decoded(values: np.ndarray, mode: str, orientation: int = 1) -> _Decoded:
+    """Grey and facts of values (H, W), RGB (H, W, 3) or RGB with alpha (H, W, 4), of any real dtype."""
+    colour = 0.0
+    if values.ndim == 3:
+        rgb = values[..., :3].astype(np.float32)
+        if values.shape[2] == 4 and np.ptp(values[..., 3]):
+            rgb *= values[..., 3:] / np.float32(values[..., 3].max())
+        scaled = Image.fromarray(to_uint8(scale_to_range(rgb, *robust_range(rgb.reshape(-1)))))
+        colour, values = _colourfulness(scaled), to_luma(rgb)
+    pixels = np.array(_transpose(Image.fromarray(scale_robustly(values)), orientation))
+    return _Decoded(pixels, mode, pixels.shape[1], pixels.shape[0], colour)
+
+
+def _open_unless_rare(data: bytes, form: str) -> Image.Image | None:
+    """The image; None for a TIFF in a form that Pillow does not know."""
+    try:
+        return _open(_without_texts(data) if form == "PNG" else data, form)
+    except UnidentifiedImageError:
+        if form == "TIFF":
+            return None
+        raise
 
 
 def _open(data: bytes, form: str) -> Image.Image:
@@ -79,14 +168,41 @@ def _open(data: bytes, form: str) -> Image.Image:
         raise too_large_error(say("far too many pixels")) from None
 
 
+def _without_texts(data: bytes) -> bytes:
+    """A PNG without texts and colour profile, of which Pillow refuses long ones."""
+    kept, offset = [data[:8]], 8
+    while offset + 8 <= len(data):
+        end = offset + 12 + int.from_bytes(data[offset : offset + 4])
+        if data[offset + 4 : offset + 8] not in _PNG_TEXTS:
+            kept.append(data[offset:end])
+        offset = end
+    return b"".join(kept)
+
+
 def _refuse_multiple_images(image: Image.Image, form: str) -> None:
     # A phone's JPEG may have a preview as second image (MPO); the first one is used.
-    if form != "JPEG" and getattr(image, "is_animated", False):
+    if form != "JPEG" and getattr(image, "is_animated", False) and not _has_copies_only(image):
         raise ScanError(
             "The {form} file holds several pictures, probably the pages of a document or an animation: "
             "export the one X-ray as a file of its own.",
             form=form,
         )
+
+
+def _has_copies_only(image: Image.Image) -> bool:
+    """Whether all further pages of a TIFF are the first one made small, as viewers add them."""
+    if image.format != "TIFF" or getattr(image, "n_frames", 1) > _MAX_COPIES:
+        return False
+    size = (_COPY_GRID, _COPY_GRID)
+    first, (width, height) = np.asarray(image.convert("F").resize(size)).ravel(), image.size
+    is_copy = []
+    for number in range(1, image.n_frames):
+        image.seek(number)
+        page = np.asarray(image.convert("F").resize(size)).ravel()
+        is_smaller = image.width < width and image.height < height
+        is_copy.append(is_smaller and float(np.corrcoef(first, page)[0, 1]) > _MIN_COPY_CORRELATION)
+    image.seek(0)
+    return all(is_copy)
 
 
 def _exif_orientation(image: Image.Image) -> int:
@@ -101,36 +217,9 @@ def _exif_orientation(image: Image.Image) -> int:
     return orientation if orientation in _EXIF_TRANSPOSES else 1
 
 
-def _is_deep_colour(image: Image.Image, data: bytes) -> bool:
-    """Whether a picture has several channels of 16 bits, of which Pillow reads the high byte only."""
-    if image.format == "PNG":
-        bit_depth, colour_type = data[24], data[25]
-        return bit_depth == 16 and colour_type != 0
-    bits = getattr(image, "tag_v2", {}).get(_BITS_PER_SAMPLE, ())
-    return len(bits) > 1 and max(bits) == 16
-
-
-def _decode_deep_colour(data: bytes) -> tuple[Image.Image, float]:
-    """Decode channels of 16 bits to luma, mode "F", and measure `Scan.colour`.
-
-    Raises:
-        ValueError: the data are damaged.
-    """
-    import cv2  # takes 0.1 s, and few pictures need it
-
-    values = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)  # (H, W), or BGR or BGRA
-    if values is None or values.ndim != 3 or values.shape[2] not in (3, 4):
-        raise ValueError("The picture cannot be decoded.")
-    rgb = values[..., 2::-1].astype(np.float32)
-    if values.shape[2] == 4 and np.ptp(values[..., 3]):
-        rgb *= values[..., 3:] / np.float32(65535)
-    scaled = Image.fromarray(to_uint8(scale_to_range(rgb, *robust_range(rgb.reshape(-1)))))
-    return Image.fromarray(to_luma(rgb)), _colourfulness(scaled)
-
-
 def _measure_colour(data: bytes, form: str) -> float:
     """Measure `Scan.colour`; decodes the file again, a JPEG at its lowest resolution."""
-    with _open(data, form) as image:
+    with _open(_without_texts(data) if form == "PNG" else data, form) as image:
         image.draft("RGB", (_COLOUR_GRID, _COLOUR_GRID))
         return _colourfulness(_on_black(image).convert("RGB"))
 

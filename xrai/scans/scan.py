@@ -22,7 +22,7 @@ class Scan:
     Attributes:
         pixels: uint8 (H, W), C-contiguous; 0 = air (black), 255 = densest.
         sha256: hexadecimal, of the file's bytes.
-        format: "JPEG", "PNG", "TIFF", "WEBP", "BMP" or "DICOM".
+        format: "JPEG", "JPEG2000", "PNG", "TIFF", "WEBP", "BMP" or "DICOM".
         mode: what the file holds: Pillow's mode ("L", "RGB", "I;16" ...) or DICOM's photometric interpretation.
         width: of the upright image in the file; `pixels` may be smaller when it was read with `min_side`, or when it
             had plain bars.

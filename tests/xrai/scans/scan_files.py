@@ -40,12 +40,19 @@ def saved(array_or_image, form, **options):
     return buffer.getvalue()
 
 
-def dicom(pixels=None, *, syntax=uid.ExplicitVRLittleEndian, drop=(), **elements):
+def dicom(
+    pixels=None,
+    *,
+    syntax=uid.ExplicitVRLittleEndian,
+    drop=(),
+    sop_class=uid.ComputedRadiographyImageStorage,
+    **elements,
+):
     """A DICOM file's bytes: one CR picture of these stored values, with elements added, changed or dropped."""
     pixels = grey(dtype=np.uint16, top=4095) if pixels is None else pixels
     meta = FileMetaDataset()
     meta.TransferSyntaxUID = syntax
-    meta.MediaStorageSOPClassUID = uid.ComputedRadiographyImageStorage
+    meta.MediaStorageSOPClassUID = sop_class
     meta.MediaStorageSOPInstanceUID = uid.generate_uid()
     ds = Dataset()
     ds.file_meta, ds.preamble = meta, b"\0" * 128
