@@ -21,7 +21,7 @@ def build(options: argparse.Namespace) -> int:
     from xrai.data.dataset import BuildConfig
     from xrai.data.jobs import run_build
 
-    names = ("size", "workers", "seed", "population", "licence")
+    names = ("size", "workers", "seed", "population", "licence", "finding", "exclude_doubtful")
     config = BuildConfig(**{name: getattr(options, name) for name in names})
     out = _output_path(options.out)
     if run_build(options.source, out, config, show=print_progress):

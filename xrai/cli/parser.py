@@ -52,6 +52,10 @@ def _add_build(verbs: Any) -> None:
     _add(build, "--seed", type=int, default=0, help="random seed of the split by patient (default 0)")
     _add(build, "--population", default="", help="description of the patients, stored with every model")
     _add(build, "--licence", default="", help="source and licence of the scans")
+    finding_help = "of two classes the one that is looked for (default: by their names)"
+    _add(build, "--finding", default="", metavar="CLASS", help=finding_help)
+    doubtful_help = "leave out scans whose DICOM header says that they are no frontal chest X-rays"
+    _add(build, "--exclude-doubtful", action="store_true", help=doubtful_help)
 
 
 def _add_inspect(verbs: Any) -> None:

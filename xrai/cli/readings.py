@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import glob
 import sys
 from contextlib import ExitStack
 from pathlib import Path
@@ -62,7 +63,7 @@ def diagnose(options: argparse.Namespace) -> int:
     heatmap_files = _HeatmapFiles(expand_path(options.heatmap)) if options.heatmap else None
     results = []
     status = 0
-    for file in options.files:
+    for file in _expand_wildcards(options.files):
         result, problem = _diagnose_file(reader, file, options, heatmap_files)
         if problem:
             status = print_error(f"{file}: {problem}")
@@ -167,6 +168,15 @@ def _find_model(name: str | None) -> Checkpoint:
     if checkpoint is None:
         raise CheckpointError("There is no model yet: train one, or take one in with “models import”.")
     return checkpoint
+
+
+def _expand_wildcards(files: list[str]) -> list[str]:
+    """The files with `*`, `?` and `[…]` expanded, as the shells of Windows leave it to programs."""
+    expanded = []
+    for file in files:
+        matches = [] if Path(file).exists() else sorted(glob.glob(file, recursive=True))  # noqa: PTH207 -- patterns may be absolute
+        expanded += matches or [file]
+    return expanded
 
 
 def _diagnose_file(

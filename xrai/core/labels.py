@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
+
 from xrai.core.language import N_
 
 _MAX_ABBREVIATION_LETTERS = 5  # letters of a name in capitals that may be an abbreviation
@@ -55,7 +58,37 @@ DATASET_SPELLINGS = (N_("Lung Opacity"), N_("Viral Pneumonia"), N_("Bacterial Pn
 """Some of them as well-known datasets spell them, and so as cards do."""
 
 _CANONICAL_NAMES = {name.lower(): name for name in CLASS_NAMES}
-_HEALTHY_NAMES = {"normal", "healthy", "clear", "negative", "no finding", "no findings", "control"}
+_HEALTHY_WORDS = {"normal", "normals", "healthy", "clear", "negative", "neg", "control", "controls", "unremarkable"}
+_HEALTHY_WORDS |= {
+    "normale",
+    "normales",
+    "normaux",
+    "sain",
+    "saine",
+    "sains",
+    "temoin",
+    "temoins",
+    "negatif",
+    "negative",
+}
+_HEALTHY_WORDS |= {"gesund", "gesunde", "unauffallig", "negativ", "kontrolle", "kontrollen", "sano", "sanos", "sana"}
+_HEALTHY_WORDS |= {
+    "saudavel",
+    "normais",
+    "negativo",
+    "negativos",
+    "negativi",
+    "sani",
+    "gezond",
+    "normaal",
+    "zdrowy",
+    "frisk",
+}
+_HEALTHY_PHRASES = {"no finding", "no findings", "ohne befund", "kein befund", "sans anomalie", "sin hallazgos", "rien"}
+_NEGATIONS = {"no", "non", "not", "without", "sans", "pas", "aucun", "aucune", "ohne", "kein", "keine", "nicht", "sin"}
+_NEGATIONS |= {"senza", "sem", "nao", "geen", "absent", "free", "un"}
+_SICK_WORDS = {"normal", "healthy", "clear", "negative"}
+"""What a negation makes a finding of: “not normal”."""
 
 NO_CLINICAL_MEANING = ("no clinical meaning", "no medical meaning", "no accuracy")
 """What the description of the scans says where figures on them must not be taken for those of patients."""
@@ -82,8 +115,26 @@ def canonical_class_name(class_name: str) -> str | None:
 
 
 def is_healthy(class_name: str) -> bool:
-    """Whether a class's name says that nothing was found."""
-    return _normalize_spaces(class_name).lower() in _HEALTHY_NAMES
+    """Whether a class's name says that nothing was found: “Normal”, “sain”, “Non-COVID”, “TB negative”."""
+    text = _plain(class_name)
+    if text in _HEALTHY_PHRASES:
+        return True
+    words = text.split()
+    if words and words[0] in _NEGATIONS:
+        return len(words) > 1 and not set(words) & _SICK_WORDS
+    return bool(words) and (words[0] in _HEALTHY_WORDS or words[-1] in _HEALTHY_WORDS) and "ab" not in words
+
+
+def is_finding(class_name: str) -> bool:
+    """Whether a class's name is one that is known for something found."""
+    return not is_healthy(class_name) and canonical_class_name(class_name.replace("_", " ")) is not None
+
+
+def _plain(class_name: str) -> str:
+    """A name in small letters without accents, its words with single spaces between them."""
+    decomposed = unicodedata.normalize("NFD", class_name.lower())
+    letters = "".join(character for character in decomposed if not unicodedata.combining(character))
+    return " ".join(re.split(r"[\W_]+", letters)).strip()
 
 
 def _normalize_spaces(class_name: str) -> str:

@@ -12,7 +12,7 @@ from xrai.core.language import say
 from xrai.core.language.field import MessageField
 from xrai.core.records import Record
 from xrai.data.dataset import Skipped
-from xrai.data.sources import Entry, Source, parse_patient_id
+from xrai.data.sources import Entry, Source
 from xrai.scans import Scan, read_scan
 from xrai.scans.preprocessing import to_square
 
@@ -74,7 +74,7 @@ def inspect_source(source: Source) -> SourceInspection:
             continue
         formats[f"{scan.format}, {scan.mode}"] += 1
         sizes.append((scan.width, scan.height))
-        n_with_patient += bool(scan.patient or parse_patient_id(entry.path, entry.split))
+        n_with_patient += bool(scan.patient or entry.patient)
         if len(examples[entry.class_name]) < N_EXAMPLES:
             examples[entry.class_name].append(to_square(scan.pixels, THUMBNAIL_SIDE))
     sizes_by_area = sorted(sizes, key=lambda size: size[0] * size[1])

@@ -55,14 +55,26 @@ def download_title(source: str) -> Message:
     return say("Download of {handle}", handle=source.partition(":")[2])
 
 
-def start_build(source: str, out: Path, *, population: str = "", licence: str = "", size: int, seed: int) -> Job:
-    """Start to build a dataset.
+def start_build(
+    source: str,
+    out: Path,
+    *,
+    population: str = "",
+    licence: str = "",
+    finding: str = "",
+    exclude_doubtful: bool = False,
+    size: int,
+    seed: int,
+) -> Job:
+    """Start to build a dataset; see `data.dataset.BuildConfig` for the settings.
 
     Raises:
         JobError: one of that name is being made, or the process cannot be started.
     """
     arguments = ["build", source, str(out), "--size", str(size), "--seed", str(seed)]
     arguments += [f"--population={population.strip()}", f"--licence={licence.strip()}"]
+    arguments += [f"--finding={finding}"] if finding else []
+    arguments += ["--exclude-doubtful"] if exclude_doubtful else []
     return jobs.start(arguments, build_folder(out), title=out.stem, details=JobDetails(writes=str(out)))
 
 

@@ -31,13 +31,13 @@ from xrai.reading.results import Reading, Refusal, SimilarCase
 from xrai.reading.warnings import (
     MIRRORED_WARNING,
     OUTSIDE_BODY_WARNING,
-    header_says_mirrored,
     model_warnings,
     outside_population_text,
     scan_warnings,
     unknown_age_text,
 )
 from xrai.scans import Scan
+from xrai.scans.header_checks import is_mirrored
 from xrai.scans.patient_age import parse_age
 from xrai.scans.preprocessing import shrink_to_fit, to_square
 
@@ -228,7 +228,7 @@ class Reader:
 
     def _looks_mirrored(self, scan: Scan) -> bool:
         check = self.artifacts.input_check
-        return header_says_mirrored(scan.metadata) or (check is not None and check.looks_mirrored(scan.pixels))
+        return is_mirrored(scan.metadata) or (check is not None and check.looks_mirrored(scan.pixels))
 
     def _warnings(self, scan: Scan) -> list[str]:
         warnings = model_warnings(

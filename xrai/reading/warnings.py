@@ -2,59 +2,11 @@
 
 from __future__ import annotations
 
-import re
-import unicodedata
-from collections.abc import Iterator, Mapping
-
 from xrai.core.labels import lacks_clinical_meaning
 from xrai.core.language import N_, Message, say
 from xrai.models.card import IntendedUse
 from xrai.scans import Scan
-
-_FRONTAL_WORDS = {
-    "AP",
-    "PA",
-    "APPA",
-    "FRONTAL",
-    "FRONTALE",
-    "FACE",
-    "ANTEROPOSTERIOR",
-    "POSTEROANTERIOR",
-    "ANTERIOR",
-    "POSTERIOR",
-}
-_OTHER_VIEW_WORDS = {"LL", "RL", "LLD", "RLD", "LLO", "RLO", "LAT", "OBL", "PROFIL", "SEITLICH", "SPINE", "APEX"}
-_OTHER_VIEW_STEMS = ("LATERAL", "OBLIQ", "LORDOT", "DECUB", "AXIAL")
-_POSTURE_WORDS = {
-    "SUPINE",
-    "ERECT",
-    "SEMI",
-    "SEMIERECT",
-    "UPRIGHT",
-    "PORTABLE",
-    "BED",
-    "BEDSIDE",
-    "STANDING",
-    "SITTING",
-    "MOBILE",
-}
-_CHEST_STEMS = (
-    "CHEST",
-    "THORA",
-    "TORA",
-    "LUNG",
-    "RIB",
-    "CXR",
-    "POITRINE",
-    "POUMON",
-    "BRUST",
-    "PECHO",
-    "PETTO",
-    "PULM",
-    "BORST",
-    "KLATKA",
-    "MEDIAST",
-)
+from xrai.scans.header_checks import header_warnings
 
 NO_INPUT_CHECK = N_(
     "This model does not notice when a picture is no chest X-ray from the front, and reads it all the same: "
@@ -105,7 +57,7 @@ def scan_warnings(scan: Scan, min_side: int = 0) -> list[str]:
                 height=scan.height,
             )
         )
-    return [*warnings, *scan.warnings, *_metadata_warnings(scan.metadata)]
+    return [*warnings, *scan.warnings, *header_warnings(scan.metadata)]
 
 
 def outside_population_text(intended_use: IntendedUse, age: float | None) -> Message:
@@ -137,40 +89,3 @@ def unknown_age_text(intended_use: IntendedUse) -> Message:
         "answer.",
         ages=intended_use.ages,
     )
-
-
-def header_says_mirrored(metadata: Mapping[str, str]) -> bool:
-    """Whether the rows of a DICOM image run towards the patient's right: on a frontal film they run to the left."""
-    return metadata.get("PatientOrientation", "").upper().startswith("R")
-
-
-def _metadata_warnings(metadata: Mapping[str, str]) -> Iterator[str]:
-    """Warnings about DICOM attributes that do not fit a frontal chest X-ray."""
-    view = metadata.get("ViewPosition", "").upper()
-    if view and not _is_frontal(view):
-        yield say(
-            "The file says that it is taken from another side ({view}): the model knows frontal films only.", view=view
-        )
-    part = metadata.get("BodyPartExamined", "").upper()
-    if part and not any(stem in _without_accents(part) for stem in _CHEST_STEMS):
-        yield say(
-            "The file says that it shows another part of the body ({part}): the model knows chests only.", part=part
-        )
-    if metadata.get("PresentationIntentType", "").upper() == "FOR PROCESSING":
-        yield say("The file holds the detector's raw picture, not the one for viewing: export that one instead.")
-
-
-def _is_frontal(view: str) -> bool:
-    """Whether the words of a View Position (PS3.3 C.8.11.5), or of its description, mean a frontal view.
-
-    Words of the posture alone tell no view, and count as frontal.
-    """
-    words = set(re.findall(r"[A-Z]+", _without_accents(view).replace(".", "")))
-    words |= {"".join(re.findall(r"[A-Z]+", _without_accents(view)))}
-    if words & _OTHER_VIEW_WORDS or any(word.startswith(_OTHER_VIEW_STEMS) for word in words):
-        return False
-    return bool(words & _FRONTAL_WORDS) or words <= _POSTURE_WORDS
-
-
-def _without_accents(text: str) -> str:
-    return unicodedata.normalize("NFD", text).encode("ascii", "ignore").decode()

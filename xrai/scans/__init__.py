@@ -5,6 +5,7 @@ pictures       JPEG, JPEG 2000, PNG, TIFF, WebP, BMP
 jpeg           lossless JPEG, JPEG-LS and JPEG of 12 bits
 tiff           TIFF in forms that Pillow lacks
 dicom          CR, DX and other single-frame projection images
+header_checks  what the DICOM header says against a frontal chest X-ray
 patient_age    ages and dates of the DICOM header
 dicom_pixels   look-up tables, windows, photometric interpretation
 grey_scale     the range of stored values, robust to outliers, markers and untagged padding

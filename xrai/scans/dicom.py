@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import re
 import zlib
 
 import numpy as np
@@ -49,6 +50,13 @@ BITS_WARNING = N_(
     "The file's header contradicts its values about how many bits they have, so XRAI went by the values: compare the "
     "picture with that on your viewer."
 )
+
+_PLACEHOLDER_ID = re.compile(
+    r"|[\W_]*(anon(y\w*)?|unknown|unk|none|null|nil|n[\W_]*a|no[\W_]*(name|id)|patient([\W_]*id)?|removed|deleted|test"
+    r"|de[\W_]?identified|identity|confidential|masked|hidden|redacted|default|dummy|x+|0+|1+|9+|12345\d*|[\W_]+)[\W_]*\d{0,2}",
+    re.IGNORECASE,
+)
+"""Patient IDs that anonymisers write for everybody."""
 
 _PIXEL_DATA_TAG = b"\xe0\x7f\x10\x00OB\x00\x00\xff\xff\xff\xff"
 _SEQUENCE_END = b"\xfe\xff\xdd\xe0\x00\x00\x00\x00"
@@ -345,8 +353,12 @@ def _decode_with_gdcm(dataset: Dataset) -> None:
 
 
 def _patient_key(dataset: Dataset) -> str | None:
+    """The patient by their ID and its issuer; by the study where the ID is a placeholder of anonymisers."""
     patient, issuer = (str(dataset.get(name) or "").strip() for name in ("PatientID", "IssuerOfPatientID"))
-    return f"{patient}^^^{issuer}" if patient and issuer else patient or None
+    if _PLACEHOLDER_ID.fullmatch(patient):
+        study = str(dataset.get("StudyInstanceUID") or "").strip()
+        return f"study {study}" if study else None
+    return f"{patient}^^^{issuer}" if issuer else patient
 
 
 def _metadata(dataset: Dataset) -> dict[str, str]:

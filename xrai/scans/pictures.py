@@ -191,12 +191,13 @@ def _refuse_multiple_images(image: Image.Image, form: str) -> None:
 
 def _has_copies_only(image: Image.Image) -> bool:
     """Whether all further pages of a TIFF are the first one made small, as viewers add them."""
-    if image.format != "TIFF" or getattr(image, "n_frames", 1) > _MAX_COPIES:
+    n_frames = getattr(image, "n_frames", 1)
+    if image.format != "TIFF" or n_frames > _MAX_COPIES:
         return False
     size = (_COPY_GRID, _COPY_GRID)
     first, (width, height) = np.asarray(image.convert("F").resize(size)).ravel(), image.size
     is_copy = []
-    for number in range(1, image.n_frames):
+    for number in range(1, n_frames):
         image.seek(number)
         page = np.asarray(image.convert("F").resize(size)).ravel()
         is_smaller = image.width < width and image.height < height

@@ -54,7 +54,7 @@ DECISION_HELP = N_(
     "them. **The decision threshold** is the probability at or above which a scan counts as positive. In the "
     "**uncertain** range XRAI gives no answer and leaves the scan to a radiologist."
 )
-UNKNOWN_AGE, IN_AGE_RANGE, OTHER_AGE = N_("Unknown"), "in range", N_("Other")
+UNKNOWN_AGE, IN_AGE_RANGE, OTHER_AGE = N_("Unknown"), "in_range", N_("Other")
 SIDE_BY_SIDE, BLENDED, SCAN_ONLY = N_("Side by side"), N_("Blended"), N_("Scan only")
 DISCLAIMER = N_(
     "Research software, **not a medical device**. It can be wrong, also when it sounds sure: a radiologist decides. "

@@ -38,7 +38,7 @@ class Upload:
     @property
     def key(self) -> tuple[str, ...]:
         """Equal for equal pixels and choices: what readings and images are cached by."""
-        return self.sha256, self.correction, "any age" if self.any_age else ""
+        return self.sha256, self.correction, "any_age" if self.any_age else ""
 
     def corrected_scan(self) -> Scan:
         """The scan with the chosen correction applied.

@@ -38,7 +38,7 @@ def test_an_unknown_age_is_a_warning_beside_the_answer(for_children):
 
 def test_the_age_that_is_said_lets_the_film_be_read(for_children):
     app = opened(("a.png", as_png(film())))
-    age_choice(app).set_value("in range").run()
+    age_choice(app).set_value("in_range").run()
     assert not app.exception and not any("age" in item.value for item in app.warning)
     assert "children like this" in texts(app)
 

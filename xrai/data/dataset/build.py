@@ -31,8 +31,9 @@ from xrai.data.dataset.writing import (
     write_attributes,
     write_columns,
 )
-from xrai.data.sources import SPLIT_NAMES, SPLITS, Entry, Source, parse_patient_id
+from xrai.data.sources import SPLIT_NAMES, SPLITS, Entry, Source, choose_finding
 from xrai.scans import read_scan
+from xrai.scans.header_checks import header_warnings
 from xrai.scans.preprocessing import to_square
 
 MAX_IN_FLIGHT = 4
@@ -49,6 +50,8 @@ class BuildConfig:
         seed: of the splits, and of the drawn practice set.
         population: who is in the scans, in words; overrides what the source says.
         licence: of the scans, in words; overrides what the source says.
+        finding: of two classes the one that is looked for; "" to tell by their names.
+        exclude_doubtful: leave out scans whose DICOM header says that they are no frontal chest X-rays for viewing.
 
     Raises:
         SettingsError: a value is outside its limits.
@@ -59,6 +62,8 @@ class BuildConfig:
     seed: int = 0
     population: str = ""
     licence: str = ""
+    finding: str = ""
+    exclude_doubtful: bool = False
 
     def __post_init__(self) -> None:
         for name, low, high in (("size", 32, 1024), ("workers", 1, 64), ("seed", 0, 2**31 - 1)):
@@ -87,6 +92,7 @@ class _Row:
     width: int
     height: int
     n_bytes: int
+    doubt: str = ""
 
 
 def build_dataset(
@@ -114,6 +120,7 @@ def build_dataset(
     Raises:
         DatasetError: `out` exists, a class would be empty, or the disk is full.
     """
+    source = choose_finding(source, config.finding)
     required_bytes = len(source.entries) * config.size**2
     return write_atomically(
         out, required_bytes, lambda file, disk: _write_scans(file, disk, source, config, emit, should_stop)
@@ -162,7 +169,7 @@ def _read_entries(source: Source, config: BuildConfig) -> Generator[tuple[Entry,
     with ThreadPoolExecutor(config.workers) as pool:
         try:
             for entry in source.entries:
-                in_flight.append((entry, pool.submit(_read_entry, source, entry, config.size)))
+                in_flight.append((entry, pool.submit(_read_entry, source, entry, config)))
                 if len(in_flight) >= MAX_IN_FLIGHT * config.workers:
                     oldest, future = in_flight.popleft()
                     yield oldest, future.result()
@@ -173,19 +180,22 @@ def _read_entries(source: Source, config: BuildConfig) -> Generator[tuple[Entry,
                 future.cancel()
 
 
-def _read_entry(source: Source, entry: Entry, size: int) -> _Row | str:
+def _read_entry(source: Source, entry: Entry, config: BuildConfig) -> _Row | str:
     try:
         # twice the size: the reduced decoding of a JPEG must not show after squeezing
-        scan = read_scan(source.read(entry), min_side=2 * size)
+        scan = read_scan(source.read(entry), min_side=2 * config.size)
     except (ScanError, SourceError) as error:
         return error.message
     except OSError as error:
         return say(
             "The file cannot be read ({strerror}): check its permissions and the drive.", strerror=system_reason(error)
         )
-    patient = f"dicom/{scan.patient}" if scan.patient else parse_patient_id(entry.path, entry.split)
+    patient = f"dicom/{scan.patient}" if scan.patient else entry.patient
     metadata = (scan.format, scan.mode, scan.width, scan.height, scan.n_bytes)
-    return _Row(entry, to_square(scan.pixels, size), scan.sha256, patient, *metadata)
+    doubt = next(header_warnings(scan.metadata), "")
+    if doubt and config.exclude_doubtful:
+        return doubt
+    return _Row(entry, to_square(scan.pixels, config.size), scan.sha256, patient, *metadata, doubt)
 
 
 def _drop_pixels(row: _Row) -> _Row:
@@ -211,6 +221,7 @@ def _write_columns(
     labels = [source.classes.index(row.entry.class_name) for row in rows]
     patients = _assign_pseudonyms(rows)
     splits, notes = assign_splits([row.entry.split for row in rows], labels, patients, seed=config.seed)
+    notes += [*_describe_patients(rows), *_describe_doubts(rows)]
     notes += describe_split_problems(source.classes, labels, splits, patients, [row.sha256 for row in rows])
     columns = {
         "label": np.array(labels, np.uint16),
@@ -243,10 +254,44 @@ def _write_columns(
     write_attributes(file, attributes)
 
 
+def _describe_patients(rows: list[_Row]) -> list[str]:
+    """A sentence on how patients were recognised, where some are unknown."""
+    n_unknown = sum(row.patient is None for row in rows)
+    if not n_unknown:
+        return []
+    if n_unknown == len(rows):
+        return [say("No file or folder tells its patient, so that each scan counts as a patient of its own.")]
+    return [
+        say_plural(
+            "{n:,} scan does not tell its patient, and counts as a patient of its own.",
+            "{n:,} scans do not tell their patient, and count as a patient each.",
+            n_unknown,
+        )
+    ]
+
+
+def _describe_doubts(rows: list[_Row]) -> list[str]:
+    """A sentence on the scans whose header contradicts that they are frontal chest X-rays for viewing."""
+    doubts = [row.doubt for row in rows if row.doubt]
+    if not doubts:
+        return []
+    return [
+        say_plural(
+            "{n:,} scan is doubtful by its header, and can be left out: {first}",
+            "{n:,} scans are doubtful by their headers, and can be left out; the first: {first}",
+            len(doubts),
+            first=doubts[0],
+        )
+    ]
+
+
 def _describe_missing_classes(classes: Sequence[str], labels: list[int], splits: np.ndarray) -> list[str]:
     """A sentence for each split that lacks a class, for nothing can be measured of it there."""
     notes = []
+    is_test_only = bool((splits == SPLITS.index("test")).all())
     for split, name in enumerate(SPLITS):
+        if is_test_only and name != "test":
+            continue
         present = set(np.asarray(labels)[splits == split].tolist())
         missing = [f"“{classes[label]}”" for label in range(len(classes)) if label not in present]
         if missing:

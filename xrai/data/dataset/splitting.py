@@ -30,7 +30,8 @@ def assign_splits(
 ) -> tuple[np.ndarray, list[str]]:
     """The split of every scan, and notes on what was drawn.
 
-    A given validation split of at least `MIN_VALIDATION` scans, and any test split beside a training split, are kept.
+    A given validation split of at least `MIN_VALIDATION` scans, any test split beside a training split, and a test
+    split without any other are kept.
 
     Args:
         folder_splits: the split that each scan's folders name, "train", "val", "test" or None.
@@ -44,6 +45,10 @@ def assign_splits(
     sampler = _SplitSampler(np.asarray(labels), np.asarray(patients, dtype=object), np.random.default_rng(seed))
     counts = {split: sum(item == split for item in folder_splits) for split in SPLITS}
     splits = np.array([SPLITS.index(item) if item else TRAIN for item in folder_splits], dtype=np.uint8)
+    if counts["test"] == len(folder_splits):
+        return splits, [
+            say("The folders hold a test split only, so that all scans stay in it: measure models on them.")
+        ]
     if not counts["train"]:
         splits[:] = TRAIN
         sampler.hold_out(splits, TEST)

@@ -17,6 +17,7 @@ from xrai.scans import MAX_FILE_BYTES
 
 MAX_ZIP_RATIO = 100
 MAX_ZIP_FILES = 2_000_000
+_UTF8_FLAG = 0x800
 
 
 def require_path(spec: str) -> Path:
@@ -147,7 +148,17 @@ def open_zip(path: Path) -> Iterator[zipfile.ZipFile]:
 
 
 def _zip_path(info: zipfile.ZipInfo) -> PurePosixPath:
-    return PurePosixPath(info.filename.replace("\\", "/"))
+    return PurePosixPath(_zip_name(info).replace("\\", "/"))
+
+
+def _zip_name(info: zipfile.ZipInfo) -> str:
+    """A member's name; macOS and many tools write UTF-8 without its flag, which `zipfile` reads as code page 437."""
+    if info.flag_bits & _UTF8_FLAG:
+        return info.filename
+    try:
+        return info.filename.encode("cp437").decode("utf-8")
+    except UnicodeError:
+        return info.filename
 
 
 def _check_zip(archive: zipfile.ZipFile, path: Path) -> None:

@@ -156,8 +156,8 @@ class TestSchema:
             assert set(dataset.files) == {*names[:2], names[3], "Normal/\\udcfcber.png"}
 
     def test_many_classes(self, tmp_path):
-        files = Drawn(600, tmp_path)
-        files._names = [f"class number {i:03} {'x' * 150}/{i}.png" for i in range(600)]  # more than 64 KB of names
+        files = Drawn(3000, tmp_path)
+        files._names = [f"class number {i % 600:03} {'x' * 150}/{i}.png" for i in range(3000)]  # more than 64 KB
         assert build_dataset(files.source, tmp_path / "x.hdf5", BuildConfig(size=SIZE))
         with open_dataset(tmp_path / "x.hdf5") as dataset:
             assert len(dataset.classes) == 600

@@ -91,7 +91,13 @@ class TestSplitting:
         assert notes == [notes[0]]
         assert "The test split was drawn" in notes[0]
 
-    @pytest.mark.parametrize("given", [["test"] * 300, ["val"] * 150 + ["test"] * 150])
+    def test_a_set_of_test_scans_alone_stays_whole(self):
+        labels, patients = self.made(100)
+        splits, notes = assign_splits(["test"] * 300, labels, patients, seed=0)
+        assert set(splits) == {2}
+        assert "all scans stay in it" in notes[0]
+
+    @pytest.mark.parametrize("given", [["val"] * 300, ["val"] * 150 + ["test"] * 150])
     def test_without_train_all_are_drawn(self, given):
         labels, patients = self.made(100)
         splits, notes = assign_splits(given, labels, patients, seed=0)
