@@ -1,8 +1,10 @@
 """The entry script: page configuration and navigation. Start it with `streamlit run streamlit_app.py`."""
 
+import os
 from pathlib import Path
 
 import streamlit as st
+import streamlit.net_util
 from starlette.formparsers import MultiPartParser
 from streamlit.navigation.page import StreamlitPage
 
@@ -12,8 +14,13 @@ from xrai.core.language import tr
 
 HERE = Path(__file__).parent
 
+# torch, which is loaded later, must not spin while it waits: a reading would take ten times as long beside a training
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
 # uploads stay in memory: the web server would write everything above 1 MB to a temporary file
 MultiPartParser.spool_max_size = 2**40
+# nothing leaves the machine: Streamlit would ask a server outside for this machine's address, and wait for the answer
+streamlit.net_util.get_external_ip = lambda: None
 
 st.set_page_config(page_title="XRAI", page_icon=str(HERE / "pages/shared/icon.png"), layout="wide")
 st.logo(str(HERE / "pages/shared/logo.svg"), size="large", icon_image=str(HERE / "pages/shared/icon.png"))

@@ -5,6 +5,7 @@ Messages in them are stored as their template and values, and read back as messa
 
 from __future__ import annotations
 
+import os
 import secrets
 import time
 from collections.abc import Iterator, Mapping
@@ -93,18 +94,48 @@ def last_modified(folder: Path, *names: str) -> float:
 def replace_file(new_file: Path, file: Path) -> None:
     """Rename over `file`; on Windows that waits for a reader who has it open for a moment.
 
-    Folders too, where `file` is none yet.
+    The content is on the disk before, and the name after it: a file that is renamed first may be empty after a power
+    cut. Folders too, where `file` is none yet.
 
     Raises:
         PermissionError: the reader does not let go, or the folder's permissions forbid it.
+        OSError: the disk is full.
     """
+    flush(new_file)
     for _ in range(20):
         try:
             new_file.replace(file)
-            return
+            break
         except PermissionError:
             time.sleep(0.05)
-    new_file.replace(file)
+    else:
+        new_file.replace(file)
+    _flush_one(file.parent)
+
+
+def flush(path: Path) -> None:
+    """Bring a file, or a folder with all that is in it, onto the disk (fsync).
+
+    Raises:
+        OSError: the disk is full.
+    """
+    for item in sorted(path.rglob("*"), reverse=True) if path.is_dir() else ():
+        _flush_one(item)
+    _flush_one(path)
+
+
+def _flush_one(path: Path) -> None:
+    if path.is_dir() and os.name == "nt":  # Windows has no way to flush a folder, and does it with the file
+        return
+    flags = os.O_RDONLY if path.is_dir() else os.O_RDWR  # Windows flushes only what is open for writing
+    try:
+        descriptor = os.open(path, flags)
+    except PermissionError:  # a file that this account may not write to was not written by it
+        return
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _encode_line(line: str) -> bytes:

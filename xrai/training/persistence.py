@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from xrai.core.errors import CheckpointError, TrainingError
-from xrai.core.json_files import HISTORY_FILE, read_records, replace_file, truncate_records, write_json
+from xrai.core.json_files import HISTORY_FILE, flush, read_records, replace_file, truncate_records, write_json
 from xrai.core.language import say
 from xrai.core.records import Count, Number, Record
 from xrai.models.artifacts import Artifacts, save_artifacts
@@ -258,11 +258,12 @@ def save_state(folder: Path, tensors: Mapping[str, Tensor], values: StateValues)
         save_file(copies, new_folder / TENSORS_FILE)
         write_json(new_folder / VALUES_FILE, values.to_dict())
         shutil.copymode(new_folder / VALUES_FILE, new_folder / TENSORS_FILE)  # safetensors writes mode 600
+        flush(new_folder)  # before anything of the state before is removed
     except BaseException:
         shutil.rmtree(new_folder, ignore_errors=True)
         raise
-    shutil.rmtree(old_folder, ignore_errors=True)
-    if folder.exists():
+    if folder.exists():  # else the old one is the only one, left by a power cut between the two renames
+        shutil.rmtree(old_folder, ignore_errors=True)
         replace_file(folder, old_folder)
     replace_file(new_folder, folder)
     shutil.rmtree(old_folder, ignore_errors=True)

@@ -156,6 +156,7 @@ class TestReplaceFile:
         def replace(path, target):
             raise PermissionError(13, "in use")
 
+        (tmp_path / "fresh").touch()
         monkeypatch.setattr(Path, "replace", replace)
         monkeypatch.setattr("time.sleep", lambda seconds: None)
         with pytest.raises(PermissionError):
