@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+from xrai.calibration import LEAST_CERTAIN, MOST_CERTAIN
 from xrai.core.labels import canonical_class_name
 from xrai.core.language import ENGLISH, N_, language, number, tr, translate, trn
 
@@ -79,6 +80,13 @@ def format_probability(share: float) -> str:
     if share > 0.999:
         return tr("over 99.9 %")
     return tr("under 0.1 %") if share < 0.001 else format_number(share, ".1%")
+
+
+def format_told_probability(share: float) -> str:
+    """The probability of an answer, no finer than the test supports: whole per cent, and “above 95 %” beyond."""
+    if share > MOST_CERTAIN:
+        return tr("above 95 %")
+    return tr("below 5 %") if share < LEAST_CERTAIN else format_number(share, ".0%")
 
 
 def format_metric(value: float | None, *, as_percent: bool = True) -> str:

@@ -18,10 +18,18 @@ from xrai.calibration.thresholds import (
     predictive_values,
     threshold_points,
 )
-from xrai.calibration.wording import describe_natural_frequency, people_word, round_to_hundred
+from xrai.calibration.wording import (
+    LEAST_CERTAIN,
+    MOST_CERTAIN,
+    describe_natural_frequency,
+    people_word,
+    round_to_hundred,
+)
 
 __all__ = [
     "ARGMAX_THRESHOLD",
+    "LEAST_CERTAIN",
+    "MOST_CERTAIN",
     "AbstentionReport",
     "Calibration",
     "ConformalAbstention",

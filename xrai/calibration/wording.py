@@ -5,6 +5,9 @@ from __future__ import annotations
 from xrai.core.labels import condition_phrase
 from xrai.core.language import N_, say
 
+LEAST_CERTAIN, MOST_CERTAIN = 0.05, 0.95
+"""Probabilities beyond are told as “below 5 %” and “above 95 %”: a test of a few hundred patients supports no finer."""
+
 
 def round_to_hundred(share: float) -> int:
     """How many of 100 a share is, 0 to 100, where 0 stands for fewer than 1 and 100 for more than 99.
@@ -29,15 +32,16 @@ def describe_natural_frequency(share: float, class_name: str, population: str = 
         class_name: as the model has it.
         population: whom the model was trained on, as its card says.
     """
-    count, people, condition = round_to_hundred(share), people_word(population), condition_phrase(class_name)
-    if count == 0:
-        return say("Of 100 {people} like this, fewer than 1 has {condition}", people=people, condition=condition)
-    if count == 1:
-        return say("Of 100 {people} like this, about 1 has {condition}", people=people, condition=condition)
-    if count == 100:
-        return say("Of 100 {people} like this, more than 99 have {condition}", people=people, condition=condition)
+    people, condition = people_word(population), condition_phrase(class_name)
+    if share < LEAST_CERTAIN:
+        return say("Of 100 {people} like this, fewer than 5 have {condition}", people=people, condition=condition)
+    if share > MOST_CERTAIN:
+        return say("Of 100 {people} like this, more than 95 have {condition}", people=people, condition=condition)
     return say(
-        "Of 100 {people} like this, about {count} have {condition}", people=people, count=count, condition=condition
+        "Of 100 {people} like this, about {count} have {condition}",
+        people=people,
+        count=round_to_hundred(share),
+        condition=condition,
     )
 
 

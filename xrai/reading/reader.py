@@ -8,12 +8,11 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from torch import Tensor
 
-from xrai.calibration import describe_natural_frequency, round_to_hundred
+from xrai.calibration import MOST_CERTAIN, describe_natural_frequency, round_to_hundred
 from xrai.core.errors import CheckpointError
 from xrai.core.labels import lacks_clinical_meaning
-from xrai.core.language import N_, join_messages, say
+from xrai.core.language import N_, say
 from xrai.explain.cam import (
-    METHODS,
     available_methods,
     compute_cams,
     compute_logits,
@@ -84,14 +83,6 @@ class Reader:
     def methods(self) -> tuple[str, ...]:
         """The heatmap methods that fit this network and have a reference scale in the card, the default first."""
         return tuple(method for method in available_methods(self.network) if method in self.card.heatmap_scale)
-
-    @property
-    def method_descriptions(self) -> str:
-        """A Markdown list of the methods."""
-        lines = (
-            say("- **{method}**: {description}.", method=method, description=METHODS[method]) for method in self.methods
-        )
-        return join_messages(lines, "\n")
 
     def examine(
         self,
@@ -165,6 +156,16 @@ class Reader:
             warnings=(*self._warnings(scan), *self._heatmap_warnings(scan, diagnosis, evidence)),
             evidence=evidence,
         )
+
+    def count_certain_answers(self, class_name: str) -> tuple[int, int]:
+        """How many validation scans with this answer beyond `MOST_CERTAIN` are right, and how many there are."""
+        validation = self.artifacts.validation
+        if validation is None:
+            return 0, 0
+        number = self.card.classes.index(class_name)
+        probabilities = self.card.to_probabilities(validation.logits)
+        is_certain = self.card.adjust_to_local_prevalence(probabilities)[:, number] > MOST_CERTAIN
+        return int((validation.labels[is_certain] == number).sum()), int(is_certain.sum())
 
     def find_similar(self, inputs: Tensor, n: int = 6) -> list[SimilarCase]:
         """Training scans similar to a network input (1, 1, side, side): see `Reading.find_similar`."""

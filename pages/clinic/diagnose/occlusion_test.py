@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from pages.clinic.diagnose.uploads import Upload
-from pages.shared.formatting import class_label, escape_markdown, format_probability
+from pages.clinic.diagnose.uploads import Upload, cached_value
+from pages.shared.formatting import class_label, escape_markdown, format_told_probability
 from pages.shared.images import resize_for_screen
-from pages.shared.page import defer_errors
+from pages.shared.page import display_errors
 from xrai.core.language import tr
 from xrai.scans import Scan
 
@@ -20,18 +20,27 @@ MIN_CHANGE = 0.1  # a probability that changes by less has hardly moved
 
 
 def show_occlusion_test(upload: Upload, scan: Scan, reading: Reading, key: str, class_name: str) -> None:
-    """What becomes of the probability when the place is filled in that speaks most for a class."""
-    occlusion_key = (*upload.key, key, class_name)
-    state = st.session_state
+    """What becomes of the answer when the place is filled in that speaks most for a class.
+
+    A heatmap whose hottest place makes no difference is said not to show what the answer rests on.
+    """
+    with display_errors():
+        occlusion: OcclusionTest = cached_value(
+            "diagnose_hidden", (*upload.key, key, class_name), lambda: reading.occlude(scan, class_name)
+        )
+        if occlusion.mask.any():
+            _show_occlusion(occlusion, reading, class_name)
+
+
+def _show_occlusion(occlusion: OcclusionTest, reading: Reading, class_name: str) -> None:
+    if not _rests_on_hot_area(reading, occlusion.reading, class_name):
+        text = tr(
+            "Do not use this heatmap to locate the finding: with its hottest area covered, the answer is hardly "
+            "different."
+        )
+        st.warning(text, icon=":material/location_off:")
     name = escape_markdown(class_label(class_name))
-
-    def occlude() -> None:
-        with defer_errors():
-            state["diagnose_hidden"] = (occlusion_key, reading.occlude(scan, class_name))
-
-    stored = state.get("diagnose_hidden")
-    is_current = stored is not None and stored[0] == occlusion_key
-    with st.expander(tr("Occlusion test: cover the hot area"), expanded=is_current, icon=":material/visibility_off:"):
+    with st.expander(tr("Occlusion test: cover the hot area"), icon=":material/visibility_off:"):
         st.caption(
             tr(
                 "The area with the strongest evidence for {name} is filled in from its surroundings, and the scan "
@@ -40,26 +49,26 @@ def show_occlusion_test(upload: Upload, scan: Scan, reading: Reading, key: str, 
                 name=name,
             )
         )
-        st.button(
-            tr("Cover it and read again"),
-            icon=":material/replay:",
-            on_click=occlude,
-            key=f"diagnose_hide_{upload.sha256}",
-        )
-        if stored is None or not is_current:
-            return
-        occlusion: OcclusionTest = stored[1]
-        occluded_reading = occlusion.reading
-        if not occlusion.mask.any():
-            st.info(tr("This scan shows no evidence for {name}, so there is nothing to cover.", name=name))
-            return
-        before, after = reading.probabilities[class_name], occluded_reading.probabilities[class_name]
         halves = st.grid(2, min_column_width=260, vertical_alignment="center")
         halves.image(resize_for_screen(occlusion.pixels), caption=tr("Hot area filled in"), width="stretch")
         with halves.cell():
-            st.progress(before, text=tr("{name} before: **{share}**", name=name, share=format_probability(before)))
-            st.progress(after, text=tr("{name} now: **{share}**", name=name, share=format_probability(after)))
-            st.markdown(escape_markdown(_occlusion_text(reading, occluded_reading, class_name)))
+            if not reading.is_outside_population:
+                before, after = (item.probabilities[class_name] for item in (reading, occlusion.reading))
+                told = format_told_probability(before)
+                st.progress(before, text=tr("{name} before: **{share}**", name=name, share=told))
+                told = format_told_probability(after)
+                st.progress(after, text=tr("{name} now: **{share}**", name=name, share=told))
+            st.markdown(escape_markdown(_occlusion_text(reading, occlusion.reading, class_name)))
+
+
+def _rests_on_hot_area(reading: Reading, occluded_reading: Reading, class_name: str) -> bool:
+    """Whether the answer, or the probability of the class, is another one without the hot area."""
+    has_new_answer = (reading.diagnosis, reading.is_confident) != (
+        occluded_reading.diagnosis,
+        occluded_reading.is_confident,
+    )
+    fall = reading.probabilities[class_name] - occluded_reading.probabilities[class_name]
+    return has_new_answer or fall >= MIN_CHANGE
 
 
 def _occlusion_text(reading: Reading, occluded_reading: Reading, class_name: str) -> str:

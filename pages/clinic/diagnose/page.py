@@ -17,7 +17,7 @@ from pages.clinic.diagnose.results_table import show_results_table
 from pages.clinic.diagnose.similar_cases import show_similar_cases
 from pages.clinic.diagnose.uploads import SCAN_STATE_KEYS, Upload, cached_value, read_anew
 from pages.shared.colour_scale import SCALE_CAPTION, show_colour_scale
-from pages.shared.formatting import class_label, escape_markdown, format_probability
+from pages.shared.formatting import class_label, escape_markdown, format_probability, format_told_probability
 from pages.shared.images import resize_for_screen, screen_shape
 from pages.shared.navigation import show_model_needed
 from pages.shared.page import display_errors, show_announcements, show_head
@@ -30,6 +30,7 @@ from pages.shared.verdict import (
     prevalence_text,
     verdict_text,
 )
+from xrai.calibration import MOST_CERTAIN
 from xrai.core.errors import CheckpointError, ScanError
 from xrai.core.language import N_, language, tr, translate, use_language
 from xrai.explain.overlay import draw_overlay
@@ -270,9 +271,10 @@ def _show_reading(upload: Upload, number: int, reading: Reading, reader: Reader,
             st.progress(
                 share,
                 text=tr(
-                    "{name}: **{share}**", name=escape_markdown(class_label(name)), share=format_probability(share)
+                    "{name}: **{share}**", name=escape_markdown(class_label(name)), share=format_told_probability(share)
                 ),
             )
+        _show_record(reading, reader)
     _offer_original(upload, number)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         view = st.segmented_control(
@@ -283,7 +285,7 @@ def _show_reading(upload: Upload, number: int, reading: Reading, reader: Reader,
             key="diagnose_view",
             required=True,
         )
-        class_name, method = _choose_heatmap(reading, reader)
+        class_name, method = _choose_class(reading, reader), reader.methods[0]
         opacity = (
             st.slider(tr("Strength of colours"), 0, 100, 75, format="%d %%", key="diagnose_opacity", width=140) / 100
         )
@@ -323,6 +325,16 @@ def _told_probabilities(reading: Reading) -> dict[str, float]:
     return {} if reading.is_outside_population else reading.probabilities
 
 
+def _show_record(reading: Reading, reader: Reader) -> None:
+    """How many of such certain answers were right on scans that the model did not learn from."""
+    if reading.is_outside_population or reading.probabilities[reading.diagnosis] <= MOST_CERTAIN:
+        return
+    n_right, n = reader.count_certain_answers(reading.diagnosis)
+    if n:
+        text = tr("Of {n:,} such answers on validation scans, {right:,} were right.", n=n, right=n_right)
+        st.caption(escape_markdown(text))
+
+
 def _leaning_text(reading: Reading) -> str:
     """What an answer that is not sure would be."""
     name = escape_markdown(class_label(reading.diagnosis))
@@ -331,27 +343,16 @@ def _leaning_text(reading: Reading) -> str:
     return tr("By the decision threshold alone: **{name}**.", name=name)
 
 
-def _choose_heatmap(reading: Reading, reader: Reader) -> tuple[str, str]:
-    """The class whose evidence is drawn, and the method that finds it."""
+def _choose_class(reading: Reading, reader: Reader) -> str:
+    """The class whose evidence is drawn."""
     classes = list(reader.card.classes)
-    class_name = st.selectbox(
+    return st.selectbox(
         tr("Show evidence for"),
         classes,
         index=classes.index(reading.default_class),
         format_func=class_label,
         key=f"diagnose_class_{reading.diagnosis}",
         width=160,
-    )
-    methods = reader.methods
-    if len(methods) == 1:
-        return class_name, methods[0]
-    return class_name, st.selectbox(
-        tr("Heatmap method"),
-        methods,
-        format_func=translate,
-        key="diagnose_method",
-        width=140,
-        help=translate(reader.method_descriptions),
     )
 
 

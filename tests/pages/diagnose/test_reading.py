@@ -1,14 +1,17 @@
 """What is refused, corrected, in doubt, and the second looks at an answer."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
+import pytest
 import streamlit as st
 
+from pages.shared.formatting import format_told_probability
 from tests.pages.diagnose.page import as_png, button, changed, film, opened, texts, with_similar_open
 from xrai.calibration import ConformalAbstention
 from xrai.reading.reader import Reader
-from xrai.reading.results import Refusal
+from xrai.reading.results import OcclusionTest, Reading, Refusal
 
 
 def test_a_photo_is_refused_with_the_reason(model):
@@ -67,13 +70,33 @@ def test_probabilities_come_in_natural_frequencies_for_the_readers_own_patients(
     assert "where 10 of 100" in texts(opened(("a.png", as_png(film()))))
 
 
-def test_the_hot_area_is_hidden_and_the_scan_read_again(model):
+@pytest.mark.parametrize(("fall", "warned"), [(0.0, True), (0.05, True), (0.3, False)])
+def test_a_heatmap_whose_hot_area_makes_no_difference_is_not_to_be_used(model, monkeypatch, fall, warned):
+    def occlude(reading, scan, class_name):
+        rest = reading.probabilities[class_name] - fall
+        after = replace(reading, probabilities=reading.probabilities | {class_name: rest})
+        return OcclusionTest(scan.pixels, np.ones(scan.pixels.shape, bool), after)
+
+    monkeypatch.setattr(Reading, "occlude", occlude)
     app = opened(("a.png", as_png(film())))
-    assert "before:" not in texts(app)
-    button(app, "Cover it and read again").click().run()
-    assert not app.exception
-    said = texts(app)
-    assert "covered area" in said or "nothing to cover" in said
+    assert any("Do not use this heatmap" in item.value for item in app.warning) == warned
+    assert "before:" in " ".join(item.proto.text for item in app.get("progress"))
+
+
+def test_a_scan_without_evidence_has_nothing_to_cover(model, monkeypatch):
+    monkeypatch.setattr(
+        Reading, "occlude", lambda reading, scan, _: OcclusionTest(scan.pixels, np.zeros((9, 9)), reading)
+    )
+    app = opened(("a.png", as_png(film())))
+    assert not any("Do not use this heatmap" in item.value for item in app.warning)
+
+
+@pytest.mark.parametrize(
+    ("share", "told"),
+    [(0.999, "above 95 %"), (0.951, "above 95 %"), (0.94, "94 %"), (0.051, "5 %"), (0.001, "below 5 %")],
+)
+def test_probabilities_are_told_no_finer_than_the_test_supports(share, told):
+    assert format_told_probability(share) == told
 
 
 def test_similar_training_scans_and_their_labels_are_told(model):

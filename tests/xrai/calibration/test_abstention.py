@@ -167,9 +167,10 @@ class TestWords:
             describe_natural_frequency(0.62, "PNEUMONIA", children)
             == "Of 100 children like this, about 62 have pneumonia"
         )
-        assert describe_natural_frequency(0.001, "COVID") == "Of 100 patients like this, fewer than 1 has COVID"
-        assert describe_natural_frequency(0.01, "COVID") == "Of 100 patients like this, about 1 has COVID"
-        assert describe_natural_frequency(1.0, "NORMAL") == "Of 100 patients like this, more than 99 have a normal scan"
+        assert describe_natural_frequency(0.001, "COVID") == "Of 100 patients like this, fewer than 5 have COVID"
+        assert describe_natural_frequency(0.05, "COVID") == "Of 100 patients like this, about 5 have COVID"
+        assert describe_natural_frequency(0.95, "COVID") == "Of 100 patients like this, about 95 have COVID"
+        assert describe_natural_frequency(1.0, "NORMAL") == "Of 100 patients like this, more than 95 have a normal scan"
         assert people_word("adults, and children of one hospital") == "patients"
         assert condition_phrase("viral_pneumonia") == "viral pneumonia"
         assert [condition_phrase(name) for name in ("MASS", "CARDIOMEGALY", "Not normal", "NO_FINDINGS")] == [
