@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from xrai.core.errors import SettingsError
+from xrai.core.json_files import is_file
 from xrai.core.paths import data_dir, home_dir
 
 
@@ -16,7 +17,7 @@ def find_dataset(text: str) -> Path:
 
 def first_existing(*candidates: Path) -> Path:
     """The first candidate that is a file, else the first candidate."""
-    return next((item for item in candidates if item.is_file()), candidates[0])
+    return next((item for item in candidates if is_file(item)), candidates[0])
 
 
 def expand_path(text: str) -> Path:

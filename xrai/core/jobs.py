@@ -29,7 +29,16 @@ from typing import Any, Literal
 from filelock import FileLock, Timeout
 
 from xrai.core.errors import JobError, XraiError, system_reason
-from xrai.core.json_files import HISTORY_FILE, JOB_FILE, append_record, read_records, write_json
+from xrai.core.json_files import (
+    HISTORY_FILE,
+    JOB_FILE,
+    append_record,
+    flush,
+    is_file,
+    list_folder,
+    read_records,
+    write_json,
+)
 from xrai.core.language import say
 from xrai.core.language.field import MessageField
 from xrai.core.paths import PROJECT_DIR, home_dir
@@ -135,7 +144,7 @@ class Job:
     @property
     def is_stopping(self) -> bool:
         """Whether it was asked to stop and still runs."""
-        return (self.folder / STOP_FILE).exists() and self.is_active
+        return is_file(self.folder / STOP_FILE) and self.is_active
 
     def records(self) -> list[dict[str, Any]]:
         """The records that it emitted, oldest first; each has a `kind`."""
@@ -144,9 +153,9 @@ class Job:
     def log(self, n_lines: int = 200) -> str:
         """The last lines of its output."""
         file = self.folder / LOG_FILE
-        if not file.is_file():
-            return ""
-        return "\n".join(file.read_text(encoding="utf-8", errors="replace").splitlines()[-n_lines:])
+        with suppress(OSError):
+            return "\n".join(file.read_text(encoding="utf-8", errors="replace").splitlines()[-n_lines:])
+        return ""
 
     def stop(self) -> None:
         """Ask it to stop; returns at once.
@@ -174,7 +183,7 @@ class Job:
 
     def _is_locked(self) -> bool:
         """Several attempts, since another watcher may hold the lock while it polls."""
-        if not (self.folder / LOCK_FILE).exists():
+        if not is_file(self.folder / LOCK_FILE):
             return False
         for _ in range(3):
             try:
@@ -227,9 +236,7 @@ def discard(job: Job) -> None:
 
 def list_active(folder: Path) -> list[Job]:
     """The active jobs in the folders directly below `folder`."""
-    if not folder.is_dir():
-        return []
-    return [job for job in map(Job, sorted(folder.iterdir())) if (job.folder / JOB_FILE).is_file() and job.is_active]
+    return [job for job in map(Job, list_folder(folder)) if is_file(job.folder / JOB_FILE) and job.is_active]
 
 
 class JobContext:
@@ -312,6 +319,8 @@ def _acquire_lock(folder: Path, title: str) -> FileLock:
 @contextmanager
 def _note_outcome(job: JobContext, note: JobNote) -> Iterator[None]:
     def write_status(status: Status, error: str = "") -> None:
+        with suppress(OSError):  # the note that it is done must not outlive what it is about
+            flush(job.folder / HISTORY_FILE)
         with suppress(OSError):  # on a full disk the note stays “running”, which without the lock means interrupted
             Job(job.folder)._write_note(note.model_copy(update={"status": status, "error": error}))
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -43,11 +44,15 @@ def append_record(file: Path, record: Mapping[str, Any]) -> None:
 
 
 def read_records(file: Path) -> list[dict[str, Any]]:
-    """The records of a log, oldest first, or none; a line that a killed process cut short is left out."""
-    if not file.is_file():
+    """The records of a log, oldest first, without lines cut short by a kill; none of a file that cannot be read."""
+    if not is_file(file):
+        return []
+    try:
+        lines = file.read_text(encoding="utf-8", errors="replace").split("\n")
+    except OSError:  # closed to this account
         return []
     records = []
-    for line in file.read_text(encoding="utf-8", errors="replace").split("\n"):
+    for line in lines:
         try:
             record = load_json(line)
         except (ValueError, RecursionError):
@@ -66,17 +71,32 @@ def truncate_records(file: Path, n: int) -> None:
 
 @contextmanager
 def atomic_file(file: Path) -> Iterator[Path]:
-    """A name to write to, which becomes `file` when all is written.
+    """A name to write to, which becomes `file` when all is written and on the disk.
 
     It is nobody else's: the sessions of a dashboard are threads of one process, and may save the same file at once.
     """
     partial = file.with_name(f"{file.name}.{secrets.token_hex(8)}.partial")
     try:
         yield partial
+        flush(partial)
         replace_file(partial, file)
     finally:
         with suppress(OSError):
             partial.unlink()
+
+
+def is_file(path: Path) -> bool:
+    """Whether there is a file; no where its folder is closed to this account or a link leads nowhere."""
+    with suppress(OSError):
+        return path.is_file()
+    return False
+
+
+def list_folder(folder: Path) -> list[Path]:
+    """What lies in a folder, by name; nothing where there is none or it is closed to this account."""
+    with suppress(OSError):
+        return sorted(folder.iterdir())
+    return []
 
 
 def last_modified(folder: Path, *names: str) -> float:
@@ -92,50 +112,60 @@ def last_modified(folder: Path, *names: str) -> float:
 
 
 def replace_file(new_file: Path, file: Path) -> None:
-    """Rename over `file`; on Windows that waits for a reader who has it open for a moment.
+    """Rename over `file`, durably; on Windows that waits for a reader who has it open for a moment.
 
-    The content is on the disk before, and the name after it: a file that is renamed first may be empty after a power
-    cut. Folders too, where `file` is none yet.
+    Folders too, where `file` is none yet. What is renamed must be flushed first: see `flush`, `flush_tree`.
 
     Raises:
         PermissionError: the reader does not let go, or the folder's permissions forbid it.
-        OSError: the disk is full.
     """
-    flush(new_file)
-    for _ in range(20):
-        try:
-            new_file.replace(file)
-            break
-        except PermissionError:
-            time.sleep(0.05)
-    else:
-        new_file.replace(file)
-    _flush_one(file.parent)
+    _rename(new_file, file)
+    for folder in {file.parent, new_file.parent}:
+        flush(folder)
 
 
 def flush(path: Path) -> None:
-    """Bring a file, or a folder with all that is in it, onto the disk (fsync).
+    """Wait until a file's content, or a folder's list of names, is on the disk (fsync): a power cut keeps it then.
+
+    Windows cannot flush a folder, nor can some network drives: there that does nothing.
 
     Raises:
-        OSError: the disk is full.
+        OSError: of a file, the disk is full or broken.
     """
-    for item in sorted(path.rglob("*"), reverse=True) if path.is_dir() else ():
-        _flush_one(item)
-    _flush_one(path)
+    if path.is_dir():
+        if sys.platform != "win32":
+            with suppress(OSError):
+                _fsync(path, os.O_RDONLY)
+    else:
+        _fsync(path, os.O_RDWR | getattr(os, "O_BINARY", 0))
 
 
-def _flush_one(path: Path) -> None:
-    if path.is_dir() and os.name == "nt":  # Windows has no way to flush a folder, and does it with the file
-        return
-    flags = os.O_RDONLY if path.is_dir() else os.O_RDWR  # Windows flushes only what is open for writing
-    try:
-        descriptor = os.open(path, flags)
-    except PermissionError:  # a file that this account may not write to was not written by it
-        return
+def flush_tree(folder: Path) -> None:
+    """Flush a folder with all that is in it.
+
+    Raises:
+        OSError: the disk is full or broken.
+    """
+    for path in (*folder.rglob("*"), folder):
+        flush(path)
+
+
+def _fsync(path: Path, flags: int) -> None:
+    descriptor = os.open(path, flags)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _rename(new_file: Path, file: Path) -> None:
+    for _ in range(20):
+        try:
+            new_file.replace(file)
+            return
+        except PermissionError:
+            time.sleep(0.05)
+    new_file.replace(file)
 
 
 def _encode_line(line: str) -> bytes:

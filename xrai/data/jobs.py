@@ -10,6 +10,7 @@ from typing import Any
 from xrai.core import jobs
 from xrai.core.errors import DatasetError, JobError, system_reason
 from xrai.core.jobs import Job, JobDetails
+from xrai.core.json_files import atomic_file
 from xrai.core.language import Message, say
 from xrai.core.paths import data_dir
 from xrai.data.audit import Audit, load_audit, run_audit, save_audit
@@ -126,7 +127,8 @@ def _write_exceptions(folder: Path, files: Sequence[str]) -> Path:
     file = folder / EXCEPTIONS_FILE
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        file.write_text("\n".join(files), encoding="utf-8")
+        with atomic_file(file) as partial:
+            partial.write_text("\n".join(files), encoding="utf-8")
     except OSError as error:
         raise DatasetError(
             "What is to stay cannot be noted in {folder} ({why}): free some disk space, or check its permissions.",

@@ -17,7 +17,7 @@ import numpy as np
 
 from xrai.calibration import Calibration, ConformalAbstention
 from xrai.core.errors import CheckpointError
-from xrai.core.json_files import write_json
+from xrai.core.json_files import flush, is_file, write_json
 from xrai.core.language import load_json, say
 from xrai.core.paths import display_path
 from xrai.data.sources import SPLIT_NAMES, SPLITS
@@ -172,6 +172,7 @@ def save_evaluation(folder: Path, result: EvaluationResult) -> None:
     predictions_file = folder / f"predictions-{secrets.token_hex(4)}.csv"
     try:
         _write_predictions(predictions_file, result)
+        flush(predictions_file)
         write_json(folder / REPORT_FILE, result.report | {_PREDICTIONS_KEY: predictions_file.name})
     except BaseException:
         with suppress(OSError):
@@ -189,7 +190,7 @@ def load_evaluation(folder: Path) -> EvaluationResult | None:
     Raises:
         CheckpointError: it is damaged.
     """
-    if not (folder / REPORT_FILE).is_file():
+    if not is_file(folder / REPORT_FILE):
         return None
     try:
         report = load_json((folder / REPORT_FILE).read_text(encoding="utf-8"))

@@ -16,7 +16,7 @@ import numpy as np
 from filelock import BaseFileLock, FileLock
 
 from xrai.core.errors import CheckpointError, SettingsError
-from xrai.core.json_files import HISTORY_FILE, JOB_FILE, last_modified, replace_file, write_json
+from xrai.core.json_files import HISTORY_FILE, JOB_FILE, atomic_file, is_file, last_modified, list_folder, write_json
 from xrai.core.language import load_json, say
 from xrai.core.paths import checkpoints_dir
 from xrai.models.card import CARD_VERSION, Card, parse_version
@@ -56,17 +56,17 @@ class Checkpoint:
     @property
     def is_model(self) -> bool:
         """Whether there is a trained model to read scans with."""
-        return (self.folder / CARD).is_file() and (self.folder / WEIGHTS).is_file()
+        return is_file(self.folder / CARD) and is_file(self.folder / WEIGHTS)
 
     @property
     def is_taken(self) -> bool:
         """Whether a run left something here that a new one of the same name would write over."""
-        return self._has_state or any((self.folder / name).exists() for name in (CARD, WEIGHTS))
+        return self._has_state or any(is_file(self.folder / name) for name in (CARD, WEIGHTS))
 
     @property
     def can_resume(self) -> bool:
         """Whether its training can go on, or start anew where it broke off before it left anything."""
-        return self._has_state or (not self.is_taken and (self.folder / CONFIG).is_file())
+        return self._has_state or (not self.is_taken and is_file(self.folder / CONFIG))
 
     def read_card(self) -> Card:
         """The model's card.
@@ -168,13 +168,9 @@ class Checkpoint:
         tensors = {
             name: _to_half_precision(value).detach().cpu().contiguous() for name, value in network.state_dict().items()
         }
-        partial = self.folder / f"{WEIGHTS}.partial"
-        try:
+        with atomic_file(self.folder / WEIGHTS) as partial:
             # not its save_file, which lets nobody but the present user read the file
             partial.write_bytes(save(tensors, metadata={"format": "pt"}))
-            replace_file(partial, self.folder / WEIGHTS)
-        finally:
-            partial.unlink(missing_ok=True)
 
     @contextmanager
     def convert_read_errors(self, name: str) -> Iterator[None]:
@@ -193,7 +189,7 @@ class Checkpoint:
     @property
     def _has_state(self) -> bool:
         """Whether a run saved what it needs to go on; `state.old` is what a kill while saving may leave."""
-        return any((self.folder / name / "values.json").is_file() for name in (STATE, f"{STATE}.old"))
+        return any(is_file(self.folder / name / "values.json") for name in (STATE, f"{STATE}.old"))
 
     def _read_text(self, name: str) -> str:
         try:
@@ -286,7 +282,7 @@ def calibration_title(name: str, dataset: Path) -> str:
 def list_checkpoints() -> list[Checkpoint]:
     """Every folder below `checkpoints/` that holds a run or a model, newest first."""
     file_names = (CONFIG, CARD, JOB_FILE)
-    folders = [item for item in checkpoints_dir().iterdir() if any((item / mark).is_file() for mark in file_names)]
+    folders = [item for item in list_folder(checkpoints_dir()) if any(is_file(item / mark) for mark in file_names)]
     folders.sort(key=lambda folder: last_modified(folder, CONFIG, HISTORY_FILE, CARD), reverse=True)
     return [Checkpoint(item) for item in folders]
 

@@ -15,7 +15,7 @@ from typing import BinaryIO
 import numpy as np
 
 from xrai.core.errors import CheckpointError, system_reason
-from xrai.core.json_files import HISTORY_FILE, replace_file
+from xrai.core.json_files import HISTORY_FILE, flush_tree, replace_file
 from xrai.core.language import say
 from xrai.models.artifacts import ARTIFACTS_FILE, load_artifacts
 from xrai.models.checkpoint import CARD, CONFIG, WEIGHTS, Checkpoint, check_finite, open_checkpoint
@@ -59,6 +59,7 @@ def import_model(archive: Path | BinaryIO, name: str | None = None) -> Checkpoin
                 _extract(zip_file, info, draft.folder / file, shown)
             _check_weights(draft)
             _drop_invalid_files(draft)
+            flush_tree(draft.folder)
             return _install(draft, name)
         finally:
             shutil.rmtree(staging_folder, ignore_errors=True)

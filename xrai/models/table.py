@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from xrai.core.errors import CheckpointError
 from xrai.core.jobs import ACTIVE_STATUSES, Job, Status
-from xrai.core.json_files import HISTORY_FILE
+from xrai.core.json_files import HISTORY_FILE, is_file
 from xrai.core.records import Interval
 from xrai.models.checkpoint import CARD, CONFIG, WEIGHTS, Checkpoint, list_checkpoints
 from xrai.models.default import default_model
@@ -69,10 +69,8 @@ def list_summaries() -> list[Summary]:
 
 def _summarize(checkpoint: Checkpoint, *, is_default: bool) -> Summary:
     status = Job(checkpoint.folder).status
-    card, card_problem = _read_or_problem(checkpoint.read_card, (checkpoint.folder / CARD).exists())
-    is_config_expected = (checkpoint.folder / CONFIG).exists() or not (
-        card or card_problem or status in ACTIVE_STATUSES
-    )
+    card, card_problem = _read_or_problem(checkpoint.read_card, is_file(checkpoint.folder / CARD))
+    is_config_expected = is_file(checkpoint.folder / CONFIG) or not (card or card_problem or status in ACTIVE_STATUSES)
     run_config, config_problem = _read_or_problem(checkpoint.read_config, is_config_expected)
     history = [] if card else read_history(checkpoint.folder / HISTORY_FILE)
     best = best_epoch(history)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +15,15 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from xrai.core.errors import CheckpointError, TrainingError
-from xrai.core.json_files import HISTORY_FILE, flush, read_records, replace_file, truncate_records, write_json
+from xrai.core.json_files import (
+    HISTORY_FILE,
+    flush,
+    flush_tree,
+    read_records,
+    replace_file,
+    truncate_records,
+    write_json,
+)
 from xrai.core.language import say
 from xrai.core.records import Count, Number, Record
 from xrai.models.artifacts import Artifacts, save_artifacts
@@ -83,6 +91,8 @@ def save_run(state: TrainingState, seconds: float) -> None:
         origin=state.origin,
         n_records=len(read_records(folder / HISTORY_FILE)),
     )
+    with suppress(FileNotFoundError):  # a run that keeps no history
+        flush(folder / HISTORY_FILE)
     save_state(folder / STATE, tensors | optimizer_to_tensors(state.optimizer), values)
 
 
@@ -243,7 +253,9 @@ def _read_card(checkpoint: Checkpoint) -> Card | None:
 
 
 def save_state(folder: Path, tensors: Mapping[str, Tensor], values: StateValues) -> None:
-    """Replace the state in `folder`; the new one is written completely beside it first.
+    """Replace the state in `folder`; the new one is written beside it and flushed first.
+
+    At each moment one whole state is on the disk: the old one goes when the new one has its name there.
 
     Raises:
         OSError, SafetensorError: the disk is full; the old state is still there.
@@ -258,29 +270,48 @@ def save_state(folder: Path, tensors: Mapping[str, Tensor], values: StateValues)
         save_file(copies, new_folder / TENSORS_FILE)
         write_json(new_folder / VALUES_FILE, values.to_dict())
         shutil.copymode(new_folder / VALUES_FILE, new_folder / TENSORS_FILE)  # safetensors writes mode 600
-        flush(new_folder)  # before anything of the state before is removed
+        flush_tree(new_folder)
     except BaseException:
         shutil.rmtree(new_folder, ignore_errors=True)
         raise
-    if folder.exists():  # else the old one is the only one, left by a power cut between the two renames
+    if old_folder.exists() and not _is_whole(folder):  # the older one is the only state
+        shutil.rmtree(folder, ignore_errors=True)
+    else:
         shutil.rmtree(old_folder, ignore_errors=True)
-        replace_file(folder, old_folder)
+        if folder.exists():
+            replace_file(folder, old_folder)
     replace_file(new_folder, folder)
     shutil.rmtree(old_folder, ignore_errors=True)
 
 
 def load_state(folder: Path) -> tuple[dict[str, Tensor], StateValues]:
-    """The tensors and values last saved.
+    """The tensors and values last saved; those before, where a power cut or a kill left the last ones torn.
 
     Raises:
         CheckpointError: they are missing or damaged.
     """
+    name = folder.parent.name
     old_folder = folder.with_name(f"{folder.name}.old")
-    state_folder = folder if folder.exists() else old_folder  # killed between the two renames of saving
-    with report_state_errors(folder.parent.name):
+    if old_folder.exists():
+        with suppress(CheckpointError):
+            return _load_state_folder(folder, name)
+        return _load_state_folder(old_folder, name)
+    return _load_state_folder(folder, name)
+
+
+def _is_whole(folder: Path) -> bool:
+    try:
+        _load_state_folder(folder, folder.parent.name)
+    except CheckpointError:
+        return False
+    return True
+
+
+def _load_state_folder(folder: Path, name: str) -> tuple[dict[str, Tensor], StateValues]:
+    with report_state_errors(name):
         # clones: loaded tensors map the file, which Windows would then not let us replace
-        tensors = {name: tensor.clone() for name, tensor in load_file(state_folder / TENSORS_FILE).items()}
-        values = StateValues.model_validate_json((state_folder / VALUES_FILE).read_bytes())
+        tensors = {key: tensor.clone() for key, tensor in load_file(folder / TENSORS_FILE).items()}
+        values = StateValues.model_validate_json((folder / VALUES_FILE).read_bytes())
     return tensors, values
 
 

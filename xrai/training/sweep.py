@@ -23,7 +23,7 @@ from typing import Any, Literal
 
 from xrai.core import jobs
 from xrai.core.errors import CheckpointError, JobError, SettingsError, TrainingError, XraiError
-from xrai.core.json_files import HISTORY_FILE, last_modified, write_json
+from xrai.core.json_files import HISTORY_FILE, is_file, last_modified, list_folder, write_json
 from xrai.core.language import N_, say
 from xrai.core.language.field import MessageField
 from xrai.core.paths import checkpoints_dir, display_path, home_dir
@@ -300,7 +300,7 @@ def open_sweep(name: str) -> Sweep:
         CheckpointError: there is none, or its file is damaged.
     """
     folder = _sweep_folder(name)
-    if not (folder / SWEEP).is_file():
+    if not is_file(folder / SWEEP):
         sweep_names = ", ".join(item.name for item in list_sweeps()) or say("none yet")
         raise CheckpointError(
             "There is no sweep “{name}” in {parent}: the sweeps here are: {known}.",
@@ -314,7 +314,7 @@ def open_sweep(name: str) -> Sweep:
 def list_sweeps() -> list[Sweep]:
     """Every sweep that can be read, newest first."""
     sweeps = []
-    folders = [file.parent for file in _sweeps_dir().glob(f"*/{SWEEP}")]
+    folders = [item for item in list_folder(_sweeps_dir()) if is_file(item / SWEEP)]
     for folder in sorted(folders, key=lambda folder: last_modified(folder, SWEEP, HISTORY_FILE), reverse=True):
         with suppress(CheckpointError):
             sweeps.append(_read_sweep(folder))

@@ -16,6 +16,7 @@ from pages.shared.job_views import watch_job
 from pages.shared.page import display_errors, show_announcements, show_head, show_switch
 from xrai.core import jobs
 from xrai.core.errors import SourceError
+from xrai.core.json_files import list_folder
 from xrai.core.language import LANGUAGES, N_, tr, translate, use_language
 from xrai.core.paths import data_dir, display_path, inbox_dir
 from xrai.data.dataset import list_datasets
@@ -82,10 +83,8 @@ def _show_jobs() -> bool:
     """Show what is being built, and builds that ended badly and were not put aside; whether anything is being built."""
     folder = data_dir() / ".jobs"
     is_building = False
-    if not folder.is_dir():
-        return is_building
     audit_folders = {audit_folder(file) for file in list_datasets()}  # shown beside what is checked
-    for job in map(jobs.Job, sorted(set(folder.iterdir()) - audit_folders)):
+    for job in map(jobs.Job, sorted(set(list_folder(folder)) - audit_folders)):
         status = job.status
         if status in jobs.ACTIVE_STATUSES:
             is_building = True

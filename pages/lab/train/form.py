@@ -17,6 +17,7 @@ from pages.shared.formatting import escape_markdown
 from pages.shared.navigation import fill_training_form
 from pages.shared.page import display_errors
 from pages.shared.settings import GROUPS, MAIN_SETTINGS, TRANSFER_GROUP, settings_text, show_control
+from xrai.core.json_files import list_folder
 from xrai.core.language import N_, tr, translate
 from xrai.core.paths import checkpoints_dir
 from xrai.data.dataset import open_dataset
@@ -212,6 +213,6 @@ def _find_memory_warning(grid: dict[str, list[Any]], values: dict[str, Any], dat
 
 
 def _suggest_name() -> str:
-    names_in_use = {item.name.lower() for item in checkpoints_dir().iterdir()}
+    names_in_use = {item.name.lower() for item in list_folder(checkpoints_dir())}
     names_in_use |= {sweep.name.lower() for sweep in list_sweeps()}
     return next(name for name in (f"model-{number}" for number in range(1, 100_000)) if name not in names_in_use)

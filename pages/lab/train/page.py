@@ -9,6 +9,7 @@ from pages.lab.train.watch import show_watch
 from pages.shared.navigation import NEW_RUN, WATCH_RUN, show_dataset_needed
 from pages.shared.page import display_errors, show_head, show_switch
 from xrai.core import jobs
+from xrai.core.json_files import is_file
 from xrai.core.language import tr
 from xrai.data.dataset import list_datasets
 from xrai.models.checkpoint import list_checkpoints
@@ -23,12 +24,12 @@ def main() -> None:
         runs = [
             run
             for run in list_checkpoints()
-            if (run.folder / jobs.JOB_FILE).is_file() or (run.folder / jobs.HISTORY_FILE).is_file()
+            if is_file(run.folder / jobs.JOB_FILE) or is_file(run.folder / jobs.HISTORY_FILE)
         ]
         sweeps = list_sweeps()
         view = NEW_RUN
         if runs or sweeps:
-            started_here = any((run.folder / jobs.JOB_FILE).is_file() for run in runs)  # the models in the box were not
+            started_here = any(is_file(run.folder / jobs.JOB_FILE) for run in runs)  # the models in the box were not
             view = show_switch(
                 tr("What to do"), [WATCH_RUN, NEW_RUN], "train_view", default=WATCH_RUN if started_here else NEW_RUN
             )

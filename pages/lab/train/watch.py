@@ -17,6 +17,7 @@ from pages.shared.page import display_errors
 from pages.shared.runs import show_heading
 from xrai.core import jobs
 from xrai.core.errors import CheckpointError
+from xrai.core.json_files import is_file
 from xrai.core.language import tr, translate
 from xrai.core.paths import checkpoints_dir
 from xrai.models.checkpoint import CONFIG, Checkpoint
@@ -115,7 +116,7 @@ def _show_next_steps(checkpoint: Checkpoint, status: str, records: list[dict[str
         ):
             with display_errors():
                 resume_run(checkpoint)
-        has_config = (checkpoint.folder / CONFIG).is_file()
+        has_config = is_file(checkpoint.folder / CONFIG)
         if has_config and st.button(
             tr("Run again with other settings"), icon=":material/tune:", key=f"again_{checkpoint.name}"
         ):

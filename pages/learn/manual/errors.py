@@ -24,7 +24,7 @@ from pages.shared.page import show_switch
 from pages.shared.readers import artifacts_key
 from xrai.calibration import round_to_hundred
 from xrai.core.errors import CheckpointError
-from xrai.core.json_files import last_modified
+from xrai.core.json_files import is_file, last_modified, list_folder
 from xrai.core.labels import is_healthy
 from xrai.core.language import N_, tr, trn
 from xrai.data.sources import SPLIT_NAMES
@@ -197,7 +197,7 @@ def _count_on_validation(folder: str, files_key: str) -> _ErrorCounts | None:
 def _load_latest_result(checkpoint: Checkpoint) -> EvaluationResult | None:
     """The latest measurement of the weights as they are, if one is kept."""
     folder = checkpoint.folder / EVALUATIONS
-    places = [item for item in folder.iterdir() if (item / REPORT_FILE).is_file()] if folder.is_dir() else []
+    places = [item for item in list_folder(folder) if is_file(item / REPORT_FILE)]
     for place in sorted(places, key=lambda place: -last_modified(place, REPORT_FILE)):
         with suppress(CheckpointError):
             result = load_evaluation(place)

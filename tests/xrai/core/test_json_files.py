@@ -28,7 +28,40 @@ AWKWARD = {
 """Everything that a file's name on some disk may hold, also bytes that are no characters and other line ends."""
 
 
+@pytest.fixture
+def steps(monkeypatch):
+    """What happens to the disk, in order."""
+    done = []
+
+    def note(name):
+        real = getattr(os, name)
+
+        def act(target, *arguments, **named):
+            is_folder = isinstance(target, int) and stat.S_ISDIR(os.fstat(target).st_mode)
+            done.append(f"{name} folder" if is_folder else name)
+            return real(target, *arguments, **named)
+
+        monkeypatch.setattr(os, name, act)
+
+    for name in ("fsync", "replace", "rename"):
+        note(name)
+    return done
+
+
 class TestWriteJson:
+    @pytest.mark.skipif(os.name == "nt", reason="Windows cannot flush a folder")
+    def test_the_file_is_flushed_before_it_gets_its_name_and_the_folder_after(self, tmp_path, steps):
+        write_json(tmp_path / "a.json", {"n": 1})
+        assert [step.replace("rename", "replace") for step in steps] == ["fsync", "replace", "fsync folder"]
+
+    def test_a_disk_that_cannot_flush_leaves_the_old_file(self, tmp_path, monkeypatch):
+        write_json(tmp_path / "a.json", {"old": 1})
+        monkeypatch.setattr(os, "fsync", lambda descriptor: (_ for _ in ()).throw(OSError(28, "No space left")))
+        with pytest.raises(OSError, match="No space"):
+            write_json(tmp_path / "a.json", {"new": 1})
+        assert json.loads((tmp_path / "a.json").read_bytes()) == {"old": 1}
+        assert [item.name for item in tmp_path.iterdir()] == ["a.json"]
+
     def test_round_trip(self, tmp_path):
         write_json(tmp_path / "a.json", AWKWARD)
         assert json.loads((tmp_path / "a.json").read_text(encoding="utf-8")) == AWKWARD

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from xrai.core.errors import DatasetError, damage_as, system_reason
-from xrai.core.json_files import write_json
+from xrai.core.json_files import is_file, write_json
 from xrai.core.language import say
 from xrai.data.audit.findings import Audit
 from xrai.data.dataset import Dataset
@@ -46,7 +46,7 @@ def load_audit(dataset: Dataset) -> Audit | None:
         DatasetError: it is damaged or cannot be read.
     """
     file = audit_file(dataset.path)
-    if not file.is_file():
+    if not is_file(file):
         return None
     try:
         text = file.read_text(encoding="utf-8") if file.stat().st_size <= _MAX_BYTES else ""

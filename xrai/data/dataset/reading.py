@@ -15,6 +15,7 @@ import h5py
 import numpy as np
 
 from xrai.core.errors import DatasetError, damage_as
+from xrai.core.json_files import is_file, last_modified, list_folder
 from xrai.core.language import Message, load_json, say
 from xrai.core.language.field import MessageField
 from xrai.core.paths import data_dir
@@ -192,8 +193,9 @@ class Dataset:
 
 
 def list_datasets() -> list[Path]:
-    """The datasets in `data/`, newest first."""
-    return sorted(data_dir().glob("*.hdf5"), key=lambda file: file.stat().st_mtime, reverse=True)
+    """The datasets in `data/`, newest first; a link to a drive that is not connected is none."""
+    files = [item for item in list_folder(data_dir()) if item.match("*.hdf5") and is_file(item)]
+    return sorted(files, key=lambda file: last_modified(data_dir(), file.name), reverse=True)
 
 
 def open_dataset(path: Path | str) -> Dataset:
@@ -203,7 +205,7 @@ def open_dataset(path: Path | str) -> Dataset:
         DatasetError: there is no such file, it is cut short or damaged, or it is no XRAI dataset.
     """
     path = Path(path)
-    if not path.is_file():
+    if not is_file(path):
         raise DatasetError("There is no dataset at {path}: check the name, or build it first.", path=path)
     try:
         with _damage(path):

@@ -22,6 +22,7 @@ from pages.shared.settings import setting_label, value_text
 from pages.shared.verdict import population_text
 from xrai.core import jobs
 from xrai.core.errors import CheckpointError, DatasetError
+from xrai.core.json_files import is_file
 from xrai.core.language import N_, tr, translate
 from xrai.core.paths import checkpoints_dir, home_dir
 from xrai.data.dataset import open_dataset
@@ -79,14 +80,14 @@ def _list_runs() -> list[Checkpoint]:
     return [
         run
         for run in list_checkpoints()
-        if run.is_model or any((run.folder / name).is_file() for name in (jobs.HISTORY_FILE, jobs.JOB_FILE))
+        if run.is_model or any(is_file(run.folder / name) for name in (jobs.HISTORY_FILE, jobs.JOB_FILE))
     ]
 
 
 def _choose_run(runs: list[Checkpoint]) -> Checkpoint:
     names = {run.name: run for run in runs}
     active = [job.folder.name for job in jobs.list_active(checkpoints_dir())]
-    recorded_names = [name for name in names if (names[name].folder / jobs.HISTORY_FILE).is_file()]
+    recorded_names = [name for name in names if is_file(names[name].folder / jobs.HISTORY_FILE)]
     initial_name = next(name for name in (*active, *recorded_names, *names) if name in names)
     if st.session_state.get("manual_run") not in names:
         st.session_state["manual_run"] = initial_name
