@@ -40,6 +40,12 @@ from xrai.training.state import TrainingState
 
 TENSORS_FILE, VALUES_FILE = "tensors.safetensors", "values.json"
 
+RECIPE_REVISION = 1
+"""Raised with every change after which the same settings train otherwise: augmentation, loss, optimizer, scan order.
+
+A run that was begun by another revision does not go on, since its card would tell of one way of training only.
+"""
+
 
 class StateValues(Record):
     """The values of a resumable state; its tensors lie beside them.
@@ -50,6 +56,7 @@ class StateValues(Record):
         seconds: of training so far.
         fingerprint: of the dataset.
         n_records: records in the history when it was saved.
+        recipe: the `RECIPE_REVISION` that it was trained by; 0 for a state older than these.
     """
 
     epoch: Count
@@ -62,6 +69,7 @@ class StateValues(Record):
     preprocessing: Preprocessing
     origin: SourceModel | None
     n_records: Count
+    recipe: Count = 0
 
 
 def save_run(state: TrainingState, seconds: float) -> None:
@@ -90,6 +98,7 @@ def save_run(state: TrainingState, seconds: float) -> None:
         preprocessing=state.loader.preprocessing,
         origin=state.origin,
         n_records=len(read_records(folder / HISTORY_FILE)),
+        recipe=RECIPE_REVISION,
     )
     with suppress(FileNotFoundError):  # a run that keeps no history
         flush(folder / HISTORY_FILE)
@@ -101,7 +110,7 @@ def restore_run(state: TrainingState) -> float:
 
     Raises:
         CheckpointError: the state is damaged, or of another run.
-        TrainingError: the dataset has changed.
+        TrainingError: the dataset has changed, or this version trains the same settings otherwise.
     """
     checkpoint = state.checkpoint
     history_file = checkpoint.folder / HISTORY_FILE
@@ -114,6 +123,12 @@ def restore_run(state: TrainingState) -> float:
         raise TrainingError(
             "The run “{name}” cannot go on because its dataset has changed since: "
             "train a new model on the new dataset.",
+            name=checkpoint.name,
+        )
+    if values.recipe != RECIPE_REVISION:
+        raise TrainingError(
+            "The run “{name}” cannot go on because it was begun by a version of XRAI that trains the same settings "
+            "otherwise: finish it with that version, or run it again under another name with the same settings.",
             name=checkpoint.name,
         )
     with report_state_errors(checkpoint.name):

@@ -1,3 +1,4 @@
+import json
 import shutil
 
 import pytest
@@ -13,10 +14,12 @@ from tests.xrai.training.runs import (
     run,
     stop_after,
 )
+from xrai.core.errors import TrainingError
 from xrai.core.json_files import append_record
 from xrai.models.card import EvaluationSummary
 from xrai.models.checkpoint import HISTORY_FILE, STATE, WEIGHTS, open_checkpoint
 from xrai.training.config import TrainConfig
+from xrai.training.persistence import RECIPE_REVISION, VALUES_FILE
 
 
 @pytest.mark.parametrize(
@@ -126,3 +129,16 @@ def test_a_look_at_weights_that_a_killed_run_makes_again_is_still_of_them(home, 
     checkpoint.write_card(card.replace(evaluations=[a_look(card)]))
     card, _ = run(easy, **settings, resume=True, should_stop=stop_after(3))
     assert card.evaluations == (a_look(card),)
+
+
+@pytest.mark.parametrize("recipe", [0, RECIPE_REVISION + 1], ids=["earlier", "later"])
+def test_a_run_of_a_version_that_trains_otherwise_says_so_and_stays_as_it_is(home, easy, whole, recipe):
+    values_file = whole.folder / STATE / VALUES_FILE
+    values = json.loads(values_file.read_text()) | {"recipe": recipe}
+    if recipe == 0:
+        del values["recipe"]  # states had none
+    values_file.write_text(json.dumps(values))
+    before = {file: file.read_bytes() for file in whole.folder.rglob("*") if file.is_file()}
+    with pytest.raises(TrainingError, match="trains the same settings otherwise: finish it with that version"):
+        run(easy, "whole", **DEMANDING, resume=True)
+    assert {file: file.read_bytes() for file in before} == before
