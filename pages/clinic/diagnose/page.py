@@ -357,7 +357,10 @@ def _choose_class(reading: Reading, reader: Reader) -> str:
 
 
 def _show_images(view: str, scan: Scan, heat: np.ndarray, opacity: float, class_label_text: str) -> None:
-    screen_image, evidence_caption = resize_for_screen(scan.pixels), tr("Evidence for {name}", name=class_label_text)
+    screen_image, evidence_caption = (
+        resize_for_screen(scan.pixels),
+        tr("Evidence for {name}", name=escape_markdown(class_label_text)),
+    )
     if view == SIDE_BY_SIDE:
         halves = st.grid(2, min_column_width=260)
         halves.image(screen_image, caption=tr("Scan"), width="stretch")

@@ -66,7 +66,9 @@ def _show_cases(cases: Sequence[SimilarCase], card: Card) -> None:
     grid = st.grid(N_SIMILAR, min_column_width=110)
     for case, square in zip(cases, images, strict=True):
         caption = tr(
-            "{name}, similarity {similarity:.2f}", name=class_label(case.class_name), similarity=case.similarity
+            "{name}, similarity {similarity:.2f}",
+            name=escape_markdown(class_label(case.class_name)),
+            similarity=case.similarity,
         )
         grid.image(square, caption=caption, width="stretch")
     st.caption(
