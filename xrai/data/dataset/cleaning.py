@@ -13,7 +13,8 @@ import numpy as np
 from xrai.core.errors import DatasetError
 from xrai.core.language import say
 from xrai.data.dataset.build import describe_split_problems
-from xrai.data.dataset.reading import COLUMNS, FORMAT, VERSION, Dataset
+from xrai.data.dataset.checking import COLUMNS
+from xrai.data.dataset.reading import FORMAT, VERSION, Dataset
 from xrai.data.dataset.splitting import TRAIN
 from xrai.data.dataset.writing import (
     Disk,

@@ -20,13 +20,13 @@ from xrai.core.language import Message, load_json, say
 from xrai.core.language.field import MessageField
 from xrai.core.paths import data_dir
 from xrai.core.records import Record
+from xrai.data.dataset.checking import COLUMNS, check_attributes, check_columns, check_own_storage
 from xrai.data.dataset.splitting import count_leaks
 from xrai.data.description import DatasetDescription, Leakage
 from xrai.data.sources import SPLITS
 
 FORMAT = "xrai-dataset"
 VERSION = 1
-COLUMNS = ("label", "split", "patient", "file", "sha256", "format", "mode", "width", "height", "n_bytes")
 
 
 class Skipped(Record):
@@ -236,15 +236,9 @@ def _check_format(file: h5py.File, path: Path) -> None:
         raise DatasetError(
             "{name} was built by a newer XRAI: update this one, or build the dataset again.", name=path.name
         )
-    columns: dict[str, Any] = {name: file[name] for name in ("images", *COLUMNS)}
-    images, size, classes = columns.pop("images"), int(attributes["size"]), json.loads(attributes["classes"])
-    if images.dtype != np.uint8 or images.shape[1:] != (size, size):
-        raise ValueError("images")
-    if not len(images) or any(column.shape != images.shape[:1] for column in columns.values()):
-        raise ValueError("columns")
-    labels, splits = columns["label"][()], columns["split"][()]
-    if len(classes) < 2 or labels.max() >= len(classes) or splits.max() >= len(SPLITS):
-        raise ValueError("labels")
+    check_own_storage(file)
+    check_attributes(attributes)
+    check_columns(file, path.stat().st_size)
 
 
 def _damage(path: Path) -> AbstractContextManager[None]:

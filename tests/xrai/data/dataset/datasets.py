@@ -13,7 +13,7 @@ from PIL import Image
 from xrai.core.errors import DatasetError
 from xrai.core.paths import PROJECT_DIR
 from xrai.data.dataset import BuildConfig, build_dataset, open_dataset
-from xrai.data.dataset.reading import COLUMNS
+from xrai.data.dataset.checking import COLUMNS
 from xrai.data.sources import find_classes, open_source
 from xrai.scans import read_scan
 from xrai.scans.preprocessing import to_square

@@ -11,7 +11,8 @@ import pytest
 from tests.xrai.data.dataset.datasets import run, use
 from xrai.core.errors import DatasetError
 from xrai.data.dataset import open_dataset
-from xrai.data.dataset.reading import COLUMNS, VERSION
+from xrai.data.dataset.checking import COLUMNS
+from xrai.data.dataset.reading import VERSION
 
 
 class TestDamage:

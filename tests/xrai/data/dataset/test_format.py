@@ -17,7 +17,8 @@ from xrai import __version__
 from xrai.core.errors import SettingsError
 from xrai.core.paths import PROJECT_DIR
 from xrai.data.dataset import BuildConfig, build_dataset, open_dataset
-from xrai.data.dataset.reading import COLUMNS, FORMAT, VERSION
+from xrai.data.dataset.checking import COLUMNS
+from xrai.data.dataset.reading import FORMAT, VERSION
 from xrai.data.sources import SPLITS, open_source
 from xrai.scans import read_scan
 from xrai.scans.preprocessing import to_square

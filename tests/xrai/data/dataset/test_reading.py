@@ -11,7 +11,7 @@ from PIL import Image
 
 from tests.xrai.data.dataset.datasets import compare_with_whole
 from xrai.data.dataset import open_dataset
-from xrai.data.dataset.reading import COLUMNS
+from xrai.data.dataset.checking import COLUMNS
 from xrai.data.sources import SPLITS
 from xrai.scans.phantoms import draw_thorax
 
