@@ -97,8 +97,8 @@ class JobNote(Record):
 
     @property
     def may_start(self) -> bool:
-        """Whether the process is starting and may still take the lock."""
-        return self.status == "starting" and time.time() - self.time < START_SECONDS
+        """Whether the process is starting and may still take the lock; not where the clock went back since."""
+        return self.status == "starting" and abs(time.time() - self.time) < START_SECONDS
 
 
 @dataclass(frozen=True)

@@ -549,3 +549,9 @@ def test_lock_is_free_again_after_everything(tmp_path):
     with jobs.run_job(tmp_path, title="t"):
         assert (tmp_path / LOCK_FILE).exists()
     assert not (tmp_path / HISTORY_FILE).exists()
+
+
+def test_a_job_noted_as_starting_in_the_future_does_not_count_as_running(tmp_path):
+    """Such as where the clock went back since."""
+    write_json(tmp_path / JOB_FILE, {"status": "starting", "time": time.time() + 1e6})
+    assert Job(tmp_path).status == "interrupted"
