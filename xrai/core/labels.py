@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Sequence
 
 from xrai.core.language import N_
 
@@ -128,6 +129,11 @@ def is_healthy(class_name: str) -> bool:
 def is_finding(class_name: str) -> bool:
     """Whether a class's name is one that is known for something found."""
     return not is_healthy(class_name) and canonical_class_name(class_name.replace("_", " ")) is not None
+
+
+def finding_is_known(classes: Sequence[str]) -> bool:
+    """Whether the names of two classes tell which one is the finding; it is not asked for of more classes."""
+    return len(classes) != 2 or is_healthy(classes[0]) != is_healthy(classes[1]) or sum(map(is_finding, classes)) == 1
 
 
 def _plain(class_name: str) -> str:

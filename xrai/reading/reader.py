@@ -12,13 +12,7 @@ from xrai.calibration import MOST_CERTAIN, describe_natural_frequency, round_to_
 from xrai.core.errors import CheckpointError
 from xrai.core.labels import lacks_clinical_meaning
 from xrai.core.language import N_, say
-from xrai.explain.cam import (
-    available_methods,
-    compute_cams,
-    compute_logits,
-    compute_logits_and_features,
-    scale_cam,
-)
+from xrai.explain.cam import available_methods, compute_cams, compute_logits, compute_logits_and_features, scale_cam
 from xrai.explain.occlusion import MAX_OUTSIDE_BODY_SHARE, outside_body_share
 from xrai.input_check import MIRRORED, apply_correction
 from xrai.metrics import predict

@@ -17,6 +17,7 @@ from pages.shared.page import display_errors, show_announcements, show_head, sho
 from xrai.core import jobs
 from xrai.core.errors import SourceError
 from xrai.core.json_files import list_folder
+from xrai.core.labels import finding_is_known
 from xrai.core.language import LANGUAGES, N_, tr, translate, use_language
 from xrai.core.paths import data_dir, display_path, inbox_dir
 from xrai.data.dataset import list_datasets
@@ -325,6 +326,7 @@ def _show_build_form(spec: str, inspection: SourceInspection) -> None:
         licence = st.text_input(
             tr("Source and licence, if any"), translate(inspection.licence), key=f"dataset_licence_{spec}"
         )
+        finding = _ask_finding(tuple(inspection.counts), spec)
         with st.expander(tr("More settings"), key="dataset_more"):
             size = st.select_slider(
                 tr("Size of the stored scans in pixels"),
@@ -348,7 +350,18 @@ def _show_build_form(spec: str, inspection: SourceInspection) -> None:
             tr("Build the dataset"), type="primary", icon=":material/construction:", key="dataset_build_start"
         ):
             about = _keep_original(population, inspection.population), _keep_original(licence, inspection.licence)
-            _start_build(spec, name, *about, int(size), int(seed))
+            if finding is None:
+                st.warning(tr("Say first which class is the finding: a model looks for that one."))
+            else:
+                _start_build(spec, name, *about, finding, int(size), int(seed))
+
+
+def _ask_finding(classes: tuple[str, ...], spec: str) -> str | None:
+    """Which of two classes is the finding, where their names do not tell; None while it is not said, "" if known."""
+    if finding_is_known(classes):
+        return ""
+    label = tr("Which class is the finding?")
+    return st.selectbox(label, classes, index=None, format_func=class_label, key=f"dataset_finding_{spec}")
 
 
 def _keep_original(text: str, original: str) -> str:
@@ -360,10 +373,10 @@ def _keep_original(text: str, original: str) -> str:
     return text
 
 
-def _start_build(spec: str, name: str, population: str, licence: str, size: int, seed: int) -> None:
+def _start_build(spec: str, name: str, population: str, licence: str, finding: str, size: int, seed: int) -> None:
     with display_errors():
         out = new_dataset_path(name)
-        start_build(spec, out, population=population, licence=licence, size=size, seed=seed)
+        start_build(spec, out, population=population, licence=licence, finding=finding, size=size, seed=seed)
         st.session_state["dataset_shown"] = str(out)
         st.session_state["dataset_view_wanted"] = BROWSE
         st.rerun()

@@ -31,7 +31,8 @@ def check_own_storage(file: h5py.File) -> None:
         for path in filter(None, (group, name)):
             if path in file and not isinstance(file.get(path, getlink=True), h5py.HardLink):
                 raise ValueError("link")
-        column: Any = (file[group] if group else file)[leaf]
+        parent: Any = file[group] if group else file
+        column: Any = parent[leaf]
         if not isinstance(column, h5py.Dataset) or column.is_virtual or column.external:
             raise ValueError("storage")
 
@@ -47,14 +48,15 @@ def check_columns(file: h5py.File, n_bytes: int) -> None:
         ValueError: something does not fit.
     """
     columns: dict[str, Any] = {name: file[name] for name in ("images", *COLUMNS, *SKIPPED_COLUMNS)}
-    images, size = columns.pop("images"), int(file.attrs["size"])
+    attributes: dict[str, Any] = dict(file.attrs)
+    images, size = columns.pop("images"), int(attributes["size"])
     if images.dtype != np.uint8 or images.shape[1:] != (size, size) or not len(images):
         raise ValueError("images")
     if images.id.get_storage_size() < len(images) or len(images) > n_bytes:
         raise ValueError("more scans than the file holds")
     for name, column in columns.items():
         _check_column(name, column, None if name in SKIPPED_COLUMNS else len(images), n_bytes)
-    _check_range(columns["label"][()], len(json.loads(file.attrs["classes"])))
+    _check_range(columns["label"][()], len(json.loads(attributes["classes"])))
     _check_range(columns["split"][()], len(SPLITS))
 
 

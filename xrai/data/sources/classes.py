@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 from typing import Protocol
 
 from xrai.core.errors import SourceError
-from xrai.core.labels import canonical_class_name, is_finding, is_healthy
+from xrai.core.labels import canonical_class_name, finding_is_known, is_finding, is_healthy
 from xrai.core.language import N_, say, say_plural
 from xrai.data.sources.entry import Entry
 from xrai.data.sources.folder_names import FolderKind, folder_kind, is_mask_file, is_system_name, split_of
@@ -155,10 +155,9 @@ def choose_finding(source: Source, finding: str = "") -> Source:
             )
         first = next(name for name in source.classes if name != match)
         return replace(source, classes=(first, match))
-    if len(source.classes) != 2 or is_healthy(source.classes[0]) != is_healthy(source.classes[1]):
-        return source
-    if is_finding(source.classes[0]) and not is_finding(source.classes[1]):
-        return replace(source, classes=source.classes[::-1])
+    if finding_is_known(source.classes):
+        is_turned = len(source.classes) == 2 and not is_healthy(source.classes[0]) and is_finding(source.classes[0])
+        return replace(source, classes=source.classes[::-1]) if is_turned else source
     note = say(
         "The names do not tell which class is the finding: “{name}” is taken for it. If that is wrong, build the "
         "dataset again and choose the finding.",
