@@ -131,3 +131,21 @@ def test_what_libraries_print_does_not_get_into_the_json(call, model, scans, mon
     printed = call("diagnose", scans[0], "--model", "m", "--json")
     assert json.loads(printed.out) == [{"file": str(scans[0]), "error": "A sentence."}]
     assert "update me" in printed.err
+
+
+def test_ages_and_wildcards(call, model, scans):
+    open_checkpoint("m").write_card(open_checkpoint("m").read_card().replace(intended_use={"min_age": 1, "max_age": 5}))
+    pattern = str(scans[0].parent / "*.png")
+
+    def read(*options):
+        return json.loads(call("diagnose", pattern, "--model", "m", "--any-image", "--json", *options).out)
+
+    unknown = read()
+    assert len(unknown) == len(list(scans[0].parent.glob("*.png")))
+    assert all("age is not known" in item["warnings"][0] for item in unknown)
+    assert not any("age" in warning for item in read("--age", "30M") for warning in item["warnings"])
+    assert all("outside the ages" in item["error"] for item in read("--age", "45"))
+    research = read("--age", "45Y", "--any-age")
+    assert all("outside the ages" in item["warnings"][0] and not item["sure"] for item in research)
+    assert [item["probabilities"] for item in research] == [item["probabilities"] for item in unknown]
+    assert call("diagnose", pattern, "--age", "old").status == 2

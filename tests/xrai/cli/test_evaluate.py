@@ -102,11 +102,12 @@ def test_evaluate_without_what_is_not_there(call, model, practice, tmp_path):
 
 
 def test_evaluate_on_classes_that_are_spelled_otherwise(call, model, home, tmp_path, drawings):
-    """Their order by name is another, too."""
+    """Their order is another, too."""
     source = tmp_path / "source"
     for old, new in (("CLEAR", "c lear"), ("OPACITY", "_Opacity")):
         shutil.copytree(drawings / old, source / new)
-    assert call("build", source, home / "data" / "respelled.hdf5", "--size", 64).status == 0
+    out = home / "data" / "respelled.hdf5"
+    assert call("build", source, out, "--size", 64, "--finding", "C lear").status == 0
     with open_dataset(home / "data" / "respelled.hdf5") as dataset:
         assert dataset.classes == ("_Opacity", "c lear")
         support = [int((dataset.labels[dataset.rows("test")] == label).sum()) for label in (1, 0)]

@@ -24,7 +24,7 @@ VERBS = [
 ]
 
 
-MODEL_VERBS = ["compare", "rename", "note", "default", "export", "import", "delete"]
+MODEL_VERBS = ["compare", "rename", "note", "default", "intended-use", "export", "import", "delete"]
 
 
 @pytest.mark.parametrize("verb", [[], *([verb] for verb in VERBS), *(["models", verb] for verb in MODEL_VERBS)])

@@ -160,3 +160,15 @@ def test_an_export_takes_the_kit_along(call, model, tmp_path):
             bad.writestr(name, b"no tensors" if name.endswith("artifacts.safetensors") else archive.read(name))
     assert call("models", "import", tmp_path / "bad.zip", "--name", "bad").status == 0
     assert not (open_checkpoint("bad").folder / "artifacts.safetensors").exists()
+
+
+def test_intended_use_is_stored_and_what_is_not_given_stays(call, model):
+    assert call("models", "intended-use", "m", "--ages", "1-5", "--views", "AP", "PA").status == 0
+    assert call("models", "intended-use", "m", "--teaching", "yes").status == 0
+    use = open_checkpoint("m").read_card().intended_use
+    assert (use.min_age, use.max_age, use.views, use.is_teaching) == (1, 5, ("AP", "PA"), True)
+
+
+@pytest.mark.parametrize("ages", ["5-1", "one-five", "5", "0-200"])
+def test_ages_that_are_no_range_are_refused(call, model, ages):
+    assert call("models", "intended-use", "m", "--ages", ages).status == 2

@@ -123,7 +123,7 @@ class TestSplitting:
             with open_source(real_data / "datasets" / name) as source:
                 given = [entry.split for entry in source.entries]
                 labels = [source.classes.index(entry.class_name) for entry in source.entries]
-                patients = [build.parse_patient_id(entry.path, entry.split) or entry.path for entry in source.entries]
+                patients = [entry.patient or entry.path for entry in source.entries]
             splits, notes = assign_splits(given, labels, patients, seed=0)
             assert len(splits) == total
             assert [SPLITS[s] == "test" for s in splits] == [item == "test" for item in given]
