@@ -14,6 +14,25 @@ from xrai.training.config import format_value
 
 Record = dict[str, Any]
 
+_CONTROLS = {code: "\N{REPLACEMENT CHARACTER}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\r\t"}
+
+
+class PlainStream:
+    """A text stream that shows control characters as such.
+
+    Names of folders, classes and files are printed, and a terminal would obey the escape sequences in them.
+    """
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write a text without its control characters, but for line ends and tabs."""
+        return self._stream.write(text.translate(_CONTROLS))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
 
 def make_emitter(job: jobs.JobContext, print_record: Callable[[Record], None]) -> Callable[[Record], None]:
     """A callback that stores a record in the job's history and prints it."""

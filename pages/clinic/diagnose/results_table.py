@@ -25,7 +25,7 @@ def show_results_table(uploads: list[Upload], readings: list[Reading | Refusal],
     if len(uploads) < 2:
         return
     file, diagnosis, remark = tr("File"), tr("Diagnosis"), tr("Remark")
-    shown_names = [class_label(card.classes[1])] if card.threshold else [class_label(name) for name in card.classes]
+    shown_names = [_column(card.classes[1])] if card.threshold else [_column(name) for name in card.classes]
     rows = []
     for upload, reading in zip(uploads, readings, strict=True):
         if isinstance(reading, Refusal):
@@ -34,7 +34,7 @@ def show_results_table(uploads: list[Upload], readings: list[Reading | Refusal],
             words = {diagnosis: _flagged_verdict(reading, card), remark: _remarks_text(upload, reading)}
             words |= _shares(reading)
         rows.append({file: escape_formula(upload.name), **words})
-    table = pd.DataFrame(rows, columns=[file, diagnosis, *(class_label(name) for name in card.classes), remark])
+    table = pd.DataFrame(rows, columns=[file, diagnosis, *(_column(name) for name in card.classes), remark])
     bars = {
         name: st.column_config.ProgressColumn(name, format="percent", min_value=0, max_value=1) for name in shown_names
     }
@@ -60,7 +60,12 @@ def _shares(reading: Reading) -> dict[str, float]:
     """The probabilities that are told: none for a patient outside the model's population."""
     if reading.is_outside_population:
         return {}
-    return {class_label(name): round(share, 4) for name, share in reading.probabilities.items()}
+    return {_column(name): round(share, 4) for name, share in reading.probabilities.items()}
+
+
+def _column(class_name: str) -> str:
+    """The head of a class's column, which a spreadsheet must not take for a formula either."""
+    return escape_formula(class_label(class_name))
 
 
 def _to_csv(table: pd.DataFrame) -> bytes:

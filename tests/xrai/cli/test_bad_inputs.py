@@ -48,3 +48,15 @@ def test_model_with_a_missing_or_foreign_file(call, model, practice, scans, file
         (model / file).write_bytes(content)
     for arguments in (["evaluate", "m", practice], ["diagnose", scans[0], "--model", "m"]):
         assert_one_sentence(call(*arguments, "--json"), "“m”", file)
+
+
+def test_names_with_terminal_escapes_are_printed_without_them(call, tmp_path):
+    escape = "\x1b]0;owned\x07\x1b[31m"
+    for name in ("Normal", f"Opacity{escape}"):
+        (tmp_path / "in" / name).mkdir(parents=True)
+        for i in range(3):
+            (tmp_path / "in" / name / f"{i}{escape}.png").write_bytes(b"no picture")
+    printed = call("inspect", tmp_path / "in")
+    assert "Opacity" in printed.out and "\x1b" not in printed.out + printed.err
+    printed = call("diagnose", tmp_path / "in" / f"gone{escape}.png")
+    assert "\x1b" not in printed.out + printed.err
