@@ -53,7 +53,7 @@ def _take_screenshots(home: Path, address: str) -> None:
         page = browser.new_page(viewport={"width": 1280, "height": 1420})
         _open(page, address)
         page.locator("input[type=file]").set_input_files(str(phantom_file))
-        page.get_by_text("Evidence for").last.wait_for()
+        page.get_by_text("Evidence for Opacity", exact=True).first.wait_for()
         _save(page, "diagnose")
         _open(page, address + "dataset")
         _save(page, "dataset")
