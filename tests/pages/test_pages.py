@@ -242,6 +242,19 @@ class TestDataset:
         app.radio[0].set_value("A folder or zip on this computer").run()
         assert "The inbox is empty" in texts(app)
 
+    def test_the_finding_is_asked_for_where_the_names_do_not_tell_it(self, home, write_scan, started):
+        for name in ("grade one", "grade two"):
+            for number in range(5):
+                write_scan(inbox_dir() / "ward" / name / f"{number}.png")
+        app = opened(DATASET)
+        app.radio[0].set_value("A folder or zip on this computer").run()
+        build = next(item for item in app.button if item.label == "Build the dataset")
+        build.click().run()
+        assert not started and any("which class is the finding" in item.value for item in app.warning)
+        next(item for item in app.selectbox if item.label == "Which class is the finding?").select("grade one")
+        next(item for item in app.button if item.label == "Build the dataset").click().run()
+        assert "--finding=grade one" in started[0][0]
+
     def test_a_folder_with_one_class_is_one_sentence(self, home, write_scan):
         write_scan(inbox_dir() / "ward" / "NORMAL" / "a.png")
         app = opened(DATASET)
