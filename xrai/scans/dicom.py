@@ -1,8 +1,6 @@
-"""Decode DICOM files of one projection X-ray (CR, DX and similar) to upright grey pixels.
+"""Decode DICOM files of one projection X-ray (CR, DX and similar): the file, its header and its stored values.
 
-The pipeline is that of the standard (PS3.4 N.2): stored values -> modality transform (PS3.3 C.11.1) -> VOI look-up
-table or window (C.11.2) -> photometric interpretation (C.7.6.3.1.2). Every step depends on the stored value alone, so
-it is computed once per value, at most 65,536 times, and not once per pixel.
+`dicom_pixels` converts the stored values to grey.
 """
 
 from __future__ import annotations
@@ -139,10 +137,11 @@ def read_dicom(data: bytes) -> Scan:
 
     Returns:
         A `Scan`; 0 is air for every photometric interpretation, and padding pixels (PS3.3 C.7.5.1.1.2) are 0. With a
-        VOI look-up table or window, the ends of its output range become 0 and 255; the first one counts, and a table
-        before a window. Without one, 8-bit values stay as stored, and higher bit depths are scaled from minimum to
-        maximum. Colour becomes luma. An image and its negative (values, window and MONOCHROME1 or 2 all reversed)
-        give the same pixels; for this, a LINEAR window on MONOCHROME1 is shifted by one stored value.
+        VOI look-up table or window, the ends of its output range become 0 and 255; the first that shows the picture
+        counts, and a table before a window. Without one, 8-bit values stay as stored, and higher bit depths are scaled
+        by their robust range (`grey_scale`). Colour becomes luma. An image and its negative (values, window and
+        MONOCHROME1 or 2 all reversed) give the same pixels; for this, a LINEAR window on MONOCHROME1 is shifted by one
+        stored value.
 
     Raises:
         ScanError: no image, several images, or an unsupported kind, modality, size or encoding.
@@ -321,8 +320,10 @@ def _decode_stored_values(dataset: Dataset) -> tuple[np.ndarray, list[str]]:
     bits_stored = dataset.BitsStored
     dataset.BitsStored = 16
     all_bits = _decode(dataset)
-    best = min((all_bits.view(np.uint16), all_bits.view(np.int16)), key=jump_share)
-    if jump_share(best) > MAX_REMAINING_JUMPS * jumps:
+    candidates = (all_bits.view(np.uint16), all_bits.view(np.int16))
+    remaining_jumps = list(map(jump_share, candidates))
+    best = candidates[int(np.argmin(remaining_jumps))]
+    if min(remaining_jumps) > MAX_REMAINING_JUMPS * jumps:
         dataset.BitsStored = bits_stored
         return declared, []
     return best, [BITS_WARNING]

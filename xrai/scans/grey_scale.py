@@ -85,8 +85,10 @@ def find_padding_values(values: np.ndarray, is_used: np.ndarray) -> list[float]:
     for find_extreme in (np.min, np.max) if is_used.any() else ():
         value = find_extreme(values[is_used])
         is_extreme = is_used & (values == value)
+        if _outline(is_extreme).mean() < _MIN_PADDING:
+            continue
         others = values[is_used & ~is_extreme]
-        if _outline(is_extreme).mean() >= _MIN_PADDING and _gap(value, others) >= _MIN_GAP:
+        if _gap(value, others) >= _MIN_GAP:
             found.append(float(value))
             is_used = is_used & ~is_extreme
     return found
@@ -120,18 +122,10 @@ def shows_picture(brightness: np.ndarray, counts: np.ndarray) -> bool:
     """
     used = np.flatnonzero(counts)
     inner = used[1:-1] if len(used) > 2 else used
-    shares = counts[inner] / counts[inner].sum()
-    shown = brightness[inner]
-    is_saturated = (shown <= 0) | (shown >= 1)
-    return float(shares[is_saturated].sum()) <= _MAX_SATURATED and _weighted_spread(shown, shares) >= _MIN_CONTRAST
-
-
-def _weighted_spread(values: np.ndarray, shares: np.ndarray) -> float:
-    """Distance between the 5th and the 95th percentile of values (L,) with shares (L,) that sum to 1."""
-    order = np.argsort(values)
-    cumulative = np.cumsum(shares[order])
-    bottom, top = (values[order][min(np.searchsorted(cumulative, at / 100), len(values) - 1)] for at in _CENTRAL)
-    return float(top - bottom)
+    shown, weights = brightness[inner], counts[inner]
+    n_saturated = weights[(shown <= 0) | (shown >= 1)].sum()
+    bottom, top = np.percentile(shown, _CENTRAL, weights=weights, method="inverted_cdf")
+    return bool(n_saturated <= _MAX_SATURATED * weights.sum() and top - bottom >= _MIN_CONTRAST)
 
 
 def jump_share(values: np.ndarray) -> float:

@@ -19,7 +19,6 @@ TIMEOUT = 60
 """Seconds that decoding one picture may take."""
 
 _LOSSLESS, _JPEG_LS = 0xC3, 0xF7
-_BASELINE_BITS = 8
 
 
 class JpegHeader(NamedTuple):
@@ -39,7 +38,12 @@ class JpegHeader(NamedTuple):
     @property
     def is_rare(self) -> bool:
         """Whether Pillow cannot decode it."""
-        return self.marker in (_LOSSLESS, _JPEG_LS) or self.precision > _BASELINE_BITS
+        return self.marker in (_LOSSLESS, _JPEG_LS) or self.precision > 8
+
+    @property
+    def bits_allocated(self) -> int:
+        """Bits a sample takes when decoded."""
+        return 8 if self.precision <= 8 else 16
 
     @property
     def transfer_syntax(self) -> str:
@@ -70,19 +74,18 @@ def decode_rare_jpeg(data: bytes, header: JpegHeader) -> np.ndarray:
         ValueError: likewise.
     """
     check_size(header.width, header.height)
-    bits_allocated = 8 if header.precision <= _BASELINE_BITS else 16
     decoded = decode_in_process(
         data,
         header.transfer_syntax,
         (header.width, header.height),
         samples=header.n_components,
-        bits_allocated=bits_allocated,
+        bits_allocated=header.bits_allocated,
         bits_stored=header.precision,
     )
-    values = np.frombuffer(decoded, np.uint8 if bits_allocated == _BASELINE_BITS else "<u2")
+    values = np.frombuffer(decoded, np.uint8 if header.bits_allocated == 8 else "<u2")
     values = values.reshape(header.height, header.width, header.n_components)
-    grey = values[..., 0] if header.n_components < len("RGB") else to_luma(values[..., :3])
-    return grey.astype(np.uint8) if bits_allocated == _BASELINE_BITS else scale_robustly(grey)
+    grey = values[..., 0] if header.n_components < 3 else to_luma(values[..., :3])
+    return grey.astype(np.uint8) if header.bits_allocated == 8 else scale_robustly(grey)
 
 
 def decode_in_process(

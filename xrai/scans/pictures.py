@@ -80,6 +80,8 @@ def _decode(data: bytes, form: str, min_side: int | None) -> _Decoded:
     if form == "JPEG" and (header := read_jpeg_header(data)) and header.is_rare:
         pixels = decode_rare_jpeg(data, header)
         return _Decoded(pixels, f"{header.precision}-bit JPEG", header.width, header.height)
+    if form == "PNG":
+        data = _without_texts(data)
     image = _open_unless_rare(data, form)
     if image is None:
         return _decode_rare_tiff(data)
@@ -154,7 +156,7 @@ def _to_decoded(values: np.ndarray, mode: str, orientation: int = 1) -> _Decoded
 def _open_unless_rare(data: bytes, form: str) -> Image.Image | None:
     """The image; None for a TIFF in a form that Pillow does not know."""
     try:
-        return _open(_without_texts(data) if form == "PNG" else data, form)
+        return _open(data, form)
     except UnidentifiedImageError:
         if form == "TIFF":
             return None
@@ -220,7 +222,7 @@ def _exif_orientation(image: Image.Image) -> int:
 
 def _measure_colour(data: bytes, form: str) -> float:
     """Measure `Scan.colour`; decodes the file again, a JPEG at its lowest resolution."""
-    with _open(_without_texts(data) if form == "PNG" else data, form) as image:
+    with _open(data, form) as image:
         image.draft("RGB", (_COLOUR_GRID, _COLOUR_GRID))
         return _colourfulness(_on_black(image).convert("RGB"))
 
