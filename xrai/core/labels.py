@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Sequence
 
 from xrai.core.language import N_
+from xrai.core.texts import strip_accents
 
 _MAX_ABBREVIATION_LETTERS = 5  # letters of a name in capitals that may be an abbreviation
 NORMAL = N_("a normal scan")
@@ -60,34 +60,13 @@ DATASET_SPELLINGS = (N_("Lung Opacity"), N_("Viral Pneumonia"), N_("Bacterial Pn
 
 _CANONICAL_NAMES = {name.lower(): name for name in CLASS_NAMES}
 _HEALTHY_WORDS = {"normal", "normals", "healthy", "clear", "negative", "neg", "control", "controls", "unremarkable"}
-_HEALTHY_WORDS |= {
-    "normale",
-    "normales",
-    "normaux",
-    "sain",
-    "saine",
-    "sains",
-    "temoin",
-    "temoins",
-    "negatif",
-    "negative",
-}
-_HEALTHY_WORDS |= {"gesund", "gesunde", "unauffallig", "negativ", "kontrolle", "kontrollen", "sano", "sanos", "sana"}
-_HEALTHY_WORDS |= {
-    "saudavel",
-    "normais",
-    "negativo",
-    "negativos",
-    "negativi",
-    "sani",
-    "gezond",
-    "normaal",
-    "zdrowy",
-    "frisk",
-}
+_HEALTHY_WORDS |= {"normale", "normales", "normaux", "sain", "saine", "sains", "temoin", "temoins", "negatif"}
+_HEALTHY_WORDS |= {"gesund", "gesunde", "unauffallig", "negativ", "kontrolle", "kontrollen", "gezond", "normaal"}
+_HEALTHY_WORDS |= {"sano", "sanos", "sana", "sani", "saudavel", "normais", "negativo", "negativos", "negativi"}
+_HEALTHY_WORDS |= {"zdrowy", "frisk"}
 _HEALTHY_PHRASES = {"no finding", "no findings", "ohne befund", "kein befund", "sans anomalie", "sin hallazgos", "rien"}
-_NEGATIONS = {"no", "non", "not", "without", "sans", "pas", "aucun", "aucune", "ohne", "kein", "keine", "nicht", "sin"}
-_NEGATIONS |= {"senza", "sem", "nao", "geen", "absent", "free", "un"}
+_NEGATIONS = {"no", "non", "not", "without", "absent", "free", "sans", "pas", "aucun", "aucune", "ohne", "kein"}
+_NEGATIONS |= {"keine", "nicht", "sin", "senza", "sem", "nao", "geen"}
 _SICK_WORDS = {"normal", "healthy", "clear", "negative"}
 """What a negation makes a finding of: “not normal”."""
 
@@ -138,9 +117,7 @@ def finding_is_known(classes: Sequence[str]) -> bool:
 
 def _plain(class_name: str) -> str:
     """A name in small letters without accents, its words with single spaces between them."""
-    decomposed = unicodedata.normalize("NFD", class_name.lower())
-    letters = "".join(character for character in decomposed if not unicodedata.combining(character))
-    return " ".join(re.split(r"[\W_]+", letters)).strip()
+    return " ".join(re.split(r"[\W_]+", strip_accents(class_name.lower()))).strip()
 
 
 def _normalize_spaces(class_name: str) -> str:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterator, Mapping
 
 from xrai.core.language import say
+from xrai.core.texts import strip_accents
 
 _FRONTAL_WORDS = {"AP", "PA", "APPA", "FRONTAL", "FRONTALE", "FACE", "ANTEROPOSTERIOR", "POSTEROANTERIOR"}
 _FRONTAL_WORDS |= {"ANTERIOR", "POSTERIOR"}
@@ -26,7 +26,7 @@ def header_warnings(metadata: Mapping[str, str]) -> Iterator[str]:
             "The file says that it is taken from another side ({view}): the model knows frontal films only.", view=view
         )
     part = metadata.get("BodyPartExamined", "").upper()
-    if part and not any(stem in _without_accents(part) for stem in _CHEST_STEMS):
+    if part and not any(stem in strip_accents(part) for stem in _CHEST_STEMS):
         yield say(
             "The file says that it shows another part of the body ({part}): the model knows chests only.", part=part
         )
@@ -39,7 +39,7 @@ def is_frontal(view: str) -> bool:
 
     Words of the posture alone tell no view, and count as frontal.
     """
-    letters = _without_accents(view)
+    letters = strip_accents(view)
     words = set(re.findall(r"[A-Z]+", letters.replace(".", "")))
     words |= {"".join(re.findall(r"[A-Z]+", letters))}
     if words & _OTHER_VIEW_WORDS or any(word.startswith(_OTHER_VIEW_STEMS) for word in words):
@@ -50,7 +50,3 @@ def is_frontal(view: str) -> bool:
 def is_mirrored(metadata: Mapping[str, str]) -> bool:
     """Whether the rows of an image run towards the patient's right: on a frontal film they run to the left."""
     return metadata.get("PatientOrientation", "").upper().startswith("R")
-
-
-def _without_accents(text: str) -> str:
-    return unicodedata.normalize("NFD", text).encode("ascii", "ignore").decode()

@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 from typing import Protocol
 
 from xrai.core.errors import SourceError
-from xrai.core.labels import canonical_class_name, finding_is_known, is_finding, is_healthy
+from xrai.core.labels import finding_is_known, is_finding, is_healthy
 from xrai.core.language import N_, say, say_plural
 from xrai.data.sources.entry import Entry
 from xrai.data.sources.folder_names import FolderKind, folder_kind, is_mask_file, is_system_name, split_of
@@ -109,9 +109,9 @@ def find_classes(files: Files, name: str) -> Source:
             "with JPEG, PNG, TIFF or DICOM files in them.",
             name=name,
         )
-    n_masks = len(scans)
+    n_with_masks = len(scans)
     scans, notes = _without_masks(scans)
-    n_masks -= len(scans)
+    n_masks = n_with_masks - len(scans)
     scans, copy_notes = _without_nested_copy(scans)
     splits, split_notes = _read_splits(scans)
     names = _class_names(scans, splits)
@@ -198,7 +198,7 @@ def _check_classes(classes: tuple[str, ...], entries: list[Entry], paths: list[P
 
 def _look_like_patients(classes: tuple[str, ...], entries: list[Entry]) -> bool:
     """Whether there are many classes of a few scans each, and none with a name that is known."""
-    if len(classes) < _MANY_CLASSES or any(canonical_class_name(name) or is_healthy(name) for name in classes):
+    if len(classes) < _MANY_CLASSES or any(map(_is_known_class, classes)):
         return False
     return len(entries) / len(classes) <= _FEW_SCANS
 
@@ -286,7 +286,7 @@ def _may_be_class(name: str) -> bool:
 
 
 def _is_known_class(name: str) -> bool:
-    return is_healthy(name) or canonical_class_name(name.replace("_", " ")) is not None
+    return is_healthy(name) or is_finding(name)
 
 
 def _split_position(path: PurePosixPath) -> int | None:

@@ -6,9 +6,10 @@ None of these is a class. Names are compared without accents, in small letters, 
 from __future__ import annotations
 
 import re
-import unicodedata
 from datetime import date
 from enum import StrEnum
+
+from xrai.core.texts import strip_accents
 
 _SPLIT_WORDS = {
     "train": "train training trn apprentissage entrainement entrenamiento treino addestramento trainingsdaten",
@@ -23,6 +24,7 @@ _JOINED = re.compile(r"(train|training|val|valid|validation|test|testing)(set|da
 _SYSTEM_NAMES = {"@eadir", "#recycle", "@recycle", "$recycle.bin", "recycler", "recycled", "~snapshot", "#snapshot"}
 _SYSTEM_NAMES |= {"system volume information", "lost+found", "__macosx", "@tmp", "desktop.ini", "thumbnails", "thumbs"}
 _SYSTEM_NAMES |= {"#recyclebin", "trash", "@sharebin", "@snapshot", "$windows.~bt", "found.000", "network trash folder"}
+_SYSTEM_NAMES |= {"thumbs.db"}
 _SYSTEM_STARTS = (".", "~$", "@", "$")
 
 _MASK = re.compile(
@@ -89,7 +91,7 @@ def split_of(name: str) -> str | None:
 
 def is_system_name(name: str) -> bool:
     """Whether a folder or file is one that systems make: thumbnails, bins, snapshots, hidden ones."""
-    return name.lower() in _SYSTEM_NAMES or name.startswith(_SYSTEM_STARTS) or name.lower() == "thumbs.db"
+    return name.lower() in _SYSTEM_NAMES or name.startswith(_SYSTEM_STARTS)
 
 
 def is_mask_file(stem: str) -> bool:
@@ -107,5 +109,4 @@ def is_date(digits: str) -> bool:
 
 def _plain(name: str) -> str:
     """A name in small letters without accents."""
-    decomposed = unicodedata.normalize("NFD", name.strip().lower())
-    return "".join(character for character in decomposed if not unicodedata.combining(character))
+    return strip_accents(name.strip().lower())

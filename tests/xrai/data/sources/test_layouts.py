@@ -4,6 +4,7 @@ import pytest
 
 from tests.xrai.data.sources.sources import found
 from xrai.core.errors import SourceError
+from xrai.core.labels import is_healthy
 from xrai.data.sources import choose_finding
 from xrai.data.sources.folder_names import FolderKind, folder_kind, is_date, split_of
 
@@ -216,3 +217,6 @@ class TestFinding:
         assert choose_finding(three) == three
         with pytest.raises(SourceError, match="cannot be the finding"):
             choose_finding(three, finding or "a")
+
+    def test_an_article_is_no_negation(self):
+        assert not is_healthy("un épanchement") and is_healthy("sans épanchement")
